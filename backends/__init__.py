@@ -1,0 +1,1 @@
+"""The outside world: netlink, SSH, packets, the lab."""

@@ -1,0 +1,1 @@
+"""The rules of DSR, without input or output: model, facts, changes, steps, plan, checks."""

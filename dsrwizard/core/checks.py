@@ -1,0 +1,44 @@
+"""A check's result and the report of all of them (design section 5), and the stable causes (section 6)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal["pass", "fail", "unknown", "skipped"]
+Verdict = Literal["pass", "fail", "unknown"]
+Cause = Literal[
+    "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "vip-prefix", "arp-leak",
+    "arp-announce", "rp-filter", "firewall", "gateway", "duplicate-vip", "stale-arp", "not-persistent",
+    "ipvs-missing", "ipvs-differs", "director-vip", "drained", "weak-host", "windows-adapter", "site-binding",
+    "address-conflict",
+]  # fmt: skip
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One question with its outcome. `matters` is false for what traffic does not depend on (`not-persistent`)."""
+
+    check: str
+    outcome: Outcome
+    host: str
+    vip: str = ""
+    service: str = ""
+    cause: str = ""
+    message: str
+    evidence: str = ""
+    fix: str = ""
+    consequence_of: str = ""
+    """The cause this is only a consequence of; then it is no fault of its own."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All checks of one verification, in the order a packet travels."""
+
+    deployment: str
+    verdict: Verdict
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.outcome == "fail")

@@ -1,0 +1,120 @@
+"""Errors as the user reads them: what happened, why, and what to do next.
+
+Every error that may reach a user is a `DsrError`; its three sentences are the whole message, so they never hold a
+secret and never a traceback.
+"""
+
+from __future__ import annotations
+
+
+class DsrError(Exception):
+    """Something did not work. `what`, `why` and `next` are one sentence each; `why` and `next` may be empty."""
+
+    exit_code = 1
+    kind = "error"
+
+    def __init__(self, what: str, why: str = "", next_: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.next = next_
+
+    def lines(self) -> tuple[str, ...]:
+        """The message as lines for a terminal, without the empty ones."""
+        return tuple(line for line in (self.what, self.why, self.next) if line)
+
+    def __str__(self) -> str:
+        return " ".join(self.lines())
+
+
+class UsageError(DsrError):
+    """The command or the deployment file is wrong: nothing was tried."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class LookError(DsrError):
+    """It could not be looked at: no privilege, no IPVS, interrupted."""
+
+    exit_code = 3
+    kind = "could-not-look"
+
+
+class HostError(DsrError):
+    """One host failed. `kind` tells which way, so that a screen can choose the buttons that help."""
+
+    kind = "host"
+
+
+class NameUnknown(HostError):
+    """The host's name has no address."""
+
+    kind = "name-unknown"
+
+
+class ConnectionRefused(HostError):
+    """The host is there, nothing listens on the port."""
+
+    kind = "refused"
+
+
+class ConnectTimeout(HostError):
+    """The host did not answer in time."""
+
+    kind = "timeout"
+
+
+class HostKeyUnknown(HostError):
+    """The host's key is in no known_hosts file and nobody accepted it."""
+
+    kind = "key-unknown"
+
+
+class HostKeyChanged(HostError):
+    """The host shows another key than the one known: never accepted, never offered for acceptance."""
+
+    kind = "key-changed"
+
+
+class LoginRefused(HostError):
+    """The host accepted none of the keys and passwords offered."""
+
+    kind = "login"
+
+
+class NoPrivilege(HostError):
+    """Logged in, but neither root nor sudo."""
+
+    kind = "privilege"
+
+
+class NoInterface(HostError):
+    """The interface named in the deployment is not on the host."""
+
+    kind = "interface"
+
+
+class CommandFailed(HostError):
+    """A command on the host failed; `why` quotes what the host said."""
+
+    kind = "command"
+
+
+class ConnectionLost(HostError):
+    """The connection broke while a script ran: the host's state is unknown until it is observed again."""
+
+    kind = "lost"
+
+
+class AnswerUnreadable(HostError):
+    """The host answered something that is not what the script prints."""
+
+    kind = "answer"
+
+
+class Stopped(DsrError):
+    """The operator stopped the run."""
+
+    exit_code = 3
+    kind = "stopped"

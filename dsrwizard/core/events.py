@@ -1,0 +1,44 @@
+"""What the engine tells whoever watches a run. Frozen, and the same for a screen, a command or a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from dsrwizard.core.outcome import HostResult, StepResult
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    at: float
+    """Seconds since the run began."""
+
+
+class HostStarted(_Event, frozen=True):
+    steps: int
+
+
+class StepStarted(_Event, frozen=True):
+    step: str
+    title: str
+    number: int
+    of: int
+
+
+class StepFinished(_Event, frozen=True):
+    result: StepResult
+
+
+class HostSaid(_Event, frozen=True):
+    """One line from the host or about it, for its log."""
+
+    line: str
+
+
+class HostFinished(_Event, frozen=True):
+    result: HostResult
+
+
+Event = HostStarted | StepStarted | StepFinished | HostSaid | HostFinished
+Observer = Callable[[Event], None]

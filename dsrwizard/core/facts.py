@@ -1,0 +1,184 @@
+"""What is observed on a host. `None` is "unknown": it could not be seen, and nothing may be concluded from it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Literal
+
+import msgspec
+
+from dsrwizard.core.changes import DestinationState, FileState, ServiceKey, ServiceState
+
+Persistence = Literal["systemd", "ifupdown", "none"]
+"""What brings addresses back after a reboot on this host, as far as dsrwizard can write to it."""
+
+
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class InterfaceAddress(_Facts, frozen=True):
+    address: str
+    prefix: int
+    scope: str = "global"
+    tentative: bool = False
+
+
+class Interface(_Facts, frozen=True):
+    """One network interface; `kind` is the link type (`dummy`, `vlan`, `bridge`, … or empty for hardware)."""
+
+    name: str
+    mac: str = ""
+    up: bool = False
+    kind: str = ""
+    addresses: tuple[InterfaceAddress, ...] = ()
+
+    def has(self, address: str) -> InterfaceAddress | None:
+        """The entry for this address on this interface."""
+        for entry in self.addresses:
+            if ip_address(entry.address) == ip_address(address):
+                return entry
+        return None
+
+
+class Listener(_Facts, frozen=True):
+    """A listening socket. `address` is `*` for the wildcard of either family, otherwise the bound address."""
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    process: str = ""
+
+    def covers(self, address: str) -> bool:
+        """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` and `::` for one."""
+        if self.address == "*":
+            return True
+        wanted = ip_address(address)
+        if self.address == "0.0.0.0":
+            return wanted.version == 4
+        if self.address == "::":
+            return True  # bindv6only=0, Linux' default: also IPv4 (ip-sysctl)
+        return ip_address(self.address) == wanted
+
+
+class Route(_Facts, frozen=True):
+    """A default route."""
+
+    gateway: str
+    interface: str
+    family: Literal[4, 6] = 4
+
+
+class ServerFacts(_Facts, frozen=True):
+    """A real server. `sysctls` holds the values of the keys asked for; a missing key could not be read.
+
+    `files` holds every file a step may write: None where there is none.
+    """
+
+    host: str
+    os: str = ""
+    hostname: str = ""
+    kernel: str = ""
+    boot_id: str = ""
+    privileged: bool = False
+    interfaces: tuple[Interface, ...] = ()
+    default_routes: tuple[Route, ...] = ()
+    sysctls: dict[str, str] = {}
+    listeners: tuple[Listener, ...] | None = None
+    persistence: Persistence = "none"
+    files: dict[str, FileState | None] = {}
+
+    def interface(self, name: str) -> Interface | None:
+        for interface in self.interfaces:
+            if interface.name == name:
+                return interface
+        return None
+
+    def carrying(self, address: str) -> tuple[Interface, ...]:
+        """Every interface that holds this address."""
+        return tuple(interface for interface in self.interfaces if interface.has(address))
+
+
+class Stats(_Facts, frozen=True):
+    """IPVS counters since the entry was made; rates are the differences of two readings."""
+
+    connections: int = 0
+    in_packets: int = 0
+    out_packets: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+class Destination(_Facts, frozen=True):
+    """One IPVS destination as the kernel tells it."""
+
+    address: str
+    port: int
+    state: DestinationState
+    active: int = 0
+    inactive: int = 0
+    persistent: int = 0
+    stats: Stats = Stats()
+
+
+class VirtualService(_Facts, frozen=True):
+    """One IPVS service as the kernel tells it."""
+
+    key: ServiceKey
+    state: ServiceState
+    stats: Stats = Stats()
+    destinations: tuple[Destination, ...] = ()
+
+    def destination(self, address: str, port: int) -> Destination | None:
+        for destination in self.destinations:
+            if ip_address(destination.address) == ip_address(address) and destination.port == port:
+                return destination
+        return None
+
+
+class DirectorFacts(_Facts, frozen=True):
+    """This machine. `services` None: IPVS could not be read; `ipvs_problem` says why and `ipvs_next` what mends it."""
+
+    privileged: bool = False
+    hostname: str = ""
+    kernel: str = ""
+    interfaces: tuple[Interface, ...] = ()
+    default_routes: tuple[Route, ...] = ()
+    sysctls: dict[str, str] = {}
+    module_loaded: bool | None = None
+    services: tuple[VirtualService, ...] | None = None
+    ipvs_problem: str = ""
+    ipvs_next: str = ""
+
+    def interface(self, name: str) -> Interface | None:
+        for interface in self.interfaces:
+            if interface.name == name:
+                return interface
+        return None
+
+    def service(self, key: ServiceKey) -> VirtualService | None:
+        for service in self.services or ():
+            if service.key == key:
+                return service
+        return None
+
+
+class Observed(_Facts, frozen=True):
+    """All hosts, looked at in one go. A host that could not be looked at is in `failed` and has no facts."""
+
+    director: DirectorFacts | None = None
+    servers: dict[str, ServerFacts] = {}
+    failed: dict[str, Failure] = {}
+
+
+class Failure(_Facts, frozen=True):
+    """Why one host could not be looked at or changed, as its error said; `kind` as in `errors`."""
+
+    kind: str
+    what: str
+    why: str = ""
+    next: str = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join(part for part in (self.what, self.why, self.next) if part)

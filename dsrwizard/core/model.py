@@ -1,0 +1,147 @@
+"""What the operator wants: the deployment, as read from the file of design section 4 or entered in the wizard.
+
+The structures are frozen and know nothing of files, hosts or screens. Types are checked by msgspec while decoding;
+what the types cannot say is checked in `validate`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal
+
+import msgspec
+
+Protocol = Literal["tcp", "udp"]
+Connect = Literal["ssh", "winrm", "manual"]
+Engine = Literal["netlink", "external"]
+Address = IPv4Address | IPv6Address
+
+SCHEDULERS: dict[str, str] = {
+    "rr": "round robin: the next server in turn",
+    "wrr": "weighted round robin: in turn, heavier servers more often",
+    "lc": "least connections: the server with the fewest open connections",
+    "wlc": "weighted least connections: the fewest open connections for its weight",
+    "lblc": "locality-based least connections, for caches",
+    "lblcr": "the same with a set of servers per destination",
+    "dh": "destination hash: one destination address always to one server",
+    "sh": "source hash: one client address always to one server",
+    "sed": "shortest expected delay: like wlc, counting the new connection too",
+    "nq": "never queue: an idle server first, otherwise shortest expected delay",
+    "fo": "weighted failover: the heaviest server takes everything",
+    "ovf": "weighted overflow: fill the heaviest server, then the next",
+    "mh": "Maglev hash: one client address to one server, little moved when a server leaves",
+    "twos": "power of twos: the less loaded of two random servers",
+}
+"""IPVS schedulers (ipvsadm(8), kernel net/netfilter/ipvs) and what each means for the operator."""
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Service(_Struct, frozen=True):
+    """One protocol and port on a VIP. `persistence` in seconds, 0 = off."""
+
+    protocol: Protocol = "tcp"
+    port: int
+    scheduler: str = "wlc"
+    persistence: int = 0
+
+    @property
+    def label(self) -> str:
+        """`tcp/80`, as in messages and in the JSON of design section 5."""
+        return f"{self.protocol}/{self.port}"
+
+
+class Vip(_Struct, frozen=True):
+    """A service address, held as /32 (IPv6: /128) by the director and, silently, by every real server."""
+
+    address: str
+    services: tuple[Service, ...]
+
+    @property
+    def ip(self) -> Address:
+        return ip_address(self.address)
+
+    @property
+    def prefix(self) -> int:
+        """32, or 128 for IPv6: the only prefix a VIP may have."""
+        return self.ip.max_prefixlen
+
+
+class Director(_Struct, frozen=True):
+    """This machine: the interface in the real servers' network, and which engine balances."""
+
+    interface: str
+    engine: Engine = "netlink"
+
+
+class RealServer(_Struct, frozen=True):
+    """A machine that serves.
+
+    `address` is the RIP and where it is reached; `address6` is its IPv6 RIP where `address` is IPv4, needed for IPv6
+    VIPs because direct routing stays within one address family. `port` is the port of the connection (SSH 22),
+    never that of a service. `service_port` exists to be refused: direct routing cannot change ports.
+    """
+
+    name: str
+    address: str
+    address6: str | None = None
+    weight: int = 1
+    connect: Connect = "ssh"
+    user: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+    vip_interface: str = "lo"
+    vips: tuple[str, ...] | None = None
+    service_port: int | None = None
+
+    @property
+    def ip(self) -> Address:
+        return ip_address(self.address)
+
+    def rip_for(self, vip: Vip) -> str | None:
+        """The server's address of the VIP's family, or None: IPVS forwards IPv6 in IPv4 only by tunnel (ipvsadm(8))."""
+        for rip in (self.address, self.address6):
+            if rip is not None and ip_address(rip).version == vip.ip.version:
+                return rip
+        return None
+
+
+class Client(_Struct, frozen=True):
+    """A host that stands where clients stand, for end-to-end checks."""
+
+    address: str
+    user: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+
+
+class Deployment(_Struct, frozen=True):
+    """One intent for both sides: VIPs with their services, the director, the real servers."""
+
+    name: str
+    director: Director
+    vips: tuple[Vip, ...]
+    servers: tuple[RealServer, ...]
+    client: Client | None = None
+
+    def server(self, name: str) -> RealServer:
+        """The real server of that name. Raises KeyError."""
+        for server in self.servers:
+            if server.name == name:
+                return server
+        raise KeyError(name)
+
+    def vips_of(self, server: RealServer) -> tuple[Vip, ...]:
+        """The VIPs this server serves: all, unless it names some."""
+        return tuple(vip for vip in self.vips if server.vips is None or same_in(vip.address, server.vips))
+
+    def servers_of(self, vip: Vip) -> tuple[RealServer, ...]:
+        """The real servers behind one VIP."""
+        return tuple(server for server in self.servers if vip in self.vips_of(server))
+
+
+def same_in(address: str, addresses: tuple[str, ...]) -> bool:
+    """Whether an address is among others, however each is written (`fd00::1` = `fd00:0::1`)."""
+    return ip_address(address) in {ip_address(other) for other in addresses}

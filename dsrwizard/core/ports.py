@@ -1,0 +1,136 @@
+"""What the engine needs from the outside world. Backends implement these; so do the fakes of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from dsrwizard.core.changes import ServiceKey
+from dsrwizard.core.facts import DirectorFacts, ServerFacts, VirtualService
+from dsrwizard.core.model import Client, Deployment, RealServer
+from dsrwizard.core.secret import Secret
+from dsrwizard.core.steps import Step
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+
+Line = Callable[[str], None]
+StepDone = Callable[[str, bool, str], None]
+"""Called as a host reports a step: step id, whether it worked, what the host said."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script on a host printed, and its exit status."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class HostKeyQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """An SSH host key nobody has seen before; `fingerprint` as `ssh` prints it (`SHA256:…`)."""
+
+    host: str
+    address: str
+    key_type: str
+    fingerprint: str
+
+
+class SecretQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret is needed. `kind`: login password, key passphrase or sudo password; `detail` says for what exactly.
+
+    `refused` is true when an earlier answer to the same question did not work.
+    """
+
+    kind: Literal["password", "passphrase", "sudo"]
+    host: str
+    user: str
+    detail: str = ""
+    refused: bool = False
+
+
+class Asker(Protocol):
+    """The operator, or whoever stands in for them. Called from worker threads, one question at a time per host.
+
+    Implementations serialise the questions. None and False mean "no": the host then fails with its own message.
+    """
+
+    def secret(self, question: SecretQuestion) -> Secret | None: ...
+
+    def accept_key(self, question: HostKeyQuestion) -> bool: ...
+
+
+class Connector(Protocol):
+    """A connection to one host: scripts go in, answers come out.
+
+    `run` raises the errors of `dsrwizard.core.errors` (HostError and its kinds). A script runs as root (by login or
+    by sudo) in a POSIX shell, comes in over standard input, and is never seen in a process list. `deadline` in
+    seconds covers the whole script. `on_line` gets every line of standard output as it arrives.
+    """
+
+    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer: ...
+
+    def close(self) -> None: ...
+
+
+class OpenConnector(Protocol):
+    """Opens a connection to a real server or the client host. `host` is its name in messages (`web1`, `client`)."""
+
+    def __call__(self, host: str, target: RealServer | Client, asker: Asker) -> Connector: ...
+
+
+class ServerPort(Protocol):
+    """One real server, however it is reached: facts out, steps in. One connection for its whole life."""
+
+    def observe(self, deployment: Deployment) -> ServerFacts: ...
+
+    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        """Carries the steps out in order, stops at the first that fails, and looks again.
+
+        Returns the facts afterwards (None where they could not be read). Raises ConnectionLost and CommandFailed.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class DirectorPort(Protocol):
+    """This machine's own network and IPVS. Every method raises DsrError with what to do next."""
+
+    def observe(self, deployment: Deployment) -> DirectorFacts: ...
+
+    def apply(self, step: Step) -> None:
+        """Carries out one step's changes in order; on an error those already made are taken back."""
+        ...
+
+    def services(self) -> Sequence[VirtualService]:
+        """Every IPVS service with destinations and counters: one dump."""
+        ...
+
+    def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...
+
+
+class WirePort(Protocol):
+    """Packets from this machine. Nothing raises: what could not be sent comes back as a `problem`.
+
+    `interface` is the director's interface in the real servers' network. Deadlines in seconds.
+    """
+
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]: ...
+
+    def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]: ...
+
+    def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]: ...
+
+    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]: ...
+
+
+class ProbeTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """One (real server, VIP, port) to be probed; `mac` empty: it is resolved from the RIP first."""
+
+    rip: str
+    vip: str
+    port: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+    mac: str = ""
+    payload: bytes = b"dsrwizard"

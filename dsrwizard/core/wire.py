@@ -1,0 +1,69 @@
+"""What came back from the wire: the answers of pings, TCP connects, ARP audits and VIP probes, as plain values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Ping(_Answer, frozen=True):
+    """`milliseconds` None: no answer. `problem`: it could not be sent."""
+
+    address: str
+    milliseconds: float | None = None
+    problem: str = ""
+
+
+class Connected(_Answer, frozen=True):
+    """A TCP connect. `result`: open, refused, silent (timed out), unreachable (ICMP or no route), unknown."""
+
+    address: str
+    port: int
+    result: Literal["open", "refused", "silent", "unreachable", "unknown"]
+    milliseconds: float | None = None
+    problem: str = ""
+
+
+class Owners(_Answer, frozen=True):
+    """Every MAC that answered who-has (IPv6: neighbour solicitation) for an address, in order of answer.
+
+    `problem`: it could not be asked (no privilege, no such interface); then `macs` means nothing.
+    """
+
+    address: str
+    macs: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class Probed(_Answer, frozen=True):
+    """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
+
+    `signature`: `syn-ack` and `reply` (UDP) are good when `answered_by` is the server's MAC; `rst` and
+    `port-unreachable`: the VIP is there, nobody listens on it; `silence`; `redirect`: the VIP is missing and the server
+    forwards; `unreachable`: another ICMP error; `wrong-source`: a UDP reply that does not come from the VIP; `no-mac`:
+    the RIP has no MAC on this link; `unknown`: it could not be sent, see `problem`.
+    """
+
+    vip: str
+    port: int
+    protocol: Literal["tcp", "udp"]
+    rip: str
+    mac: str = ""
+    signature: Literal[
+        "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source", "no-mac",
+        "unknown",
+    ]  # fmt: skip
+    answered_by: str = ""
+    source: str = ""
+    milliseconds: float | None = None
+    problem: str = ""
+
+    @property
+    def good(self) -> bool:
+        """The VIP answered through this very server."""
+        return self.signature in ("syn-ack", "reply") and self.answered_by == self.mac

@@ -1,0 +1,1 @@
+"""Runs what the core has decided: observe, apply with a journal, verify, watch."""
