@@ -13,13 +13,13 @@ import msgspec
 from dsrwizard.core.model import Protocol
 
 
-class _Change(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class _Change(msgspec.Struct, frozen=True, tag=True):
     def inverse(self) -> Self:
         """The change that takes this one back."""
         return msgspec.structs.replace(self, old=self.new, new=self.old)  # type: ignore[attr-defined]
 
 
-class SysctlChange(_Change, frozen=True):
+class SysctlChange(_Change, frozen=True, kw_only=True):
     """A kernel setting, key in dotted form (`net.ipv4.conf.all.arp_ignore`), values as text."""
 
     key: str
@@ -35,7 +35,7 @@ class FileState(msgspec.Struct, frozen=True):
     target: str | None = None
 
 
-class FileChange(_Change, frozen=True):
+class FileChange(_Change, frozen=True, kw_only=True):
     """A whole file."""
 
     path: str
@@ -43,7 +43,7 @@ class FileChange(_Change, frozen=True):
     new: FileState | None
 
 
-class AddressChange(_Change, frozen=True):
+class AddressChange(_Change, frozen=True, kw_only=True):
     """An IP address on an interface."""
 
     interface: str
@@ -53,7 +53,7 @@ class AddressChange(_Change, frozen=True):
     new: bool
 
 
-class LinkChange(_Change, frozen=True):
+class LinkChange(_Change, frozen=True, kw_only=True):
     """A dummy interface that carries VIPs."""
 
     interface: str
@@ -61,7 +61,7 @@ class LinkChange(_Change, frozen=True):
     new: bool
 
 
-class UnitChange(_Change, frozen=True):
+class UnitChange(_Change, frozen=True, kw_only=True):
     """systemd reads its unit files again; it has no state of its own, so its undo is itself."""
 
     old: str = "loaded"
@@ -87,7 +87,7 @@ class ServiceState(msgspec.Struct, frozen=True):
     """IPv4: persistence granularity as a number; IPv6: prefix length. None is the full address."""
 
 
-class ServiceChange(_Change, frozen=True):
+class ServiceChange(_Change, frozen=True, kw_only=True):
     """An IPVS virtual service."""
 
     service: ServiceKey
@@ -104,7 +104,7 @@ class DestinationState(msgspec.Struct, frozen=True):
     lower: int = 0
 
 
-class DestinationChange(_Change, frozen=True):
+class DestinationChange(_Change, frozen=True, kw_only=True):
     """A real server behind an IPVS service."""
 
     service: ServiceKey
@@ -114,7 +114,7 @@ class DestinationChange(_Change, frozen=True):
     new: DestinationState | None
 
 
-class ModuleChange(_Change, frozen=True):
+class ModuleChange(_Change, frozen=True, kw_only=True):
     """A kernel module is loaded. Its undo leaves it loaded: others may use it by then."""
 
     module: str
@@ -122,7 +122,7 @@ class ModuleChange(_Change, frozen=True):
     new: bool = True
 
 
-class AnnounceChange(_Change, frozen=True):
+class AnnounceChange(_Change, frozen=True, kw_only=True):
     """Gratuitous ARP (IPv6: unsolicited neighbour advertisement) for a VIP, so that neighbours learn the director's
     MAC. `new` false announces nothing: the undo of an announcement is silence."""
 

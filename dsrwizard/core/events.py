@@ -9,34 +9,34 @@ import msgspec
 from dsrwizard.core.outcome import HostResult, StepResult
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True):
+class _Event(msgspec.Struct, frozen=True):
     host: str
     at: float
     """Seconds since the run began."""
 
 
-class HostStarted(_Event, frozen=True):
+class HostStarted(_Event, frozen=True, kw_only=True):
     steps: int
 
 
-class StepStarted(_Event, frozen=True):
+class StepStarted(_Event, frozen=True, kw_only=True):
     step: str
     title: str
     number: int
     of: int
 
 
-class StepFinished(_Event, frozen=True):
+class StepFinished(_Event, frozen=True, kw_only=True):
     result: StepResult
 
 
-class HostSaid(_Event, frozen=True):
+class HostSaid(_Event, frozen=True, kw_only=True):
     """One line from the host or about it, for its log."""
 
     line: str
 
 
-class HostFinished(_Event, frozen=True):
+class HostFinished(_Event, frozen=True, kw_only=True):
     result: HostResult
 
 

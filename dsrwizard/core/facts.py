@@ -13,18 +13,18 @@ Persistence = Literal["systemd", "ifupdown", "none"]
 """What brings addresses back after a reboot on this host, as far as dsrwizard can write to it."""
 
 
-class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+class _Facts(msgspec.Struct, frozen=True):
     pass
 
 
-class InterfaceAddress(_Facts, frozen=True):
+class InterfaceAddress(_Facts, frozen=True, kw_only=True):
     address: str
     prefix: int
     scope: str = "global"
     tentative: bool = False
 
 
-class Interface(_Facts, frozen=True):
+class Interface(_Facts, frozen=True, kw_only=True):
     """One network interface; `kind` is the link type (`dummy`, `vlan`, `bridge`, … or empty for hardware)."""
 
     name: str
@@ -41,7 +41,7 @@ class Interface(_Facts, frozen=True):
         return None
 
 
-class Listener(_Facts, frozen=True):
+class Listener(_Facts, frozen=True, kw_only=True):
     """A listening socket. `address` is `*` for the wildcard of either family, otherwise the bound address."""
 
     protocol: Literal["tcp", "udp"]
@@ -61,7 +61,7 @@ class Listener(_Facts, frozen=True):
         return ip_address(self.address) == wanted
 
 
-class Route(_Facts, frozen=True):
+class Route(_Facts, frozen=True, kw_only=True):
     """A default route."""
 
     gateway: str
@@ -69,7 +69,7 @@ class Route(_Facts, frozen=True):
     family: Literal[4, 6] = 4
 
 
-class ServerFacts(_Facts, frozen=True):
+class ServerFacts(_Facts, frozen=True, kw_only=True):
     """A real server. `sysctls` holds the values of the keys asked for; a missing key could not be read.
 
     `files` holds every file a step may write: None where there is none.
@@ -99,7 +99,7 @@ class ServerFacts(_Facts, frozen=True):
         return tuple(interface for interface in self.interfaces if interface.has(address))
 
 
-class Stats(_Facts, frozen=True):
+class Stats(_Facts, frozen=True, kw_only=True):
     """IPVS counters since the entry was made; rates are the differences of two readings."""
 
     connections: int = 0
@@ -109,7 +109,7 @@ class Stats(_Facts, frozen=True):
     out_bytes: int = 0
 
 
-class Destination(_Facts, frozen=True):
+class Destination(_Facts, frozen=True, kw_only=True):
     """One IPVS destination as the kernel tells it."""
 
     address: str
@@ -121,7 +121,7 @@ class Destination(_Facts, frozen=True):
     stats: Stats = Stats()
 
 
-class VirtualService(_Facts, frozen=True):
+class VirtualService(_Facts, frozen=True, kw_only=True):
     """One IPVS service as the kernel tells it."""
 
     key: ServiceKey
@@ -136,7 +136,7 @@ class VirtualService(_Facts, frozen=True):
         return None
 
 
-class DirectorFacts(_Facts, frozen=True):
+class DirectorFacts(_Facts, frozen=True, kw_only=True):
     """This machine. `services` None: IPVS could not be read; `ipvs_problem` says why and `ipvs_next` what mends it."""
 
     privileged: bool = False
@@ -163,7 +163,7 @@ class DirectorFacts(_Facts, frozen=True):
         return None
 
 
-class Observed(_Facts, frozen=True):
+class Observed(_Facts, frozen=True, kw_only=True):
     """All hosts, looked at in one go. A host that could not be looked at is in `failed` and has no facts."""
 
     director: DirectorFacts | None = None
@@ -171,7 +171,7 @@ class Observed(_Facts, frozen=True):
     failed: dict[str, Failure] = {}
 
 
-class Failure(_Facts, frozen=True):
+class Failure(_Facts, frozen=True, kw_only=True):
     """Why one host could not be looked at or changed, as its error said; `kind` as in `errors`."""
 
     kind: str

@@ -35,11 +35,11 @@ SCHEDULERS: dict[str, str] = {
 """IPVS schedulers (ipvsadm(8), kernel net/netfilter/ipvs) and what each means for the operator."""
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
-class Service(_Struct, frozen=True):
+class Service(_Struct, frozen=True, kw_only=True):
     """One protocol and port on a VIP. `persistence` in seconds, 0 = off."""
 
     protocol: Protocol = "tcp"
@@ -53,7 +53,7 @@ class Service(_Struct, frozen=True):
         return f"{self.protocol}/{self.port}"
 
 
-class Vip(_Struct, frozen=True):
+class Vip(_Struct, frozen=True, kw_only=True):
     """A service address, held as /32 (IPv6: /128) by the director and, silently, by every real server."""
 
     address: str
@@ -69,14 +69,14 @@ class Vip(_Struct, frozen=True):
         return self.ip.max_prefixlen
 
 
-class Director(_Struct, frozen=True):
+class Director(_Struct, frozen=True, kw_only=True):
     """This machine: the interface in the real servers' network, and which engine balances."""
 
     interface: str
     engine: Engine = "netlink"
 
 
-class RealServer(_Struct, frozen=True):
+class RealServer(_Struct, frozen=True, kw_only=True):
     """A machine that serves.
 
     `address` is the RIP and where it is reached; `address6` is its IPv6 RIP where `address` is IPv4, needed for IPv6
@@ -108,7 +108,7 @@ class RealServer(_Struct, frozen=True):
         return None
 
 
-class Client(_Struct, frozen=True):
+class Client(_Struct, frozen=True, kw_only=True):
     """A host that stands where clients stand, for end-to-end checks."""
 
     address: str
@@ -117,7 +117,7 @@ class Client(_Struct, frozen=True):
     identity_file: str | None = None
 
 
-class Deployment(_Struct, frozen=True):
+class Deployment(_Struct, frozen=True, kw_only=True):
     """One intent for both sides: VIPs with their services, the director, the real servers."""
 
     name: str

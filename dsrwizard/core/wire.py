@@ -7,11 +7,11 @@ from typing import Literal
 import msgspec
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+class _Answer(msgspec.Struct, frozen=True):
     pass
 
 
-class Ping(_Answer, frozen=True):
+class Ping(_Answer, frozen=True, kw_only=True):
     """`milliseconds` None: no answer. `problem`: it could not be sent."""
 
     address: str
@@ -19,7 +19,7 @@ class Ping(_Answer, frozen=True):
     problem: str = ""
 
 
-class Connected(_Answer, frozen=True):
+class Connected(_Answer, frozen=True, kw_only=True):
     """A TCP connect. `result`: open, refused, silent (timed out), unreachable (ICMP or no route), unknown."""
 
     address: str
@@ -29,7 +29,7 @@ class Connected(_Answer, frozen=True):
     problem: str = ""
 
 
-class Owners(_Answer, frozen=True):
+class Owners(_Answer, frozen=True, kw_only=True):
     """Every MAC that answered who-has (IPv6: neighbour solicitation) for an address, in order of answer.
 
     `problem`: it could not be asked (no privilege, no such interface); then `macs` means nothing.
@@ -40,7 +40,7 @@ class Owners(_Answer, frozen=True):
     problem: str = ""
 
 
-class Probed(_Answer, frozen=True):
+class Probed(_Answer, frozen=True, kw_only=True):
     """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
 
     `signature`: `syn-ack` and `reply` (UDP) are good when `answered_by` is the server's MAC; `rst` and
