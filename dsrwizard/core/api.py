@@ -1,0 +1,102 @@
+"""The engine as screens and commands see it. `dsrwizard.engine.engine.Engine` is the one behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event as Flag
+from typing import Protocol
+
+import msgspec
+
+from dsrwizard.core.checks import Check, Report
+from dsrwizard.core.events import Observer
+from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model import Client, Deployment, RealServer
+from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.snapshot import Snapshot
+from dsrwizard.core.steps import Plan
+from dsrwizard.core.wire import Connected, Owners, Ping
+
+HostSeen = Callable[[str, DirectorFacts | ServerFacts | Failure], None]
+"""Called from worker threads as each host has been looked at: its name and what came back."""
+
+
+class ServerTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What "test connection" found for one real server; each part None where it could not be looked at."""
+
+    server: str
+    facts: ServerFacts | None = None
+    failure: Failure | None = None
+    ping: Ping | None = None
+    owners: Owners | None = None
+    """Who answers for the RIP: empty means it is not on the director's layer 2."""
+    ports: tuple[Connected, ...] = ()
+
+
+class Engine(Protocol):
+    """Every method blocks and is safe to call from a worker thread. Failures of hosts come back in the results;
+    what stands in the way of the whole call is raised as a DsrError."""
+
+    def director(self, deployment: Deployment) -> DirectorFacts:
+        """This machine alone, quickly: its interfaces for the wizard's choice, IPVS present or what mends it."""
+        ...
+
+    def address_in_use(self, interface: str, address: str) -> Owners:
+        """Who answers for an address on the wire right now; no MACs: nobody."""
+        ...
+
+    def test_server(self, deployment: Deployment, server: RealServer) -> ServerTest: ...
+
+    def test_client(self, client: Client) -> Failure | None:
+        """None: the client host can be reached."""
+        ...
+
+    def observe(self, deployment: Deployment, seen: HostSeen | None = None) -> Observed: ...
+
+    def plan(self, deployment: Deployment, observed: Observed) -> Plan: ...
+
+    def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
+        """Carries the plan out, all hosts side by side, one journal entry before each change."""
+        ...
+
+    def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
+        """Takes back what the journal says was changed on these hosts."""
+        ...
+
+    def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
+        """Runs every check; `seen` gets each result as it is known, in order of the packet's travel."""
+        ...
+
+    def teardown_plan(self, deployment: Deployment) -> Plan: ...
+
+    def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult: ...
+
+    def in_force(self, deployment: str) -> bool:
+        """Whether the journal says that something of this deployment is applied."""
+        ...
+
+    def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher: ...
+
+    def close(self) -> None:
+        """Ends every connection. Secrets entered are forgotten."""
+        ...
+
+
+class Watcher(Protocol):
+    """Polls in threads of its own until closed."""
+
+    def start(self, show: Callable[[Snapshot], None]) -> None:
+        """Calls `show` from a thread after every poll. A poll starts when the one before it has ended."""
+        ...
+
+    def once(self) -> Snapshot:
+        """One full round now: counters twice for rates, every probe, the ARP audit."""
+        ...
+
+    def set_weight(self, server: str, weight: int | None) -> None:
+        """Sets the weight of a real server in all its services; 0 drains it, None restores the deployment's. Raises DsrError."""
+        ...
+
+    def pause(self, paused: bool) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,94 @@
+"""A change as the exact command an operator would type: for the review, the ticket, and Linux hosts' scripts."""
+
+from __future__ import annotations
+
+import shlex
+
+from dsrwizard.core.changes import (
+    AddressChange,
+    AnnounceChange,
+    Change,
+    DestinationChange,
+    FileChange,
+    LinkChange,
+    ModuleChange,
+    ServiceChange,
+    ServiceKey,
+    ServiceState,
+    SysctlChange,
+    UnitChange,
+)
+
+HERE_DOC = "DSRWIZARD_END"
+
+
+def commands(change: Change) -> tuple[str, ...]:
+    """The commands that carry out this change, in order. On the director they are what netlink does, as ipvsadm(8)
+    and ip(8) would say it; on a Linux real server they are the very lines that run."""
+    match change:
+        case SysctlChange(key=key, new=new):
+            return (f"sysctl -qw {key}={shlex.quote(new)}",)
+        case AddressChange():
+            verb = "add" if change.new else "del"
+            nodad = " nodad" if change.new and ":" in change.address else ""
+            return (f"ip addr {verb} {change.address}/{change.prefix} dev {change.interface}{nodad}",)
+        case LinkChange(interface=name, new=True):
+            return (f"ip link add {name} type dummy", f"ip link set {name} up")
+        case LinkChange(interface=name):
+            return (f"ip link del {name}",)
+        case FileChange():
+            return _file(change)
+        case UnitChange():
+            return ("systemctl daemon-reload",)
+        case ModuleChange(module=module):
+            return (f"modprobe {module}",) if change.new else ()
+        case AnnounceChange(interface=interface, address=address):
+            if not change.new:
+                return ()
+            return (
+                (f"ndsend {address} {interface}",) if ":" in address else (f"arping -U -c 3 -I {interface} {address}",)
+            )
+        case ServiceChange():
+            return (_service(change),)
+        case DestinationChange():
+            return (_destination(change),)
+
+
+def _file(change: FileChange) -> tuple[str, ...]:
+    path, new = shlex.quote(change.path), change.new
+    if new is None:
+        return (f"rm -f {path}",)
+    if new.target is not None:
+        return (f"ln -sfn {shlex.quote(new.target)} {path}",)
+    ending = "" if new.content.endswith("\n") or not new.content else "\n"
+    return (
+        f"cat > {path} <<'{HERE_DOC}'\n{new.content}{ending}{HERE_DOC}",
+        f"chmod {new.mode:o} {path}",
+    )
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _virtual(key: ServiceKey) -> str:
+    return f"-{key.protocol[0]} {_endpoint(key.address, key.port)}"
+
+
+def _persistence(state: ServiceState) -> str:
+    return f" -p {state.persistence}" if state.persistence else ""
+
+
+def _service(change: ServiceChange) -> str:
+    if change.new is None:
+        return f"ipvsadm -D {_virtual(change.service)}"
+    verb = "-A" if change.old is None else "-E"
+    return f"ipvsadm {verb} {_virtual(change.service)} -s {change.new.scheduler}{_persistence(change.new)}"
+
+
+def _destination(change: DestinationChange) -> str:
+    real = f"{_virtual(change.service)} -r {_endpoint(change.address, change.port)}"
+    if change.new is None:
+        return f"ipvsadm -d {real}"
+    method = {"dr": "-g", "tun": "-i", "nat": "-m", "local": "-g"}[change.new.method]
+    return f"ipvsadm {'-a' if change.old is None else '-e'} {real} {method} -w {change.new.weight}"
