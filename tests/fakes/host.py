@@ -1,0 +1,220 @@
+"""The state of one machine: interfaces, kernel settings, files, listeners, and how changes alter it.
+
+A change is refused for the reasons a kernel or a shell would refuse it, with their words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+
+from dsrwizard.core.changes import (
+    AddressChange,
+    AnnounceChange,
+    Change,
+    FileChange,
+    FileState,
+    LinkChange,
+    ModuleChange,
+    SysctlChange,
+    UnitChange,
+)
+from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route
+
+
+class Refused(Exception):
+    """What the machine said when it would not do it."""
+
+
+@dataclass
+class Link:
+    """One network interface with its addresses (address → prefix length)."""
+
+    mac: str
+    up: bool = True
+    kind: str = ""
+    addresses: dict[str, int] = field(default_factory=dict)
+
+
+def same(one: str, other: str) -> bool:
+    return ip_address(one) == ip_address(other)
+
+
+@dataclass
+class Machine:
+    """What a host is made of. Tests set the attributes to bring about a fault."""
+
+    name: str
+    mac: str
+    links: dict[str, Link]
+    ingress: str = "eth0"
+    sysctls: dict[str, str] = field(default_factory=dict)
+    files: dict[str, FileState] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    os: str = "Debian GNU/Linux 12 (bookworm)"
+    kernel: str = "6.1.0"
+    persistence: Persistence = "systemd"
+    directories: set[str] = field(default_factory=lambda: {"/etc/sysctl.d", "/etc/systemd/system"})
+    announced: list[tuple[str, str]] = field(default_factory=list)
+    modules: set[str] = field(default_factory=set)
+    reloads: int = 0
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        return tuple(
+            Interface(
+                name=name,
+                mac=link.mac,
+                up=link.up,
+                kind=link.kind,
+                addresses=tuple(
+                    InterfaceAddress(address=address, prefix=prefix, scope=_scope(address))
+                    for address, prefix in link.addresses.items()
+                ),
+            )
+            for name, link in self.links.items()
+        )
+
+    def holds(self, address: str) -> str | None:
+        """The interface (that is up) with this address."""
+        for name, link in self.links.items():
+            if link.up and any(same(address, own) for own in link.addresses):
+                return name
+        return None
+
+    def listens(self, address: str, protocol: str, port: int) -> bool:
+        return any(
+            entry.protocol == protocol and entry.port == port and entry.covers(address) for entry in self.listeners
+        )
+
+    def answers_arp(self, address: str) -> bool:
+        """Whether a who-has (or neighbour solicitation) arriving on the ingress interface is answered: ip-sysctl,
+        arp_ignore, of which the greater of `all` and the interface's own counts."""
+        holder = self.holds(address)
+        if holder is None:
+            return False
+        if ip_address(address).version == 6:
+            return holder == self.ingress
+        ignore = max(int(self.sysctls.get(f"net.ipv4.conf.{where}.arp_ignore", "0")) for where in ("all", self.ingress))
+        if ignore in {0, 3}:
+            return True
+        if ignore == 1:
+            return holder == self.ingress
+        if ignore == 2:
+            prefix = next(p for own, p in self.links[holder].addresses.items() if same(own, address))
+            return holder == self.ingress and prefix < ip_address(address).max_prefixlen
+        return False
+
+    def change(self, change: Change) -> None:
+        """Carries one change out. Raises Refused and then has changed nothing."""
+        match change:
+            case SysctlChange():
+                self._sysctl(change)
+            case AddressChange():
+                self._address(change)
+            case LinkChange():
+                self._link(change)
+            case FileChange():
+                self._file(change)
+            case UnitChange():
+                self.reloads += 1
+            case ModuleChange(module=module, new=True):
+                self.modules.add(module)
+            case ModuleChange():
+                pass
+            case AnnounceChange():
+                self._announce(change)
+            case _:
+                raise Refused(f"{type(change).__name__} is not for this host")
+
+    def _sysctl(self, change: SysctlChange) -> None:
+        if change.key not in self.sysctls:
+            path = change.key.replace(".", "/")
+            raise Refused(f"sysctl: cannot stat /proc/sys/{path}: No such file or directory")
+        _expect(change.key, self.sysctls[change.key], change.old)
+        self.sysctls[change.key] = change.new
+
+    def _address(self, change: AddressChange) -> None:
+        link = self.links.get(change.interface)
+        if link is None:
+            raise Refused(f'Cannot find device "{change.interface}"')
+        present = next((own for own in link.addresses if same(own, change.address)), None)
+        if change.new:
+            if present is not None:
+                raise Refused("RTNETLINK answers: File exists")
+            link.addresses[change.address] = change.prefix
+        else:
+            if present is None or link.addresses[present] != change.prefix:
+                raise Refused("RTNETLINK answers: Cannot assign requested address")
+            del link.addresses[present]
+
+    def _link(self, change: LinkChange) -> None:
+        there = change.interface in self.links
+        if change.new:
+            if there:
+                raise Refused("RTNETLINK answers: File exists")
+            self.links[change.interface] = Link(mac="02:00:00:00:d0:01", kind="dummy")
+            for key in ("arp_ignore", "arp_announce", "rp_filter"):
+                self.sysctls.setdefault(f"net.ipv4.conf.{change.interface}.{key}", "0")
+        else:
+            if not there:
+                raise Refused(f'Cannot find device "{change.interface}"')
+            if self.links[change.interface].kind != "dummy":
+                raise Refused("RTNETLINK answers: Operation not supported")
+            del self.links[change.interface]
+
+    def _file(self, change: FileChange) -> None:
+        now = self.files.get(change.path)
+        if now != change.old:
+            raise Refused(f"{change.path}: is not what it was when it was looked at")
+        if change.new is None:
+            del self.files[change.path]
+            return
+        parent = change.path.rpartition("/")[0]
+        if not any(parent == known or parent.startswith(f"{known}/") for known in self.directories):
+            raise Refused(f"cannot create {change.path}: Directory nonexistent")
+        self.files[change.path] = change.new
+
+    def _announce(self, change: AnnounceChange) -> None:
+        if not change.new:
+            return
+        link = self.links.get(change.interface)
+        if link is None or not link.up:
+            raise Refused(f"{change.interface}: no such interface, or it is down")
+        self.announced.append((change.interface, change.address))
+
+    def on_link(self, address: str) -> bool:
+        """Whether an address is in one of the ingress interface's networks."""
+        return any(
+            ip_address(address) in ip_network(f"{own}/{prefix}", strict=False)
+            for own, prefix in self.links[self.ingress].addresses.items()
+        )
+
+
+def _scope(address: str) -> str:
+    return "host" if ip_address(address).is_loopback else "global"
+
+
+def _expect(what: str, now: str, old: str) -> None:
+    if now != old:
+        raise Refused(f"{what} is {now}, not {old} as when it was looked at")
+
+
+def linux_sysctls(*interfaces: str) -> dict[str, str]:
+    """A Linux host's own defaults for what concerns direct routing."""
+    values = {
+        "net.ipv4.ip_forward": "0",
+        "net.ipv6.conf.all.forwarding": "0",
+        "net.ipv4.conf.all.log_martians": "0",
+    }
+    for name in ("all", "default", *interfaces):
+        for key, value in (
+            ("arp_ignore", "0"),
+            ("arp_announce", "0"),
+            ("rp_filter", "0"),
+            ("accept_local", "0"),
+            ("send_redirects", "1"),
+            ("arp_notify", "0"),
+        ):
+            values[f"net.ipv4.conf.{name}.{key}"] = value
+    return values

@@ -1,0 +1,106 @@
+"""The wire of the fake world: pings, connects, ARP audits and VIP probes answered from its state (WirePort)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dsrwizard.core.ports import ProbeTarget
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+
+if TYPE_CHECKING:
+    from tests.fakes.world import ServerState, World
+
+NO_PRIVILEGE = "Raw sockets need root or CAP_NET_RAW."
+
+
+class FakeWire:
+    """Answers as the machines of the world would. The director never hears itself."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+        with self._world.lock:
+            return {
+                address: Ping(address=address, milliseconds=0.4 if self._lives(address) else None)
+                for address in addresses
+            }
+
+    def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
+        with self._world.lock:
+            return [self._connect(address, port) for address, port in targets]
+
+    def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+        with self._world.lock:
+            problem = self._problem(interface)
+            if problem:
+                return {address: Owners(address=address, problem=problem) for address in addresses}
+            return {address: Owners(address=address, macs=self._macs(address)) for address in addresses}
+
+    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
+        with self._world.lock:
+            problem = self._problem(interface)
+            return [self._probe(target, problem) for target in targets]
+
+    def _problem(self, interface: str) -> str:
+        if not self._world.privileged:
+            return NO_PRIVILEGE
+        link = self._world.machine.links.get(interface)
+        if link is None:
+            return f"There is no interface {interface} on this machine."
+        return "" if link.up else f"{interface} is down."
+
+    def _lives(self, address: str) -> bool:
+        return self._world.at(address) is not None or self._world.machine.holds(address) is not None
+
+    def _connect(self, address: str, port: int) -> Connected:
+        state = self._world.at(address)
+        if state is None:
+            return Connected(address=address, port=port, result="silent")
+        if state.machine.listens(address, "tcp", port):
+            return Connected(address=address, port=port, result="open", milliseconds=0.6)
+        return Connected(address=address, port=port, result="refused", milliseconds=0.5)
+
+    def _macs(self, address: str) -> tuple[str, ...]:
+        servers = tuple(
+            state.machine.mac
+            for state in self._world.servers.values()
+            if state.reachable and state.machine.answers_arp(address)
+        )
+        return servers + tuple(self._world.strangers.get(address, ()))
+
+    def _probe(self, target: ProbeTarget, problem: str) -> Probed:
+        state = self._world.at(target.rip)
+        if problem or state is None:
+            signature, mac, answered = "unknown" if problem else "no-mac", target.mac, ""
+        else:
+            mac = state.machine.mac
+            signature = self._signature(state, target)
+            answered = "" if signature == "silence" else mac
+        source = {"redirect": target.rip, "wrong-source": target.rip, "silence": "", "unknown": "", "no-mac": ""}
+        return Probed(
+            vip=target.vip,
+            port=target.port,
+            protocol=target.protocol,
+            rip=target.rip,
+            mac=mac,
+            signature=signature,  # type: ignore[arg-type]
+            answered_by=answered,
+            source=source.get(signature, target.vip),
+            milliseconds=0.8 if answered else None,
+            problem=problem,
+        )
+
+    @staticmethod
+    def _signature(state: ServerState, target: ProbeTarget) -> str:
+        machine, udp = state.machine, target.protocol == "udp"
+        if machine.holds(target.vip) is None:
+            return "redirect" if machine.sysctls.get("net.ipv4.ip_forward") == "1" else "silence"
+        if (target.protocol, target.port) in state.dropped:
+            return "silence"
+        if not machine.listens(target.vip, target.protocol, target.port):
+            return "port-unreachable" if udp else "rst"
+        if udp:
+            return "wrong-source" if state.reply_from_rip else "reply"
+        return "syn-ack"

@@ -1,0 +1,408 @@
+"""A farm in memory: director, real servers and the wire between them, at the level of `dsrwizard.core.ports`.
+
+All ports read and change one `World`, so that what is applied is what is seen, probed and counted afterwards. Tests
+bring about a fault by setting the state that would cause it in a real network.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dsrwizard.core.changes import Change, DestinationChange, ServiceChange, ServiceKey
+from dsrwizard.core.commands import commands
+from dsrwizard.core.errors import (
+    CommandFailed,
+    ConnectionLost,
+    ConnectTimeout,
+    HostKeyChanged,
+    HostKeyUnknown,
+    LoginRefused,
+    LookError,
+)
+from dsrwizard.core.facts import DirectorFacts, Listener, Route, ServerFacts, VirtualService
+from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
+from dsrwizard.core.steps import DIRECTOR, Step
+from tests.fakes.host import Link, Machine, Refused, linux_sysctls
+from tests.fakes.ipvs import FakeIpvs
+from tests.fakes.wire import FakeWire
+
+FINGERPRINT = "SHA256:yPFrs8SPbv0TT0nBqVxZ0J7Zg6XKDGUzAfEcyZ0hH0s"
+
+
+@dataclass
+class ServerState:
+    """One real server: the machine, and how reaching it goes."""
+
+    machine: Machine
+    rips: tuple[str, ...]
+    reachable: bool = True
+    """False: the cable is out. No ping, no ARP, no SSH."""
+    ssh: bool = True
+    """False: SSH does not answer though the machine lives."""
+    key: Literal["known", "unknown", "changed"] = "known"
+    password: str | None = None
+    """Set: the login asks for it."""
+    dropped: set[tuple[str, int]] = field(default_factory=set)
+    """(protocol, port) that the host's firewall drops when sent to the VIP."""
+    reply_from_rip: bool = False
+    """A UDP service that answers from the RIP instead of the VIP."""
+    fails: dict[str, str] = field(default_factory=dict)
+    """Step id → what the host says when that step is tried. Deleted by the test when mended."""
+    lost_at: str = ""
+    """Step id at which the connection breaks, once."""
+    sessions: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+
+class World:
+    """The state everything reads. `lock` guards it: ports are called from many threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.servers: dict[str, ServerState] = {}
+        self.machine = Machine("director", "02:00:0a:00:00:02", {})
+        self.ipvs = FakeIpvs()
+        self.ipvs_problem = ""
+        self.ipvs_next = ""
+        self.privileged = True
+        self.strangers: dict[str, list[str]] = {}
+        """Address → MACs of hosts outside the deployment that answer for it."""
+        self.done: list[tuple[str, Change]] = []
+        """Every change carried out, as (host, change): a run that touches nothing adds nothing."""
+        self.dumps = 0
+        self._gates: dict[str, threading.Event] = {}
+        self._waiting: dict[str, threading.Event] = {}
+
+    @classmethod
+    def lab(cls, servers: int = 3, *, ipv6: bool = False) -> World:
+        """The network of the lab: director 10.0.0.2 on eth0, web1… from 10.0.0.101, each listening on *:80, the
+        router 10.0.0.1. With `ipv6` everyone also has fd00::<last number>."""
+        world = cls()
+        prefix = 24 if servers < 150 else 16
+        world.machine = Machine(
+            name="director",
+            mac="02:00:0a:00:00:02",
+            links={
+                "lo": Link("00:00:00:00:00:00", kind="loopback", addresses={"127.0.0.1": 8, "::1": 128}),
+                "eth0": Link("02:00:0a:00:00:02", addresses={"10.0.0.2": prefix} | ({"fd00::2": 64} if ipv6 else {})),
+            },
+            sysctls=linux_sysctls("lo", "eth0")
+            | {
+                "net.ipv4.vs.conntrack": "0",
+                "net.ipv4.vs.expire_nodest_conn": "0",
+                "net.ipv4.vs.expire_quiescent_template": "0",
+                "net.ipv4.vs.sloppy_tcp": "0",
+            },
+            routes=[Route(gateway="10.0.0.1", interface="eth0")],
+            modules={"ip_vs"},
+        )
+        for number in range(1, servers + 1):
+            high, low = divmod(100 + number, 250)
+            rip, mac = f"10.0.{high}.{low}", f"02:00:0a:00:{high:02x}:{low:02x}"
+            rip6 = f"fd00::{100 + number}"
+            world.add_server(f"web{number}", rip, mac, rip6 if ipv6 else None, prefix)
+        return world
+
+    def add_server(self, name: str, rip: str, mac: str, rip6: str | None = None, prefix: int = 24) -> ServerState:
+        """A healthy Linux machine in the director's network, with a web server and a UDP echo on every address."""
+        state = ServerState(
+            machine=Machine(
+                name=name,
+                mac=mac,
+                links={
+                    "lo": Link("00:00:00:00:00:00", kind="loopback", addresses={"127.0.0.1": 8, "::1": 128}),
+                    "eth0": Link(mac, addresses={rip: prefix} | ({rip6: 64} if rip6 else {})),
+                },
+                sysctls=linux_sysctls("lo", "eth0"),
+                listeners=[
+                    Listener(protocol="tcp", address="*", port=80, process="python3"),
+                    Listener(protocol="udp", address="*", port=7, process="python3"),
+                    Listener(protocol="tcp", address="*", port=22, process="sshd"),
+                ],
+                routes=[Route(gateway="10.0.0.1", interface="eth0")],
+            ),
+            rips=(rip, rip6) if rip6 else (rip,),
+        )
+        self.servers[name] = state
+        return state
+
+    def deployment(
+        self,
+        *,
+        vip: str = "10.0.0.10",
+        services: tuple[Service, ...] | None = None,
+        name: str = "shop",
+        engine: str = "netlink",
+    ) -> Deployment:
+        """A deployment of all servers of this world behind one VIP."""
+        return Deployment(
+            name=name,
+            director=Director(interface="eth0", engine="external" if engine == "external" else "netlink"),
+            vips=(Vip(address=vip, services=services or (Service(protocol="tcp", port=80),)),),
+            servers=tuple(
+                RealServer(
+                    name=state.name,
+                    address=state.rips[0],
+                    address6=state.rips[1] if len(state.rips) > 1 else None,
+                    user="root",
+                )
+                for state in self.servers.values()
+            ),
+        )
+
+    # -- doors to the outside, as the engine wants them
+
+    def open_server(self, server: RealServer, asker: Asker) -> FakeServer:
+        """Connects to a real server. Raises the errors a connection raises."""
+        return FakeServer(self, self._login(server.name, server, asker))
+
+    def director(self) -> FakeDirector:
+        return FakeDirector(self)
+
+    def wire(self) -> FakeWire:
+        return FakeWire(self)
+
+    # -- what a test does to the world
+
+    def requests(
+        self, count: int, vip: str = "10.0.0.10", port: int = 80, protocol: Literal["tcp", "udp"] = "tcp"
+    ) -> list[str]:
+        """Clients' requests to a VIP: who answered each, empty where nobody did."""
+        with self.lock:
+            return [self._request(ServiceKey(vip, protocol, port)) for _ in range(count)]
+
+    def hold(self, host: str) -> None:
+        """The next step on this host waits, as a slow machine does, until `release`."""
+        self._gates[host] = threading.Event()
+        self._waiting[host] = threading.Event()
+
+    def held(self, host: str, timeout: float = 10.0) -> bool:
+        """Waits until the host has come to the step that is held."""
+        return self._waiting[host].wait(timeout)
+
+    def release(self, host: str) -> None:
+        gate = self._gates.pop(host, None)
+        if gate is not None:
+            gate.set()
+
+    # -- inside
+
+    def pass_gate(self, host: str) -> None:
+        gate = self._gates.get(host)
+        if gate is not None:
+            self._waiting[host].set()
+            gate.wait(30)
+
+    def at(self, address: str) -> ServerState | None:
+        """The reachable server that has this address of its own."""
+        return next((s for s in self.servers.values() if s.reachable and address in s.rips), None)
+
+    def _login(self, name: str, target: RealServer | Client, asker: Asker) -> ServerState:
+        state = self.servers.get(name)
+        if state is None or not (state.reachable and state.ssh):
+            raise ConnectTimeout(
+                f"{name} does not answer at {target.address} port {target.port or 22}.",
+                "No answer within 8 seconds.",
+                "Check that the machine is up and that its address is right, then retry.",
+            )
+        if state.key == "changed":
+            raise HostKeyChanged(
+                f"{name} shows another host key than the one known.",
+                "The machine was reinstalled, or somebody stands in between.",
+                f"If it was reinstalled: ssh-keygen -R {target.address}",
+            )
+        if state.key == "unknown":
+            question = HostKeyQuestion(
+                host=name, address=target.address, key_type="ssh-ed25519", fingerprint=FINGERPRINT
+            )
+            if not asker.accept_key(question):
+                raise HostKeyUnknown(
+                    f"The host key of {name} is not known and was not accepted.", "", "Compare it, then retry."
+                )
+            state.key = "known"
+        self._password(name, state, target, asker)
+        state.sessions += 1
+        return state
+
+    def _password(self, name: str, state: ServerState, target: RealServer | Client, asker: Asker) -> None:
+        if state.password is None:
+            return
+        for attempt in range(3):
+            question = SecretQuestion(kind="password", host=name, user=target.user or "root", refused=attempt > 0)
+            secret = asker.secret(question)
+            if secret is None:
+                break
+            if secret.reveal() == state.password:
+                return
+        raise LoginRefused(
+            f"{name} refused the login of {target.user or 'root'}.", "No password was accepted.", "Retry."
+        )
+
+    def _request(self, key: ServiceKey) -> str:
+        virtual = self.ipvs.table.get(key)
+        if virtual is None or self.machine.holds(key.address) is None:
+            return ""
+        entry = virtual.next()
+        if entry is None:
+            return ""
+        for counters in (virtual.counters, entry.counters):
+            counters.request(packets=6, size=480)
+        entry.inactive += 1
+        state = self.at(entry.address)
+        if state is None or state.machine.holds(key.address) is None or (key.protocol, key.port) in state.dropped:
+            return ""
+        return state.name if state.machine.listens(key.address, key.protocol, key.port) else ""
+
+
+class FakeServer:
+    """A connection to one server of the world (ServerPort)."""
+
+    def __init__(self, world: World, state: ServerState) -> None:
+        self._world = world
+        self._state = state
+        self._open = True
+
+    def observe(self, deployment: Deployment) -> ServerFacts:
+        self._alive()
+        machine = self._state.machine
+        with self._world.lock:
+            return ServerFacts(
+                host=machine.name,
+                os=machine.os,
+                hostname=machine.name,
+                kernel=machine.kernel,
+                boot_id="7d4f0c52-0000-4000-8000-000000000001",
+                privileged=True,
+                interfaces=machine.interfaces(),
+                default_routes=tuple(machine.routes),
+                sysctls=dict(machine.sysctls),
+                listeners=tuple(machine.listeners),
+                persistence=machine.persistence,
+                files=dict(machine.files),
+            )
+
+    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        for step in steps:
+            self._world.pass_gate(self._state.name)
+            self._alive()
+            if self._state.lost_at == step.id:
+                self._state.lost_at = ""
+                self._open = False
+                raise ConnectionLost(
+                    f"The connection to {self._state.name} broke while it worked.",
+                    "Its state is not known.",
+                    "Look at it again.",
+                )
+            refused = self._step(step, line)
+            done(step.id, not refused, refused)
+            if refused:
+                break
+        return None
+
+    def _step(self, step: Step, line: Line) -> str:
+        with self._world.lock:
+            said = self._state.fails.get(step.id, "")
+            if said:
+                return said
+            for change in step.changes:
+                for command in commands(change):
+                    line(command.splitlines()[0])
+                try:
+                    self._state.machine.change(change)
+                except Refused as refused:
+                    return str(refused)
+                self._world.done.append((self._state.name, change))
+        return ""
+
+    def _alive(self) -> None:
+        if not self._open or not (self._state.reachable and self._state.ssh):
+            self._open = False
+            raise ConnectionLost(f"The connection to {self._state.name} broke.", "", "Look at it again.")
+
+    def close(self) -> None:
+        self._open = False
+
+
+class FakeDirector:
+    """The director of the world (DirectorPort)."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def observe(self, deployment: Deployment) -> DirectorFacts:
+        world, machine = self._world, self._world.machine
+        with world.lock:
+            readable = not world.ipvs_problem
+            return DirectorFacts(
+                privileged=world.privileged,
+                hostname=machine.name,
+                kernel=machine.kernel,
+                interfaces=machine.interfaces(),
+                default_routes=tuple(machine.routes),
+                sysctls=dict(machine.sysctls),
+                module_loaded="ip_vs" in machine.modules,
+                services=world.ipvs.services() if readable else None,
+                ipvs_problem=world.ipvs_problem,
+                ipvs_next=world.ipvs_next,
+            )
+
+    def apply(self, step: Step) -> None:
+        self._world.pass_gate(DIRECTOR)
+        with self._world.lock:
+            made: list[Change] = []
+            for change in step.changes:
+                try:
+                    self._change(change)
+                except Refused as refused:
+                    for earlier in reversed(made):
+                        self._change(earlier.inverse())
+                    command = commands(change)
+                    raise CommandFailed(
+                        f"director: {step.title} failed.",
+                        f"{command[0] if command else ''}: {refused}".lstrip(": "),
+                        "Look again.",
+                    ) from refused
+                made.append(change)
+            self._world.done.extend((DIRECTOR, change) for change in made)
+
+    def services(self) -> Sequence[VirtualService]:
+        self._readable()
+        with self._world.lock:
+            self._world.dumps += 1
+            return self._world.ipvs.services()
+
+    def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None:
+        self._readable()
+        with self._world.lock:
+            try:
+                self._world.ipvs.set_weight(service, address, port, weight)
+            except Refused as refused:
+                raise CommandFailed(f"The weight of {address} was not set.", str(refused), "Look again.") from refused
+
+    def _readable(self) -> None:
+        if self._world.ipvs_problem:
+            raise LookError("IPVS cannot be read.", self._world.ipvs_problem, self._world.ipvs_next)
+
+    def _change(self, change: Change) -> None:
+        if not self._world.privileged:
+            raise Refused("Operation not permitted")
+        match change:
+            case ServiceChange():
+                self._ipvs_there()
+                self._world.ipvs.service(change)
+            case DestinationChange():
+                self._ipvs_there()
+                self._world.ipvs.destination(change)
+            case _:
+                self._world.machine.change(change)
+
+    def _ipvs_there(self) -> None:
+        if self._world.ipvs_problem:
+            raise Refused("Can't initialize ipvs: Protocol not available")
