@@ -85,6 +85,8 @@ class ServiceState(msgspec.Struct, frozen=True):
     flags: int = 0
     netmask: int | None = None
     """IPv4: persistence granularity as a number; IPv6: prefix length. None is the full address."""
+    persistence_engine: str = ""
+    """What persistence looks at beyond the address (`sip`); empty for none. Never set by dsrwizard, only kept."""
 
 
 class ServiceChange(_Change, frozen=True, kw_only=True):
@@ -102,6 +104,10 @@ class DestinationState(msgspec.Struct, frozen=True):
     method: str = "dr"
     upper: int = 0
     lower: int = 0
+    tun_type: int = 0
+    """Encapsulation of `tun` (kernel's ip_vs.h: 0 IPIP, 1 GUE, 2 GRE), with its port and checksum flags."""
+    tun_port: int = 0
+    tun_flags: int = 0
 
 
 class DestinationChange(_Change, frozen=True, kw_only=True):

@@ -149,6 +149,10 @@ class DirectorFacts(_Facts, frozen=True, kw_only=True):
     services: tuple[VirtualService, ...] | None = None
     ipvs_problem: str = ""
     ipvs_next: str = ""
+    module_available: bool | None = None
+    """Whether `modprobe ip_vs` would find the module; None: not asked, because it is there."""
+    foreign_services: tuple[str, ...] = ()
+    """IPVS services that no deployment can name (firewall marks, SCTP), as text; they are left alone."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:
