@@ -94,7 +94,10 @@ class Watcher(Protocol):
         ...
 
     def set_weight(self, server: str, weight: int | None) -> None:
-        """Sets the weight of a real server in all its services; 0 drains it, None restores the deployment's. Raises DsrError."""
+        """Sets the weight of a real server in all its services; 0 drains it, None restores the deployment's.
+
+        Raises DsrError.
+        """
         ...
 
     def pause(self, paused: bool) -> None: ...

@@ -29,6 +29,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     interrupts: str = ""
     proof: Proof | None = None
+    server: str = ""
+    """The real server a step on the director is about; it waits for that server's own steps."""
 
     def inverse(self) -> Self:
         """The step that takes this one back."""

@@ -1,0 +1,180 @@
+"""What is owed: the changes dsrwizard made and has not taken back, worked out from the journal's entries. Pure.
+
+Changes of the same thing on the same host add up: from the value before the first to the value after the last. Where
+the two are equal nothing is owed, so draining and restoring a server, or a teardown, leave no trace in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from dsrwizard.core.changes import (
+    AddressChange,
+    AnnounceChange,
+    Change,
+    DestinationChange,
+    FileChange,
+    LinkChange,
+    ModuleChange,
+    ServiceChange,
+    SysctlChange,
+    UnitChange,
+)
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.steps import Phase, Step
+
+
+class _Entry(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class RunBegan(_Entry, frozen=True, kw_only=True):
+    """A run begins; `at` in seconds since the epoch, `verb` is what the operator asked for."""
+
+    run: str
+    at: float
+    verb: Literal["apply", "teardown", "roll-back", "weight"]
+    deployment: Deployment
+    version: str
+
+
+class Intent(_Entry, frozen=True, kw_only=True):
+    """Written before a step runs, with the prior values in its changes. `address` is how the host is reached."""
+
+    run: str
+    at: float
+    address: str
+    step: Step
+
+
+class Result(_Entry, frozen=True, kw_only=True):
+    """Written when the step's end is known."""
+
+    run: str
+    at: float
+    host: str
+    step: str
+    outcome: Outcome
+    detail: str = ""
+
+
+class RunEnded(_Entry, frozen=True, kw_only=True):
+    run: str
+    at: float
+    ok: bool
+
+
+Entry = RunBegan | Intent | Result | RunEnded
+
+
+class Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """One change that stands: from what was there before dsrwizard came (`old`) to what it left (`new`).
+
+    `certain` is false where the end of the step that made it is not known.
+    """
+
+    host: str
+    address: str
+    server: str
+    phase: Phase
+    step: str
+    title: str
+    change: Change
+    order: int
+    certain: bool = True
+
+
+def identity(change: Change) -> str:
+    """What a change is about, whatever its values."""
+    match change:
+        case SysctlChange(key=key):
+            return f"sysctl {key}"
+        case FileChange(path=path):
+            return f"file {path}"
+        case AddressChange(interface=interface, address=address, prefix=prefix):
+            return f"address {address}/{prefix} {interface}"
+        case LinkChange(interface=interface):
+            return f"link {interface}"
+        case ServiceChange(service=key):
+            return f"service {key.address} {key.protocol} {key.port}"
+        case DestinationChange(service=key, address=address, port=port):
+            return f"destination {key.address} {key.protocol} {key.port} {address} {port}"
+        case ModuleChange(module=module):
+            return f"module {module}"
+        case AnnounceChange(address=address):
+            return f"announce {address}"
+        case UnitChange():
+            return "units"
+
+
+_STATELESS = (AnnounceChange, UnitChange, ModuleChange)
+_STANDS = (Outcome.CHANGED, Outcome.UNKNOWN)
+
+
+def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
+    """What stands, in the order in which it was made; of one run only when `run` is given.
+
+    A step without a result was cut off in the middle: what it was about to change is owed, uncertainly.
+    """
+    standing: dict[tuple[str, str], Owed] = {}
+    open_: dict[tuple[str, str, str], Intent] = {}
+    count = 0
+
+    def book(intent: Intent, certain: bool) -> None:
+        nonlocal count
+        for change in intent.step.changes:
+            if isinstance(change, _STATELESS):
+                continue
+            count += 1
+            place = (intent.step.host, identity(change))
+            before = standing.get(place)
+            total = change if before is None else msgspec.structs.replace(change, old=before.change.old)  # type: ignore[arg-type]
+            if total.old == total.new and certain:
+                standing.pop(place, None)
+                continue
+            step = intent.step
+            standing[place] = Owed(
+                host=step.host,
+                address=intent.address,
+                server=step.server,
+                phase=before.phase if before else step.phase,
+                step=before.step if before else step.id,
+                title=before.title if before else step.title,
+                change=total,
+                order=before.order if before else count,
+                certain=certain,
+            )
+
+    for entry in entries:
+        if run is not None and getattr(entry, "run", None) != run:
+            continue
+        match entry:
+            case Intent():
+                open_[entry.run, entry.step.host, entry.step.id] = entry
+            case Result():
+                intent = open_.pop((entry.run, entry.host, entry.step), None)
+                if intent is not None and entry.outcome in _STANDS:
+                    book(intent, certain=entry.outcome is Outcome.CHANGED)
+            case _:
+                pass
+    for intent in open_.values():
+        book(intent, certain=False)
+    return sorted(standing.values(), key=lambda item: item.order)
+
+
+def last_deployment(entries: Iterable[Entry]) -> Deployment | None:
+    """The deployment as it was last applied."""
+    found = None
+    for entry in entries:
+        if isinstance(entry, RunBegan) and entry.verb == "apply":
+            found = entry.deployment
+    return found
+
+
+def in_force(entries: Iterable[Entry]) -> bool:
+    """Whether a VIP, a service or a destination of it stands."""
+    return any(isinstance(item.change, AddressChange | ServiceChange | DestinationChange) for item in owed(entries))

@@ -1,0 +1,1 @@
+"""The Linux dialect: how a Linux real server is observed, what it needs, and the script that does it."""

@@ -1,0 +1,194 @@
+"""The one script that observes a Linux host, and the parser of what it prints.
+
+The script is POSIX sh, changes nothing, and forks as little as it can. Every section begins with a marker line that
+holds a nonce, so that nothing a host prints can pass for a section.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dsrwizard.core.changes import FileState
+from dsrwizard.core.errors import AnswerUnreadable
+from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route, ServerFacts
+
+_SCRIPT = r"""
+m='==dsr:@NONCE@'
+s() { printf '\n%s:%s==\n' "$m" "$1"; }
+s begin
+s id; id -u
+s hostname; cat /proc/sys/kernel/hostname
+s kernel; cat /proc/sys/kernel/osrelease
+s boot; cat /proc/sys/kernel/random/boot_id
+s os; ( . /etc/os-release && printf '%s\n' "$PRETTY_NAME" ) 2>/dev/null
+s addr; ip -j -d addr show
+s route4; ip -j -4 route show default
+s route6; ip -j -6 route show default 2>/dev/null
+s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n -p; else echo none; fi
+s sysctl
+for f in /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
+         /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/ip_forward; do
+  v=; read -r v <"$f" && printf '%s %s\n' "$f" "$v"
+done 2>/dev/null
+s persistence
+if [ -d /run/systemd/system ]; then echo systemd
+elif grep -qsE '^[[:space:]]*source(-directory)?[[:space:]]+/etc/network/interfaces\.d' /etc/network/interfaces
+then echo ifupdown
+else echo none; fi
+for f in @FILES@; do
+  s "file:$f"
+  if [ -L "$f" ]; then printf 'link '; readlink "$f"
+  elif [ -f "$f" ]; then printf 'file '; stat -c %a "$f"; base64 "$f"
+  else echo none; fi
+done
+s end
+"""
+
+
+def observe_script(nonce: str, files: Iterable[str]) -> str:
+    """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces."""
+    paths = " ".join(shlex.quote(path) for path in files) or "''"
+    return _SCRIPT.replace("@NONCE@", nonce).replace("@FILES@", paths)
+
+
+def parse(host: str, nonce: str, text: str) -> ServerFacts:
+    """The facts in what the script printed. Raises AnswerUnreadable, naming the part that could not be read."""
+    sections = _sections(nonce, text)
+    if "end" not in sections:
+        raise AnswerUnreadable(
+            f"{host}: the host's answer is cut short.",
+            "The observing script did not run to its end.",
+            "Run it again; if it stays so, look at the shell and the disk space of that host.",
+        )
+    listeners = sections.get("listeners", [])
+    return ServerFacts(
+        host=host,
+        os=_first(sections, "os"),
+        hostname=_first(sections, "hostname"),
+        kernel=_first(sections, "kernel"),
+        boot_id=_first(sections, "boot"),
+        privileged=_first(sections, "id") == "0",
+        interfaces=interfaces(host, "\n".join(sections.get("addr", []))),
+        default_routes=(*_routes(sections, "route4", 4), *_routes(sections, "route6", 6)),
+        sysctls=dict(_sysctls(sections.get("sysctl", []))),
+        listeners=tuple(parse_listeners(listeners[1:])) if listeners[:1] == ["ss"] else None,
+        persistence=_persistence(_first(sections, "persistence")),
+        files={name[5:]: _file(host, name[5:], lines) for name, lines in sections.items() if name.startswith("file:/")},
+    )
+
+
+def _sections(nonce: str, text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    opening = f"==dsr:{nonce}:"
+    for line in text.splitlines():
+        if line.startswith(opening) and line.endswith("=="):
+            current = found.setdefault(line[len(opening) : -2], [])
+        elif current is not None and line.strip():
+            current.append(line)
+    return found
+
+
+def _first(sections: dict[str, list[str]], name: str) -> str:
+    lines = sections.get(name) or [""]
+    return lines[0].strip()
+
+
+def interfaces(host: str, text: str) -> tuple[Interface, ...]:
+    """`ip -j -d addr show` as interfaces. Raises AnswerUnreadable where the host's `ip` knows no JSON."""
+    try:
+        return tuple(_interface(link) for link in json.loads(text) if link.get("ifname"))
+    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise AnswerUnreadable(
+            f"{host}: the interfaces could not be read.",
+            "`ip -j addr` does not answer in JSON there; iproute2 does since release 4.13.",
+            "Install or update the package iproute2 on that host.",
+        ) from problem
+
+
+def _interface(link: dict[str, Any]) -> Interface:
+    return Interface(
+        name=str(link["ifname"]),
+        mac=str(link.get("address", "")) if link.get("link_type") != "loopback" else "",
+        up="UP" in link.get("flags", []),
+        kind=str(link.get("linkinfo", {}).get("info_kind", "")),
+        addresses=tuple(
+            InterfaceAddress(
+                address=str(entry["local"]),
+                prefix=int(entry["prefixlen"]),
+                scope=str(entry.get("scope", "global")),
+                tentative=bool(entry.get("tentative") or entry.get("dadfailed")),
+            )
+            for entry in link.get("addr_info", [])
+            if "local" in entry
+        ),
+    )
+
+
+def _routes(sections: dict[str, list[str]], name: str, family: int) -> Sequence[Route]:
+    try:
+        routes = json.loads("\n".join(sections.get(name, [])) or "[]")
+        return [
+            Route(gateway=str(route["gateway"]), interface=str(route.get("dev", "")), family=6 if family == 6 else 4)
+            for route in routes
+            if "gateway" in route
+        ]
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def _sysctls(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for line in lines:
+        path, _, value = line.partition(" ")
+        if path.startswith("/proc/sys/"):
+            yield key_of(path), value.strip()
+
+
+def key_of(path: str) -> str:
+    """`/proc/sys/net/ipv4/conf/eth0.5/rp_filter` as `net.ipv4.conf.eth0/5.rp_filter` (sysctl(8): a dot within a name
+    is written as a slash)."""
+    return path.removeprefix("/proc/sys/").translate(str.maketrans("./", "/."))
+
+
+def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
+    """Lines of `ss -H -l -t -u -n -p`; lines of another form are passed over."""
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 5 or fields[0] not in ("tcp", "udp"):
+            continue
+        address, _, port = fields[4].rpartition(":")
+        if not port.isdigit():
+            continue
+        process = fields[6].partition('(("')[2].partition('"')[0] if len(fields) > 6 else ""
+        bare = address.partition("%")[0].strip("[]") or "*"
+        yield Listener(protocol="tcp" if fields[0] == "tcp" else "udp", address=bare, port=int(port), process=process)
+
+
+def _persistence(word: str) -> Persistence:
+    match word:
+        case "systemd" | "ifupdown":
+            return word
+        case _:
+            return "none"
+
+
+def _file(host: str, path: str, lines: list[str]) -> FileState | None:
+    if not lines or lines[0] == "none":
+        return None
+    kind, _, rest = lines[0].partition(" ")
+    try:
+        if kind == "link":
+            return FileState(target=rest)
+        content = base64.b64decode("".join(lines[1:]), validate=True).decode()
+        return FileState(content=content, mode=int(rest, 8))
+    except (ValueError, binascii.Error) as problem:
+        raise AnswerUnreadable(
+            f"{host}: {path} could not be read as text.",
+            "dsrwizard restores files byte for byte and so must be able to read what is there.",
+            "Move that file away and run again.",
+        ) from problem

@@ -1,0 +1,38 @@
+"""The plan: deployment and facts in, ordered steps for every host out. Pure."""
+
+from __future__ import annotations
+
+from dsrwizard.core.director import plan_director
+from dsrwizard.core.facts import Observed
+from dsrwizard.core.linux.steps import plan_server
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan
+
+
+def plan(deployment: Deployment, observed: Observed) -> Plan:
+    """What would have to change. An unchanged world gives a plan without steps; a host that could not be looked at
+    gives a `problem` and no steps, and does not stand in the way of the others."""
+    hosts: list[HostPlan] = []
+    able: set[str] = set()
+    servers: list[HostPlan] = []
+    for server in deployment.servers:
+        if server.connect == "manual":
+            able.add(server.name)
+            servers.append(HostPlan(host=server.name, notes=("Configured by hand; dsrwizard only proves it.",)))
+            continue
+        facts = observed.servers.get(server.name)
+        if facts is None:
+            failure = observed.failed.get(server.name)
+            servers.append(HostPlan(host=server.name, problem=failure.text if failure else "It was not looked at."))
+            continue
+        host = plan_server(deployment, server, facts)
+        if not host.problem:
+            able.add(server.name)
+        servers.append(host)
+    if deployment.director.engine == "netlink":
+        if observed.director is None:
+            failure = observed.failed.get(DIRECTOR)
+            hosts.append(HostPlan(host=DIRECTOR, problem=failure.text if failure else "It was not looked at."))
+        else:
+            hosts.append(plan_director(deployment, observed.director, frozenset(able)))
+    return Plan(deployment=deployment.name, hosts=(*hosts, *servers))

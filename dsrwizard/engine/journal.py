@@ -1,0 +1,122 @@
+"""The journal on disk: one JSON line an entry, appended and flushed before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from dsrwizard import __version__
+from dsrwizard.core.errors import LookError
+from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.steps import Step
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+class Journal:
+    """The journal of one deployment. Safe to use from several threads. Raises LookError where it cannot be written:
+    without a journal nothing may be changed."""
+
+    def __init__(self, folder: Path, deployment: str) -> None:
+        self.path = folder / f"{deployment}.jsonl"
+        self._lock = threading.Lock()
+
+    def entries(self) -> list[Entry]:
+        """Everything written so far. A torn last line (the machine went down while writing) is passed over."""
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as problem:
+            raise LookError(f"The journal {self.path} cannot be read.", f"{problem.strerror}.") from problem
+        entries = []
+        for number, line in enumerate(lines, 1):
+            try:
+                entries.append(_decoder.decode(line))
+            except msgspec.MsgspecError as problem:
+                if number == len(lines):
+                    break
+                raise LookError(
+                    f"The journal {self.path} is damaged at line {number}.",
+                    "What it says there cannot be read, so it is not known what would have to be undone.",
+                    "Restore the file from a backup, or mend that line.",
+                ) from problem
+        return entries
+
+    def begin(self, verb: str, deployment: Deployment) -> Run:
+        """Opens a run."""
+        run = Run(self, f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}")
+        self.append(
+            RunBegan(
+                run=run.id,
+                at=time.time(),
+                verb=verb,  # type: ignore[arg-type]
+                deployment=deployment,
+                version=__version__,
+            )
+        )
+        return run
+
+    def append(self, *entries: Entry) -> None:
+        data = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+        with self._lock:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                try:
+                    size = os.fstat(descriptor).st_size
+                    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                        data = b"\n" + data  # a torn line stays a line of its own
+                    os.write(descriptor, data)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            except OSError as problem:
+                raise LookError(
+                    f"The journal {self.path} cannot be written: {problem.strerror}.",
+                    "Nothing is changed without it, because nothing could be undone.",
+                    "Make room or give access to that folder, or set XDG_STATE_HOME to another one.",
+                ) from problem
+
+
+class Run:
+    """One run's entries."""
+
+    def __init__(self, journal: Journal, run: str) -> None:
+        self._journal = journal
+        self.id = run
+
+    def intend(self, address: str, *steps: Step) -> None:
+        """Before the steps run."""
+        now = time.time()
+        self._journal.append(*(Intent(run=self.id, at=now, address=address, step=step) for step in steps))
+
+    def result(self, host: str, step: str, outcome: Outcome, detail: str = "") -> None:
+        """When a step's end is known."""
+        self._journal.append(Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail))
+
+    def end(self, ok: bool) -> None:
+        self._journal.append(RunEnded(run=self.id, at=time.time(), ok=ok))
+
+
+class Journals:
+    """All deployments' journals in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def of(self, deployment: str) -> Journal:
+        return Journal(self.folder, deployment)
+
+    def all(self) -> Iterator[Journal]:
+        if self.folder.is_dir():
+            for path in sorted(self.folder.glob("*.jsonl")):
+                yield Journal(self.folder, path.name.removesuffix(".jsonl"))
