@@ -55,7 +55,8 @@ class Machine:
     os: str = "Debian GNU/Linux 12 (bookworm)"
     kernel: str = "6.1.0"
     persistence: Persistence = "systemd"
-    directories: set[str] = field(default_factory=lambda: {"/etc/sysctl.d", "/etc/systemd/system"})
+    read_only: bool = False
+    """No file can be written: a full or read-only file system."""
     announced: list[tuple[str, str]] = field(default_factory=list)
     modules: set[str] = field(default_factory=set)
     reloads: int = 0
@@ -166,13 +167,12 @@ class Machine:
     def _file(self, change: FileChange) -> None:
         now = self.files.get(change.path)
         if now != change.old:
-            raise Refused(f"{change.path}: is not what it was when it was looked at")
+            raise Refused(f"changed meanwhile: {change.path} is not the file that was observed")
         if change.new is None:
             del self.files[change.path]
             return
-        parent = change.path.rpartition("/")[0]
-        if not any(parent == known or parent.startswith(f"{known}/") for known in self.directories):
-            raise Refused(f"cannot create {change.path}: Directory nonexistent")
+        if self.read_only:
+            raise Refused(f"cannot create {change.path}: Read-only file system")
         self.files[change.path] = change.new
 
     def _announce(self, change: AnnounceChange) -> None:
@@ -197,7 +197,7 @@ def _scope(address: str) -> str:
 
 def _expect(what: str, now: str, old: str) -> None:
     if now != old:
-        raise Refused(f"{what} is {now}, not {old} as when it was looked at")
+        raise Refused(f"changed meanwhile: {what} is {now}, was {old}")
 
 
 def linux_sysctls(*interfaces: str) -> dict[str, str]:

@@ -69,7 +69,7 @@ def test_an_address_leaks_until_the_guard_is_up_and_answers_the_probe() -> None:
     [
         (AddressChange(interface="lo", address=VIP, prefix=32, old=True, new=False), "Cannot assign"),
         (AddressChange(interface="eth9", address=VIP, prefix=32, old=False, new=True), "Cannot find device"),
-        (SysctlChange(key="net.ipv4.conf.all.arp_ignore", old="2", new="1"), "is 0, not 2"),
+        (SysctlChange(key="net.ipv4.conf.all.arp_ignore", old="2", new="1"), "is 0, was 2"),
         (SysctlChange(key="net.ipv4.conf.all.nonsense", old="0", new="1"), "No such file"),
     ],
 )

@@ -90,7 +90,7 @@ class World:
             name="director",
             mac="02:00:0a:00:00:02",
             links={
-                "lo": Link("00:00:00:00:00:00", kind="loopback", addresses={"127.0.0.1": 8, "::1": 128}),
+                "lo": Link("", addresses={"127.0.0.1": 8, "::1": 128}),
                 "eth0": Link("02:00:0a:00:00:02", addresses={"10.0.0.2": prefix} | ({"fd00::2": 64} if ipv6 else {})),
             },
             sysctls=linux_sysctls("lo", "eth0")
@@ -117,7 +117,7 @@ class World:
                 name=name,
                 mac=mac,
                 links={
-                    "lo": Link("00:00:00:00:00:00", kind="loopback", addresses={"127.0.0.1": 8, "::1": 128}),
+                    "lo": Link("", addresses={"127.0.0.1": 8, "::1": 128}),
                     "eth0": Link(mac, addresses={rip: prefix} | ({rip6: 64} if rip6 else {})),
                 },
                 sysctls=linux_sysctls("lo", "eth0"),
@@ -271,6 +271,9 @@ class FakeServer:
 
     def observe(self, deployment: Deployment) -> ServerFacts:
         self._alive()
+        return self._facts()
+
+    def _facts(self) -> ServerFacts:
         machine = self._state.machine
         with self._world.lock:
             return ServerFacts(
@@ -303,22 +306,27 @@ class FakeServer:
             refused = self._step(step, line)
             done(step.id, not refused, refused)
             if refused:
-                break
-        return None
+                return None
+        return self._facts()
 
     def _step(self, step: Step, line: Line) -> str:
+        """What the host said when it refused, or nothing. A step that fails takes back its own earlier changes."""
         with self._world.lock:
+            made: list[Change] = []
             said = self._state.fails.get(step.id, "")
-            if said:
-                return said
-            for change in step.changes:
-                for command in commands(change):
-                    line(command.splitlines()[0])
-                try:
+            try:
+                for change in step.changes:
+                    for command in commands(change):
+                        line(command.splitlines()[0])
+                    if said:
+                        return said
                     self._state.machine.change(change)
-                except Refused as refused:
-                    return str(refused)
-                self._world.done.append((self._state.name, change))
+                    made.append(change)
+            except Refused as refused:
+                for earlier in reversed(made):
+                    self._state.machine.change(earlier.inverse())
+                return str(refused)
+            self._world.done.extend((self._state.name, change) for change in made)
         return ""
 
     def _alive(self) -> None:
