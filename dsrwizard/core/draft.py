@@ -1,12 +1,15 @@
 """The deployment while it is being entered: every value as the operator typed it, right or wrong.
 
 A `Draft` is the truth behind the wizard's panes; widgets only edit it. It turns into a `Deployment` when
-`validate.problems_of(draft)` is empty.
+`validate.problems_of_draft(draft)` is empty.
 """
 
 from __future__ import annotations
 
 import msgspec
+
+from dsrwizard.core.errors import UsageError
+from dsrwizard.core.model import Client, Deployment, RealServer, Service, Vip
 
 
 class DraftService(msgspec.Struct):
@@ -48,3 +51,94 @@ class Draft(msgspec.Struct):
     vips: list[DraftVip] = msgspec.field(default_factory=lambda: [DraftVip()])
     servers: list[DraftServer] = msgspec.field(default_factory=list)
     client: DraftClient | None = None
+
+    def deployment(self) -> Deployment:
+        """What was entered, as the engine takes it. Raises UsageError when `problems_of_draft` finds any."""
+        from dsrwizard.core.validate import canonical, problems_of_draft  # validate reads drafts
+
+        problems = problems_of_draft(self)
+        if problems:
+            first = problems[0]
+            more = f"{len(problems) - 1} more to mend after it." if len(problems) > 1 else ""
+            raise UsageError(f"{first.key}: {first.message}", more, first.hint)
+        data = {
+            "name": self.name.strip(),
+            "director": {"interface": self.interface.strip(), "engine": self.engine},
+            "vips": [_vip(vip) for vip in self.vips],
+            "servers": [_server(server) for server in self.servers],
+        }
+        if self.client is not None:
+            data["client"] = _given(self.client, numbers=("port",))
+        return canonical(msgspec.convert(data, Deployment))
+
+    @classmethod
+    def from_deployment(cls, deployment: Deployment) -> Draft:
+        """The draft that stands for this deployment, to edit it further."""
+        director, client = deployment.director, deployment.client
+        return cls(
+            name=deployment.name,
+            interface=director.interface,
+            engine=director.engine,
+            vips=[_draft_vip(vip) for vip in deployment.vips],
+            servers=[_draft_server(server) for server in deployment.servers],
+            client=None if client is None else _draft_client(client),
+        )
+
+
+def _given(draft: DraftServer | DraftClient | DraftService, numbers: tuple[str, ...]) -> dict[str, object]:
+    """The fields that hold something, texts stripped, numbers as numbers."""
+    data: dict[str, object] = {}
+    for key, value in msgspec.structs.asdict(draft).items():
+        text = value.strip() if isinstance(value, str) else ""
+        if text:
+            data[key] = int(text) if key in numbers else text
+    return data
+
+
+def _vip(vip: DraftVip) -> dict[str, object]:
+    services = [_given(service, numbers=("port", "persistence")) for service in vip.services]
+    return {"address": vip.address.strip(), "services": services}
+
+
+def _server(server: DraftServer) -> dict[str, object]:
+    data = _given(server, numbers=("weight", "port"))
+    if server.vips is not None:
+        data["vips"] = [vip.strip() for vip in server.vips]
+    return data
+
+
+def _draft_service(service: Service) -> DraftService:
+    return DraftService(
+        protocol=service.protocol,
+        port=str(service.port),
+        scheduler=service.scheduler,
+        persistence=str(service.persistence),
+    )
+
+
+def _draft_vip(vip: Vip) -> DraftVip:
+    return DraftVip(address=vip.address, services=[_draft_service(service) for service in vip.services])
+
+
+def _draft_server(server: RealServer) -> DraftServer:
+    return DraftServer(
+        name=server.name,
+        address=server.address,
+        address6=server.address6 or "",
+        weight=str(server.weight),
+        connect=server.connect,
+        user=server.user or "",
+        port="" if server.port is None else str(server.port),
+        identity_file=server.identity_file or "",
+        vip_interface=server.vip_interface,
+        vips=None if server.vips is None else list(server.vips),
+    )
+
+
+def _draft_client(client: Client) -> DraftClient:
+    return DraftClient(
+        address=client.address,
+        user=client.user or "",
+        port="" if client.port is None else str(client.port),
+        identity_file=client.identity_file or "",
+    )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
+
+_SHOWN = 60
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -19,3 +23,33 @@ class Problem(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    @property
+    def place(self) -> str:
+        """Where it is, as `line 7, servers[0].weight`, or without the line where that is unknown."""
+        return ", ".join(part for part in (f"line {self.line}" if self.line else "", self.key) if part)
+
+
+class Fault(NamedTuple):
+    """What is wrong with one value, wherever it stands: a `Problem` without its key."""
+
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def at(self, key: str) -> Problem:
+        return Problem(key=key, message=self.message, hint=self.hint)
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in a message: one line, no control characters, in double quotes if it is text, short."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
+        return "a huge number"
+    text = value if isinstance(value, str) else str(value)
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: _SHOWN + 1])
+    if len(text) > _SHOWN:
+        text = text[:_SHOWN] + "…"
+    return f'"{text}"' if isinstance(value, str) else text
