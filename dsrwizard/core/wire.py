@@ -38,6 +38,9 @@ class Owners(_Answer, frozen=True, kw_only=True):
     address: str
     macs: tuple[str, ...] = ()
     problem: str = ""
+    claims: tuple[str, ...] = ()
+    """MACs, not ours, that named the address as their own without being asked (gratuitous ARP, ARP requests with the
+    address as sender; IPv6 likewise) while we listened."""
 
 
 class Probed(_Answer, frozen=True, kw_only=True):
@@ -62,6 +65,8 @@ class Probed(_Answer, frozen=True, kw_only=True):
     source: str = ""
     milliseconds: float | None = None
     problem: str = ""
+    detail: str = ""
+    """What an ICMP answer said, in words (`administratively prohibited`), or where a redirect points."""
 
     @property
     def good(self) -> bool:
