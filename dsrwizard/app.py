@@ -1,0 +1,211 @@
+"""The terminal program: themes, palette, the operator as the engine's Asker, and which screen comes first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+
+from dsrwizard.core.draft import Draft
+from dsrwizard.core.errors import DsrError
+from dsrwizard.session import Session
+from screens.asker import Asked, ScreenAsker
+from screens.modals import Choice, Question
+from screens.pane import Desk
+from screens.widgets.glyphs import terminal_is_ascii, use_ascii
+from screens.wizard import STEPS, WizardScreen
+
+if TYPE_CHECKING:
+    from dsrwizard.core.api import Engine
+    from dsrwizard.core.model import Deployment
+    from dsrwizard.core.ports import Asker
+
+LAB = "DSRWIZARD_LAB"
+"""Environment variable set by `dsrwizard lab`: path of the deployment file whose values are ready to accept."""
+
+
+@runtime_checkable
+class Runs(Protocol):
+    """A screen on which something may run that quitting must not cut off."""
+
+    def running(self) -> str:
+        """What runs, as a sentence; empty: nothing."""
+        ...
+
+    def stop_running(self) -> None: ...
+
+
+class LazyEngine:
+    """Builds the engine when it is first needed, on the thread that needs it: that is when the backends are imported."""
+
+    def __init__(self, build: Callable[[Asker], Engine], asker: Asker) -> None:
+        self._build = build
+        self._asker = asker
+        self._lock = Lock()
+        self._engine: Engine | None = None
+
+    def __call__(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._build(self._asker)
+            return self._engine
+
+    def close(self) -> None:
+        """Ends its connections, if it was ever built."""
+        if self._engine is not None:
+            self._engine.close()
+
+
+class DsrApp(App[int]):
+    """The wizard, or the live pane of a deployment in force.
+
+    `engine_factory` is called on a worker thread when the engine is first needed. `session` is one found on disk:
+    the operator is asked whether to resume it. Without it a new one begins, from `deployment` when given, from the
+    lab's file when in the lab. `start="live"` needs `deployment`.
+    """
+
+    TITLE = "dsrwizard"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
+
+    BINDINGS = [
+        Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="Every action by its name"),
+        Binding("ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave dsrwizard; the session is kept", show=False,
+                priority=True),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        engine_factory: Callable[[Asker], Engine],
+        *,
+        deployment: Deployment | None = None,
+        start: Literal["wizard", "live"] = "wizard",
+        session: Session | None = None,
+        ascii_only: bool | None = None,
+    ) -> None:
+        use_ascii(terminal_is_ascii() if ascii_only is None else ascii_only)
+        super().__init__()
+        self.asker = ScreenAsker(self)
+        self.engine = LazyEngine(engine_factory, self.asker)
+        self._deployment = deployment
+        self._start = start
+        self._found = session
+
+    async def on_mount(self) -> None:
+        if self._start == "live" and self._deployment is not None:
+            from screens.live import LiveScreen
+
+            await self.push_screen(LiveScreen(self._deployment, self.engine))
+            return
+        if self._found is None:
+            await self.push_screen(WizardScreen(Desk(self._new_session(), self.engine)))
+            return
+        await self.push_screen(WizardScreen(Desk(self._found, self.engine)))
+        self._ask_to_resume(self._found)
+
+    def _new_session(self) -> Session:
+        return Session(draft=self._first_draft())
+
+    def _first_draft(self) -> Draft:
+        """From the deployment given, or from the lab's file; otherwise empty."""
+        if self._deployment is not None:
+            return Draft.from_deployment(self._deployment)
+        lab = os.environ.get(LAB)
+        if lab:
+            from dsrwizard.core.deployment_file import load
+
+            try:
+                return Draft.from_deployment(load(Path(lab)))
+            except DsrError as error:
+                self.notify(str(error), title="The lab's deployment file", severity="warning", markup=False)
+        return Draft()
+
+    def _ask_to_resume(self, session: Session) -> None:
+        step = next((info.word for info in STEPS if info.id == session.step), STEPS[0].word)
+        draft = session.draft
+        vips = ", ".join(vip.address for vip in draft.vips if vip.address) or "no VIP yet"
+        body = (
+            f"An earlier session was not finished: {draft.name or 'unnamed'}, {vips}, "
+            f"{len(draft.servers)} real server{'' if len(draft.servers) == 1 else 's'}, at the step {step}.\n\n"
+            "Resume goes on there with everything that was entered; hosts are looked at again. "
+            "Starting anew forgets what was entered, and changes nothing on any host."
+        )
+        choices = (Choice("resume", "Resume", "primary"), Choice("anew", "Start anew"))
+        self.push_screen(Question("Resume?", body, choices, safe="resume"), self._resume_answered)
+
+    async def _resume_answered(self, choice: str | None) -> None:
+        wizard = self._wizard()
+        if choice == "anew" and wizard is not None and self._found is not None:
+            self._found.discard()
+            await wizard.start_over(Desk(self._new_session(), self.engine))
+
+    def _wizard(self) -> WizardScreen | None:
+        return next((screen for screen in self.screen_stack if isinstance(screen, WizardScreen)), None)
+
+    # Questions of worker threads.
+
+    def on_asked(self, event: Asked) -> None:
+        self.asker.ask(event)
+
+    # Leaving.
+
+    async def action_quit(self) -> None:
+        """Leaves; asks first when something runs that must not be cut off."""
+        running = next((text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), "")
+        if not running:
+            self.leave()
+            return
+        body = f"{running}\n\nStopping finishes the commands that run now and starts no new ones; the journal knows what was done."
+        choices = (Choice("stay", "Keep running", "primary"), Choice("stop", "Stop and quit", "warning"))
+        self.push_screen(Question("Quit?", body, choices, safe="stay"), self._quit_answered)
+
+    def _quit_answered(self, choice: str | None) -> None:
+        if choice != "stop":
+            return
+        for screen in self.screen_stack:
+            if isinstance(screen, Runs) and screen.running():
+                screen.stop_running()
+        self.notify("Stopping: waiting for the commands that run now.", markup=False)
+        self.set_interval(0.2, self._leave_when_stopped)
+
+    def _leave_when_stopped(self) -> None:
+        if not any(screen.running() for screen in self.screen_stack if isinstance(screen, Runs)):
+            self.leave()
+
+    def leave(self) -> None:
+        """Ends the program: the session is saved, questions are answered with no, connections ended."""
+        wizard = self._wizard()
+        if wizard is not None:
+            wizard.save()
+        self.exit(0)
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        self.asker.close()
+        Thread(target=self.engine.close, name="dsrwizard-close", daemon=True).start()
+        super().exit(*args, **kwargs)
+
+    # The palette.
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action that works now, named `area: Verb`, from the bindings' ids; and the app's own."""
+        seen: set[str] = set()
+        for node, binding, enabled, tooltip in screen.active_bindings.values():
+            if not enabled or not binding.id or not binding.description or binding.id in seen:
+                continue
+            seen.add(binding.id)
+            area = binding.id.partition(".")[0]
+
+            def run(action: str = binding.action, node: DOMNode = node) -> None:
+                self.call_later(self.run_action, action, node)
+
+            yield SystemCommand(f"{area}: {binding.description}", tooltip or binding.description, run)
+        yield SystemCommand("theme: Choose", "Light, dark, or the terminal's own colours", self.action_change_theme)

@@ -1,0 +1,168 @@
+"""Questions that stand before everything else: a choice, a secret, an unknown host key, help to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Checkbox, Input, Static
+
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.secret import Secret
+from screens.widgets.keybar import KeyBar
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer to a question; `id` is what the modal returns."""
+
+    id: str
+    label: str
+    variant: Literal["default", "primary", "success", "warning", "error"] = "default"
+
+
+class Question(ModalScreen[str]):
+    """Asks with buttons. Returns the chosen id. The focus starts on `safe`, which is also what Esc answers."""
+
+    BINDINGS = [
+        Binding("escape", "safe", "Cancel", id="question.cancel", tooltip="Answer with the choice that changes nothing"),
+        Binding("left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="The button before", show=False),
+        Binding("right,down", "app.focus_next", "Next", id="question.next", tooltip="The next button", show=False),
+    ]  # fmt: skip
+
+    def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str) -> None:
+        super().__init__()
+        self._title = title
+        self._body = body
+        self._choices = choices
+        self._safe = safe
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal"):
+            with VerticalScroll(classes="modal-text", can_focus=False):
+                yield Static(self._body, markup=False, classes="modal-body")
+            with Horizontal(classes="modal-buttons"):
+                for choice in self._choices:
+                    yield Button(choice.label, id=f"choice-{choice.id}", variant=choice.variant, compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = self._title
+        self.query_one(f"#choice-{self._safe}", Button).focus()
+
+    @on(Button.Pressed)
+    def chosen(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss((event.button.id or "").removeprefix("choice-"))
+
+    def action_safe(self) -> None:
+        self.dismiss(self._safe)
+
+
+class HostKeyModal(Question):
+    """An SSH host key nobody has seen before. Returns `accept` or `refuse`; the focus is on refusing."""
+
+    def __init__(self, question: HostKeyQuestion) -> None:
+        super().__init__(
+            f"Unknown host key: {question.host}",
+            Content.assemble(
+                f"{question.host} ({question.address}) shows a host key that is in no known_hosts file.\n\n",
+                f"  {question.key_type}\n  ",
+                Content.styled(question.fingerprint, "bold"),
+                "\n\nCompare it with what the machine itself says, on its console:\n"
+                "  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n\n"
+                "Accepted, it is written to known_hosts and asked about no more. If you cannot compare it, refuse.",
+            ),
+            (Choice("refuse", "Refuse", "primary"), Choice("accept", "Accept this key", "warning")),
+            safe="refuse",
+        )
+
+
+@dataclass(frozen=True)
+class SecretAnswer:
+    """A secret, and whether the same may be offered where other hosts ask for the same kind."""
+
+    secret: Secret
+    for_all: bool = False
+
+
+class SecretModal(ModalScreen[SecretAnswer | None]):
+    """Asks for a password or passphrase, masked. Returns None when the operator gives none."""
+
+    BINDINGS = [
+        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Go on without; the host is reported")
+    ]
+    KINDS: ClassVar[dict[str, str]] = {"password": "Password", "passphrase": "Key passphrase", "sudo": "sudo password"}
+
+    def __init__(self, question: SecretQuestion) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        question = self._question
+        with Vertical(classes="modal"):
+            who = f"{question.user}@{question.host}" if question.user else question.host
+            lines = [f"{self.KINDS[question.kind]} for {who}"]
+            if question.detail:
+                lines.append(question.detail)
+            if question.refused:
+                lines.append("The answer before did not work. Try again, or press Esc to go on without this host.")
+            yield Static("\n".join(lines), markup=False, classes="modal-body")
+            yield Input(password=True, id="secret", compact=True)
+            yield Checkbox("Use it for every server that asks for the same", id="for-all", compact=True)
+            yield Static(
+                "It is kept in memory until dsrwizard ends, and written nowhere.", markup=False, classes="modal-note"
+            )
+            with Horizontal(classes="modal-buttons"):
+                yield Button("OK", id="ok", variant="primary", compact=True)
+                yield Button("Give none", id="none", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = f"{self.KINDS[self._question.kind]}: {self._question.host}"
+        self.query_one("#secret", Input).focus()
+
+    @on(Input.Submitted, "#secret")
+    @on(Button.Pressed, "#ok")
+    def given(self) -> None:
+        entry = self.query_one("#secret", Input)
+        answer = SecretAnswer(Secret(entry.value), self.query_one("#for-all", Checkbox).value)
+        entry.clear()
+        self.dismiss(answer)
+
+    @on(Button.Pressed, "#none")
+    def action_give_none(self) -> None:
+        self.query_one("#secret", Input).clear()
+        self.dismiss(None)
+
+
+class HelpModal(ModalScreen[None]):
+    """Text to read, closed by Esc, F1 or Enter."""
+
+    BINDINGS = [
+        Binding("escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Back to where you were", key_display="esc")
+    ]  # fmt: skip
+
+    def __init__(self, title: str, body: str | Content) -> None:
+        super().__init__()
+        self._title = title
+        self._body = body
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal"), VerticalScroll(classes="modal-text", id="help-text"):
+            yield Static(self._body, markup=False, classes="modal-body")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = self._title
+        self.query_one("#help-text").focus()
+
+    def action_close(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,289 @@
+"""A field of a form: label, control, and room for what is wrong with it. It edits one attribute of the draft."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Label, RadioButton, RadioSet, Select, Static
+
+from screens.widgets.glyphs import glyph
+
+
+@dataclass(frozen=True)
+class FieldText:
+    """What a field says about itself. `hint` is the consequence of the value, not its definition; `example` is the
+    placeholder; `allowed` is a regular expression of the characters that can be typed at all."""
+
+    label: str
+    hint: str
+    help: str
+    example: str = ""
+    allowed: str | None = None
+    longest: int = 255
+
+
+class Field(Vertical):
+    """One value of the draft. `key` is the problem key it answers for, as in `validate`.
+
+    Subclasses compose a control in `control()`, and call `edit` when the value changes.
+    """
+
+    DEFAULT_CSS = """
+    Field { height: auto; width: 1fr; }
+    Field > .field-row { height: 1; width: 1fr; }
+    Field > .field-row > .field-label { width: 14; color: $text-muted; }
+    Field:focus-within > .field-row > .field-label { color: $foreground; text-style: bold; }
+    Field > .field-row > .field-note { width: 1fr; height: 1; padding-left: 2; color: $text-muted; }
+    Field > .field-problem { display: none; height: auto; width: 1fr; padding-left: 14; color: $text-error; }
+    Field.-problem > .field-problem { display: block; }
+    Field.-problem > .field-row > .field-label { color: $text-error; }
+    Field.-warn > .field-row > .field-note { color: $text-warning; }
+    Field.-good > .field-row > .field-note { color: $text-success; }
+    """
+
+    class Said(Message):
+        """Base of the field's messages."""
+
+        def __init__(self, field: Field) -> None:
+            super().__init__()
+            self.field = field
+
+        @property
+        def control(self) -> Field:
+            return self.field
+
+    class Changed(Said):
+        """The operator changed the value; the draft already holds it."""
+
+    class Left(Said):
+        """The focus left the field."""
+
+    class Entered(Said):
+        """Enter was pressed in a control that is no text input."""
+
+        @property
+        def control_widget(self) -> Widget:
+            return self.field.control_widget
+
+    def __init__(self, text: FieldText, key: str, target: object, attribute: str, *, width: int = 26) -> None:
+        super().__init__()
+        self.text = text
+        self.key = key
+        self.hint = text.hint
+        self.HELP = text.help
+        self.help_title = text.label
+        self.edited = False
+        self._target = target
+        self._attribute = attribute
+        self._width = width
+        self._problem = ""
+
+    @property
+    def value(self) -> str:
+        """The value in the draft, as text."""
+        value = getattr(self._target, self._attribute)
+        return "" if value is None else str(value)
+
+    @property
+    def problem(self) -> str:
+        """What is shown as wrong; empty: nothing."""
+        return self._problem
+
+    @property
+    def control_widget(self) -> Widget:
+        """The widget that takes the focus."""
+        return self.query_one(".field-control")
+
+    def control(self) -> Widget:
+        """The control, holding the draft's value."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="field-row"):
+            yield Label(self.text.label, markup=False, classes="field-label")
+            control = self.control()
+            control.add_class("field-control")
+            control.styles.width = self._width
+            yield control
+            yield Static("", markup=False, classes="field-note")
+        yield Static("", markup=False, classes="field-problem")
+
+    def edit(self, value: str) -> None:
+        """Puts a value typed or chosen by the operator into the draft."""
+        if value == self.value:
+            return
+        setattr(self._target, self._attribute, value)
+        self.edited = True
+        self.post_message(self.Changed(self))
+
+    def complain(self, problem: str) -> None:
+        """Shows what is wrong and what to write instead; empty: nothing is wrong."""
+        if problem == self._problem:
+            return
+        self._problem = problem
+        self.set_class(bool(problem), "-problem")
+        self.query_one(".field-problem", Static).update(f"{glyph('problem')} {problem}" if problem else "")
+
+    def note(self, text: str | Content, *, good: bool = False, warn: bool = False) -> None:
+        """Shows what was found in the background beside the control."""
+        self.set_class(good, "-good")
+        self.set_class(warn, "-warn")
+        self.query_one(".field-note", Static).update(text)
+
+    def take_focus(self) -> None:
+        self.control_widget.focus()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.post_message(self.Left(self))
+
+
+class TextField(Field):
+    """A line of text."""
+
+    def control(self) -> Input:
+        return Input(
+            self.value,
+            placeholder=self.text.example,
+            restrict=self.text.allowed,
+            max_length=self.text.longest,
+            compact=True,
+            select_on_focus=False,
+        )
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.edit(event.value)
+
+    def put(self, value: str) -> None:
+        """Sets the value as if typed."""
+        self.query_one(Input).value = value
+
+
+class Menu(Select[str]):
+    """A select whose Enter goes on to the next field, as in every other field; space and arrows open it."""
+
+    BINDINGS = [
+        Binding("down,space,up", "show_overlay", "Choose", id="menu.open", tooltip="Open the list of choices", key_display="space"),
+        Binding("enter", "enter", "Next field", id="menu.next", tooltip="On to the next field", show=False),
+    ]  # fmt: skip
+    _inherit_bindings = False
+
+    class Entered(Message):
+        """Enter was pressed while the list was closed."""
+
+    def action_enter(self) -> None:
+        self.post_message(self.Entered())
+
+
+class ChoiceField(Field):
+    """One of a few values, from a list that opens. `options` are (shown, value)."""
+
+    DEFAULT_CSS = """
+    ChoiceField Menu { height: 1; }
+    """
+
+    def __init__(
+        self,
+        text: FieldText,
+        key: str,
+        target: object,
+        attribute: str,
+        options: Sequence[tuple[str, str]],
+        *,
+        width: int = 26,
+    ) -> None:
+        super().__init__(text, key, target, attribute, width=width)
+        self._options = list(options)
+
+    def control(self) -> Menu:
+        return Menu(self._with_value(), value=self.value, allow_blank=False, compact=True)
+
+    def offer(self, options: Sequence[tuple[str, str]]) -> None:
+        """Other options; the value stays, also when it is not among them."""
+        self._options = list(options)
+        menu = self.query_one(Menu)
+        with menu.prevent(Select.Changed):
+            menu.set_options(self._with_value())
+            menu.value = self.value
+
+    def _with_value(self) -> list[tuple[str, str]]:
+        """The options, with the draft's value among them: what was entered is never changed by what is offered."""
+        options = self._options
+        if self.value not in {value for _, value in options}:
+            shown = self.value or self.text.example
+            options = [(shown, self.value), *options]
+        return options
+
+    @on(Select.Changed)
+    def chosen(self, event: Select.Changed) -> None:
+        event.stop()
+        if isinstance(event.value, str):
+            self.edit(event.value)
+
+    @on(Menu.Entered)
+    def entered(self, event: Menu.Entered) -> None:
+        event.stop()
+        self.post_message(self.Entered(self))
+
+
+class Radio(RadioSet):
+    """Radio buttons whose Enter goes on to the next field; arrows move, space chooses."""
+
+    BINDINGS = [
+        Binding("up,left", "previous_button", "Previous", id="radio.previous", tooltip="The choice before", show=False),
+        Binding("down,right", "next_button", "Next", id="radio.next", tooltip="The next choice", show=False),
+        Binding("space", "toggle_button", "Choose", id="radio.choose", tooltip="Take the choice under the cursor"),
+        Binding("enter", "enter", "Next field", id="radio.enter", tooltip="On to the next field", show=False),
+    ]
+    _inherit_bindings = False
+
+    class Entered(Message):
+        """Enter was pressed."""
+
+    def action_enter(self) -> None:
+        self.post_message(self.Entered())
+
+
+class RadioField(Field):
+    """One of two or three values, all in sight. `options` are (shown, value)."""
+
+    DEFAULT_CSS = """
+    RadioField > .field-row { height: auto; }
+    RadioField Radio { border: none; padding: 0; background: transparent; height: auto; }
+    RadioField > .field-row > .field-note { display: none; }
+    """
+
+    def __init__(
+        self,
+        text: FieldText,
+        key: str,
+        target: object,
+        attribute: str,
+        options: Sequence[tuple[str, str]],
+        *,
+        width: int = 56,
+    ) -> None:
+        super().__init__(text, key, target, attribute, width=width)
+        self._options = list(options)
+
+    def control(self) -> Radio:
+        return Radio(*(RadioButton(shown, value=value == self.value) for shown, value in self._options), compact=True)
+
+    @on(RadioSet.Changed)
+    def chosen(self, event: RadioSet.Changed) -> None:
+        event.stop()
+        self.edit(self._options[event.index][1])
+
+    @on(Radio.Entered)
+    def entered(self, event: Radio.Entered) -> None:
+        event.stop()
+        self.post_message(self.Entered(self))

@@ -1,0 +1,46 @@
+"""The signs used beside words on every screen, in Unicode and for consoles that only know ASCII."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from typing import Literal
+
+Name = Literal[
+    "done", "current", "todo", "problem", "stale", "ok", "fail", "unknown", "warn", "working", "arrow", "dash", "on",
+    "off", "up", "down",
+]  # fmt: skip
+
+_UNICODE: dict[Name, str] = {
+    "done": "✓", "current": "●", "todo": "○", "problem": "✗", "stale": "↻", "ok": "✓", "fail": "✗", "unknown": "?",
+    "warn": "!", "working": "…", "arrow": "→", "dash": "—", "on": "◉", "off": "○", "up": "▲", "down": "▼",
+}  # fmt: skip
+_ASCII: dict[Name, str] = {
+    "done": "+", "current": ">", "todo": ".", "problem": "x", "stale": "~", "ok": "+", "fail": "x", "unknown": "?",
+    "warn": "!", "working": "...", "arrow": "->", "dash": "-", "on": "*", "off": "o", "up": "^", "down": "v",
+}  # fmt: skip
+
+_state = {"ascii": False}
+
+
+def terminal_is_ascii() -> bool:
+    """Whether standard output cannot carry the Unicode signs: its encoding is not UTF-8."""
+    encoding = getattr(sys.__stdout__, "encoding", None) or "ascii"
+    try:
+        return codecs.lookup(encoding).name != "utf-8"
+    except LookupError:
+        return True
+
+
+def use_ascii(ascii_only: bool) -> None:
+    """Chooses the set for the whole process; the app does so once, before the first screen."""
+    _state["ascii"] = ascii_only
+
+
+def ascii_only() -> bool:
+    return _state["ascii"]
+
+
+def glyph(name: Name) -> str:
+    """The sign for this meaning. Never alone: a word stands beside it."""
+    return (_ASCII if _state["ascii"] else _UNICODE)[name]
