@@ -1,0 +1,156 @@
+"""What outlives one run of the wizard: the draft being entered, where the operator was, and the deployments applied.
+
+Everything lies below `state_dir()`, readable by its owner alone. A draft has no field for a secret, so none is written.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from dsrwizard.core.draft import Draft
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model import Deployment
+
+_FILE = "session.json"
+_MAX_BYTES = 16_000_000
+Notice = Callable[[str], None]
+
+
+def state_dir() -> Path:
+    """Where dsrwizard keeps its state: `$XDG_STATE_HOME/dsrwizard`, usually `~/.local/state/dsrwizard`."""
+    from platformdirs import user_state_path
+
+    return user_state_path("dsrwizard")
+
+
+def deployments_dir() -> Path:
+    """Where the deployment files of what the wizard applied are kept, as `<name>.toml`."""
+    return state_dir() / "deployments"
+
+
+def saved_deployments() -> list[Path]:
+    """The deployment files kept, the one applied last first. Empty when there are none or they cannot be listed."""
+    try:
+        found = [(path.stat().st_mtime_ns, path) for path in deployments_dir().glob("*.toml") if path.is_file()]
+    except OSError:
+        return []
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def save_deployment(deployment: Deployment) -> Path:
+    """Keeps the file of a deployment that is being applied and returns its path. Raises DsrError."""
+    from dsrwizard.core.deployment_file import dumps
+
+    path = deployments_dir() / f"{deployment.name}.toml"
+    _write(path, dumps(deployment).encode(), "The deployment file")
+    return path
+
+
+def forget_deployment(name: str) -> None:
+    """Removes the file kept for a deployment, after its teardown. Missing is fine. Raises DsrError."""
+    path = deployments_dir() / f"{name}.toml"
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DsrError(f"{path} could not be removed.", _reason(error), "Remove it by hand.") from None
+
+
+class _Saved(msgspec.Struct):
+    draft: Draft
+    step: str = ""
+    visited: list[str] = []
+
+
+@dataclass
+class Session:
+    """The wizard's draft, the step the operator is at (its id), the steps visited, and the file they are kept in."""
+
+    draft: Draft = field(default_factory=Draft)
+    step: str = ""
+    visited: set[str] = field(default_factory=set)
+    path: Path = field(default_factory=lambda: state_dir() / _FILE)
+
+    def save(self) -> None:
+        """Writes the session, whole or not at all. Raises DsrError when the disk does not take it."""
+        saved = _Saved(draft=self.draft, step=self.step, visited=sorted(self.visited))
+        try:
+            content = msgspec.json.format(msgspec.json.encode(saved))
+        except UnicodeEncodeError:  # a terminal in another encoding hands over bytes that are no characters
+            raise DsrError(
+                "The wizard's session could not be saved.", "A field holds bytes that are no text.", "Type it again."
+            ) from None
+        _write(self.path, content, "The wizard's session")
+
+    @classmethod
+    def load(cls, directory: Path | None = None, notice: Notice | None = None) -> Session | None:
+        """The session kept in a directory (`state_dir()` if none is given), or None when there is none.
+
+        A file that cannot be understood is set aside, one that cannot be read is left; both are told to `notice`.
+        """
+        path = (state_dir() if directory is None else directory) / _FILE
+        tell = notice or _ignore
+        try:
+            with path.open("rb") as file:
+                raw = file.read(_MAX_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            tell(f"The session of the last run cannot be read ({_reason(error)}). This one begins anew.")
+            return None
+        try:
+            saved = msgspec.json.decode(raw, type=_Saved)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            tell(_set_aside(path))
+            return None
+        return cls(draft=saved.draft, step=saved.step, visited=set(saved.visited), path=path)
+
+    def discard(self) -> None:
+        """Removes the session from the disk. Missing is fine. Raises DsrError."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DsrError(
+                "The wizard's session could not be removed.", _reason(error), f"Remove {self.path}."
+            ) from None
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def _set_aside(path: Path) -> str:
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        path.replace(aside)
+    except OSError:
+        return "The session of the last run is damaged. This one begins anew."
+    return f"The session of the last run is damaged; it was set aside as {aside}. This one begins anew."
+
+
+def _write(path: Path, content: bytes, what: str) -> None:
+    """Writes a file for its owner alone: a reader sees the old one or the new one, also after a crash."""
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise DsrError(
+            f"{what} could not be saved.", f"{path}: {_reason(error)}.", "Make room there or set XDG_STATE_HOME."
+        ) from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
