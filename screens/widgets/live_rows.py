@@ -72,8 +72,7 @@ class Rows(ScrollView, can_focus=True):
     ]
 
     cursor: reactive[int] = reactive(-1, init=False)
-    hint: str = ""
-    HELP: str = ""
+    HELP: ClassVar[str] = ""
 
     class _About(Message):
         def __init__(self, rows: Rows, key: str) -> None:
@@ -93,6 +92,7 @@ class Rows(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, classes=classes)
+        self.hint = ""
         self._rows: list[Row] = []
         self._index: dict[str, int] = {}
 

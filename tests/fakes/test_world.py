@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from dsrwizard.core.changes import (
@@ -46,7 +48,8 @@ def on_server(world: World, *changes: Change) -> list[tuple[bool, str]]:
     said: list[tuple[bool, str]] = []
     deployment = world.deployment()
     port = world.open_server(deployment.server("web1"), Nobody())
-    port.apply([step("web1", *changes)], lambda _, ok, text: said.append((ok, text)), lambda _: None)
+    with suppress(CommandFailed):
+        port.apply([step("web1", *changes)], lambda _, ok, text: said.append((ok, text)), lambda _: None)
     return said
 
 
@@ -89,7 +92,7 @@ def test_a_dead_server_times_out_and_has_no_mac() -> None:
     world = World.lab()
     world.servers["web1"].reachable = False
     with pytest.raises(ConnectTimeout):
-        world.open_server(world.deployment().server("web1"), Nobody())
+        world.open_server(world.deployment().server("web1"), Nobody()).observe(world.deployment())
     assert probe(world) == "no-mac"
 
 

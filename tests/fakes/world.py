@@ -7,11 +7,11 @@ bring about a fault by setting the state that would cause it in a real network.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NoReturn
 
-from dsrwizard.core.changes import Change, DestinationChange, ServiceChange, ServiceKey
+from dsrwizard.core.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
 from dsrwizard.core.commands import commands
 from dsrwizard.core.errors import (
     CommandFailed,
@@ -23,6 +23,7 @@ from dsrwizard.core.errors import (
     LookError,
 )
 from dsrwizard.core.facts import DirectorFacts, Listener, Route, ServerFacts, VirtualService
+from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
 from dsrwizard.core.steps import DIRECTOR, Step
@@ -54,7 +55,9 @@ class ServerState:
     """Step id → what the host says when that step is tried. Deleted by the test when mended."""
     lost_at: str = ""
     """Step id at which the connection breaks, once."""
+    privileged: bool = True
     sessions: int = 0
+    """How many logins there were."""
 
     @property
     def name(self) -> str:
@@ -93,16 +96,10 @@ class World:
                 "lo": Link("", addresses={"127.0.0.1": 8, "::1": 128}),
                 "eth0": Link("02:00:0a:00:00:02", addresses={"10.0.0.2": prefix} | ({"fd00::2": 64} if ipv6 else {})),
             },
-            sysctls=linux_sysctls("lo", "eth0")
-            | {
-                "net.ipv4.vs.conntrack": "0",
-                "net.ipv4.vs.expire_nodest_conn": "0",
-                "net.ipv4.vs.expire_quiescent_template": "0",
-                "net.ipv4.vs.sloppy_tcp": "0",
-            },
+            sysctls=linux_sysctls("lo", "eth0"),
             routes=[Route(gateway="10.0.0.1", interface="eth0")],
-            modules={"ip_vs"},
         )
+        world.load_ipvs()
         for number in range(1, servers + 1):
             high, low = divmod(100 + number, 250)
             rip, mac = f"10.0.{high}.{low}", f"02:00:0a:00:{high:02x}:{low:02x}"
@@ -160,8 +157,8 @@ class World:
     # -- doors to the outside, as the engine wants them
 
     def open_server(self, server: RealServer, asker: Asker) -> FakeServer:
-        """Connects to a real server. Raises the errors a connection raises."""
-        return FakeServer(self, self._login(server.name, server, asker))
+        """A real server's port. It connects when first used, and again after the connection was lost."""
+        return FakeServer(self, lambda: self._login(server.name, server, asker))
 
     def director(self) -> FakeDirector:
         return FakeDirector(self)
@@ -191,6 +188,21 @@ class World:
         gate = self._gates.pop(host, None)
         if gate is not None:
             gate.set()
+
+    def load_ipvs(self) -> None:
+        """The kernel module is loaded: the tables can be read and the settings are there."""
+        self.machine.modules.add("ip_vs")
+        self.ipvs_problem = self.ipvs_next = ""
+        self.machine.sysctls |= {
+            f"net.ipv4.vs.{key}": "0" for key in ("conntrack", "expire_nodest_conn", "expire_quiescent_template")
+        }
+
+    def unload_ipvs(self) -> None:
+        """The kernel has IPVS as a module that is not loaded."""
+        self.machine.modules.discard("ip_vs")
+        self.ipvs_problem, self.ipvs_next = "The kernel module ip_vs is not loaded.", "Load it: sudo modprobe ip_vs"
+        for key in [key for key in self.machine.sysctls if key.startswith("net.ipv4.vs.")]:
+            del self.machine.sysctls[key]
 
     # -- inside
 
@@ -262,19 +274,44 @@ class World:
 
 
 class FakeServer:
-    """A connection to one server of the world (ServerPort)."""
+    """The way to one server of the world (ServerPort). Raises what a connection raises."""
 
-    def __init__(self, world: World, state: ServerState) -> None:
+    def __init__(self, world: World, login: Callable[[], ServerState]) -> None:
         self._world = world
-        self._state = state
-        self._open = True
+        self._login = login
+        self._state: ServerState | None = None
+        self._files: tuple[str, ...] = ()
 
     def observe(self, deployment: Deployment) -> ServerFacts:
-        self._alive()
-        return self._facts()
+        state = self._connected()
+        self._files = files_of(deployment.name)
+        self._alive(state)
+        return self._facts(state)
 
-    def _facts(self) -> ServerFacts:
-        machine = self._state.machine
+    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        state = self._connected()
+        for step in steps:
+            self._world.pass_gate(state.name)
+            self._alive(state)
+            if state.lost_at == step.id:
+                state.lost_at = ""
+                self._lost(state)
+            line(f"▸ {step.title}")
+            refused = self._step(state, step, line)
+            done(step.id, not refused, refused)
+            if refused:
+                raise CommandFailed(
+                    f"{state.name}: “{step.title}” failed; what that step had changed was taken back.",
+                    f"The host said: {refused}",
+                    "Mend that on the host and retry it.",
+                )
+        return self._facts(state)
+
+    def close(self) -> None:
+        self._state = None
+
+    def _facts(self, state: ServerState) -> ServerFacts:
+        machine = state.machine
         with self._world.lock:
             return ServerFacts(
                 host=machine.name,
@@ -282,60 +319,51 @@ class FakeServer:
                 hostname=machine.name,
                 kernel=machine.kernel,
                 boot_id="7d4f0c52-0000-4000-8000-000000000001",
-                privileged=True,
+                privileged=state.privileged,
                 interfaces=machine.interfaces(),
                 default_routes=tuple(machine.routes),
                 sysctls=dict(machine.sysctls),
                 listeners=tuple(machine.listeners),
                 persistence=machine.persistence,
-                files=dict(machine.files),
+                files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
             )
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
-        for step in steps:
-            self._world.pass_gate(self._state.name)
-            self._alive()
-            if self._state.lost_at == step.id:
-                self._state.lost_at = ""
-                self._open = False
-                raise ConnectionLost(
-                    f"The connection to {self._state.name} broke while it worked.",
-                    "Its state is not known.",
-                    "Look at it again.",
-                )
-            refused = self._step(step, line)
-            done(step.id, not refused, refused)
-            if refused:
-                return None
-        return self._facts()
-
-    def _step(self, step: Step, line: Line) -> str:
+    def _step(self, state: ServerState, step: Step, line: Line) -> str:
         """What the host said when it refused, or nothing. A step that fails takes back its own earlier changes."""
         with self._world.lock:
             made: list[Change] = []
-            said = self._state.fails.get(step.id, "")
+            said = state.fails.get(step.id, "")
+            if said:
+                line(said)
+                return said
             try:
                 for change in step.changes:
-                    for command in commands(change):
-                        line(command.splitlines()[0])
-                    if said:
-                        return said
-                    self._state.machine.change(change)
+                    state.machine.change(change)
                     made.append(change)
             except Refused as refused:
                 for earlier in reversed(made):
-                    self._state.machine.change(earlier.inverse())
+                    state.machine.change(earlier.inverse())
+                line(str(refused))
                 return str(refused)
-            self._world.done.extend((self._state.name, change) for change in made)
+            self._world.done.extend((state.name, change) for change in made)
         return ""
 
-    def _alive(self) -> None:
-        if not self._open or not (self._state.reachable and self._state.ssh):
-            self._open = False
-            raise ConnectionLost(f"The connection to {self._state.name} broke.", "", "Look at it again.")
+    def _connected(self) -> ServerState:
+        if self._state is None:
+            self._state = self._login()
+        return self._state
 
-    def close(self) -> None:
-        self._open = False
+    def _alive(self, state: ServerState) -> None:
+        if not (state.reachable and state.ssh):
+            self._lost(state)
+
+    def _lost(self, state: ServerState) -> NoReturn:
+        self._state = None
+        raise ConnectionLost(
+            f"The connection to {state.name} broke in the middle.",
+            "What it did last is not known.",
+            "Look at it again.",
+        )
 
 
 class FakeDirector:
@@ -408,6 +436,8 @@ class FakeDirector:
             case DestinationChange():
                 self._ipvs_there()
                 self._world.ipvs.destination(change)
+            case ModuleChange(module="ip_vs", new=True):
+                self._world.load_ipvs()
             case _:
                 self._world.machine.change(change)
 
