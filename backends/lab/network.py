@@ -1,0 +1,111 @@
+"""The lab's network: its hosts, their addresses, and the `ip` batches that build it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine of the lab: a set of network, mount and UTS namespaces in the guest."""
+
+    name: str
+    address: str
+    address6: str
+    gateway: str = "10.0.0.1"
+    gateway6: str = "fd00:10::1"
+    ssh: bool = False
+    service: bool = False
+    forwards: bool = False
+
+    @property
+    def mac(self) -> str:
+        """Follows from the address, so that captures and tests can be read without a table."""
+        return "02:00:" + ipaddress.IPv4Address(self.address).packed.hex(":")
+
+
+CLIENT = Host("client", "203.0.113.10", "fd00:203::10", "203.0.113.1", "fd00:203::1", ssh=True)
+ROUTER = Host("router", "10.0.0.1", "fd00:10::1", "", "", forwards=True)
+DIRECTOR = Host("director", "10.0.0.2", "fd00:10::2")
+SERVERS = tuple(Host(f"web{n}", f"10.0.0.{100 + n}", f"fd00:10::{100 + n}", ssh=True, service=True) for n in (1, 2, 3))
+HOSTS = (CLIENT, ROUTER, DIRECTOR, *SERVERS)
+ROUTER_OUTSIDE = "203.0.113.1"
+ROUTER_OUTSIDE6 = "fd00:203::1"
+VIP = "10.0.0.10"
+VIP6 = "fd00:10::10"
+SERVICE_PORT = 80
+ECHO_PORT = 7
+
+
+def deployment(identity_file: str) -> str:
+    """The deployment that suits the lab, ready to accept."""
+    text = f"""name = "shop"
+
+[director]
+interface = "eth0"
+
+[[vips]]
+address = "{VIP}"
+[[vips.services]]
+protocol = "tcp"
+port = {SERVICE_PORT}
+scheduler = "rr"
+"""
+    for server in SERVERS:
+        text += f"""
+[[servers]]
+name = "{server.name}"
+address = "{server.address}"
+connect = "ssh"
+user = "root"
+identity_file = "{identity_file}"
+"""
+    return (
+        text
+        + f"""
+[client]
+address = "{CLIENT.address}"
+user = "root"
+identity_file = "{identity_file}"
+"""
+    )
+
+
+def cables() -> str:
+    """The batch for the guest's first network namespace: a bridge, and a cable to every host."""
+    lines = ["link add br0 type bridge mcast_snooping 0", "link set br0 up"]
+    for host in HOSTS:
+        if host is not CLIENT:
+            lines += [
+                f"link add v{host.name} type veth peer name eth0 address {host.mac} netns {host.name}",
+                f"link set v{host.name} master br0 up",
+            ]
+    lines.append(
+        f"link add eth1 address 02:00:{ipaddress.IPv4Address(ROUTER_OUTSIDE).packed.hex(':')} netns router"
+        f" type veth peer name eth0 address {CLIENT.mac} netns client"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def addresses(host: Host) -> str:
+    """The batch for the host's own namespace. `nodad`: nobody waits for an address that is known to be free."""
+    lines = ["link set lo up", "link set eth0 up"]
+    lines += [f"addr add {host.address}/24 dev eth0", f"addr add {host.address6}/64 dev eth0 nodad"]
+    if host.forwards:
+        lines += ["link set eth1 up"]
+        lines += [f"addr add {ROUTER_OUTSIDE}/24 dev eth1", f"addr add {ROUTER_OUTSIDE6}/64 dev eth1 nodad"]
+    else:
+        lines += [f"route add default via {host.gateway}", f"route add default via {host.gateway6}"]
+    return "\n".join(lines) + "\n"
+
+
+def interfaces(host: Host) -> str:
+    """The host's /etc/network/interfaces, as Debian's ifupdown writes it."""
+    gateways = ("", "") if host.forwards else (f"    gateway {host.gateway}\n", f"    gateway {host.gateway6}\n")
+    return (
+        "source /etc/network/interfaces.d/*\n\n"
+        "auto lo\niface lo inet loopback\n\n"
+        f"auto eth0\niface eth0 inet static\n    address {host.address}/24\n{gateways[0]}"
+        f"iface eth0 inet6 static\n    address {host.address6}/64\n{gateways[1]}"
+    )

@@ -1,0 +1,200 @@
+"""Writes what one guest boots from: a private directory with its first program and the files of every host.
+
+The files are written here, on the machine, because that is quick and easy to read; the guest copies them into its own
+memory, where they belong to root.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.lab import network
+from dsrwizard.core.errors import LookError
+
+HOME = "/lab/root"  # root's home directory in the lab: never the user's own, whose keys and settings stay out
+IDENTITY_FILE = "~/.ssh/id_ed25519"
+DEPLOYMENT_FILE = "/lab/shop.toml"
+KNOWN_HOSTS_FILE = "/lab/known_hosts"  # every host's key; a copy is ~/.ssh/known_hosts when asked for
+ROOT_PASSWORD = "root-in-the-lab"  # noqa: S105 - of the lab's servers and its client, for tests of passwords
+OPS_USER = "ops"  # an ordinary user on web3 whose sudo asks for a password
+OPS_PASSWORD = "ops-in-the-lab"  # noqa: S105
+OPS_HOST = "web3"
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+# openssl passwd -6 of the passwords above
+_ROOT_HASH = "$6$dsrlabroot$UPs1ryvolHgGsVQWF1urUeuFB98dsQZXxByeGh0zzP0pvuu6CZwpGTkxp1Ly5z06y/MNJTOmyjbMSsGMdw1Tp."
+_OPS_HASH = "$6$dsrlabops1$6sOFMqIEp7mU.kT1iCSuWh6RO9FFrgHSd/.iLWsw/sxbXEelhY6Y5uCfFcIuvccWmrZJL.FxqRMqj/e7hnEeZ."
+_ROOT_SHADOW = f"root:{_ROOT_HASH}:19000:0:99999:7:::\n"
+_ROOT_SUDOERS = "root ALL=(ALL:ALL) ALL\n"
+_SSHD_CONFIG = """HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication no
+UsePAM no
+UseDNS no
+PrintMotd no
+AcceptEnv LANG LC_*
+Subsystem sftp internal-sftp
+"""
+_BASHRC = """PS1='\\u@\\h:\\w\\$ '
+alias ll='ls -l'
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The directory a guest boots from."""
+
+    directory: Path
+
+    @property
+    def init(self) -> Path:
+        """The program the kernel starts."""
+        return self.directory / "init"
+
+
+def write(directory: Path, ssh_keygen: str, *, known_hosts: bool) -> Recipe:
+    """Fills the directory; with `known_hosts` the director knows every host's key already."""
+    keys = _make_keys(directory / "keys", ssh_keygen)
+    _write_base(directory / "base", keys, (directory / "keys/identity.pub").read_text())
+    for host in network.HOSTS:
+        _write_host(directory / "hosts" / host.name, host, directory / "keys")
+        _put(directory / "net" / host.name, network.addresses(host))
+    home = directory / "hosts" / network.DIRECTOR.name / HOME.lstrip("/")
+    _put(home / ".ssh/id_ed25519", (directory / "keys/identity").read_text(), 0o600)
+    _put(home / ".ssh/id_ed25519.pub", (directory / "keys/identity.pub").read_text())
+    _put(home / ".ssh/known_hosts", _known_hosts(keys) if known_hosts else "", 0o600)
+    _put(directory / "net/cables", network.cables())
+    for name, trait in {"ssh": "ssh", "service": "service", "forward": "forwards"}.items():
+        _put(directory / "net" / f"who-{name}", "\n".join(h.name for h in network.HOSTS if getattr(h, trait)))
+    _put(directory / "init", _first_program(directory), 0o755)
+    return Recipe(directory)
+
+
+def _first_program(directory: Path) -> str:
+    # A shell script, not the interpreter itself: some interpreters find their own library by /proc/self/exe.
+    # -I -S: neither the user's settings nor site-packages, which take a second to read in the guest.
+    start = f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); from backends.lab.inside.init import main; main()"
+    words = [sys.executable, "-I", "-S", "-c", start, str(directory)]
+    return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\nexec {shlex.join(words)}\n"
+
+
+def _make_keys(directory: Path, ssh_keygen: str) -> dict[str, str]:
+    """Makes the identity and every sshd's host key at once; returns the public host keys by host name."""
+    directory.mkdir()
+    names = ["identity", *(host.name for host in network.HOSTS if host.ssh)]
+    running = [
+        subprocess.Popen(
+            [ssh_keygen, "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@lab", "-f", str(directory / name)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for name in names
+    ]
+    for process in running:
+        errors = process.communicate()[1]
+        if process.returncode:
+            raise LookError("The lab's SSH keys could not be made.", errors.decode(errors="replace").strip())
+    return {name: (directory / f"{name}.pub").read_text() for name in names[1:]}
+
+
+def _known_hosts(keys: dict[str, str]) -> str:
+    return "".join(
+        f"{host.address},{host.address6},{host.name} {' '.join(keys[host.name].split()[:2])}\n"
+        for host in network.HOSTS
+        if host.ssh
+    )
+
+
+def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
+    """The files every host has in place of this machine's."""
+    etc = base / "etc"
+    _put(etc / "passwd", _passwd())
+    _put(etc / "group", _group())
+    # sshd takes an account without a line here for locked, and an ordinary user cannot read the machine's own.
+    _put(etc / "shadow", _ROOT_SHADOW, 0o600)
+    _put(etc / "sudoers", _ROOT_SUDOERS, 0o440)
+    _put(etc / "hosts", _hosts_file())
+    _put(etc / "resolv.conf", "")  # no name server: an unknown name is refused at once instead of after a timeout
+    _put(etc / "ssh/sshd_config", _SSHD_CONFIG)
+    _put(etc / "ssh/ssh_known_hosts", "")
+    _put(base / HOME.lstrip("/") / ".ssh/authorized_keys", identity, 0o600)
+    _put(base / HOME.lstrip("/") / ".bashrc", _BASHRC)
+    _put(base / HOME.lstrip("/") / ".profile", ". ~/.bashrc\n")
+    _put(base / KNOWN_HOSTS_FILE.lstrip("/"), _known_hosts(keys))
+    _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE))
+    _put(base / "usr/local/bin/lab-service", _service_command(), 0o755)
+
+
+def _write_host(upper: Path, host: network.Host, keys: Path) -> None:
+    etc = upper / "etc"
+    _put(etc / "hostname", host.name + "\n")
+    _put(etc / "network/interfaces", network.interfaces(host))
+    (etc / "network/interfaces.d").mkdir()
+    if host.ssh:
+        _put(etc / "ssh/ssh_host_ed25519_key", (keys / host.name).read_text(), 0o600)
+        _put(etc / "ssh/ssh_host_ed25519_key.pub", (keys / f"{host.name}.pub").read_text())
+    if host.name == OPS_HOST:
+        _put(etc / "passwd", _passwd() + f"{OPS_USER}:x:1000:1000::/home/{OPS_USER}:/bin/bash\n")
+        _put(etc / "group", _group() + f"{OPS_USER}:x:1000:\n")
+        _put(etc / "shadow", f"{_ROOT_SHADOW}{OPS_USER}:{_OPS_HASH}:19000:0:99999:7:::\n", 0o600)
+        _put(etc / "sudoers", f"{_ROOT_SUDOERS}{OPS_USER} ALL=(ALL:ALL) ALL\n", 0o440)
+        identity = (keys / "identity.pub").read_text()
+        _put(upper / "home" / OPS_USER / ".ssh/authorized_keys", identity, 0o600)
+
+
+def _passwd() -> str:
+    """This machine's system accounts (sshd's among them), with root at home in the lab and nobody else's account."""
+    lines = [f"root:x:0:0:root:{HOME}:/bin/bash"]
+    for line in Path("/etc/passwd").read_text().splitlines():
+        fields = line.split(":")
+        if len(fields) == 7 and fields[2].isdigit() and (0 < int(fields[2]) < 1000 or fields[2] == "65534"):
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _group() -> str:
+    lines = []
+    for line in Path("/etc/group").read_text().splitlines():
+        fields = line.split(":")
+        if len(fields) == 4 and fields[2].isdigit() and (int(fields[2]) < 1000 or fields[2] == "65534"):
+            lines.append(":".join([*fields[:3], ""]))
+    return "\n".join(lines) + "\n"
+
+
+def _hosts_file() -> str:
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    lines += [f"{host.address} {host.name}\n{host.address6} {host.name}" for host in network.HOSTS]
+    return "\n".join(lines) + "\n"
+
+
+def _service_command() -> str:
+    """The command `lab-service`, with which tests and curious people stop the service or bind it elsewhere."""
+    serve = PACKAGE_ROOT / "backends/lab/inside/serve.py"
+    return f"""#!/bin/sh
+# lab-service stop | start [ADDRESS]: this host's TCP service on port 80 and UDP echo on port 7; ADDRESS: only there
+pid=/run/lab-service.pid
+case "$1" in
+stop) [ ! -s $pid ] || kill "$(cat $pid)"; rm -f $pid ;;
+start)
+    shift
+    rm -f $pid
+    setsid {shlex.join([sys.executable, "-I", "-S", str(serve)])} "$@" </dev/null >/run/lab-service.log 2>&1 &
+    until [ -s $pid ]; do
+        kill -0 $! 2>/dev/null || {{ cat /run/lab-service.log >&2; exit 1; }}
+        sleep 0.02
+    done ;;
+*) echo "usage: lab-service stop | start [ADDRESS]" >&2; exit 2 ;;
+esac
+"""
+
+
+def _put(path: Path, text: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
