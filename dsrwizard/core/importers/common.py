@@ -1,0 +1,61 @@
+"""What every importer returns, and the few rules they share."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from dsrwizard.core import fields
+from dsrwizard.core.draft import DraftServer
+from dsrwizard.core.problems import shown
+
+MAX_NOTES = 50
+MAX_SERVERS = 10_000
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+
+
+class Imported(msgspec.Struct):
+    """Real servers found in a text, and a note for everything that was not understood or not taken over."""
+
+    servers: list[DraftServer] = []
+    notes: list[str] = []
+
+
+class Collector:
+    """Gathers servers, each name once, and notes; neither without bound, whatever the text."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str, DraftServer] = {}
+        self._notes: dict[str, None] = {}
+
+    def note(self, text: str) -> None:
+        if len(self._notes) < MAX_NOTES:
+            self._notes[text] = None
+        else:
+            self._notes["There is more that was not understood."] = None
+
+    def add(self, server: DraftServer) -> None:
+        name = server.name.lower()
+        if name in self._servers:
+            self.note(f"{shown(server.name)} is there twice: the first one was taken.")
+        elif len(self._servers) >= MAX_SERVERS:
+            self.note(f"Only the first {MAX_SERVERS} servers were taken.")
+        else:
+            self._servers[name] = server
+
+    def imported(self) -> Imported:
+        return Imported(servers=list(self._servers.values()), notes=list(self._notes))
+
+
+def name_for(text: str) -> str:
+    """A server's name made of an address or a host name: what a name may not hold becomes `-`."""
+    return _UNNAMEABLE.sub("-", text.strip()).strip("-._")[: fields.MAX_NAME].rstrip("-._")
+
+
+def bare(text: str) -> str:
+    """A text without the quotes around it."""
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1].strip()
+    return text
