@@ -1,0 +1,166 @@
+"""Who owns an address: who-has (IPv6: neighbour solicitation) sent, and every answer collected, not the first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from backends.packets import arp, ethernet, ndp
+from backends.packets.addresses import no_address, pack
+from backends.packets.capture import Capture, only_icmpv6
+from backends.packets.ethernet import Frame, mac_text
+from backends.packets.link import Link, look_up
+from backends.packets.loop import Loop
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.wire import Owners
+
+
+class Asked(msgspec.Struct):
+    """One address, who answered for it, and who claimed it without being asked; MACs in order of arrival."""
+
+    wanted: bytes
+    source: bytes
+    answers: list[bytes] = msgspec.field(default_factory=list)
+    claims: list[bytes] = msgspec.field(default_factory=list)
+
+
+class Audit:
+    """The rules: which frames to send, and what each frame that comes in says about the addresses asked for.
+
+    `heard` is called for each new answer. Nothing here waits or sends.
+    """
+
+    def __init__(self, link: Link, wanted: Sequence[bytes], heard: Callable[[Asked], None] | None = None) -> None:
+        self._mac = link.mac
+        self._heard = heard
+        self.asked = {address: Asked(address, self.source(link, address)) for address in wanted}
+
+    @staticmethod
+    def source(link: Link, wanted: bytes) -> bytes:
+        """The sender address of the question: our own in that subnet; all zeros where there is none, so that nobody
+        learns a wrong neighbour (RFC 5227 section 1.1). IPv6 may speak link-locally to any subnet (RFC 4861)."""
+        near = link.near(wanted)
+        if near is not None:
+            return near
+        return arp.UNSPECIFIED if len(wanted) == 4 else link.link_local() or ndp.UNSPECIFIED
+
+    def question(self, asked: Asked) -> bytes:
+        """The frame that asks for one address."""
+        ask = arp.who_has if len(asked.wanted) == 4 else ndp.solicitation
+        return ask(self._mac, asked.source, asked.wanted)
+
+    def take(self, frame: Frame, _now: float = 0.0) -> None:
+        """Notes what a frame says; frames that say nothing about our addresses are ignored."""
+        if frame.ethertype == ethernet.ARP:
+            self._arp(frame)
+        elif frame.ethertype == ethernet.IPV6:
+            self._neighbour(frame)
+
+    def _arp(self, frame: Frame) -> None:
+        message = arp.parse(frame)
+        asked = self.asked.get(message.sender_ip) if message is not None else None
+        if message is None or asked is None:
+            return
+        to_us = frame.destination == self._mac and message.target_ip in (asked.source, asked.wanted)
+        if message.operation == arp.REPLY and to_us:
+            self._answer(asked, message.sender_mac)
+        else:
+            self._claim(asked, message.sender_mac)
+
+    def _neighbour(self, frame: Frame) -> None:
+        message = ndp.parse(frame)
+        if message is None:
+            return
+        if isinstance(message, ndp.Solicitation):
+            # From the address: its owner asks for somebody. From nowhere: somebody is about to take the address.
+            asked = self.asked.get(message.source if message.source != ndp.UNSPECIFIED else message.target)
+            if asked is not None:
+                self._claim(asked, message.mac)
+            return
+        asked = self.asked.get(message.target)
+        if asked is None:
+            return
+        # Asked from nowhere, the answer goes to all nodes and cannot say that it is one (RFC 4861 section 7.2.4).
+        to_us = message.destination == asked.source and message.solicited
+        if to_us or (asked.source == ndp.UNSPECIFIED and message.destination == ndp.ALL_NODES):
+            self._answer(asked, message.mac)
+        else:
+            self._claim(asked, message.mac)
+
+    def _answer(self, asked: Asked, mac: bytes) -> None:
+        if mac not in asked.answers:
+            asked.answers.append(mac)
+            if self._heard is not None:
+                self._heard(asked)
+
+    def _claim(self, asked: Asked, mac: bytes) -> None:
+        if mac != self._mac and mac not in asked.claims:
+            asked.claims.append(mac)
+
+
+def owners(interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+    """Every MAC that answers for each address until the deadline; asked twice, because a question may get lost.
+
+    Nothing raises: see `Owners.problem`.
+    """
+    return _ask(interface, addresses, deadline, first=False)
+
+
+def resolve(interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+    """As `owners`, but returns as soon as every address has one answer."""
+    return _ask(interface, addresses, deadline, first=True)
+
+
+def _ask(interface: str, addresses: Sequence[str], deadline: float, *, first: bool) -> Mapping[str, Owners]:
+    packed = {address: pack(address) for address in addresses}
+    wanted = list(dict.fromkeys(value for value in packed.values() if value is not None))
+    problem = ""
+    asked: dict[bytes, Asked] = {}
+    if wanted:
+        try:
+            asked = _listen(interface, wanted, deadline, first=first)
+        except (DsrError, OSError) as error:
+            problem = problem_text(interface, error)
+    found: dict[str, Owners] = {}
+    for address, value in packed.items():
+        if value is None or problem:
+            found[address] = Owners(address=address, problem=problem or no_address(address))
+            continue
+        answers, claims = asked[value].answers, asked[value].claims
+        found[address] = Owners(
+            address=address, macs=tuple(map(mac_text, answers)), claims=tuple(map(mac_text, claims))
+        )
+    return found
+
+
+def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: bool) -> dict[bytes, Asked]:
+    link = look_up(interface)
+    open_questions = set(wanted)
+    audit = Audit(link, wanted, heard=lambda asked: open_questions.discard(asked.wanted))
+    with Loop() as loop:
+        captures = {
+            size: loop.watch(Capture(interface, ethertype, program), audit.take)
+            for size, ethertype, program in ((4, ethernet.ARP, b""), (16, ethernet.IPV6, only_icmpv6()))
+            if any(len(address) == size for address in wanted)
+        }
+
+        def ask() -> None:
+            for asked in audit.asked.values():
+                if not first or not asked.answers:
+                    loop.send(captures[len(asked.wanted)], audit.question(asked))
+
+        ask()
+        start = time.monotonic()
+        loop.at(start + deadline / 2, ask)
+        loop.at(start + deadline, open_questions.clear if first else lambda: None)
+        loop.run(lambda: first and not open_questions)
+    return audit.asked
+
+
+def problem_text(interface: str, error: DsrError | OSError) -> str:
+    """An error as the `problem` of a result."""
+    if isinstance(error, OSError):
+        return f"No packets can be sent from {interface}: {error.strerror or error}."
+    return str(error)

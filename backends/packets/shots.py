@@ -1,0 +1,182 @@
+"""The rules of the VIP probe: what is sent to one real server's MAC, and what each answer means.
+
+Nothing here waits or touches a socket: frames in, verdicts and frames to send out (field guide, section 2, probe B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from backends.packets import ethernet, icmp, ip, transport
+from backends.packets.addresses import unpack
+from backends.packets.ethernet import Frame, mac_text
+from dsrwizard.core.ports import ProbeTarget
+from dsrwizard.core.wire import Probed
+
+Signature = Literal[
+    "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source", "no-mac",
+    "unknown",
+]  # fmt: skip
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The first answer that counts, and where it came from."""
+
+    signature: Signature
+    mac: bytes
+    source: bytes
+    at: float
+    detail: str = ""
+
+
+class Shot(msgspec.Struct, eq=False):
+    """One probe: its target, what was sent (our own random port and sequence number), and the answer so far."""
+
+    index: int
+    target: ProbeTarget
+    vip: bytes
+    rip: bytes
+    source: bytes
+    source_port: int
+    sequence: int
+    mac: bytes = b""
+    sent_at: float = 0.0
+    answer: Answer | None = None
+    final: bool = False
+    resetting: bool = False
+    """The server has answered with RST itself: no half-open connection is left to end."""
+
+    @property
+    def tcp(self) -> bool:
+        return self.target.protocol == "tcp"
+
+    def opening(self, own_mac: bytes) -> bytes:
+        """The frame that asks: a SYN, or a datagram with the payload."""
+        make = (self.source, self.vip, self.source_port, self.target.port)
+        packet = transport.syn(*make, self.sequence) if self.tcp else transport.datagram(*make, self.target.payload)
+        return self._framed(self.mac, own_mac, packet)
+
+    def reset(self, own_mac: bytes, mac: bytes = b"") -> bytes:
+        """The frame that ends the half-open connection our SYN left on the server (or on whoever has that MAC)."""
+        packet = transport.rst(self.source, self.vip, self.source_port, self.target.port, self.sequence + 1)
+        return self._framed(mac or self.mac, own_mac, packet)
+
+    def _framed(self, mac: bytes, own_mac: bytes, packet: bytes) -> bytes:
+        ethertype = ethernet.IPV4 if len(self.vip) == 4 else ethernet.IPV6
+        return ethernet.build(mac, own_mac, ethertype, packet)
+
+    def probed(self, signature: Signature, problem: str = "") -> Probed:
+        """The result without an answer."""
+        return Probed(
+            vip=self.target.vip, port=self.target.port, protocol=self.target.protocol, rip=self.target.rip,
+            mac=mac_text(self.mac), signature=signature, problem=problem,
+        )  # fmt: skip
+
+    def result(self) -> Probed:
+        """What the answer says; silence where there is none."""
+        bare = self.probed("silence")
+        answer = self.answer
+        if answer is None:
+            return bare
+        return msgspec.structs.replace(
+            bare,
+            signature=answer.signature,
+            answered_by=mac_text(answer.mac),
+            source=unpack(answer.source),
+            milliseconds=(answer.at - self.sent_at) * 1000,
+            detail=answer.detail,
+        )
+
+
+class Shots:
+    """All probes of one round, found again by the port each was sent from."""
+
+    def __init__(self, own_mac: bytes, shots: Iterable[Shot]) -> None:
+        self.own_mac = own_mac
+        self._shots = {(shot.tcp, shot.source, shot.source_port): shot for shot in shots}
+
+    def take(self, frame: Frame, now: float) -> tuple[Shot | None, bytes | None]:
+        """The probe this frame answers, and a frame to be sent at once; None, None for a frame that answers none.
+
+        An answer from the MAC that was asked is final; one from another MAC stands until a better one comes.
+        """
+        packet = ip.parse(frame) if frame.destination == self.own_mac else None
+        if packet is None:
+            return None, None
+        if packet.protocol == ip.TCP:
+            return self._tcp(frame, packet, now)
+        if packet.protocol == ip.UDP:
+            return self._udp(frame, packet, now), None
+        error = icmp.error(packet)
+        return (self._error(frame, packet, error, now), None) if error is not None else (None, None)
+
+    def _tcp(self, frame: Frame, packet: ip.Packet, now: float) -> tuple[Shot | None, bytes | None]:
+        segment = transport.parse_tcp(packet, checksums=frame.checksums)
+        if segment is None:
+            return None, None
+        shot = self._shots.get((True, packet.destination, segment.destination_port))
+        # Only who has seen our SYN knows its sequence number; a stranger's or an old packet does not get past this.
+        if (
+            shot is None
+            or not shot.sent_at
+            or segment.source_port != shot.target.port
+            or not segment.flags & transport.ACK
+            or segment.acknowledged != (shot.sequence + 1) & 0xFFFFFFFF
+        ):
+            return None, None
+        from_vip = packet.source == shot.vip
+        if segment.flags & transport.RST:
+            shot.resetting = shot.resetting or frame.source == shot.mac
+            self._note(shot, Answer("rst" if from_vip else "wrong-source", frame.source, packet.source, now))
+            return shot, None
+        if not segment.flags & transport.SYN:
+            return None, None
+        self._note(shot, Answer("syn-ack" if from_vip else "wrong-source", frame.source, packet.source, now))
+        return shot, shot.reset(self.own_mac, frame.source)
+
+    def _udp(self, frame: Frame, packet: ip.Packet, now: float) -> Shot | None:
+        datagram = transport.parse_udp(packet, checksums=frame.checksums)
+        shot = self._shots.get((False, packet.destination, datagram.destination_port)) if datagram is not None else None
+        if datagram is None or shot is None or not shot.sent_at:
+            return None
+        same_port = datagram.source_port == shot.target.port
+        # TFTP answers from a port of its own (RFC 1350): that is a good reply when the VIP says it. From anywhere but
+        # the machine that was asked, nothing but the right port counts.
+        if frame.source != shot.mac and not (same_port and packet.source == shot.vip):
+            return None
+        from_vip = packet.source == shot.vip
+        self._note(shot, Answer("reply" if from_vip else "wrong-source", frame.source, packet.source, now))
+        return shot
+
+    def _error(self, frame: Frame, packet: ip.Packet, error: icmp.Error, now: float) -> Shot | None:
+        about = error.about
+        tcp = about.protocol == ip.TCP
+        shot = self._shots.get((tcp, about.source, about.source_port))
+        if (
+            shot is None
+            or not shot.sent_at
+            or (about.destination, about.destination_port) != (shot.vip, shot.target.port)
+            or (tcp and about.sequence != shot.sequence)
+            or packet.destination != shot.source
+        ):
+            return None
+        signature: Signature = error.kind
+        detail = error.words
+        if error.kind == "redirect":
+            detail = f"redirect to {unpack(error.gateway)}"
+        elif error.kind == "port-unreachable" and tcp:
+            # A kernel resets a TCP connection nobody wants; only a packet filter answers it so (iptables REJECT).
+            signature = "unreachable"
+        self._note(shot, Answer(signature, frame.source, packet.source, now, detail))
+        return shot
+
+    @staticmethod
+    def _note(shot: Shot, answer: Answer) -> None:
+        asked = answer.mac == shot.mac
+        if shot.final or (shot.answer is not None and not asked):
+            return
+        shot.answer = answer
+        shot.final = asked

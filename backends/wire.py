@@ -1,0 +1,42 @@
+"""Packets from this machine: the `WirePort` of the core, made of own sockets. No ping, arping or telnet is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dsrwizard.core.ports import ProbeTarget
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+
+
+class Wire:
+    """Without state: safe to use from several threads at once. Each call has its own sockets and closes them."""
+
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+        """Echo to all addresses at once."""
+        from backends.packets.ping import ping
+
+        return ping(addresses, deadline)
+
+    def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
+        """TCP connects to all targets at once, results in their order."""
+        from backends.packets.connect import connect
+
+        return connect(targets, deadline)
+
+    def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+        """Every MAC that answers for each address; always takes the whole deadline."""
+        from backends.packets.owners import owners
+
+        return owners(interface, addresses, deadline)
+
+    def resolve(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+        """As `owners`, but over as soon as each address has one answer: for RIPs, not for the audit."""
+        from backends.packets.owners import resolve
+
+        return resolve(interface, addresses, deadline)
+
+    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
+        """The VIP through each real server alone, all at once, results in the targets' order."""
+        from backends.packets.probe import probe
+
+        return probe(interface, targets, deadline)
