@@ -60,6 +60,10 @@ class Desk:
     report: Report | None = None
     in_use: dict[str, str] = field(default_factory=dict)
     """VIP address → what was heard about it on the wire, as a sentence; empty: nobody answers for it."""
+    planned_at: float = 0.0
+    """When `plan` was made, by `clock.running()`: an old plan is looked at again before it is applied."""
+    planned_for: Deployment | None = None
+    """The deployment `plan` was made for: with another draft it is out of date."""
 
 
 class Pane(VerticalScroll, can_focus=False):
@@ -74,6 +78,8 @@ class Pane(VerticalScroll, can_focus=False):
     title: ClassVar[str]
     heading: ClassVar[str]
     HELP: ClassVar[str] = ""
+    roomy: ClassVar[bool] = False
+    """Whether the pane wants the help column's room on wide terminals (F1 still shows the help)."""
 
     hint: reactive[str] = reactive("", init=False)
     out_of_date: reactive[bool] = reactive(False, init=False)
