@@ -152,9 +152,18 @@ class Rows(ScrollView, can_focus=True):
 
     def watch_cursor(self, old: int, new: int) -> None:
         if new >= 0:
-            self.scroll_to_region(Region(0, new, 1, 1), animate=False, force=True)
+            self.scroll_to_region(self._with_neighbours(old, new), animate=False, force=True)
         self.refresh()
         self._tell_moved()
+
+    def _with_neighbours(self, old: int, new: int) -> Region:
+        """The row and what belongs to it: the lines under it, and coming from below the headings above it."""
+        room, first, last = max(self.size.height, 1), new, new
+        while last + 1 < self.row_count() and last - first + 1 < room and not self.row_at(last + 1).selectable:
+            last += 1
+        while new < old and first > 0 and last - first + 1 < room and not self.row_at(first - 1).selectable:
+            first -= 1
+        return Region(0, first, 1, last - first + 1)
 
     def _tell_moved(self) -> None:
         if self.is_mounted:

@@ -1,0 +1,75 @@
+"""Where the change ticket goes: asks for a path and writes the Markdown there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.steps import Plan
+from dsrwizard.core.ticket import ticket
+from dsrwizard.session import state_dir
+from screens import clock
+from screens.widgets.keybar import KeyBar
+
+
+def default_path(deployment: str) -> Path:
+    """In the state directory, named for the deployment and the minute."""
+    stamp = time.strftime("%Y%m%d-%H%M", time.localtime(clock.now()))
+    return state_dir() / "tickets" / f"{deployment}-{stamp}.md"
+
+
+def write_ticket(path: Path, deployment: Deployment, plan: Plan) -> None:
+    """Writes the plan as Markdown. Raises OSError. Only the owner reads it where the folder is made anew."""
+    when = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(clock.now()))
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text(ticket(deployment, plan, when), encoding="utf-8")
+
+
+class ExportModal(ModalScreen[Path | None]):
+    """Asks for the path. Returns None when the operator changes their mind."""
+
+    BINDINGS = [Binding("escape", "cancel", "Cancel", id="export.cancel", tooltip="Write nothing")]
+
+    def __init__(self, deployment: str) -> None:
+        super().__init__()
+        self._deployment = deployment
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal"):
+            yield Static(
+                "The whole plan as Markdown: changes, reasons, exact commands, undo. Where to?",
+                markup=False, classes="modal-body",
+            )  # fmt: skip
+            yield Input(str(default_path(self._deployment)), id="export-path", compact=True)
+            with Horizontal(classes="modal-buttons"):
+                yield Button("Write", id="export-write", variant="primary", compact=True)
+                yield Button("Cancel", id="export-cancel", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = "Change ticket"
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#export-write")
+    def write(self) -> None:
+        """Takes the path; an empty one or a folder is not taken."""
+        text = self.query_one(Input).value.strip()
+        path = Path(text).expanduser()
+        if not text or path.is_dir():
+            self.notify("Type the path of a file.", severity="warning", markup=False)
+            return
+        self.dismiss(path)
+
+    @on(Button.Pressed, "#export-cancel")
+    def action_cancel(self) -> None:
+        self.dismiss(None)

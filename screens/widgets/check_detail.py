@@ -1,0 +1,51 @@
+"""The box under a list that says more about the row under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+
+class Detail(VerticalScroll, can_focus=True):
+    """Lines of "label: text". Labels stand out, text is never taken for markup."""
+
+    DEFAULT_CSS = """
+    Detail { height: 6; width: 1fr; border-top: solid $panel-lighten-2; padding: 0 1; scrollbar-size-vertical: 1; }
+    Detail:focus { border-top: solid $primary; }
+    Detail > Static { height: auto; width: 1fr; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
+        super().__init__(id=id)
+        self.hint = "More about the chosen row; the arrow keys scroll it."
+        self.text = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
+
+    def show(self, lines: Iterable[tuple[str, str] | Content]) -> None:
+        """Shows these lines, those with an empty text left out."""
+        content = labelled(lines)
+        if content.plain == self.text and content.plain:
+            return
+        self.text = content.plain
+        self.query_one(Static).update(content)
+        self.scroll_home(animate=False)
+
+
+def labelled(lines: Iterable[tuple[str, str] | Content]) -> Content:
+    """Lines of "label: text" as content; an empty label gives the text alone."""
+    parts: list[Content] = []
+    for line in lines:
+        if isinstance(line, Content):
+            parts.append(line)
+            continue
+        label, text = line
+        if not text:
+            continue
+        parts.append(Content.assemble((f"{label}: ", "bold"), text) if label else Content(text))
+    return Content("\n").join(parts)

@@ -1,0 +1,119 @@
+"""A plan as rows to walk over, and everything about one step: shown in the review and before mending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.content import Content
+
+from dsrwizard.core.changes import FileChange
+from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
+from dsrwizard.core.facts import Failure
+from dsrwizard.core.steps import Plan, Step
+from dsrwizard.core.ticket import step_commands, undo_commands
+from screens.widgets.check_detail import labelled
+from screens.widgets.glyphs import glyph
+from screens.widgets.live_rows import Part, Row
+
+STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}
+
+
+def step_key(step: Step) -> str:
+    return f"step {step.host} {step.id}"
+
+
+def problem_key(host: str) -> str:
+    return f"problem {host}"
+
+
+def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[Row]:
+    """The plan in order of execution. `moved` holds keys of steps that are other than in the plan before."""
+    rows: list[Row] = []
+    same: list[str] = []
+    for group in groups(plan):
+        if group.unchanged:
+            same.append(group.heading)
+            rows += [_note(group, note) for note in group.notes]
+            continue
+        rows.append(_heading(group))
+        rows += [_note(group, note) for note in group.notes]
+        if group.problem:
+            text = f"{glyph('fail')} cannot be planned: {group.problem}"
+            rows.append(Row(problem_key(group.host), (("  ", ""), (text, "bad"))))
+        for step in group.steps:
+            rows += _step(step, step_key(step) in moved)
+    if same:
+        names = ", ".join(same) if len(same) <= 6 else f"{', '.join(same[:5])} and {len(same) - 5} more"
+        rows.append(Row("unchanged", (("= ", "dim"), (f"unchanged: {names}", "dim"))))
+    return rows
+
+
+def _heading(group: Group) -> Row:
+    count = len(group.steps)
+    text = f"{count} step{'' if count == 1 else 's'}" if count else "no steps"
+    return Row("", ((group.heading, "head"), (f" {glyph('dash')} {text}", "dim")), selectable=False)
+
+
+def _note(group: Group, note: str) -> Row:
+    return Row(f"note {group.host} {note}", (("  ", ""), (f"{glyph('warn')} {group.host}: {note}", "warn")))
+
+
+def _step(step: Step, moved: bool) -> Iterator[Row]:
+    tail: list[Part] = []
+    if step.interrupts:
+        tail.append((f"  {glyph('warn')} could interrupt", "warn"))
+    if moved:
+        tail.append((f"  {glyph('stale')} new since you looked", "accent"))
+    if len(step.changes) == 1:
+        found = difference(step.changes[0])
+        values = f"  {found.old} {glyph('arrow')} {found.new}" if found.old and found.new else ""
+        parts: tuple[Part, ...] = (("  ", ""), (found.symbol, STYLES[found.symbol]), (f" {step.title}", ""))
+        yield Row(step_key(step), (*parts, (values, STYLES[found.symbol]), *tail))
+        return
+    yield Row(step_key(step), (("    ", ""), (step.title, ""), *tail))
+    for change in step.changes:
+        found = difference(change)
+        line = found.text(glyph("arrow"))
+        yield Row("", (("      ", ""), (found.symbol, STYLES[found.symbol]), (f" {line}", "dim")), selectable=False)
+
+
+def legend(plan: Plan) -> Content:
+    """Only the symbols this plan uses."""
+    return Content("  ".join(f"{symbol} {LEGEND[symbol]}" for symbol in symbols(plan)))
+
+
+def step_lines(step: Step) -> Iterator[tuple[str, str]]:
+    """The step in short, for the box under the list."""
+    yield "Why", step.why
+    yield "Could interrupt", step.interrupts
+    undo = undo_commands(step)
+    more = f"  (and {len(undo) - 1} more)" if len(undo) > 1 else ""
+    yield "Undone by", (undo[0].splitlines()[0] + more) if undo else "nothing: it leaves no trace"
+    yield "", "Enter shows the exact commands."
+
+
+def failure_lines(failure: Failure) -> Iterator[tuple[str, str]]:
+    yield "", failure.what
+    yield "Why", failure.why
+    yield "Next", failure.next
+
+
+def step_text(step: Step) -> Content:
+    """Everything about a step: why, the exact commands, the exact undo, and how files change."""
+    blocks = [labelled([("", step.why), ("Could interrupt", step.interrupts)])]
+    if step.proof is not None:
+        proof = step.proof
+        text = f"the VIP {proof.vip} answers through {proof.server} on {proof.protocol}/{proof.port}"
+        blocks.append(labelled([("Only after", text)]))
+    blocks.append(_block("Commands", "\n".join(step_commands(step))))
+    for change in step.changes:
+        if isinstance(change, FileChange) and change.old is not None:
+            blocks.append(_block(f"Changes in {change.path}", file_difference(change)))
+    blocks.append(_block("Undo", "\n".join(undo_commands(step)) or "Nothing to undo."))
+    return Content("\n\n").join(block for block in blocks if block.plain)
+
+
+def _block(title: str, text: str) -> Content:
+    if not text:
+        return Content("")
+    return Content.assemble((title, "bold underline"), "\n", text)
