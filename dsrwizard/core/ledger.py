@@ -132,7 +132,7 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
             count += 1
             place = (intent.step.host, identity(change))
             before = standing.get(place)
-            total = change if before is None else msgspec.structs.replace(change, old=before.change.old)  # type: ignore[arg-type]
+            total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
             if total.old == total.new and certain:
                 standing.pop(place, None)
                 continue

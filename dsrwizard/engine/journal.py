@@ -30,7 +30,11 @@ class Journal:
         self._lock = threading.Lock()
 
     def entries(self) -> list[Entry]:
-        """Everything written so far. A torn last line (the machine went down while writing) is passed over."""
+        """Everything written so far.
+
+        A torn line (the machine went down while writing) is passed over: an intent is complete on disk before anything
+        is done, and a step without a result counts as uncertain.
+        """
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
@@ -42,8 +46,8 @@ class Journal:
             try:
                 entries.append(_decoder.decode(line))
             except msgspec.MsgspecError as problem:
-                if number == len(lines):
-                    break
+                if not line or "truncated" in str(problem):
+                    continue
                 raise LookError(
                     f"The journal {self.path} is damaged at line {number}.",
                     "What it says there cannot be read, so it is not known what would have to be undone.",

@@ -1,0 +1,262 @@
+"""The way back: what is owed and what is there now in, steps out. Pure.
+
+Only what still stands as dsrwizard left it is taken back; what somebody changed since is left alone and told. The
+order is the order of safety the other way round: drain, take the destination out, then service, director's VIP, the
+servers' VIPs, and the guard only when no VIP is left on that server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import msgspec
+
+from dsrwizard.core.changes import (
+    AddressChange,
+    Change,
+    DestinationChange,
+    FileChange,
+    LinkChange,
+    ServiceChange,
+    SysctlChange,
+    UnitChange,
+)
+from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts
+from dsrwizard.core.ledger import Owed
+from dsrwizard.core.linux.steps import GUARD_FILE
+from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
+
+_MISSING = object()
+
+
+def teardown_plan(deployment: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed] = ()) -> Plan:
+    """Steps that take back everything owed. `shared` is what other deployments still need on the same hosts."""
+    names = dict.fromkeys(item.host for item in owed)
+    hosts = []
+    if DIRECTOR in names:
+        hosts.append(_director(owed, observed, shared))
+    for name in names:
+        if name != DIRECTOR:
+            hosts.append(_server(name, [item for item in owed if item.host == name], observed, shared))
+    return Plan(deployment=deployment, hosts=tuple(hosts))
+
+
+def _backwards(owed: Sequence[Owed]) -> list[Owed]:
+    return sorted(owed, key=lambda item: -item.order)
+
+
+def _unseen(name: str, observed: Observed) -> HostPlan:
+    failure = observed.failed.get(name)
+    return HostPlan(host=name, problem=failure.text if failure else "It was not looked at.")
+
+
+# --- a real server ---------------------------------------------------------------------------------------------------
+
+
+def _server(name: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) -> HostPlan:
+    facts = observed.servers.get(name)
+    if facts is None:
+        return _unseen(name, observed)
+    leaving = {item.change.address for item in owed if isinstance(item.change, AddressChange)}
+    needed_by = _other_vips(facts, leaving, [item for item in shared if item.address in {o.address for o in owed}])
+    steps: list[Step] = []
+    notes: list[str] = []
+    for step in dict.fromkeys(item.step for item in _backwards(owed)):
+        items = [item for item in _backwards(owed) if item.step == step]
+        if items[0].phase == "guard" and needed_by:
+            notes.append(f"The guard stays: {', '.join(needed_by)} still needs it.")
+            continue
+        changes: list[Change] = []
+        for item in items:
+            change, note = _back(item, _present(item.change, facts))
+            changes += [change] if change else []
+            notes += [note] if note else []
+        if any(isinstance(change, FileChange) and "/systemd/" in change.path for change in changes):
+            changes.append(UnitChange())
+        if changes:
+            steps.append(_undo(items[0], changes))
+    return HostPlan(host=name, steps=tuple(steps), notes=tuple(notes))
+
+
+def _other_vips(facts: ServerFacts, leaving: set[str], shared: Sequence[Owed]) -> list[str]:
+    """VIPs that stay on the server: the guard is theirs too."""
+    ours = {ip_address(address) for address in leaving}
+    found = [
+        entry.address
+        for interface in facts.interfaces
+        if interface.name == "lo" or interface.kind == "dummy"
+        for entry in interface.addresses
+        if entry.prefix == 32 and not ip_address(entry.address).is_loopback and ip_address(entry.address) not in ours
+    ]
+    found += [item.change.address for item in shared if isinstance(item.change, AddressChange)]
+    return list(dict.fromkeys(found))
+
+
+# --- the director ----------------------------------------------------------------------------------------------------
+
+
+def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) -> HostPlan:
+    facts = observed.director
+    if facts is None:
+        return _unseen(DIRECTOR, observed)
+    if not facts.privileged:
+        return HostPlan(host=DIRECTOR, problem="Changing IPVS and addresses needs root or CAP_NET_ADMIN: use sudo.")
+    mine = _backwards([item for item in owed if item.host == DIRECTOR])
+    notes: list[str] = []
+    drains = _drains(mine, facts)
+    steps: list[Step] = []
+    others = [item for item in shared if item.host == DIRECTOR]
+    leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
+    kept: set[str] = set()
+    for item in mine:
+        if isinstance(item.change, ServiceChange) and item.change.old is None:
+            strangers = _strangers(item.change, leaving, facts)
+            if strangers:
+                kept.add(item.change.service.address)
+                notes.append(
+                    f"Service {item.change.service.address} {item.change.service.protocol}/{item.change.service.port} "
+                    f"stays: {', '.join(strangers)} behind it is not ours."
+                )
+                continue
+        if isinstance(item.change, AddressChange) and item.change.address in kept:
+            notes.append(f"The VIP {item.change.address} stays: a service of others uses it.")
+            continue
+        if item.phase == "prepare" and others:
+            notes.append(f"{item.title} stays: another deployment on this director needs it.")
+            continue
+        change, note = _back(item, _present(item.change, facts))
+        if (
+            isinstance(change, DestinationChange)
+            and change.new is None
+            and change.old is not None
+            and change.old.weight
+        ):
+            change = msgspec.structs.replace(change, old=msgspec.structs.replace(change.old, weight=0))
+        notes += [note] if note else []
+        if change:
+            steps.append(_undo(item, [change]))
+    return HostPlan(host=DIRECTOR, steps=(*drains, *steps), notes=tuple(notes))
+
+
+def _drains(mine: Sequence[Owed], facts: DirectorFacts) -> list[Step]:
+    """Weight 0 for all first, so that new clients go nowhere half-dismantled."""
+    steps = []
+    for item in mine:
+        change = item.change
+        if not isinstance(change, DestinationChange) or change.old is not None:
+            continue
+        service = facts.service(change.service)
+        present = service.destination(change.address, change.port) if service else None
+        if present is None or present.state.weight == 0:
+            continue
+        zero = msgspec.structs.replace(present.state, weight=0)
+        label = f"{change.service.address} {change.service.protocol}/{change.service.port}"
+        steps.append(
+            Step(
+                id=f"drain {label} {item.server}",
+                host=DIRECTOR,
+                phase="weight",
+                title=f"Drain {item.server or change.address} in {label}: weight {present.state.weight} → 0",
+                why="No new connection is sent there before it is taken out.",
+                changes=(msgspec.structs.replace(change, old=present.state, new=zero),),
+                interrupts=f"{item.server or change.address} gets no new clients.",
+                server=item.server,
+            )
+        )
+    return steps
+
+
+def _strangers(change: ServiceChange, leaving: Sequence[DestinationChange], facts: DirectorFacts) -> list[str]:
+    service = facts.service(change.service)
+    gone = {(ip_address(item.address), item.port) for item in leaving if item.service == change.service}
+    return [
+        destination.address
+        for destination in (service.destinations if service else ())
+        if (ip_address(destination.address), destination.port) not in gone
+    ]
+
+
+# --- one change ------------------------------------------------------------------------------------------------------
+
+
+def _undo(item: Owed, changes: Sequence[Change]) -> Step:
+    phase: Phase = item.phase
+    return Step(
+        id=f"undo {item.step}",
+        host=item.host,
+        phase=phase,
+        title=f"Take back: {item.title}",
+        why="It was not there before dsrwizard."
+        if changes[0].new in (None, False)
+        else "This is what was there before.",
+        changes=tuple(changes),
+        interrupts="Clients of the VIP are no longer served." if phase in ("vip", "service") else "",
+        server=item.server,
+    )
+
+
+def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
+    """What is there now, in the terms of the change; `_MISSING` where it was not seen."""
+    match change:
+        case SysctlChange(key=key):
+            return facts.sysctls.get(key, _MISSING)
+        case AddressChange(interface=name, address=address, prefix=prefix):
+            interface = facts.interface(name)
+            entry = interface.has(address) if interface else None
+            return entry is not None and entry.prefix == prefix
+        case LinkChange(interface=name):
+            return facts.interface(name) is not None
+        case FileChange(path=path):
+            return facts.files.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
+        case ServiceChange(service=key):
+            found = facts.service(key) if isinstance(facts, DirectorFacts) else None
+            return found.state if found else None
+        case DestinationChange(service=key, address=address, port=port):
+            found = facts.service(key) if isinstance(facts, DirectorFacts) else None
+            destination = found.destination(address, port) if found else None
+            return destination.state if destination else None
+        case _:
+            return _MISSING
+
+
+def _back(item: Owed, present: object) -> tuple[Change | None, str]:
+    """The change that restores what was there before, and a note where there is none."""
+    change = item.change
+    if present == change.old:
+        return None, ""
+    if present == change.new:
+        return change.inverse(), ""
+    created = change.old in (None, False) and not isinstance(change, FileChange | SysctlChange)
+    if created and present is not _MISSING:
+        return msgspec.structs.replace(change, old=present, new=change.old), ""
+    if present is _MISSING:
+        return None, f"{_name(change)} could not be seen; it is left as it is."
+    return None, f"{_name(change)} was changed by somebody since ({_shown(present)}); it is left as it is."
+
+
+def _name(change: Change) -> str:
+    match change:
+        case SysctlChange(key=key):
+            return key
+        case FileChange(path=path):
+            return path
+        case AddressChange(address=address, interface=interface):
+            return f"{address} on {interface}"
+        case _:
+            return type(change).__name__.removesuffix("Change")
+
+
+def _shown(present: object) -> str:
+    return (
+        "now absent" if present in (None, False) else f"now {present}" if isinstance(present, str) else "now different"
+    )
+
+
+def guard_only(owed: Sequence[Owed]) -> bool:
+    """Nothing but settings is left: the VIPs are gone, the guard was kept for somebody else."""
+    return all(isinstance(item.change, SysctlChange) or _is_guard_file(item.change) for item in owed)
+
+
+def _is_guard_file(change: Change) -> bool:
+    return isinstance(change, FileChange) and change.path == GUARD_FILE

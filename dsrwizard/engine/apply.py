@@ -1,0 +1,310 @@
+"""Carries out a plan: the director's ground first, then all real servers side by side, each followed by its own
+destinations, probe and weights.
+
+Every step is in the journal before it runs. A host that fails stops neither the others nor the director.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from dsrwizard.core.errors import ConnectionLost, DsrError
+from dsrwizard.core.events import (
+    Event,
+    HostFinished,
+    HostSaid,
+    HostStarted,
+    Observer,
+    StepFinished,
+    StepStarted,
+)
+from dsrwizard.core.facts import Failure, ServerFacts
+from dsrwizard.core.linux.steps import plan_server
+from dsrwizard.core.model import Deployment, RealServer
+from dsrwizard.core.outcome import HostResult, Outcome, RunResult, StepResult
+from dsrwizard.core.ports import ProbeTarget, WirePort
+from dsrwizard.core.proof import judge
+from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan, Proof, Step
+from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
+from dsrwizard.engine.journal import Run
+
+PROBE_TRIES = 3
+
+
+class Applier:
+    """One run over one plan. `stop` set: what runs is finished, nothing new is begun.
+
+    `facts` are the servers' as last observed; `leaving` are servers that are no longer in the deployment.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        hosts: Hosts,
+        wire: WirePort,
+        run: Run,
+        watch: Observer,
+        stop: threading.Event | None = None,
+        facts: dict[str, ServerFacts] | None = None,
+        leaving: Sequence[RealServer] = (),
+    ) -> None:
+        self._deployment = deployment
+        self._servers = {server.name: server for server in (*leaving, *deployment.servers)}
+        self._hosts = hosts
+        self._wire = wire
+        self._run = run
+        self._watch = watch
+        self._stop = stop or threading.Event()
+        self._facts = dict(facts or {})
+        self._began = time.monotonic()
+        self._results: dict[str, list[StepResult]] = {}
+        self._failures: dict[str, Failure] = {}
+        self._numbers: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
+        self._director = threading.Lock()
+
+    def apply(self, plan: Plan) -> RunResult:
+        """Guard, VIP, destination at weight 0, probe, weight: in this order for every server."""
+        plans = {host.host: host for host in plan.hosts}
+        director = plans.get(DIRECTOR)
+        self._open(plan)
+        steps = director.steps if director else ()
+        ground = [step for step in steps if not step.server]
+        ready = self._on_director(ground) if director and not director.problem else director is None
+        per_server = {name: [step for step in steps if step.server == name] for name in plans}
+
+        def work(host: HostPlan) -> None:
+            self._server(host, per_server[host.host], ready)
+
+        servers = [host for host in plan.hosts if host.host != DIRECTOR]
+        side_by_side(((host.host, partial(work, host)) for host in servers), self._ended)
+        return self._close(plan)
+
+    def withdraw(self, plan: Plan) -> RunResult:
+        """The other way round: the director stops sending, then the servers let go, then the ground is restored."""
+        plans = {host.host: host for host in plan.hosts}
+        director = plans.get(DIRECTOR)
+        self._open(plan)
+        steps = director.steps if director else ()
+        gone = self._on_director([step for step in steps if step.phase != "prepare"])
+        gone = gone and not (director and director.problem)
+
+        def work(host: HostPlan) -> None:
+            self._server(host, (), True, wait_for_director=not gone)
+
+        servers = [host for host in plan.hosts if host.host != DIRECTOR]
+        side_by_side(((host.host, partial(work, host)) for host in servers), self._ended)
+        self._on_director([step for step in steps if step.phase == "prepare"], ready=gone)
+        return self._close(plan)
+
+    # --- one server ----------------------------------------------------------------------------------------------
+
+    def _server(
+        self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool = False
+    ) -> None:
+        name = host.host
+        if host.problem:
+            self._failures[name] = self._failures.get(name) or Failure(kind="plan", what=host.problem)
+            self._skip(host.steps, "it cannot be planned")
+            return
+        if wait_for_director and host.steps:
+            self._failures[name] = Failure(
+                kind="director", what="Left as it is, because the director still sends to it.",
+                next="Mend the director and run the teardown again.",
+            )  # fmt: skip
+            self._skip(host.steps, "the director still sends to it")
+            return
+        if self._stop.is_set():
+            self._skip((*host.steps, *on_director), "stopped before it began")
+            return
+        if host.steps and not self._on_server(name, host.steps):
+            self._skip(on_director, f"{name} is not ready")
+            return
+        if on_director:
+            if not ready:
+                self._skip(on_director, "the director is not ready")
+                return
+            self._on_director(on_director)
+
+    def _on_server(self, name: str, steps: Sequence[Step]) -> bool:
+        server = self._servers[name]
+        titles = {step.id: step for step in steps}
+        reported: set[str] = set()
+        self._run.intend(server.address, *steps)
+
+        def done(step: str, ok: bool, said: str) -> None:
+            if step in titles and step not in reported:
+                reported.add(step)
+                if not ok:
+                    self._result(titles[step], Outcome.FAILED, said)
+                else:
+                    self._result(titles[step], Outcome.CHANGED)
+
+        def line(text: str) -> None:
+            if text.startswith("▸ "):
+                self._started(name, next((step for step in steps if step.title == text[2:]), steps[0]))
+            self._emit(HostSaid(host=name, at=self._now(), line=text))
+
+        try:
+            facts = self._hosts.port(server).apply(steps, done, line)
+        except ConnectionLost as problem:
+            self._fail(name, problem)
+            for step in steps:
+                if step.id not in reported:
+                    self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
+            return False
+        except DsrError as problem:
+            self._fail(name, problem)
+            for step in steps:
+                if step.id not in reported:
+                    self._result(step, Outcome.NOT_ATTEMPTED)
+            return False
+        for step in steps:
+            if step.id not in reported:
+                self._result(step, Outcome.UNKNOWN, "the host did not report it")
+        if facts is not None:
+            self._facts[name] = facts
+        return True
+
+    def took(self, name: str) -> tuple[str, ...]:
+        """Titles of the steps that are still needed though they reported success; empty: it took."""
+        facts = self._facts.get(name)
+        try:
+            server = self._deployment.server(name)
+        except KeyError:
+            return ()
+        return tuple(step.title for step in plan_server(self._deployment, server, facts).steps) if facts else ()
+
+    # --- the director --------------------------------------------------------------------------------------------
+
+    def _on_director(self, steps: Sequence[Step], ready: bool = True) -> bool:
+        """True when all of them worked; a step held back by its proof is no failure of the director."""
+        fine = ready
+        for step in steps:
+            if not fine or self._stop.is_set():
+                self._skip((step,), "stopped before it" if fine else "an earlier step failed")
+                continue
+            refused = self._prove(step.proof) if step.proof is not None else ""
+            if refused and step.proof is not None:
+                self._hold(step, step.proof, refused)
+                continue
+            fine = self._change_director(step)
+        return fine and not self._stop.is_set()
+
+    def _hold(self, step: Step, proof: Proof, refused: str) -> None:
+        self._result(step, Outcome.HELD, refused)
+        self._failures.setdefault(
+            proof.server,
+            Failure(
+                kind="held",
+                what=f"{proof.server} stays at weight 0 in {proof.vip} {proof.protocol}/{proof.port}: {refused}",
+                why="Only a server through which the VIP was seen to answer gets clients.",
+                next="Run verify for the cause, mend it, and apply again.",
+            ),
+        )
+
+    def _change_director(self, step: Step) -> bool:
+        self._started(DIRECTOR, step)
+        self._run.intend("local", step)
+        try:
+            with self._director:  # one machine: one step at a time
+                self._hosts.director.apply(step)
+        except DsrError as problem:
+            self._result(step, Outcome.FAILED, str(problem))
+            self._fail(DIRECTOR, problem)
+            return False
+        self._result(step, Outcome.CHANGED)
+        return True
+
+    def _prove(self, proof: Proof) -> str:
+        """Empty when the VIP answers through this server, otherwise what was seen instead."""
+        target = ProbeTarget(rip=proof.rip, vip=proof.vip, port=proof.port, protocol=proof.protocol)
+        refused = ""
+        for _ in range(PROBE_TRIES):
+            (answer,) = self._wire.probe(self._deployment.director.interface, [target])
+            refused = judge(answer, self._facts.get(proof.server))
+            if not refused or answer.signature == "unknown" or self._stop.is_set():
+                break
+        return refused
+
+    # --- telling -------------------------------------------------------------------------------------------------
+
+    def _open(self, plan: Plan) -> None:
+        for host in plan.hosts:
+            self._results[host.host] = []
+            self._totals[host.host] = len(host.steps)
+            self._emit(HostStarted(host=host.host, at=self._now(), steps=len(host.steps)))
+            if host.problem:
+                self._failures[host.host] = Failure(kind="plan", what=host.problem)
+
+    def _close(self, plan: Plan) -> RunResult:
+        for host in plan.hosts:
+            if host.host == DIRECTOR:
+                self._ended(DIRECTOR, None)
+        hosts = tuple(self._host_result(host.host) for host in plan.hosts)
+        result = RunResult(deployment=self._deployment.name, hosts=hosts)
+        self._run.end(result.ok)
+        return result
+
+    def _ended(self, name: str, what: Failure | None) -> None:
+        if isinstance(what, Failure):
+            self._failures.setdefault(name, what)
+        missing = self.took(name) if name not in self._failures and name != DIRECTOR and self._results[name] else ()
+        if missing:
+            self._failures[name] = Failure(
+                kind="took", what=f"{name}: it reported success, yet this is still not so: {'; '.join(missing)}.",
+                why="Something on that host set it back at once.", next="Look for another agent that manages it.",
+            )  # fmt: skip
+        self._emit(HostFinished(host=name, at=self._now(), result=self._host_result(name)))
+
+    def _host_result(self, name: str) -> HostResult:
+        steps = tuple(self._results.get(name, ()))
+        outcomes = {step.outcome for step in steps}
+        failure = self._failures.get(name)
+        if Outcome.UNKNOWN in outcomes:
+            outcome = Outcome.UNKNOWN
+        elif failure is not None:
+            outcome = Outcome.HELD if failure.kind == "held" else Outcome.FAILED
+        elif Outcome.NOT_ATTEMPTED in outcomes:
+            outcome = Outcome.NOT_ATTEMPTED
+        else:
+            outcome = Outcome.CHANGED if Outcome.CHANGED in outcomes else Outcome.UNCHANGED
+        return HostResult(host=name, outcome=outcome, steps=steps, failure=failure)
+
+    def _skip(self, steps: Sequence[Step], why: str) -> None:
+        for step in steps:
+            self._note(step, StepResult(host=step.host, step=step.id, outcome=Outcome.NOT_ATTEMPTED, detail=why))
+
+    def _fail(self, name: str, problem: DsrError) -> None:
+        self._failures[name] = failure_of(problem)
+        for text in problem.lines():
+            self._emit(HostSaid(host=name, at=self._now(), line=text))
+
+    def _result(self, step: Step, outcome: Outcome, detail: str = "") -> None:
+        self._run.result(step.host, step.id, outcome, detail)
+        self._note(step, StepResult(host=step.host, step=step.id, outcome=outcome, detail=detail))
+
+    def _note(self, step: Step, result: StepResult) -> None:
+        self._results.setdefault(step.host, []).append(result)
+        self._emit(StepFinished(host=step.host, at=self._now(), result=result))
+
+    def _started(self, host: str, step: Step) -> None:
+        number = self._numbers.get(host, 0) + 1
+        self._numbers[host] = number
+        self._emit(
+            StepStarted(
+                host=host, at=self._now(), step=step.id, title=step.title, number=number, of=self._totals.get(host, 0)
+            )
+        )
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    def _emit(self, event: Event) -> None:
+        with contextlib.suppress(Exception):  # a broken onlooker must not stop an apply half-way
+            self._watch(event)

@@ -1,0 +1,241 @@
+"""The engine: observe, plan, apply, verify, watch, tear down. Implements `core.api.Engine` over ports."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from threading import Event as Flag
+
+import msgspec
+
+from dsrwizard.core.api import HostSeen, ServerTest, Watcher
+from dsrwizard.core.checks import Check, Report
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.events import Observer
+from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.ledger import Entry, Owed, RunBegan, in_force, last_deployment, owed
+from dsrwizard.core.model import Client, Deployment, RealServer
+from dsrwizard.core.obsolete import merged, obsolete
+from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.plan import plan as planned
+from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
+from dsrwizard.core.steps import DIRECTOR, Plan
+from dsrwizard.core.teardown import guard_only, teardown_plan
+from dsrwizard.core.wire import Owners
+from dsrwizard.engine.apply import Applier
+from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
+from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.remote import server_port
+from dsrwizard.engine.watch import Poller
+
+
+class Engine:
+    """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests."""
+
+    def __init__(
+        self,
+        *,
+        director: Callable[[str], DirectorPort],
+        wire: WirePort,
+        connect: OpenConnector,
+        asker: Asker,
+        journals: Journals,
+        open_server: Callable[[RealServer], ServerPort] | None = None,
+    ) -> None:
+        self._make_director = director
+        self._wire = wire
+        self._connect = connect
+        self._asker = asker
+        self._journals = journals
+        self._open_server = open_server or (lambda server: server_port(server, connect, asker))
+        self._hosts: dict[str, Hosts] = {}
+        self._watchers: list[Poller] = []
+        self._client: tuple[Client, Connector] | None = None
+        self._facts: dict[str, ServerFacts] = {}
+        self._lock = threading.Lock()
+
+    def _hosts_of(self, interface: str) -> Hosts:
+        with self._lock:
+            if interface not in self._hosts:
+                self._hosts[interface] = Hosts(self._make_director(interface), self._open_server)
+            return self._hosts[interface]
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def director(self, deployment: Deployment) -> DirectorFacts:
+        return self._hosts_of(deployment.director.interface).director.observe(deployment)
+
+    def address_in_use(self, interface: str, address: str) -> Owners:
+        return self._wire.owners(interface, [address], 1.0)[address]
+
+    def test_server(self, deployment: Deployment, server: RealServer) -> ServerTest:
+        ports = sorted(
+            {
+                service.port
+                for vip in deployment.vips_of(server)
+                for service in vip.services
+                if service.protocol == "tcp"
+            }
+        )
+        hosts = self._hosts_of(deployment.director.interface)
+        looks: list[tuple[str, Callable[[], object]]] = [
+            ("ping", lambda: self._wire.ping([server.address])[server.address]),
+            (
+                "owners",
+                lambda: self._wire.owners(deployment.director.interface, [server.address], 1.0)[server.address],
+            ),
+            ("ports", lambda: tuple(self._wire.connect([(server.address, port) for port in ports]))),
+        ]
+        if server.connect != "manual":
+            looks.append(("facts", lambda: hosts.port(server).observe(deployment)))
+        found: dict[str, object] = {}
+        side_by_side(looks, found.__setitem__)
+        seen = {name: what for name, what in found.items() if not isinstance(what, Failure)}
+        failure = found.get("facts")
+        return ServerTest(server=server.name, failure=failure if isinstance(failure, Failure) else None, **seen)  # type: ignore[arg-type]
+
+    def test_client(self, client: Client) -> Failure | None:
+        try:
+            self._client_connector(client).run("exit 0", deadline=10.0)
+        except DsrError as problem:
+            return failure_of(problem)
+        return None
+
+    def observe(self, deployment: Deployment, seen: HostSeen | None = None) -> Observed:
+        """All hosts, also those that have left the deployment and still owe something."""
+        whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *self._leaving(deployment)))
+        observed = self._hosts_of(deployment.director.interface).observe(whole, seen)
+        self._facts = dict(observed.servers)
+        return observed
+
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    def plan(self, deployment: Deployment, observed: Observed) -> Plan:
+        gone = obsolete(deployment, self._owed(deployment))
+        plan = planned(deployment, observed)
+        return merged(plan, teardown_plan(deployment.name, gone, observed, self._shared(deployment))) if gone else plan
+
+    def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
+        return self._applier(deployment, "apply", watch, stop).apply(plan)
+
+    def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
+        entries = self._entries(deployment)
+        runs = [entry.run for entry in entries if isinstance(entry, RunBegan) and entry.verb == "apply"]
+        mine = [
+            item
+            for item in owed(entries, run=runs[-1] if runs else "")
+            if item.host in hosts or (item.host == DIRECTOR and item.server in hosts)
+        ]
+        observed = self.observe(deployment)
+        plan = teardown_plan(deployment.name, mine, observed, self._shared(deployment))
+        return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
+
+    def teardown_plan(self, deployment: Deployment) -> Plan:
+        standing = self._owed(deployment)
+        orphans = self._orphans(deployment)
+        observed = self.observe(deployment) if standing else Observed()
+        return teardown_plan(deployment.name, (*orphans, *standing), observed, self._shared(deployment))
+
+    def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
+        return self._applier(deployment, "teardown", watch, stop).withdraw(plan)
+
+    def _applier(self, deployment: Deployment, verb: str, watch: Observer, stop: Flag | None) -> Applier:
+        return Applier(
+            deployment,
+            hosts=self._hosts_of(deployment.director.interface),
+            wire=self._wire,
+            run=self._journals.of(deployment.name).begin(verb, deployment),
+            watch=watch,
+            stop=stop,
+            facts=self._facts,
+            leaving=self._leaving(deployment),
+        )
+
+    # --- the journal ---------------------------------------------------------------------------------------------
+
+    def _entries(self, deployment: Deployment) -> list[Entry]:
+        return self._journals.of(deployment.name).entries()
+
+    def _owed(self, deployment: Deployment) -> list[Owed]:
+        return owed(self._entries(deployment))
+
+    def _leaving(self, deployment: Deployment) -> list[RealServer]:
+        """Servers that an earlier deployment of this name had and that still owe something."""
+        entries = self._entries(deployment)
+        names = {item.host for item in owed(entries)} - {server.name for server in deployment.servers} - {DIRECTOR}
+        known = {
+            server.name: server
+            for entry in entries
+            if isinstance(entry, RunBegan)
+            for server in entry.deployment.servers
+        }
+        return [known[name] for name in sorted(names) if name in known]
+
+    def _others(self, deployment: Deployment) -> list[list[Owed]]:
+        return [
+            owed(journal.entries())
+            for journal in self._journals.all()
+            if journal.path != self._journals.of(deployment.name).path
+        ]
+
+    def _shared(self, deployment: Deployment) -> Sequence[Owed]:
+        """What other deployments in force still need."""
+        return [item for items in self._others(deployment) if not guard_only(items) for item in items]
+
+    def _orphans(self, deployment: Deployment) -> Sequence[Owed]:
+        """Guards other deployments left behind for the sake of this one."""
+        addresses = {item.address for item in self._owed(deployment)}
+        return [
+            item
+            for items in self._others(deployment)
+            if guard_only(items)
+            for item in items
+            if item.address in addresses and item.host in {server.name for server in deployment.servers}
+        ]
+
+    def in_force(self, deployment: str) -> bool:
+        return in_force(self._journals.of(deployment).entries())
+
+    def deployments(self) -> list[Deployment]:
+        """Every deployment in force, as last applied, the latest first."""
+        found: list[tuple[float, Deployment]] = []
+        for journal in self._journals.all():
+            entries = journal.entries()
+            deployment = last_deployment(entries)
+            if deployment is not None and in_force(entries):
+                found.append((max(entry.at for entry in entries), deployment))
+        return [deployment for _, deployment in sorted(found, key=lambda pair: -pair[0])]
+
+    # --- proving and watching ------------------------------------------------------------------------------------
+
+    def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
+        raise NotImplementedError
+
+    def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
+        poller = Poller(
+            deployment,
+            director=self._hosts_of(deployment.director.interface).director,
+            wire=self._wire,
+            journal=self._journals.of(deployment.name),
+            interval=interval,
+        )
+        self._watchers.append(poller)
+        return poller
+
+    def _client_connector(self, client: Client) -> Connector:
+        if self._client is None or self._client[0] != client:
+            if self._client is not None:
+                self._client[1].close()
+            self._client = (client, self._connect("client", client, self._asker))
+        return self._client[1]
+
+    def close(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
+        with self._lock:
+            all_hosts, self._hosts = list(self._hosts.values()), {}
+        for hosts in all_hosts:
+            hosts.close()
+        if self._client is not None:
+            self._client[1].close()
+            self._client = None

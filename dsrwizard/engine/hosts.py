@@ -1,0 +1,96 @@
+"""All hosts of a deployment: one port each for the life of the engine, worked on side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import TypeVar
+
+from dsrwizard.core.api import HostSeen
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model import Deployment, RealServer
+from dsrwizard.core.ports import DirectorPort, ServerPort
+from dsrwizard.core.steps import DIRECTOR
+
+T = TypeVar("T")
+MOST_AT_ONCE = 64
+"""Threads: each mostly waits for its host, so a dead one costs its own deadline and nobody else's time."""
+
+
+def failure_of(problem: BaseException) -> Failure:
+    """An error as a value. What is no DsrError is a fault of dsrwizard and says so."""
+    if isinstance(problem, DsrError):
+        return Failure(kind=problem.kind, what=problem.what, why=problem.why, next=problem.next)
+    return Failure(
+        kind="internal",
+        what=f"dsrwizard itself failed: {type(problem).__name__}: {problem}",
+        next="This is a bug; please report it with what you did.",
+    )
+
+
+def side_by_side(work: Iterable[tuple[str, Callable[[], T]]], finished: Callable[[str, T | Failure], None]) -> None:
+    """Runs each piece in a thread of its own; `finished` is called in the caller's thread as each ends."""
+    pieces = list(work)
+    if not pieces:
+        return
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, len(pieces)), thread_name_prefix="host") as pool:
+        futures: dict[Future[T], str] = {pool.submit(piece): name for name, piece in pieces}
+        for future in as_completed(futures):
+            problem = future.exception()
+            finished(futures[future], failure_of(problem) if problem is not None else future.result())
+
+
+class Hosts:
+    """The ports of a deployment's hosts, opened when first needed. `close()` ends them all."""
+
+    def __init__(self, director: DirectorPort, open_server: Callable[[RealServer], ServerPort]) -> None:
+        self.director = director
+        self._open_server = open_server
+        self._ports: dict[RealServer, ServerPort] = {}
+        self._lock = threading.Lock()
+
+    def port(self, server: RealServer) -> ServerPort:
+        """This server's port: the same one as long as nothing about how it is reached changes."""
+        with self._lock:
+            if server not in self._ports:
+                self._ports[server] = self._open_server(server)
+            return self._ports[server]
+
+    def observe(self, deployment: Deployment, seen: HostSeen | None = None) -> Observed:
+        """Facts of the director and of every server that is not manual."""
+        director: list[DirectorFacts] = []
+        servers: dict[str, ServerFacts] = {}
+        failed: dict[str, Failure] = {}
+
+        def piece(server: RealServer) -> Callable[[], DirectorFacts | ServerFacts]:
+            return lambda: self.port(server).observe(deployment)
+
+        def finished(name: str, what: DirectorFacts | ServerFacts | Failure) -> None:
+            match what:
+                case DirectorFacts():
+                    director.append(what)
+                case ServerFacts():
+                    servers[name] = what
+                case Failure():
+                    failed[name] = what
+            if seen is not None:
+                seen(name, what)
+
+        work: list[tuple[str, Callable[[], DirectorFacts | ServerFacts]]] = [
+            (server.name, piece(server)) for server in deployment.servers if server.connect != "manual"
+        ]
+        work.append((DIRECTOR, lambda: self.director.observe(deployment)))
+        side_by_side(work, finished)
+        order = [server.name for server in deployment.servers]
+        return Observed(
+            director=director[0] if director else None,
+            servers={name: servers[name] for name in order if name in servers},
+            failed=failed,
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            ports, self._ports = list(self._ports.values()), {}
+        side_by_side(((str(number), port.close) for number, port in enumerate(ports)), lambda name, what: None)

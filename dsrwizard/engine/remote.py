@@ -1,0 +1,112 @@
+"""A real server behind a connector: the dialect's scripts go in, facts and step results come out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+from dsrwizard.core.errors import CommandFailed, ConnectionLost, HostError, UsageError
+from dsrwizard.core.facts import ServerFacts
+from dsrwizard.core.linux import apply as linux_apply
+from dsrwizard.core.linux import observe as linux_observe
+from dsrwizard.core.linux.steps import files_of
+from dsrwizard.core.model import Deployment, RealServer
+from dsrwizard.core.ports import Answer, Asker, Connector, Line, OpenConnector, ServerPort, StepDone
+from dsrwizard.core.steps import Step
+
+OBSERVE_SECONDS = 20.0
+STEP_SECONDS = 20.0
+_FRESH_SECONDS = 5.0
+"""A connection idle for longer is tried before something is changed over it."""
+
+
+class LinuxServer:
+    """A Linux real server over one connection, opened when first needed and opened again when it has died.
+
+    Implements `ServerPort`. Not for use by two threads at once.
+    """
+
+    def __init__(self, server: RealServer, connect: Callable[[], Connector]) -> None:
+        self._server = server
+        self._connect = connect
+        self._connector: Connector | None = None
+        self._used = 0.0
+        self._files: tuple[str, ...] = ()
+
+    def observe(self, deployment: Deployment) -> ServerFacts:
+        """The facts. Raises HostError."""
+        self._files = files_of(deployment.name)
+        nonce = secrets.token_hex(8)
+        answer = self._run_again_if_lost(linux_observe.observe_script(nonce, self._files))
+        return linux_observe.parse(self._server.name, nonce, answer.stdout)
+
+    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
+        if time.monotonic() - self._used > _FRESH_SECONDS:
+            self._run_again_if_lost(":")
+        nonce = secrets.token_hex(8)
+        afterwards = linux_observe.observe_script(nonce, self._files)
+        progress = linux_apply.Progress(
+            nonce,
+            steps,
+            started=lambda step: line(f"▸ {step.title}"),
+            finished=lambda step, ok, said: done(step.id, ok, said),
+            line=line,
+        )
+        answer = self._run(
+            linux_apply.apply_script(nonce, steps, afterwards),
+            deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),
+            on_line=progress.feed,
+        )
+        if progress.failed is not None:
+            said = progress.said.strip() or "It said nothing."
+            raise CommandFailed(
+                f"{self._server.name}: “{progress.failed.title}” failed; what that step had changed was taken back.",
+                f"The host said: {said}",
+                "Mend that on the host and retry it.",
+            )
+        if len(progress.finished_steps) < len(steps):
+            raise ConnectionLost(
+                f"{self._server.name}: the script ended before all its steps (exit status {answer.status}).",
+                f"The host said: {answer.stderr.strip() or 'nothing'}",
+                "What was done is not known: observe it again.",
+            )
+        return linux_observe.parse(self._server.name, nonce, answer.stdout)
+
+    def close(self) -> None:
+        if self._connector is not None:
+            self._connector.close()
+            self._connector = None
+
+    def _run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        if self._connector is None:
+            self._connector = self._connect()
+        try:
+            answer = self._connector.run(script, deadline=deadline, on_line=on_line)
+        except HostError:
+            self.close()
+            raise
+        self._used = time.monotonic()
+        return answer
+
+    def _run_again_if_lost(self, script: str) -> Answer:
+        """For scripts that change nothing: a connection that died while idle is no failure of the host."""
+        was_open = self._connector is not None
+        try:
+            return self._run(script, deadline=OBSERVE_SECONDS)
+        except ConnectionLost:
+            if not was_open:
+                raise
+            return self._run(script, deadline=OBSERVE_SECONDS)
+
+
+def server_port(server: RealServer, open_connector: OpenConnector, asker: Asker) -> ServerPort:
+    """The port for a server, by how it is connected. Raises UsageError for a way that is not built."""
+    if server.connect == "ssh":
+        return LinuxServer(server, lambda: open_connector(server.name, server, asker))
+    raise UsageError(
+        f'{server.name}: connect = "{server.connect}" is not supported in this release.',
+        "Windows real servers over WinRM are planned.",
+        'Write connect = "manual", set that server up by hand, and dsrwizard proves it from outside.',
+    )

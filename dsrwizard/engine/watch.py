@@ -1,0 +1,268 @@
+"""The poller behind the live pane: counters on one thread, probes and the ARP audit on another, one snapshot each time.
+
+A poll starts when the one before it has ended, so a slow look makes the numbers older and never piles up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from dsrwizard.core.changes import DestinationChange
+from dsrwizard.core.director import key_of
+from dsrwizard.core.errors import DsrError, UsageError
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.ports import DirectorPort, ProbeTarget, WirePort
+from dsrwizard.core.snapshot import Happening, Snapshot, State
+from dsrwizard.core.steps import DIRECTOR, Step
+from dsrwizard.core.watching import (
+    Heard,
+    Place,
+    Reading,
+    happenings,
+    next_trends,
+    service_of,
+    service_rows,
+)
+from dsrwizard.core.wire import Owners
+from dsrwizard.engine.journal import Journal
+
+PROBE_SECONDS = 2.0
+AUDIT_SECONDS = 5.0
+AUDIT_LISTENS = 1.0
+KEPT_HAPPENINGS = 500
+
+
+class Poller:
+    """Implements `core.api.Watcher`. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        director: DirectorPort,
+        wire: WirePort,
+        journal: Journal,
+        interval: float = 1.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._deployment = deployment
+        self._director = director
+        self._wire = wire
+        self._journal = journal
+        self._interval = interval
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._nudge = threading.Event()
+        self._running = threading.Event()
+        self._running.set()
+        self._threads: list[threading.Thread] = []
+        self._before: Reading | None = None
+        self._reading: Reading | None = None
+        self._heard = Heard()
+        self._trends: dict[tuple[str, ...], tuple[float, ...]] = {}
+        self._since: dict[Place, tuple[State, float]] = {}
+        self._log: list[Happening] = []
+        self._problem = ""
+        self._read_milliseconds: float | None = None
+
+    # --- core.api.Watcher ----------------------------------------------------------------------------------------
+
+    def start(self, show: Callable[[Snapshot], None]) -> None:
+        def counters() -> None:
+            while not self._ended.is_set():
+                self._running.wait()
+                self._count()
+                with contextlib.suppress(Exception):  # a screen that is going away must not end the watch
+                    show(self.snapshot())
+                self._nudge.wait(self._interval)
+                self._nudge.clear()
+
+        def wire() -> None:
+            audited = 0.0
+            while not self._ended.is_set():
+                self._running.wait()
+                began = time.monotonic()
+                self._probe()
+                if began - audited >= AUDIT_SECONDS:
+                    audited = began
+                    self._audit()
+                self._ended.wait(max(0.0, PROBE_SECONDS - (time.monotonic() - began)))
+
+        for work in (counters, wire):
+            thread = threading.Thread(target=work, name=f"watch-{work.__name__}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def once(self) -> Snapshot:
+        looks = [threading.Thread(target=look) for look in (self._probe, self._audit)]
+        self._count()
+        for look in looks:
+            look.start()
+        for look in looks:
+            look.join()
+        self._count()
+        return self.snapshot()
+
+    def set_weight(self, server: str, weight: int | None) -> None:
+        """Journaled like every change. Raises DsrError."""
+        if self._deployment.director.engine == "external":
+            raise UsageError(
+                "The weight is not set here: another product balances.", "", "Set it on your load balancer."
+            )
+        wanted = self._deployment.server(server).weight if weight is None else weight
+        present = {service.key: service for service in self._director.services()}
+        run = self._journal.begin("weight", self._deployment)
+        ok = True
+        try:
+            for vip, service in service_of(self._deployment, server):
+                key = key_of(vip, service)
+                rip = self._deployment.server(server).rip_for(vip)
+                found = present.get(key)
+                destination = found.destination(rip, service.port) if found and rip else None
+                if destination is None or destination.state.weight == wanted:
+                    continue
+                new = type(destination.state)(
+                    weight=wanted,
+                    method=destination.state.method,
+                    upper=destination.state.upper,
+                    lower=destination.state.lower,
+                )
+                step = Step(
+                    id=f"weight {vip.address} {service.label} {server}",
+                    host=DIRECTOR,
+                    phase="weight",
+                    title=f"Weight {destination.state.weight} → {wanted} for {server} in {vip.address} {service.label}",
+                    why="The operator asked for it.",
+                    changes=(
+                        DestinationChange(
+                            service=key,
+                            address=destination.address,
+                            port=destination.port,
+                            old=destination.state,
+                            new=new,
+                        ),
+                    ),
+                    server=server,
+                )
+                run.intend("local", step)
+                try:
+                    self._director.apply(step)
+                except DsrError as problem:
+                    ok = False
+                    run.result(DIRECTOR, step.id, Outcome.FAILED, str(problem))
+                    raise
+                run.result(DIRECTOR, step.id, Outcome.CHANGED)
+                self._note(server, step.title)
+        finally:
+            run.end(ok)
+            self._nudge.set()
+
+    def pause(self, paused: bool) -> None:
+        if paused:
+            self._running.clear()
+        else:
+            self._running.set()
+            self._nudge.set()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._running.set()
+        self._nudge.set()
+        for thread in self._threads:
+            thread.join(timeout=3)
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def _count(self) -> None:
+        if self._deployment.director.engine == "external":
+            self._take(Reading(at=self._clock()), "")
+            return
+        began = time.perf_counter()
+        try:
+            services = self._director.services()
+        except DsrError as problem:
+            with self._lock:
+                self._problem = str(problem)
+                if self._reading is None:
+                    self._reading = Reading(at=self._clock())
+            return
+        self._read_milliseconds = 1000 * (time.perf_counter() - began)
+        self._take(Reading(at=self._clock(), services=services), "")
+
+    def _take(self, reading: Reading, problem: str) -> None:
+        with self._lock:
+            self._before, self._reading, self._problem = self._reading, reading, problem
+            before = self._before if self._before and self._before.services is not None else None
+            rows = service_rows(self._deployment, reading, before, self._heard, self._trends, self._since)
+            self._trends = next_trends(self._trends, rows)
+            self._since, lines = happenings(self._since, rows, reading.at)
+            self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
+
+    def _probe(self) -> None:
+        deployment = self._deployment
+        places: list[Place] = []
+        targets: list[ProbeTarget] = []
+        known = self._known_macs()
+        for vip in deployment.vips:
+            for server in deployment.servers_of(vip):
+                rip = server.rip_for(vip)
+                for service in vip.services if rip else ():
+                    places.append((vip.address, service.label, server.name))
+                    targets.append(
+                        ProbeTarget(
+                            rip=rip or "", vip=vip.address, port=service.port, protocol=service.protocol,
+                            mac=known.get(rip or "", ""),
+                        )
+                    )  # fmt: skip
+        answers = self._wire.probe(deployment.director.interface, targets)
+        at = self._clock()
+        names = dict(zip(places, answers, strict=True))
+        with self._lock:
+            macs = {answer.mac: place[2] for place, answer in names.items() if answer.mac}
+            self._heard = Heard(
+                probes={place: (at, answer) for place, answer in names.items()},
+                owners=self._heard.owners,
+                macs={**self._heard.macs, **macs},
+            )
+
+    def _known_macs(self) -> dict[str, str]:
+        """MACs of the probes that succeeded; others are resolved anew, in case the machine was exchanged."""
+        return {answer.rip: answer.mac for _, answer in self._heard.probes.values() if answer.good}
+
+    def _audit(self) -> None:
+        addresses = [vip.address for vip in self._deployment.vips]
+        owners = self._wire.owners(self._deployment.director.interface, addresses, AUDIT_LISTENS)
+        at = self._clock()
+        with self._lock:
+            timed: dict[str, tuple[float, Owners]] = {address: (at, found) for address, found in owners.items()}
+            self._heard = Heard(probes=self._heard.probes, owners=timed, macs=self._heard.macs)
+
+    # --- telling -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The picture as of the last looks."""
+        with self._lock:
+            reading = self._reading or Reading(at=self._clock())
+            before = self._before if self._before and self._before.services is not None else None
+            rows = service_rows(self._deployment, reading, before, self._heard, self._trends, self._since)
+            audits = [at for at, _ in self._heard.owners.values()]
+            return Snapshot(
+                deployment=self._deployment.name,
+                at=self._clock(),
+                read_at=reading.at,
+                read_milliseconds=self._read_milliseconds,
+                services=rows,
+                happenings=tuple(self._log),
+                problem=self._problem,
+                audit_age=self._clock() - min(audits) if audits else None,
+            )
+
+    def _note(self, host: str, message: str, state: State | Literal["info"] = "info") -> None:
+        with self._lock:
+            self._log.append(Happening(at=self._clock(), host=host, message=message, state=state))
