@@ -1,0 +1,131 @@
+"""One SSH connection to one host that runs scripts as root: one exec channel per run, script over standard input.
+
+A login as root runs `sh`. Any other user's command looks whether it is root after all, else calls sudo with a prompt
+of its own. The password goes out only when that very prompt has come back on standard error, and the script only when
+the root shell has said that it is there: neither can be taken for the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from threading import Lock
+
+import paramiko
+
+from backends.ssh.dial import Link, dial
+from backends.ssh.memory import Memory, memory_of
+from backends.ssh.privilege import PATH, Sudo, quote, sudo_command
+from backends.ssh.route import route_to
+from backends.ssh.session import Clock, Overdue, Session
+from dsrwizard.core.errors import ConnectionLost, HostError, NoPrivilege
+from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.ports import Answer, Asker, Line
+
+_OPENING = 20.0
+"""Seconds the host may take to open a session."""
+
+
+def open_connector(host: str, target: RealServer | Client, asker: Asker) -> SshConnector:
+    """See `backends.ssh.open_ssh`."""
+    memory = memory_of(asker)
+    return SshConnector(dial(route_to(host, target), asker, memory), asker, memory)
+
+
+def framed(script: str, marker: str) -> bytes:
+    """The script as it is sent: marker lines first, then all of it between braces.
+
+    A shell reads a brace group to its end before it runs any of it. So a script that arrives only in part does
+    nothing, and no command in it can swallow what follows by reading standard input.
+    """
+    begin = f"echo {marker}; echo {marker} >&2; LC_ALL=C PATH={PATH}; export LC_ALL PATH; umask 022; cd /; {{ :\n"
+    return f"{begin}{script}\n}} </dev/null\n".encode("utf-8", "surrogateescape")
+
+
+class SshConnector:
+    """See `dsrwizard.core.ports.Connector`. After ConnectionLost by a broken connection every further run says the
+    same; open another. After a deadline the connection can still be used."""
+
+    def __init__(self, link: Link, asker: Asker, memory: Memory) -> None:
+        self._link, self._asker, self._memory = link, asker, memory
+        self._host, self._user = link.route.host, link.route.user
+        self._lock = Lock()
+        self._closed = False
+
+    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        """Runs a script as root. Output is UTF-8, what is not is replaced. Raises NoPrivilege, ConnectionLost."""
+        clock = Clock(deadline)
+        sudo = Sudo(self._link.route, self._asker, self._memory, clock)
+        while True:
+            marker = f"dsrwizard-{secrets.token_hex(12)}"
+            root = self._user == "root"
+            command = "/bin/sh -s" if root else sudo_command(f"[{marker}-sudo]", f"{marker}-ready")
+            session = self._session(command, clock, marker, on_line)
+            try:
+                if root or sudo.becomes_root(session, f"[{marker}-sudo]", f"{marker}-ready"):
+                    session.send(framed(script, marker), last=True)
+                    return self._answer(session, deadline)
+            except Overdue as error:
+                raise self._overdue(deadline, begun=session.out.begun or root) from error
+            finally:
+                self._end(session)
+
+    def close(self) -> None:
+        """Ends the connection and its thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._link.close()
+
+    def _session(self, command: str, clock: Clock, marker: str, on_line: Line | None) -> Session:
+        transport = self._link.transport
+        try:
+            channel = transport.open_session(timeout=min(_OPENING, max(clock.left, 0.1)))
+            channel.exec_command(command)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if not transport.is_active():
+                raise ConnectionLost(
+                    f"{self._host}: the connection is gone.", "The script was not begun.", "Connect again."
+                ) from error
+            raise HostError(
+                f"{self._host}: its SSH server opens no session.",
+                f"It says: {getattr(error, 'text', '') or error}.",
+                f"Check MaxSessions and ForceCommand for {self._user} in its sshd_config.",
+            ) from error
+        return Session(channel, clock, marker.encode(), on_line)
+
+    def _answer(self, session: Session, deadline: float) -> Answer:
+        while session.step():
+            pass
+        if session.status is None:
+            if not session.out.begun:
+                raise ConnectionLost(
+                    f"{self._host}: the connection broke as the script was sent.",
+                    "A script that arrives in part is not run; whether it arrived whole is not known.",
+                    "Look at the host again before anything else is done to it.",
+                )
+            raise ConnectionLost(
+                f"{self._host}: the connection broke, or the shell was killed, while the script ran.",
+                "What it had done by then is unknown.",
+                "Look at the host again before anything else is done to it.",
+            )
+        if not session.out.begun:
+            said = quote(session.err.noise or session.out.noise)
+            raise NoPrivilege(
+                f"{self._host}: {self._user} is logged in but gets no shell.",
+                f"The host says: {said}" if said else f"The host says nothing (exit status {session.status}).",
+                f"Give {self._user} a login shell there, without a forced command.",
+            )
+        return Answer(status=session.status, stdout=session.out.text, stderr=session.err.text)
+
+    def _overdue(self, deadline: float, *, begun: bool) -> ConnectionLost:
+        return ConnectionLost(
+            f"{self._host}: the script was not over within {deadline:g} s and was let go.",
+            "It may still be running; what it has done is unknown." if begun else "It was not begun.",
+            "Look at the host again before anything else is done to it.",
+        )
+
+    def _end(self, session: Session) -> None:
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            session.close()

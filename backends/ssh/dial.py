@@ -1,0 +1,263 @@
+"""From a route to a logged-in connection: socket, jump hosts, proxy command, key exchange, host key, login."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+import paramiko
+
+from backends.ssh.known import ALGORITHMS, host_keys
+from backends.ssh.login import HungUp, Login
+from backends.ssh.memory import Memory
+from backends.ssh.reach import Stream, direct, proxied
+from backends.ssh.route import Route, route_to_hop
+from backends.ssh.trust import check_key
+from dsrwizard.core.errors import (
+    ConnectionRefused,
+    ConnectTimeout,
+    HostError,
+    HostKeyChanged,
+    HostKeyUnknown,
+    NameUnknown,
+)
+from dsrwizard.core.ports import Asker
+
+_NEGOTIATION = 15.0
+"""Seconds for the key exchange after the banner: slow hosts compute long."""
+_LOGIN = 30.0
+"""Seconds the server may take over one login attempt (PAM, LDAP)."""
+_REDIALS = 4
+_HOPS = 8
+_KEX_FIRST = ("curve25519-sha256", "curve25519-sha256@libssh.org")
+
+
+def _silence() -> None:
+    """paramiko logs every broken connection with a traceback; what matters reaches the operator as a HostError."""
+    logger = logging.getLogger("paramiko")
+    logger.propagate = False
+    logger.setLevel(logging.CRITICAL + 1)
+    logger.addHandler(logging.NullHandler())
+
+
+_silence()
+
+
+class _Transport(paramiko.Transport):
+    """curve25519 first: it costs a tenth of what larger groups do, which counts with 50 hosts on two cores. RFC 8731
+    registered it without the `@libssh.org`, and some servers are set to that name alone."""
+
+    _kex_info = paramiko.Transport._kex_info | {  # type: ignore[attr-defined]
+        _KEX_FIRST[0]: paramiko.Transport._kex_info[_KEX_FIRST[1]]  # type: ignore[attr-defined]
+    }
+    _preferred_kex: tuple[str, ...] = (
+        *_KEX_FIRST,
+        *(each for each in paramiko.Transport._preferred_kex if each not in _KEX_FIRST),  # type: ignore[attr-defined]
+    )
+
+
+class Link:
+    """A logged-in connection and what it stands on."""
+
+    def __init__(self, route: Route, transport: paramiko.Transport, release: Callable[[], None]) -> None:
+        self.route, self.transport, self._release = route, transport, release
+
+    def close(self) -> None:
+        """Ends the connection and its thread."""
+        _end(self.transport)
+        self._release()
+
+
+def _end(transport: paramiko.Transport) -> None:
+    # Shutting the socket wakes paramiko's thread at once; left alone it looks up only every tenth of a second.
+    with contextlib.suppress(OSError, AttributeError, EOFError):
+        transport.sock.shutdown(socket.SHUT_RDWR)
+    transport.close()
+    if transport.is_alive():
+        transport.join(2.0)
+
+
+def dial(route: Route, asker: Asker, memory: Memory, depth: int = 0) -> Link:
+    """Connects and logs in. Raises HostError and its kinds, nothing else that paramiko, sockets or files may raise."""
+    login = Login(route, asker, memory)
+    try:
+        for _ in range(_REDIALS):
+            stream = _open(route, asker, memory, depth)
+            try:
+                transport = _negotiate(route, stream, asker)
+            except HungUp:
+                stream.release()
+                continue
+            except BaseException:
+                stream.release()
+                raise
+            try:
+                login.go(transport)
+            except HungUp:
+                _end(transport)
+                stream.release()
+                continue
+            except BaseException:
+                _end(transport)
+                stream.release()
+                raise
+            return Link(route, transport, stream.release)
+        raise login.refused("The server closed the connection during login each time")
+    finally:
+        login.close()
+
+
+def _open(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
+    if route.jumps:
+        return _through(route, asker, memory, depth)
+    if route.proxy_command:
+        return proxied(route.proxy_command)
+    return direct(route)
+
+
+def _through(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
+    """A channel through the last jump host, whose connection all hosts behind it share: one login there, and no
+    trouble with its MaxStartups."""
+    if depth >= _HOPS:
+        raise HostError(
+            f"{route.host}: the jump hosts lead through more than {_HOPS} others.",
+            "ProxyJump in the SSH configuration probably names a host that is reached through itself.",
+            "Check ProxyJump of each jump host.",
+        )
+    *before, last = route.jumps
+    shared = memory.shared(("hop", route.jumps))
+    came = time.monotonic()
+    with shared.lock:
+        if shared.link is None or not shared.link.transport.is_active():
+            if shared.failure is not None and shared.failed > came:
+                raise _behind(route, shared.failure)
+            try:
+                shared.link, shared.users = dial(route_to_hop(last, tuple(before)), asker, memory, depth + 1), 0
+            except HostError as error:
+                shared.failure, shared.failed = error, time.monotonic()
+                raise _behind(route, error) from error
+        link = shared.link
+        shared.users += 1
+
+    def release() -> None:
+        with shared.lock:
+            if shared.link is link:
+                shared.users -= 1
+                if shared.users > 0:
+                    return
+                shared.link = None
+            elif link.transport.is_active():
+                return
+        link.close()
+
+    try:
+        channel = link.transport.open_channel(
+            "direct-tcpip", (route.address, route.port), ("127.0.0.1", 0), timeout=route.timeout
+        )
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        release()
+        raise _not_through(route, last, error) from error
+    return Stream(channel, release)
+
+
+def _behind(route: Route, error: Any) -> HostError:
+    kind: type[HostError] = type(error)
+    return kind(f"{route.host}: {error.what}", error.why, error.next)
+
+
+def _not_through(route: Route, hop: str, error: Exception) -> HostError:
+    what = f"{route.host}: {route.at} cannot be reached through the jump host {hop}."
+    if isinstance(error, paramiko.ChannelException) and error.code == 1:
+        return HostError(
+            what, "The jump host forbids forwarding.", f"Set AllowTcpForwarding yes in sshd_config on {hop}."
+        )
+    said = error.text if isinstance(error, paramiko.ChannelException) else str(error)
+    kind: type[HostError] = ConnectTimeout
+    if "refused" in said.lower():
+        kind = ConnectionRefused
+    elif "not known" in said.lower() or "resolve" in said.lower():
+        kind = NameUnknown
+    why = f"The jump host says: {said.rstrip('.')}." if said else "The jump host did not answer."
+    return kind(what, why, f"Check from there: ssh {hop} nc -vz {route.address} {route.port}")
+
+
+def _negotiate(route: Route, stream: Stream, asker: Asker) -> paramiko.Transport:
+    """Banner, key exchange, host key. Raises HostError kinds, and HungUp when the answer to the host key question came
+    after the server had lost patience."""
+    known = host_keys((*route.user_known, *route.global_known), route.key_names)
+    transport = _Transport(stream.sock)
+    transport.banner_timeout = route.timeout
+    transport.handshake_timeout = _NEGOTIATION
+    transport.auth_timeout = _LOGIN
+    default = [
+        algorithm for algorithm in transport.preferred_keys if any(algorithm in each for each in ALGORITHMS.values())
+    ]
+    transport.get_security_options().key_types = known.algorithms(default)
+    try:
+        _handshake(route, stream, transport)
+        check_key(route, known, _shown_key(transport), asker)
+        if not transport.is_active():
+            raise HungUp
+    except BaseException:
+        _end(transport)
+        raise
+    return transport
+
+
+def _shown_key(transport: paramiko.Transport) -> paramiko.PKey:
+    try:
+        return transport.get_remote_server_key()
+    except paramiko.SSHException as error:
+        raise HungUp from error
+
+
+def _handshake(route: Route, stream: Stream, transport: paramiko.Transport) -> None:
+    done = Event()
+    begin = time.monotonic()
+    transport.start_client(event=done)
+    done.wait(route.timeout + _NEGOTIATION)
+    if done.is_set() and transport.is_active():
+        return
+    error = transport.get_exception()
+    if not transport.remote_version:
+        raise _no_banner(route, stream, time.monotonic() - begin) from error
+    if isinstance(error, paramiko.SSHException) and not done.is_set():
+        error = None
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        raise HostError(
+            f"{route.host}: {route.at} and this machine have no SSH algorithm in common.",
+            f"{str(error).rstrip('.')}.",
+            "Bring its SSH server up to date, or let it accept curve25519-sha256 and ssh-ed25519.",
+        ) from error
+    why = f"The connection ended: {error}." if error and str(error) else "The connection ended or nothing more came."
+    raise ConnectTimeout(
+        f"{route.host}: {route.at} began SSH but did not finish the key exchange.",
+        why,
+        "Often a path that drops large packets (MTU), or an overloaded host.",
+    ) from error
+
+
+def _no_banner(route: Route, stream: Stream, waited: float) -> HostError:
+    said = stream.said()
+    if route.proxy_command and waited < route.timeout:
+        return HostError(
+            f"{route.host}: the ProxyCommand gave no connection to {route.at}.",
+            f"It said: {said}" if said else "It said nothing.",
+            f"Try it by hand: {route.proxy_command}",
+        )
+    if waited < route.timeout * 0.95:
+        return ConnectionRefused(
+            f"{route.host}: {route.at} took the connection and closed it, or is no SSH server.",
+            "Its sshd may be overloaded (MaxStartups), ban this machine (fail2ban), or it is another service's port.",
+            "Check the port, and the SSH server's log on that host.",
+        )
+    return ConnectTimeout(
+        f"{route.host}: {route.at} took the connection but did not speak SSH within {route.timeout:g} s.",
+        "Its SSH server hangs, or the port belongs to something else.",
+        "Check the port, and the load of that host.",
+    )

@@ -1,0 +1,214 @@
+"""Private keys: which to offer in which order, from files and from the agent; key files with or without passphrase.
+
+The order is that of ssh(1): the key named for this host, keys the agent holds, key files, and key files that need a
+passphrase last, so that nobody is asked while another key would do. PROTOCOL.key of OpenSSH describes its file format.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+import paramiko
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from backends.ssh.config import home, stamp
+from backends.ssh.route import Route
+
+_MAGIC = b"openssh-key-v1\0"
+_AGENT_SECONDS = 3.0
+
+
+class KeyProblem(Exception):
+    """A key file cannot be used; the text says why in plain words, without the file's name."""
+
+
+class WrongPassphrase(Exception):
+    """The passphrase does not open the key file."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A key file before it is opened. `blob` is its public part where that can be had without the passphrase."""
+
+    path: Path
+    data: bytes
+    blob: bytes | None
+    encrypted: bool
+
+    @property
+    def label(self) -> str:
+        return f"key {shown(self.path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A key to be offered: `key` from the agent, or `file` to be opened."""
+
+    label: str
+    key: paramiko.PKey | None = None
+    file: KeyFile | None = None
+
+
+def shown(path: Path) -> str:
+    """A path as the operator writes it."""
+    try:
+        return f"~/{path.relative_to(home())}"
+    except ValueError:
+        return str(path)
+
+
+def read(path: Path) -> KeyFile:
+    """Raises KeyProblem; FileNotFoundError is one, too, since its text is the same."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise KeyProblem("there is no such file") from error
+    except OSError as error:
+        raise KeyProblem(f"it cannot be read: {error.strerror}") from error
+    blob, encrypted = _public_part(data)
+    return KeyFile(path, data, blob or _public_file(path), encrypted)
+
+
+def open_key(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
+    """The key itself. Raises WrongPassphrase and KeyProblem."""
+    password = passphrase.encode() if passphrase is not None and file.encrypted else None
+    try:
+        try:
+            loaded: object = serialization.load_ssh_private_key(file.data, password)
+        except ValueError:
+            if _MAGIC_LINE in file.data:
+                raise
+            loaded = serialization.load_pem_private_key(file.data, password)
+    except (ValueError, TypeError, InvalidTag) as error:
+        if file.encrypted:
+            raise WrongPassphrase from error
+        raise KeyProblem("it is no private key that can be read") from error
+    except (UnsupportedAlgorithm, binascii.Error) as error:
+        raise KeyProblem("its kind of key or encryption is not supported") from error
+    key = _as_paramiko(loaded)
+    certificate = file.path.with_name(file.path.name + "-cert.pub")
+    if certificate.exists():
+        try:
+            key.load_certificate(str(certificate))
+        except (paramiko.SSHException, ValueError, OSError) as error:
+            raise KeyProblem("its certificate beside it cannot be read") from error
+    return key
+
+
+_MAGIC_LINE = b"BEGIN OPENSSH PRIVATE KEY"
+
+
+def _as_paramiko(loaded: object) -> paramiko.PKey:
+    if isinstance(loaded, rsa.RSAPrivateKey):
+        return paramiko.RSAKey(key=loaded)
+    if isinstance(loaded, ec.EllipticCurvePrivateKey):
+        return paramiko.ECDSAKey(vals=(loaded, loaded.public_key()))
+    if isinstance(loaded, ed25519.Ed25519PrivateKey):
+        plain = loaded.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        )
+        return paramiko.Ed25519Key(file_obj=io.StringIO(plain.decode()))
+    raise KeyProblem("its kind of key is not supported; use ed25519, ecdsa or rsa")
+
+
+def _public_part(data: bytes) -> tuple[bytes | None, bool]:
+    """Public blob and whether a passphrase is needed; the OpenSSH format has both in the clear."""
+    text = data.decode("ascii", "replace")
+    if "BEGIN OPENSSH PRIVATE KEY" not in text:
+        return None, "ENCRYPTED" in text
+    body = "".join(line for line in text.splitlines() if not line.startswith("-----"))
+    try:
+        raw = base64.b64decode(body)
+        if not raw.startswith(_MAGIC):
+            return None, False
+        fields, at = [], len(_MAGIC)
+        for number in range(4):
+            if number == 3:
+                at += 4  # the number of keys, always one
+            length = int.from_bytes(raw[at : at + 4], "big")
+            fields.append(raw[at + 4 : at + 4 + length])
+            at += 4 + length
+    except binascii.Error:
+        return None, False
+    return fields[3], fields[0] != b"none"
+
+
+def _public_file(path: Path) -> bytes | None:
+    try:
+        return base64.b64decode(path.with_name(path.name + ".pub").read_text(encoding="utf-8").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class Ring:
+    """The keys for one login, in the order in which they are to be offered, and what was wrong with others.
+
+    `problems` are whole phrases for the message of a refused login. Close it to let go of the agent.
+    """
+
+    def __init__(self, route: Route, *, required: KeyFile | None) -> None:
+        self.problems: list[str] = []
+        self._agent: paramiko.Agent | None = None
+        files = [required] if required else []
+        for path in route.key_files:
+            if required and path == required.path:
+                continue
+            try:
+                files.append(read(path))
+            except KeyProblem as problem:
+                if stamp(path):
+                    self.problems.append(f"{shown(path)}: {problem}")
+        held = self._agent_keys()
+        by_blob = {key.asbytes(): key for key in held}
+        named = [
+            Offer(f"agent key {shown(each.path)}", key=by_blob[each.blob]) for each in files if _is_in(each, by_blob)
+        ]
+        taken = {each.blob for each in files if _is_in(each, by_blob)}
+        loose = [Offer(f"agent key {_comment(key)}", key=key) for blob, key in by_blob.items() if blob not in taken]
+        left = [Offer(each.label, file=each) for each in files if not _is_in(each, by_blob)]
+        first = [each for each in left if required and each.file is required]
+        plain = [each for each in left if each not in first and each.file and not each.file.encrypted]
+        locked = [each for each in left if each not in first and each.file and each.file.encrypted]
+        self.offers = first + named + ([] if route.identities_only else loose) + plain + locked
+
+    def _agent_keys(self) -> tuple[paramiko.PKey, ...]:
+        if not os.environ.get("SSH_AUTH_SOCK"):
+            return ()
+        found: list[paramiko.Agent] = []
+
+        def connect() -> None:
+            try:
+                found.append(paramiko.Agent())
+            except (paramiko.SSHException, OSError, ValueError, IndexError) as error:
+                self.problems.append(f"ssh-agent: {error}")
+
+        # An agent forwarded through a dead connection never answers; a thread of its own is the only deadline it has.
+        thread = Thread(target=connect, name="ssh-agent", daemon=True)
+        thread.start()
+        thread.join(_AGENT_SECONDS)
+        if thread.is_alive():
+            self.problems.append("ssh-agent: it does not answer")
+        if not found:
+            return ()
+        self._agent = found[0]
+        return tuple(self._agent.get_keys())
+
+    def close(self) -> None:
+        if self._agent:
+            self._agent.close()
+
+
+def _is_in(file: KeyFile, held: dict[bytes, paramiko.PKey]) -> bool:
+    return file.blob is not None and file.blob in held
+
+
+def _comment(key: paramiko.PKey) -> str:
+    return str(getattr(key, "comment", "") or key.get_name())

@@ -1,0 +1,185 @@
+"""One exec channel: feeds standard input while it drains both outputs, against a deadline.
+
+What login shells and sudo print before the script begins is kept apart: the script's own output starts after a line
+that nobody else can print.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import paramiko
+
+from dsrwizard.core.ports import Line
+
+_CHUNK = 65536
+_TICK = 0.25
+"""Seconds between looks at the exit status, which wakes nobody when it arrives."""
+_FULL = 0.005
+"""Seconds to wait for the host to take more input."""
+_LINGER = 1.0
+"""Seconds without output after which a script that has ended is over, though something it started in the background
+still holds its output open."""
+
+
+class Overdue(Exception):
+    """The deadline has passed."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds that are left; time the operator takes to type does not count."""
+
+    left_at_start: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        return self.left_at_start - (time.monotonic() - self.began)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        stop = time.monotonic()
+        try:
+            yield
+        finally:
+            self.began += time.monotonic() - stop
+
+
+class Stream:
+    """Bytes of one output: `before` the marker line, then `lines`."""
+
+    def __init__(self, marker: bytes, on_line: Line | None = None) -> None:
+        self._marker, self._on_line = marker + b"\n", on_line
+        self._rest = bytearray()
+        self._text: list[str] = []
+        self.before = bytearray()
+        self.begun = False
+
+    def feed(self, data: bytes) -> None:
+        if not self.begun:
+            looked = max(len(self.before) - len(self._marker), 0)
+            self.before += data
+            at = self.before.find(self._marker, looked)
+            if at < 0:
+                return
+            data = bytes(self.before[at + len(self._marker) :])
+            del self.before[at:]
+            self.begun = True
+        self._rest += data
+        end = self._rest.rfind(b"\n") + 1
+        if end:
+            self._take(bytes(self._rest[:end]))
+            del self._rest[:end]
+
+    def end(self) -> None:
+        """What came last without a newline is a line, too."""
+        if self._rest:
+            self._take(bytes(self._rest))
+            self._rest.clear()
+
+    def _take(self, data: bytes) -> None:
+        text = data.decode("utf-8", "replace")
+        self._text.append(text)
+        if self._on_line:
+            for line in text.removesuffix("\n").split("\n"):
+                self._on_line(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def noise(self) -> str:
+        """What came before the marker line: all there is when the script never began."""
+        return self.before.decode("utf-8", "replace")
+
+
+class Session:
+    """A command on the host. `marker` is the line after which its own output begins."""
+
+    def __init__(self, channel: paramiko.Channel, clock: Clock, marker: bytes, on_line: Line | None) -> None:
+        self._channel, self._clock = channel, clock
+        self.out, self.err = Stream(marker, on_line), Stream(marker)
+        self._input = memoryview(b"")
+        self._last = False
+        self._ended_at: float | None = None
+        channel.settimeout(0.0)
+        self._poll = select.poll()
+        self._poll.register(channel.fileno(), select.POLLIN)
+
+    def send(self, data: bytes, *, last: bool = False) -> None:
+        """Queues input; `last` closes the standard input after it."""
+        self._input, self._last = memoryview(bytes(self._input) + data), last
+
+    def step(self) -> bool:
+        """Waits for something to happen and deals with it; false when the command is over. Raises Overdue."""
+        if self._clock.left <= 0:
+            raise Overdue
+        moved = self._drain()
+        self._feed()
+        if moved:
+            return True
+        if self._over():
+            if self._drain():  # what came between the two looks
+                return True
+            self.out.end()
+            self.err.end()
+            return False
+        self._wait()
+        return True
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, None where there is none: killed, or the connection broke."""
+        status = self._channel.exit_status
+        return status if self._channel.status_event.is_set() and status >= 0 else None
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _drain(self) -> bool:
+        moved = False
+        while self._channel.recv_ready():
+            self.out.feed(self._channel.recv(_CHUNK))
+            moved = True
+        while self._channel.recv_stderr_ready():
+            self.err.feed(self._channel.recv_stderr(_CHUNK))
+            moved = True
+        if moved:
+            self._ended_at = None
+        return moved
+
+    def _feed(self) -> None:
+        try:
+            while self._input and self._channel.send_ready():
+                self._input = self._input[self._channel.send(bytes(self._input[:_CHUNK])) :]
+            if self._last and not self._input:
+                self._channel.shutdown_write()
+                self._last = False
+        except (OSError, EOFError):
+            # The command has closed its input, or is gone: its output and status say which.
+            self._input, self._last = memoryview(b""), False
+
+    def _over(self) -> bool:
+        channel = self._channel
+        if channel.closed:
+            return True
+        if channel.eof_received:
+            # Output is complete; the exit status follows in a packet of its own.
+            return channel.status_event.wait(min(_TICK, max(self._clock.left, 0.0)))
+        if not channel.status_event.is_set():
+            return False
+        now = time.monotonic()
+        self._ended_at = self._ended_at or now
+        return now - self._ended_at > _LINGER
+
+    def _wait(self) -> None:
+        if self._channel.eof_received or self._channel.closed:
+            return
+        seconds = _FULL if self._input else _TICK
+        self._poll.poll(1000 * max(min(seconds, self._clock.left), 0.0))
