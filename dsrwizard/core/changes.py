@@ -97,7 +97,7 @@ class ServiceChange(_Change, frozen=True, kw_only=True):
     new: ServiceState | None
 
 
-class DestinationState(msgspec.Struct, frozen=True):
+class DestinationState(msgspec.Struct, frozen=True, gc=False):
     """What an IPVS destination is set to. `method` is `dr`, `tun`, `nat` or `local`."""
 
     weight: int

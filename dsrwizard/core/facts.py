@@ -99,7 +99,7 @@ class ServerFacts(_Facts, frozen=True, kw_only=True):
         return tuple(interface for interface in self.interfaces if interface.has(address))
 
 
-class Stats(_Facts, frozen=True, kw_only=True):
+class Stats(_Facts, frozen=True, kw_only=True, gc=False):
     """IPVS counters since the entry was made; rates are the differences of two readings."""
 
     connections: int = 0
@@ -109,7 +109,7 @@ class Stats(_Facts, frozen=True, kw_only=True):
     out_bytes: int = 0
 
 
-class Destination(_Facts, frozen=True, kw_only=True):
+class Destination(_Facts, frozen=True, kw_only=True, gc=False):
     """One IPVS destination as the kernel tells it."""
 
     address: str
