@@ -1,0 +1,386 @@
+"""IPVS of this machine: read into the core's types, changed through pyroute2."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, inet_ntop, inet_pton, ntohs
+from struct import pack
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from backends.netlink.attributes import attribute, number, table
+from backends.netlink.decode import DestinationDump, KernelError, Layout, RawService, Row, ServiceDump
+from backends.netlink.numbers import METHODS, NLA_F_NESTED, Command, Part, Svc
+from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
+from backends.netlink.reader import ReadSocket
+from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.errors import LookError
+from dsrwizard.core.facts import Destination, Stats, VirtualService
+
+if TYPE_CHECKING:
+    from backends.netlink.messages import IpvsSocket
+
+T = TypeVar("T")
+
+TABLE = Path("/proc/net/ip_vs")
+"""There exactly when IPVS is loaded in this network namespace. Looked at first, because asking the kernel for the
+netlink family makes it load the module, and looking must not change anything."""
+
+_METHOD_MASK = 0x7
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """How long idle connections stay in the table, in seconds (`ipvsadm --set`)."""
+
+    tcp: int
+    tcp_fin: int
+    udp: int
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """One service with its destinations as rows (see `decode.Row`): the cheapest reading."""
+
+    key: ServiceKey
+    rows: list[Row]
+
+
+def loaded() -> bool:
+    """Whether IPVS is there without asking for it."""
+    return TABLE.exists()
+
+
+class Ipvs:
+    """Thread-safe: readings share one socket under a lock, every batch of changes has a socket of its own.
+
+    Reading raises LookError (no privilege, not loaded) or AnswerUnreadable; changes raise NoPrivilege or
+    CommandFailed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._socket: ReadSocket | None = None
+        self._layouts: list[Layout] = []
+        self._addresses: dict[tuple[int, bytes], str] = {}
+        self._states: dict[tuple[int, ...], DestinationState] = {}
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def services(self) -> list[VirtualService]:
+        """Every service with destinations and counters, in the kernel's order; those no deployment can name (firewall
+        marks, SCTP) are left out, see `read`."""
+        return self.read()[0]
+
+    def read(self) -> tuple[list[VirtualService], tuple[str, ...]]:
+        """The services, and what else is there as text: `firewall mark 7 (rr)`."""
+        found = self._reading(self._read_all)
+        services = [
+            VirtualService(
+                key=raw.key,
+                state=raw.state,
+                stats=raw.stats,
+                destinations=tuple(map(self._destination, rows)),
+            )
+            for raw, rows in found
+            if raw.key is not None
+        ]
+        return services, tuple(f"{raw.label} ({raw.state.scheduler})" for raw, _rows in found if raw.key is None)
+
+    def counters(self) -> list[Counters]:
+        """The same as plain rows, for whoever reads each second and shows a part of it."""
+        found = self._reading(self._read_all)
+        return [Counters(raw.key, rows) for raw, rows in found if raw.key is not None]
+
+    def service(self, key: ServiceKey) -> VirtualService | None:
+        """One service with its destinations, or None where there is none."""
+
+        def look(reader: ReadSocket) -> tuple[RawService, list[Row]] | None:
+            raws = ServiceDump()
+            try:
+                data, start, end = reader.ask(Command.GET_SERVICE, _selector(key))
+            except KernelError as error:
+                if error.errno in _ABSENT:
+                    return None
+                raise
+            raws.add(data, start, end)
+            for raw in raws.services:
+                return raw, self._read_rows(reader, raw)
+            return None
+
+        found = self._reading(look)
+        if found is None:
+            return None
+        raw, rows = found
+        return VirtualService(
+            key=key, state=raw.state, stats=raw.stats, destinations=tuple(map(self._destination, rows))
+        )
+
+    def timeouts(self) -> Timeouts:
+        def look(reader: ReadSocket) -> Timeouts:
+            data, start, end = reader.ask(Command.GET_CONFIG, b"")
+            found = table(data, (start, end))
+            return Timeouts(
+                number(data, found.get(Part.TIMEOUT_TCP)),
+                number(data, found.get(Part.TIMEOUT_TCP_FIN)),
+                number(data, found.get(Part.TIMEOUT_UDP)),
+            )
+
+        return self._reading(look)
+
+    # --- changes
+
+    @contextmanager
+    def changes(self) -> Iterator[Changes]:
+        """A batch of changes over one socket. Each is in force when its method returns."""
+        from backends.netlink.messages import IpvsSocket
+
+        if not loaded():
+            raise LookError("IPVS could not be changed.", NOT_LOADED, LOAD)
+        try:
+            socket = IpvsSocket()
+        except OSError as error:  # NetlinkError is one
+            raise refused(getattr(error, "code", None) or error.errno or 0, "IPVS could not be opened.") from None
+        try:
+            yield Changes(socket)
+        finally:
+            socket.close()
+
+    def add_service(self, key: ServiceKey, state: ServiceState) -> None:
+        with self.changes() as changes:
+            changes.add_service(key, state)
+
+    def set_service(self, key: ServiceKey, state: ServiceState) -> None:
+        with self.changes() as changes:
+            changes.set_service(key, state)
+
+    def del_service(self, key: ServiceKey) -> None:
+        with self.changes() as changes:
+            changes.del_service(key)
+
+    def add_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
+        with self.changes() as changes:
+            changes.add_destination(key, address, port, state)
+
+    def set_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
+        with self.changes() as changes:
+            changes.set_destination(key, address, port, state)
+
+    def del_destination(self, key: ServiceKey, address: str, port: int) -> None:
+        with self.changes() as changes:
+            changes.del_destination(key, address, port)
+
+    def flush(self) -> None:
+        with self.changes() as changes:
+            changes.flush()
+
+    def zero(self, key: ServiceKey | None = None) -> None:
+        with self.changes() as changes:
+            changes.zero(key)
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        with self.changes() as changes:
+            changes.set_timeouts(timeouts)
+
+    # --- reading
+
+    def _reading(self, look: Callable[[ReadSocket], T]) -> T:
+        """Runs one conversation; a broken one drops the socket, so that no late answer is taken for the next."""
+        with self._lock:
+            if not loaded():
+                self._drop()
+                raise LookError("IPVS could not be read.", NOT_LOADED, LOAD)
+            try:
+                if self._socket is None:
+                    self._socket = ReadSocket()
+                return look(self._socket)
+            except KernelError as error:
+                self._drop()  # the module may come back with another family number
+                raise unreadable(error.errno) from None
+            except OSError as error:
+                self._drop()
+                raise unreadable(error.errno or 0) from None
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _read_all(self, reader: ReadSocket) -> list[tuple[RawService, list[Row]]]:
+        dump = ServiceDump()
+        reader.dump(Command.GET_SERVICE, b"", dump.feed)
+        return [(raw, self._read_rows(reader, raw) if raw.key is not None else []) for raw in dump.services]
+
+    def _read_rows(self, reader: ReadSocket, raw: RawService) -> list[Row]:
+        if raw.key is None:
+            return []
+        dump = DestinationDump(raw.family, self._layouts)
+        reader.dump(Command.GET_DEST, _selector(raw.key), dump.feed)
+        return dump.rows
+
+    def _destination(self, row: Row) -> Destination:
+        (address, port, method, weight, tun_type, tun_port, tun_flags, upper, lower, active, inactive, persistent,
+         family, connections, in_packets, out_packets, in_bytes, out_bytes) = row  # fmt: skip
+        set_to = (weight, method, upper, lower, tun_type, tun_port, tun_flags)
+        return Destination(
+            address=self._addresses.get((family, address)) or self._spell(family, address),
+            port=ntohs(port),
+            state=self._states.get(set_to) or self._state(set_to),
+            active=active,
+            inactive=inactive,
+            persistent=persistent,
+            stats=Stats(
+                connections=connections,
+                in_packets=in_packets,
+                out_packets=out_packets,
+                in_bytes=in_bytes,
+                out_bytes=out_bytes,
+            ),
+        )
+
+    def _spell(self, family: int, address: bytes) -> str:
+        if len(self._addresses) > _REMEMBERED:
+            self._addresses.clear()
+        text = inet_ntop(family, address[:4] if family == AF_INET else address)
+        self._addresses[family, address] = text
+        return text
+
+    def _state(self, set_to: tuple[int, ...]) -> DestinationState:
+        if len(self._states) > _REMEMBERED:
+            self._states.clear()
+        weight, method, upper, lower, tun_type, tun_port, tun_flags = set_to
+        state = DestinationState(
+            weight=weight if weight < 1 << 31 else weight - (1 << 32),  # the kernel keeps a signed number
+            method=METHODS.get(method & _METHOD_MASK, f"method {method & _METHOD_MASK}"),
+            upper=upper,
+            lower=lower,
+            tun_type=tun_type,
+            tun_port=ntohs(tun_port),
+            tun_flags=tun_flags,
+        )
+        self._states[set_to] = state
+        return state
+
+
+class Changes:
+    """One batch of changes; see `Ipvs.changes`. Raises NoPrivilege and CommandFailed."""
+
+    def __init__(self, socket: IpvsSocket) -> None:
+        self._socket = socket
+
+    def add_service(self, key: ServiceKey, state: ServiceState) -> None:
+        self._service(Command.NEW_SERVICE, key, state, "added")
+
+    def set_service(self, key: ServiceKey, state: ServiceState) -> None:
+        self._service(Command.SET_SERVICE, key, state, "changed")
+
+    def del_service(self, key: ServiceKey) -> None:
+        """Removes a service and, as the kernel does, every destination in it."""
+        self._service(Command.DEL_SERVICE, key, None, "removed")
+
+    def add_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
+        self._destination(Command.NEW_DEST, key, (address, port), state, "added to")
+
+    def set_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
+        self._destination(Command.SET_DEST, key, (address, port), state, "changed in")
+
+    def del_destination(self, key: ServiceKey, address: str, port: int) -> None:
+        self._destination(Command.DEL_DEST, key, (address, port), None, "removed from")
+
+    def flush(self) -> None:
+        """Removes every service on this machine, also those of others: for the lab and the benches."""
+        self._send(Command.FLUSH, [], "IPVS could not be emptied.")
+
+    def zero(self, key: ServiceKey | None = None) -> None:
+        """Sets the counters of one service, or of all, to zero."""
+        from backends.netlink.messages import service_part
+
+        self._send(Command.ZERO, [service_part(key)] if key else [], "The counters could not be set to zero.")
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Sets the timeouts in seconds; 0 leaves one as it is."""
+        parts = [
+            ("IPVS_CMD_ATTR_TIMEOUT_TCP", timeouts.tcp),
+            ("IPVS_CMD_ATTR_TIMEOUT_TCP_FIN", timeouts.tcp_fin),
+            ("IPVS_CMD_ATTR_TIMEOUT_UDP", timeouts.udp),
+        ]
+        self._send(Command.SET_CONFIG, parts, "The IPVS timeouts could not be set.")
+
+    def _service(self, command: Command, key: ServiceKey, state: ServiceState | None, done: str) -> None:
+        from backends.netlink.messages import service_part
+
+        what = f"The IPVS service {named(key)} could not be {done}."
+        self._send(command, [service_part(key, state)], what, scheduler=state.scheduler if state else "")
+
+    def _destination(
+        self, command: Command, key: ServiceKey, real: tuple[str, int], state: DestinationState | None, done: str
+    ) -> None:
+        from backends.netlink.messages import destination_part, service_part
+
+        what = f"The destination {endpoint(*real)} could not be {done} the IPVS service {named(key)}."
+        self._send(command, [service_part(key), destination_part(*real, state)], what, destination=True)
+
+    def _send(
+        self,
+        command: Command,
+        parts: Sequence[tuple[str, object]],
+        what: str,
+        *,
+        scheduler: str = "",
+        destination: bool = False,
+    ) -> None:
+        try:
+            self._socket.request(command, list(parts))
+        except KernelError as error:
+            raise refused(error.errno, what, scheduler=scheduler, destination=destination) from None
+        except OSError as error:
+            raise refused(error.errno or 0, what) from None
+
+
+_REMEMBERED = 100_000
+_ABSENT = (2, 3)
+"""ENOENT, ESRCH: what the kernel says of a service that is not there."""
+
+
+def endpoint(address: str, port: int) -> str:
+    """`10.0.0.101:80`, `[fd00::101]:80`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def named(key: ServiceKey) -> str:
+    """A service as messages name it: `tcp 10.0.0.10:80`."""
+    return f"{key.protocol} {endpoint(key.address, key.port)}"
+
+
+def _selector(key: ServiceKey) -> bytes:
+    family = AF_INET6 if ":" in key.address else AF_INET
+    return attribute(
+        Part.SERVICE | NLA_F_NESTED,
+        attribute(Svc.AF, pack("=H", family))
+        + attribute(Svc.PROTOCOL, pack("=H", IPPROTO_TCP if key.protocol == "tcp" else IPPROTO_UDP))
+        + attribute(Svc.ADDR, inet_pton(family, key.address))
+        + attribute(Svc.PORT, pack(">H", key.port)),
+    )
+
+
+def privileged() -> bool:
+    """Whether this process may change the network: CAP_NET_ADMIN in its effective set (capabilities(7))."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return os.geteuid() == 0
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+    return os.geteuid() == 0
+
+
+_CAP_NET_ADMIN = 12
