@@ -1,0 +1,266 @@
+"""The director's side: who owns the VIP on the wire, whether the director holds it, and what IPVS is set to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceChange
+from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.commands import commands
+from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
+from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.within import leak_reason
+from dsrwizard.core.director import key_of, wanted_state
+from dsrwizard.core.facts import VirtualService
+from dsrwizard.core.model import RealServer, Service, Vip
+from dsrwizard.core.steps import DIRECTOR
+
+
+def director_macs(evidence: Evidence) -> frozenset[str]:
+    """MACs of this machine."""
+    director = evidence.observed.director
+    return frozenset(mac(link.mac) for link in director.interfaces if link.mac) if director else frozenset()
+
+
+def strangers(evidence: Evidence, vip: Vip, readings: list[Reading]) -> tuple[str, ...]:
+    """MACs that answered for the VIP and belong to no host of the deployment."""
+    known = director_macs(evidence).union(*(reading.macs for reading in readings))
+    owners = evidence.owner(vip.address)
+    return () if owners.problem else tuple(found for found in map(mac, owners.macs) if found not in known)
+
+
+def audit(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[Check]:
+    """`arp.audit` for every VIP: every answer to who-has, told apart as director, real server or stranger."""
+    checks: list[Check] = []
+    for vip in evidence.deployment.vips:
+        checks += _audit(evidence, ledger, readings, vip)
+    return checks
+
+
+def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip) -> list[Check]:
+    where = Where(check="arp.audit", host=DIRECTOR, vip=vip.address)
+    owners = evidence.owner(vip.address)
+    if owners.problem:
+        return [
+            where.unknown(
+                f"Who answers for {vip.address} on the wire could not be seen.", owners.problem,
+                "Run dsrwizard as root or with CAP_NET_RAW on the interface named in the deployment.",
+            )
+        ]  # fmt: skip
+    checks = [_leak(ledger, reading, vip) for reading in readings if reading.leaks(vip)]
+    foreign = strangers(evidence, vip, readings)
+    external = evidence.deployment.director.engine == "external"
+    if external and not foreign:
+        checks.append(
+            ledger.fail(
+                where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address),
+                f"No load balancer answers for {vip.address} on the wire.",
+                f"who-has {vip.address}: {', '.join(owners.macs) or 'nobody'}",
+                f"Bring {vip.address} up on the load balancer.",
+            )
+        )  # fmt: skip
+    elif len(foreign) > (1 if external else 0):
+        checks.append(
+            ledger.fail(
+                where, Fault(host=DIRECTOR, cause="duplicate-vip", vip=vip.address),
+                f"A host outside the deployment owns {vip.address}, too."
+                if not external
+                else f"{len(foreign)} hosts outside the deployment own {vip.address}; only the load balancer may.",
+                f"who-has {vip.address} is answered by {', '.join(foreign)}",
+                f"Find the host with that MAC (switch table, DHCP leases) and take {vip.address} off it.",
+            )
+        )  # fmt: skip
+    if not checks:
+        seen = "no answer to who-has" if not owners.macs else f"answered by {', '.join(owners.macs)}"
+        owner = "the load balancer" if external else "the director"
+        checks.append(where.passed(f"Nobody but {owner} owns {vip.address}.", seen))
+    return checks
+
+
+def _leak(ledger: Ledger, reading: Reading, vip: Vip) -> Check:
+    where = Where(check="arp.audit", host=reading.name, vip=vip.address)
+    words, command = leak_reason(reading, vip)
+    seen = f"who-has {vip.address} answered by {reading.leaks(vip)}"
+    if not command and reading.facts is not None:
+        words = "its settings look right: look at other interfaces in the same network, and at proxy ARP"
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="arp-leak"),
+        f"{reading.name} answers ARP for {vip.address} and takes the director's traffic.",
+        f"{seen}; {words}" if words else seen,
+        f"On {reading.name}: {command or 'sysctl -w net.ipv4.conf.all.arp_ignore=1'}",
+    )  # fmt: skip
+
+
+def holds(evidence: Evidence, ledger: Ledger) -> list[Check]:
+    """`director.vip` for every VIP."""
+    return [_holds(evidence, ledger, vip) for vip in evidence.deployment.vips]
+
+
+def _holds(evidence: Evidence, ledger: Ledger, vip: Vip) -> Check:
+    where = Where(check="director.vip", host=DIRECTOR, vip=vip.address)
+    if evidence.deployment.director.engine == "external":
+        return where.skipped("Another product balances; the ARP audit tells whether it owns the VIP.")
+    facts = evidence.observed.director
+    if facts is None:
+        return _director_unseen(where, evidence, f"ip addr show to {vip.address}")
+    interface = evidence.deployment.director.interface
+    found = [
+        (link, entry) for link in facts.interfaces for entry in link.addresses if ip_address(entry.address) == vip.ip
+    ]
+    usable = next(((link, entry) for link, entry in found if link.up and not entry.tentative), None)
+    if usable:
+        link, entry = usable
+        return where.passed(f"The director holds {vip.address}.", f"{entry.address}/{entry.prefix} on {link.name}")
+    nodad = " nodad" if vip.ip.version == 6 else ""
+    fix = f"On the director: ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
+    seen = f"no interface has {vip.address}"
+    message = f"The director does not hold {vip.address}, so no client finds it."
+    if found:
+        link, entry = found[0]
+        seen = f"{entry.address}/{entry.prefix} on {link.name}, " + (
+            "tentative" if entry.tentative else "which is down"
+        )
+        fix = f"On the director: ip link set {link.name} up"
+        if entry.tentative:
+            message = f"The director cannot use {vip.address}: the network says that somebody else has it."
+            fix = (
+                f"On the director: ip addr del {entry.address}/{entry.prefix} dev {link.name} && "
+                f"ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
+            )
+    return ledger.fail(where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address), message, seen, fix)
+
+
+def ipvs(evidence: Evidence, ledger: Ledger) -> list[Check]:
+    """`director.ipvs` for every service and `director.destination` for every real server behind it."""
+    checks: list[Check] = []
+    for vip in evidence.deployment.vips:
+        for service in vip.services:
+            present = _present(evidence, vip, service)
+            checks.append(_service(evidence, ledger, vip, service, present))
+            checks += [
+                _destination(evidence, ledger, vip, service, present, server)
+                for server in evidence.deployment.servers_of(vip)
+                if server.rip_for(vip)
+            ]
+    return checks
+
+
+def _present(evidence: Evidence, vip: Vip, service: Service) -> VirtualService | None:
+    facts = evidence.observed.director
+    for found in (facts.services if facts else None) or ():
+        same = canonical(found.key.address) == str(vip.ip)
+        if same and (found.key.protocol, found.key.port) == (service.protocol, service.port):
+            return found
+    return None
+
+
+def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, present: VirtualService | None) -> Check:
+    where = Where(check="director.ipvs", host=DIRECTOR, vip=vip.address, service=service.label)
+    blind = _blind(where, evidence, ledger)
+    if blind:
+        return blind
+    name = f"{vip.address} {service.label}"
+    wanted = wanted_state(service, present)
+    if present is None:
+        return ledger.fail(
+            where, Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label),
+            f"IPVS on the director has no service {name}.", "not in the kernel's table",
+            _command(ServiceChange(service=key_of(vip, service), old=None, new=wanted)),
+        )  # fmt: skip
+    differing = []
+    if present.state.scheduler != wanted.scheduler:
+        differing.append(f"scheduler {present.state.scheduler} instead of {wanted.scheduler}")
+    if present.state.persistence != wanted.persistence:
+        differing.append(f"persistence {present.state.persistence} s instead of {wanted.persistence} s")
+    if differing:
+        return ledger.fail(
+            where, Fault(host=DIRECTOR, cause="ipvs-differs", vip=vip.address, service=service.label),
+            f"IPVS has {name} with {' and '.join(differing)}.", ", ".join(differing),
+            _command(ServiceChange(service=key_of(vip, service), old=present.state, new=wanted)),
+        )  # fmt: skip
+    return where.passed(f"IPVS balances {name}.", f"scheduler {present.state.scheduler}")
+
+
+def _destination(
+    evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, present: VirtualService | None, server: RealServer
+) -> Check:
+    where = Where(check="director.destination", host=DIRECTOR, vip=vip.address, service=service.label)
+    blind = _blind(where, evidence, ledger)
+    if blind:
+        return blind
+    name, rip = f"{vip.address} {service.label}", server.rip_for(vip) or server.address
+    if present is None:
+        fault = Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label)
+        return where.follows(fault, f"{server.name} is not behind {name}.")
+    found = present.destination(rip, service.port)
+    wanted = DestinationState(weight=server.weight)
+    if found is None:
+        elsewhere = [one for one in present.destinations if canonical(one.address) == canonical(rip)]
+        change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=None, new=wanted)
+        if elsewhere:
+            return ledger.fail(
+                where, _about(server, vip, service, "ipvs-differs"),
+                f"IPVS sends {name} to port {elsewhere[0].port} of {server.name}; direct routing cannot change ports.",
+                f"destination {rip} port {elsewhere[0].port}", _command(change),
+            )  # fmt: skip
+        return ledger.fail(
+            where, _about(server, vip, service, "ipvs-missing"),
+            f"IPVS does not send {name} to {server.name}.", f"no destination {rip}", _command(change),
+        )  # fmt: skip
+    state = found.state
+    change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=state, new=wanted)
+    if state.method != "dr":
+        return ledger.fail(
+            where, _about(server, vip, service, "ipvs-differs"),
+            f"IPVS forwards {name} to {server.name} by {state.method} instead of direct routing (dr).",
+            f"forwarding method {state.method}", _command(change),
+        )  # fmt: skip
+    if state.weight == 0 and server.weight > 0:
+        return ledger.fail(
+            where, _about(server, vip, service, "drained"),
+            f"{server.name} gets no new clients of {name}: its weight is 0, the deployment says {server.weight}.",
+            f"weight 0; {found.active} active connections", _command(change),
+        )  # fmt: skip
+    if state.weight > 0 and server.weight == 0:
+        return ledger.fail(
+            where, _about(server, vip, service, "ipvs-differs"),
+            f"{server.name} gets clients of {name} though the deployment drains it.",
+            f"weight {state.weight}", _command(change),
+        )  # fmt: skip
+    if state.weight == 0:
+        return where.passed(f"{server.name} is drained from {name}, as the deployment says.", "weight 0")
+    note = "" if state.weight == server.weight else f", the deployment says {server.weight}"
+    return where.passed(f"IPVS sends {name} to {server.name}.", f"direct routing, weight {state.weight}{note}")
+
+
+def _about(server: RealServer, vip: Vip, service: Service, cause: Cause) -> Fault:
+    return Fault(host=DIRECTOR, cause=cause, vip=vip.address, service=service.label, server=server.name)
+
+
+def _blind(where: Where, evidence: Evidence, ledger: Ledger) -> Check | None:
+    """Why the kernel's table says nothing, None where it can be read."""
+    if evidence.deployment.director.engine == "external":
+        return where.skipped("Another product balances.")
+    facts = evidence.observed.director
+    if facts is None:
+        return _director_unseen(where, evidence, "ipvsadm -Sn")
+    if facts.services is not None:
+        return None
+    if facts.module_loaded is False:
+        return ledger.fail(
+            where, Fault(host=DIRECTOR, cause="ipvs-missing"),
+            "IPVS is not loaded on the director, so nothing is balanced.", facts.ipvs_problem,
+            facts.ipvs_next or "On the director: modprobe ip_vs",
+        )  # fmt: skip
+    return where.unknown("What IPVS is set to could not be seen.", facts.ipvs_problem, facts.ipvs_next)
+
+
+def _director_unseen(where: Where, evidence: Evidence, command: str) -> Check:
+    failure = evidence.observed.failed.get(DIRECTOR)
+    what = failure.text if failure else "It was not looked at."
+    return where.unknown("The director could not be looked at.", what, f"On the director: {command}")
+
+
+def _command(change: ServiceChange | DestinationChange) -> str:
+    return "On the director: " + "; ".join(commands(change))

@@ -1,0 +1,165 @@
+"""The client host's side: what it has in its neighbour table for the VIP, and whether ping and TCP get an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.diagnosis.balancing import director_macs, strangers
+from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, endpoint, mac
+from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.facts import Failure
+from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.steps import CLIENT, DIRECTOR
+
+FELT: tuple[Cause, ...] = (
+    "director-vip", "duplicate-vip", "ipvs-missing", "arp-leak", "stale-arp", "arp-announce", "ipvs-differs",
+    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "service-down", "rip-only-listener",
+    "firewall", "gateway", "rp-filter", "drained",
+)  # fmt: skip
+"""Causes that a client can feel, the ones that hit every client first."""
+
+
+def client(evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool) -> list[Check]:
+    """`client.arp`, `client.ping`, `client.connect`. Run last: what is known of all others explains them.
+
+    `clean`: everything between the director and the servers was seen and is right.
+    """
+    view = evidence.client
+    checks: list[Check] = []
+    for vip in evidence.deployment.vips:
+        if view is None:
+            where = Where(check="client.connect", host=CLIENT, vip=vip.address)
+            checks.append(where.skipped("The deployment names no client host, so nothing was tried from one."))
+            continue
+        seen = None if isinstance(view, Failure) else view.of(vip)
+        if seen is None:
+            what = view if isinstance(view, Failure) else Failure(kind="answer", what="The client host said nothing.")
+            where = Where(check="client.connect", host=CLIENT, vip=vip.address)
+            checks.append(
+                where.unknown(f"{vip.address} could not be tried from the client host.", what.text, what.next)
+            )
+            continue
+        checks += _Vip(evidence, ledger, readings, clean, vip, seen).checks()
+    return checks
+
+
+class _Vip:
+    """One VIP seen from the client host."""
+
+    def __init__(
+        self, evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool, vip: Vip, seen: ClientVip
+    ) -> None:
+        self.evidence, self.ledger, self.readings, self.clean = evidence, ledger, readings, clean
+        self.vip, self.seen = vip, seen
+
+    def checks(self) -> list[Check]:
+        return [self._arp(), self._ping(), *(self._connect(service) for service in self.vip.services)]
+
+    def _where(self, check: str, service: str = "") -> Where:
+        return Where(check=check, host=CLIENT, vip=self.vip.address, service=service)
+
+    def _arp(self) -> Check:
+        where, found = self._where("client.arp"), mac(self.seen.neighbour)
+        if self.seen.on_link is False:
+            return where.skipped("The client host reaches the VIP through a router, whose ARP entry is what counts.")
+        if not found:
+            fault = self._felt()
+            if fault:
+                return where.follows(fault)
+            return where.unknown(
+                f"The client host has no neighbour entry for {self.vip.address}.", "",
+                f"On the client: ip neigh show {self.vip.address}",
+            )  # fmt: skip
+        if found in self._rightful():
+            return where.passed(f"The client host sends {self.vip.address} to the right MAC.", found)
+        server = next((reading for reading in self.readings if found in reading.macs), None)
+        known = (
+            self.ledger.find(server.name, "arp-leak", "arp-announce", vip=self.vip.address)
+            if server
+            else self.ledger.find(DIRECTOR, "duplicate-vip", vip=self.vip.address)
+            if found in strangers(self.evidence, self.vip, self.readings)
+            else None
+        )
+        if known:
+            return where.follows(known, f"the client host sends {self.vip.address} to {found}.")
+        if not self._rightful():
+            return where.unknown(
+                f"Whether {found} is right for {self.vip.address} could not be seen.",
+                "the director's own MAC is unknown",
+            )
+        owner = f", which is {server.name}" if server else ""
+        return self._stale(
+            where, f"The client host still sends {self.vip.address} to {found}{owner}.",
+            f"neighbour entry {found}; right would be {', '.join(sorted(self._rightful()))}",
+            f"On the client: ip neigh flush to {self.vip.address}",
+        )  # fmt: skip
+
+    def _ping(self) -> Check:
+        where = self._where("client.ping")
+        if self.seen.ping == "answered":
+            took = "" if self.seen.milliseconds is None else f"{self.seen.milliseconds:.1f} ms"
+            return where.passed(f"{self.vip.address} answers ping from the client host.", took)
+        if self.seen.ping == "unknown":
+            return where.unknown("The client host could not ping.", "", f"On the client: ping -c1 {self.vip.address}")
+        if any(connected.result in ("open", "refused") for connected in self.seen.connects):
+            return where.skipped(f"{self.vip.address} does not answer ping from the client host, but TCP.")
+        return self._unanswered(where, f"{self.vip.address} does not answer ping from the client host.", "no answer")
+
+    def _connect(self, service: Service) -> Check:
+        where = self._where("client.connect", service.label)
+        target = endpoint(self.vip.address, service.port)
+        if service.protocol == "udp":
+            return where.skipped("UDP is not tried from the client host; the VIP probes tell.")
+        connected = self.seen.connect(service.port)
+        if connected is None or connected.result == "unknown":
+            why = connected.problem if connected else ""
+            return where.unknown(
+                f"{target} could not be tried from the client host.", why,
+                "Install nc, python3 or curl on the client host.",
+            )  # fmt: skip
+        if connected.result == "open":
+            took = "" if connected.milliseconds is None else f"{connected.milliseconds:.0f} ms"
+            return where.passed(f"{target} accepts TCP from the client host.", took)
+        servers = self.evidence.deployment.servers_of(self.vip)
+        if not any(server.weight for server in servers) and not self._felt(service.label):
+            return where.skipped(f"{target} is served by nobody: the deployment drains every server.")
+        return self._unanswered(
+            where, f"{target} does not accept TCP from the client host.", connected.result, service.label
+        )
+
+    def _unanswered(self, where: Where, message: str, seen: str, service: str = "") -> Check:
+        fault = self._felt(service)
+        if fault:
+            return where.follows(fault, message, seen)
+        if self.clean:
+            return self._stale(
+                where, f"{message[:-1]}, though director and servers are right: most likely the router in front still "
+                "has another MAC for it, or a filter lies on the way.",
+                seen,
+                f"On the director: arping -U -c 5 -I {self.evidence.deployment.director.interface} {self.vip.address}",
+            )  # fmt: skip
+        return where.result(
+            "fail", message, seen,
+            "Mend what is unknown or failed on the other hosts first, then verify again.",
+        )  # fmt: skip
+
+    def _stale(self, where: Where, message: str, seen: str, fix: str) -> Check:
+        return self.ledger.fail(
+            where, Fault(host=CLIENT, cause="stale-arp", vip=self.vip.address), message, seen, fix
+        )  # fmt: skip
+
+    def _felt(self, service: str = "") -> Fault | None:
+        """The known fault that explains trouble at this VIP best."""
+        hosts = {DIRECTOR, CLIENT, *(server.name for server in self.evidence.deployment.servers_of(self.vip))}
+        felt: Sequence[Fault] = [
+            fault for fault in self.ledger.faults
+            if fault.cause in FELT and fault.host in hosts and fault.touches(self.vip.address, service)
+        ]  # fmt: skip
+        return min(felt, key=lambda fault: FELT.index(fault.cause), default=None)
+
+    def _rightful(self) -> frozenset[str]:
+        if self.evidence.deployment.director.engine == "external":
+            return frozenset(strangers(self.evidence, self.vip, self.readings))
+        return director_macs(self.evidence)

@@ -1,0 +1,120 @@
+"""All that one verification saw, as plain values: the input of the diagnosis.
+
+Nothing here is a judgement. What could not be looked at is missing, or carries a `problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Literal, Self
+
+import msgspec
+
+from dsrwizard.core.facts import Failure, Observed
+from dsrwizard.core.model import Deployment, Service, Vip
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+
+ProbeKey = tuple[str, str, str, int]
+"""RIP, VIP, protocol, port."""
+
+
+class ClientVip(msgspec.Struct, frozen=True, kw_only=True):
+    """One VIP as the client host sees it.
+
+    `neighbour` is the MAC in its neighbour table, empty where it has none; `on_link` says whether it sends to the VIP
+    without a router, None where it could not tell. `connects` holds the TCP services, address = the VIP.
+    """
+
+    vip: str
+    ping: Literal["answered", "silent", "unknown"] = "unknown"
+    milliseconds: float | None = None
+    on_link: bool | None = None
+    neighbour: str = ""
+    connects: tuple[Connected, ...] = ()
+
+    def connect(self, port: int) -> Connected | None:
+        return next((connected for connected in self.connects if connected.port == port), None)
+
+
+class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client host sees of every VIP."""
+
+    vips: tuple[ClientVip, ...] = ()
+
+    def of(self, vip: Vip) -> ClientVip | None:
+        return next((seen for seen in self.vips if ip_address(seen.vip) == vip.ip), None)
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was seen. Addresses in the keys are in canonical form: build it with `gathered`.
+
+    `client` is None where the deployment names no client host, a Failure where it could not be reached.
+    """
+
+    deployment: Deployment
+    observed: Observed
+    pings: dict[str, Ping] = {}
+    connects: dict[tuple[str, int], Connected] = {}
+    owners: dict[str, Owners] = {}
+    probes: dict[ProbeKey, Probed] = {}
+    client: ClientView | Failure | None = None
+
+    @classmethod
+    def gathered(
+        cls,
+        deployment: Deployment,
+        observed: Observed,
+        *,
+        pings: Mapping[str, Ping] | None = None,
+        connects: Iterable[Connected] = (),
+        owners: Mapping[str, Owners] | None = None,
+        probes: Iterable[Probed] = (),
+        client: ClientView | Failure | None = None,
+    ) -> Self:
+        """Files the answers of the wire under canonical addresses."""
+        return cls(
+            deployment=deployment,
+            observed=observed,
+            pings={canonical(address): ping for address, ping in (pings or {}).items()},
+            connects={(canonical(found.address), found.port): found for found in connects},
+            owners={canonical(address): found for address, found in (owners or {}).items()},
+            probes={(canonical(p.rip), canonical(p.vip), p.protocol, p.port): p for p in probes},
+            client=client,
+        )
+
+    def ping(self, rip: str) -> Ping:
+        address = canonical(rip)
+        return self.pings.get(address) or Ping(address=address, problem="It was not pinged.")
+
+    def connect(self, rip: str, port: int) -> Connected:
+        address = canonical(rip)
+        return self.connects.get((address, port)) or Connected(
+            address=address, port=port, result="unknown", problem="No connection was tried."
+        )
+
+    def owner(self, address: str) -> Owners:
+        wanted = canonical(address)
+        return self.owners.get(wanted) or Owners(address=wanted, problem="Nobody was asked.")
+
+    def probe(self, rip: str, vip: Vip, service: Service) -> Probed:
+        key = (canonical(rip), str(vip.ip), service.protocol, service.port)
+        return self.probes.get(key) or Probed(
+            vip=key[1], port=service.port, protocol=service.protocol, rip=key[0], signature="unknown",
+            problem="It was not probed.",
+        )  # fmt: skip
+
+
+def canonical(address: str) -> str:
+    """One spelling per address (`fd00:0::1` and `fd00::1` are the same)."""
+    return str(ip_address(address))
+
+
+def mac(text: str) -> str:
+    """One spelling per MAC."""
+    return text.lower().replace("-", ":")
+
+
+def endpoint(address: str, port: int) -> str:
+    """`10.0.0.1:80`, `[fd00::1]:80`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,202 @@
+"""Is the real server there: ping, its MAC on the director's link, the login, and the TCP connect to RIP:port."""
+
+from __future__ import annotations
+
+from ipaddress import ip_interface
+
+from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis.evidence import endpoint, mac
+from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.facts import Failure
+from dsrwizard.core.model import Service, Vip
+
+
+def gone(ledger: Ledger, reading: Reading) -> Fault | None:
+    """The fault that keeps everything on this server from being looked at."""
+    return ledger.find(reading.name, "unreachable", "not-on-link")
+
+
+def reach(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.ping` and `server.link` for every RIP, `server.access` once."""
+    checks = []
+    for rip in reading.rips:
+        checks += [_ping(reading, ledger, rip), _link(reading, ledger, rip)]
+    return [*checks, _access(reading, ledger)]
+
+
+def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
+    where, name = Where(check="server.ping", host=reading.name), reading.name
+    ping = reading.evidence.ping(rip)
+    if ping.milliseconds is not None:
+        return where.passed(f"{name} answers ping at {rip}.", f"{ping.milliseconds:.1f} ms")
+    shown = reading.answers(rip)
+    if shown:
+        return where.passed(f"{name} does not answer ping at {rip}, but it is there.", shown)
+    if not reading.looked(rip):
+        return where.unknown(f"{name} could not be pinged.", ping.problem, "Run dsrwizard as root or with CAP_NET_RAW.")
+    owners = reading.evidence.owner(rip)
+    if reading.facts is not None:
+        if reading.mute():
+            return ledger.fail(
+                where, Fault(host=name, cause="unreachable"),
+                f"{name} answers ARP for none of its addresses, {rip} included: arp_ignore is 8 or more.",
+                settings(reading, "arp_ignore"),
+                f"On {name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
+                + (f" net.ipv4.conf.{reading.nic.name.replace('.', '/')}.arp_ignore=0" if reading.nic else ""),
+            )  # fmt: skip
+        swallowed = _swallowed(reading)
+        if swallowed:
+            return where.follows(swallowed, f"{name} does not answer at {rip}.", "no answer to ping and TCP")
+        if owners.problem or owners.macs:
+            return where.passed(f"{name} does not answer ping at {rip}, but a login there worked.", "facts read")
+    seen = "no answer to ping and TCP"
+    if not owners.problem:
+        seen += f", ARP answered by {', '.join(owners.macs)}" if owners.macs else ", no answer to ARP"
+    return ledger.fail(
+        where, Fault(host=name, cause="unreachable"),
+        f"{name} does not answer at its address {rip}.", seen,
+        f"Check that {name} is switched on and cabled, and that {rip} is its address.",
+    )  # fmt: skip
+
+
+def _swallowed(reading: Reading) -> Fault | None:
+    """A VIP with a wide prefix makes the server take its neighbours for itself (field guide B2)."""
+    director = reading.evidence.observed.director
+    neighbours = [entry.address for link in director.interfaces for entry in link.addresses] if director else []
+    for vip in reading.vips:
+        for _, entry in reading.entries(vip):
+            if entry.prefix == vip.prefix:
+                continue
+            network = ip_interface(f"{entry.address}/{entry.prefix}").network
+            if not neighbours or any(ip_interface(address).ip in network for address in neighbours):
+                return Fault(host=reading.name, cause="vip-prefix", vip=vip.address)
+    return None
+
+
+def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
+    where, name = Where(check="server.link", host=reading.name), reading.name
+    owners = reading.evidence.owner(rip)
+    interface = reading.evidence.deployment.director.interface
+    fault = ledger.find(name, "unreachable")
+    if owners.problem:
+        if fault:
+            return where.follows(fault)
+        return where.unknown(
+            f"Whether {name} is on the director's link could not be seen.", owners.problem,
+            "Run dsrwizard as root or with CAP_NET_RAW on the interface named in the deployment.",
+        )  # fmt: skip
+    if not owners.macs:
+        if fault:
+            return where.follows(fault, f"nobody answers ARP for {rip}.")
+        swallowed = _swallowed(reading)
+        if swallowed:
+            return where.follows(swallowed, f"nobody answers ARP for {rip}.")
+        if reading.facts is None and not reading.answers(rip):
+            return ledger.fail(
+                where, Fault(host=name, cause="unreachable"),
+                f"{name} does not answer at its address {rip}.", "no answer to ARP",
+                f"Check that {name} is switched on and cabled, and that {rip} is its address.",
+            )  # fmt: skip
+        return ledger.fail(
+            where, Fault(host=name, cause="not-on-link"),
+            f"{name} is not in the director's layer-2 network: {rip} answers, but only through a router.",
+            f"no answer to ARP for {rip} on {interface}; {reading.answers(rip) or 'a login worked'}",
+            f"Put {name} into the same VLAN as the director's {interface}.",
+        )  # fmt: skip
+    if len(owners.macs) > 1 and not {mac(found) for found in owners.macs} <= reading.macs:
+        return where.unknown(
+            f"Several hosts answer for {rip}; which of them is {name} cannot be told.", ", ".join(owners.macs),
+            f"Find the other host with this address and give it another, or name the right address of {name}.",
+        )  # fmt: skip
+    return where.passed(f"{name} is on the director's link.", f"{rip} is at {', '.join(owners.macs)}")
+
+
+def _access(reading: Reading, ledger: Ledger) -> Check:
+    where, name = Where(check="server.access", host=reading.name), reading.name
+    if reading.facts is not None:
+        return where.passed(f"{name} was looked at from within.", reading.facts.os)
+    if reading.server.connect == "manual":
+        return where.skipped(f"{name} is looked after by hand; it is checked from outside only.")
+    fault = gone(ledger, reading)
+    failure = reading.failure or Failure(kind="host", what="It was not looked at.")
+    if fault:
+        return where.follows(fault, failure.what)
+    return where.unknown(
+        f"{name} could not be looked at from within: {failure.what}", failure.why,
+        failure.next or "Mend the login, then verify again.",
+    )  # fmt: skip
+
+
+def ports(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.port` for every RIP and TCP port; run after the probes, because what they found explains this."""
+    checks: list[Check] = []
+    seen: set[tuple[str | None, str]] = set()
+    for vip in reading.vips:
+        for service in vip.services:
+            key = (reading.server.rip_for(vip), service.label)
+            if key not in seen:
+                seen.add(key)
+                checks.append(_port(reading, ledger, vip, service))
+    return checks
+
+
+def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check:
+    where, name = Where(check="server.port", host=reading.name, service=service.label), reading.name
+    connected = reading.connect(vip, service)
+    if connected is None:
+        return where.skipped("UDP has no connection to try; the VIP probe tells.")
+    target = endpoint(connected.address, connected.port)
+    if connected.result == "open":
+        return where.passed(f"{name} accepts TCP at {target}.", _time(connected.milliseconds))
+    fault = ledger.find(name, "unreachable") or _swallowed_known(reading, ledger)
+    if fault:
+        return where.follows(fault, f"no connection to {target}.", connected.result)
+    if connected.result == "unknown":
+        return where.unknown(f"TCP to {target} could not be tried.", connected.problem)
+    users = [other for other in reading.vips if service.label in {one.label for one in other.services}]
+    if users and all(reading.good(other, service) for other in users):
+        return where.skipped(
+            f"{name} serves {service.label} on the VIP only; {target} need not answer.", connected.result
+        )
+    if connected.result == "refused":
+        fault = ledger.find(name, "service-down", "firewall", service=service.label)
+        if fault:
+            return where.follows(fault, f"{target} refuses.", "connection refused")
+        if reading.listening(vip, service) in ("vip", "elsewhere"):
+            return where.skipped(f"{service.label} does not listen on {target}; what counts is the VIP.", "refused")
+        return ledger.fail(
+            where, Fault(host=name, cause="service-down", service=service.label),
+            f"Nothing listens on {service.label} of {name}.", f"{target} refuses the connection",
+            f"Start the service on {name}, listening on port {service.port} of all addresses.",
+        )  # fmt: skip
+    fault = ledger.find(name, "firewall", service=service.label) or ledger.find(name, "not-on-link")
+    if fault:
+        return where.follows(fault, f"no connection to {target}.", connected.result)
+    return ledger.fail(
+        where, Fault(host=name, cause="firewall", service=service.label),
+        f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",
+        f"{connected.result}; {reading.answers(connected.address) or 'a login worked'}",
+        f"Allow {service.label} in the firewall of {name}, for {vip.address} as well.",
+        shared=True,
+    )  # fmt: skip
+
+
+def _swallowed_known(reading: Reading, ledger: Ledger) -> Fault | None:
+    fault = _swallowed(reading)
+    return ledger.find(reading.name, "vip-prefix", vip=fault.vip) if fault else None
+
+
+def _time(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:.1f} ms"
+
+
+def settings(reading: Reading, name: str) -> str:
+    """The values behind an effective setting, as an operator would look them up."""
+    if reading.facts is None or reading.nic is None:
+        return ""
+    nic = reading.nic.name
+    values = {
+        scope: reading.facts.sysctls.get(f"net.ipv4.conf.{scope.replace('.', '/')}.{name}") for scope in ("all", nic)
+    }
+    return f"{name}: " + ", ".join(f"{scope}={value or 'unknown'}" for scope, value in values.items())

@@ -1,0 +1,174 @@
+"""One real server read from all that was seen: is it there, does it hold a VIP, who listens, what guards it.
+
+Only readings, no checks: each says what is known or None. Outside evidence that is certain (an answer from the VIP
+through this server's MAC) goes before facts, which are a moment older and cannot see address translation.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Literal
+
+from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
+from dsrwizard.core.facts import Interface, InterfaceAddress, Listener
+from dsrwizard.core.linux.steps import effective, ingress
+from dsrwizard.core.model import RealServer, Service, Vip
+from dsrwizard.core.wire import Connected, Probed
+
+Held = Literal["held", "prefix", "missing", "unknown"]
+Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]
+
+
+class Reading:
+    """What is known of one real server."""
+
+    def __init__(self, evidence: Evidence, server: RealServer) -> None:
+        self.evidence = evidence
+        self.server = server
+        self.name = server.name
+        self.facts = evidence.observed.servers.get(server.name)
+        self.failure = evidence.observed.failed.get(server.name)
+        self.vips = evidence.deployment.vips_of(server)
+
+    @cached_property
+    def rips(self) -> tuple[str, ...]:
+        """The RIPs its VIPs need, each once; the server's address where it has no VIP."""
+        found = dict.fromkeys(rip for vip in self.vips if (rip := self.server.rip_for(vip)))
+        return tuple(found) or (self.server.address,)
+
+    @cached_property
+    def macs(self) -> frozenset[str]:
+        """Every MAC known to be this server's, from its facts and from who answers for its RIPs alone."""
+        found = {mac(interface.mac) for interface in self.facts.interfaces if interface.mac} if self.facts else set()
+        for rip in self.rips:
+            owners = self.evidence.owner(rip)
+            if not owners.problem and len(owners.macs) == 1:
+                found.add(mac(owners.macs[0]))
+        return frozenset(found)
+
+    @cached_property
+    def nic(self) -> Interface | None:
+        """The interface on which the director's frames arrive."""
+        return ingress(self.server, self.facts) if self.facts else None
+
+    # -- from the wire
+
+    def probe(self, vip: Vip, service: Service) -> Probed | None:
+        """The probe of this VIP and service, None where the server has no RIP of the VIP's family."""
+        rip = self.server.rip_for(vip)
+        return None if rip is None else self.evidence.probe(rip, vip, service)
+
+    def connect(self, vip: Vip, service: Service) -> Connected | None:
+        """The TCP connect to the RIP of the VIP's family; None for UDP."""
+        rip = self.server.rip_for(vip)
+        return None if rip is None or service.protocol == "udp" else self.evidence.connect(rip, service.port)
+
+    def _probes(self) -> list[tuple[Vip, Service, Probed]]:
+        return [(v, s, p) for v in self.vips for s in v.services if (p := self.probe(v, s)) is not None]
+
+    def answers(self, rip: str) -> str:
+        """How the server showed that it lives at a RIP, empty where it did not: ping, TCP or a probe's answer."""
+        ping = self.evidence.ping(rip)
+        if ping.milliseconds is not None:
+            return f"ping {ping.milliseconds:.1f} ms"
+        for (address, port), connected in self.evidence.connects.items():
+            if address == canonical(rip) and connected.result in ("open", "refused"):
+                return f"TCP {port} {connected.result}"
+        for _, service, probe in self._probes():
+            if canonical(probe.rip) == canonical(rip) and _from_server(probe):
+                return f"probe {service.label} {probe.signature}"
+        return ""
+
+    def looked(self, rip: str) -> bool:
+        """Whether anything was tried that would have shown the server alive."""
+        if not self.evidence.ping(rip).problem:
+            return True
+        return any(
+            address == canonical(rip) and connected.result != "unknown"
+            for (address, _), connected in self.evidence.connects.items()
+        )
+
+    def leaks(self, vip: Vip) -> str:
+        """The MAC of this server that answered for the VIP; empty: none did, or nobody could be asked."""
+        owners = self.evidence.owner(vip.address)
+        if owners.problem:
+            return ""
+        return next((found for found in map(mac, owners.macs) if found in self.macs), "")
+
+    def proven(self, vip: Vip) -> bool:
+        """Whether the wire showed that this server holds the VIP: it answered for it, if only with a refusal."""
+        if self.leaks(vip):
+            return True
+        return any(
+            other == vip and (probe.good or (probe.signature == _refusal(service) and _from_server(probe)))
+            for other, service, probe in self._probes()
+        )
+
+    def good(self, vip: Vip, service: Service) -> bool:
+        probe = self.probe(vip, service)
+        return probe is not None and probe.good
+
+    # -- from the facts
+
+    def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
+        """Where the VIP is, on any interface."""
+        if self.facts is None:
+            return []
+        return [
+            (link, entry)
+            for link in self.facts.interfaces
+            for entry in link.addresses
+            if ip_address(entry.address) == vip.ip
+        ]
+
+    def held(self, vip: Vip) -> Held:
+        """Whether the VIP is usable on the server, by its facts and by the wire."""
+        if self.facts is None:
+            return "held" if self.proven(vip) else "unknown"
+        usable = [entry for link, entry in self.entries(vip) if link.up and not entry.tentative]
+        if any(entry.prefix != vip.prefix for entry in usable):
+            return "prefix"
+        return "held" if usable or self.proven(vip) else "missing"
+
+    def on_nic(self, vip: Vip) -> Interface | None:
+        """The ingress interface where it holds the VIP itself: it then answers for it whatever the guard."""
+        return self.nic if self.nic is not None and self.nic.has(vip.address) else None
+
+    def listeners(self, service: Service) -> tuple[Listener, ...]:
+        """Its sockets on the service's port."""
+        found = (self.facts.listeners if self.facts else None) or ()
+        return tuple(one for one in found if one.protocol == service.protocol and one.port == service.port)
+
+    def listening(self, vip: Vip, service: Service) -> Listening:
+        """Where the service listens, as far as the VIP is concerned. `elsewhere`: on other addresses only."""
+        if self.good(vip, service):
+            return "vip"
+        if self.facts is None or self.facts.listeners is None:
+            return "unknown"
+        found = self.listeners(service)
+        if any(one.covers(vip.address) for one in found):
+            return "vip"
+        if any(one.address in ("0.0.0.0", "::") or not ip_address(one.address).is_loopback for one in found):
+            return "elsewhere"
+        connected = self.connect(vip, service)
+        if connected is not None and connected.result == "open":
+            return "unknown"  # something answers that is no socket of this host: translation, another namespace
+        return "nowhere"
+
+    def setting(self, name: str, interface: str = "") -> int | None:
+        """A guard setting as it acts on the ingress interface (or the one given): the larger of it and `all`."""
+        where = interface or (self.nic.name if self.nic else "")
+        return effective(self.facts, where, name) if self.facts and where else None
+
+    def mute(self) -> bool:
+        """arp_ignore 8 answers for no local address at all, the RIP included (ip-sysctl)."""
+        return (self.setting("arp_ignore") or 0) >= 8
+
+
+def _from_server(probe: Probed) -> bool:
+    return bool(probe.answered_by) and mac(probe.answered_by) == mac(probe.mac)
+
+
+def _refusal(service: Service) -> str:
+    return "rst" if service.protocol == "tcp" else "port-unreachable"

@@ -1,0 +1,299 @@
+"""The VIP through one real server: the probe and its cause, then what the server itself says about VIP and listener."""
+
+from __future__ import annotations
+
+from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis.evidence import endpoint, mac
+from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reach import gone
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.wire import Probed
+
+WORDS = {
+    "syn-ack": "SYN-ACK from the VIP",
+    "reply": "reply from the VIP",
+    "rst": "RST from the VIP",
+    "port-unreachable": "ICMP port unreachable",
+    "silence": "no answer",
+    "redirect": "ICMP redirect: the packet was sent back",
+    "unreachable": "ICMP unreachable",
+    "wrong-source": "reply from another address than the VIP",
+    "no-mac": "no MAC known for the server",
+    "unknown": "not probed",
+}
+
+
+def probes(reading: Reading, ledger: Ledger, readings: list[Reading]) -> list[Check]:
+    """`vip.probe` for every VIP and service: what proves DSR. `readings` are all servers, for comparison."""
+    return [_Probe(reading, ledger, readings, vip, service).check() for vip in reading.vips for service in vip.services]
+
+
+class _Probe:
+    """One probe and what explains it."""
+
+    def __init__(self, reading: Reading, ledger: Ledger, readings: list[Reading], vip: Vip, service: Service) -> None:
+        self.reading, self.ledger, self.readings = reading, ledger, readings
+        self.vip, self.service, self.name = vip, service, reading.name
+        self.where = Where(check="vip.probe", host=self.name, vip=vip.address, service=service.label)
+        self.held = reading.held(vip)
+        self.listening = reading.listening(vip, service)
+
+    def check(self) -> Check:
+        probe = self.reading.probe(self.vip, self.service)
+        if probe is None:
+            family = "an IPv6" if self.vip.ip.version == 6 else "an IPv4"
+            return self.where.unknown(
+                f"{self.name} cannot serve {self.vip.address}: the deployment names no address of its family.", "",
+                f"Give {self.name} {family} address in the deployment (address, address6).",
+            )  # fmt: skip
+        if probe.good:
+            took = "" if probe.milliseconds is None else f", {probe.milliseconds:.1f} ms"
+            return self.where.passed(
+                f"{self.vip.address} {self.service.label} answers through {self.name}.",
+                f"{WORDS[probe.signature]}, by {probe.answered_by}{took}",
+            )
+        fault = gone(self.ledger, self.reading)
+        if fault:
+            return self.where.follows(fault, "nothing can be sent to it on this link.")
+        if probe.signature in ("unknown", "no-mac"):
+            return self._unseen(probe)
+        return self._bad(probe)
+
+    def _unseen(self, probe: Probed) -> Check:
+        return self.where.unknown(
+            f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen.",
+            probe.problem or WORDS[probe.signature],
+            "Run dsrwizard as root or with CAP_NET_RAW on the director, or on a host in its network.",
+        )
+
+    def _bad(self, probe: Probed) -> Check:
+        udp = self.service.protocol == "udp"
+        other_mac = probe.answered_by and mac(probe.answered_by) != mac(probe.mac)
+        match probe.signature:
+            case "redirect":
+                return self._vip_missing(probe)
+            case "wrong-source":
+                return self._wrong_source(probe)
+            case _ if other_mac:
+                if self.held == "missing":
+                    return self._vip_missing(probe)
+                return self.where.unknown(
+                    f"Something else than {self.name} answered for {self.vip.address} {self.service.label}.",
+                    f"{WORDS[probe.signature]} by {probe.answered_by}, not by {probe.mac}",
+                    f"Look for teaming, a proxy, or a wrong address of {self.name} in the deployment.",
+                )
+            case "rst":
+                return self._refused(probe)
+            case "port-unreachable" if udp:
+                return self._refused(probe)
+            case "port-unreachable" | "unreachable":
+                return self._vip_missing(probe) if self.held == "missing" else self._firewall(probe, "rejects")
+            case _:
+                return self._silence(probe)
+
+    def _refused(self, probe: Probed) -> Check:
+        """The VIP is there and says that nobody listens on it."""
+        connected = self.reading.connect(self.vip, self.service)
+        if self.listening == "vip":
+            return self._firewall(probe, "rejects")
+        if self.listening == "elsewhere" or (
+            self.listening == "unknown" and connected is not None and connected.result == "open"
+        ):
+            return self._rip_only(probe)
+        return self._service_down(probe)
+
+    def _silence(self, probe: Probed) -> Check:
+        if self.held == "prefix":
+            prefixes = [entry.prefix for _, entry in self.reading.entries(self.vip)]
+            return vip_prefix(self.reading, self.ledger, self.vip, self.where, self._seen(probe), prefixes)
+        if self.held == "missing":
+            return self._vip_missing(probe)
+        udp = self.service.protocol == "udp"
+        if udp and self.listening == "nowhere":
+            return self._service_down(probe)  # a host sends few ICMP errors a second: the refusal may be held back
+        if udp and not self._peers_reply():
+            return self.where.unknown(
+                f"{self.name} does not answer the test datagram to {self.vip.address} {self.service.label}; "
+                "the application may ignore it.",
+                self._seen(probe),
+                f"Send {self.vip.address} a request that {self.service.label} answers, from a client.",
+            )
+        connected = self.reading.connect(self.vip, self.service)
+        if self.held == "unknown" and (connected is None or connected.result not in ("silent", "unreachable")):
+            return self._vip_missing(probe)
+        return self._firewall(probe, "drops")
+
+    def _peers_reply(self) -> bool:
+        """Whether the same test is answered through another server: then the application does answer it."""
+        return any(other.good(self.vip, self.service) for other in self.readings if other is not self.reading)
+
+    # -- the causes
+
+    def _vip_missing(self, probe: Probed) -> Check:
+        sure = self.reading.facts is not None or probe.signature == "redirect"
+        message = f"{self.vip.address} is not on {self.name}, so it drops what the director sends it."
+        if probe.signature == "redirect":
+            message = f"{self.vip.address} is not on {self.name}, which sends its packets back: they go in a circle."
+        elif not sure:
+            message = f"{self.vip.address} is most likely not on {self.name} (or a firewall there drops it)."
+        return vip_missing(self.reading, self.ledger, self.vip, self.where, message, self._seen(probe))
+
+    def _service_down(self, probe: Probed) -> Check:
+        return service_down(self.reading, self.ledger, self.service, self.where, self._seen(probe))
+
+    def _rip_only(self, probe: Probed) -> Check:
+        return rip_only(self.reading, self.ledger, self.vip, self.service, self.where, self._seen(probe))
+
+    def _wrong_source(self, probe: Probed) -> Check:
+        return self.ledger.fail(
+            self.where,
+            Fault(host=self.name, cause="rip-only-listener", vip=self.vip.address, service=self.service.label),
+            f"{self.service.label} on {self.name} answers clients of {self.vip.address} from "
+            f"{probe.source or 'its RIP'}, so they discard the answer.",
+            self._seen(probe),
+            f"Make the application on {self.name} bind a socket to {self.vip.address} itself (or use IP_PKTINFO).",
+        )  # fmt: skip
+
+    def _firewall(self, probe: Probed, verb: str) -> Check:
+        more = []
+        if self.held == "held":
+            more.append(f"{self.vip.address} is on {self.name}")
+        if self.listening == "vip":
+            more.append(f"{self.service.label} listens on it")
+        family = "ip6tables" if self.vip.ip.version == 6 else "iptables"
+        return self.ledger.fail(
+            self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
+            f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
+            "; ".join((self._seen(probe), *more)),
+            f"On {self.name}: {family} -I INPUT -d {self.vip.address} -p {self.service.protocol} "
+            f"--dport {self.service.port} -j ACCEPT",
+            shared=True,
+        )  # fmt: skip
+
+    def _seen(self, probe: Probed) -> str:
+        by = f" by {probe.answered_by}" if probe.answered_by else ""
+        source = f" (from {probe.source})" if probe.source and probe.signature in ("wrong-source", "redirect") else ""
+        target = (
+            f"{self.service.protocol.upper()} probe to {endpoint(self.vip.address, self.service.port)} via {probe.mac}"
+        )
+        text = f"{target}: {WORDS[probe.signature]}{by}{source}"
+        connected = self.reading.connect(self.vip, self.service)
+        if connected is not None and connected.result != "unknown":
+            text += f"; TCP to {endpoint(connected.address, connected.port)}: {connected.result}"
+        return text
+
+
+def vip_missing(reading: Reading, ledger: Ledger, vip: Vip, where: Where, message: str, seen: str) -> Check:
+    """The fault vip-missing, with where the VIP is to be put."""
+    state = ""
+    for link, entry in reading.entries(vip):
+        state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
+    if reading.facts is not None and not state:
+        state = f"; no interface of {reading.name} has {vip.address}"
+    link_name = reading.server.vip_interface
+    nodad = " nodad" if vip.ip.version == 6 else ""
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
+        f"On {reading.name}: ip addr add {vip.address}/{vip.prefix} dev {link_name}{nodad}",
+    )  # fmt: skip
+
+
+def vip_prefix(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: str, prefixes: list[int]) -> Check:
+    """The fault vip-prefix, with the commands that put it right."""
+    wrong = next(((link, entry) for link, entry in reading.entries(vip) if entry.prefix != vip.prefix), None)
+    place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (reading.server.vip_interface, prefixes[0])
+    add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {place}"
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="vip-prefix", vip=vip.address),
+        f"{vip.address} is on {reading.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
+        f"{vip.address}/{prefix} on {place}" + (f"; {seen}" if seen else ""),
+        f"On {reading.name}: ip addr del {vip.address}/{prefix} dev {place}{add}",
+    )  # fmt: skip
+
+
+def service_down(reading: Reading, ledger: Ledger, service: Service, where: Where, seen: str) -> Check:
+    """The fault service-down: one per host and port, on however many VIPs it shows."""
+    state = ""
+    if reading.facts is not None and reading.facts.listeners is not None:
+        bound = ", ".join(one.address for one in reading.listeners(service))
+        state = f"; {service.label} listens on {bound} only" if bound else f"; no socket listens on {service.label}"
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="service-down", service=service.label),
+        f"Nothing listens on {service.label} of {reading.name}.", (seen + state).strip("; "),
+        f"Start the service on {reading.name}, listening on port {service.port} of all addresses.",
+    )  # fmt: skip
+
+
+def rip_only(reading: Reading, ledger: Ledger, vip: Vip, service: Service, where: Where, seen: str) -> Check:
+    """The fault rip-only-listener, with the addresses it listens on."""
+    known = ledger.find(reading.name, "rip-only-listener", service=service.label)
+    bound = ", ".join(
+        f"{endpoint(one.address, one.port)}{f' ({one.process})' if one.process else ''}"
+        for one in reading.listeners(service)
+    )
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="rip-only-listener", vip=vip.address, service=service.label),
+        f"The application for {service.label} on {reading.name} listens on its own address but not on {vip.address}.",
+        (f"{seen}; listening: {bound}" if bound else seen).strip("; "),
+        f"On {reading.name}: make the application listen on {endpoint(vip.address, service.port)} too, or on all.",
+        shared=known is not None,
+    )  # fmt: skip
+
+
+def inside(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.vip` and `server.listener`: what the server itself says, after the probes have spoken."""
+    checks = []
+    for vip in reading.vips:
+        checks.append(_vip(reading, ledger, vip))
+        checks += [_listener(reading, ledger, vip, service) for service in vip.services]
+    return checks
+
+
+def _vip(reading: Reading, ledger: Ledger, vip: Vip) -> Check:
+    where, name = Where(check="server.vip", host=reading.name, vip=vip.address), reading.name
+    held = reading.held(vip)
+    if held == "prefix":
+        return vip_prefix(reading, ledger, vip, where, "", [entry.prefix for _, entry in reading.entries(vip)])
+    if held == "held":
+        places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in reading.entries(vip))
+        return where.passed(f"{vip.address} is on {name}.", places or "it answered for the VIP")
+    known = ledger.find(name, "vip-missing", vip=vip.address)
+    if known:
+        return where.follows(known, f"{vip.address} is not on {name}.")
+    if held == "missing":
+        return vip_missing(
+            reading, ledger, vip, where, f"{vip.address} is not on {name}, so it drops what the director sends it.", ""
+        )
+    fault = gone(ledger, reading)
+    if fault:
+        return where.follows(fault)
+    return where.unknown(
+        f"Whether {vip.address} is on {name} could not be seen.", "no login, and nothing came back from the VIP",
+        f"On {name}: ip addr show to {vip.address}",
+    )  # fmt: skip
+
+
+def _listener(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check:
+    name = reading.name
+    where = Where(check="server.listener", host=name, vip=vip.address, service=service.label)
+    if reading.good(vip, service):
+        return where.passed(f"{service.label} listens on {vip.address} of {name}.", "it answered the probe")
+    state = reading.listening(vip, service)
+    if state == "vip":
+        bound = ", ".join(endpoint(one.address, one.port) for one in reading.listeners(service))
+        return where.passed(f"{service.label} listens on {vip.address} of {name}.", bound)
+    if state == "elsewhere":
+        return rip_only(reading, ledger, vip, service, where, "")
+    if state == "nowhere":
+        return service_down(reading, ledger, service, where, "")
+    fault = gone(ledger, reading) or ledger.find(
+        name, "service-down", "rip-only-listener", "vip-missing", vip=vip.address, service=service.label
+    )
+    if fault:
+        return where.follows(fault)
+    return where.unknown(
+        f"On which addresses {service.label} listens on {name} could not be seen.", "",
+        f"On {name}: ss -ltn 'sport = :{service.port}'" if service.protocol == "tcp"
+        else f"On {name}: ss -lun 'sport = :{service.port}'",
+    )  # fmt: skip

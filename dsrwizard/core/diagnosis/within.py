@@ -1,0 +1,253 @@
+"""What a real server's own settings mean for its VIPs: guard, way back, reverse-path filter, and after a reboot."""
+
+from __future__ import annotations
+
+from dsrwizard.core.changes import FileChange
+from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis.evidence import canonical, mac
+from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reach import gone, settings
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.facts import Route
+from dsrwizard.core.linux.steps import GUARD, GUARD_FILE, files_of, key, plan_server
+from dsrwizard.core.model import Vip
+
+
+def within(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.guard`, `server.announce`, `server.gateway`, `server.rp_filter`, `server.persistent`."""
+    return [
+        _guard(reading, ledger),
+        _announce(reading, ledger),
+        *_gateway(reading, ledger),
+        _rp_filter(reading, ledger),
+        _persistent(reading, ledger),
+    ]
+
+
+# -- the guard
+
+
+def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
+    """Why this server answers ARP for the VIP, by its facts, and the command that silences it; empty: unexplained."""
+    nic = reading.on_nic(vip)
+    if nic is not None:
+        entry = nic.has(vip.address)
+        prefix = entry.prefix if entry else vip.prefix
+        target = reading.server.vip_interface
+        nodad = " nodad" if vip.ip.version == 6 else ""
+        return (
+            f"the VIP is on {nic.name}, which answers for its own addresses whatever the guard",
+            f"ip addr del {vip.address}/{prefix} dev {nic.name} && "
+            f"ip addr add {vip.address}/{vip.prefix} dev {target}{nodad}",
+        )
+    if vip.ip.version == 6 or reading.facts is None:
+        return "", ""
+    answering = _answering(reading, vip)
+    value = reading.setting("arp_ignore", answering)
+    if value is None or not _leaky(reading, vip, value):
+        return "", ""
+    everywhere = reading.facts.sysctls.get(key("all", "arp_ignore"), "0")
+    own = reading.facts.sysctls.get(key(answering, "arp_ignore"), "0")
+    writes = []
+    if everywhere not in ("1", "2"):
+        writes.append(f"{key('all', 'arp_ignore')}=1")
+    if own not in ("0", "1", "2"):
+        writes.append(f"{key(answering, 'arp_ignore')}=1")
+    return (
+        f"arp_ignore acts as {value} on {answering} (all={everywhere}, {answering}={own}; 1 or 2 is needed)",
+        "sysctl -w " + " ".join(writes),
+    )
+
+
+def _answering(reading: Reading, vip: Vip) -> str:
+    """The interface whose MAC answered for the VIP, otherwise the one the director's frames come in by."""
+    leak = reading.leaks(vip)
+    for link in reading.facts.interfaces if reading.facts else ():
+        if leak and mac(link.mac) == leak:
+            return link.name
+    return reading.nic.name if reading.nic else ""
+
+
+def _leaky(reading: Reading, vip: Vip, value: int) -> bool:
+    """Whether an effective arp_ignore answers for a VIP on lo or a dummy interface (ip-sysctl: 3 mutes only addresses
+    of scope host; 4 to 7 mean nothing and so answer; 8 mutes all)."""
+    if value == 3:
+        return not any(entry.scope == "host" for _, entry in reading.entries(vip))
+    return value not in (1, 2) and value < 8
+
+
+def _guard(reading: Reading, ledger: Ledger) -> Check:
+    where, name = Where(check="server.guard", host=reading.name), reading.name
+    needing = [vip for vip in reading.vips if vip.ip.version == 4 or reading.on_nic(vip)]
+    if not needing:
+        return where.skipped("IPv6 VIPs need no guard: Linux answers for addresses of the asked interface only.")
+    known = ledger.find(name, "arp-leak")
+    audited = all(not reading.evidence.owner(vip.address).problem for vip in needing)
+    reasons = [(vip, *leak_reason(reading, vip)) for vip in needing]
+    reason = next((entry for entry in reasons if entry[1]), None)
+    if known:
+        return where.follows(known, reason[1] + "." if reason else "")
+    mute = ledger.find(name, "unreachable") if reading.facts is not None and reading.mute() else None
+    if mute:
+        return where.follows(mute, settings(reading, "arp_ignore"))
+    if reason:
+        vip, words, command = reason
+        if audited and all(reading.proven(other) for other in needing) and not reading.on_nic(vip):
+            return where.passed(f"{name} stays silent about the VIP; something else than arp_ignore guards it.", words)
+        return ledger.fail(
+            where, Fault(host=name, cause="arp-leak"),
+            f"{name} would answer ARP for {vip.address} and take the director's traffic.", words,
+            f"On {name}: {command}",
+        )  # fmt: skip
+    if reading.facts is None or reading.setting("arp_ignore") is None:
+        if audited and all(reading.proven(vip) for vip in needing):
+            return where.passed(f"{name} holds the VIP and stays silent about it.", "no answer to who-has")
+        return _unseen(where, reading, ledger, "the guard", f"sysctl net.ipv4.conf.{_nic(reading)}.arp_ignore")
+    return where.passed(f"{name} is guarded: it does not answer ARP for the VIP.", settings(reading, "arp_ignore"))
+
+
+def _announce(reading: Reading, ledger: Ledger) -> Check:
+    where, name = Where(check="server.announce", host=reading.name), reading.name
+    if not any(vip.ip.version == 4 for vip in reading.vips):
+        return where.skipped("IPv6 knows no ARP.")
+    value = reading.setting("arp_announce")
+    if value is None:
+        return _unseen(where, reading, ledger, "arp_announce", f"sysctl net.ipv4.conf.{_nic(reading)}.arp_announce")
+    if value < 2:
+        return ledger.fail(
+            where, Fault(host=name, cause="arp-announce"),
+            f"{name} may name the VIP as sender in its own ARP requests, and neighbours would then send to it.",
+            f"{settings(reading, 'arp_announce')}; 2 is needed",
+            f"On {name}: sysctl -w net.ipv4.conf.all.arp_announce={GUARD['arp_announce']}",
+        )  # fmt: skip
+    return where.passed(f"{name} never names the VIP as sender in ARP.", settings(reading, "arp_announce"))
+
+
+# -- the way back
+
+
+def _families(reading: Reading) -> list[int]:
+    return sorted({vip.ip.version for vip in reading.vips})
+
+
+def _default(reading: Reading, family: int) -> Route | None:
+    """The default route in force: `ip route` lists the preferred one first."""
+    routes = reading.facts.default_routes if reading.facts else ()
+    return next((route for route in routes if route.family == family), None)
+
+
+def _gateway(reading: Reading, ledger: Ledger) -> list[Check]:
+    return [_gateway_of(reading, ledger, family) for family in _families(reading)]
+
+
+def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
+    where, name = Where(check="server.gateway", host=reading.name), reading.name
+    command = "ip route show default" if family == 4 else "ip -6 route show default"
+    if reading.facts is None:
+        return _unseen(where, reading, ledger, "the default gateway", command)
+    route = _default(reading, family)
+    fault = Fault(host=name, cause="gateway")
+    change = "ip route replace default" if family == 4 else "ip -6 route replace default"
+    via = f"via <router> dev {_nic(reading)}"
+    if route is None:
+        return ledger.fail(
+            where, fault,
+            f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
+            f"{command}: none", f"On {name}: {change} {via}",
+        )  # fmt: skip
+    director = reading.evidence.observed.director
+    if reading.evidence.deployment.director.engine == "netlink" and director is not None and route.gateway:
+        own = {canonical(entry.address) for link in director.interfaces for entry in link.addresses}
+        if canonical(route.gateway) in own:
+            return ledger.fail(
+                where, fault,
+                f"The default gateway of {name} is the director, which drops replies that carry its own VIP as source.",
+                f"default via {route.gateway} dev {route.interface}",
+                f"On {name}: {change} {via}",
+            )  # fmt: skip
+    through = f"via {route.gateway} " if route.gateway else ""
+    return where.passed(f"{name} replies to clients past the director.", f"default {through}dev {route.interface}")
+
+
+def _rp_filter(reading: Reading, ledger: Ledger) -> Check:
+    where, name = Where(check="server.rp_filter", host=reading.name), reading.name
+    if 4 not in _families(reading):
+        return where.skipped("Reverse-path filtering by sysctl is for IPv4 only.")
+    value = reading.setting("rp_filter")
+    if value is None or reading.nic is None:
+        return _unseen(where, reading, ledger, "rp_filter", f"sysctl net.ipv4.conf.{_nic(reading)}.rp_filter")
+    seen = settings(reading, "rp_filter")
+    route = _default(reading, 4)
+    if value != 1:
+        return where.passed(f"{name} does not filter clients by the way back to them.", seen)
+    if route is None:
+        fault = ledger.find(name, "gateway")
+        return where.follows(fault) if fault else where.unknown(f"{name} has no default route.", seen)
+    if route.interface == reading.nic.name:
+        return where.passed(f"The way back to clients leaves {name} where their packets come in.", seen)
+    return ledger.fail(
+        where, Fault(host=name, cause="rp-filter"),
+        f"{name} drops clients' packets: they come in by {reading.nic.name}, the way back to them leaves by "
+        f"{route.interface}, and rp_filter is strict.",
+        f"{seen}; default via {route.gateway} dev {route.interface}",
+        f"On {name}: sysctl -w {key(reading.nic.name, 'rp_filter')}=2",
+    )  # fmt: skip
+
+
+# -- after a reboot
+
+
+def _persistent(reading: Reading, ledger: Ledger) -> Check:
+    where, name = Where(check="server.persistent", host=reading.name), reading.name
+    facts = reading.facts
+    if facts is None:
+        return _unseen(where, reading, ledger, "what a reboot leaves", "reboot it when it may be missed, then verify")
+    if facts.persistence == "none":
+        return where.unknown(
+            f"Whether the VIP comes back on {name} after a reboot could not be seen: neither systemd nor ifupdown sets "
+            "addresses there.",
+            "", f"Set the VIP at boot by what {name} uses, then reboot it when it may be missed, and verify.",
+        )  # fmt: skip
+    deployment = reading.evidence.deployment
+    plan = plan_server(deployment, reading.server, facts)
+    if plan.problem:
+        return where.unknown(f"Whether a reboot would undo {name} could not be seen.", plan.problem)
+    missing = {change.path for step in plan.steps for change in step.changes if isinstance(change, FileChange)}
+    if not missing:
+        return where.passed(f"{name} comes back from a reboot as it is now.", ", ".join(sorted(_written(reading))))
+    applied = bool(_written(reading))
+    right = {
+        GUARD_FILE: not ledger.find(name, "arp-leak", "arp-announce"),
+        "": not ledger.find(name, "vip-missing", "vip-prefix"),
+    }
+    lost = {path for path in missing if applied or right.get(path, right[""])}
+    if not lost:
+        fault = ledger.find(name, "vip-missing", "vip-prefix", "arp-leak", "arp-announce")
+        return where.follows(fault) if fault else where.unknown(f"{name} is not set up yet.")
+    what = "the guard" if lost == {GUARD_FILE} else "the VIP" if GUARD_FILE not in lost else "the guard and the VIP"
+    return ledger.fail(
+        where, Fault(host=name, cause="not-persistent"),
+        f"{name} loses {what} at its next reboot.",
+        f"not as it should be: {', '.join(sorted(lost))}",
+        "dsrwizard apply writes what is missing.",
+    )  # fmt: skip
+
+
+def _written(reading: Reading) -> set[str]:
+    """The files of this deployment that are there, in whatever state."""
+    files = reading.facts.files if reading.facts else {}
+    return {path for path in files_of(reading.evidence.deployment.name) if files.get(path) is not None}
+
+
+def _nic(reading: Reading) -> str:
+    return reading.nic.name.replace(".", "/") if reading.nic else "<interface>"
+
+
+def _unseen(where: Where, reading: Reading, ledger: Ledger, what: str, command: str) -> Check:
+    fault = gone(ledger, reading)
+    if fault and reading.facts is None:
+        return where.follows(fault)
+    why = "no login there" if reading.facts is None else f"no interface there holds {reading.server.address}"
+    return where.unknown(
+        f"{what[0].upper()}{what[1:]} on {reading.name} could not be seen.", why, f"On {reading.name}: {command}"
+    )
