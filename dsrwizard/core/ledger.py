@@ -28,6 +28,9 @@ from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import Phase, Step
 
 
+Verb = Literal["apply", "teardown", "roll-back", "weight"]
+
+
 class _Entry(msgspec.Struct, frozen=True, tag=True):
     pass
 
@@ -37,7 +40,7 @@ class RunBegan(_Entry, frozen=True, kw_only=True):
 
     run: str
     at: float
-    verb: Literal["apply", "teardown", "roll-back", "weight"]
+    verb: Verb
     deployment: Deployment
     version: str
 

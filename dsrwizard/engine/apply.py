@@ -57,7 +57,7 @@ class Applier:
         self._servers = {server.name: server for server in (*leaving, *deployment.servers)}
         self._hosts = hosts
         self._wire = wire
-        self._run = run
+        self.run = run
         self._watch = watch
         self._stop = stop or threading.Event()
         self._facts = dict(facts or {})
@@ -67,6 +67,7 @@ class Applier:
         self._numbers: dict[str, int] = {}
         self._totals: dict[str, int] = {}
         self._director = threading.Lock()
+        self._withdrawing = False
 
     def apply(self, plan: Plan) -> RunResult:
         """Guard, VIP, destination at weight 0, probe, weight: in this order for every server."""
@@ -87,6 +88,7 @@ class Applier:
 
     def withdraw(self, plan: Plan) -> RunResult:
         """The other way round: the director stops sending, then the servers let go, then the ground is restored."""
+        self._withdrawing = True
         plans = {host.host: host for host in plan.hosts}
         director = plans.get(DIRECTOR)
         self._open(plan)
@@ -135,7 +137,7 @@ class Applier:
         server = self._servers[name]
         titles = {step.id: step for step in steps}
         reported: set[str] = set()
-        self._run.intend(server.address, *steps)
+        self.run.intend(server.address, *steps)
 
         def done(step: str, ok: bool, said: str) -> None:
             if step in titles and step not in reported:
@@ -210,7 +212,7 @@ class Applier:
 
     def _change_director(self, step: Step) -> bool:
         self._started(DIRECTOR, step)
-        self._run.intend("local", step)
+        self.run.intend("local", step)
         try:
             with self._director:  # one machine: one step at a time
                 self._hosts.director.apply(step)
@@ -248,13 +250,14 @@ class Applier:
                 self._ended(DIRECTOR, None)
         hosts = tuple(self._host_result(host.host) for host in plan.hosts)
         result = RunResult(deployment=self._deployment.name, hosts=hosts)
-        self._run.end(result.ok)
+        self.run.end(result.ok)
         return result
 
     def _ended(self, name: str, what: Failure | None) -> None:
         if isinstance(what, Failure):
             self._failures.setdefault(name, what)
-        missing = self.took(name) if name not in self._failures and name != DIRECTOR and self._results[name] else ()
+        changed = {step.outcome for step in self._results[name]} == {Outcome.CHANGED}
+        missing = self.took(name) if changed and name not in self._failures and not self._withdrawing else ()
         if missing:
             self._failures[name] = Failure(
                 kind="took", what=f"{name}: it reported success, yet this is still not so: {'; '.join(missing)}.",
@@ -286,7 +289,7 @@ class Applier:
             self._emit(HostSaid(host=name, at=self._now(), line=text))
 
     def _result(self, step: Step, outcome: Outcome, detail: str = "") -> None:
-        self._run.result(step.host, step.id, outcome, detail)
+        self.run.result(step.host, step.id, outcome, detail)
         self._note(step, StepResult(host=step.host, step=step.id, outcome=outcome, detail=detail))
 
     def _note(self, step: Step, result: StepResult) -> None:

@@ -13,7 +13,7 @@ from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.ledger import Entry, Owed, RunBegan, in_force, last_deployment, owed
+from dsrwizard.core.ledger import Entry, Owed, RunBegan, Verb, in_force, last_deployment, owed
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.obsolete import merged, obsolete
 from dsrwizard.core.outcome import RunResult
@@ -137,9 +137,12 @@ class Engine:
         return teardown_plan(deployment.name, (*orphans, *standing), observed, self._shared(deployment))
 
     def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
-        return self._applier(deployment, "teardown", watch, stop).withdraw(plan)
+        applier = self._applier(deployment, "teardown", watch, stop)
+        for other in self._left_behind(deployment):
+            applier.run.aside[_suffix(other.name)] = self._journals.of(other.name).begin("teardown", other)
+        return applier.withdraw(plan)
 
-    def _applier(self, deployment: Deployment, verb: str, watch: Observer, stop: Flag | None) -> Applier:
+    def _applier(self, deployment: Deployment, verb: Verb, watch: Observer, stop: Flag | None) -> Applier:
         return Applier(
             deployment,
             hosts=self._hosts_of(deployment.director.interface),
@@ -182,15 +185,25 @@ class Engine:
         """What other deployments in force still need."""
         return [item for items in self._others(deployment) if not guard_only(items) for item in items]
 
-    def _orphans(self, deployment: Deployment) -> Sequence[Owed]:
-        """Guards other deployments left behind for the sake of this one."""
-        addresses = {item.address for item in self._owed(deployment)}
+    def _left_behind(self, deployment: Deployment) -> list[Deployment]:
+        """Deployments that are gone but for settings they left for the sake of others."""
+        found = []
+        for journal in self._journals.all():
+            entries = journal.entries()
+            items = owed(entries)
+            other = last_deployment(entries)
+            if other is not None and items and guard_only(items) and other.name != deployment.name:
+                found.append(other)
+        return found
+
+    def _orphans(self, deployment: Deployment) -> list[Owed]:
+        """Their settings on the hosts of this deployment, under this deployment's names for the hosts."""
+        names = {item.address: item.host for item in self._owed(deployment)}
         return [
-            item
-            for items in self._others(deployment)
-            if guard_only(items)
-            for item in items
-            if item.address in addresses and item.host in {server.name for server in deployment.servers}
+            msgspec.structs.replace(item, host=names[item.address], step=item.step + _suffix(other.name))
+            for other in self._left_behind(deployment)
+            for item in self._owed(other)
+            if item.address in names
         ]
 
     def in_force(self, deployment: str) -> bool:
@@ -239,3 +252,8 @@ class Engine:
         if self._client is not None:
             self._client[1].close()
             self._client = None
+
+
+def _suffix(deployment: str) -> str:
+    """Marks a step that takes back what another deployment left behind."""
+    return f" of {deployment}"

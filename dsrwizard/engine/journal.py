@@ -13,7 +13,7 @@ import msgspec
 
 from dsrwizard import __version__
 from dsrwizard.core.errors import LookError
-from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded
+from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded, Verb
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import Step
@@ -55,14 +55,14 @@ class Journal:
                 ) from problem
         return entries
 
-    def begin(self, verb: str, deployment: Deployment) -> Run:
+    def begin(self, verb: Verb, deployment: Deployment) -> Run:
         """Opens a run."""
         run = Run(self, f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}")
         self.append(
             RunBegan(
                 run=run.id,
                 at=time.time(),
-                verb=verb,  # type: ignore[arg-type]
+                verb=verb,
                 deployment=deployment,
                 version=__version__,
             )
@@ -92,23 +92,40 @@ class Journal:
 
 
 class Run:
-    """One run's entries."""
+    """One run's entries. `aside` holds runs in other deployments' journals, by the suffix of the steps that are theirs:
+    a guard that was left for the sake of this deployment is taken back in the books of the one that set it."""
 
     def __init__(self, journal: Journal, run: str) -> None:
         self._journal = journal
         self.id = run
+        self.aside: dict[str, Run] = {}
 
     def intend(self, address: str, *steps: Step) -> None:
         """Before the steps run."""
         now = time.time()
-        self._journal.append(*(Intent(run=self.id, at=now, address=address, step=step) for step in steps))
+        mine = [step for step in steps if self._of(step.id) is self]
+        if mine:
+            self._journal.append(*(Intent(run=self.id, at=now, address=address, step=step) for step in mine))
+        for step in steps:
+            other = self._of(step.id)
+            if other is not self:
+                other.intend(address, step)
 
     def result(self, host: str, step: str, outcome: Outcome, detail: str = "") -> None:
         """When a step's end is known."""
+        other = self._of(step)
+        if other is not self:
+            other.result(host, step, outcome, detail)
+            return
         self._journal.append(Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail))
 
     def end(self, ok: bool) -> None:
         self._journal.append(RunEnded(run=self.id, at=time.time(), ok=ok))
+        for other in self.aside.values():
+            other.end(ok)
+
+    def _of(self, step: str) -> Run:
+        return next((run for suffix, run in self.aside.items() if step.endswith(suffix)), self)
 
 
 class Journals:
