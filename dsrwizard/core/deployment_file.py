@@ -138,14 +138,18 @@ def _syntax(text: str, name: str, message: str) -> FileRefused:
 def _syntax_fault(message: str, line: str, *, end: bool) -> Fault:
     """A syntax error in words. Values are never quoted back: the line may hold a secret."""
     if "twice" in message or "Cannot overwrite" in message or "immutable" in message or "Cannot mutate" in message:
-        for table in ("servers", "vips"):
-            if re.match(rf"\s*\[\s*{table}\s*\]", line):
-                return Fault(f"There is a second [{table}].", f"Write [[{table}]] with two brackets, for every entry.")
+        table = re.match(r"\s*\[\[?\s*(servers|vips)\s*\]", line)
+        if table:
+            return Fault(
+                f"There is more than one [{table[1]}].", f"Write [[{table[1]}]] with two brackets, for every entry."
+            )
         return Fault("This key or table is there twice.", "Keep one of them.")
     if end:
         return Fault("The file ends in the middle of a value.", "Close the quotes or brackets of its last value.")
     if "Exceeds the limit" in message:
         return Fault("A number has thousands of digits.", "Write an ordinary whole number.")
+    if not line.replace("\t", " ").rstrip("\r").isprintable():
+        return Fault("There is a character that must not be there.", "Write the line again by hand.")
     assignment = _ASSIGNMENT.match(line)
     if assignment and not assignment[2].strip():
         return Fault("There is no value after “=”.", f'Write {shown(assignment[1])[1:-1]} = "…".')
@@ -156,8 +160,6 @@ def _syntax_fault(message: str, line: str, *, end: bool) -> Fault:
         )
     if re.match(r"\s*[A-Za-z0-9_.-]+\s*:", line):
         return Fault("This is not TOML.", 'Write key = "value" instead of key: value.')
-    if "Illegal character" in message or "Found invalid character" in message:
-        return Fault("There is a character that must not be there.", "Write the line again by hand.")
     detail = re.sub(r"['\"].*['\"]|\(.*\)", "…", message)
     return Fault(f"This is not valid TOML: {shown(detail)[1:-1]}.", 'Write key = "value", [table] or [[table]].')
 

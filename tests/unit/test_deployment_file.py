@@ -1,0 +1,388 @@
+"""The deployment file: what is read, what is written, and what an operator is told about every mistake."""
+
+from __future__ import annotations
+
+import os
+import threading
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsrwizard.core.deployment_file import MAX_BYTES, FileRefused, dumps, load, loads
+from dsrwizard.core.errors import UsageError
+from dsrwizard.core.model import SCHEDULERS, Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.validate import problems_of
+
+SHOP = """\
+name = "shop"
+
+[director]
+interface = "eth0"
+
+[[vips]]
+address = "10.0.0.10"
+[[vips.services]]
+port = 80
+
+[[servers]]
+name = "web1"
+address = "10.0.0.101"
+
+[[servers]]
+name = "web2"
+address = "10.0.0.102"
+"""
+DESIGN = """\
+name = "shop"
+
+[director]
+interface = "eth0"                 # the interface in the real servers' network
+engine = "netlink"                 # netlink: this machine's IPVS | external: another product balances
+
+[[vips]]
+address = "10.0.0.10"              # IPv4 or IPv6, no prefix
+[[vips.services]]
+protocol = "tcp"                   # tcp | udp
+port = 80
+scheduler = "wlc"                  # any IPVS scheduler; default wlc
+persistence = 0                    # seconds, 0 = off
+
+[[servers]]
+name = "web1"
+address = "10.0.0.101"
+weight = 1
+connect = "ssh"                    # ssh | winrm | manual
+user = "root"
+identity_file = "~/.ssh/id_ed25519"
+
+[client]
+address = "203.0.113.10"
+user = "root"
+"""
+
+
+def refusal(text: str) -> FileRefused:
+    with pytest.raises(FileRefused) as caught:
+        loads(text, "shop.toml")
+    return caught.value
+
+
+def changed(old: str, new: str) -> str:
+    assert old in SHOP
+    return SHOP.replace(old, new, 1)
+
+
+def test_the_file_of_the_design_is_read() -> None:
+    deployment = loads(DESIGN)
+    assert deployment == Deployment(
+        name="shop",
+        director=Director(interface="eth0"),
+        vips=(Vip(address="10.0.0.10", services=(Service(port=80),)),),
+        servers=(RealServer(name="web1", address="10.0.0.101", user="root", identity_file="~/.ssh/id_ed25519"),),
+        client=Client(address="203.0.113.10", user="root"),
+    )
+
+
+def test_what_is_written_leaves_defaults_out_and_reads_like_the_design() -> None:
+    assert dumps(loads(SHOP)).partition("\n")[2] == SHOP
+    assert "assword" in dumps(loads(SHOP)).partition("\n")[0]
+
+
+def test_addresses_come_out_as_the_kernel_writes_them() -> None:
+    text = SHOP.replace("10.0.0.101", "FD00:0::65").replace("10.0.0.102", "fd00::0066").replace("10.0.0.10", "FD00::A")
+    text += 'vips = ["fd00:0:0::a"]\n'
+    deployment = loads(text)
+    assert [server.address for server in deployment.servers] == ["fd00::65", "fd00::66"]
+    assert deployment.vips[0].address == "fd00::a"
+    assert deployment.servers[1].vips == ("fd00::a",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "says", "instead"),
+    [
+        (
+            'address = "10.0.0.101"',
+            'address = "10.0.0.101"\nwieght = 2',
+            "line 14, servers[0].wieght",
+            "no key",
+            "weight",
+        ),
+        ("port = 80", 'port = "80"', "line 9, vips[0].services[0].port", "a text", "port = 80 without quotes"),
+        ("port = 80", "port = true", "vips[0].services[0].port", "true or false", "whole number"),
+        ("port = 80", "port = 80.5", "vips[0].services[0].port", "with a point", "whole number"),
+        ("port = 80", "port = 0", "line 9, vips[0].services[0].port", "0 is not a possible port", "1 to 65535"),
+        ("port = 80", "port = 1979-05-27", "vips[0].services[0].port", "a date", "whole number"),
+        ("port = 80", f"port = 0x{'f' * 9000}", "vips[0].services[0].port", "too big", "port = "),
+        ("port = 80", f"port = {'9' * 9000}", "shop.toml", "thousands of digits", "whole number"),
+        ("port = 80", 'port = 80\npersistence = "5m"', "line 10", "whole number", "Write 300."),
+        ("port = 80", 'port = 80\nprotocol = "TCP"', "line 10", "TCP", 'Did you mean "tcp"?'),
+        ("port = 80", 'port = 80\nscheduler = "wlcc"', "line 10", "wlcc", 'Did you mean "wlc"?'),
+        ("port = 80", "persistence = 5", "line 8, vips[0].services[0].port", "port is missing", "port = 80"),
+        ('name = "web1"\n', "", "line 11, servers[0].name", "name is missing", 'name = "web1"'),
+        ('interface = "eth0"', "", "line 3, director.interface", "missing", 'interface = "eth0"'),
+        ('[director]\ninterface = "eth0"\n', "", "director", "[director] is missing", "Add [director]"),
+        ("[[vips.services]]\nport = 80\n", "", "line 6, vips[0].services", "no [[vips.services]]", "port = 80"),
+        ("[[vips]]", "[vips]", "line 6, vips", "a table", "[[vips]] with two brackets"),
+        ("[[servers]]", "[servers]", "shop.toml, line", "", "[[servers]]"),
+        ('name = "shop"', 'name = "shop"\ninterface = "eth0"', "line 2, interface", "no key", "[director]"),
+        ("[[servers]]", '[[servers]]\nip = "10.0.0.1"', "line 12, servers[0].ip", "no key", "address"),
+        ("port = 80", 'port = 80\nforwarding = "nat"', "line 10", "forwarding", "direct routing"),
+        ('"10.0.0.101"', '["10.0.0.101"]', "line 13, servers[0].address", "a list", "quotes"),
+        ('"10.0.0.101"', "10.0.0.101", "line 13, column", "neither", 'address = "…"'),
+        ('"10.0.0.101"', "", "line 13, column", "no value", 'address = "…"'),
+        ('"10.0.0.101"', '"10.0.0.101:8080"', "line 13", "has a port", "rewrites only the MAC"),
+        ('"10.0.0.101"', '"10.0.0.101"\nservice_port = 8080', "line 14", "service_port", "listen on 80"),
+        ('"10.0.0.101"', '"10.0.0.101"\nvips = "10.0.0.10"', "line 14", "list", 'vips = ["10.0.0.10"]'),
+        ('"10.0.0.101"', '" 10.0.0.101"', "line 13", "spaces", "Take them out"),
+        ('"10.0.0.101"', '"10.0.0.101\\u0000"', "line 13", "control characters", "by hand"),
+        ('name = "web1"', "name: web1", "line 12", "not TOML", "instead of key: value"),
+        ('name = "web1"', 'name = "web1"\nname = "web3"', "line 13", "twice", "Keep one"),
+        ('name = "web2"\naddress = "10.0.0.102"\n', 'name = "we', "shop.toml", "ends in the middle", "Close"),
+        ('name = "shop"', 'name = """shop', "shop.toml", "ends in the middle", "Close"),
+        ("[[servers]]", "[[servers]", "line 11", "not valid TOML", "[[table]]"),
+        ("[director]", '["a.b"]\n[director]', "line 3, a.b", "no key", "Known here"),
+    ],
+)
+def test_a_mistake_is_told_with_file_place_and_what_to_write(
+    old: str, new: str, where: str, says: str, instead: str
+) -> None:
+    error = refusal(changed(old, new))
+    assert error.what.startswith("shop.toml")
+    assert where in error.what
+    assert says in error.what
+    assert instead in error.next
+    assert error.exit_code == 2
+    assert all("\n" not in line for line in error.lines())
+    assert len(error.lines()) <= 3
+
+
+def test_several_mistakes_are_all_found_at_once() -> None:
+    text = SHOP.replace("port = 80", 'port = "http"').replace("10.0.0.102", "10.0.0.102/24") + "weigth = 2\n"
+    error = refusal(text)
+    assert [(problem.line, problem.key) for problem in error.problems] == [
+        (9, "vips[0].services[0].port"),
+        (18, "servers[1].weigth"),
+    ]
+    assert "1 more" in error.why
+    assert "line 18, servers[1].weigth" in error.why
+
+
+@pytest.mark.parametrize("key", ["password", "passphrase", "sudo_password", "ansible_become_pass", "api-token"])
+@pytest.mark.parametrize("table", ["[[servers]]", "[director]"])
+def test_secrets_are_refused_and_never_repeated(key: str, table: str) -> None:
+    error = refusal(changed(table, f'{table}\n{key} = "hunter2"'))
+    assert "secret" in error.what
+    assert "asks for it" in error.next
+    assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "line", ["password = hunter2", "password: hunter2", 'password = "hunter2', 'user = "a:hunter2"']
+)
+def test_a_broken_line_is_not_repeated_either(line: str) -> None:
+    error = refusal(changed('name = "web1"', f'name = "web1"\n{line}'))
+    assert "line 13" in error.what
+    assert "hunter2" not in str(error)
+
+
+def test_a_pasted_private_key_is_refused_and_not_repeated() -> None:
+    error = refusal(SHOP + 'identity_file = "-----BEGIN OPENSSH PRIVATE KEY----- b3BlbnNzaA"\n')
+    assert "path" in error.next
+    assert "b3BlbnNzaA" not in str(error)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing yet\n", "\N{ZERO WIDTH NO-BREAK SPACE}"])
+def test_an_empty_file_is_told_what_a_file_needs(text: str) -> None:
+    error = refusal(text)
+    assert "empty" in error.what
+    assert "[[servers]]" in error.next
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SHOP.replace("\n", "\r\n").encode())
+    assert load(path) == loads(SHOP)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'name = "sh\xf6p"\n', "line 1: this is not UTF-8"),
+        (SHOP.encode("utf-16"), "UTF-16"),
+        (b"\x7fELF\x00\x01\xff", "not UTF-8"),
+        (b'name = "shop"\n\x00', "character that must not be there"),
+        (b"#" * (MAX_BYTES + 1), "too big"),
+        (b"a = " + b"[" * 100_000, "nested too deeply"),
+    ],
+    ids=["latin-1", "utf-16", "program", "nul", "huge", "deep"],
+)
+def test_what_is_no_text_is_refused_with_the_path(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert str(path) in caught.value.what
+    assert says in str(caught.value)
+    assert caught.value.next
+
+
+def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(UsageError, match="is a directory"):
+        load(tmp_path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(Path("/dev/null/shop.toml"))
+    with pytest.raises(UsageError, match="cannot be a path"):
+        load(Path("shop\0.toml"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(Path("x" * 5000))
+
+
+def test_a_deployment_may_come_through_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(SHOP,))
+    writer.start()
+    assert load(pipe).name == "shop"
+    writer.join()
+
+
+# Properties
+
+ADDRESS4 = st.integers(0, 2**16 - 1).map(lambda n: str(IPv4Address("10.1.0.0") + n))
+ADDRESS6 = st.integers(1, 2**64 - 1).map(lambda n: str(IPv6Address("fd00::") + n))
+NAME = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,20}\Z").filter(lambda name: name not in ("director", "client"))
+INTERFACE = st.from_regex(r"\A[a-z][a-z0-9]{0,14}\Z").filter(lambda name: name not in ("lo", "all", "default"))
+USER = st.none() | st.from_regex(r"\A[a-z_][a-z0-9_-]{0,20}\Z")
+FILE = st.none() | st.text("abc /~.'\"\\é#=[]", min_size=1, max_size=30).filter(lambda text: text == text.strip())
+SERVICE = st.builds(
+    Service,
+    protocol=st.sampled_from(["tcp", "udp"]),
+    port=st.integers(1, 21) | st.integers(1024, 65_535),
+    scheduler=st.sampled_from(sorted(SCHEDULERS)),
+    persistence=st.sampled_from([0, 1, 360, 2_678_400]),
+)
+
+
+@st.composite
+def deployments(draw: st.DrawFn) -> Deployment:
+    address = draw(st.sampled_from([ADDRESS4, ADDRESS6]))
+    addresses = draw(st.lists(address, min_size=2, max_size=8, unique=True))
+    count = draw(st.integers(1, len(addresses) - 1))
+    vips = tuple(
+        Vip(address=vip, services=tuple(draw(st.lists(SERVICE, min_size=1, max_size=3, unique_by=lambda s: s.label))))
+        for vip in addresses[:count]
+    )
+    names = draw(st.lists(NAME, min_size=len(addresses) - count, max_size=len(addresses) - count, unique=True))
+    servers = tuple(
+        RealServer(
+            name=name,
+            address=rip,
+            weight=draw(st.integers(0, 65_535)),
+            connect=draw(st.sampled_from(["ssh", "winrm", "manual"])),
+            user=draw(USER),
+            port=draw(st.none() | st.just(22) | st.integers(23, 1023)),
+            identity_file=draw(FILE),
+            vip_interface=draw(st.just("lo") | INTERFACE),
+            vips=draw(st.none() | st.just(tuple(addresses[:count]))),
+        )
+        for name, rip in zip(names, addresses[count:], strict=True)
+    )
+    client = draw(st.none() | st.builds(Client, address=st.just("203.0.113.10"), user=USER, identity_file=FILE))
+    director = Director(interface=draw(INTERFACE), engine=draw(st.sampled_from(["netlink", "external"])))
+    return Deployment(name=draw(NAME), director=director, vips=vips, servers=servers, client=client)
+
+
+@given(deployments())
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_what_is_read(deployment: Deployment) -> None:
+    assert problems_of(deployment) == []
+    assert loads(dumps(deployment)) == deployment
+
+
+def read_or_refused(text: str) -> None:
+    """The one promise about any text: a valid deployment, or a refusal that names the file."""
+    error = None
+    try:
+        deployment = loads(text, "any.toml")
+    except UsageError as refused:
+        error = refused
+    if error is None:
+        assert problems_of(deployment) == []
+    else:
+        assert error.what.startswith("any.toml")
+        assert error.next
+        assert len(error.lines()) <= 3
+        assert all(line.isprintable() for line in error.lines())
+
+
+BITS = [
+    "[", "]", "[[", "]]", "=", " ", '"', "'", '"""', "\'\'\'", "{", "}", ",", ".", "#", "\\u", "\\", "é", "name",
+    "director", "vips", "vips.services", "servers", "address", "port", "10.0.0.10", "80", "1979-05-27", "0x", "1e9", "inf", "nan",
+    "true", "00:00", "-", "_", "\n", " = ", "\0", "\r", "\N{ZERO WIDTH NO-BREAK SPACE}", "\u202e", "\ud800",
+]  # fmt: skip
+TOML_BITS = st.lists(st.sampled_from(BITS), max_size=30).map("".join)
+
+
+@given(st.text(max_size=200) | TOML_BITS)
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    read_or_refused(text)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
+    text = DESIGN
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, min(len(text), start + 40)))
+        text = text[:start] + data.draw(TOML_BITS | st.text(max_size=5)) + text[end:]
+    read_or_refused(text)
+
+
+LEAVES: st.SearchStrategy[Any] = (
+    st.none().map(lambda _: {})
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.dates()
+    | st.times()
+    | st.sampled_from(["10.0.0.10", "10.0.0.101", "fd00::1", "fe80::1%eth0", "::ffff:10.0.0.1", "tcp", "wlc", "lo", 80])
+)
+KEYS = st.sampled_from([
+    "name", "director", "interface", "engine", "vips", "address", "services", "protocol", "port", "scheduler", "x_y",
+    "persistence", "servers", "address6", "weight", "connect", "user", "identity_file", "client", "password",
+])  # fmt: skip
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=20
+)
+
+
+@given(st.dictionaries(KEYS, TREES, max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_any_structure_is_read_or_refused(tree: dict[str, Any]) -> None:
+    read_or_refused(tomli_w.dumps(tree))
+
+
+@given(st.sampled_from(["address", "name", "interface", "port", "user", "weight", "vips"]), TREES)
+@settings(max_examples=200, deadline=None)
+def test_any_value_of_one_key_is_read_or_refused(key: str, value: Any) -> None:
+    tree: dict[str, Any] = {
+        "name": "shop",
+        "director": {"interface": "eth0"},
+        "vips": [{"address": "10.0.0.10", "services": [{"port": 80}]}],
+        "servers": [{"name": "web1", "address": "10.0.0.101"}],
+    }
+    for table in (tree, tree["director"], tree["vips"][0], tree["vips"][0]["services"][0], tree["servers"][0]):
+        if key in table:
+            table[key] = value
+    tree["servers"][0].setdefault(key, value)
+    read_or_refused(tomli_w.dumps(tree))
