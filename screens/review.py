@@ -23,6 +23,7 @@ from screens.pane import Desk, Pane, in_thread
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import failure_lines, legend, plan_rows, problem_key, step_key, step_lines, step_text
+from screens.widgets.host_words import in_words
 from screens.widgets.live_rows import Row, Rows, fit
 
 Seen = DirectorFacts | ServerFacts | Failure
@@ -69,6 +70,7 @@ class ReviewPane(Pane):
         self._error: DsrError | None = None
         self._steps: dict[str, Step] = {}
         self._before: Plan | None = None
+        self._shown: Plan | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="review-summary", markup=False)
@@ -82,6 +84,9 @@ class ReviewPane(Pane):
         current = self.desk.plan is not None and not self.out_of_date and self.desk.planned_for == self.deployment()
         if not current and not self._looking:
             self.action_look()
+        elif self.desk.plan is not self._shown and not self._looking:
+            self._before = self._shown
+            self._show()
 
     def first_focus(self) -> Widget:
         return self.query_one(Rows)
@@ -112,7 +117,7 @@ class ReviewPane(Pane):
         deployment = self.deployment()
         self._looking = True
         self._error = None
-        self._before = self.desk.plan or self._before
+        self._before = self._shown or self._before
         names = [server.name for server in deployment.servers if server.connect != "manual"]
         self._seen = dict.fromkeys([DIRECTOR, *names])
         self._show_progress()
@@ -133,8 +138,8 @@ class ReviewPane(Pane):
             self.desk.planned_at = clock.running()
             self.desk.planned_for = deployment
             self.out_of_date = False
-        except DsrError as error:
-            self._error = error
+        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+            self._error = in_words(error)
         finally:
             self._looking = False
         self._show()
@@ -166,6 +171,7 @@ class ReviewPane(Pane):
             )
             self._show_detail()
             return
+        self._shown = plan
         self._steps = {step_key(step): step for step in plan.steps}
         moved, gone = self._moves(plan)
         summary.update(_summary(plan, len(moved), gone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.outcome import Outcome
 from screens.widgets.glyphs import Name, glyph
@@ -54,3 +55,12 @@ EDIT_HELPS = frozenset({"name-unknown", "refused", "timeout", "login", "privileg
 def stale(failure: Failure) -> bool:
     """Whether the host is no longer what the plan was made from."""
     return "changed meanwhile" in failure.why or "changed meanwhile" in failure.what
+
+
+def in_words(error: Exception) -> DsrError:
+    """Any error as one that can be shown. What is no DsrError is a fault of dsrwizard and says so."""
+    if isinstance(error, DsrError):
+        return error
+    return DsrError(
+        "dsrwizard itself failed.", f"{type(error).__name__}: {error}.", "This is a bug; please report what you did."
+    )

@@ -1,0 +1,149 @@
+"""What the engine's events say about each host, as rows with state, step, elapsed time and last line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dsrwizard.core.events import Event, HostFinished, HostSaid, HostStarted, StepFinished, StepStarted
+from dsrwizard.core.facts import Failure
+from dsrwizard.core.outcome import HostResult, Outcome, StepResult
+from dsrwizard.core.steps import Plan
+from screens.widgets.glyphs import glyph
+from screens.widgets.host_words import style, word
+from screens.widgets.live_rows import Row, fit, right
+
+KEPT_LINES = 5000
+_BROKEN = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.HELD)
+
+
+@dataclass
+class HostRun:
+    """One host's part in a run. Times in seconds since the run began."""
+
+    host: str
+    of: int = 0
+    number: int = 0
+    title: str = ""
+    state: str = "waiting"
+    began: float | None = None
+    ended: float | None = None
+    last: str = ""
+    lines: list[str] = field(default_factory=list)
+    failure: Failure | None = None
+    failed_step: StepResult | None = None
+    finished: int = 0
+
+    @property
+    def broken(self) -> bool:
+        """It needs a decision: retry, skip or roll back."""
+        return self.state in _BROKEN or self.state == Outcome.NOT_ATTEMPTED
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        del self.lines[:-KEPT_LINES]
+        if line.strip():
+            self.last = line.strip()
+
+
+class HostRuns:
+    """All hosts of a run, in the plan's order. A retry begins a host's run again and leaves the others."""
+
+    def __init__(self, plan: Plan | None = None, unseen: Mapping[str, Failure] | None = None) -> None:
+        self.hosts: dict[str, HostRun] = {}
+        self._titles: dict[tuple[str, str], str] = {}
+        self._unseen: dict[str, Failure] = {}
+        if plan is not None:
+            self.add(plan, unseen or {})
+
+    def add(self, plan: Plan, unseen: Mapping[str, Failure]) -> None:
+        """Hosts of a plan that are not known yet wait; titles of its steps are known from now on, and why hosts
+        (`unseen`) could not be looked at."""
+        self._unseen |= unseen
+        for host in plan.hosts:
+            self._titles |= {(step.host, step.id): step.title for step in host.steps}
+            if host.host not in self.hosts:
+                self.hosts[host.host] = HostRun(host.host, of=len(host.steps), last=host.problem)
+
+    def rolled_back(self, hosts: Iterable[str]) -> None:
+        """These hosts are as they were before."""
+        for host in hosts:
+            run = self.hosts.get(host)
+            if run is not None and run.state in (Outcome.CHANGED, Outcome.UNCHANGED):
+                run.state, run.last = Outcome.ROLLED_BACK, "as it was before"
+
+    def take(self, event: Event) -> HostRun:
+        """Books one event and returns the host it was about."""
+        run = self.hosts.setdefault(event.host, HostRun(event.host))
+        match event:
+            case HostStarted(steps=steps):
+                kept = run.lines
+                run = self.hosts[event.host] = HostRun(event.host, of=steps, lines=kept)
+                if kept:
+                    kept.append("")
+            case StepStarted(title=title, number=number, of=of):
+                run.began = event.at if run.began is None else run.began
+                run.state, run.title, run.number, run.of = "running", title, number, of or run.of
+                run.say(f"{glyph('arrow')} {title}")
+            case StepFinished(result=result):
+                self._step(run, result)
+            case HostSaid(line=line):
+                if not line.startswith("▸ "):  # a step's start is said by its own event
+                    run.say(f"  {line}")
+            case HostFinished(result=result):
+                self._finish(run, result, event.at)
+        return run
+
+    def _step(self, run: HostRun, result: StepResult) -> None:
+        run.finished += result.outcome is Outcome.CHANGED
+        title = self._titles.get((result.host, result.step), result.step)
+        if result.outcome in (*_BROKEN, Outcome.NOT_ATTEMPTED):
+            if result.outcome is not Outcome.NOT_ATTEMPTED:
+                run.failed_step = run.failed_step or result
+            detail = f": {result.detail}" if result.detail else ""
+            run.say(f"{word(result.outcome)} {title}{detail}")
+
+    def _finish(self, run: HostRun, result: HostResult, at: float) -> None:
+        run.state, run.failure, run.ended = str(result.outcome), result.failure, at
+        if run.failure is not None and run.failure.kind == "plan":
+            run.failure = self._unseen.get(run.host, run.failure)
+        run.failed_step = run.failed_step or next((step for step in result.steps if step.outcome in _BROKEN), None)
+        if result.failure is not None:
+            run.say(run.failure.what if run.failure else "")
+        elif result.outcome is Outcome.UNCHANGED:
+            run.last = "nothing to do"
+        elif result.outcome is Outcome.CHANGED:
+            done = sum(step.outcome is Outcome.CHANGED for step in result.steps)
+            run.say(f"{done} change{'' if done == 1 else 's'} made")
+
+    def title_of(self, result: StepResult) -> str:
+        """What was tried."""
+        return self._titles.get((result.host, result.step), result.step)
+
+    def rows(self, now: float) -> list[Row]:
+        return [_row(run, now) for run in self.hosts.values()]
+
+    def broken(self) -> list[str]:
+        return [run.host for run in self.hosts.values() if run.broken]
+
+    def counted(self, states: Iterable[str]) -> int:
+        wanted = set(states)
+        return sum(run.state in wanted for run in self.hosts.values())
+
+
+def _row(run: HostRun, now: float) -> Row:
+    elapsed = ""
+    if run.began is not None:
+        elapsed = f"{max((run.ended if run.ended is not None else now) - run.began, 0):.0f} s"
+    done = run.number if run.state == "running" else run.finished
+    step = f"{done}/{run.of}" if run.of else glyph("dash")
+    return Row(
+        run.host,
+        (
+            (fit(run.host, 14), "head"),
+            (" " + fit(word(run.state), 14), style(run.state)),
+            (right(step, 6), ""),
+            (right(elapsed, 7), "dim"),
+            (f"  {run.last}", "bad" if run.broken else "dim"),
+        ),
+    )
