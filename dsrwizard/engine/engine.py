@@ -10,6 +10,7 @@ import msgspec
 
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
 from dsrwizard.core.checks import Check, Report
+from dsrwizard.core.diagnosis import ClientView
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
@@ -23,9 +24,11 @@ from dsrwizard.core.steps import DIRECTOR, Plan
 from dsrwizard.core.teardown import guard_only, teardown_plan
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.apply import Applier
+from dsrwizard.engine.client import look
 from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import server_port
+from dsrwizard.engine.verify import verify
 from dsrwizard.engine.watch import Poller
 
 
@@ -209,20 +212,15 @@ class Engine:
     def in_force(self, deployment: str) -> bool:
         return in_force(self._journals.of(deployment).entries())
 
-    def deployments(self) -> list[Deployment]:
-        """Every deployment in force, as last applied, the latest first."""
-        found: list[tuple[float, Deployment]] = []
-        for journal in self._journals.all():
-            entries = journal.entries()
-            deployment = last_deployment(entries)
-            if deployment is not None and in_force(entries):
-                found.append((max(entry.at for entry in entries), deployment))
-        return [deployment for _, deployment in sorted(found, key=lambda pair: -pair[0])]
-
     # --- proving and watching ------------------------------------------------------------------------------------
 
     def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
-        raise NotImplementedError
+        observed = self.observe(deployment)
+        return verify(deployment, observed, self._wire, self._client_view(deployment), seen)
+
+    def _client_view(self, deployment: Deployment) -> Callable[[], ClientView | Failure] | None:
+        client = deployment.client
+        return None if client is None else lambda: look(deployment, self._client_connector(client))
 
     def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
         poller = Poller(

@@ -13,7 +13,7 @@ import msgspec
 
 from dsrwizard import __version__
 from dsrwizard.core.errors import LookError
-from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded, Verb
+from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded, Verb, in_force, last_deployment
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import Step
@@ -141,3 +141,13 @@ class Journals:
         if self.folder.is_dir():
             for path in sorted(self.folder.glob("*.jsonl")):
                 yield Journal(self.folder, path.name.removesuffix(".jsonl"))
+
+    def in_force(self) -> list[Deployment]:
+        """Every deployment in force, as last applied, the latest first."""
+        found: list[tuple[float, Deployment]] = []
+        for journal in self.all():
+            entries = journal.entries()
+            deployment = last_deployment(entries)
+            if deployment is not None and in_force(entries):
+                found.append((max(entry.at for entry in entries), deployment))
+        return [deployment for _, deployment in sorted(found, key=lambda pair: -pair[0])]

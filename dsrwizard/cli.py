@@ -1,0 +1,310 @@
+"""The commands: the same engine without a screen, for scripts, tickets and screen readers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from dsrwizard import __version__
+from dsrwizard.core.errors import DsrError, LookError, Stopped, UsageError
+
+if TYPE_CHECKING:
+    from dsrwizard.core.api import Engine
+    from dsrwizard.core.model import Deployment
+    from dsrwizard.core.outcome import RunResult
+    from dsrwizard.core.steps import Plan
+
+T = TypeVar("T")
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before changing anything.")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code. Errors go to standard error as what, why, next."""
+    try:
+        code = commands.main(args=list(arguments), prog_name="dsrwizard", standalone_mode=False)
+    except DsrError as problem:
+        _complain(*problem.lines())
+        return problem.exit_code
+    except click.UsageError as problem:
+        help_for = problem.ctx.command_path if problem.ctx else "dsrwizard"
+        _complain(problem.format_message(), f"Try: {help_for} --help")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        _complain("Interrupted.", "What was already done is in the journal; run it again or tear it down.")
+        return 3
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        return 3
+    except Exception as problem:  # noqa: BLE001 - whatever it is, no traceback reaches the user
+        return _crashed(problem)
+    return int(code or 0)
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _crashed(problem: BaseException) -> int:
+    """A fault of dsrwizard itself: the traceback goes to a file that can be reported."""
+    from dsrwizard.session import state_dir
+
+    path = state_dir() / "crash.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text("".join(traceback.format_exception(problem)))
+        path.chmod(0o600)
+        where = f"Details are in {path}: please report them with what you did."
+    except OSError:
+        where = "Please report it with what you did."
+    _complain(f"dsrwizard itself failed: {type(problem).__name__}.", where)
+    return 3
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="dsrwizard %(version)s")
+@click.pass_context
+def commands(context: click.Context) -> int:
+    """Direct Server Return, set up on both sides, proved through every real server, and watched.
+
+    Without a command: the wizard, or the live pane where a deployment is in force. FILE is a deployment file (TOML).
+
+    Exit codes: 0 it is so; 1 it is not; 2 bad usage or bad file; 3 could not look.
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    return _wizard()
+
+
+def _terminal_or_refuse(instead: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        raise UsageError("This needs a terminal.", "Standard input and output are not one, or TERM is dumb.", instead)
+
+
+def _wizard() -> int:
+    _terminal_or_refuse("Without one, use: dsrwizard plan FILE, then apply, verify and status.")
+    from dsrwizard.app import DsrApp
+    from dsrwizard.session import Session
+
+    in_force = _latest_in_force()
+    if in_force is not None:
+        return _screen(DsrApp(_engine_factory(), deployment=in_force, start="live"))
+    return _screen(DsrApp(_engine_factory(), session=Session.load()))
+
+
+def _latest_in_force() -> Deployment | None:
+    """The deployment last applied and not torn down. Reading the journals needs no backend."""
+    from dsrwizard.engine.journal import Journals
+    from dsrwizard.session import state_dir
+
+    found = Journals(state_dir() / "journal").in_force()
+    return found[0] if found else None
+
+
+def _screen(app: object) -> int:
+    """Runs the screens and turns their end into an exit code."""
+    from textual.app import App
+
+    assert isinstance(app, App)  # noqa: S101 - for the type checker
+    app.run()
+    return app.return_code or 0
+
+
+def _engine_factory() -> Callable[..., Engine]:
+    def build(asker: object) -> Engine:
+        from dsrwizard.wiring import build_engine
+
+        return build_engine(asker)  # type: ignore[arg-type]
+
+    return build
+
+
+def _load(file: Path) -> Deployment:
+    from dsrwizard.core.deployment_file import load
+
+    return load(file)
+
+
+def _engine() -> Engine:
+    from dsrwizard.asking import TerminalAsker
+    from dsrwizard.wiring import build_engine
+
+    return build_engine(TerminalAsker())
+
+
+@commands.command()
+@FILE
+@JSON
+def plan(file: Path, as_json: bool) -> int:
+    """What would change, with the exact commands. Nothing is touched."""
+    from dsrwizard import printing
+
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        made = engine.plan(deployment, engine.observe(deployment))
+    printing.plan(made, as_json=as_json)
+    return _plan_code(made)
+
+
+def _plan_code(made: Plan) -> int:
+    from dsrwizard.core.steps import DIRECTOR
+
+    problems = [host.host for host in made.hosts if host.problem]
+    if not problems:
+        return 0
+    return 3 if problems == [DIRECTOR] else 1
+
+
+@commands.command()
+@FILE
+@YES
+@JSON
+def apply(file: Path, yes: bool, as_json: bool) -> int:
+    """Brings director and real servers to the deployment. A second run changes nothing."""
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        made = engine.plan(deployment, engine.observe(deployment))
+        result = _carry_out(
+            made, lambda watch, stop: engine.apply(deployment, made, watch, stop), yes=yes, as_json=as_json
+        )
+    return _result_code(result, made)
+
+
+@commands.command()
+@FILE
+@YES
+@JSON
+def teardown(file: Path, yes: bool, as_json: bool) -> int:
+    """Brings both sides back to what they were before dsrwizard came."""
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        made = engine.teardown_plan(deployment)
+        result = _carry_out(
+            made, lambda watch, stop: engine.teardown(deployment, made, watch, stop), yes=yes, as_json=as_json
+        )
+    return _result_code(result, made)
+
+
+def _result_code(result: RunResult, made: Plan) -> int:
+    if result.ok:
+        return 0
+    return 3 if _plan_code(made) == 3 else 1
+
+
+def _carry_out(
+    made: Plan,
+    work: Callable[[Callable[..., None], threading.Event], RunResult],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> RunResult:
+    """Shows the plan, asks, and runs it so that an interrupt finishes the running commands and begins no new ones."""
+    from dsrwizard import printing
+
+    if not as_json:
+        printing.plan(made)
+    if made.steps and not yes:
+        if as_json or not sys.stdin.isatty():
+            raise UsageError("This changes hosts and nobody can be asked.", "", "Add --yes to go ahead.")
+        if not click.confirm("Go ahead?", err=True):
+            raise Stopped("Nothing was changed.")
+    stop = threading.Event()
+    watch = printing.Progress(quiet=as_json)
+    result = _interruptible(lambda: work(watch, stop), stop)
+    printing.result(result, as_json=as_json)
+    return result
+
+
+def _interruptible(work: Callable[[], T], stop: threading.Event) -> T:
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            done.append(work())
+        except BaseException as problem:  # noqa: BLE001 - handed to the caller's thread as it is
+            failed.append(problem)
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        _complain("Stopping: what runs now is finished, nothing new is begun. Press again to leave at once.")
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    thread = threading.Thread(target=body, name="run", daemon=True)
+    try:
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.2)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+@commands.command()
+@FILE
+@JSON
+def verify(file: Path, as_json: bool) -> int:
+    """Proves every real server through the VIP and names what is wrong."""
+    from dsrwizard import printing
+
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        report = engine.verify(deployment)
+    printing.report(report, as_json=as_json)
+    return {"pass": 0, "fail": 1, "unknown": 3}[report.verdict]
+
+
+@commands.command()
+@FILE
+@JSON
+def status(file: Path, as_json: bool) -> int:
+    """One snapshot of the live pane."""
+    from dsrwizard import printing
+
+    deployment = _load(file)
+    with closing(_engine()) as engine, closing(engine.watch(deployment)) as watcher:
+        snapshot = watcher.once()
+    printing.snapshot(snapshot, as_json=as_json)
+    states = {row.state for service in snapshot.services for row in service.rows}
+    if snapshot.problem:
+        return LookError.exit_code
+    if states & {"vip-dead", "leaking", "drifted", "unreachable"}:
+        return 1
+    return 3 if "unknown" in states else 0
+
+
+@commands.command()
+@FILE
+def watch(file: Path) -> int:
+    """The live pane."""
+    _terminal_or_refuse(f"Without one, use: dsrwizard status {file}")
+    deployment = _load(file)
+    from dsrwizard.app import DsrApp
+
+    return _screen(DsrApp(_engine_factory(), deployment=deployment, start="live"))
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def lab(command: tuple[str, ...]) -> int:
+    """A complete DSR network on this machine; runs COMMAND on its director, without one the wizard."""
+    from dsrwizard.wiring import run_lab
+
+    return run_lab(command)

@@ -1,0 +1,172 @@
+"""What the commands print: text for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import click
+import msgspec
+
+from dsrwizard.core.checks import Report
+from dsrwizard.core.commands import commands
+from dsrwizard.core.events import Event, HostFinished, StepFinished
+from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.snapshot import Rates, Snapshot
+from dsrwizard.core.steps import Plan, Step
+
+_GOOD = {"pass", "up", "changed", "unchanged", "skipped"}
+_BAD = {"fail", "failed", "vip-dead", "leaking", "drifted", "unreachable"}
+
+
+def _json(document: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def _word(word: str, width: int = 0) -> str:
+    """A state as a coloured word; the word itself carries the meaning."""
+    colour = "green" if word in _GOOD else "red" if word in _BAD else "yellow"
+    return click.style(word.ljust(width), fg=colour) if _coloured() else word.ljust(width)
+
+
+def _coloured() -> bool:
+    import os
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def step_document(step: Step) -> dict[str, Any]:
+    """A step as JSON: why, the exact commands, the exact undo."""
+    return {
+        "id": step.id,
+        "phase": step.phase,
+        "title": step.title,
+        "why": step.why,
+        "interrupts": step.interrupts,
+        "commands": [line for change in step.changes for line in commands(change)],
+        "undo": [line for change in step.inverse().changes for line in commands(change)],
+    }
+
+
+def plan(made: Plan, *, as_json: bool = False) -> None:
+    """The plan, host by host, in the order in which it runs."""
+    if as_json:
+        _json(
+            {
+                "deployment": made.deployment,
+                "changes": len(made.steps),
+                "hosts": [
+                    {
+                        "host": host.host,
+                        "problem": host.problem,
+                        "notes": list(host.notes),
+                        "steps": [step_document(step) for step in host.steps],
+                    }
+                    for host in made.hosts
+                ],
+            }
+        )
+        return
+    for host in made.hosts:
+        count = f"{len(host.steps)} step{'' if len(host.steps) == 1 else 's'}" if host.steps else "nothing to do"
+        click.echo(f"{host.host}: {'cannot be planned' if host.problem else count}")
+        if host.problem:
+            click.echo(f"  ! {host.problem}")
+        for note in host.notes:
+            click.echo(f"  i {note}")
+        for step in host.steps:
+            click.echo(f"  - {step.title}")
+            click.echo(f"      {step.why}")
+            for change in step.changes:
+                for command in commands(change):
+                    for line in command.splitlines():
+                        click.echo(f"      $ {line}" if line == command.splitlines()[0] else f"        {line}")
+            if step.interrupts:
+                click.echo(f"      ! {step.interrupts}")
+    total = len(made.steps)
+    click.echo(f"{total} step{'' if total == 1 else 's'} on {sum(bool(host.steps) for host in made.hosts)} hosts.")
+
+
+class Progress:
+    """An observer that prints a line as each step and each host ends. Called from many threads."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        if self._quiet:
+            return
+        with self._lock:
+            match event:
+                case StepFinished(result=result):
+                    detail = f": {result.detail}" if result.detail else ""
+                    click.echo(
+                        f"{event.at:6.1f}s {result.host:<10} {_word(result.outcome.value, 13)} {result.step}{detail}"
+                    )
+                case HostFinished(result=result) if result.failure is not None:
+                    click.echo(f"{event.at:6.1f}s {result.host:<10} {_word(result.outcome.value, 13)}", err=True)
+                case _:
+                    pass
+
+
+def result(run: RunResult, *, as_json: bool = False) -> None:
+    """How a run ended, host by host."""
+    if as_json:
+        _json({"deployment": run.deployment, "ok": run.ok, "changed": run.changed, "hosts": run.hosts})
+        return
+    for host in run.hosts:
+        if host.failure is not None:
+            for line in (f"{host.host}: {host.failure.what}", host.failure.why, host.failure.next):
+                if line:
+                    click.echo(line, err=True)
+    words = ", ".join(f"{host.host} {_word(host.outcome.value)}" for host in run.hosts)
+    nothing = " No change." if run.ok and not run.changed else ""
+    click.echo(f"{words or 'Nothing was owed'}.{nothing}")
+
+
+def report(made: Report, *, as_json: bool = False) -> None:
+    """The checks in the order a packet travels, and the verdict."""
+    if as_json:
+        _json(made)
+        return
+    for check in made.checks:
+        about = " ".join(part for part in (check.vip, check.service) if part)
+        click.echo(f"{_word(check.outcome, 8)} {check.host:<10} {check.check:<18} {about}")
+        click.echo(f"         {check.message}")
+        if check.outcome in ("fail", "unknown"):
+            for label, text in (("cause", check.cause), ("seen", check.evidence), ("fix", check.fix)):
+                if text:
+                    click.echo(f"         {label}: {text}")
+    click.echo(f"Verdict: {_word(made.verdict)}")
+
+
+def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
+    """One moment of the live pane."""
+    if as_json:
+        _json(made)
+        return
+    if made.problem:
+        click.echo(f"! {made.problem}")
+    for service in made.services:
+        owner = f"VIP owner: {service.owner or 'unknown'}"
+        bypass = (
+            "replies bypass the director" if not service.out_packets else f"{service.out_packets} replies seen here"
+        )
+        click.echo(f"{service.vip} {service.service} {service.scheduler}  {_rates(service.rates)}  {owner}; {bypass}")
+        for row in service.rows:
+            weight = "-" if row.weight is None else str(row.weight)
+            probe = f"{row.probe.milliseconds:.1f} ms" if row.probe and row.probe.milliseconds is not None else "-"
+            click.echo(
+                f"  {row.server:<12} {_word(row.state, 11)} weight {weight:>3}  active {row.active:>5}  "
+                f"inactive {row.inactive:>5}  {_rates(row.rates)}  probe {probe:>8}  arp {row.arp}"
+            )
+            if row.message:
+                click.echo(f"    {row.message}")
+
+
+def _rates(rates: Rates) -> str:
+    if rates.connections is None:
+        return "- conn/s"
+    return f"{rates.connections:.1f} conn/s {rates.in_packets or 0:.0f} pkt/s {rates.in_bytes or 0:.0f} B/s"

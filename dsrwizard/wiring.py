@@ -1,0 +1,69 @@
+"""Puts the engine together with this machine's backends; each is imported when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dsrwizard.core.director import sysctl_keys
+from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.ports import Asker, Connector, DirectorPort, ProbeTarget
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.engine.engine import Engine
+from dsrwizard.engine.journal import Journals
+from dsrwizard.session import state_dir
+
+if TYPE_CHECKING:
+    from backends.wire import Wire
+
+
+def build_engine(asker: Asker) -> Engine:
+    """The engine of the product: local netlink, SSH, packets from this machine, journals below `state_dir()`."""
+    return Engine(
+        director=_director,
+        wire=_LazyWire(),
+        connect=_connect,
+        asker=asker,
+        journals=Journals(state_dir() / "journal"),
+    )
+
+
+def _director(interface: str) -> DirectorPort:
+    del interface  # this machine is the director whatever its interface; observe is told the deployment
+    from backends.director import LocalDirector
+
+    return LocalDirector(sysctl_keys)
+
+
+def _connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
+    from backends.ssh import open_ssh
+
+    return open_ssh(host, target, asker)
+
+
+class _LazyWire:
+    """The packets' backend, imported by the first packet."""
+
+    def _real(self) -> Wire:
+        from backends.wire import Wire
+
+        return Wire()
+
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+        return self._real().ping(addresses, deadline)
+
+    def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
+        return self._real().connect(targets, deadline)
+
+    def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+        return self._real().owners(interface, addresses, deadline)
+
+    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
+        return self._real().probe(interface, targets, deadline)
+
+
+def run_lab(command: Sequence[str]) -> int:
+    """Boots the lab and runs the command (none: the wizard) on its director; its exit status."""
+    from backends.lab import run
+
+    return run(command)
