@@ -38,8 +38,8 @@ def framed(script: str, marker: str) -> bytes:
     A shell reads a brace group to its end before it runs any of it. So a script that arrives only in part does
     nothing, and no command in it can swallow what follows by reading standard input.
     """
-    begin = f"echo {marker}; echo {marker} >&2; LC_ALL=C PATH={PATH}; export LC_ALL PATH; umask 022; cd /; {{ :\n"
-    return f"{begin}{script}\n}} </dev/null\n".encode("utf-8", "surrogateescape")
+    begin = f"echo {marker}; echo {marker} >&2; LC_ALL=C PATH={PATH}; export LC_ALL PATH; umask 022; cd /\n"
+    return f"{begin}{{ :\n{script}\n}} </dev/null\n".encode("utf-8", "surrogateescape")
 
 
 class SshConnector:

@@ -22,8 +22,6 @@ from dsrwizard.core.errors import (
     ConnectionRefused,
     ConnectTimeout,
     HostError,
-    HostKeyChanged,
-    HostKeyUnknown,
     NameUnknown,
 )
 from dsrwizard.core.ports import Asker

@@ -23,6 +23,8 @@ from backends.ssh.config import home, stamp
 from backends.ssh.route import Route
 
 _MAGIC = b"openssh-key-v1\0"
+_BEGIN = b"BEGIN OPENSSH PRIVATE KEY"
+_PUBLIC = ("ssh-", "ecdsa-", "sk-")
 _AGENT_SECONDS = 3.0
 
 
@@ -79,12 +81,14 @@ def read(path: Path) -> KeyFile:
 
 def open_key(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
     """The key itself. Raises WrongPassphrase and KeyProblem."""
+    if file.data.startswith(tuple(prefix.encode() for prefix in _PUBLIC)):
+        raise KeyProblem("it is a public key, and the agent does not hold its private part")
     password = passphrase.encode() if passphrase is not None and file.encrypted else None
     try:
         try:
             loaded: object = serialization.load_ssh_private_key(file.data, password)
         except ValueError:
-            if _MAGIC_LINE in file.data:
+            if _BEGIN in file.data:
                 raise
             loaded = serialization.load_pem_private_key(file.data, password)
     except (ValueError, TypeError, InvalidTag) as error:
@@ -103,9 +107,6 @@ def open_key(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
     return key
 
 
-_MAGIC_LINE = b"BEGIN OPENSSH PRIVATE KEY"
-
-
 def _as_paramiko(loaded: object) -> paramiko.PKey:
     if isinstance(loaded, rsa.RSAPrivateKey):
         return paramiko.RSAKey(key=loaded)
@@ -122,7 +123,9 @@ def _as_paramiko(loaded: object) -> paramiko.PKey:
 def _public_part(data: bytes) -> tuple[bytes | None, bool]:
     """Public blob and whether a passphrase is needed; the OpenSSH format has both in the clear."""
     text = data.decode("ascii", "replace")
-    if "BEGIN OPENSSH PRIVATE KEY" not in text:
+    if text.startswith(_PUBLIC):
+        return _decoded(text), False
+    if _BEGIN.decode() not in text:
         return None, "ENCRYPTED" in text
     body = "".join(line for line in text.splitlines() if not line.startswith("-----"))
     try:
@@ -143,8 +146,16 @@ def _public_part(data: bytes) -> tuple[bytes | None, bool]:
 
 def _public_file(path: Path) -> bytes | None:
     try:
-        return base64.b64decode(path.with_name(path.name + ".pub").read_text(encoding="utf-8").split()[1])
-    except (OSError, ValueError, IndexError):
+        return _decoded(path.with_name(path.name + ".pub").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _decoded(public: str) -> bytes | None:
+    """The blob of a line `type base64 comment`."""
+    try:
+        return base64.b64decode(public.split()[1])
+    except (ValueError, IndexError):
         return None
 
 
@@ -168,12 +179,14 @@ class Ring:
                     self.problems.append(f"{shown(path)}: {problem}")
         held = self._agent_keys()
         by_blob = {key.asbytes(): key for key in held}
-        named = [
-            Offer(f"agent key {shown(each.path)}", key=by_blob[each.blob]) for each in files if _is_in(each, by_blob)
-        ]
-        taken = {each.blob for each in files if _is_in(each, by_blob)}
-        loose = [Offer(f"agent key {_comment(key)}", key=key) for blob, key in by_blob.items() if blob not in taken]
-        left = [Offer(each.label, file=each) for each in files if not _is_in(each, by_blob)]
+        named, left = [], []
+        for file in files:
+            key = by_blob.pop(file.blob, None) if file.blob else None
+            if key:
+                named.append(Offer(f"agent key {shown(file.path)}", key=key))
+            else:
+                left.append(Offer(file.label, file=file))
+        loose = [Offer(f"agent key {_comment(key)}", key=key) for key in by_blob.values()]
         first = [each for each in left if required and each.file is required]
         plain = [each for each in left if each not in first and each.file and not each.file.encrypted]
         locked = [each for each in left if each not in first and each.file and each.file.encrypted]
@@ -204,10 +217,6 @@ class Ring:
     def close(self) -> None:
         if self._agent:
             self._agent.close()
-
-
-def _is_in(file: KeyFile, held: dict[bytes, paramiko.PKey]) -> bool:
-    return file.blob is not None and file.blob in held
 
 
 def _comment(key: paramiko.PKey) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import paramiko
 
 from backends.ssh.known import HostKeys, add, fingerprint, removal
