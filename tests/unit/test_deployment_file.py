@@ -324,7 +324,8 @@ def read_or_refused(text: str) -> None:
 
 BITS = [
     "[", "]", "[[", "]]", "=", " ", '"', "'", '"""', "\'\'\'", "{", "}", ",", ".", "#", "\\u", "\\", "é", "name",
-    "director", "vips", "vips.services", "servers", "address", "port", "10.0.0.10", "80", "1979-05-27", "0x", "1e9", "inf", "nan",
+    "director", "vips", "vips.services", "servers", "address", "port", "10.0.0.10", "80", "1979-05-27",
+    "0x", "1e9", "inf", "nan",
     "true", "00:00", "-", "_", "\n", " = ", "\0", "\r", "\N{ZERO WIDTH NO-BREAK SPACE}", "\u202e", "\ud800",
 ]  # fmt: skip
 TOML_BITS = st.lists(st.sampled_from(BITS), max_size=30).map("".join)

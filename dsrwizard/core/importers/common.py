@@ -12,7 +12,7 @@ from dsrwizard.core.problems import shown
 
 MAX_NOTES = 50
 MAX_SERVERS = 10_000
-_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 
 class Imported(msgspec.Struct):
@@ -37,7 +37,9 @@ class Collector:
 
     def add(self, server: DraftServer) -> None:
         name = server.name.lower()
-        if name in self._servers:
+        if not server.name and not server.address:
+            self.note("An entry without a name was left out.")
+        elif name in self._servers:
             self.note(f"{shown(server.name)} is there twice: the first one was taken.")
         elif len(self._servers) >= MAX_SERVERS:
             self.note(f"Only the first {MAX_SERVERS} servers were taken.")

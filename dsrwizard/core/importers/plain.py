@@ -50,8 +50,8 @@ def parse(text: str) -> Imported:
     """The servers of a list or a table. Never raises; what is not understood becomes a note with its line."""
     found = Collector()
     lines = [(number, _without_comment(line)) for number, line in enumerate(text.splitlines(), start=1)]
-    lines = [(number, line.strip("\N{ZERO WIDTH NO-BREAK SPACE} \t")) for number, line in lines]
-    lines = [(number, line) for number, line in lines if line]
+    lines = [(number, line.strip("\N{ZERO WIDTH NO-BREAK SPACE} ")) for number, line in lines]
+    lines = [(number, line) for number, line in lines if line.strip()]
     columns = _columns(lines[0][1], found) if lines else None
     for number, line in lines[1:] if columns else lines:
         if columns:
@@ -112,9 +112,7 @@ def _row(number: int, cells: list[str], columns: list[str], found: Collector) ->
 
 
 def _entry(number: int, line: str, found: Collector) -> None:
-    words = [cell for cell in _cells(line) if cell]
-    if len(words) == 1 or (len(words) > 1 and len(words[0].split()) > 1):
-        words = line.replace(",", " ").replace(";", " ").split()
+    words = [bare(word) for word in re.split(r"[\s,;]+", line) if bare(word)]
     addresses = [word for word in words if _address_like(word)]
     weights = [word for word in words if fields.whole(word) is not None]
     names = [word for word in words if word not in addresses and word not in weights]

@@ -1,0 +1,263 @@
+"""Lists people already have: what is taken over, what is noted, and that no text breaks an importer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsrwizard.core.draft import DraftServer
+from dsrwizard.core.importers import Imported, Kind, ansible, detect, plain, read, ssh_config
+
+INI = """\
+[web]
+web[01:03].example.com ansible_user=deploy   # three of them
+db1 ansible_host=10.0.0.9 ansible_port=2222
+
+[mail]
+10.0.0.30
+win1 ansible_host=10.0.0.31 ansible_connection=winrm ansible_password=hunter2
+
+[site:children]
+web
+mail
+
+[site:vars]
+ansible_user=site
+ansible_ssh_private_key_file="~/.ssh/site key"
+
+[all:vars]
+ansible_user=root
+"""
+YAML = """\
+---
+all:
+  vars: {ansible_user: root}
+  hosts:
+    lone: {ansible_host: 10.0.0.1, ansible_port: 22}
+  children:
+    web:
+      vars: {ansible_user: web}
+      hosts:
+        web[1:2]:
+        web9: &nine {ansible_host: "{{ lookup('x') }}", ansible_become_pass: !vault "hunter2"}
+      children:
+        canary:
+          vars: {ansible_user: canary}
+          hosts:
+            web2: {ansible_host: 10.0.0.2}
+"""
+SSH = """\
+# mine
+Include ~/.ssh/other
+Host web1 web2
+  HostName %h.example.com
+  Port 2222
+Host web3
+  HostName=10.0.0.3
+Host web* !web3
+  User deploy
+  IdentityFile "~/.ssh/my key"
+Match host db1
+  User nobody
+Host *
+  User everyone
+Host db1
+  HostName 10.0.0.9
+"""
+
+
+def pairs(imported: Imported) -> list[tuple[str, str]]:
+    return [(server.name, server.address) for server in imported.servers]
+
+
+def named(imported: Imported, name: str) -> DraftServer:
+    return next(server for server in imported.servers if server.name == name)
+
+
+@pytest.mark.parametrize(
+    ("line", "server"),
+    [
+        ("web1 10.0.0.101", DraftServer(name="web1", address="10.0.0.101")),
+        ("web1\t10.0.0.101\t5", DraftServer(name="web1", address="10.0.0.101", weight="5")),
+        ("web1, 10.0.0.101, 5  # rack 3", DraftServer(name="web1", address="10.0.0.101", weight="5")),
+        ('"web1";"10.0.0.101"', DraftServer(name="web1", address="10.0.0.101")),
+        ("10.0.0.101", DraftServer(name="10.0.0.101", address="10.0.0.101")),
+        ("10.0.0.101 3", DraftServer(name="10.0.0.101", address="10.0.0.101", weight="3")),
+        ("fd00::1", DraftServer(name="fd00--1", address="fd00::1")),
+        ("web1 fd00::1 10.0.0.101", DraftServer(name="web1", address="10.0.0.101", address6="fd00::1")),
+        ("web1.example.com", DraftServer(name="web1.example.com", address="web1.example.com")),
+        ("10.0.0.101 web1 web1.example.com", DraftServer(name="web1", address="10.0.0.101")),
+        ("web1 10.0.0.101/24", DraftServer(name="web1", address="10.0.0.101/24")),
+        ("web1 10.0.0.300", DraftServer(name="web1", address="10.0.0.300")),
+    ],
+)
+def test_one_line_of_a_list(line: str, server: DraftServer) -> None:
+    imported = plain.parse(line)
+    assert imported.servers == [server]
+    assert imported.notes == []
+
+
+def test_several_addresses_on_one_line_are_noted() -> None:
+    imported = plain.parse("# list\n\nweb1 10.0.0.1\nweb2 10.0.0.2 10.0.0.3\na b c\n")
+    assert pairs(imported) == [("web1", "10.0.0.1")]
+    assert [note.partition(" was")[0] for note in imported.notes] == ["Line 4", "Line 5"]
+
+
+def test_a_server_listed_twice_is_taken_once() -> None:
+    imported = plain.parse("web1 10.0.0.1\nWEB1 10.0.0.2\n")
+    assert pairs(imported) == [("web1", "10.0.0.1")]
+    assert "twice" in imported.notes[0]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_with_columns_in_any_order(separator: str) -> None:
+    text = """IP,Name,Rack,Weight,User,Port,vip_interface,vips
+10.0.0.1,web1,r1,5,root,2222,dummy0,10.0.0.10 10.0.0.11
+,web2,,,,,,
+,,,1,,,,
+"""
+    imported = plain.parse(text.replace(",", separator))
+    assert imported.servers[0] == DraftServer(
+        name="web1",
+        address="10.0.0.1",
+        weight="5",
+        user="root",
+        port="2222",
+        vip_interface="dummy0",
+        vips=["10.0.0.10", "10.0.0.11"],
+    )
+    assert pairs(imported)[1:] == [("web2", "web2")]
+    assert '"Rack"' in imported.notes[0]
+    assert "Line 4" in imported.notes[1]
+
+
+def test_an_ini_inventory_with_groups_ranges_and_variables() -> None:
+    imported = ansible.parse(INI)
+    assert pairs(imported) == [
+        ("web01.example.com", "web01.example.com"),
+        ("web02.example.com", "web02.example.com"),
+        ("web03.example.com", "web03.example.com"),
+        ("db1", "10.0.0.9"),
+        ("10.0.0.30", "10.0.0.30"),
+        ("win1", "10.0.0.31"),
+    ]
+    assert [server.user for server in imported.servers] == ["deploy", "deploy", "deploy", "site", "site", "site"]
+    assert named(imported, "db1").port == "2222"
+    assert named(imported, "db1").identity_file == "~/.ssh/site key"
+    assert named(imported, "win1").connect == "winrm"
+
+
+def test_the_groups_to_choose_from() -> None:
+    assert ansible.groups(INI) == ["all", "web", "mail", "site"]
+    assert pairs(ansible.parse(INI, "mail")) == [("10.0.0.30", "10.0.0.30"), ("win1", "10.0.0.31")]
+    assert len(ansible.parse(INI, "site").servers) == 6
+    assert [server.name for server in ansible.parse(INI, "mail, db*").servers] == ["10.0.0.30", "win1", "db1"]
+    assert '"none"' in ansible.parse(INI, "none").notes[0]
+
+
+def test_a_yaml_inventory_with_nested_groups() -> None:
+    imported = ansible.parse(YAML)
+    assert pairs(imported) == [("lone", "10.0.0.1"), ("web1", "web1"), ("web2", "10.0.0.2"), ("web9", "web9")]
+    assert [server.user for server in imported.servers] == ["root", "web", "canary", "web"]
+    assert named(imported, "lone").port == ""
+    assert any("template" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize("text", [INI, YAML])
+def test_passwords_are_not_taken_over(text: str) -> None:
+    imported = ansible.parse(text)
+    assert any("asks for them" in note for note in imported.notes)
+    assert "hunter2" not in repr(imported)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "all: &a\n  children: {x: *a, all: *a}",
+        "all: {hosts: [1, {}, []]}",
+        "all: !!python/object/apply:os.system ['true']",
+        "all: !!timestamp 2020-99-99",
+        "? [1, 2]\n: x",
+        "a: " + "[" * 1500,
+        "a: &a {x: 1}\n" + "".join(f"b{n}: &b{n} {{children: {{p: *a, q: *a}}}}\n" for n in range(50)),
+        "---\n%",
+        "---\n---\n",
+        "all: {children: {a: {children: {b: {children: {a: {hosts: {h: }}}}}}}}",
+    ],
+)
+def test_hostile_yaml_is_noted_at_most(text: str) -> None:
+    assert isinstance(ansible.parse(text).notes, list)
+    assert isinstance(ansible.groups(text), list)
+
+
+def test_aliases_do_not_multiply() -> None:
+    levels = ["a0: &a0 {hosts: {h: }}"]
+    levels += [f"a{n}: &a{n} {{children: {{{', '.join(f'c{m}: *a{n - 1}' for m in range(9))}}}}}" for n in range(1, 12)]
+    assert [server.name for server in ansible.parse("\n".join(levels)).servers] == ["h"]
+
+
+def test_a_range_without_end_does_not_fill_the_memory() -> None:
+    assert len(ansible.parse("web[0:999999999][0:999999999]\n[a]\nb[1:99][1:99][1:99]\n").servers) <= 10_000
+
+
+def test_an_ssh_config_gives_the_hosts_of_a_pattern() -> None:
+    imported = ssh_config.parse(SSH, "web*")
+    assert pairs(imported) == [("web1", "web1.example.com"), ("web2", "web2.example.com"), ("web3", "10.0.0.3")]
+    assert [(server.user, server.port) for server in imported.servers] == [
+        ("deploy", "2222"),
+        ("deploy", "2222"),
+        ("everyone", ""),
+    ]
+    assert named(imported, "web1").identity_file == "~/.ssh/my key"
+    assert [note for note in imported.notes if "Include" in note]
+    assert [note for note in imported.notes if "Match" in note]
+
+
+def test_ssh_patterns_exclude_and_list() -> None:
+    assert [server.name for server in ssh_config.parse(SSH, "* !web*").servers] == ["db1"]
+    assert [server.name for server in ssh_config.parse(SSH, "db1,web3").servers] == ["web3", "db1"]
+    assert ssh_config.hosts(SSH) == ["web1", "web2", "web3", "db1"]
+    assert '"mail*"' in ssh_config.parse(SSH, "mail*").notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "kind"),
+    [
+        (INI, "", "ansible"),
+        (YAML, "", "ansible"),
+        (YAML, "list.txt", "ansible"),
+        ("web1 ansible_host=10.0.0.1", "", "ansible"),
+        ("web1\nweb2\n", "hosts.ini", "ansible"),
+        (SSH, "", "ssh_config"),
+        ("Host web1\n", "config", "ssh_config"),
+        ("web1 10.0.0.1\n", "", "plain"),
+        ("name,address\nweb1,10.0.0.1\n", "", "plain"),
+        ("Host Address\nweb1 10.0.0.1\n", "", "plain"),
+        ("fd00::1\n", "", "plain"),
+        ("", "", "plain"),
+    ],
+)
+def test_the_kind_of_a_list_is_seen(text: str, name: str, kind: Kind) -> None:
+    assert detect(text, name) == kind
+
+
+BITS = [
+    "[", "]", "\n", " ", ":", "=", ",", "#", "web1", "10.0.0.1", "[1:3]", "[a:Z]", "all", "hosts", "children", "vars",
+    "\n  ", "Host ", "HostName ", "ansible_host=", '"', "'", "&a ", "*a", "!x", "- ", "{", "}", "|", "<<", "\0",
+    "\ud800", "%", "\t",
+]  # fmt: skip
+
+
+@given(st.text(max_size=200) | st.lists(st.sampled_from(BITS), max_size=40).map("".join), st.text(max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_no_text_breaks_an_importer(text: str, choice: str) -> None:
+    kinds: tuple[Kind | None, ...] = (None, "plain", "ansible", "ssh_config")
+    for kind in kinds:
+        imported = read(text, "hosts", kind, choice)
+        assert all(server.name or server.address for server in imported.servers)
+        assert all(note.isprintable() for note in imported.notes)
+        assert len({server.name.lower() for server in imported.servers}) == len(imported.servers)
+    ansible.groups(text)
+    ssh_config.hosts(text)
