@@ -13,29 +13,38 @@ from textual.widgets import Button, Input, Static
 from dsrwizard.core.difference import count_line, interruptions, replaced
 from dsrwizard.core.steps import Plan
 from screens.widgets.glyphs import glyph
+from screens.widgets.host_plan import plan_rows
 from screens.widgets.keybar import KeyBar
+from screens.widgets.live_rows import Rows
 
 
 class ConfirmModal(ModalScreen[bool]):
     """Asks whether to apply this plan. The VIP must be typed only when something existing is replaced or removed."""
 
+    DEFAULT_CSS = """
+    ConfirmModal #confirm-rows { height: auto; min-height: 3; max-height: 8; margin: 0 1; }
+    """
     BINDINGS = [
         Binding("escape", "cancel", "Cancel", id="confirm.cancel", tooltip="Change nothing"),
         Binding("left", "app.focus_previous", "Previous", id="confirm.previous", show=False, tooltip="Button before"),
         Binding("right", "app.focus_next", "Next", id="confirm.next", show=False, tooltip="The next button"),
     ]  # fmt: skip
 
-    def __init__(self, plan: Plan, vip: str, verb: str = "Apply") -> None:
+    def __init__(self, plan: Plan, vip: str, verb: str = "Apply", *, rows: bool = False) -> None:
         super().__init__()
         self._plan = plan
         self._vip = vip
         self._verb = verb
+        self._rows = rows
+        """Whether the steps themselves are shown too."""
         self._typed = bool(replaced(plan))
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
             with VerticalScroll(classes="modal-text", can_focus=False):
                 yield Static(self._body(), markup=False, classes="modal-body")
+            if self._rows:
+                yield Rows(id="confirm-rows")
             if self._typed:
                 yield Static(f"Type {self._vip} to confirm that:", markup=False, classes="modal-note")
                 yield Input(id="confirm-vip", compact=True)
@@ -48,6 +57,8 @@ class ConfirmModal(ModalScreen[bool]):
     def on_mount(self) -> None:
         self.query_one(".modal").border_title = f"{self._verb} this plan?"
         self.query_one("#confirm-complaint").display = False
+        if self._rows:
+            self.query_one(Rows).set_rows(plan_rows(self._plan))
         self.query_one("#confirm-cancel").focus()
 
     def _body(self) -> Content:
