@@ -16,8 +16,8 @@ Cause = Literal[
 ]  # fmt: skip
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One question with its outcome. `matters` is false for what traffic does not depend on (`not-persistent`)."""
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One question with its outcome. In JSON every key is always there."""
 
     check: str
     outcome: Outcome

@@ -1,0 +1,66 @@
+# make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
+# make test   every test, lab included         make bench  figures, side by side
+# make pictures  the screens of the README     make clean  what the targets above made
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# command that must be there = Debian package that brings it
+NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
+         modprobe=kmod iptables-legacy=iptables sudo=sudo
+
+.PHONY: demo test check lint unit bench pictures clean packages
+
+demo: packages $(VENV)/.ready
+	@$(BIN)/dsrwizard lab
+
+test: packages lint
+	$(BIN)/pytest -q -n 2 --dist loadgroup tests
+
+check: lint unit
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/.ready-dev
+	$(BIN)/pytest -q -n 2 -m "not lab" tests/unit tests/fakes tests/screens
+
+bench: packages $(VENV)/.ready-dev
+	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pictures: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.pictures
+
+packages:
+	@missing=; \
+	for need in $(NEEDS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${need%%=*}" >/dev/null 2>&1 || missing="$$missing $${need#*=}"; \
+	done; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as=; else as=sudo; fi; \
+	echo "Missing Debian packages:$$missing"; \
+	command -v apt-get >/dev/null || { echo "Install them with your package manager and run make again." >&2; exit 1; }; \
+	$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $$missing
+
+$(VENV)/bin/python: | packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "dsrwizard needs Python 3.11 or later; $$($(PYTHON) --version) is here. Name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.ready
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
