@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
@@ -17,6 +18,7 @@ from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
 from dsrwizard.session import Session
 from screens.asker import Asked, ScreenAsker
+from screens.defect import Defect
 from screens.modals import Choice, Question
 from screens.pane import Desk
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
@@ -160,7 +162,9 @@ class DsrApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leaves; asks first when something runs that must not be cut off."""
-        running = next((text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), "")
+        running = next(
+            (text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), ""
+        )
         if not running:
             self.leave()
             return
@@ -192,6 +196,14 @@ class DsrApp(App[int]):
         self.asker.close()
         Thread(target=self.engine.close, name="dsrwizard-close", daemon=True).start()
         super().exit(*args, **kwargs)
+
+    def _fatal_error(self) -> None:
+        """In place of Textual's traceback with local variables, which might show anything."""
+        error = self._exception
+        if error is not None:
+            cause = getattr(error, "error", error)  # a failed worker carries what happened in it
+            self._exit_renderables.append(Text("\n".join(Defect.of(cause).lines())))
+        self._close_messages_no_wait()
 
     # The palette.
 

@@ -8,34 +8,36 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
+from dsrwizard.core.errors import DsrError
+from screens.defect import Defect
+
 T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], name: str = "dsrwizard-screen") -> T:
-    """Runs `work` on a thread of its own and returns or raises what it does.
+    """Runs `work` on a thread of its own and returns what it does. Raises DsrError, and OSError as it is.
 
     Not asyncio's pool: that one has few threads, and asyncio waits for them at exit, so hosts that do not answer would
     delay the other screens and the way out. Cancelling the caller stops the waiting; the thread ends by its own
-    deadline.
+    deadline. What nobody thought of is a `Defect`: the screen says so and lives on.
     """
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
-            _settle(future, error=error)
+        except (DsrError, OSError) as error:
+            _fail(future, error)
+        except BaseException as error:  # noqa: BLE001 - the screen must not die of the engine's defects
+            _fail(future, Defect.of(error))
         else:
-            _settle(future, result=result)
+            if future.set_running_or_notify_cancel():
+                future.set_result(result)
 
     Thread(target=run, name=name, daemon=True).start()
     return await asyncio.wrap_future(future)
 
 
-def _settle(future: Future[T], *, result: T | None = None, error: BaseException | None = None) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    if error is not None:
+def _fail(future: Future[T], error: BaseException) -> None:
+    if future.set_running_or_notify_cancel():
         future.set_exception(error)
-    else:
-        future.set_result(result)  # type: ignore[arg-type]

@@ -12,11 +12,12 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Static
+from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 from screens.widgets.keybar import KeyBar
+from screens.widgets.toggles import Tick
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
                 lines.append("The answer before did not work. Try again, or press Esc to go on without this host.")
             yield Static("\n".join(lines), markup=False, classes="modal-body")
             yield Input(password=True, id="secret", compact=True)
-            yield Checkbox("Use it for every server that asks for the same", id="for-all", compact=True)
+            yield Tick("Use it for every server that asks for the same", id="for-all", compact=True)
             yield Static(
                 "It is kept in memory until dsrwizard ends, and written nowhere.", markup=False, classes="modal-note"
             )
@@ -133,7 +134,7 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
     @on(Button.Pressed, "#ok")
     def given(self) -> None:
         entry = self.query_one("#secret", Input)
-        answer = SecretAnswer(Secret(entry.value), self.query_one("#for-all", Checkbox).value)
+        answer = SecretAnswer(Secret(entry.value), self.query_one("#for-all", Tick).value)
         entry.clear()
         self.dismiss(answer)
 

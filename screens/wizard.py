@@ -15,6 +15,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
 
+from dsrwizard.core.errors import DsrError
 from screens.modals import HelpModal
 from screens.pane import Desk, Pane
 from screens.widgets.field import Field
@@ -126,8 +127,7 @@ class WizardScreen(Screen[None]):
         switcher.current = info.id
         session = self.desk.session
         session.step = info.id
-        if info.id not in session.visited:
-            session.visited.append(info.id)
+        session.visited.add(info.id)
         self.save()
         pane.entered()
         self.call_after_refresh(self._settle, pane, key, complain)
@@ -310,8 +310,8 @@ class WizardScreen(Screen[None]):
             self._save_timer = None
         try:
             self.desk.session.save()
-        except OSError as error:
-            self.notify(f"The session could not be saved: {error.strerror}.", severity="warning", markup=False)
+        except DsrError as error:
+            self.notify(str(error), severity="warning", markup=False)
 
     async def start_over(self, desk: Desk, step: str = "") -> None:
         """Every pane anew over another session."""

@@ -12,9 +12,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Label, RadioButton, RadioSet, Select, Static
+from textual.widgets import Input, Label, RadioSet, Select, Static
 
 from screens.widgets.glyphs import glyph
+from screens.widgets.toggles import Dot
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class FieldText:
 
 
 class Field(Vertical):
-    """One value of the draft. `key` is the problem key it answers for, as in `validate`.
+    """One value of the draft. `width` is the control's in cells; 0 takes all there is, and leaves no room for a note.
+
+    `key` is the problem key it answers for, as in `validate`.
 
     Subclasses compose a control in `control()`, and call `edit` when the value changes.
     """
@@ -40,7 +43,7 @@ class Field(Vertical):
     Field { height: auto; width: 1fr; }
     Field > .field-row { height: 1; width: 1fr; }
     Field > .field-row > .field-label { width: 14; color: $text-muted; }
-    Field:focus-within > .field-row > .field-label { color: $foreground; text-style: bold; }
+    Field.-focused > .field-row > .field-label { color: $foreground; text-style: bold; }
     Field > .field-row > .field-note { width: 1fr; height: 1; padding-left: 2; color: $text-muted; }
     Field > .field-problem { display: none; height: auto; width: 1fr; padding-left: 14; color: $text-error; }
     Field.-problem > .field-problem { display: block; }
@@ -111,9 +114,10 @@ class Field(Vertical):
             yield Label(self.text.label, markup=False, classes="field-label")
             control = self.control()
             control.add_class("field-control")
-            control.styles.width = self._width
+            control.styles.width = self._width or "1fr"
             yield control
-            yield Static("", markup=False, classes="field-note")
+            if self._width:
+                yield Static("", markup=False, classes="field-note")
         yield Static("", markup=False, classes="field-problem")
 
     def edit(self, value: str) -> None:
@@ -141,7 +145,11 @@ class Field(Vertical):
     def take_focus(self) -> None:
         self.control_widget.focus()
 
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.add_class("-focused")
+
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.remove_class("-focused")
         self.post_message(self.Left(self))
 
 
@@ -276,7 +284,7 @@ class RadioField(Field):
         self._options = list(options)
 
     def control(self) -> Radio:
-        return Radio(*(RadioButton(shown, value=value == self.value) for shown, value in self._options), compact=True)
+        return Radio(*(Dot(shown, value=value == self.value) for shown, value in self._options), compact=True)
 
     @on(RadioSet.Changed)
     def chosen(self, event: RadioSet.Changed) -> None:

@@ -45,7 +45,6 @@ class Form(Vertical):
 
     @on(Field.Left)
     def field_left(self, event: Field.Left) -> None:
-        event.stop()
         if event.field.edited:
             self._live.add(event.field.key)
             self.show()

@@ -1,0 +1,148 @@
+"""What "test connection" found on one real server, as lines to read: each with a sign, a word, and what to do."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from textual.content import Content
+
+from dsrwizard.core.api import ServerTest
+from dsrwizard.core.facts import Failure, Interface, Listener, ServerFacts
+from dsrwizard.core.model import Deployment, RealServer, Service
+from dsrwizard.core.wire import Connected
+from screens.widgets.glyphs import Name, glyph
+
+_STYLES: dict[str, str] = {"ok": "$text-success", "warn": "$text-warning", "fail": "$text-error", "unknown": "$text-muted"}
+
+
+def verdict(test: ServerTest, deployment: Deployment, server: RealServer) -> tuple[Name, str]:
+    """The test in one sign and a few words, for the table."""
+    if test.failure is not None:
+        return "fail", test.failure.what
+    signs = [sign for sign, _, _ in findings(test, deployment, server)]
+    if "fail" in signs:
+        return "fail", next(text for sign, _, text in findings(test, deployment, server) if sign == "fail")
+    if "warn" in signs:
+        return "warn", next(text for sign, _, text in findings(test, deployment, server) if sign == "warn")
+    return "ok", test.facts.os if test.facts is not None and test.facts.os else "reached"
+
+
+def details(test: ServerTest, deployment: Deployment, server: RealServer) -> Content:
+    """Everything found, a line each."""
+    lines = [
+        Content.assemble(
+            Content.styled(f"{glyph(sign)} {label:<10}", _STYLES.get(sign, "")), Content(_one_line(text))
+        )
+        for sign, label, text in findings(test, deployment, server)
+    ]
+    return Content("\n").join(lines)
+
+
+def findings(test: ServerTest, deployment: Deployment, server: RealServer) -> list[tuple[Name, str, str]]:
+    """(sign, label, text) of each thing looked at, in the order in which one would mend them."""
+    found: list[tuple[Name, str, str]] = [_ping(test)]
+    if test.failure is not None:
+        found += _failure(test.failure)
+    facts = test.facts
+    if facts is not None:
+        told = ", ".join(part for part in (facts.os, facts.kernel) if part) or "unknown system"
+        right = "root or sudo works" if facts.privileged else "neither root nor sudo: nothing can be changed there"
+        found.append(("ok" if facts.privileged else "fail", "System", f"{told}; {right}"))
+        found.append(_ingress(facts, server))
+    found.append(_layer2(test))
+    services = [(vip.address, service) for vip in deployment.vips_of(server) for service in vip.services]
+    connected = {answer.port: answer for answer in test.ports}
+    seen: set[str] = set()
+    for vip, service in services:
+        line = _listening(facts, vip, service, connected)
+        if line[2] not in seen:
+            seen.add(line[2])
+            found.append(line)
+    if facts is not None:
+        found.append(_gateway(facts, deployment))
+    return found
+
+
+def _ping(test: ServerTest) -> tuple[Name, str, str]:
+    ping = test.ping
+    if ping is None:
+        return "unknown", "Ping", "not looked"
+    if ping.problem:
+        return "unknown", "Ping", f"could not be sent: {ping.problem}"
+    if ping.milliseconds is None:
+        return "warn", "Ping", "no answer; some hosts drop ping on purpose"
+    return "ok", "Ping", f"answers in {ping.milliseconds:.1f} ms"
+
+
+def _failure(failure: Failure) -> list[tuple[Name, str, str]]:
+    found: list[tuple[Name, str, str]] = [("fail", "Login", failure.what)]
+    if failure.why:
+        found.append(("fail", "", failure.why))
+    if failure.next:
+        found.append(("unknown", "Next", failure.next))
+    return found
+
+
+def _ingress(facts: ServerFacts, server: RealServer) -> tuple[Name, str, str]:
+    carrying = facts.carrying(server.address)
+    if not carrying:
+        return "warn", "Interface", f"none holds {server.address}: is it behind NAT? Direct routing needs it itself"
+    card: Interface = carrying[0]
+    state = "" if card.up else ", down"
+    return "ok" if card.up else "fail", "Interface", f"{card.name}, MAC {card.mac or 'unknown'}{state}"
+
+
+def _layer2(test: ServerTest) -> tuple[Name, str, str]:
+    owners = test.owners
+    if owners is None:
+        return "unknown", "Layer 2", "not looked"
+    if owners.problem:
+        return "unknown", "Layer 2", f"could not be asked: {owners.problem}"
+    if not owners.macs:
+        return "fail", "Layer 2", f"nobody answers ARP for {owners.address}: a router is between, or it is off"
+    if len(owners.macs) > 1:
+        return "warn", "Layer 2", f"several machines answer for {owners.address}: {', '.join(owners.macs)}"
+    return "ok", "Layer 2", f"the same as the director's; {owners.macs[0]} answers"
+
+
+def _listening(
+    facts: ServerFacts | None, vip: str, service: Service, connected: dict[int, Connected]
+) -> tuple[Name, str, str]:
+    """Who listens on the service's port, from the inside where it could be seen, else by connecting to the RIP."""
+    label = service.label
+    if facts is not None and facts.listeners is not None:
+        mine = [one for one in facts.listeners if one.protocol == service.protocol and one.port == service.port]
+        if not mine:
+            return "fail", label, f"nothing listens on port {service.port}: start the application"
+        covering = [one for one in mine if one.covers(vip)]
+        if covering:
+            return "ok", label, f"{_who(covering[0])} listens on {_where(covering[0])}"
+        only = ", ".join(dict.fromkeys(one.address for one in mine))
+        return "warn", label, f"{_who(mine[0])} listens on {only} only, not on the VIP: bind it to {vip} or to all"
+    answer = connected.get(service.port) if service.protocol == "tcp" else None
+    if answer is None or answer.result == "unknown":
+        return "unknown", label, (answer.problem if answer is not None else "") or "not looked"
+    if answer.result == "open":
+        return "ok", label, f"open on {answer.address}"
+    said = {"refused": "nothing listens", "silent": "no answer: a firewall?", "unreachable": "unreachable"}
+    return "fail", label, f"{said[answer.result]} on {answer.address} port {answer.port}"
+
+
+def _who(listener: Listener) -> str:
+    return listener.process or "something"
+
+
+def _where(listener: Listener) -> str:
+    return "all addresses" if listener.address in ("*", "0.0.0.0", "::") else listener.address
+
+
+def _gateway(facts: ServerFacts, deployment: Deployment) -> tuple[Name, str, str]:
+    families = {ip_address(vip.address).version for vip in deployment.vips}
+    routes = [route for route in facts.default_routes if route.family in families]
+    if not routes:
+        return "fail", "Gateway", "no default route: replies to clients in other networks go nowhere"
+    return "ok", "Gateway", ", ".join(f"{route.gateway} by {route.interface}" for route in routes)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
