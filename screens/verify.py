@@ -25,7 +25,7 @@ from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.check_rows import check_lines, check_row, summed, verdict_line
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_words import in_words
-from screens.widgets.live_rows import Row, Rows
+from screens.widgets.live_rows import Rows
 
 
 class VerifyPane(Pane):
