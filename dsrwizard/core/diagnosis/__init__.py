@@ -28,7 +28,7 @@ def diagnose(evidence: Evidence) -> Report:
     ledger = Ledger()
     readings = [Reading(evidence, server) for server in evidence.deployment.servers]
     director = [*balancing.audit(evidence, ledger, readings), *balancing.holds(evidence, ledger)]
-    director += balancing.ipvs(evidence, ledger)
+    director += balancing.ipvs(evidence, ledger, readings)
     before = {reading.name: reach(reading, ledger) for reading in readings}
     servers: list[Check] = []
     for reading in readings:

@@ -12,7 +12,7 @@ from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.within import leak_reason
 from dsrwizard.core.director import key_of, wanted_state
-from dsrwizard.core.facts import VirtualService
+from dsrwizard.core.facts import Destination, VirtualService
 from dsrwizard.core.model import RealServer, Service, Vip
 from dsrwizard.core.steps import DIRECTOR
 
@@ -131,28 +131,27 @@ def _holds(evidence: Evidence, ledger: Ledger, vip: Vip) -> Check:
     return ledger.fail(where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address), message, seen, fix)
 
 
-def ipvs(evidence: Evidence, ledger: Ledger) -> list[Check]:
+def ipvs(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[Check]:
     """`director.ipvs` for every service and `director.destination` for every real server behind it."""
     checks: list[Check] = []
+    facts = evidence.observed.director
+    table = {
+        (canonical(found.key.address), found.key.protocol, found.key.port): found
+        for found in (facts.services if facts else None) or ()
+    }
     for vip in evidence.deployment.vips:
         for service in vip.services:
-            present = _present(evidence, vip, service)
+            present = table.get((canonical(vip.address), service.protocol, service.port))
             checks.append(_service(evidence, ledger, vip, service, present))
-            checks += [
-                _destination(evidence, ledger, vip, service, present, server)
-                for server in evidence.deployment.servers_of(vip)
-                if server.rip_for(vip)
-            ]
+            at: dict[str, list[Destination]] = {}
+            for one in present.destinations if present else ():
+                at.setdefault(canonical(one.address), []).append(one)
+            for reading in readings:
+                rip = reading.rip_for(vip)
+                if rip is not None:
+                    there = at.get(canonical(rip), []) if present else None
+                    checks.append(_destination(evidence, ledger, vip, service, reading.server, rip, there))
     return checks
-
-
-def _present(evidence: Evidence, vip: Vip, service: Service) -> VirtualService | None:
-    facts = evidence.observed.director
-    for found in (facts.services if facts else None) or ():
-        same = canonical(found.key.address) == str(vip.ip)
-        if same and (found.key.protocol, found.key.port) == (service.protocol, service.port):
-            return found
-    return None
 
 
 def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, present: VirtualService | None) -> Check:
@@ -183,26 +182,32 @@ def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, pre
 
 
 def _destination(
-    evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, present: VirtualService | None, server: RealServer
+    evidence: Evidence,
+    ledger: Ledger,
+    vip: Vip,
+    service: Service,
+    server: RealServer,
+    rip: str,
+    there: list[Destination] | None,
 ) -> Check:
+    """`there`: the service's destinations at this RIP on any port; None where IPVS has no such service."""
     where = Where(check="director.destination", host=DIRECTOR, vip=vip.address, service=service.label)
     blind = _blind(where, evidence, ledger)
     if blind:
         return blind
-    name, rip = f"{vip.address} {service.label}", server.rip_for(vip) or server.address
-    if present is None:
+    name = f"{vip.address} {service.label}"
+    if there is None:
         fault = Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label)
         return where.follows(fault, f"{server.name} is not behind {name}.")
-    found = present.destination(rip, service.port)
+    found = next((one for one in there if one.port == service.port), None)
     wanted = DestinationState(weight=server.weight)
     if found is None:
-        elsewhere = [one for one in present.destinations if canonical(one.address) == canonical(rip)]
         change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=None, new=wanted)
-        if elsewhere:
+        if there:
             return ledger.fail(
                 where, _about(server, vip, service, "ipvs-differs"),
-                f"IPVS sends {name} to port {elsewhere[0].port} of {server.name}; direct routing cannot change ports.",
-                f"destination {rip} port {elsewhere[0].port}", _command(change),
+                f"IPVS sends {name} to port {there[0].port} of {server.name}; direct routing cannot change ports.",
+                f"destination {rip} port {there[0].port}", _command(change),
             )  # fmt: skip
         return ledger.fail(
             where, _about(server, vip, service, "ipvs-missing"),

@@ -6,6 +6,7 @@ Nothing here is a judgement. What could not be looked at is missing, or carries 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Literal, Self
 
@@ -43,7 +44,7 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
     vips: tuple[ClientVip, ...] = ()
 
     def of(self, vip: Vip) -> ClientVip | None:
-        return next((seen for seen in self.vips if ip_address(seen.vip) == vip.ip), None)
+        return next((seen for seen in self.vips if canonical(seen.vip) == canonical(vip.address)), None)
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,13 +99,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return self.owners.get(wanted) or Owners(address=wanted, problem="Nobody was asked.")
 
     def probe(self, rip: str, vip: Vip, service: Service) -> Probed:
-        key = (canonical(rip), str(vip.ip), service.protocol, service.port)
+        key = (canonical(rip), canonical(vip.address), service.protocol, service.port)
         return self.probes.get(key) or Probed(
             vip=key[1], port=service.port, protocol=service.protocol, rip=key[0], signature="unknown",
             problem="It was not probed.",
         )  # fmt: skip
 
 
+@lru_cache(maxsize=65_536)
 def canonical(address: str) -> str:
     """One spelling per address (`fd00:0::1` and `fd00::1` are the same)."""
     return str(ip_address(address))

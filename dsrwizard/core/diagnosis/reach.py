@@ -134,7 +134,7 @@ def ports(reading: Reading, ledger: Ledger) -> list[Check]:
     seen: set[tuple[str | None, str]] = set()
     for vip in reading.vips:
         for service in vip.services:
-            key = (reading.server.rip_for(vip), service.label)
+            key = (reading.rip_for(vip), service.label)
             if key not in seen:
                 seen.add(key)
                 checks.append(_port(reading, ledger, vip, service))

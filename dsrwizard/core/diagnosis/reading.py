@@ -30,11 +30,26 @@ class Reading:
         self.facts = evidence.observed.servers.get(server.name)
         self.failure = evidence.observed.failed.get(server.name)
         self.vips = evidence.deployment.vips_of(server)
+        self._rip = {vip.address: server.rip_for(vip) for vip in self.vips}
+        self._probes = {
+            vip.address: [(one, evidence.probe(rip, vip, one)) for one in vip.services]
+            for vip in self.vips
+            if (rip := self._rip[vip.address]) is not None
+        }
+        self._held: dict[str, Held] = {}
+        self._entries: dict[str, list[tuple[Interface, InterfaceAddress]]] = {}
+        for link in self.facts.interfaces if self.facts else ():
+            for entry in link.addresses:
+                self._entries.setdefault(canonical(entry.address), []).append((link, entry))
+
+    def rip_for(self, vip: Vip) -> str | None:
+        """The RIP of the VIP's family; None where the deployment names none, or the server does not serve the VIP."""
+        return self._rip.get(vip.address)
 
     @cached_property
     def rips(self) -> tuple[str, ...]:
         """The RIPs its VIPs need, each once; the server's address where it has no VIP."""
-        found = dict.fromkeys(rip for vip in self.vips if (rip := self.server.rip_for(vip)))
+        found = dict.fromkeys(rip for rip in self._rip.values() if rip)
         return tuple(found) or (self.server.address,)
 
     @cached_property
@@ -56,16 +71,12 @@ class Reading:
 
     def probe(self, vip: Vip, service: Service) -> Probed | None:
         """The probe of this VIP and service, None where the server has no RIP of the VIP's family."""
-        rip = self.server.rip_for(vip)
-        return None if rip is None else self.evidence.probe(rip, vip, service)
+        return next((probe for one, probe in self._probes.get(vip.address, ()) if one == service), None)
 
     def connect(self, vip: Vip, service: Service) -> Connected | None:
         """The TCP connect to the RIP of the VIP's family; None for UDP."""
-        rip = self.server.rip_for(vip)
+        rip = self.rip_for(vip)
         return None if rip is None or service.protocol == "udp" else self.evidence.connect(rip, service.port)
-
-    def _probes(self) -> list[tuple[Vip, Service, Probed]]:
-        return [(v, s, p) for v in self.vips for s in v.services if (p := self.probe(v, s)) is not None]
 
     def answers(self, rip: str) -> str:
         """How the server showed that it lives at a RIP, empty where it did not: ping, TCP or a probe's answer."""
@@ -75,9 +86,10 @@ class Reading:
         for (address, port), connected in self.evidence.connects.items():
             if address == canonical(rip) and connected.result in ("open", "refused"):
                 return f"TCP {port} {connected.result}"
-        for _, service, probe in self._probes():
-            if canonical(probe.rip) == canonical(rip) and _from_server(probe):
-                return f"probe {service.label} {probe.signature}"
+        for found in self._probes.values():
+            for service, probe in found:
+                if canonical(probe.rip) == canonical(rip) and _from_server(probe):
+                    return f"probe {service.label} {probe.signature}"
         return ""
 
     def looked(self, rip: str) -> bool:
@@ -101,8 +113,8 @@ class Reading:
         if self.leaks(vip):
             return True
         return any(
-            other == vip and (probe.good or (probe.signature == _refusal(service) and _from_server(probe)))
-            for other, service, probe in self._probes()
+            probe.good or (probe.signature == _refusal(service) and _from_server(probe))
+            for service, probe in self._probes.get(vip.address, ())
         )
 
     def good(self, vip: Vip, service: Service) -> bool:
@@ -113,17 +125,15 @@ class Reading:
 
     def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
         """Where the VIP is, on any interface."""
-        if self.facts is None:
-            return []
-        return [
-            (link, entry)
-            for link in self.facts.interfaces
-            for entry in link.addresses
-            if ip_address(entry.address) == vip.ip
-        ]
+        return self._entries.get(canonical(vip.address), [])
 
     def held(self, vip: Vip) -> Held:
         """Whether the VIP is usable on the server, by its facts and by the wire."""
+        if vip.address not in self._held:
+            self._held[vip.address] = self._holds(vip)
+        return self._held[vip.address]
+
+    def _holds(self, vip: Vip) -> Held:
         if self.facts is None:
             return "held" if self.proven(vip) else "unknown"
         usable = [entry for link, entry in self.entries(vip) if link.up and not entry.tentative]
@@ -133,7 +143,7 @@ class Reading:
 
     def on_nic(self, vip: Vip) -> Interface | None:
         """The ingress interface where it holds the VIP itself: it then answers for it whatever the guard."""
-        return self.nic if self.nic is not None and self.nic.has(vip.address) else None
+        return self.nic if any(link == self.nic for link, _ in self.entries(vip)) else None
 
     def listeners(self, service: Service) -> tuple[Listener, ...]:
         """Its sockets on the service's port."""
