@@ -1,0 +1,64 @@
+"""Numbers, ages and trend lines in few cells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from screens.widgets.glyphs import ascii_only, glyph
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.:-=+*#"
+
+
+def short(number: float | None) -> str:
+    """At most five cells: `0`, `2.4`, `12`, `9999`, `12.3k`, `1.2M`; a dash where nothing is known."""
+    if number is None:
+        return glyph("dash")
+    if number < 9.95 and number != int(number):
+        return f"{number:.1f}"
+    if number < 9999.5:
+        return f"{number:.0f}"
+    for unit in "kMGT":
+        number /= 1000
+        if number < 99.95:
+            return f"{number:.1f}{unit}"
+        if number < 999.5:
+            return f"{number:.0f}{unit}"
+    return f"{number / 1000:.0f}P"
+
+
+def age(seconds: float | None) -> str:
+    """`0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`; a dash where nothing is known."""
+    if seconds is None:
+        return glyph("dash")
+    seconds = max(seconds, 0.0)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    for size, unit, limit in ((60, "min", 7200), (3600, "h", 172800)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def milliseconds(value: float | None) -> str:
+    """`0.8ms`, `12ms`; empty where nothing is known."""
+    if value is None:
+        return ""
+    return f"{value:.1f}ms" if value < 9.95 else f"{value:.0f}ms"
+
+
+def trend(values: Sequence[float], width: int) -> str:
+    """The last values as bars, scaled to the highest of them, oldest first; exactly `width` cells."""
+    if width <= 0:
+        return ""
+    blocks = _ASCII_BLOCKS if ascii_only() else _BLOCKS
+    shown = values[-width:]
+    top = max(shown, default=0.0)
+    if top <= 0:
+        bars = blocks[0] * len(shown)
+    else:
+        last = len(blocks) - 1
+        bars = "".join(blocks[min(max(round(value / top * last), 1 if value > 0 else 0), last)] for value in shown)
+    return " " * (width - len(bars)) + bars
