@@ -8,14 +8,11 @@ Sources: interface names, kernel `dev_valid_name` (net/core/dev.c) and the names
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, ip_address
 
 from dsrwizard.core.model import SCHEDULERS, Address
 from dsrwizard.core.problems import Fault, shown
-
-Check = Callable[[str], Fault | None]
 
 MAX_PERSISTENCE = 2_678_400
 MAX_WEIGHT = 65_535

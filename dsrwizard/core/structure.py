@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from typing import cast
 
 import msgspec.inspect as types
 
@@ -73,9 +74,7 @@ def structure_problems(data: dict[str, object]) -> list[Problem]:
 
 
 def _of(cls: type) -> types.StructType:
-    info = types.type_info(cls)
-    assert isinstance(info, types.StructType)  # noqa: S101 - for the type checker; the models are structs
-    return info
+    return cast("types.StructType", types.type_info(cls))
 
 
 def _struct(data: dict[str, object], info: types.StructType, key: str) -> Iterator[Problem]:
