@@ -141,7 +141,7 @@ def _public_part(data: bytes) -> tuple[bytes | None, bool]:
             at += 4 + length
     except binascii.Error:
         return None, False
-    return fields[3], fields[0] != b"none"
+    return fields[3], fields[0] not in (b"none", b"")
 
 
 def _public_file(path: Path) -> bytes | None:

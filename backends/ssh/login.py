@@ -36,7 +36,8 @@ class Login:
         self._slot = ("password", route.user, route.address, route.port)
         self._wrong: Secret | None = None
         self._passwords = 0
-        self._declined = False
+        self._again: Secret | None = None
+        self._declined = self._asked = False
 
     def close(self) -> None:
         self._ring.close()
@@ -71,8 +72,9 @@ class Login:
     def _with_keys(self, transport: paramiko.Transport) -> bool:
         while self._left:
             offer = self._left[0]
+            self._asked = False
             key = offer.key or self._opened(offer)
-            if not transport.is_active():
+            if key and not transport.is_active():
                 raise HungUp  # it was the passphrase that took so long; the opened key is remembered
             self._left.pop(0)
             if key is None:
@@ -84,6 +86,9 @@ class Login:
                 self._left.clear()
                 return False
             except paramiko.AuthenticationException as error:
+                if self._asked and not transport.is_active():
+                    self._left.insert(0, offer)  # the server left while the passphrase was typed: not the key's fault
+                    raise HungUp from error
                 self._note(offer.label)
                 if not transport.is_active():
                     raise HungUp from error
@@ -107,7 +112,7 @@ class Login:
         assert file is not None, "an offer has a key or a file"  # noqa: S101
         slot = (file.path, stamp(file.path))
         wrong: Secret | None = None
-        for _ in range(TRIES + 1):
+        for _ in range(TRIES):
             with self._memory.key_lock:
                 if slot in self._memory.keys:
                     return self._memory.keys[slot]
@@ -125,6 +130,7 @@ class Login:
             except KeyProblem as problem:
                 self._ring.problems.append(f"{shown(file.path)}: {problem}")
                 return None
+        self._memory.drop(("passphrase", file.path), wrong)
         self._ring.problems.append(f"{shown(file.path)}: its passphrase was wrong {TRIES} times")
         return None
 
@@ -132,6 +138,7 @@ class Login:
         question = SecretQuestion(
             kind="passphrase", host=self._route.host, user=self._route.user, detail=shown(file.path)
         )
+        self._asked = True
         return self._memory.obtain(self._asker, ("passphrase", file.path), question, wrong)
 
     def _with_password(self, transport: paramiko.Transport) -> None:
@@ -158,6 +165,9 @@ class Login:
                 self._allowed = tuple(error.allowed_types)
                 raise self.refused() from error
             except paramiko.AuthenticationException as error:
+                if secret is not self._again and not transport.is_active():
+                    self._again = secret  # refused, or was the server gone already? The same once more will tell.
+                    raise HungUp from error
                 self._wrong, self._passwords = secret, self._passwords + 1
                 self._note_password()
                 if not transport.is_active():
@@ -168,6 +178,7 @@ class Login:
             self._allowed, ways = tuple(rest), [way for way in ways if way in rest]
             if not ways:
                 raise self.refused("The password was right, the server wants more.")
+        self._memory.drop(self._slot, self._wrong)
         raise self.refused()
 
     def _note_password(self) -> None:

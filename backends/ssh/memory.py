@@ -70,6 +70,14 @@ class Memory:
                 mine.declined = time.monotonic()
             return mine.secret
 
+    def drop(self, slot: Hashable, secret: Secret | None) -> None:
+        """Forgets an answer that did not work, so that the next attempt begins with a fresh question."""
+        with self._lock:
+            mine = self._slots[slot]
+        with mine.lock:
+            if mine.secret is secret:
+                mine.secret = None
+
     def shared(self, key: Hashable) -> Shared:
         with self._lock:
             return self._shared[key]

@@ -39,6 +39,7 @@ class Sudo:
     def __init__(self, route: Route, asker: Asker, memory: Memory, clock: Clock) -> None:
         self._host, self._user, self._at = route.host, route.user, route.at
         self._asker, self._memory, self._clock = asker, memory, clock
+        self._slot = ("sudo", route.user, route.at)
         self._wrong: Secret | None = None
         self._tries = 0
 
@@ -83,7 +84,7 @@ class Sudo:
             kind="sudo", host=self._host, user=self._user, detail=f"sudo password of {self._user} at {self._at}"
         )
         with self._clock.stopped():
-            secret = self._memory.obtain(self._asker, ("sudo", self._user, self._at), question, self._wrong)
+            secret = self._memory.obtain(self._asker, self._slot, question, self._wrong)
         if secret is None:
             raise NoPrivilege(
                 f"{self._host}: {self._user} needs a password for sudo, and none was given.",
@@ -95,6 +96,7 @@ class Sudo:
     def _refused(self, secret: Secret) -> None:
         self._wrong, self._tries = secret, self._tries + 1
         if self._tries >= TRIES:
+            self._memory.drop(self._slot, secret)
             raise NoPrivilege(
                 f"{self._host}: sudo refused the password of {self._user} {TRIES} times.",
                 "",

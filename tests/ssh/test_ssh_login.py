@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ import pytest
 
 from backends.ssh import forget, open_ssh
 from dsrwizard.core.errors import LoginRefused
+from dsrwizard.core.model import RealServer
+from dsrwizard.core.ports import SecretQuestion
+from dsrwizard.core.secret import Secret
 from tests.ssh.sshd import USER, Operator, Sshd, keygen
 
 MakeSshd = Callable[..., Sshd]
@@ -180,19 +184,21 @@ def test_a_damaged_identity_file_is_said(operator: Operator, home: Path, sshd: S
 
 
 def test_a_server_that_hangs_up_while_the_operator_types(make_sshd: MakeSshd, home: Path) -> None:
-    server = make_sshd(options=("LoginGraceTime 1",))
+    server = make_sshd()
     key = keygen(home / "locked", passphrase=CANARY)
     server.allow(key)
 
-    class Slow(Operator):
-        def secret(self, question):  # type: ignore[no-untyped-def]
+    class Interrupted(Operator):
+        """While this operator types, the server loses patience."""
+
+        def secret(self, question: SecretQuestion) -> Secret | None:
             for pid in server.sessions():
-                os.waitpid(-1, os.WNOHANG) if pid < 0 else os.kill(pid, 15)
+                os.kill(pid, signal.SIGKILL)
             return super().secret(question)
 
         __hash__ = object.__hash__
 
-    operator = Slow([CANARY], accepts=True)
+    operator = Interrupted([CANARY], accepts=True)
     assert says_hello(server, operator, key)
     assert len(operator.secrets) == 1
 
@@ -201,7 +207,6 @@ def test_the_configurations_user_and_key_are_used(sshd: Sshd, operator: Operator
     (home / ".ssh" / "config").write_text(
         f"Host web1\n  User {USER}\n  Port {sshd.port}\n  IdentityFile ~/{key.name}\n  IdentitiesOnly yes\n"
     )
-    server = sshd.server(user=USER).__class__(name="web1", address="127.0.0.1")
-    connector = open_ssh("web1", server, operator)
+    connector = open_ssh("web1", RealServer(name="web1", address="127.0.0.1"), operator)
     assert connector.run("echo hello", deadline=10).stdout == "hello\n"
     connector.close()
