@@ -45,7 +45,7 @@ class Runs(Protocol):
 
 
 class LazyEngine:
-    """Builds the engine when it is first needed, on the thread that needs it: that is when the backends are imported."""
+    """Builds the engine when first needed, on the thread that needs it: only then the backends are imported."""
 
     def __init__(self, build: Callable[[Asker], Engine], asker: Asker) -> None:
         self._build = build
@@ -76,14 +76,21 @@ class DsrApp(App[int]):
     TITLE = "dsrwizard"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (110, "-wide"), (150, "-widest")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
 
     BINDINGS = [
         Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="Every action by its name"),
-        Binding("ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave dsrwizard; the session is kept", show=False,
-                priority=True),
-    ]  # fmt: skip
+        Binding(
+            "ctrl+q",
+            "quit",
+            "Quit",
+            id="app.quit",
+            tooltip="Leave dsrwizard; the session is kept",
+            show=False,
+            priority=True,
+        ),
+    ]
 
     def __init__(
         self,
@@ -168,7 +175,10 @@ class DsrApp(App[int]):
         if not running:
             self.leave()
             return
-        body = f"{running}\n\nStopping finishes the commands that run now and starts no new ones; the journal knows what was done."
+        body = (
+            f"{running}\n\nStopping finishes the commands that run now and starts no new ones; "
+            "the journal knows what was done."
+        )
         choices = (Choice("stay", "Keep running", "primary"), Choice("stop", "Stop and quit", "warning"))
         self.push_screen(Question("Quit?", body, choices, safe="stay"), self._quit_answered)
 
@@ -211,7 +221,7 @@ class DsrApp(App[int]):
         """Every action that works now, named `area: Verb`, from the bindings' ids; and the app's own."""
         seen: set[str] = set()
         for node, binding, enabled, tooltip in screen.active_bindings.values():
-            if not enabled or not binding.id or not binding.description or binding.id in seen:
+            if not enabled or not binding.id or not binding.description or binding.id in (*seen, "app.commands"):
                 continue
             seen.add(binding.id)
             area = binding.id.partition(".")[0]

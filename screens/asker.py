@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from threading import Lock
+from typing import Any
 
+from textual.app import App
 from textual.message import Message
 
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 from screens.modals import HostKeyModal, SecretAnswer, SecretModal
-from textual.app import App
 
 
 class Asked(Message, bubble=False):
@@ -29,7 +30,7 @@ class ScreenAsker:
     is asked about. After `close` every question is answered with no, also the one being asked.
     """
 
-    def __init__(self, app: App[object]) -> None:
+    def __init__(self, app: App[Any]) -> None:
         self._app = app
         self._turn = Lock()
         self._state = Lock()

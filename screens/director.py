@@ -157,7 +157,11 @@ class DirectorPane(Pane):
         if facts is None:
             if self._failed is None:
                 return [_line("working", "looking at this machine …", "")]
-            return [_line("fail", self._failed.what, "$text-error"), _aside(self._failed.why), _aside(self._failed.next)]
+            return [
+                _line("fail", self._failed.what, "$text-error"),
+                _aside(self._failed.why),
+                _aside(self._failed.next),
+            ]
         lines = [*self._interface_lines(facts)]
         if self.draft.engine == "external":
             lines.append(_line("ok", "IPVS is not needed here: another product balances.", ""))

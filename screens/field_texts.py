@@ -30,8 +30,8 @@ VIP = FieldText(
 PROTOCOL = FieldText(
     "Protocol",
     "tcp for connections (web, mail); udp for datagrams (DNS, TFTP, streaming).",
-    "IPVS keeps a table of connections for tcp and of recent senders for udp. A service that uses both, like DNS, needs "
-    "one entry for each.",
+    "IPVS keeps a table of connections for tcp and of recent senders for udp. A service that uses both, like DNS, "
+    "needs one entry for each.",
 )
 PORT = FieldText(
     "Port",
@@ -89,8 +89,8 @@ SERVER_NAME = FieldText(
 SERVER_ADDRESS = FieldText(
     "Address (RIP)",
     "Its own address: dsrwizard logs in there, the director sends to its MAC.",
-    "The real server's own IP address (RIP) in the director's network. Not a host name, because IPVS needs the address, "
-    "and not the VIP, which all servers share.",
+    "The real server's own IP address (RIP) in the director's network. Not a host name, because IPVS needs the "
+    "address, and not the VIP, which all servers share.",
     "10.0.0.101",
     _NO_SPACE,
     255,
@@ -106,8 +106,8 @@ SERVER_ADDRESS6 = FieldText(
 WEIGHT = FieldText(
     "Weight",
     "Twice the weight, twice the share. 0: no new connections until you restore it.",
-    "0 to 65535, compared with the other servers' weights. While a server is set up it stands at 0; it gets this weight "
-    "only when the VIP has been proved to answer through it.",
+    "0 to 65535, compared with the other servers' weights. While a server is set up it stands at 0; it gets this "
+    "weight only when the VIP has been proved to answer through it.",
     "1",
     _NUMBER,
     5,

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Label, Static, TextArea
 from dsrwizard.core.draft import DraftServer
 from screens.pane import in_thread
 from screens.widgets.field import Menu
-from screens.widgets.glyphs import glyph
+from screens.widgets.glyphs import Name, glyph
 from screens.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
 
     BINDINGS = [
         Binding("escape", "back", "Back", id="import.back", tooltip="Take nothing over"),
-        Binding("ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Take the servers found over", key_display="^n"),
-    ]  # fmt: skip
+        Binding(
+            "ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Take the servers found over", key_display="^n"
+        ),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._name = ""
+        self._file_name = ""
         self._imported: Imported | None = None
 
     def compose(self) -> ComposeResult:
@@ -56,7 +58,9 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
                 yield Menu(KINDS, value="", allow_blank=False, compact=True, id="kind")
             with Horizontal(classes="import-row"):
                 yield Label("Only", classes="field-label")
-                yield Input(placeholder="an Ansible group, or ssh hosts such as web*; empty: all", id="choice", compact=True)
+                yield Input(
+                    placeholder="an Ansible group, or ssh hosts such as web*; empty: all", id="choice", compact=True
+                )
             yield Static("", markup=False, id="preview")
             with Horizontal(classes="modal-buttons"):
                 yield Button("Import", id="take", variant="primary", compact=True)
@@ -71,15 +75,16 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
     @on(Input.Submitted, "#path")
     async def read_file(self, event: Input.Submitted) -> None:
         event.stop()
-        path = Path(event.value.strip()).expanduser()
+        path = event.value.strip()
         try:
             text = await in_thread(lambda: _read(path))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
             self.query_one("#preview", Static).update(
-                f"{glyph('problem')} {path} cannot be read: {error.strerror}. Write the path of a text file."
+                f"{glyph('problem')} {path} cannot be read: {why}. Write the path of a text file."
             )
             return
-        self._name = path.name
+        self._file_name = Path(path).name
         self.query_one("#list", TextArea).load_text(text)
 
     @on(Input.Submitted, "#choice")
@@ -107,14 +112,15 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
             self._imported = None
             preview.update("One server per line, a CSV table, an Ansible inventory (INI or YAML) or an ssh config.")
             return
-        kind = cast("Kind", self.query_one("#kind", Menu).value or detect(text, self._name))
-        found = read(text, self._name, kind, self.query_one("#choice", Input).value.strip())
+        kind = cast("Kind", self.query_one("#kind", Menu).value or detect(text, self._file_name))
+        found = read(text, self._file_name, kind, self.query_one("#choice", Input).value.strip())
         self._imported = found
-        shown = dict((value, label) for label, value in KINDS)[kind].partition(":")[0]
+        shown = {value: label for label, value in KINDS}[kind].partition(":")[0]
         names = ", ".join(f"{server.name} {server.address}".strip() for server in found.servers[:4])
         more = f" and {len(found.servers) - 4} more" if len(found.servers) > 4 else ""
         count = len(found.servers)
-        lines = [f"{glyph('ok' if count else 'problem')} {count} server{'' if count == 1 else 's'} ({shown}): {names}{more}"]
+        sign: Name = "ok" if count else "problem"
+        lines = [f"{glyph(sign)} {count} server{'' if count == 1 else 's'} ({shown}): {names}{more}"]
         lines += [f"{glyph('warn')} {note}" for note in found.notes[:2]]
         if len(found.notes) > 2:
             lines.append(f"  and {len(found.notes) - 2} more notes")
@@ -132,6 +138,6 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         self.dismiss(None)
 
 
-def _read(path: Path) -> str:
-    with path.open("rb") as file:
+def _read(path: str) -> str:
+    with Path(path).expanduser().open("rb") as file:
         return file.read(LONGEST).decode("utf-8", errors="replace")

@@ -33,10 +33,14 @@ class Question(ModalScreen[str]):
     """Asks with buttons. Returns the chosen id. The focus starts on `safe`, which is also what Esc answers."""
 
     BINDINGS = [
-        Binding("escape", "safe", "Cancel", id="question.cancel", tooltip="Answer with the choice that changes nothing"),
-        Binding("left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="The button before", show=False),
+        Binding(
+            "escape", "safe", "Cancel", id="question.cancel", tooltip="Answer with the choice that changes nothing"
+        ),
+        Binding(
+            "left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="The button before", show=False
+        ),
         Binding("right,down", "app.focus_next", "Next", id="question.next", tooltip="The next button", show=False),
-    ]  # fmt: skip
+    ]
 
     def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str) -> None:
         super().__init__()
@@ -148,8 +152,10 @@ class HelpModal(ModalScreen[None]):
     """Text to read, closed by Esc, F1 or Enter."""
 
     BINDINGS = [
-        Binding("escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Back to where you were", key_display="esc")
-    ]  # fmt: skip
+        Binding(
+            "escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Back to where you were", key_display="esc"
+        )
+    ]
 
     def __init__(self, title: str, body: str | Content) -> None:
         super().__init__()

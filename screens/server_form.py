@@ -45,7 +45,7 @@ class ServesVips(Vertical):
         self._server = server
         self._vips = vips
         self.hint = field_texts.SERVED_VIPS.hint
-        self.HELP = field_texts.SERVED_VIPS.help
+        self.help_text = field_texts.SERVED_VIPS.help
         self.help_title = field_texts.SERVED_VIPS.label
 
     def compose(self) -> ComposeResult:
@@ -76,7 +76,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
         """`index` of the server to edit, None for a new one. `key`: the field to start at."""
         super().__init__()
         servers = draft.servers
-        self._server = msgspec.convert(msgspec.to_builtins(servers[index]), DraftServer) if index is not None else _next(draft)
+        self._server = _next(draft) if index is None else msgspec.structs.replace(servers[index])
         self._index = index if index is not None else len(servers)
         self._new = index is None
         rest = [server for number, server in enumerate(servers) if number != index]
@@ -118,6 +118,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
             form.focus_key(self._key)
         else:
             next(iter(self.query(Field))).take_focus()
+        self._show_hint()
 
     def _problems(self) -> list[Problem]:
         key = f"servers[{self._index}]."
@@ -130,9 +131,9 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
 
     def action_help(self) -> None:
         for node in self.focused.ancestors_with_self if self.focused is not None else ():
-            text = getattr(node, "HELP", "")
-            if isinstance(text, str) and text and hasattr(node, "help_title"):
-                self.app.push_screen(HelpModal(node.help_title, text))
+            text = getattr(node, "help_text", "")
+            if text:
+                self.app.push_screen(HelpModal(getattr(node, "help_title", "Help"), text))
                 return
 
     @on(Field.Entered)

@@ -9,7 +9,6 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
@@ -38,12 +37,12 @@ NONE_YET = "No real server yet: press a to add one, or i to import a list, an An
 class ServerTable(DataTable[Text]):
     """The real servers; Enter edits the one under the cursor."""
 
-    HELP = (
+    help_text = (
         "Each real server must be in the director's layer-2 network and reachable by SSH with root or sudo. a adds "
         "one, Enter edits, d removes, i imports. t tests the one under the cursor, T all: it connects as apply will, "
         "and changes nothing."
     )
-    hint = "Real servers answer clients themselves: each needs the VIP, silently, and a default gateway of its own."
+    hint = "Each answers clients itself: it needs the VIP, silent, and its own way out."
     help_title = "Real servers"
 
 
@@ -58,22 +57,39 @@ class ServersPane(Pane):
         "director's layer 2, who listens on the service's port and on which address, and the default gateway."
     )
     DEFAULT_CSS = """
-    ServersPane ServerTable { height: auto; max-height: 50%; min-height: 3; width: 1fr; }
+    ServersPane ServerTable { height: auto; max-height: 50%; min-height: 2; width: 1fr; overflow-x: hidden; }
     ServersPane #none { display: none; color: $text-muted; height: auto; }
     ServersPane.-empty #none { display: block; }
     ServersPane #servers-problem { color: $text-error; height: auto; }
-    ServersPane #tested { height: auto; width: 1fr; margin: 1 0; }
-    ServersPane #client { height: auto; }
-    ServersPane #client Field { width: 1fr; }
+    ServersPane #tested { height: auto; width: 1fr; margin-top: 1; }
+    ServersPane #client { margin-top: 1; }
     """
     BINDINGS = [
         Binding("a", "add", "Add", id="servers.add", tooltip="A new real server"),
         Binding("e", "edit", "Edit", id="servers.edit", tooltip="Change the server under the cursor"),
-        Binding("d,delete", "remove", "Remove", id="servers.remove", tooltip="Take the server under the cursor out", key_display="d"),
-        Binding("i", "import", "Import", id="servers.import", tooltip="From a list, an Ansible inventory, an ssh config"),
-        Binding("t", "test", "Test", id="servers.test", tooltip="Connect to the server under the cursor; changes nothing"),
-        Binding("T", "test_all", "Test all", id="servers.test_all", tooltip="Connect to every server; changes nothing", key_display="T"),
-    ]  # fmt: skip
+        Binding(
+            "d,delete",
+            "remove",
+            "Remove",
+            id="servers.remove",
+            tooltip="Take the server under the cursor out",
+            key_display="d",
+        ),
+        Binding(
+            "i", "import", "Import", id="servers.import", tooltip="From a list, an Ansible inventory, an ssh config"
+        ),
+        Binding(
+            "t", "test", "Test", id="servers.test", tooltip="Connect to the server under the cursor; changes nothing"
+        ),
+        Binding(
+            "T",
+            "test_all",
+            "Test all",
+            id="servers.test_all",
+            tooltip="Connect to every server; changes nothing",
+            key_display="T",
+        ),
+    ]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -89,25 +105,20 @@ class ServersPane(Pane):
         yield Static(NONE_YET, id="none", markup=False)
         yield Static("", id="servers-problem", markup=False)
         yield Static("", id="tested", markup=False)
-        with Form(self.problems), Horizontal(id="client"):
+        with Form(self.problems, id="client"):
             yield TextField(field_texts.CLIENT_ADDRESS, "client.address", self._client, "address", width=20)
-            yield TextField(field_texts.CLIENT_USER, "client.user", self._client, "user", width=14)
+            yield TextField(field_texts.CLIENT_USER, "client.user", self._client, "user", width=20)
 
     def on_mount(self) -> None:
-        table = self.query_one(ServerTable)
-        for label, width in (("Name", 14), ("Address", 16), ("Weight", 6), ("Login", 16)):
-            table.add_column(label, width=width)
-        table.add_column("Test", key="test")
+        self._fill()
+
+    def on_resize(self) -> None:
         self._fill()
 
     # What the wizard asks.
 
     def problems(self) -> list[Problem]:
-        return [
-            problem
-            for problem in problems_of_draft(self.draft)
-            if problem.key.startswith(("servers", "client"))
-        ]
+        return [problem for problem in problems_of_draft(self.draft) if problem.key.startswith(("servers", "client"))]
 
     def show_problems(self) -> None:
         self._loud = True
@@ -146,17 +157,17 @@ class ServersPane(Pane):
         """Draws the table from the draft, keeping the cursor."""
         table = self.query_one(ServerTable)
         row = table.cursor_row
-        table.clear()
+        table.clear(columns=True)
+        self._columns(table)
         wrong = {_index_of(problem.key) for problem in self.problems()}
         for number, server in enumerate(self.draft.servers):
             sign, said = self._said(number, server, wrong)
             name = Text(server.name or "(no name)", no_wrap=True)
-            login = {"manual": "manual", "winrm": "winrm"}.get(server.connect, f"ssh {server.user}".strip())
             table.add_row(
                 name,
                 Text(server.address, no_wrap=True),
                 Text(server.weight, justify="right"),
-                Text(login, no_wrap=True, overflow="ellipsis"),
+                Text(_login(server), no_wrap=True, overflow="ellipsis"),
                 Text(f"{glyph(sign)} {said}" if said else "", no_wrap=True, overflow="ellipsis"),
             )
         if self.draft.servers:
@@ -166,6 +177,20 @@ class ServersPane(Pane):
         self.query_one("#servers-problem", Static).update("\n".join(f"{glyph('problem')} {text}" for text in general))
         self._show_details()
         self.refreshed()
+
+    def _columns(self, table: ServerTable) -> None:
+        """As wide as what stands in them, within bounds; the test's result gets the rest."""
+        servers = self.draft.servers
+        widths = {
+            "Name": min(max([4, *(len(server.name) for server in servers)]), 20),
+            "Address": min(max([8, *(len(server.address) for server in servers)]), 28),
+            "Weight": 6,
+            "Login": min(max([5, *(len(_login(server)) for server in servers)]), 16),
+        }
+        for label, width in widths.items():
+            table.add_column(label, width=width)
+        taken = sum(widths.values()) + 2 * (len(widths) + 1)
+        table.add_column("Test", width=max(self.content_size.width - taken, 12))
 
     def _said(self, number: int, server: DraftServer, wrong: set[int | None]) -> tuple[Name, str]:
         if number in wrong:
@@ -189,7 +214,7 @@ class ServersPane(Pane):
         shown = Content("")
         if server is not None and server.name in self._tests:
             test, deployment = self._tests[server.name]
-            shown = details(test, deployment, deployment.server(server.name))
+            shown = details(test, deployment, deployment.server(server.name), self.content_size.width)
         elif server is not None:
             number = self.query_one(ServerTable).cursor_row
             mine = [problem.text for problem in self.problems() if _index_of(problem.key) == number]
@@ -235,7 +260,6 @@ class ServersPane(Pane):
         self.app.push_screen(ServerForm(self.draft, row, first), edited)
 
     def action_remove(self) -> None:
-        row = self.query_one(ServerTable).cursor_row
         server = self._current()
         if server is None:
             return
@@ -246,7 +270,10 @@ class ServersPane(Pane):
                 self.draft.servers.remove(server)
                 self._changed()
 
-        body = f"Take {server.name or server.address} out of the deployment? Nothing is done on the server now; review shows what follows."
+        body = (
+            f"Take {server.name or server.address} out of the deployment? Nothing is done on the server now; "
+            "the review shows what follows."
+        )
         choices = (Choice("keep", "Keep it", "primary"), Choice("remove", "Remove", "warning"))
         self.app.push_screen(Question("Remove real server", body, choices, safe="keep"), answered)
 
@@ -336,6 +363,10 @@ class ServersPane(Pane):
             field.note(f"{glyph('ok')} reached", good=True)
         else:
             field.note(f"{glyph('fail')} {failure.what}", warn=True)
+
+
+def _login(server: DraftServer) -> str:
+    return f"ssh {server.user}".strip() if server.connect == "ssh" else server.connect
 
 
 def _index_of(key: str) -> int | None:

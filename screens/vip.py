@@ -49,13 +49,10 @@ class ServiceBox(Vertical):
             yield Static(f"Service {number + 1}", markup=False, classes="head-text")
             if self._removable:
                 yield Small("Remove service", "remove-service", vip, number, hint="Takes this service out of the plan.")
-        with Horizontal(classes="pair"):
-            yield ChoiceField(field_texts.PROTOCOL, f"{key}.protocol", self._service, "protocol", PROTOCOLS, width=9)
-            yield TextField(field_texts.PORT, f"{key}.port", self._service, "port", width=9)
+        yield ChoiceField(field_texts.PROTOCOL, f"{key}.protocol", self._service, "protocol", PROTOCOLS, width=9)
+        yield TextField(field_texts.PORT, f"{key}.port", self._service, "port", width=9)
         schedulers = [(f"{name:<6}{meaning}", name) for name, meaning in SCHEDULERS.items()]
-        yield ChoiceField(
-            field_texts.SCHEDULER, f"{key}.scheduler", self._service, "scheduler", schedulers, width=0
-        )
+        yield ChoiceField(field_texts.SCHEDULER, f"{key}.scheduler", self._service, "scheduler", schedulers, width=0)
         yield TextField(field_texts.PERSISTENCE, f"{key}.persistence", self._service, "persistence", width=9)
 
 
@@ -97,18 +94,25 @@ class VipPane(Pane):
     VipPane ServiceBox { padding-left: 2; margin-top: 1; }
     VipPane .head { height: 1; }
     VipPane .head-text { width: auto; text-style: bold; padding-right: 2; }
-    VipPane .pair { height: auto; }
-    VipPane .pair ChoiceField { width: 27; }
     VipPane .buttons { height: 1; margin-top: 1; }
     VipPane .buttons Button, VipPane .head Button { margin-right: 2; min-width: 4; }
     VipPane ServiceBox Field .field-label { width: 12; }
     VipPane ServiceBox Field > .field-problem { padding-left: 12; }
     """
     BINDINGS = [
-        Binding("f2", "add_service", "Add service", id="vip.add_service", tooltip="Another port or protocol on this VIP"),
+        Binding(
+            "f2", "add_service", "Add service", id="vip.add_service", tooltip="Another port or protocol on this VIP"
+        ),
         Binding("f3", "add_vip", "Add VIP", id="vip.add_vip", tooltip="Another service address"),
-        Binding("f8", "remove", "Remove", id="vip.remove", tooltip="Remove the service or VIP in which the cursor is", show=False),
-    ]  # fmt: skip
+        Binding(
+            "f8",
+            "remove",
+            "Remove",
+            id="vip.remove",
+            tooltip="Remove the service or VIP in which the cursor is",
+            show=False,
+        ),
+    ]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -129,7 +133,9 @@ class VipPane(Pane):
 
     def problems(self) -> list[Problem]:
         return [
-            problem for problem in problems_of_draft(self.draft) if problem.key == "name" or problem.key.startswith("vips")
+            problem
+            for problem in problems_of_draft(self.draft)
+            if problem.key == "name" or problem.key.startswith("vips")
         ]
 
     def show_problems(self) -> None:
@@ -226,7 +232,7 @@ class VipPane(Pane):
     # Already in use on the wire?
 
     def _look_up(self, field: Field) -> None:
-        """Asks on the wire who has the VIP, in the background; only warns, because the answer may be this deployment."""
+        """Asks on the wire who has the VIP, in the background; only warns: the answer may be this deployment."""
         interface, address = self.draft.interface.strip(), field.value.strip()
         if not (field.key.startswith("vips[") and field.key.endswith("].address")):
             return

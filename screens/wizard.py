@@ -59,13 +59,26 @@ class WizardScreen(Screen[None]):
     BINDINGS = [
         Binding("escape", "back", "Back", id="wizard.back", tooltip="To the step before; nothing is checked or lost"),
         Binding("ctrl+n", "next", "Next", id="wizard.next", tooltip="To the next step, if this one has no problem"),
-        Binding("f1,question_mark", "help", "Help", id="wizard.help", tooltip="More about this field or step", key_display="f1"),
+        Binding(
+            "f1,question_mark",
+            "help",
+            "Help",
+            id="wizard.help",
+            tooltip="More about what is in focus",
+            key_display="f1",
+        ),
         *(
-            Binding(f"alt+{number}", f"jump('{step.id}')", f"Go to {step.word}", id=f"step.{step.id}",
-                    tooltip=f"Jump to the step {step.word}", show=False)
+            Binding(
+                f"alt+{number}",
+                f"jump('{step.id}')",
+                f"Go to {step.word}",
+                id=f"step.{step.id}",
+                tooltip=f"Jump to the step {step.word}",
+                show=False,
+            )
             for number, step in enumerate(STEPS, 1)
         ),
-    ]  # fmt: skip
+    ]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
@@ -165,6 +178,12 @@ class WizardScreen(Screen[None]):
         if index > 0:
             await self.go(STEPS[index - 1].id)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A step can be jumped to once it was visited."""
+        if action == "jump":
+            return True if parameters[0] in self.desk.session.visited else None
+        return True
+
     async def action_jump(self, step: str) -> None:
         """To a step that was visited before; an unvisited one says how to get there."""
         if step in self.desk.session.visited:
@@ -174,7 +193,7 @@ class WizardScreen(Screen[None]):
             self.show_state()
 
     async def _forward_to(self, step: str) -> None:
-        """Goes there, or to the first input step before it that has problems: results need a deployment that is right."""
+        """Goes there, or to the first input step that has problems: results need a deployment that is right."""
         if step not in INPUT_STEPS:
             for info in STEPS[: len(INPUT_STEPS)]:
                 pane = await self._mounted(info)
@@ -193,6 +212,7 @@ class WizardScreen(Screen[None]):
         """Brings stepper, hint, help and key bar up to date."""
         if not self.is_mounted:
             return
+        self.set_class(self._step not in INPUT_STEPS, "-results")
         self.query_one(Stepper).marks = tuple(self._mark(info) for info in STEPS)
         self.query_one("#hint", Static).update(self._complaint or self._hint())
         self.query_one("#hint").set_class(bool(self._complaint), "-complaint")
@@ -224,9 +244,7 @@ class WizardScreen(Screen[None]):
         parts: list[Content] = []
         title = "Help"
         for widget in _outwards(self.focused):
-            if isinstance(widget, Pane):
-                break
-            text = getattr(widget, "HELP", "")
+            text = getattr(widget, "help_text", "")
             if text:
                 title = getattr(widget, "help_title", "") or title
                 parts.append(Content(str(text)))

@@ -81,7 +81,7 @@ class Field(Vertical):
         self.text = text
         self.key = key
         self.hint = text.hint
-        self.HELP = text.help
+        self.help_text = text.help
         self.help_title = text.label
         self.edited = False
         self._target = target
@@ -180,9 +180,11 @@ class Menu(Select[str]):
     """A select whose Enter goes on to the next field, as in every other field; space and arrows open it."""
 
     BINDINGS = [
-        Binding("down,space,up", "show_overlay", "Choose", id="menu.open", tooltip="Open the list of choices", key_display="space"),
+        Binding(
+            "down,space,up", "show_overlay", "Choose", id="menu.open", tooltip="Open the list", key_display="space"
+        ),
         Binding("enter", "enter", "Next field", id="menu.next", tooltip="On to the next field", show=False),
-    ]  # fmt: skip
+    ]
     _inherit_bindings = False
 
     class Entered(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from textwrap import wrap
 
 from textual.content import Content
 
@@ -12,7 +13,15 @@ from dsrwizard.core.model import Deployment, RealServer, Service
 from dsrwizard.core.wire import Connected
 from screens.widgets.glyphs import Name, glyph
 
-_STYLES: dict[str, str] = {"ok": "$text-success", "warn": "$text-warning", "fail": "$text-error", "unknown": "$text-muted"}
+_STYLES: dict[str, str] = {
+    "ok": "$text-success",
+    "warn": "$text-warning",
+    "fail": "$text-error",
+    "unknown": "$text-muted",
+}
+
+LABEL = 13
+"""Cells of the label in front of each finding."""
 
 
 def verdict(test: ServerTest, deployment: Deployment, server: RealServer) -> tuple[Name, str]:
@@ -27,14 +36,14 @@ def verdict(test: ServerTest, deployment: Deployment, server: RealServer) -> tup
     return "ok", test.facts.os if test.facts is not None and test.facts.os else "reached"
 
 
-def details(test: ServerTest, deployment: Deployment, server: RealServer) -> Content:
-    """Everything found, a line each."""
-    lines = [
-        Content.assemble(
-            Content.styled(f"{glyph(sign)} {label:<10}", _STYLES.get(sign, "")), Content(_one_line(text))
-        )
-        for sign, label, text in findings(test, deployment, server)
-    ]
+def details(test: ServerTest, deployment: Deployment, server: RealServer, width: int) -> Content:
+    """Everything found, each in a paragraph of this width in cells with its label in front."""
+    lines: list[Content] = []
+    for sign, label, text in findings(test, deployment, server):
+        first, *rest = wrap(" ".join(text.split()), max(width - LABEL, 20)) or [""]
+        head = f"{glyph(sign)} {label}" if label else ""
+        lines.append(Content.assemble(Content.styled(head.ljust(LABEL), _STYLES.get(sign, "")), Content(first)))
+        lines += [Content(" " * LABEL + line) for line in rest]
     return Content("\n").join(lines)
 
 
@@ -142,7 +151,3 @@ def _gateway(facts: ServerFacts, deployment: Deployment) -> tuple[Name, str, str
     if not routes:
         return "fail", "Gateway", "no default route: replies to clients in other networks go nowhere"
     return "ok", "Gateway", ", ".join(f"{route.gateway} by {route.interface}" for route in routes)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
