@@ -28,41 +28,49 @@ export LC_ALL=C
 n='@NONCE@'
 say() { printf '\n%s %s\n' "$n" "$*"; }
 now() { t=$(date +%s%N 2>/dev/null); case $t in *N|'') echo 0;; *) echo "$t";; esac; }
-limit() { if command -v timeout >/dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }
+since() { echo $(( ($(now) - $1) / 1000000 )); }
+limit() { if have timeout; then timeout "$@"; else shift; "$@"; fi; }
 word() { # what a tool said, as one of our words
   case $1 in
-    *refused*) echo refused;;
+    *refused*|*"Couldn't connect"*|*'Could not connect'*) echo refused;;
     *nreachable*|*'No route'*) echo unreachable;;
     *'timed out'*|*'imed out'*|*timeout*) echo silent;;
     *) echo "$2";;
   esac
 }
 py='
-import socket, sys
+import socket, sys, time
 try:
+    began = time.monotonic()
     socket.create_connection((sys.argv[1], int(sys.argv[2])), @SECONDS@).close()
+    print("%.1f" % ((time.monotonic() - began) * 1000))
 except OSError as e:
     sys.exit("timed out" if isinstance(e, TimeoutError) else str(e))
 '
-tcp() { # ADDRESS PORT
-  b=$(now)
-  if command -v python3 >/dev/null 2>&1; then
-    m=$(python3 -c "$py" "$1" "$2" 2>&1) && r=open || r=$(word "$m" unknown)
-  elif command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
-    m=$(timeout @SECONDS@ bash -c 'exec 3<>"/dev/tcp/$1/$2"' sh "$1" "$2" 2>&1); c=$?
-    case $c in 0) r=open;; 124) r=silent;; *) r=$(word "$m" unknown);; esac
-  elif command -v nc >/dev/null 2>&1; then
-    m=$(nc -v -z -w @SECONDS@ "$1" "$2" 2>&1 </dev/null) && r=open || r=$(word "$m" unknown)
-  elif command -v curl >/dev/null 2>&1; then
+have() { command -v "$1" >/dev/null 2>&1; }
+tcp() { # ADDRESS PORT: the first tool that can say decides
+  r=none; t=-
+  if have python3; then
+    m=$(python3 -c "$py" "$1" "$2" 2>&1) && { r=open; t=$m; } || r=$(word "$m" unknown)
+  fi
+  if [ $r = none ] || [ $r = unknown ] && have bash && have timeout; then
+    b=$(now); m=$(timeout @SECONDS@ bash -c 'exec 3<>"/dev/tcp/$1/$2"' sh "$1" "$2" 2>&1); c=$?
+    case $c in 0) r=open; t=$(since "$b");; 124) r=silent;; *) r=$(word "$m" unknown);; esac
+  fi
+  if [ $r = none ] || [ $r = unknown ] && have nc; then
+    b=$(now)
+    m=$(nc -v -z -w @SECONDS@ "$1" "$2" 2>&1 </dev/null) && { r=open; t=$(since "$b"); } || r=$(word "$m" unknown)
+  fi
+  if [ $r = none ] || [ $r = unknown ] && have curl; then
     case $1 in *:*) h="[$1]";; *) h=$1;; esac
-    curl -s -o /dev/null --noproxy '*' --connect-timeout @SECONDS@ -m @SECONDS@ "telnet://$h:$2" </dev/null; c=$?
-    case $c in 0) r=open;; 7) r=refused;; 28) r=silent;; *) r=unknown;; esac
-  else r=none; fi
-  e=$(now)
-  say "tcp $1 $2 $r $(( (e - b) / 1000000 ))"
+    m=$(curl -sS -o /dev/null --noproxy '*' --connect-timeout @SECONDS@ -m @SECONDS@ \
+      -w 'connected %{time_connect}' "telnet://$h:$2" 2>&1 </dev/null)
+    case $m in *'connected 0.000000'*|*'connected 0,000000'*) r=$(word "$m" unknown);; *connected*) r=open;; esac
+  fi
+  say "tcp $1 $2 $r $t"
 }
 reach() { # ADDRESS 4|6
-  if command -v ping >/dev/null 2>&1; then
+  if have ping; then
     m=$(limit @PATIENCE@ ping -n -c 2 -i 0.3 -W @SECONDS@ "$1" 2>&1); c=$?
     t=${m#*time=}; [ "$t" = "$m" ] && t=- || t=${t%% *}
     case $c in 0) say "ping $1 answered $t";;
@@ -71,7 +79,7 @@ reach() { # ADDRESS 4|6
   else say "ping $1 unknown -"; fi
 }
 near() { # ADDRESS: read after the tests, which made the entry
-  command -v ip >/dev/null 2>&1 || { say "link $1 unknown"; return; }
+  have ip || { say "link $1 unknown"; return; }
   case $(ip route get "$1" 2>/dev/null) in
     *' via '*) say "link $1 far"; return;;
     *' dev lo '*|local*|'') say "link $1 unknown"; return;;

@@ -9,9 +9,11 @@ import pytest
 
 from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
 from dsrwizard.core.checks import Check
-from dsrwizard.core.model import Service
+from dsrwizard.core.model import Deployment, Service
+from dsrwizard.engine.verify import verify
+from tests.fakes.host import Link
 from tests.fakes.ipvs import Entry, Virtual
-from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, VIP6, Farm, Link, faults, find, only
+from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, VIP6, Farm, faults, find, only
 
 KEY = ServiceKey(VIP, "tcp", 80)
 ECHO = Service(protocol="udp", port=7)
@@ -46,14 +48,11 @@ def test_what_others_have_on_the_director_is_no_fault() -> None:
 
 
 def test_a_server_drained_by_the_deployment_is_no_fault() -> None:
-    def drain(deployment: object) -> object:
-        servers = deployment.servers  # type: ignore[attr-defined]
-        return msgspec.structs.replace(
-            deployment,  # type: ignore[type-var]
-            servers=(msgspec.structs.replace(servers[0], weight=0), *servers[1:]),
-        )
+    def drain(deployment: Deployment) -> Deployment:
+        first, *others = deployment.servers
+        return msgspec.structs.replace(deployment, servers=(msgspec.structs.replace(first, weight=0), *others))
 
-    report = Farm(change=drain).verify()  # type: ignore[arg-type]
+    report = Farm(change=drain).verify()
     assert report.verdict == "pass"
     assert "drained" in find(report, "director.destination", "director").message
 
@@ -193,8 +192,6 @@ def test_a_server_muted_by_arp_ignore_8_is_told_from_a_dead_one() -> None:
     facts = observed.servers["web2"]
     muted = msgspec.structs.replace(facts, sysctls=facts.sysctls | {"net.ipv4.conf.all.arp_ignore": "8"})
     farm.server("web2").reachable = False
-    from dsrwizard.engine.verify import verify
-
     report = verify(
         farm.deployment,
         msgspec.structs.replace(observed, servers=observed.servers | {"web2": muted}),

@@ -1,0 +1,175 @@
+"""The script for the client host runs in a plain POSIX shell, and what it prints is read without trust."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsrwizard.core.diagnosis import ClientView
+from dsrwizard.core.errors import AnswerUnreadable
+from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.ports import Answer, Line
+from dsrwizard.engine.client import look, parse, script
+
+NONCE = "dsr0123456789abcdef"
+VIP, VIP6 = "10.0.0.10", "fd00::10"
+
+
+def deployment(*addresses: str, port: int = 80) -> Deployment:
+    services = (Service(port=port), Service(protocol="udp", port=7))
+    return Deployment(
+        name="shop",
+        director=Director(interface="eth0"),
+        vips=tuple(Vip(address=address, services=services) for address in addresses or (VIP,)),
+        servers=(RealServer(name="web1", address="10.0.0.101"),),
+    )
+
+
+RECORDED = f"""
+{NONCE} tcp {VIP} 80 open 3
+
+{NONCE} ping {VIP} answered 0.412
+
+{NONCE} link {VIP} near
+
+{NONCE} mac {VIP} 02:00:0A:00:00:02
+
+{NONCE} end
+"""
+
+
+def test_a_recorded_answer_is_read() -> None:
+    seen = parse(deployment(), NONCE, RECORDED).vips[0]
+    assert (seen.ping, seen.milliseconds) == ("answered", 0.412)
+    assert (seen.on_link, seen.neighbour) == (True, "02:00:0a:00:00:02")
+    assert [(c.port, c.result, c.milliseconds) for c in seen.connects] == [(80, "open", 3.0)]
+
+
+def test_each_vip_gets_its_own_lines() -> None:
+    text = RECORDED.replace("end", f"ping {VIP6} silent -\n{NONCE} tcp {VIP6} 80 refused 1\n{NONCE} end")
+    four, six = parse(deployment(VIP, VIP6), NONCE, text).vips
+    assert (four.ping, four.connects[0].result) == ("answered", "open")
+    assert (six.ping, six.connects[0].result, six.on_link) == ("silent", "refused", None)
+
+
+def test_an_answer_that_is_cut_short_is_refused() -> None:
+    with pytest.raises(AnswerUnreadable):
+        parse(deployment(), NONCE, RECORDED.replace("end", "en"))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        f"tcp {VIP} 80 open 1",
+        f"dsrffffffffffffffff tcp {VIP} 80 open 1",
+        f"{NONCE} tcp {VIP} 80 wide-open 1",
+        f"{NONCE} tcp {VIP} 99999999999999999999 open 1",
+        f"{NONCE} tcp {VIP} ８0 open",
+        f"{NONCE} tcp 10.0.0.11 80 open 1",
+        f"{NONCE} ping {VIP} answered",
+        f"{NONCE} ping {VIP} alive 1",
+        f"{NONCE} link {VIP} nearby",
+        f"{NONCE} mac {VIP} not:a:mac:at:all:!!",
+        f"{NONCE} mac {VIP} 02:00:0a:00:00:02:ff",
+        f"{NONCE}",
+    ],
+)
+def test_what_is_not_understood_counts_as_not_seen(hostile: str) -> None:
+    seen = parse(deployment(), NONCE, f"{hostile}\n{NONCE} end\n").vips[0]
+    assert (seen.ping, seen.on_link, seen.neighbour) == ("unknown", None, "")
+    assert all(connected.result == "unknown" for connected in seen.connects)
+
+
+@pytest.mark.parametrize("time", ["0", "-5", "1e9", "nan", "999999999999999", "..", "٣"])
+def test_an_impossible_time_is_none(time: str) -> None:
+    seen = parse(deployment(), NONCE, f"{NONCE} tcp {VIP} 80 open {time}\n{NONCE} end").vips[0]
+    assert seen.connects[0].result == "open"
+    assert seen.connects[0].milliseconds is None
+
+
+def test_a_host_without_any_tool_says_so() -> None:
+    seen = parse(deployment(), NONCE, f"{NONCE} tcp {VIP} 80 none 0\n{NONCE} end").vips[0]
+    assert seen.connects[0].result == "unknown"
+    assert "python3" in seen.connects[0].problem
+
+
+@given(st.lists(st.one_of(st.text(), st.from_regex(rf"{NONCE} (ping|tcp|mac|link|end) [ -~]*"))))
+def test_no_answer_whatever_breaks_the_reader(lines: list[str]) -> None:
+    try:
+        view = parse(deployment(VIP, VIP6), NONCE, "\n".join(lines))
+    except AnswerUnreadable:
+        return
+    assert [seen.vip for seen in view.vips] == [VIP, VIP6]
+
+
+# -- the script itself, run by this machine's shell
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@pytest.fixture
+def closed() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Here:
+    """A connector to this machine, with the tools given and no others."""
+
+    def __init__(self, bin_: Path, tools: tuple[str, ...]) -> None:
+        self._path = bin_
+        for wanted in (*tools, "date", "sh"):
+            tool, _, name = wanted.partition(" as ")
+            found = sys.executable if tool == "python3" else shutil.which(tool)
+            if found:
+                (bin_ / (name or tool)).symlink_to(Path(found).resolve())
+
+    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        done = subprocess.run(
+            ["/bin/sh"], input=script, capture_output=True, text=True, timeout=deadline, check=False,
+            env={"PATH": str(self._path)},
+        )  # fmt: skip
+        return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def close(self) -> None:
+        pass
+
+
+def seen_here(tmp_path: Path, port: int, *tools: str) -> ClientView:
+    return look(deployment("127.0.0.1", port=port), Here(tmp_path, tools))
+
+
+@pytest.mark.parametrize("tools", [("python3",), ("bash", "timeout"), ("false as python3", "bash", "timeout")])
+def test_the_script_tells_open_from_refused(
+    tmp_path: Path, listening: int, closed: int, tools: tuple[str, ...]
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    assert seen_here(one, listening, *tools).vips[0].connects[0].result == "open"
+    assert seen_here(other, closed, *tools).vips[0].connects[0].result == "refused"
+
+
+def test_the_script_says_when_it_has_nothing_to_try_with(tmp_path: Path, listening: int) -> None:
+    seen = seen_here(tmp_path, listening).vips[0]
+    assert (seen.ping, seen.on_link, seen.connects[0].result) == ("unknown", None, "unknown")
+
+
+def test_the_script_asks_only_for_what_can_be_tried() -> None:
+    text = script(deployment(VIP, VIP6), NONCE)
+    assert f"tcp {VIP} 80" in text
+    assert f"tcp {VIP6} 80" in text
+    assert f"tcp {VIP} 7" not in text  # UDP has no connection to try
+    assert "@" not in text.replace("$@", "")
