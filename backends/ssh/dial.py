@@ -22,7 +22,6 @@ from dsrwizard.core.errors import (
     ConnectionRefused,
     ConnectTimeout,
     HostError,
-    NameUnknown,
 )
 from dsrwizard.core.ports import Asker
 
@@ -118,15 +117,26 @@ def _open(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
     return direct(route)
 
 
+def _no_circle(route: Route) -> None:
+    """Walks all jump hosts before any is dialled. Raises HostError."""
+    hop = route
+    for _ in range(_HOPS):
+        if not hop.jumps:
+            return
+        *before, last = hop.jumps
+        hop = route_to_hop(last, tuple(before))
+    raise HostError(
+        f"{route.host}: the jump hosts lead through more than {_HOPS} others.",
+        "ProxyJump in the SSH configuration probably names a host that is reached through itself.",
+        "Check ProxyJump of each jump host.",
+    )
+
+
 def _through(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
     """A channel through the last jump host, whose connection all hosts behind it share: one login there, and no
     trouble with its MaxStartups."""
-    if depth >= _HOPS:
-        raise HostError(
-            f"{route.host}: the jump hosts lead through more than {_HOPS} others.",
-            "ProxyJump in the SSH configuration probably names a host that is reached through itself.",
-            "Check ProxyJump of each jump host.",
-        )
+    if depth == 0:
+        _no_circle(route)
     *before, last = route.jumps
     shared = memory.shared(("hop", route.jumps))
     came = time.monotonic()
@@ -174,14 +184,12 @@ def _not_through(route: Route, hop: str, error: Exception) -> HostError:
         return HostError(
             what, "The jump host forbids forwarding.", f"Set AllowTcpForwarding yes in sshd_config on {hop}."
         )
-    said = error.text if isinstance(error, paramiko.ChannelException) else str(error)
-    kind: type[HostError] = ConnectTimeout
-    if "refused" in said.lower():
-        kind = ConnectionRefused
-    elif "not known" in said.lower() or "resolve" in said.lower():
-        kind = NameUnknown
-    why = f"The jump host says: {said.rstrip('.')}." if said else "The jump host did not answer."
-    return kind(what, why, f"Check from there: ssh {hop} nc -vz {route.address} {route.port}")
+    # paramiko passes on that it failed, not whether the jump host was refused, heard nothing or knew no such name.
+    return ConnectTimeout(
+        what,
+        "From there the connection was refused, not answered, or the name is unknown.",
+        f"Look from there: ssh {hop} nc -vz {route.address} {route.port}",
+    )
 
 
 def _negotiate(route: Route, stream: Stream, asker: Asker) -> paramiko.Transport:

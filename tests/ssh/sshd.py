@@ -160,9 +160,7 @@ class Sshd:
         config.write_text("\n".join(lines) + "\n")
         if ROOT:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        self._process = subprocess.Popen(
-            self._command(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert self._process.stderr
         said = []
         for line in self._process.stderr:
@@ -201,12 +199,16 @@ class Sshd:
     def sessions(self) -> list[int]:
         """Process ids of the connections that are being served."""
         assert self._process
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self._process.pid)], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)], capture_output=True, text=True, check=False
+        )
         return [int(pid) for pid in found.stdout.split()]
 
     def server(self, key: Path | None = None, name: str = "web1", user: str | None = None) -> RealServer:
         identity = str(key) if key else None
-        return RealServer(name=name, address="127.0.0.1", port=self.port, user=user or self.user, identity_file=identity)
+        return RealServer(
+            name=name, address="127.0.0.1", port=self.port, user=user or self.user, identity_file=identity
+        )
 
     def known_line(self, kind: str = "ed25519") -> str:
         return f"[127.0.0.1]:{self.port} {public(self.host_keys[kind])}\n"

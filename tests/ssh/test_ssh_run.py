@@ -46,9 +46,7 @@ def test_a_command_cannot_swallow_the_rest_of_the_script(sshd: Sshd, key: Path, 
     assert answer.stdout == "after\n"
 
 
-def test_a_script_that_cannot_be_parsed_does_nothing(
-    sshd: Sshd, key: Path, operator: Operator, tmp_path: Path
-) -> None:
+def test_a_script_that_cannot_be_parsed_does_nothing(sshd: Sshd, key: Path, operator: Operator, tmp_path: Path) -> None:
     done = tmp_path / "done"
     answer = open_ssh("web1", sshd.server(key), operator).run(f"touch {done}\nif", deadline=10)
     assert answer.status == 2
