@@ -176,7 +176,7 @@ class _Round:
     def _decide(self, loop: Loop, table: Shots, shot: Shot) -> None:
         if self._results[shot.index] is not None:
             return
-        self._results[shot.index] = shot.result()
+        self._results[shot.index] = table.result(shot)
         self._left -= 1
         if shot.tcp and not shot.resetting and not (shot.final and shot.answer and shot.answer.signature == "syn-ack"):
             loop.send(self._captures[len(shot.vip)], shot.reset(table.own_mac))

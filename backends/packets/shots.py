@@ -68,11 +68,11 @@ class Shot(msgspec.Struct, eq=False):
         ethertype = ethernet.IPV4 if len(self.vip) == 4 else ethernet.IPV6
         return ethernet.build(mac, own_mac, ethertype, packet)
 
-    def probed(self, signature: Signature, problem: str = "") -> Probed:
-        """The result without an answer."""
+    def probed(self, signature: Signature, *, answered_by: str = "", detail: str = "") -> Probed:
+        """The result without an answer of its own."""
         return Probed(
             vip=self.target.vip, port=self.target.port, protocol=self.target.protocol, rip=self.target.rip,
-            mac=mac_text(self.mac), signature=signature, problem=problem,
+            mac=mac_text(self.mac), signature=signature, answered_by=answered_by, detail=detail,
         )  # fmt: skip
 
     def result(self) -> Probed:
@@ -97,6 +97,14 @@ class Shots:
     def __init__(self, own_mac: bytes, shots: Iterable[Shot]) -> None:
         self.own_mac = own_mac
         self._shots = {(shot.tcp, shot.source, shot.source_port): shot for shot in shots}
+        self._redirected: dict[tuple[bytes, bytes], str] = {}
+
+    def result(self, shot: Shot) -> Probed:
+        """What is known of a probe now. A server sends redirects sparingly (Linux: ip_rt_send_redirect backs off per
+        neighbour), so one that it sent for another port of the same VIP counts for this port as well."""
+        if not shot.final and (detail := self._redirected.get((shot.mac, shot.vip))):
+            return shot.probed("redirect", answered_by=mac_text(shot.mac), detail=f"{detail}, for another port")
+        return shot.result()
 
     def take(self, frame: Frame, now: float) -> tuple[Shot | None, bytes | None]:
         """The probe this frame answers, and a frame to be sent at once; None, None for a frame that answers none.
@@ -167,6 +175,8 @@ class Shots:
         detail = error.words
         if error.kind == "redirect":
             detail = f"redirect to {unpack(error.gateway)}"
+            if frame.source == shot.mac:
+                self._redirected[shot.mac, shot.vip] = detail
         elif error.kind == "port-unreachable" and tcp:
             # A kernel resets a TCP connection nobody wants; only a packet filter answers it so (iptables REJECT).
             signature = "unreachable"
