@@ -70,7 +70,7 @@ class ApplyPane(Pane):
     ApplyPane > #apply-rows { height: 1fr; min-height: 4; }
     ApplyPane > #apply-failure { height: auto; max-height: 7; display: none; border-top: solid $error; }
     ApplyPane > #apply-buttons { height: 1; width: 1fr; display: none; padding: 0 1; }
-    ApplyPane > #apply-buttons Button { margin-right: 1; }
+    ApplyPane > #apply-buttons Button { margin-right: 1; width: auto; min-width: 8; }
     ApplyPane > #apply-log { height: 1fr; border-top: solid $panel-lighten-2; padding: 0 1; background: transparent;
                              scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
     ApplyPane > #apply-log:focus { border-top: solid $primary; }
@@ -359,7 +359,11 @@ class ApplyPane(Pane):
         broken = self._runs.broken()
         if broken:
             self.query_one("#apply-rows", Rows).put_cursor(broken[0])
-        self.hint = "" if broken or self._error else "Next proves each real server through the VIP."
+        self.hint = (
+            "Each host that failed needs a decision: retry, skip or roll back. Then Next goes on."
+            if broken or self._error
+            else "Next proves each real server through the VIP."
+        )
 
     @on(Stale)
     def stale(self) -> None:

@@ -106,7 +106,8 @@ class ReviewPane(Pane):
     def mark(self) -> str:
         if self.out_of_date or self.desk.plan is None:
             return "out-of-date"
-        return "problem" if any(host.problem for host in self.desk.plan.hosts) else "done"
+        applied = self.desk.result is not None  # from then on the Apply step tells
+        return "problem" if any(host.problem for host in self.desk.plan.hosts) and not applied else "done"
 
     # Looking.
 

@@ -170,7 +170,9 @@ class VerifyPane(Pane):
         self._end()
         if not plan.steps:
             self.app.push_screen(
-                Question("Nothing to mend", _nothing(plan), (Choice("ok", "OK", "primary"),), safe="ok")
+                Question(
+                    "Nothing to mend", _nothing(plan, self.desk.report), (Choice("ok", "OK", "primary"),), safe="ok"
+                )
             )
             return
 
@@ -265,11 +267,13 @@ class VerifyPane(Pane):
         return self._checks[number] if 0 <= number < len(self._checks) else None
 
 
-def _nothing(plan: Plan) -> str:
+def _nothing(plan: Plan, report: Report | None) -> str:
     broken = [f"{host.host}: {host.problem}" for host in plan.hosts if host.problem]
     text = "Everything dsrwizard sets up is in place."
     if broken:
         text = "Nothing can be mended from here:\n\n" + "\n".join(broken)
+    if report is not None and not report.failures:
+        return text
     return text + "\n\nWhat still fails lies outside it; each check's fix says what to do."
 
 

@@ -33,7 +33,7 @@ class Detail(VerticalScroll, can_focus=True):
         if content.plain == self.text and content.plain:
             return
         self.text = content.plain
-        self.query_one(Static).update(content)
+        self.query_one(Static).update(content, layout=True)
         self.scroll_home(animate=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from dsrwizard.core.changes import FileChange
+from dsrwizard.core.changes import FileChange, SysctlChange
 from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.steps import Plan, Step
@@ -61,13 +61,14 @@ def _note(group: Group, note: str) -> Row:
 def _step(step: Step, moved: bool) -> Iterator[Row]:
     tail: list[Part] = []
     if step.interrupts:
-        tail.append((f"  {glyph('warn')} could interrupt", "warn"))
+        tail.append((f"  {glyph('warn')} interrupts", "warn"))
     if moved:
         tail.append((f"  {glyph('stale')} new since you looked", "accent"))
     if len(step.changes) == 1:
         found = difference(step.changes[0])
         values = f"  {found.old} {glyph('arrow')} {found.new}" if found.old and found.new else ""
-        parts: tuple[Part, ...] = (("  ", ""), (found.symbol, STYLES[found.symbol]), (f" {step.title}", ""))
+        title = found.what if isinstance(step.changes[0], SysctlChange) else step.title
+        parts: tuple[Part, ...] = (("  ", ""), (found.symbol, STYLES[found.symbol]), (f" {title}", ""))
         yield Row(step_key(step), (*parts, (values, STYLES[found.symbol]), *tail))
         return
     yield Row(step_key(step), (("    ", ""), (step.title, ""), *tail))

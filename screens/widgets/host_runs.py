@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from dsrwizard.core.events import Event, HostFinished, HostSaid, HostStarted, StepFinished, StepStarted
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.outcome import HostResult, Outcome, StepResult
-from dsrwizard.core.steps import Plan
+from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_words import style, word
+from screens.widgets.live_numbers import age
 from screens.widgets.live_rows import Row, fit, right
 
 KEPT_LINES = 5000
@@ -51,7 +52,7 @@ class HostRuns:
 
     def __init__(self, plan: Plan | None = None, unseen: Mapping[str, Failure] | None = None) -> None:
         self.hosts: dict[str, HostRun] = {}
-        self._titles: dict[tuple[str, str], str] = {}
+        self._steps: dict[tuple[str, str], Step] = {}
         self._unseen: dict[str, Failure] = {}
         if plan is not None:
             self.add(plan, unseen or {})
@@ -61,7 +62,7 @@ class HostRuns:
         (`unseen`) could not be looked at."""
         self._unseen |= unseen
         for host in plan.hosts:
-            self._titles |= {(step.host, step.id): step.title for step in host.steps}
+            self._steps |= {(step.host, step.id): step for step in host.steps}
             if host.host not in self.hosts:
                 self.hosts[host.host] = HostRun(host.host, of=len(host.steps), last=host.problem)
 
@@ -96,7 +97,7 @@ class HostRuns:
 
     def _step(self, run: HostRun, result: StepResult) -> None:
         run.finished += result.outcome is Outcome.CHANGED
-        title = self._titles.get((result.host, result.step), result.step)
+        title = self.title_of(result)
         if result.outcome in (*_BROKEN, Outcome.NOT_ATTEMPTED):
             if result.outcome is not Outcome.NOT_ATTEMPTED:
                 run.failed_step = run.failed_step or result
@@ -110,15 +111,27 @@ class HostRuns:
         run.failed_step = run.failed_step or next((step for step in result.steps if step.outcome in _BROKEN), None)
         if result.failure is not None:
             run.say(run.failure.what if run.failure else "")
+        elif waits := self._waits_for(result):
+            run.state, run.last = "in part", f"what is for {', '.join(waits)} waits until that is mended"
         elif result.outcome is Outcome.UNCHANGED:
             run.last = "nothing to do"
         elif result.outcome is Outcome.CHANGED:
             done = sum(step.outcome is Outcome.CHANGED for step in result.steps)
             run.say(f"{done} change{'' if done == 1 else 's'} made")
 
+    def _waits_for(self, result: HostResult) -> list[str]:
+        """The real servers for whose sake the director, itself sound, has not done all its steps."""
+        if result.host != DIRECTOR or result.outcome is not Outcome.NOT_ATTEMPTED:
+            return []
+        left = [step for step in result.steps if step.outcome is Outcome.NOT_ATTEMPTED]
+        known = [self._steps.get((step.host, step.step)) for step in left]
+        names = dict.fromkeys(step.server for step in known if step is not None)
+        return list(names) if all(name in self.hosts and self.hosts[name].broken for name in names) else []
+
     def title_of(self, result: StepResult) -> str:
         """What was tried."""
-        return self._titles.get((result.host, result.step), result.step)
+        step = self._steps.get((result.host, result.step))
+        return step.title if step else result.step
 
     def rows(self, now: float) -> list[Row]:
         return [_row(run, now) for run in self.hosts.values()]
@@ -134,7 +147,7 @@ class HostRuns:
 def _row(run: HostRun, now: float) -> Row:
     elapsed = ""
     if run.began is not None:
-        elapsed = f"{max((run.ended if run.ended is not None else now) - run.began, 0):.0f} s"
+        elapsed = age((run.ended if run.ended is not None else now) - run.began)
     done = run.number if run.state == "running" else run.finished
     step = f"{done}/{run.of}" if run.of else glyph("dash")
     return Row(

@@ -10,7 +10,7 @@ from screens.widgets.glyphs import Name, glyph
 WORDS: dict[str, tuple[Name, str, str]] = {
     "waiting": ("todo", "waiting", "dim"),
     "running": ("working", "working", "accent"),
-    "stopping": ("working", "stopping", "warn"),
+    "in part": ("warn", "in part", "warn"),
     Outcome.UNCHANGED: ("ok", "unchanged", "dim"),
     Outcome.CHANGED: ("ok", "done", "good"),
     Outcome.FAILED: ("fail", "FAILED", "bad"),

@@ -62,8 +62,8 @@ class Rows(ScrollView, can_focus=True):
     Rows > .rows--cursor-blurred { background: $block-cursor-blurred-background; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False, tooltip="The row above"),
-        Binding("down,j", "move(1)", "Down", show=False, tooltip="The row below"),
+        Binding("up", "move(-1)", "Up", show=False, tooltip="The row above"),
+        Binding("down", "move(1)", "Down", show=False, tooltip="The row below"),
         Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A page up"),
         Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A page down"),
         Binding("home", "end(-1)", "First", show=False, tooltip="The first row"),

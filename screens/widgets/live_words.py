@@ -19,7 +19,8 @@ def header_lines(
 ) -> list[str]:
     """The header; a second line only where something stands in the way of fresh numbers."""
     name = deployment.name if deployment else ""
-    vips = ", ".join(vip.address for vip in deployment.vips) if deployment else ""
+    addresses = [vip.address for vip in deployment.vips] if deployment else []
+    vips = addresses[0] if len(addresses) == 1 else f"{addresses[0]} and {len(addresses) - 1} more" if addresses else ""
     if snapshot is None:
         return [
             f"{name}  VIP {vips}  {glyph('working')} first look",
@@ -30,7 +31,7 @@ def header_lines(
     if snapshot.read_milliseconds is not None:
         parts.append(f"took {milliseconds(snapshot.read_milliseconds)}")
     if snapshot.audit_age is not None:
-        parts.append(f"ARP audit {age(snapshot.audit_age + clock.now() - snapshot.at)} ago")
+        parts.append(f"ARP {age(snapshot.audit_age + clock.now() - snapshot.at)} ago")
     if paused:
         parts.append("PAUSED")
     lines = [f"{name}  " + "  ".join(parts)]

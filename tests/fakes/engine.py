@@ -1,0 +1,35 @@
+"""The real engine over the fake world, and an app on it: what the screens' tests press keys on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from dsrwizard.core.errors import ConnectTimeout
+from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.ports import Asker
+from dsrwizard.engine.engine import Engine
+from dsrwizard.engine.journal import Journals
+from tests.fakes.world import World
+
+
+def engine_of(world: World, asker: Asker, journals: Path) -> Engine:
+    """An engine whose hosts are the world's. There is no client host."""
+
+    def no_client(host: str, target: RealServer | Client, asker: Asker) -> NoReturn:
+        raise ConnectTimeout(f"{host} does not answer at {target.address} port 22.", "No answer within 8 seconds.")
+
+    return Engine(
+        director=lambda interface: world.director(),
+        wire=world.wire(),
+        connect=no_client,
+        asker=asker,
+        journals=Journals(journals),
+        open_server=lambda server: world.open_server(server, asker),
+    )
+
+
+def factory(world: World, journals: Path) -> Callable[[Asker], Engine]:
+    """What `DsrApp` takes."""
+    return lambda asker: engine_of(world, asker, journals)
