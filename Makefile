@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 
 # command that must be there = Debian package that brings it
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
-         modprobe=kmod iptables-legacy=iptables sudo=sudo
+         modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo
 
 .PHONY: demo test check lint unit bench pictures clean packages
 

@@ -25,7 +25,7 @@ command -v sysctl >/dev/null || sysctl() { # procps may be missing: the file is 
   esac; done
 }
 same() { # PATH VALUE: the kernel setting still has the value that was observed
-  v=; read -r v <"$1"; [ "$(printf %s "$v" | tr '\t' ' ')" = "$2" ] || {
+  v=$(tr '\t' ' ' <"$1"); [ "$v" = "$2" ] || {
     echo "changed meanwhile: $1 is ${v:-unreadable}, was $2"; return 1; }
 }
 still() { # PATH SHA256: the file is still what was observed

@@ -1,6 +1,7 @@
 """The one script that observes a Linux host, and the parser of what it prints.
 
-The script is POSIX sh, changes nothing, and forks as little as it can. Every section begins with a marker line that
+The script is POSIX sh, changes nothing, and forks as little as it can; settings are read by grep because dash's `read`
+takes a byte at a time and the kernel answers only the first. Every section begins with a marker line that
 holds a nonce, so that nothing a host prints can pass for a section.
 """
 
@@ -31,10 +32,8 @@ s route4; ip -j -4 route show default
 s route6; ip -j -6 route show default 2>/dev/null
 s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n -p; else echo none; fi
 s sysctl
-for f in /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
-         /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/ip_forward; do
-  v=; read -r v <"$f" && printf '%s %s\n' "$f" "$v"
-done 2>/dev/null
+grep -s . /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
+  /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/ip_forward
 s persistence
 if [ -d /run/systemd/system ]; then echo systemd
 elif grep -qsE '^[[:space:]]*source(-directory)?[[:space:]]+/etc/network/interfaces\.d' /etc/network/interfaces
@@ -144,7 +143,7 @@ def _routes(sections: dict[str, list[str]], name: str, family: int) -> Sequence[
 
 def _sysctls(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
-        path, _, value = line.partition(" ")
+        path, _, value = line.rpartition(":")
         if path.startswith("/proc/sys/"):
             yield key_of(path), value.strip()
 

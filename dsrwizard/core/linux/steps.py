@@ -90,6 +90,9 @@ def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str
             f"No interface there holds {server.address}. The address leads to another host, or is translated on the "
             "way; direct routing needs the server's own address on the director's network."
         )
+    unseen = [name for name in GUARD if key("all", name) not in facts.sysctls]
+    if unseen:
+        return f"Its kernel settings ({', '.join(unseen)}) could not be read, so they could not be put back either."
     target = facts.interface(server.vip_interface)
     if target is not None and server.vip_interface != "lo" and target.kind != "dummy":
         return (
@@ -127,7 +130,7 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
     changes: list[Change] = []
     nic = ingress(server, facts)
     for name, wanted in GUARD.items():
-        present = facts.sysctls.get(key("all", name), "0")
+        present = facts.sysctls[key("all", name)]  # `_problem` has made sure that they were seen
         if present != wanted and not (name == "arp_ignore" and present == "2"):
             changes.append(SysctlChange(key=key("all", name), old=present, new=wanted))
         if nic is not None and name == "arp_ignore":
