@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -160,6 +161,12 @@ def test_the_script_tells_open_from_refused(
     other.mkdir()
     assert seen_here(one, listening, *tools).vips[0].connects[0].result == "open"
     assert seen_here(other, closed, *tools).vips[0].connects[0].result == "refused"
+
+
+def test_the_script_pings_where_there_is_no_ping(tmp_path: Path, closed: int) -> None:
+    seen = seen_here(tmp_path, closed, "python3").vips[0]
+    # Raw sockets are root's, as who the script runs on a client host.
+    assert seen.ping == ("answered" if os.geteuid() == 0 else "unknown")
 
 
 def test_the_script_says_when_it_has_nothing_to_try_with(tmp_path: Path, listening: int) -> None:

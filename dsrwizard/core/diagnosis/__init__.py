@@ -19,7 +19,7 @@ from dsrwizard.core.diagnosis.within import within
 
 __all__ = ["ClientView", "ClientVip", "Evidence", "diagnose", "verdict"]
 
-ASIDE = frozenset({"server.access", "server.persistent"})
+ASIDE = frozenset({"client.ping", "server.access", "server.persistent"})
 """Checks that traffic does not depend on right now: unknown there does not spoil the verdict."""
 
 

@@ -51,8 +51,16 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
         if owners.problem or owners.macs:
             return where.passed(f"{name} does not answer ping at {rip}, but a login there worked.", "facts read")
     seen = "no answer to ping and TCP"
+    if not owners.problem and owners.macs:
+        vips = ", ".join(f"{vip.address}/{vip.prefix}" for vip in reading.vips)
+        return ledger.fail(
+            where, Fault(host=name, cause="unreachable"),
+            f"{name} answers ARP for {rip} but nothing else: a firewall, or a VIP there with too wide a prefix.",
+            f"{seen}, ARP answered by {', '.join(owners.macs)}",
+            f"On the console of {name}: its firewall must let it answer, and ip addr must show {vips}.",
+        )  # fmt: skip
     if not owners.problem:
-        seen += f", ARP answered by {', '.join(owners.macs)}" if owners.macs else ", no answer to ARP"
+        seen += ", no answer to ARP"
     return ledger.fail(
         where, Fault(host=name, cause="unreachable"),
         f"{name} does not answer at its address {rip}.", seen,
