@@ -21,7 +21,8 @@ def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
     else:
         yield "", failure.what
     if step is not None:
-        yield "Tried", runs.title_of(step)
+        title = runs.title_of(step)
+        yield "Tried", title if failure is None or title not in failure.what else ""
         if step.detail and (failure is None or step.detail not in failure.why + failure.what):
             yield "The host said", quoted(step.detail)
     if failure is not None:

@@ -40,11 +40,18 @@ class HostRun:
         """It needs a decision: retry, skip or roll back."""
         return self.state in _BROKEN or self.state == Outcome.NOT_ATTEMPTED
 
-    def say(self, line: str) -> None:
-        self.lines.append(line)
+    def say(self, text: str) -> None:
+        """Adds to the log; every line of a longer text keeps the first one's indent."""
+        indent = text[: len(text) - len(text.lstrip(" "))]
+        lines = text.strip().splitlines() or [""]
+        self.lines += [f"{indent}{line}" for line in lines]
         del self.lines[:-KEPT_LINES]
-        if line.strip():
-            self.last = line.strip()
+        self.last = lines[0] or self.last
+
+    def said(self, text: str) -> bool:
+        """Whether the end of the log has it already."""
+        recent = "\n".join(line.strip() for line in self.lines[-20:])
+        return all(line.strip() in recent for line in text.splitlines())
 
 
 class HostRuns:
@@ -101,8 +108,9 @@ class HostRuns:
         if result.outcome in (*_BROKEN, Outcome.NOT_ATTEMPTED):
             if result.outcome is not Outcome.NOT_ATTEMPTED:
                 run.failed_step = run.failed_step or result
-            detail = f": {result.detail}" if result.detail else ""
-            run.say(f"{word(result.outcome)} {title}{detail}")
+            run.say(f"{word(result.outcome)}: {title}")
+            if result.detail and not run.said(result.detail):
+                run.say(f"  {result.detail}")
 
     def _finish(self, run: HostRun, result: HostResult, at: float) -> None:
         run.state, run.failure, run.ended = str(result.outcome), result.failure, at
@@ -110,7 +118,11 @@ class HostRuns:
             run.failure = self._unseen.get(run.host, run.failure)
         run.failed_step = run.failed_step or next((step for step in result.steps if step.outcome in _BROKEN), None)
         if result.failure is not None:
-            run.say(run.failure.what if run.failure else "")
+            what = (run.failure or result.failure).what
+            if run.said(what):
+                run.last = what
+            else:
+                run.say(what)
         elif waits := self._waits_for(result):
             run.state, run.last = "in part", f"what is for {', '.join(waits)} waits until that is mended"
         elif result.outcome is Outcome.UNCHANGED:

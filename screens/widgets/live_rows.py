@@ -238,7 +238,8 @@ class Rows(ScrollView, can_focus=True):
         return Strip(segments, width)
 
     def _part_style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"rows--{name}", partial=True)
+        full = self.get_component_rich_style(f"rows--{name}")  # the partial one knows no translucent colours
+        return Style(color=full.color, bold=full.bold or None, dim=full.dim or None, underline=full.underline or None)
 
     def on_focus(self) -> None:
         self.refresh()
