@@ -55,7 +55,7 @@ class ConfirmModal(ModalScreen[bool]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = f"{self._verb} this plan?"
+        self.query_one(".modal").border_title = "Apply what is missing?" if self._rows else "Apply this plan?"
         self.query_one("#confirm-complaint").display = False
         if self._rows:
             self.query_one(Rows).set_rows(plan_rows(self._plan))

@@ -65,9 +65,8 @@ def detail_lines(service: ServiceRow, row: DestinationRow | None) -> Iterator[tu
             "unknown": "not heard yet",
         }[row.arp],
     )
-    since = time.strftime("%H:%M:%S", time.localtime(row.since)) if row.since else ""
-    yield "State since", since
     yield "Replies", _reply_words(service)
+    yield "State since", time.strftime("%H:%M:%S", time.localtime(row.since)) if row.since else ""
     yield (
         "Connections",
         (f"{row.active} active, {row.inactive} inactive: estimated, the director sees only one direction"),
@@ -87,4 +86,4 @@ def _probe_words(row: DestinationRow) -> str:
         return "none yet"
     seen = f"{row.probe.signature} from {row.probe.answered_by}" if row.probe.answered_by else row.probe.signature
     took = f" in {row.probe.milliseconds:.1f} ms" if row.probe.milliseconds is not None else ""
-    return f"{seen}{took}, {age(row.probe_age)} ago (a packet to the VIP through this server's MAC)"
+    return f"{seen}{took}, {age(row.probe_age)} ago"
