@@ -10,6 +10,10 @@ from struct import Struct
 
 HEADER = Struct("!cII")
 CHUNK = 32768
+# The console of User-Mode Linux now and then forgets to go on reading after it had to pause because its 4 KiB of
+# buffer were full. So it never gets there: no more than this is under way to the guest, which says what it has taken.
+WINDOW = 3072
+TAKEN_AT_LEAST = 1024
 
 # machine to guest
 SPAWN = b"S"  # payload: see spawn_payload
@@ -17,6 +21,7 @@ INPUT = b"I"  # standard input; an empty payload is its end
 SIZE = b"W"  # payload: rows and columns of the terminal, see size_payload
 SIGNAL = b"K"  # payload: the signal's number as text
 # guest to machine
+TAKEN = b"T"  # payload: how many bytes more may be sent now, as text
 READY = b"R"  # the network is up and every sshd and service listens
 OUTPUT = b"O"
 ERRORS = b"E"

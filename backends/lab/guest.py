@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ class Guest:
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._decoder = frames.Decoder()
+        self.credit = frames.WINDOW  # bytes that may be sent now
+        self._credit_lock = threading.Lock()  # one thread may send while another receives
         self.socket: socket.socket
 
     def start(self) -> None:
@@ -112,7 +115,23 @@ class Guest:
             data = self.socket.recv(65536)
         except (ConnectionResetError, BrokenPipeError):
             return None
-        return self._decoder.feed(data) if data else None
+        if not data:
+            return None
+        got = []
+        for frame in self._decoder.feed(data):
+            if frame[0] == frames.TAKEN:
+                with self._credit_lock:
+                    self.credit += int(frame[2])
+            else:
+                got.append(frame)
+        return got
+
+    def send_some(self, data: bytes | bytearray | memoryview) -> int:
+        """Sends the beginning of the data, as much as may be under way to the guest, and says how much that was."""
+        sent = self.socket.send(memoryview(data)[: self.credit]) if self.credit > 0 else 0
+        with self._credit_lock:
+            self.credit -= sent
+        return sent
 
     def kill(self) -> None:
         """Ends the guest at once. May be called at any time, and twice."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import sys
 import termios
@@ -126,15 +125,21 @@ class _Joint:
             return self._carry(changed)
 
     def _size(self) -> tuple[int, int]:
-        now = shutil.get_terminal_size()
-        return self._fixed[0] or now.lines, self._fixed[1] or now.columns
+        # Not shutil's: LINES and COLUMNS in the environment would outlive a change of the window.
+        try:
+            now = os.get_terminal_size(_STDIN)
+        except OSError:
+            now = os.terminal_size((80, 24))
+        return self._fixed[0] or now.lines or 24, self._fixed[1] or now.columns or 80
 
     def _carry(self, changed: int) -> int:
         self._machine.socket.setblocking(False)
         while True:
             # poll, not epoll: standard input may be a file.
             with selectors.PollSelector() as selector:
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
+                events = selectors.EVENT_READ | (
+                    selectors.EVENT_WRITE if self._queue and self._machine.credit > 0 else 0
+                )
                 selector.register(self._machine.socket, events)
                 selector.register(changed, selectors.EVENT_READ)
                 if self._input_open and len(self._queue) < _QUEUE_LIMIT:
@@ -149,7 +154,7 @@ class _Joint:
             mask = ready.get(self._machine.socket.fileno(), 0)
             if mask & selectors.EVENT_WRITE:
                 with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                    del self._queue[: self._machine.socket.send(self._queue)]
+                    del self._queue[: self._machine.send_some(self._queue)]
             if mask & selectors.EVENT_READ:
                 status = self._give_output()
                 if status is not None:

@@ -37,6 +37,7 @@ class Agent:
         self._hosts = hosts
         self._sessions: dict[int, _Session] = {}
         self._decoder = frames.Decoder()
+        self._taken = 0
         self._console = os.open(_CONSOLE, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self._console)
         self._woken, wake = os.pipe()
@@ -65,6 +66,10 @@ class Agent:
                     data = b""
                 if not data:
                     return
+                self._taken += len(data)
+                if self._taken >= frames.TAKEN_AT_LEAST:
+                    self._send(frames.TAKEN, 0, b"%d" % self._taken)
+                    self._taken = 0
                 for kind, number, payload in self._decoder.feed(data):
                     self._handle(kind, number, payload)
 
