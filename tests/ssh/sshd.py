@@ -149,7 +149,8 @@ class Sshd:
             f"AuthorizedKeysFile {self.authorized}",
             f"PidFile {self.where / 'pid'}",
             "StrictModes no",
-            "UsePAM no",
+            # Without PAM an sshd of an ordinary user, who cannot read shadow, takes every account for locked.
+            f"UsePAM {'no' if ROOT else 'yes'}",
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
             "PermitRootLogin yes",

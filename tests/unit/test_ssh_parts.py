@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -82,7 +83,7 @@ def test_many_threads_add_many_keys(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: known.add(file, f"h{number % 50}", "ssh-ed25519", BLOB, hashed=False), range(200)))
     assert sorted(file.read_text().splitlines()) == sorted(
-        f"h{number} ssh-ed25519 {known.base64.b64encode(BLOB).decode()}" for number in range(50)
+        f"h{number} ssh-ed25519 {base64.b64encode(BLOB).decode()}" for number in range(50)
     )
 
 
@@ -108,7 +109,8 @@ def test_algorithms_of_known_keys_come_first(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=50), st.lists(st.text(alphabet="ab\n\u00e9", max_size=9)), st.integers(1, 7))
 def test_output_is_the_same_however_it_is_cut(noise: bytes, parts: list[str], size: int) -> None:
-    text, lines = "".join(parts), []
+    text = "".join(parts)
+    lines: list[str] = []
     stream = Stream(b"MARK", lines.append)
     data = noise + b"MARK\n" + text.encode()
     for start in range(0, len(data), size):
