@@ -32,7 +32,7 @@ def values(data: bytes, part: int) -> dict[int, bytes]:
 
 
 def test_a_whole_message_byte_for_byte() -> None:
-    header = "6000000000000000000000000000000001010000"  # netlink's is filled in when it is sent
+    header = "5c00000000000000000000000000000001010000"  # netlink's is filled in when it is sent
     service = (
         "48000100" "0600010002000000" "0600020006000000" "080003000a00000a" "0600040000500000" "08000600776c6300"
         "0c00070001000000ffffffff" "080008002c010000" "08000900ffffff00"
