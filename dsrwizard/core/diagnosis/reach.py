@@ -38,13 +38,7 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
     owners = reading.evidence.owner(rip)
     if reading.facts is not None:
         if reading.mute():
-            return ledger.fail(
-                where, Fault(host=name, cause="unreachable"),
-                f"{name} answers ARP for none of its addresses, {rip} included: arp_ignore is 8 or more.",
-                settings(reading, "arp_ignore"),
-                f"On {name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
-                + (f" net.ipv4.conf.{reading.nic.name.replace('.', '/')}.arp_ignore=0" if reading.nic else ""),
-            )  # fmt: skip
+            return _muted(reading, ledger, where, rip)
         swallowed = _swallowed(reading)
         if swallowed:
             return where.follows(swallowed, f"{name} does not answer at {rip}.", "no answer to ping and TCP")
@@ -65,6 +59,16 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
         where, Fault(host=name, cause="unreachable"),
         f"{name} does not answer at its address {rip}.", seen,
         f"Check that {name} is switched on and cabled, and that {rip} is its address.",
+    )  # fmt: skip
+
+
+def _muted(reading: Reading, ledger: Ledger, where: Where, rip: str) -> Check:
+    nic = f" net.ipv4.conf.{reading.nic.name.replace('.', '/')}.arp_ignore=0" if reading.nic else ""
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="unreachable"),
+        f"{reading.name} answers ARP for none of its addresses, {rip} included: arp_ignore is 8 or more.",
+        settings(reading, "arp_ignore"),
+        f"On {reading.name}: sysctl -w net.ipv4.conf.all.arp_ignore=1{nic}",
     )  # fmt: skip
 
 
@@ -97,6 +101,8 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
     if not owners.macs:
         if fault:
             return where.follows(fault, f"nobody answers ARP for {rip}.")
+        if reading.mute() and ":" not in rip:
+            return _muted(reading, ledger, where, rip)
         swallowed = _swallowed(reading)
         if swallowed:
             return where.follows(swallowed, f"nobody answers ARP for {rip}.")
