@@ -160,6 +160,7 @@ def test_the_listening_addresses_are_the_evidence_of_a_listener_bound_to_the_rip
         ("arp-leak, stray setting", "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"),
         ("arp-leak, VIP on the NIC", "ip addr del 10.0.0.10/32 dev eth0 && ip addr add 10.0.0.10/32 dev lo"),
         ("arp-announce", "sysctl -w net.ipv4.conf.all.arp_announce=2"),
+        ("gateway", "ip route replace default via 10.0.0.1 dev eth0"),
         ("rp-filter", "sysctl -w net.ipv4.conf.eth0.rp_filter=2"),
         ("vip-prefix", "ip addr del 10.0.0.10/24 dev lo && ip addr add 10.0.0.10/32 dev lo"),
     ],

@@ -148,7 +148,7 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
     route = _default(reading, family)
     fault = Fault(host=name, cause="gateway")
     change = "ip route replace default" if family == 4 else "ip -6 route replace default"
-    via = f"via <router> dev {_nic(reading)}"
+    via = f"via {_router(reading, family)} dev {reading.nic.name if reading.nic else '<interface>'}"
     if route is None:
         return ledger.fail(
             where, fault,
@@ -167,6 +167,13 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
             )  # fmt: skip
     through = f"via {route.gateway} " if route.gateway else ""
     return where.passed(f"{name} replies to clients past the director.", f"default {through}dev {route.interface}")
+
+
+def _router(reading: Reading, family: int) -> str:
+    """The director's own gateway: it is in the same network, and what it uses to reach clients serves here as well."""
+    director = reading.evidence.observed.director
+    routes = director.default_routes if director else ()
+    return next((route.gateway for route in routes if route.family == family and route.gateway), "<router>")
 
 
 def _rp_filter(reading: Reading, ledger: Ledger) -> Check:
