@@ -15,8 +15,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
-import msgspec
-
 from backends.netlink.ipvs import Ipvs, endpoint, named
 from dsrwizard.core.changes import (
     AddressChange,
@@ -192,7 +190,7 @@ class Changes:
             )
         found = service.destination(change.address, change.port)
         present = found.state if found else None
-        if not _same(present, change.old):
+        if present != change.old:
             raise changed_meanwhile(
                 f"The destination {real} of the IPVS service {named(change.service)}",
                 _destination_told(present),
@@ -327,12 +325,3 @@ def _destination_told(state: DestinationState | None) -> str:
         return "not there"
     limits = f", thresholds {state.upper}/{state.lower}" if state.upper or state.lower else ""
     return f"{state.method}, weight {state.weight}{limits}"
-
-
-def _same(present: DestinationState | None, seen: DestinationState | None) -> bool:
-    """Whether they are alike; `local` is the kernel's own word for any method to an address of this machine."""
-    if present is None or seen is None:
-        return present is seen
-    if present.method == "local":
-        seen = msgspec.structs.replace(seen, method="local")
-    return present == seen

@@ -267,13 +267,6 @@ def test_what_ipvsadm_made_is_read_as_it_is_and_foreign_services_are_only_named(
     }
 
 
-def test_a_destination_on_the_director_itself_is_local_and_still_removable(empty: Lab) -> None:
-    told = drive(empty, add(WEB, "rr"), real(WEB, "10.0.0.2", None, DestinationState(1)))
-    assert told.service(WEB).destinations[0].state.method == "local"
-    told = drive(empty, real(WEB, "10.0.0.2", DestinationState(1), None))
-    assert told.service(WEB).destinations == ()
-
-
 def test_work_of_others_is_never_written_over(empty: Lab) -> None:
     told = drive(empty, add(WEB, "rr"), real(WEB, "10.0.0.101", None, DestinationState(1)))
     empty.run("director", "ipvsadm -E -t 10.0.0.10:80 -s wlc; ipvsadm -e -t 10.0.0.10:80 -r 10.0.0.101:80 -g -w 5").ok()
