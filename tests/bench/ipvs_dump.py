@@ -68,37 +68,64 @@ def by_pyroute2() -> int:
     return count
 
 
-def measure(destinations: int, times: int, pyroute2: bool) -> None:
+def read_with(reader: str, times: int) -> float:
+    """Milliseconds of one reader, in this process."""
+    if reader == "ipvsadm":
+        return best(by_ipvsadm, times)
+    if reader == "pyroute2":
+        return best(by_pyroute2, min(times, 2))
+    ours = Ipvs()
+    try:
+        return best(ours.services if reader == "services" else ours.counters, times)
+    finally:
+        ours.close()
+
+
+def in_own_process(reader: str, times: int) -> float:
+    """The same in a fresh process: a big heap makes every reader slower, so none may inherit another's."""
+    argv = [sys.executable, str(Path(__file__).resolve()), "--times", str(times), "--reader", reader]
+    return float(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def measure(destinations: int, times: int, readers: dict[str, str]) -> None:
     fill(destinations)
     ours = Ipvs()
     counted = sum(len(service.destinations) for service in ours.services())
+    ours.close()
     if counted != destinations:
         raise SystemExit(f"read {counted} destinations of {destinations}")
-    ipvsadm = best(by_ipvsadm, times)
-    rows = [
-        ("ipvsadm -Ln --stats", ipvsadm),
-        ("dsrwizard services() (typed)", best(ours.services, times)),
-        ("dsrwizard counters() (rows)", best(ours.counters, times)),
-    ]
-    if pyroute2:
-        rows.insert(1, ("pyroute2 IPVS classes", best(by_pyroute2, 2)))
     print(f"{destinations} destinations in {-(-destinations // PER_SERVICE)} services")
-    for name, milliseconds in rows:
-        print(f"  {name:<30} {milliseconds:9.1f} ms   {milliseconds / ipvsadm:6.2f} x ipvsadm")
-    ours.close()
+    base = 0.0
+    for reader, name in readers.items():
+        milliseconds = in_own_process(reader, times)
+        base = base or milliseconds
+        print(f"  {name:<30} {milliseconds:9.1f} ms   {milliseconds / base:6.2f} x ipvsadm", flush=True)
     subprocess.run(["ipvsadm", "-C"], check=True)
+
+
+READERS = {
+    "ipvsadm": "ipvsadm -Ln --stats",
+    "services": "dsrwizard services() (typed)",
+    "counters": "dsrwizard counters() (rows)",
+    "pyroute2": "pyroute2 IPVS classes",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--no-pyroute2", action="store_true", help="leave the slow one out")
+    parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.reader:
+        print(read_with(chosen.reader, chosen.times))
+        return
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # a namespace of its own: nobody's table is touched
         raise SystemExit("Needs root: it makes a network namespace of its own.")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)  # before that no address counts as a host's
+    readers = {reader: name for reader, name in READERS.items() if reader != "pyroute2" or not chosen.no_pyroute2}
     for destinations in (1000, 10000):
-        measure(destinations, chosen.times, not chosen.no_pyroute2)
+        measure(destinations, chosen.times, readers)
 
 
 if __name__ == "__main__":
