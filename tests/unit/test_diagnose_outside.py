@@ -160,6 +160,18 @@ def test_a_refusal_by_a_host_whose_service_listens_is_a_rejecting_firewall(signa
     assert "rejects" in check.message
 
 
+def test_a_service_that_listens_on_ipv6_only_is_down_for_an_ipv4_vip_and_no_firewall_is_blamed() -> None:
+    farm = Farm()
+    machine = farm.server("web2").machine
+    machine.listeners = [
+        msgspec.structs.replace(one, address="::") if one.port == 80 else one for one in machine.listeners
+    ]
+    wire = Altered(farm, probe=probe_says("rst"), connect=connect_says("refused"))
+    check = only(farm.verify(wire=wire))
+    assert (check.cause, check.host) == ("service-down", "web2")
+    assert "listens on :: only" in check.evidence
+
+
 def test_a_firewall_that_drops_rip_and_vip_is_one_fault() -> None:
     farm = Farm()
     wire = Altered(farm, probe=probe_says("silence"), connect=connect_says("silent"))

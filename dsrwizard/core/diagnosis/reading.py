@@ -157,14 +157,26 @@ class Reading:
         if self.facts is None or self.facts.listeners is None:
             return "unknown"
         found = self.listeners(service)
-        if any(one.covers(vip.address) for one in found):
+        covering = [one for one in found if one.covers(vip.address)]
+        if covering and not (self._refuses(vip, service) and self._six_only(vip, covering)):
             return "vip"
+        if covering:
+            return "nowhere"
         if any(one.address in ("0.0.0.0", "::") or not ip_address(one.address).is_loopback for one in found):
             return "elsewhere"
         connected = self.connect(vip, service)
         if connected is not None and connected.result == "open":
             return "unknown"  # something answers that is no socket of this host: translation, another namespace
         return "nowhere"
+
+    def _refuses(self, vip: Vip, service: Service) -> bool:
+        probe = self.probe(vip, service)
+        return probe is not None and probe.signature == _refusal(service) and _from_server(probe)
+
+    @staticmethod
+    def _six_only(vip: Vip, covering: list[Listener]) -> bool:
+        """Whether the sockets may be deaf to IPv4: `ss` shows `::` for those, and old ones for both families."""
+        return vip.ip.version == 4 and all(one.address == "::" for one in covering)
 
     def setting(self, name: str, interface: str = "") -> int | None:
         """A guard setting as it acts on the ingress interface (or the one given): the larger of it and `all`."""
