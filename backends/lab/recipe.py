@@ -129,6 +129,8 @@ def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
     _put(base / KNOWN_HOSTS_FILE.lstrip("/"), _known_hosts(keys))
     _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE))
     _put(base / "usr/local/bin/lab-service", _service_command(), 0o755)
+    # Also there when the program runs from a checkout; an installed one comes first in PATH.
+    _put(base / "usr/local/bin/dsrwizard", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dsrwizard "$@"\n', 0o755)
 
 
 def _write_host(upper: Path, host: network.Host, keys: Path) -> None:
