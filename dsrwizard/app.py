@@ -81,6 +81,7 @@ class DsrApp(App[int]):
 
     BINDINGS = [
         Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="Every action by its name"),
+        Binding("ctrl+e", "edit", "Edit deployment", id="app.edit", tooltip="Open this deployment in the wizard"),
         Binding(
             "ctrl+q",
             "quit",
@@ -159,6 +160,18 @@ class DsrApp(App[int]):
 
     def _wizard(self) -> WizardScreen | None:
         return next((screen for screen in self.screen_stack if isinstance(screen, WizardScreen)), None)
+
+    # From the live pane back into the wizard.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The deployment in force can be edited from its live pane."""
+        if action == "edit":
+            return self._start == "live" and self._wizard() is None
+        return True
+
+    async def action_edit(self) -> None:
+        """The live pane's deployment as a draft; what is in force goes on meanwhile."""
+        await self.switch_screen(WizardScreen(Desk(self._new_session(), self.engine)))
 
     # Questions of worker threads.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -78,10 +79,9 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         path = event.value.strip()
         try:
             text = await in_thread(lambda: _read(path))
-        except (OSError, RuntimeError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
+        except OSError as error:
             self.query_one("#preview", Static).update(
-                f"{glyph('problem')} {path} cannot be read: {why}. Write the path of a text file."
+                f"{glyph('problem')} {path} cannot be read: {error.strerror}. Write the path of a text file."
             )
             return
         self._file_name = Path(path).name
@@ -138,6 +138,9 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         self.dismiss(None)
 
 
-def _read(path: str) -> str:
-    with Path(path).expanduser().open("rb") as file:
+def _read(text: str) -> str:
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # no home directory is known
+        path = path.expanduser()
+    with path.open("rb") as file:
         return file.read(LONGEST).decode("utf-8", errors="replace")

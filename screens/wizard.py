@@ -212,7 +212,7 @@ class WizardScreen(Screen[None]):
         """Brings stepper, hint, help and key bar up to date."""
         if not self.is_mounted:
             return
-        self.set_class(self._step not in INPUT_STEPS, "-results")
+        self.set_class(self.pane is not None and self.pane.roomy, "-roomy")
         self.query_one(Stepper).marks = tuple(self._mark(info) for info in STEPS)
         self.query_one("#hint", Static).update(self._complaint or self._hint())
         self.query_one("#hint").set_class(bool(self._complaint), "-complaint")

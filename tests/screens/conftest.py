@@ -1,0 +1,40 @@
+"""An app over the real engine and a farm in memory, with a state directory of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dsrwizard.app import DsrApp
+from tests.fakes.engine import factory
+from tests.fakes.world import World
+
+SIZES = [(80, 24), (120, 40)]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state directory of this test; nothing of the machine's own gets in."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.delenv("DSRWIZARD_LAB", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return tmp_path / "state" / "dsrwizard"
+
+
+@pytest.fixture
+def world() -> World:
+    """The lab's network: a director and three web servers."""
+    return World.lab()
+
+
+@pytest.fixture
+def make_app(world: World, tmp_path: Path) -> Callable[..., DsrApp]:
+    """Builds the app over the fake world; keyword arguments as `DsrApp`."""
+
+    def make(**options: object) -> DsrApp:
+        return DsrApp(factory(world, tmp_path / "journals"), ascii_only=False, **options)  # type: ignore[arg-type]
+
+    return make

@@ -1,0 +1,55 @@
+"""Keys in, what a user sees out: helpers for the screens' tests."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+from textual.widget import Widget
+from textual.widgets import Input
+
+from dsrwizard.app import DsrApp
+from screens.widgets.field import Field
+from screens.wizard import WizardScreen
+
+NAMES = {
+    ".": "full_stop", " ": "space", ":": "colon", "-": "minus", "/": "slash", "*": "asterisk", "_": "underscore",
+    ",": "comma", "\n": "enter", "[": "left_square_bracket", "]": "right_square_bracket", "=": "equals_sign",
+}  # fmt: skip
+
+
+async def type_text(pilot: Pilot[int], text: str) -> None:
+    """Presses the keys of a text."""
+    await pilot.press(*(NAMES.get(character, character) for character in text))
+
+
+async def settled(pilot: Pilot[int]) -> None:
+    """Until background looks have ended and what they found is shown."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def seen(app: DsrApp) -> str:
+    """The text of the screen on top, as a terminal shows it, with runs of spaces as one."""
+    lines = app.screen._compositor.render_strips()
+    return "\n".join(" ".join(strip.text.split()) for strip in lines)
+
+
+def wizard(app: DsrApp) -> WizardScreen:
+    screen = app.screen
+    assert isinstance(screen, WizardScreen)
+    return screen
+
+
+def field(app: DsrApp, key: str) -> Field:
+    """The visible field with this problem key on the screen on top."""
+    return next(found for found in app.screen.query(Field) if found.key == key and found.display)
+
+
+def focused_key(app: DsrApp) -> str:
+    """The problem key of the field that has the focus."""
+    node: Widget | None = app.screen.focused
+    return next((one.key for one in node.ancestors_with_self if isinstance(one, Field)), "") if node else ""
+
+
+def typed(app: DsrApp, key: str) -> str:
+    """What stands in a text field."""
+    return field(app, key).query_one(Input).value

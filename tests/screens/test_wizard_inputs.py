@@ -1,0 +1,616 @@
+"""The wizard's input steps, walked by keys alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import Button, DataTable, Input, TextArea
+
+from dsrwizard.app import DsrApp
+from dsrwizard.core.deployment_file import dumps
+from dsrwizard.core.draft import Draft
+from dsrwizard.core.facts import Listener
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.session import Session
+from screens import field_texts
+from screens.background import in_thread
+from screens.modals import HelpModal, HostKeyModal, Question, SecretModal
+from screens.server_form import ServerForm
+from screens.widgets.field import Field, FieldText
+from screens.widgets.stepper import Stepper
+from tests.fakes.world import FINGERPRINT, World
+from tests.screens.conftest import SIZES
+from tests.screens.driving import field, focused_key, seen, settled, type_text, typed, wizard
+
+Make = Callable[..., DsrApp]
+
+
+@pytest.fixture
+def lab(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """As `dsrwizard lab` starts it: the deployment's values are there, ready to accept."""
+    path = tmp_path / "lab.toml"
+    path.write_text(dumps(world.deployment()))
+    monkeypatch.setenv("DSRWIZARD_LAB", str(path))
+    return world
+
+
+class TestWalk:
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_from_an_empty_form_to_the_review_by_keys(self, make_app: Make, size: tuple[int, int]) -> None:
+        app = make_app()
+        async with app.run_test(size=size) as pilot:
+            assert focused_key(app) == "vips[0].address"
+            await type_text(pilot, "10.0.0.10\n\n80\n\n\n")
+            assert wizard(app).step == "director", "Enter on the last field is Next"
+            await settled(pilot)
+            assert "eth0" in seen(app)
+            assert "IPVS is there" in seen(app)
+            await pilot.press("ctrl+n")
+            assert wizard(app).step == "servers"
+            for name, rip in (("web1", "10.0.0.101"), ("web2", "10.0.0.102")):
+                await pilot.press("a")
+                await type_text(pilot, f"{name}\n{rip}")
+                await pilot.press("ctrl+n")
+            assert "web2 10.0.0.102" in seen(app)
+            await pilot.press("ctrl+n")
+            assert wizard(app).step == "review"
+            deployment = wizard_draft(app).deployment()
+        assert [server.name for server in deployment.servers] == ["web1", "web2"]
+        assert deployment.director.interface == "eth0"
+        assert deployment.vips[0].services[0].port == 80
+
+    async def test_the_lab_is_deployed_by_accepting(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            for step in ("director", "servers", "review"):
+                await pilot.press("ctrl+n")
+                assert wizard(app).step == step
+            assert wizard_draft(app).deployment() == lab.deployment()
+
+    async def test_back_asks_nothing_and_loses_nothing(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            await pilot.press("escape")
+            app.set_focus(field(app, "vips[0].address").control_widget)
+            await pilot.press("ctrl+u")
+            await type_text(pilot, "not an address")
+            await pilot.press("alt+2")
+            assert wizard(app).step == "director", "only Next validates"
+            await pilot.press("escape")
+            assert typed(app, "vips[0].address") == "notanaddress"
+
+    async def test_a_step_not_visited_cannot_be_jumped_to(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("alt+4")
+            assert wizard(app).step == "vip"
+            await pilot.press("ctrl+n", "ctrl+n", "alt+1")
+            assert wizard(app).step == "vip"
+            await pilot.press("alt+3")
+            assert wizard(app).step == "servers"
+
+    async def test_results_are_out_of_date_after_an_edit(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "ctrl+n")
+            await settled(pilot)
+            await pilot.press("alt+1")
+            await type_text(pilot, "2")
+            await pilot.pause()
+            marks = {mark.id: mark.state for mark in app.screen.query_one(Stepper).marks}
+            assert marks["review"] == "out-of-date"
+            assert marks["servers"] == "done"
+            assert "out of date" in seen(app)
+
+    async def test_review_is_not_reached_past_a_problem(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "ctrl+n", "alt+1")
+            app.set_focus(field(app, "vips[0].address").control_widget)
+            await pilot.press("ctrl+u", "alt+4")
+            await pilot.pause()
+            assert wizard(app).step == "vip"
+            assert focused_key(app) == "vips[0].address"
+            assert "The VIP is missing" in seen(app)
+
+
+class TestValidation:
+    async def test_next_counts_shows_all_and_goes_to_the_first(self, make_app: Make) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            assert "Next (2 problems)" in seen(app)
+            await pilot.press("tab", "tab", "tab", "ctrl+n")
+            await pilot.pause()
+            assert wizard(app).step == "vip"
+            assert focused_key(app) == "vips[0].address"
+            assert "The VIP is missing" in seen(app)
+            assert "The port is missing" in seen(app)
+
+    async def test_quiet_while_typing_then_live(self, make_app: Make) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            vip = field(app, "vips[0].address")
+            await type_text(pilot, "10.0.0.300")
+            assert vip.problem == "", "no word before the field is left"
+            await pilot.press("tab")
+            await pilot.pause()
+            assert vip.problem
+            await pilot.press("shift+tab", "end", "backspace")
+            await pilot.pause()
+            assert vip.problem == "", "right the moment it is right"
+            await type_text(pilot, "0/24")
+            await pilot.pause()
+            assert "dsrwizard always uses /32" in vip.problem
+
+    async def test_tabbing_through_an_empty_form_accuses_nobody(self, make_app: Make) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press(*["tab"] * 12)
+            await pilot.pause()
+            assert [one.key for one in app.screen.query(Field) if one.problem] == []
+
+    async def test_a_port_takes_digits_only(self, make_app: Make) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            field(app, "vips[0].services[0].port").take_focus()
+            await pilot.pause()
+            await type_text(pilot, "8x0:")
+            assert typed(app, "vips[0].services[0].port") == "80"
+
+    async def test_a_vip_in_use_warns_and_does_not_block(self, make_app: Make, lab: World) -> None:
+        lab.strangers["10.0.0.10"] = ["02:aa:00:00:00:01"]
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settled(pilot)
+            assert "in use: 02:aa:00:00:00:01 answers" in seen(app)
+            await pilot.press("ctrl+n")
+            assert wizard(app).step == "director"
+
+    async def test_a_free_vip_is_said_to_be_free(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settled(pilot)
+            assert "free: nobody answers" in seen(app)
+
+
+class TestVips:
+    async def test_services_and_vips_are_added_and_removed(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("f2")
+            await pilot.pause()
+            assert focused_key(app) == "vips[0].services[1].port"
+            await type_text(pilot, "443")
+            await pilot.press("f3")
+            await pilot.pause()
+            assert focused_key(app) == "vips[1].address"
+            await type_text(pilot, "10.0.0.11")
+            field(app, "vips[1].services[0].port").take_focus()
+            await pilot.pause()
+            await type_text(pilot, "53")
+            draft = wizard_draft(app)
+            assert [[service.port for service in vip.services] for vip in draft.vips] == [["80", "443"], ["53"]]
+            field(app, "vips[0].services[0].port").take_focus()
+            await pilot.pause()
+            await pilot.press("f8")
+            await pilot.pause()
+            assert [service.port for service in draft.vips[0].services] == ["443"]
+            assert typed(app, "vips[0].services[0].port") == "443"
+            await pilot.press("f8")
+            await pilot.pause()
+            assert [vip.address for vip in draft.vips] == ["10.0.0.11"]
+            await pilot.press("f8")
+            await pilot.pause()
+            assert len(draft.vips) == 1, "the last one stays"
+            assert "A deployment needs one VIP" in seen(app) or draft.vips[0].address
+
+    async def test_a_scheduler_is_chosen_by_key(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            field(app, "vips[0].services[0].scheduler").take_focus()
+            await pilot.pause()
+            await pilot.press("space")
+            await type_text(pilot, "source")
+            await pilot.press("enter")
+            await pilot.pause()
+            assert wizard_draft(app).vips[0].services[0].scheduler == "sh"
+            assert "source hash" in seen(app)
+
+
+class TestDirector:
+    async def test_missing_ipvs_says_what_mends_it_and_another_product_needs_none(
+        self, make_app: Make, lab: World
+    ) -> None:
+        lab.ipvs_problem = "The kernel module ip_vs is not loaded."
+        lab.ipvs_next = "Load it: modprobe ip_vs"
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert "modprobe ip_vs" in seen(app)
+            await pilot.press("tab", "down", "space")
+            await settled(pilot)
+            assert wizard_draft(app).engine == "external"
+            assert "IPVS is not needed here" in seen(app)
+            lab.ipvs_problem = ""
+            await pilot.press("up", "space", "f5")
+            await settled(pilot)
+            assert "IPVS is there" in seen(app)
+
+    async def test_an_interface_that_is_not_there(self, make_app: Make, lab: World) -> None:
+        draft = Draft.from_deployment(lab.deployment())
+        draft.interface = "eth7"
+        app = make_app(session=Session(draft=draft, step="director", visited={"vip", "director"}))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("enter")
+            await settled(pilot)
+            assert "no interface eth7" in seen(app)
+            assert "It has: eth0" in seen(app)
+            assert wizard_draft(app).interface == "eth7", "what was entered is not changed by what is offered"
+
+
+class TestServers:
+    async def test_the_test_shows_what_was_found(self, make_app: Make, lab: World) -> None:
+        lab.servers["web2"].machine.listeners = [
+            Listener(protocol="tcp", address="10.0.0.102", port=80, process="nginx")
+        ]
+        lab.servers["web3"].reachable = False
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "T")
+            await settled(pilot)
+            text = seen(app)
+            for found in ("Debian", "eth0, MAC 02:00:0a:00:00:65", "same as the director's", "python3 listens on all",
+                          "10.0.0.1 by eth0"):  # fmt: skip
+                assert found in text
+            await pilot.press("down")
+            await pilot.pause()
+            assert "nginx listens on 10.0.0.102 only, not on the VIP" in seen(app)
+            await pilot.press("down")
+            await pilot.pause()
+            assert "✗ Login" in seen(app)
+            assert "nobody answers ARP" in seen(app)
+
+    async def test_edit_and_remove(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "enter")
+            await pilot.pause()
+            assert isinstance(app.screen, ServerForm)
+            await pilot.press("end")
+            await type_text(pilot, "b")
+            await pilot.press("escape")
+            assert wizard_draft(app).servers[0].name == "web1", "Esc leaves it as it was"
+            await pilot.press("enter")
+            await pilot.pause()
+            await pilot.press("end")
+            await type_text(pilot, "b")
+            await pilot.press("ctrl+n")
+            assert wizard_draft(app).servers[0].name == "web1b"
+            await pilot.press("d")
+            await pilot.pause()
+            assert isinstance(app.screen, Question)
+            await pilot.press("enter")
+            assert len(wizard_draft(app).servers) == 3, "the focus is on keeping"
+            await pilot.press("d")
+            await pilot.pause()
+            await pilot.press("right", "enter")
+            await pilot.pause()
+            assert [server.name for server in wizard_draft(app).servers] == ["web2", "web3"]
+
+    async def test_a_bad_server_is_refused_in_its_form(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "a")
+            await type_text(pilot, "web4\n10.0.0.10")
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            assert isinstance(app.screen, ServerForm)
+            assert "10.0.0.10 is the VIP" in seen(app)
+            assert focused_key(app) == "servers[3].address"
+
+    async def test_a_list_is_imported(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "i")
+            await pilot.pause()
+            app.screen.query_one(TextArea).insert("web1 10.0.0.101\nweb7 10.0.0.107 5\n[/oops] what\n")
+            await pilot.pause()
+            assert "web7 10.0.0.107" in seen(app)
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            servers = wizard_draft(app).servers
+            assert [server.name for server in servers][:4] == ["web1", "web2", "web3", "web7"]
+            assert servers[3].weight == "5"
+
+    async def test_a_file_is_imported_with_a_pattern(self, make_app: Make, lab: World, tmp_path: Path) -> None:
+        (tmp_path / "config").write_text(
+            "Host web8\n  HostName 10.0.0.108\n  User admin\nHost db1\n  HostName 10.0.0.120\n"
+        )
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "i")
+            await pilot.pause()
+            app.screen.query_one("#path", Input).value = str(tmp_path / "config")
+            app.screen.query_one("#path", Input).focus()
+            await pilot.press("enter")
+            await pilot.pause()
+            app.screen.query_one("#choice", Input).value = "web*"
+            await pilot.pause()
+            assert "1 server (ssh config): web8 10.0.0.108" in seen(app)
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            last = wizard_draft(app).servers[-1]
+            assert (last.name, last.address, last.user) == ("web8", "10.0.0.108", "admin")
+
+    async def test_a_file_that_is_not_there(self, make_app: Make, lab: World, tmp_path: Path) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "i")
+            await pilot.pause()
+            app.screen.query_one("#path", Input).value = str(tmp_path / "nothing")
+            app.screen.query_one("#path", Input).focus()
+            await pilot.press("enter")
+            await pilot.pause()
+            assert "cannot be read: No such file or directory" in seen(app).replace("\n", " ")
+
+    async def test_no_server_is_a_problem_said_in_words(self, make_app: Make) -> None:
+        draft = Draft(interface="eth0")
+        draft.vips[0].address, draft.vips[0].services[0].port = "10.0.0.10", "80"
+        app = make_app(session=Session(draft=draft, step="servers", visited={"vip", "director", "servers"}))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("enter", "ctrl+n")
+            await pilot.pause()
+            assert wizard(app).step == "servers"
+            assert "There is no real server" in seen(app)
+            assert "press a to add one" in seen(app)
+
+
+class TestKeyboard:
+    @pytest.mark.parametrize("step", ["vip", "director", "servers"])
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_tab_reaches_everything_and_it_is_in_sight(
+        self, make_app: Make, lab: World, step: str, size: tuple[int, int]
+    ) -> None:
+        app = make_app()
+        async with app.run_test(size=size) as pilot:
+            while wizard(app).step != step:
+                await pilot.press("ctrl+n")
+            await settled(pilot)
+            pane = wizard(app).pane
+            assert pane is not None
+            wanted = {one for one in pane.query("*") if one.focusable}
+            reached = set()
+            for _ in range(len(wanted) + 1):
+                focused = app.screen.focused
+                assert focused is not None
+                reached.add(focused)
+                assert pane.region.contains_region(focused.region), f"{focused} is out of sight"
+                await pilot.press("tab")
+                await pilot.pause()
+            assert wanted <= reached
+
+    async def test_every_field_says_its_consequence_in_one_line(self) -> None:
+        texts = [text for text in vars(field_texts).values() if isinstance(text, FieldText)]
+        assert len(texts) > 10
+        assert [text.label for text in texts if not text.hint or len(text.hint) > 78] == []
+        assert [text.label for text in texts if not text.help] == []
+
+    async def test_f1_explains_the_field(self, make_app: Make) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("f1")
+            await pilot.pause()
+            assert isinstance(app.screen, HelpModal)
+            assert "always held as /32" in seen(app).replace("\n", " ")
+            await pilot.press("escape")
+            await pilot.pause()
+            assert focused_key(app) == "vips[0].address"
+
+    async def test_wide_terminals_have_help_beside_the_form(self, make_app: Make) -> None:
+        app = make_app()
+        async with app.run_test(size=(120, 40)) as pilot:
+            assert "The service address (VIP)" in seen(app)
+            assert "you are here" in seen(app)
+            await pilot.resize_terminal(80, 24)
+            await pilot.pause()
+            assert "The service address (VIP)" not in seen(app)
+            assert "1/7" in seen(app)
+
+    async def test_small_terminals_say_so_and_still_work(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(50, 14)) as pilot:
+            assert "Please enlarge the terminal" in seen(app)
+            await pilot.press("ctrl+n")
+            assert wizard(app).step == "director"
+
+    async def test_every_binding_has_an_id_a_tooltip_and_a_palette_entry(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n")
+            await settled(pilot)
+            offered = {command.title for command in app.get_system_commands(app.screen)}
+            own = [
+                binding
+                for node, binding, enabled, _ in app.screen.active_bindings.values()
+                if enabled and binding.show and node.__module__.startswith(("screens", "dsrwizard"))
+            ]
+            assert len(own) > 6
+            assert [binding.key for binding in own if not binding.id or not binding.tooltip] == []
+            assert {"servers: Test all", "wizard: Back", "step: Go to VIP", "app: Quit"} <= offered
+
+    async def test_the_palette_runs_what_it_names(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "ctrl+p")
+            await type_text(pilot, "step: Go to VIP")
+            await settled(pilot)
+            await pilot.press("enter")
+            await settled(pilot)
+            assert wizard(app).step == "vip"
+
+    async def test_ascii_consoles_get_ascii_signs(self, world: World, tmp_path: Path, make_app: Make) -> None:
+        from screens.widgets.glyphs import use_ascii
+
+        app = make_app()
+        use_ascii(True)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            assert "> VIP" in seen(app)
+            assert "x The VIP is missing" in seen(app)
+        use_ascii(False)
+
+
+class TestSession:
+    async def test_a_killed_wizard_is_resumed(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n")
+            await pilot.press("a")
+            await type_text(pilot, "web9\n10.0.0.109")
+            await pilot.press("ctrl+n")
+            await pilot.pause(0.7)  # the session is written half a second after an edit; no way out is taken here
+            found = Session.load()
+        assert found is not None
+        again = make_app(session=found)
+        async with again.run_test(size=(80, 24)) as pilot:
+            assert isinstance(again.screen, Question)
+            assert "at the step Servers" in seen(again).replace("\n", " ")
+            await pilot.press("enter")
+            await pilot.pause()
+            assert wizard(again).step == "servers"
+            assert "web9" in seen(again)
+            await pilot.press("alt+1")
+            assert wizard(again).step == "vip"
+
+    async def test_starting_anew_forgets(self, make_app: Make, state: Path) -> None:
+        draft = Draft(name="old")
+        session = Session(draft=draft, step="director", visited={"vip", "director"})
+        session.save()
+        app = make_app(session=session)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("right", "enter")
+            await settled(pilot)
+            assert wizard(app).step == "vip"
+            assert wizard_draft(app).name == "dsr"
+            assert typed(app, "name") == "dsr"
+
+    async def test_a_full_disk_is_told_and_stops_nothing(
+        self, make_app: Make, lab: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "state").write_text("a file where the directory should be")
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            assert wizard(app).step == "director"
+            assert "could not be saved" in seen(app).replace("\n", " ")
+
+
+class TestQuestions:
+    async def test_an_unknown_host_key_is_accepted_by_the_operator_only(self, make_app: Make, lab: World) -> None:
+        lab.servers["web1"].key = "unknown"
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "t")
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            assert FINGERPRINT in seen(app)
+            assert isinstance(app.screen.focused, Button)
+            assert app.screen.focused.id == "choice-refuse"
+            await pilot.press("enter")
+            await settled(pilot)
+            assert "✗ Login" in seen(app)
+            await pilot.press("t")
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await pilot.press("right", "enter")
+            await settled(pilot)
+            assert "Debian" in seen(app)
+
+    async def test_questions_of_several_hosts_come_one_after_another(self, make_app: Make, lab: World) -> None:
+        for server in lab.servers.values():
+            server.key = "unknown"
+        app = make_app()
+        hosts = []
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "T")
+            for number in range(3):
+                await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+                assert len([one for one in app.screen_stack if isinstance(one, HostKeyModal)]) == 1
+                hosts.append(str(app.screen.query_one(".modal").border_title))
+                await pilot.press("escape")
+                await until(pilot, lambda n=number: shown_again(app, hosts[n]))  # type: ignore[misc]
+            await settled(pilot)
+        assert sorted(hosts) == [f"Unknown host key: web{number}" for number in (1, 2, 3)]
+
+    async def test_a_secret_is_masked_and_can_serve_all(self, make_app: Make) -> None:
+        app = make_app()
+        canary = "c4n4ry"
+        question = SecretQuestion(kind="sudo", host="web1", user="ops")
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = asyncio.create_task(in_thread(lambda: app.asker.secret(question)))
+            await until(pilot, lambda: isinstance(app.screen, SecretModal))
+            await type_text(pilot, canary)
+            assert canary not in seen(app)
+            assert canary not in app.export_screenshot()
+            await pilot.press("tab", "space", "tab", "enter")
+            secret = await asked
+            assert secret is not None
+            assert secret.reveal() == canary
+            same = SecretQuestion(kind="sudo", host="web2", user="ops")
+            second = await in_thread(lambda: app.asker.secret(same))
+            assert second is not None
+            assert second.reveal() == canary
+            refused = SecretQuestion(kind="sudo", host="web2", user="ops", refused=True)
+            third = asyncio.create_task(in_thread(lambda: app.asker.secret(refused)))
+            await until(pilot, lambda: isinstance(app.screen, SecretModal))
+            assert "did not work" in seen(app)
+            await pilot.press("escape")
+            assert await third is None
+
+    async def test_leaving_answers_no(self, make_app: Make) -> None:
+        app = make_app()
+        question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint=FINGERPRINT)
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await pilot.press("ctrl+q")
+            assert await asyncio.wait_for(asked, 5) is False
+        assert app.asker.accept_key(question) is False
+
+    async def test_a_defect_of_the_engine_is_told_and_the_wizard_lives(
+        self, make_app: Make, lab: World, state: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise KeyError("s3cret")
+
+        monkeypatch.setattr(World, "director", broken)
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert "dsrwizard itself failed" in seen(app)
+            assert typed(app, "director.interface") == "eth0", "the interface can be typed then"
+            assert "s3cret" not in seen(app)
+        assert "s3cret" not in (state / "defects.log").read_text()
+
+
+def wizard_draft(app: DsrApp) -> Draft:
+    return next(screen for screen in app.screen_stack if hasattr(screen, "desk")).desk.session.draft  # type: ignore[no-any-return]
+
+
+def shown_again(app: DsrApp, title: str) -> bool:
+    """The modal of this title is gone: either the next one stands there or the wizard."""
+    return not (isinstance(app.screen, HostKeyModal) and str(app.screen.query_one(".modal").border_title) == title)
+
+
+async def until(pilot: object, so: Callable[[], bool]) -> None:
+    """Waits for a worker thread to have had its effect, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not so():
+            await asyncio.sleep(0.01)
