@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import getpass
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
@@ -179,10 +181,14 @@ class Sshd:
         sshd = [SSHD, "-D", "-e", "-f", str(self.where / "sshd_config")]
         if not (ROOT and self._account):
             return sshd
-        # Another name for root in a mount namespace of its own; for the connector it is a user who needs sudo.
-        passwd = self.where / "passwd"
-        passwd.write_text(f"{Path('/etc/passwd').read_text()}{ACCOUNT}:x:0:0::/:/bin/sh\n")
-        script = f'mount --bind {passwd} /etc/passwd && exec "$@"'
+        # Another name for root, in a mount namespace with an /etc of its own; for the connector it is a user who needs
+        # sudo. An overlay, because a single mounted file vanishes when the machine's own is replaced.
+        script = (
+            "mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work"
+            " && mount -t overlay overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc"
+            f" && echo {ACCOUNT}:x:0:0::/:/bin/sh >>/etc/passwd"
+            ' && exec "$@"'
+        )
         return ["unshare", "--mount", "sh", "-c", script, "sh", *sshd]
 
     @property
@@ -200,10 +206,14 @@ class Sshd:
     def sessions(self) -> list[int]:
         """Process ids of the connections that are being served."""
         assert self._process
-        found = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)], capture_output=True, text=True, check=False
-        )
-        return [int(pid) for pid in found.stdout.split()]
+        return _children(self._process.pid)
+
+    def cut(self) -> None:
+        """Kills all that serves a connection; as an ordinary user sshd has two processes for each."""
+        for pid in self.sessions():
+            for each in (pid, *_children(pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
 
     def server(self, key: Path | None = None, name: str = "web1", user: str | None = None) -> RealServer:
         identity = str(key) if key else None
@@ -213,3 +223,9 @@ class Sshd:
 
     def known_line(self, kind: str = "ed25519") -> str:
         return f"[127.0.0.1]:{self.port} {public(self.host_keys[kind])}\n"
+
+
+def _children(parent: int) -> list[int]:
+    command = ["ps", "-o", "pid=", "--ppid", str(parent)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
@@ -192,8 +190,7 @@ def test_a_server_that_hangs_up_while_the_operator_types(make_sshd: MakeSshd, ho
         """While this operator types, the server loses patience."""
 
         def secret(self, question: SecretQuestion) -> Secret | None:
-            for pid in server.sessions():
-                os.kill(pid, signal.SIGKILL)
+            server.cut()
             return super().secret(question)
 
         __hash__ = object.__hash__
