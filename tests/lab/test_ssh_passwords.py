@@ -1,4 +1,4 @@
-"""Passwords where they are real: logins and sudo on the lab's servers, a changed key, and a jump from server to server."""
+"""Passwords where they are real: logins and sudo on the lab's servers; a changed key; a jump through a server."""
 
 from __future__ import annotations
 
