@@ -62,6 +62,7 @@ class Capture:
         except OSError as error:
             self._socket.close()
             raise LookError(f"No packets can be sent from {interface}: {error.strerror}.") from None
+        self._name: str = self._socket.getsockname()[0]  # never an alternative name (ip link property)
         self._buffer = bytearray(_LARGEST)
 
     def _prepare(self, program: bytes) -> None:
@@ -93,14 +94,19 @@ class Capture:
     def frames(self, most: int = 1024) -> Iterator[ethernet.Frame]:
         """What has arrived, at most so many frames, so that a flood cannot keep the caller from its deadlines.
 
-        Frames to other machines and with a VLAN tag are left out: they are no answers on this link. Raises OSError.
+        Frames to other machines, of a VLAN and with a VLAN tag are left out: no answers on this link. Raises OSError.
         """
         for _ in range(most):
             try:
                 size, ancillary, flags, address = self._socket.recvmsg_into([self._buffer], 64)
             except (BlockingIOError, InterruptedError):
                 return
-            if address[2] not in (_HOST, _BROADCAST, _MULTICAST) or flags & socket.MSG_TRUNC:
+            # A socket on eth0 is also handed what arrives for eth0.10, tag taken off; only the name tells.
+            if (
+                address[0] != self._name
+                or address[2] not in (_HOST, _BROADCAST, _MULTICAST)
+                or flags & socket.MSG_TRUNC
+            ):
                 continue
             status, tag = _auxiliary(ancillary)
             frame = ethernet.parse(

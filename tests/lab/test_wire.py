@@ -191,6 +191,25 @@ def test_an_announcement_reaches_neighbours_and_is_heard_as_a_claim(lab: Lab) ->
     assert (found[VIP]["macs"], found[VIP]["claims"]) == ([], [WEB3.mac])
 
 
+def test_a_vlan_is_a_link_of_its_own(lab: Lab) -> None:
+    vlan = "modprobe 8021q && ip link add link eth0 name eth0.10 type vlan id 10 && ip link set eth0.10 up"
+    vip, announcing = (
+        "10.10.0.10",
+        "from backends.packets.announce import announce; announce('eth0.10', '10.10.0.10', 40)",
+    )
+    try:
+        lab.run("director", f"{vlan} && ip addr add 10.10.0.2/24 dev eth0.10").ok()
+        lab.run(WEB1.name, f"{vlan} && ip addr add 10.10.0.101/24 dev eth0.10 && ip addr add {vip}/32 dev lo").ok()
+        (found,) = call(lab, "probe", "eth0.10", [{"rip": "10.10.0.101", "vip": vip, "port": 80}])
+        assert (found["signature"], found["answered_by"]) == ("syn-ack", WEB1.mac)
+        for interface, claims in (("eth0.10", [WEB1.mac]), ("eth0", [])):
+            with lab.spawn(WEB1.name, [sys.executable, "-c", announcing]):
+                assert call(lab, "owners", interface, [vip], 1.0)[vip]["claims"] == claims
+    finally:
+        lab.run("director", "ip link del eth0.10")
+        lab.run(WEB1.name, f"ip link del eth0.10; ip addr del {vip}/32 dev lo")
+
+
 def test_pings_and_connects_tell_the_dead_from_the_living(lab: Lab) -> None:
     pings = call(lab, "ping", [WEB1.address, WEB1.address6, "10.0.0.77", "web1"])
     assert pings[WEB1.address]["milliseconds"] > 0
@@ -198,7 +217,9 @@ def test_pings_and_connects_tell_the_dead_from_the_living(lab: Lab) -> None:
     assert (pings["10.0.0.77"]["milliseconds"], pings["10.0.0.77"]["problem"]) == (None, "")
     assert "not an IP address" in pings["web1"]["problem"]
     targets = [(WEB1.address, 80), (WEB1.address6, 80), (WEB1.address, 81), ("10.0.0.77", 80)]
-    assert [found["result"] for found in call(lab, "connect", targets, 1.0)] == ["open", "open", "refused", "silent"]
+    *living, dead = [found["result"] for found in call(lab, "connect", targets, 1.0)]
+    assert living == ["open", "open", "refused"]
+    assert dead in ("silent", "unreachable")  # the kernel itself gives up after three unanswered ARP requests
 
 
 def test_without_privilege_nothing_is_known_and_nothing_raises(lab: Lab) -> None:
