@@ -267,6 +267,28 @@ def test_what_ipvsadm_made_is_read_as_it_is_and_foreign_services_are_only_named(
     }
 
 
+def test_reading_and_changing_from_several_threads(empty: Lab) -> None:
+    """The live pane reads while the operator drains: each thread gets its own answers."""
+    steps = [add(WEB, "rr"), *(real(WEB, f"10.0.0.10{n}", None, DestinationState(n)) for n in (1, 2, 3))]
+    work = """
+from concurrent.futures import ThreadPoolExecutor
+key = ServiceKey("10.0.0.10", "tcp", 80)
+def read():
+    return [len(service.destinations) for _ in range(20) for service in director.services()]
+def weigh(host):
+    for weight in range(10):
+        director.set_weight(key, host, 80, weight)
+    return weight
+with ThreadPoolExecutor(6) as pool:
+    readings = [pool.submit(read) for _ in range(3)]
+    weights = [pool.submit(weigh, "10.0.0.10%d" % n) for n in (1, 2, 3)]
+    extra = [[job.result() for job in readings], [job.result() for job in weights]]
+"""
+    told = drive(empty, *steps, extra=work)
+    assert told.extra == [[[3] * 20] * 3, [9, 9, 9]]
+    assert [entry.state.weight for entry in told.service(WEB).destinations] == [9, 9, 9]
+
+
 def test_work_of_others_is_never_written_over(empty: Lab) -> None:
     told = drive(empty, add(WEB, "rr"), real(WEB, "10.0.0.101", None, DestinationState(1)))
     empty.run("director", "ipvsadm -E -t 10.0.0.10:80 -s wlc; ipvsadm -e -t 10.0.0.10:80 -r 10.0.0.101:80 -g -w 5").ok()

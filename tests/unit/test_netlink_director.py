@@ -1,0 +1,118 @@
+"""Steps of the director on settings and files of a directory: what is checked first, and what is taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends.director import LocalDirector
+from dsrwizard.core.changes import Change, FileChange, FileState, SysctlChange
+from dsrwizard.core.errors import CommandFailed, DsrError
+from dsrwizard.core.steps import Step
+
+REDIRECTS = "net.ipv4.conf.eth0/100.send_redirects"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A directory that stands for `/`: one setting of an interface whose name has a dot, and an `/etc`."""
+    nic = tmp_path / "proc/sys/net/ipv4/conf/eth0.100"
+    nic.mkdir(parents=True)
+    (nic / "send_redirects").write_text("1\n")
+    (tmp_path / "etc").mkdir()
+    return tmp_path
+
+
+def carry_out(root: Path, *changes: Change) -> None:
+    step = Step(id="t", host="director", phase="prepare", title="t", why="t", changes=changes)
+    LocalDirector(root=root).apply(step)
+
+
+def setting(root: Path) -> str:
+    return (root / "proc/sys/net/ipv4/conf/eth0.100/send_redirects").read_text()
+
+
+def put(path: str, content: str, old: FileState | None = None) -> FileChange:
+    return FileChange(path=path, old=old, new=FileState(content, 0o640))
+
+
+def test_a_setting_is_set_and_set_back(root: Path) -> None:
+    change = SysctlChange(key=REDIRECTS, old="1", new="0")
+    carry_out(root, change)
+    assert setting(root) == "0\n"
+    carry_out(root, change.inverse())
+    assert setting(root) == "1\n"
+
+
+def test_a_setting_somebody_else_changed_stays_and_both_values_are_told(root: Path) -> None:
+    with pytest.raises(CommandFailed, match="changed meanwhile") as raised:
+        carry_out(root, SysctlChange(key=REDIRECTS, old="2", new="0"))
+    assert "1" in raised.value.why
+    assert "2" in raised.value.why
+    assert raised.value.next
+    assert setting(root) == "1\n"
+
+
+@pytest.mark.parametrize("key", ["net.ipv4.no_such", "net.//.//.//.etc", "", "net..ipv4"])
+def test_a_setting_that_is_none_is_refused(root: Path, key: str) -> None:
+    with pytest.raises(DsrError):
+        carry_out(root, SysctlChange(key=key, old="", new="1"))
+
+
+def test_a_file_comes_with_its_mode_and_goes(root: Path) -> None:
+    change = put("/etc/lvs.conf", "süß\n")
+    carry_out(root, change)
+    path = root / "etc/lvs.conf"
+    assert path.read_bytes() == "süß\n".encode()
+    assert path.stat().st_mode & 0o7777 == 0o640
+    carry_out(root, change.inverse())
+    assert list((root / "etc").iterdir()) == []
+
+
+def test_a_file_is_put_back_byte_for_byte(root: Path) -> None:
+    path = root / "etc/lvs.conf"
+    path.write_bytes(b"old\r\nno newline")
+    path.chmod(0o600)
+    change = put("/etc/lvs.conf", "new\n", FileState("old\r\nno newline", 0o600))
+    carry_out(root, change)
+    assert path.read_bytes() == b"new\n"
+    carry_out(root, change.inverse())
+    assert path.read_bytes() == b"old\r\nno newline"
+    assert path.stat().st_mode & 0o7777 == 0o600
+
+
+def test_a_link_is_a_file_too(root: Path) -> None:
+    change = FileChange(path="/etc/wanted", old=None, new=FileState(target="../unit"))
+    carry_out(root, change)
+    assert (root / "etc/wanted").readlink() == Path("../unit")
+    carry_out(root, change.inverse())
+    assert not (root / "etc/wanted").is_symlink()
+
+
+@pytest.mark.parametrize("content", [b"theirs\n", b"\xff\xfe"])
+def test_a_file_of_others_is_never_written_over(root: Path, content: bytes) -> None:
+    path = root / "etc/lvs.conf"
+    path.write_bytes(content)
+    with pytest.raises(CommandFailed):
+        carry_out(root, put("/etc/lvs.conf", "mine\n"))
+    assert path.read_bytes() == content
+
+
+def test_a_missing_directory_is_said(root: Path) -> None:
+    with pytest.raises(CommandFailed, match="could not be written") as raised:
+        carry_out(root, put("/etc/no/such/file", "x"))
+    assert "directory" in raised.value.why
+
+
+def test_a_step_that_fails_takes_back_what_it_did_last_first(root: Path) -> None:
+    with pytest.raises(CommandFailed, match="changed meanwhile"):
+        carry_out(
+            root,
+            SysctlChange(key=REDIRECTS, old="1", new="0"),
+            put("/etc/lvs.conf", "one\n"),
+            put("/etc/lvs.conf", "two\n", FileState("one\n", 0o640)),
+            SysctlChange(key=REDIRECTS, old="1", new="0"),
+        )
+    assert setting(root) == "1\n"
+    assert list((root / "etc").iterdir()) == []
