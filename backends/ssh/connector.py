@@ -29,7 +29,21 @@ _OPENING = 20.0
 def open_connector(host: str, target: RealServer | Client, asker: Asker) -> SshConnector:
     """See `backends.ssh.open_ssh`."""
     memory = memory_of(asker)
-    return SshConnector(dial(route_to(host, target), asker, memory), asker, memory)
+    try:
+        link = dial(route_to(host, target), asker, memory)
+    except UnicodeError:
+        # Its text and its traceback would hold what could not be encoded: an answer the operator typed.
+        raise HostError(
+            f"{host}: a name, path or password holds characters that cannot be sent.", "", "Type it again."
+        ) from None
+    except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
+        # All that is known to happen has its own message; this is for what odd servers may think of.
+        raise HostError(
+            f"{host}: the SSH connection to {target.address} failed.",
+            f"{type(error).__name__}: {error}.",
+            f"See what ssh -v {target.address} says.",
+        ) from error
+    return SshConnector(link, asker, memory)
 
 
 def framed(script: str, marker: str) -> bytes:

@@ -71,18 +71,12 @@ def route_to_hop(hop: str, before: tuple[str, ...]) -> Route:
 
     Without `before` the jump host's own ProxyJump or ProxyCommand counts, as in ssh.
     """
-    spec = hop.removeprefix("ssh://").rstrip("/")
-    user, _, place = spec.rpartition("@")
-    found = re.fullmatch(r"\[(?P<v6>[^]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:]+)(?::(?P<port>\d+))?|(?P<bare>.+)", place)
-    if not found:
-        raise broken("ProxyJump", f"“{hop}” is no host")
-    address = found["v6"] or found["host"] or found["bare"]
-    port = found["p6"] or found["port"]
-    settings = lookup(address, "", user or None)
+    user, address, port = _hop_parts(hop)
+    settings = lookup(address, "", user)
     if before:
         settings.pop("proxycommand", None)
         settings["proxyjump"] = [Value((",".join(before),), "ProxyJump")]
-    return _route(f"jump host {hop}", address, settings, user or None, int(port) if port else None, None)
+    return _route(f"jump host {hop}", address, settings, user, port, None)
 
 
 def _route(
@@ -101,6 +95,8 @@ def _route(
     if "identityfile" not in settings:
         keys = [home() / ".ssh" / key for key in _DEFAULT_KEYS]
     jump, command = _first(settings, "proxyjump", "proxycommand")
+    # `Host *` with `ProxyJump bastion` matches the bastion, too; ssh does not jump to a host through itself either.
+    hops = tuple(_tokens(hop.strip(), tokens) for hop in jump.split(",")) if jump else ()
     user_known = settings["userknownhostsfile"][0].words if "userknownhostsfile" in settings else ()
     global_known = settings["globalknownhostsfile"][0].words if "globalknownhostsfile" in settings else ()
     return Route(
@@ -111,7 +107,7 @@ def _route(
         required_key=_path(identity, tokens) if identity else None,
         key_files=tuple(dict.fromkeys(keys)),
         identities_only=(text("identitiesonly") or "no").lower() == "yes",
-        jumps=tuple(_tokens(hop.strip(), tokens) for hop in jump.split(",")) if jump else (),
+        jumps=() if hops and _hop_parts(hops[-1])[1].lower() == given.lower() else hops,
         proxy_command=_tokens(command, tokens) if command else None,
         known_name=(text("hostkeyalias") or "").lower(),
         user_known=_files(user_known, tokens) if user_known else (home() / ".ssh" / "known_hosts",),
@@ -119,6 +115,16 @@ def _route(
         hash_names=(text("hashknownhosts") or "no").lower() == "yes",
         timeout=float(_number(settings, "connecttimeout", 1, 3600) or CONNECT_TIMEOUT),
     )
+
+
+def _hop_parts(hop: str) -> tuple[str | None, str, int | None]:
+    spec = hop.removeprefix("ssh://").rstrip("/")
+    user, _, place = spec.rpartition("@")
+    found = re.fullmatch(r"\[(?P<v6>[^]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:]+)(?::(?P<port>\d+))?|(?P<bare>.+)", place)
+    if not found:
+        raise broken("ProxyJump", f"“{hop}” is no host")
+    port = found["p6"] or found["port"]
+    return user or None, found["v6"] or found["host"] or found["bare"], int(port) if port else None
 
 
 def _first(settings: Settings, *keys: str) -> tuple[str | None, ...]:

@@ -180,7 +180,7 @@ def test_what_the_jump_host_cannot_reach(make_sshd: MakeSshd, key: Path, operato
 
 
 def test_jump_hosts_in_a_circle(key: Path, operator: Operator, home: Path) -> None:
-    config(home, "Host *\n  ProxyJump a\n")
+    config(home, "Host a\n  ProxyJump b\nHost *\n  ProxyJump a\n")
     with pytest.raises(HostError) as caught:
         open_ssh("web1", at(22, key), operator)
     assert "ProxyJump" in caught.value.why

@@ -92,6 +92,8 @@ def test_jump_hosts(ssh: Path) -> None:
     hop = route_to_hop("ops@[fd00::1]:2222", ("first",))
     assert (hop.user, hop.address, hop.port, hop.jumps) == ("ops", "fd00::1", 2222, ("first",))
     assert route_to_hop("fd00::1", ()).address == "fd00::1"
+    route(ssh, "Host *\n ProxyJump ops@bastion\n")
+    assert route_to_hop("ops@bastion", ()).jumps == (), "nobody jumps to a host through itself"
 
 
 def test_proxy_command_tokens_and_quotes(ssh: Path) -> None:
