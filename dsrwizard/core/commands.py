@@ -20,6 +20,9 @@ from dsrwizard.core.changes import (
 )
 
 HERE_DOC = "DSRWIZARD_END"
+IPV6_MANNER = " nodad preferred_lft 0"
+"""How an IPv6 VIP is added: without duplicate address detection, which would find the other holders of the VIP, and
+deprecated, so that the host does not choose it as source of its own connections (RFC 6724, rule 3)."""
 
 
 def commands(change: Change) -> tuple[str, ...]:
@@ -30,8 +33,8 @@ def commands(change: Change) -> tuple[str, ...]:
             return (f"sysctl -qw {key}={shlex.quote(new)}",)
         case AddressChange():
             verb = "add" if change.new else "del"
-            nodad = " nodad" if change.new and ":" in change.address else ""
-            return (f"ip addr {verb} {change.address}/{change.prefix} dev {change.interface}{nodad}",)
+            manner = IPV6_MANNER if change.new and ":" in change.address else ""
+            return (f"ip addr {verb} {change.address}/{change.prefix} dev {change.interface}{manner}",)
         case LinkChange(interface=name, new=True):
             return (f"ip link add {name} type dummy", f"ip link set {name} up")
         case LinkChange(interface=name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Literal
 
@@ -11,6 +12,10 @@ from dsrwizard.core.changes import DestinationState, FileState, ServiceKey, Serv
 
 Persistence = Literal["systemd", "ifupdown", "none"]
 """What brings addresses back after a reboot on this host, as far as dsrwizard can write to it."""
+
+
+parsed = lru_cache(maxsize=65536)(ip_address)
+"""An address for comparison, however it is written. Kept, because every check of every server compares."""
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -35,8 +40,9 @@ class Interface(_Facts, frozen=True, kw_only=True):
 
     def has(self, address: str) -> InterfaceAddress | None:
         """The entry for this address on this interface."""
+        wanted = parsed(address)
         for entry in self.addresses:
-            if ip_address(entry.address) == ip_address(address):
+            if parsed(entry.address) == wanted:
                 return entry
         return None
 
@@ -53,12 +59,12 @@ class Listener(_Facts, frozen=True, kw_only=True):
         """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` and `::` for one."""
         if self.address == "*":
             return True
-        wanted = ip_address(address)
+        wanted = parsed(address)
         if self.address == "0.0.0.0":
             return wanted.version == 4
         if self.address == "::":
             return True  # bindv6only=0, Linux' default: also IPv4 (ip-sysctl)
-        return ip_address(self.address) == wanted
+        return parsed(self.address) == wanted
 
 
 class Route(_Facts, frozen=True, kw_only=True):
@@ -131,7 +137,7 @@ class VirtualService(_Facts, frozen=True, kw_only=True):
 
     def destination(self, address: str, port: int) -> Destination | None:
         for destination in self.destinations:
-            if ip_address(destination.address) == ip_address(address) and destination.port == port:
+            if destination.port == port and parsed(destination.address) == parsed(address):
                 return destination
         return None
 

@@ -27,7 +27,6 @@ from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import Phase, Step
 
-
 Verb = Literal["apply", "teardown", "roll-back", "weight"]
 
 

@@ -12,7 +12,7 @@ import binascii
 import json
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from dsrwizard.core.changes import FileState
 from dsrwizard.core.errors import AnswerUnreadable
@@ -129,15 +129,16 @@ def _interface(link: dict[str, Any]) -> Interface:
     )
 
 
-def _routes(sections: dict[str, list[str]], name: str, family: int) -> Sequence[Route]:
+def _routes(sections: dict[str, list[str]], name: str, family: Literal[4, 6]) -> Sequence[Route]:
+    """Default routes; one without a gateway (a point-to-point link) has an empty one, several next hops are several."""
     try:
         routes = json.loads("\n".join(sections.get(name, [])) or "[]")
         return [
-            Route(gateway=str(route["gateway"]), interface=str(route.get("dev", "")), family=6 if family == 6 else 4)
+            Route(gateway=str(hop.get("gateway", "")), interface=str(hop.get("dev", "")), family=family)
             for route in routes
-            if "gateway" in route
+            for hop in route.get("nexthops", [route])
         ]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return []
 
 

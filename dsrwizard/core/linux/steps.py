@@ -17,6 +17,7 @@ from dsrwizard.core.changes import (
     SysctlChange,
     UnitChange,
 )
+from dsrwizard.core.commands import IPV6_MANNER
 from dsrwizard.core.facts import Interface, ServerFacts
 from dsrwizard.core.model import Deployment, RealServer, Vip
 from dsrwizard.core.steps import HostPlan, Step
@@ -271,4 +272,5 @@ def _link_commands(link: str) -> list[str]:
 
 
 def _replace(vip: Vip, link: str) -> str:
-    return f"ip addr replace {vip.address}/{vip.prefix} dev {link}"
+    manner = IPV6_MANNER if vip.ip.version == 6 else ""
+    return f"ip addr replace {vip.address}/{vip.prefix} dev {link}{manner}"

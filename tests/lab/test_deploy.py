@@ -1,0 +1,172 @@
+"""The whole product on a real kernel: apply, requests, verify, apply again, teardown; and hosts that fail alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.harness import SERVERS, VIP, VIP6, Lab
+
+pytestmark = pytest.mark.lab
+
+DUMP = (
+    "ip -o addr show | sed 's/valid_lft.*//'; ip -o link | grep -o 'dummy[^:]*' ; sysctl -a 2>/dev/null | grep -E "
+    "'arp_ignore|arp_announce|rp_filter|send_redirects|vs\\.expire|ip_forward'; "
+    "find /etc/sysctl.d /etc/network /etc/systemd -type f -o -type l | sort | xargs sha256sum 2>/dev/null; "
+    "ls -A /etc/network/interfaces.d"
+)
+"""What a teardown must restore, as one text: addresses, interfaces, settings, files byte for byte."""
+
+
+def state(lab: Lab) -> dict[str, str]:
+    """The director with its IPVS table, and every server."""
+    texts = {host: lab.run(host, DUMP).ok().stdout for host in ("director", *SERVERS)}
+    texts["ipvs"] = lab.run("director", "modprobe ip_vs; ipvsadm -Sn").ok().stdout
+    return texts
+
+
+def deployment(*, vips: str = "", servers: str = "", name: str = "shop", client: bool = True) -> str:
+    """A deployment file of the lab; `servers` replaces the usual three."""
+    usual = "".join(
+        f'[[servers]]\nname = "{server}"\naddress = "10.0.0.{100 + number}"\naddress6 = "fd00:10::{100 + number}"\n'
+        for number, server in enumerate(SERVERS, 1)
+    )
+    vips = vips or f'[[vips]]\naddress = "{VIP}"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
+    client_part = '[client]\naddress = "203.0.113.10"\n' if client else ""
+    return f'name = "{name}"\n[director]\ninterface = "eth0"\n{vips}{servers or usual}{client_part}'
+
+
+def write(lab: Lab, text: str, path: str = "/root/shop.toml") -> str:
+    lab.put(path, text)
+    return path
+
+
+def answers(lab: Lab, url: str, count: int) -> list[str]:
+    """Fresh connections from the client: who answered each."""
+    said = lab.run("client", f"for i in $(seq {count}); do curl -s -g -m 5 {url} || echo none; done").ok().stdout
+    return said.split()
+
+
+@pytest.fixture
+def clean(lab: Lab) -> Iterator[Lab]:
+    """A lab whose hosts know each other and hold nothing of a deployment; checked after the test."""
+    lab.know_hosts()
+    before = state(lab)
+    yield lab
+    assert state(lab) == before
+
+
+def test_apply_serves_verify_proves_second_apply_rests_teardown_restores(clean: Lab) -> None:
+    lab = clean
+    file = write(lab, deployment())
+    lab.dsrwizard("apply", file, "--yes").ok()
+    assert sorted(answers(lab, f"http://{VIP}/", 6)) == ["web1", "web1", "web2", "web2", "web3", "web3"]
+    stats = lab.run("director", "ipvsadm -Ln --stats --exact").ok().stdout
+    row = next(line.split() for line in stats.splitlines() if line.startswith("TCP"))
+    assert int(row[3]) > 0
+    assert (row[4], row[6]) == ("0", "0"), "the director saw replies"
+
+    report = lab.dsrwizard("verify", file, "--json")
+    assert report.json["verdict"] == "pass", report.stdout
+    assert report.status == 0
+
+    applied = state(lab)
+    again = lab.dsrwizard("apply", file, "--yes", "--json").ok()
+    assert again.json["changed"] == 0
+    assert state(lab) == applied
+
+    plan = lab.dsrwizard("plan", file, "--json").ok().json
+    assert plan["changes"] == 0
+    now = lab.dsrwizard("status", file, "--json").ok().json
+    assert {row["state"] for service in now["services"] for row in service["rows"]} == {"up"}
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_ipv6_vip_udp_service_and_two_vips_on_the_same_servers(clean: Lab) -> None:
+    lab = clean
+    vips = (
+        f'[[vips]]\naddress = "{VIP}"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
+        '[[vips.services]]\nprotocol = "udp"\nport = 7\nscheduler = "rr"\n'
+        '[[vips]]\naddress = "10.0.0.11"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
+        f'[[vips]]\naddress = "{VIP6}"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
+    )
+    file = write(lab, deployment(vips=vips))
+    lab.dsrwizard("apply", file, "--yes").ok()
+    for url in (f"http://{VIP}/", "http://10.0.0.11/", f"http://[{VIP6}]/"):
+        assert set(answers(lab, url, 6)) == set(SERVERS), url
+    report = lab.dsrwizard("verify", file, "--json")
+    assert report.json["verdict"] == "pass", report.stdout
+    assert lab.dsrwizard("apply", file, "--yes", "--json").ok().json["changed"] == 0
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_unreachable_changed_key_and_wrong_password_stay_with_their_server(clean: Lab) -> None:
+    lab = clean
+    servers = (
+        '[[servers]]\nname = "web1"\naddress = "10.0.0.101"\n'
+        '[[servers]]\nname = "web2"\naddress = "10.0.0.102"\n'
+        '[[servers]]\nname = "web3"\naddress = "10.0.0.103"\nuser = "nobody-here"\n'
+        '[[servers]]\nname = "web4"\naddress = "10.0.0.104"\n'
+    )
+    file = write(lab, deployment(servers=servers, client=False))
+    another = "$(grep -o 'ssh-ed25519 .*' ~/.ssh/known_hosts | tail -1)"
+    lab.run("director", f'sed -i "s#10.0.0.102 .*#10.0.0.102 {another}#" ~/.ssh/known_hosts').ok()
+    result = lab.dsrwizard("apply", file, "--yes", "--json")
+    assert result.status == 1
+    kinds = {host["host"]: (host["failure"] or {}).get("kind") for host in result.json["hosts"]}
+    outcomes = {host["host"]: host["outcome"] for host in result.json["hosts"]}
+    assert outcomes["web1"] == "changed"
+    assert [outcomes[name] for name in ("web2", "web3", "web4")] == ["failed"] * 3
+    texts = {host["host"]: str(host["failure"]) for host in result.json["hosts"]}
+    assert "ssh-keygen -R" in texts["web2"], texts["web2"]
+    assert "nobody-here" in texts["web3"], texts["web3"]
+    assert "10.0.0.104" in texts["web4"], texts["web4"]
+    assert kinds["web1"] is None
+    assert set(answers(lab, f"http://{VIP}/", 3)) == {"web1"}
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_vip_on_a_dummy_interface_and_the_external_engine(clean: Lab) -> None:
+    lab = clean
+    servers = '[[servers]]\nname = "web1"\naddress = "10.0.0.101"\nvip_interface = "dsr0"\n'
+    text = deployment(servers=servers, client=False).replace(
+        'interface = "eth0"', 'interface = "eth0"\nengine = "external"'
+    )
+    file = write(lab, text)
+    lab.dsrwizard("apply", file, "--yes").ok()
+    assert f"{VIP}/32" in lab.run("web1", "ip -4 -o addr show dev dsr0").ok().stdout
+    assert VIP not in lab.run("director", "ip -4 -o addr").ok().stdout
+    assert lab.run("director", "ipvsadm -Sn").ok().stdout == ""
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_what_others_made_stays(clean: Lab) -> None:
+    lab = clean
+    lab.run("director", "ipvsadm -A -t 10.0.0.77:25 -s wrr && ipvsadm -a -t 10.0.0.77:25 -r 10.0.0.101:25 -g -w 7").ok()
+    lab.run("web2", "ip addr add 10.9.9.9/32 dev lo && sysctl -qw net.ipv4.conf.all.arp_announce=2").ok()
+    foreign = lab.run("director", "ipvsadm -Sn").ok().stdout
+    file = write(lab, deployment())
+    lab.dsrwizard("apply", file, "--yes").ok()
+    lab.dsrwizard("teardown", file, "--yes").ok()
+    assert lab.run("director", "ipvsadm -Sn").ok().stdout == foreign
+    web2 = lab.run("web2", "ip -o addr show dev lo; sysctl net.ipv4.conf.all.arp_announce").ok().stdout
+    assert "10.9.9.9/32" in web2
+    assert "arp_announce = 2" in web2
+    lab.run("director", "ipvsadm -D -t 10.0.0.77:25").ok()
+    lab.run("web2", "ip addr del 10.9.9.9/32 dev lo; sysctl -qw net.ipv4.conf.all.arp_announce=0").ok()
+    guard = "sysctl -qw net.ipv4.conf.all.arp_ignore=0; rm -f /etc/sysctl.d/90-dsrwizard.conf"
+    lab.run("web2", guard).ok()  # it stayed for the other address, as it should
+
+
+def test_a_missing_module_is_loaded_by_the_plan(clean: Lab) -> None:
+    lab = clean
+    lab.run("director", "ipvsadm -C; rmmod $(lsmod | grep -o '^ip_vs_[a-z]*') ip_vs").ok()
+    assert "ip_vs" not in lab.run("director", "lsmod").ok().stdout
+    file = write(lab, deployment())
+    plan = lab.dsrwizard("plan", file, "--json").ok().json
+    director = next(host for host in plan["hosts"] if host["host"] == "director")
+    assert director["steps"][0]["commands"] == ["modprobe ip_vs"]
+    lab.dsrwizard("apply", file, "--yes").ok()
+    assert set(answers(lab, f"http://{VIP}/", 3)) == set(SERVERS)
+    lab.dsrwizard("teardown", file, "--yes").ok()
