@@ -24,6 +24,8 @@ IFF_UP = 0x1
 IFA_F_NODAD = 0x02
 IFA_F_DADFAILED = 0x08
 IFA_F_TENTATIVE = 0x40
+FOREVER = 0xFFFFFFFF
+"""INFINITY_LIFE_TIME of an address, in seconds (kernel include/net/addrconf.h)."""
 RTN_UNICAST = 1
 SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
 
@@ -119,11 +121,16 @@ def _hop(message: Any, interface: str, family: Literal[4, 6]) -> Route:
 
 def add_address(interface: str, address: str, prefix: int) -> None:
     """Puts an address on an interface; an IPv6 one without duplicate address detection, because the real servers
-    hold the VIP too. Raises NoInterface, NoPrivilege, CommandFailed."""
+    hold the VIP too, and deprecated, so that this machine does not speak from it (RFC 6724, rule 3). Raises
+    NoInterface, NoPrivilege, CommandFailed."""
     what = f"{address}/{prefix} could not be put on {interface}."
     with _route(what) as route:
-        extra = {"flags": IFA_F_NODAD} if ip_address(address).version == 6 else {}
+        extra = {"flags": IFA_F_NODAD, "preferred_lft": 0, "valid_lft": FOREVER} if _is_ipv6(address) else {}
         route.addr("add", index=_index(route, interface, what), address=address, prefixlen=prefix, **extra)
+
+
+def _is_ipv6(address: str) -> bool:
+    return ip_address(address).version == 6
 
 
 def remove_address(interface: str, address: str, prefix: int) -> None:

@@ -111,7 +111,7 @@ def test_unreachable_changed_key_and_wrong_password_stay_with_their_server(clean
     )
     file = write(lab, deployment(servers=servers, client=False))
     another = "$(grep -o 'ssh-ed25519 .*' ~/.ssh/known_hosts | tail -1)"
-    lab.run("director", f'sed -i "s#10.0.0.102 .*#10.0.0.102 {another}#" ~/.ssh/known_hosts').ok()
+    lab.run("director", f'sed -i "s#^\\(10.0.0.102,[^ ]*\\) .*#\\1 {another}#" ~/.ssh/known_hosts').ok()
     result = lab.dsrwizard("apply", file, "--yes", "--json")
     assert result.status == 1
     kinds = {host["host"]: (host["failure"] or {}).get("kind") for host in result.json["hosts"]}
