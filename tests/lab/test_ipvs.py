@@ -269,7 +269,7 @@ def test_what_ipvsadm_made_is_read_as_it_is_and_foreign_services_are_only_named(
 
 def test_reading_and_changing_from_several_threads(empty: Lab) -> None:
     """The live pane reads while the operator drains: each thread gets its own answers."""
-    steps = [add(WEB, "rr"), *(real(WEB, f"10.0.0.10{n}", None, DestinationState(n)) for n in (1, 2, 3))]
+    steps: list[Change] = [add(WEB, "rr"), *(real(WEB, f"10.0.0.10{n}", None, DestinationState(n)) for n in (1, 2, 3))]
     work = """
 from concurrent.futures import ThreadPoolExecutor
 key = ServiceKey("10.0.0.10", "tcp", 80)
