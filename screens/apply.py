@@ -77,14 +77,14 @@ class ApplyPane(Pane):
     ApplyPane.-failed > #apply-failure, ApplyPane.-failed > #apply-buttons { display: block; }
     """
 
-    class Told(Message):
+    class Told(Message, bubble=False):
         """The engine's one way to this screen: an event of the run."""
 
         def __init__(self, event: Event) -> None:
             super().__init__()
             self.event = event
 
-    class Planned(Message):
+    class Planned(Message, bubble=False):
         """A retry has looked again and planned anew."""
 
         def __init__(self, plan: Plan, observed: Observed) -> None:
@@ -92,7 +92,7 @@ class ApplyPane(Pane):
             self.plan = plan
             self.observed = observed
 
-    class Ended(Message):
+    class Ended(Message, bubble=False):
         """A run has ended, with a result or with what stood in its way."""
 
         def __init__(self, back: tuple[str, ...], result: RunResult | None, error: DsrError | None) -> None:
@@ -102,7 +102,7 @@ class ApplyPane(Pane):
             self.result = result
             self.error = error
 
-    class Stale(Message):
+    class Stale(Message, bubble=False):
         """The hosts are no longer what the plan was made from."""
 
     def __init__(self, desk: Desk) -> None:
@@ -438,7 +438,7 @@ class ApplyPane(Pane):
         return f"{glyph('ok')} Done: all {total} hosts."
 
     def _is_shown(self) -> bool:
-        return self.is_mounted and self.display and self.screen.is_current
+        return self.is_mounted and self.display and self.screen.is_active
 
     def _chosen_broken(self) -> str:
         if not self.is_mounted:

@@ -54,7 +54,7 @@ class ReviewPane(Pane):
     ReviewPane > #review-detail { height: 6; }
     """
 
-    class HostSeen(Message):
+    class HostSeen(Message, bubble=False):
         """A host has been looked at."""
 
         def __init__(self, host: str, what: Seen) -> None:

@@ -55,14 +55,14 @@ class VerifyPane(Pane):
     VerifyPane > #verify-detail { height: 7; }
     """
 
-    class Checked(Message):
+    class Checked(Message, bubble=False):
         """One check is known."""
 
         def __init__(self, check: Check) -> None:
             super().__init__()
             self.check = check
 
-    class Told(Message):
+    class Told(Message, bubble=False):
         """The engine's one way to this screen while it mends."""
 
         def __init__(self, event: Event) -> None:

@@ -25,12 +25,12 @@ def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
         yield "Tried", title if failure is None or title not in failure.what else ""
         if step.detail and (failure is None or step.detail not in failure.why + failure.what):
             yield "The host said", quoted(step.detail)
+    if run.state == Outcome.UNKNOWN:
+        yield "State", "unknown: a retry looks at the host again before it does anything."
     if failure is not None:
         yield "Why", failure.why
         yield "Likely", STALE if stale(failure) else LIKELY.get(failure.kind, "")
         yield "Next", failure.next
-    if run.state == Outcome.UNKNOWN:
-        yield "State", "unknown: a retry looks at the host again before it does anything."
 
 
 def quoted(text: str) -> str:

@@ -59,7 +59,7 @@ class LiveView(Vertical):
     LiveView.-tall > #live-log { height: 10; }
     """
 
-    class Polled(Message):
+    class Polled(Message, bubble=False):
         """The engine's one way to this view."""
 
         def __init__(self, snapshot: Snapshot, turn: int) -> None:
@@ -156,7 +156,7 @@ class LiveView(Vertical):
     # Drawing.
 
     def _draw(self) -> None:
-        if not (self.is_mounted and self.screen.is_current and self.is_on_screen):
+        if not (self.is_mounted and self.screen.is_active and self.is_on_screen):
             return
         self._show_header()
         snapshot = self.snapshot

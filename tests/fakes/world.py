@@ -176,7 +176,8 @@ class World:
             return [self._request(ServiceKey(vip, protocol, port)) for _ in range(count)]
 
     def hold(self, host: str) -> None:
-        """The next step on this host waits, as a slow machine does, until `release`."""
+        """The next step on this host waits, as a slow machine does, until `release`. `dump` holds the reading of IPVS
+        counters."""
         self._gates[host] = threading.Event()
         self._waiting[host] = threading.Event()
 
@@ -210,7 +211,7 @@ class World:
         gate = self._gates.get(host)
         if gate is not None:
             self._waiting[host].set()
-            gate.wait(30)
+            gate.wait(30)  # a test that forgets to release ends all the same
 
     def at(self, address: str) -> ServerState | None:
         """The reachable server that has this address of its own."""
@@ -409,6 +410,7 @@ class FakeDirector:
             self._world.done.extend((DIRECTOR, change) for change in made)
 
     def services(self) -> Sequence[VirtualService]:
+        self._world.pass_gate("dump")
         self._readable()
         with self._world.lock:
             self._world.dumps += 1
