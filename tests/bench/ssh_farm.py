@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -191,5 +192,6 @@ def measure(count: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the farm is taken down, too
     for argument in sys.argv[1:] or ["20", "50"]:
         measure(int(argument))
