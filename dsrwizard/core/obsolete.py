@@ -59,6 +59,7 @@ def _joined(host: HostPlan, extra: HostPlan) -> HostPlan:
         host,
         steps=(*(_leaves(step) for step in extra.steps), *host.steps),
         problem=host.problem or extra.problem,
+        failure=host.failure or extra.failure,
         notes=(*extra.notes, *host.notes),
     )
 

@@ -22,8 +22,7 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
             continue
         facts = observed.servers.get(server.name)
         if facts is None:
-            failure = observed.failed.get(server.name)
-            servers.append(HostPlan(host=server.name, problem=failure.text if failure else "It was not looked at."))
+            servers.append(unseen(server.name, observed))
             continue
         host = plan_server(deployment, server, facts)
         if not host.problem:
@@ -31,8 +30,13 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
         servers.append(host)
     if deployment.director.engine == "netlink":
         if observed.director is None:
-            failure = observed.failed.get(DIRECTOR)
-            hosts.append(HostPlan(host=DIRECTOR, problem=failure.text if failure else "It was not looked at."))
+            hosts.append(unseen(DIRECTOR, observed))
         else:
             hosts.append(plan_director(deployment, observed.director, frozenset(able)))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))
+
+
+def unseen(host: str, observed: Observed) -> HostPlan:
+    """The plan for a host that could not be looked at."""
+    failure = observed.failed.get(host)
+    return HostPlan(host=host, problem=failure.text if failure else "It was not looked at.", failure=failure)

@@ -7,6 +7,7 @@ from typing import Literal, Self
 import msgspec
 
 from dsrwizard.core.changes import Change
+from dsrwizard.core.facts import Failure
 
 Phase = Literal["prepare", "guard", "vip", "service", "destination", "weight", "withdraw"]
 """In the order of safety: guard before address, destination at weight 0 before its probe, weight last."""
@@ -54,6 +55,8 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     steps: tuple[Step, ...] = ()
     problem: str = ""
+    failure: Failure | None = None
+    """The same as its error said it, where it is one: kind, what, why, next."""
     notes: tuple[str, ...] = ()
     """What was found that the operator may not expect: things of others, drift."""
 

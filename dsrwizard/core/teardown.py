@@ -25,6 +25,7 @@ from dsrwizard.core.changes import (
 from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts
 from dsrwizard.core.ledger import Owed
 from dsrwizard.core.linux.steps import GUARD_FILE
+from dsrwizard.core.plan import unseen
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
 
 _MISSING = object()
@@ -46,18 +47,13 @@ def _backwards(owed: Sequence[Owed]) -> list[Owed]:
     return sorted(owed, key=lambda item: -item.order)
 
 
-def _unseen(name: str, observed: Observed) -> HostPlan:
-    failure = observed.failed.get(name)
-    return HostPlan(host=name, problem=failure.text if failure else "It was not looked at.")
-
-
 # --- a real server ---------------------------------------------------------------------------------------------------
 
 
 def _server(name: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) -> HostPlan:
     facts = observed.servers.get(name)
     if facts is None:
-        return _unseen(name, observed)
+        return unseen(name, observed)
     leaving = {item.change.address for item in owed if isinstance(item.change, AddressChange)}
     needed_by = _other_vips(facts, leaving, [item for item in shared if item.address in {o.address for o in owed}])
     steps: list[Step] = []
@@ -99,7 +95,7 @@ def _other_vips(facts: ServerFacts, leaving: set[str], shared: Sequence[Owed]) -
 def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) -> HostPlan:
     facts = observed.director
     if facts is None:
-        return _unseen(DIRECTOR, observed)
+        return unseen(DIRECTOR, observed)
     if not facts.privileged:
         return HostPlan(host=DIRECTOR, problem="Changing IPVS and addresses needs root or CAP_NET_ADMIN: use sudo.")
     mine = _backwards([item for item in owed if item.host == DIRECTOR])

@@ -111,7 +111,6 @@ class Applier:
     ) -> None:
         name = host.host
         if host.problem:
-            self._failures[name] = self._failures.get(name) or Failure(kind="plan", what=host.problem)
             self._skip(host.steps, "it cannot be planned")
             return
         if wait_for_director and host.steps:
@@ -242,7 +241,7 @@ class Applier:
             self._totals[host.host] = len(host.steps)
             self._emit(HostStarted(host=host.host, at=self._now(), steps=len(host.steps)))
             if host.problem:
-                self._failures[host.host] = Failure(kind="plan", what=host.problem)
+                self._failures[host.host] = host.failure or Failure(kind="plan", what=host.problem)
 
     def _close(self, plan: Plan) -> RunResult:
         for host in plan.hosts:
