@@ -66,7 +66,7 @@ class VipBox(Vertical):
         self._removable = removable
 
     def compose(self) -> ComposeResult:
-        yield TextField(field_texts.VIP, f"vips[{self._number}].address", self._vip, "address", width=41)
+        yield TextField(field_texts.VIP, f"vips[{self._number}].address", self._vip, "address", width=30)
         for number, service in enumerate(self._vip.services):
             yield ServiceBox(service, self._number, number, len(self._vip.services) > 1)
         with Horizontal(classes="buttons"):
@@ -120,7 +120,7 @@ class VipPane(Pane):
 
     def compose(self) -> ComposeResult:
         with Form(self.problems):
-            yield TextField(field_texts.NAME, "name", self.draft, "name", width=41)
+            yield TextField(field_texts.NAME, "name", self.draft, "name", width=30)
             yield Vertical(*self._boxes(), id="vips")
             with Horizontal(classes="buttons"):
                 yield Small("+ VIP", "add-vip", hint="Another service address (or press f3).")

@@ -86,6 +86,7 @@ class WizardScreen(Screen[None]):
         self._step = STEPS[0].id
         self._complaint = ""
         self._save_timer: Timer | None = None
+        self._save_failed = False
 
     def compose(self) -> ComposeResult:
         yield Static("Please enlarge the terminal: 60 × 18 or more.", id="enlarge", markup=False)
@@ -329,7 +330,11 @@ class WizardScreen(Screen[None]):
         try:
             self.desk.session.save()
         except DsrError as error:
-            self.notify(str(error), severity="warning", markup=False)
+            if not self._save_failed:
+                self.notify(str(error), severity="warning", markup=False)
+            self._save_failed = True
+        else:
+            self._save_failed = False
 
     async def start_over(self, desk: Desk, step: str = "") -> None:
         """Every pane anew over another session."""
@@ -342,7 +347,9 @@ class WizardScreen(Screen[None]):
         self.show_state()
 
     def _pane(self, step: str) -> Pane | None:
-        return next((pane for pane in self.query(Pane) if pane.step_id == step), None)
+        # Not a query: that walks every widget of every pane, and this is asked with every key.
+        panes = self.query_one("#panes").children
+        return next((pane for pane in panes if isinstance(pane, Pane) and pane.step_id == step), None)
 
     async def _mounted(self, info: StepInfo) -> Pane:
         pane = self._pane(info.id)

@@ -41,10 +41,10 @@ class Field(Vertical):
 
     DEFAULT_CSS = """
     Field { height: auto; width: 1fr; }
-    Field > .field-row { height: 1; width: 1fr; }
+    Field > .field-row { height: auto; width: 1fr; }
     Field > .field-row > .field-label { width: 14; color: $text-muted; }
     Field.-focused > .field-row > .field-label { color: $foreground; text-style: bold; }
-    Field > .field-row > .field-note { width: 1fr; height: 1; padding-left: 2; color: $text-muted; }
+    Field > .field-row > .field-note { width: 1fr; height: auto; padding-left: 2; color: $text-muted; }
     Field > .field-problem { display: none; height: auto; width: 1fr; padding-left: 14; color: $text-error; }
     Field.-problem > .field-problem { display: block; }
     Field.-problem > .field-row > .field-label { color: $text-error; }
@@ -267,7 +267,6 @@ class RadioField(Field):
     """One of two or three values, all in sight. `options` are (shown, value)."""
 
     DEFAULT_CSS = """
-    RadioField > .field-row { height: auto; }
     RadioField Radio { border: none; padding: 0; background: transparent; height: auto; }
     RadioField > .field-row > .field-note { display: none; }
     """
@@ -280,7 +279,7 @@ class RadioField(Field):
         attribute: str,
         options: Sequence[tuple[str, str]],
         *,
-        width: int = 56,
+        width: int = 0,
     ) -> None:
         super().__init__(text, key, target, attribute, width=width)
         self._options = list(options)

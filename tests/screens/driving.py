@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
@@ -12,13 +13,19 @@ from screens.wizard import WizardScreen
 
 NAMES = {
     ".": "full_stop", " ": "space", ":": "colon", "-": "minus", "/": "slash", "*": "asterisk", "_": "underscore",
-    ",": "comma", "\n": "enter", "[": "left_square_bracket", "]": "right_square_bracket", "=": "equals_sign",
+    ",": "comma", "[": "left_square_bracket", "]": "right_square_bracket", "=": "equals_sign",
 }  # fmt: skip
 
 
 async def type_text(pilot: Pilot[int], text: str) -> None:
-    """Presses the keys of a text."""
-    await pilot.press(*(NAMES.get(character, character) for character in text))
+    """Presses the keys of a text, without a pause but after Enter."""
+    for character in text:
+        if character == "\n":
+            await pilot.pause()
+            await pilot.press("enter")
+        else:
+            pilot.app.post_message(events.Key(NAMES.get(character, character), character))
+    await pilot.pause()
 
 
 async def settled(pilot: Pilot[int]) -> None:
