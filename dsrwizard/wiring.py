@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dsrwizard.core.director import sysctl_keys
 from dsrwizard.core.model import Client, RealServer
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, ProbeTarget
 from dsrwizard.core.wire import Connected, Owners, Ping, Probed
@@ -25,6 +25,7 @@ def build_engine(asker: Asker) -> Engine:
         connect=_connect,
         asker=asker,
         journals=Journals(state_dir() / "journal"),
+        forget=lambda: _forget(asker),
     )
 
 
@@ -32,13 +33,20 @@ def _director(interface: str) -> DirectorPort:
     del interface  # this machine is the director whatever its interface; observe is told the deployment
     from backends.director import LocalDirector
 
-    return LocalDirector(sysctl_keys)
+    return LocalDirector()
 
 
 def _connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
     from backends.ssh import open_ssh
 
     return open_ssh(host, target, asker)
+
+
+def _forget(asker: Asker) -> None:
+    if "backends.ssh" in sys.modules:
+        from backends.ssh import forget
+
+        forget(asker)
 
 
 class _LazyWire:

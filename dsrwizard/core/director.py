@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import msgspec
+
 from dsrwizard.core.changes import (
     AddressChange,
     AnnounceChange,
@@ -78,9 +80,8 @@ def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[
 def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
     if not facts.privileged:
         return "Setting up IPVS and addresses needs root or CAP_NET_ADMIN: run it with sudo."
-    if facts.services is None and facts.module_loaded:
-        return f"{facts.ipvs_problem} {facts.ipvs_next}".strip()
-    if facts.services is None and facts.module_loaded is None:
+    loadable = facts.module_loaded is False and facts.module_available is not False
+    if facts.services is None and not loadable:
         return f"{facts.ipvs_problem} {facts.ipvs_next}".strip()
     if facts.interface(deployment.director.interface) is None:
         names = ", ".join(interface.name for interface in facts.interfaces if interface.name != "lo")
@@ -144,12 +145,7 @@ def wanted_state(service: Service, present: VirtualService | None) -> ServiceSta
     """The service as the deployment has it; what the deployment does not speak of stays as it is."""
     if present is None:
         return ServiceState(scheduler=service.scheduler, persistence=service.persistence)
-    return ServiceState(
-        scheduler=service.scheduler,
-        persistence=service.persistence,
-        flags=present.state.flags,
-        netmask=present.state.netmask,
-    )
+    return msgspec.structs.replace(present.state, scheduler=service.scheduler, persistence=service.persistence)
 
 
 def _service(facts: DirectorFacts, vip: Vip, service: Service) -> list[Step]:
@@ -184,9 +180,7 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
     before = present.state if present else None
     at_zero = before
     if before is None or before.method != "dr":
-        at_zero = DestinationState(weight=0) if before is None else DestinationState(
-            weight=before.weight, upper=before.upper, lower=before.lower
-        )  # fmt: skip
+        at_zero = DestinationState(weight=0) if before is None else msgspec.structs.replace(before, method="dr")
         steps.append(
             Step(
                 id=f"destination {label}",
@@ -200,7 +194,7 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
             )
         )
     if at_zero is not None and at_zero.weight != server.weight:
-        new = DestinationState(weight=server.weight, upper=at_zero.upper, lower=at_zero.lower)
+        new = msgspec.structs.replace(at_zero, weight=server.weight)
         steps.append(
             Step(
                 id=f"weight {label}",
@@ -220,7 +214,7 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
 
 def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
-    notes = []
+    notes = [f"IPVS service {text} is not of this deployment; it stays as it is." for text in facts.foreign_services]
     for service in facts.services or ():
         name = f"{service.key.address} {service.key.protocol}/{service.key.port}"
         if service.key not in ours:

@@ -33,7 +33,8 @@ from dsrwizard.engine.watch import Poller
 
 
 class Engine:
-    """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests."""
+    """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests;
+    `forget` drops every secret that the operator entered."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Engine:
         asker: Asker,
         journals: Journals,
         open_server: Callable[[RealServer], ServerPort] | None = None,
+        forget: Callable[[], None] | None = None,
     ) -> None:
         self._make_director = director
         self._wire = wire
@@ -55,6 +57,7 @@ class Engine:
         self._watchers: list[Poller] = []
         self._client: tuple[Client, Connector] | None = None
         self._facts: dict[str, ServerFacts] = {}
+        self._forget = forget or (lambda: None)
         self._lock = threading.Lock()
 
     def _hosts_of(self, interface: str) -> Hosts:
@@ -250,6 +253,7 @@ class Engine:
         if self._client is not None:
             self._client[1].close()
             self._client = None
+        self._forget()
 
 
 def _suffix(deployment: str) -> str:

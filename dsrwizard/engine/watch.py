@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
+
 from dsrwizard.core.changes import DestinationChange
 from dsrwizard.core.director import key_of
 from dsrwizard.core.errors import DsrError, UsageError
@@ -127,12 +129,7 @@ class Poller:
                 destination = found.destination(rip, service.port) if found and rip else None
                 if destination is None or destination.state.weight == wanted:
                     continue
-                new = type(destination.state)(
-                    weight=wanted,
-                    method=destination.state.method,
-                    upper=destination.state.upper,
-                    lower=destination.state.lower,
-                )
+                new = msgspec.structs.replace(destination.state, weight=wanted)
                 step = Step(
                     id=f"weight {vip.address} {service.label} {server}",
                     host=DIRECTOR,
