@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Log, Static
+from textual.widgets import Button, Static
 
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.events import Event, Observer
@@ -27,6 +27,7 @@ from screens.pane import Desk, Pane, in_thread
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_failure import buttons_for, report_lines
+from screens.widgets.host_log import TitledLog
 from screens.widgets.host_runs import HostRuns
 from screens.widgets.host_words import in_words
 from screens.widgets.live_rows import Rows
@@ -71,9 +72,6 @@ class ApplyPane(Pane):
     ApplyPane > #apply-failure { height: auto; max-height: 7; display: none; border-top: solid $error; }
     ApplyPane > #apply-buttons { height: 1; width: 1fr; display: none; padding: 0 1; }
     ApplyPane > #apply-buttons Button { margin-right: 1; width: auto; min-width: 8; }
-    ApplyPane > #apply-log { height: 1fr; border-top: solid $panel-lighten-2; padding: 0 1; background: transparent;
-                             scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
-    ApplyPane > #apply-log:focus { border-top: solid $primary; }
     ApplyPane.-failed > #apply-failure, ApplyPane.-failed > #apply-buttons { display: block; }
     """
 
@@ -114,7 +112,6 @@ class ApplyPane(Pane):
         self._stop = Flag()
         self._doing = ""
         self._began = 0.0
-        self._logged = ""
         self._applied = False
         self._error: DsrError | None = None
 
@@ -128,11 +125,10 @@ class ApplyPane(Pane):
             yield Button("Roll back", id="do-roll_back", compact=True)
             yield Button("Edit", id="do-edit", compact=True)
             yield Button("Copy report", id="do-copy", compact=True)
-        yield Log(id="apply-log", highlight=False)
+        yield TitledLog("Log", id="apply-log")
 
     def on_mount(self) -> None:
         self.set_interval(0.5, self._tick)
-        self.query_one("#apply-log", Log).border_title = "Log"
 
     # What the wizard asks.
 
@@ -360,7 +356,7 @@ class ApplyPane(Pane):
         if broken:
             self.query_one("#apply-rows", Rows).put_cursor(broken[0])
         self.hint = (
-            "Each host that failed needs a decision: retry, skip or roll back. Then Next goes on."
+            "Decide on each host that failed: retry, skip or roll back."
             if broken or self._error
             else "Next proves each real server through the VIP."
         )
@@ -401,19 +397,10 @@ class ApplyPane(Pane):
         self.refreshed()
 
     def _follow(self) -> None:
-        """The chosen host's log. New lines scroll it only where its end is in sight (Log's own rule)."""
-        log = self.query_one("#apply-log", Log)
+        """The chosen host's log."""
         host = self.query_one("#apply-rows", Rows).key
         lines = self._runs.hosts[host].lines if host in self._runs.hosts else []
-        if host != self._logged or log.line_count > len(lines) + 1:
-            log.clear()
-            log.border_title = f"Log of {host}" if host else "Log"
-            self._logged = host
-            self._written = 0
-        log.write_lines(lines[self._written :])
-        self._written = len(lines)
-
-    _written = 0
+        self.query_one("#apply-log", TitledLog).follow(host, f"Log of {host}" if host else "Log", lines)
 
     def _summary(self) -> str:
         runs = self._runs

@@ -45,7 +45,8 @@ class HostRun:
         indent = text[: len(text) - len(text.lstrip(" "))]
         lines = text.strip().splitlines() or [""]
         self.lines += [f"{indent}{line}" for line in lines]
-        del self.lines[:-KEPT_LINES]
+        if len(self.lines) > 2 * KEPT_LINES:
+            del self.lines[:-KEPT_LINES]
         self.last = lines[0] or self.last
 
     def said(self, text: str) -> bool:

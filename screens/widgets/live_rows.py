@@ -108,6 +108,11 @@ class Rows(ScrollView, can_focus=True):
         """Where the row with this key is; -1: nowhere."""
         return self._index.get(key, -1)
 
+    @property
+    def line_width(self) -> int:
+        """Cells a row has, beside the scrollbar."""
+        return self.scrollable_content_region.width
+
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Shows these rows. The cursor stays on its key, else near where it was."""
         key = self.key
@@ -211,7 +216,7 @@ class Rows(ScrollView, can_focus=True):
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.line_width
         index = y + self.scroll_offset.y
         if index >= self.row_count():
             return Strip.blank(width, self.rich_style)

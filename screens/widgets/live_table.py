@@ -90,7 +90,7 @@ class LiveTable(Rows):
     """Shows a snapshot. Keys of rows are `VIP service` and `VIP service server`."""
 
     DEFAULT_CSS = """
-    LiveTable { height: 1fr; }
+    LiveTable { height: 1fr; scrollbar-gutter: stable; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
@@ -148,9 +148,9 @@ class LiveTable(Rows):
         service, server = self._find(index)
         old = bool(self.snapshot and self.snapshot.problem)
         if server is None:
-            parts, key = service_parts(service, self.size.width), _key(service)
+            parts, key = service_parts(service, self.line_width), _key(service)
         else:
-            parts, key = server_parts(server, layout(self.size.width)), _server_key(server)
+            parts, key = server_parts(server, layout(self.line_width)), _server_key(server)
         if old:
             parts = tuple((text, "old") for text, _ in parts)
         return Row(key, parts)

@@ -15,7 +15,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.events import Resize
 from textual.message import Message
-from textual.widgets import Log, Static
+from textual.widgets import Static
 
 from dsrwizard.core.api import Engine, Watcher
 from dsrwizard.core.checks import Report
@@ -26,6 +26,7 @@ from screens.modals import Choice, HelpModal, Question
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.check_rows import check_lines, verdict_line
 from screens.widgets.glyphs import glyph
+from screens.widgets.host_log import TitledLog
 from screens.widgets.host_words import in_words
 from screens.widgets.live_rows import Rows
 from screens.widgets.live_table import LiveTable, titles
@@ -52,9 +53,7 @@ class LiveView(Vertical):
     LiveView > #live-header.-old { color: $text-warning; text-style: bold; }
     LiveView > #live-titles { height: 1; width: 1fr; color: $text-muted; text-style: underline; }
     LiveView > #live-detail { height: 5; }
-    LiveView > #live-log { height: 4; border-top: solid $panel-lighten-2; padding: 0 1; background: transparent;
-                           scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
-    LiveView > #live-log:focus { border-top: solid $primary; }
+    LiveView > #live-log { height: 4; }
     LiveView.-tall > #live-detail { height: 7; }
     LiveView.-tall > #live-log { height: 10; }
     """
@@ -93,10 +92,9 @@ class LiveView(Vertical):
         yield Static(id="live-titles", markup=False)
         yield LiveTable(id="live-table")
         yield Detail(id="live-detail")
-        yield Log(id="live-log", highlight=False)
+        yield TitledLog("Events", id="live-log")
 
     def on_mount(self) -> None:
-        self.query_one("#live-log", Log).border_title = "Events"
         self.set_interval(0.5, self._draw)
 
     def on_unmount(self) -> None:
@@ -104,7 +102,7 @@ class LiveView(Vertical):
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.height >= 26, "-tall")
-        self.query_one("#live-titles", Static).update(titles(self.query_one(LiveTable).size.width or event.size.width))
+        self.query_one("#live-titles", Static).update(titles(self.query_one(LiveTable).line_width or event.size.width))
 
     # Watching.
 
@@ -175,7 +173,7 @@ class LiveView(Vertical):
     def _show_log(self, happenings: tuple[Happening, ...]) -> None:
         if happenings == self._logged:
             return
-        log = self.query_one("#live-log", Log)
+        log = self.query_one("#live-log", TitledLog)
         fresh = happenings
         if self._logged and self._logged[-1] in happenings:
             last = len(happenings) - 1 - happenings[::-1].index(self._logged[-1])

@@ -42,7 +42,8 @@ def header_lines(
 
 def happening_line(entry: Happening) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(entry.at))
-    return f"{at}  {entry.host}: {entry.message}"
+    message = entry.message.replace("→", glyph("arrow"))
+    return f"{at}  {entry.host}: {message}"
 
 
 def detail_lines(service: ServiceRow, row: DestinationRow | None) -> Iterator[tuple[str, str]]:

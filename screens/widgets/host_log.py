@@ -1,0 +1,37 @@
+"""A log of lines with a title on its upper edge: a host's own, or the live view's events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.widgets import Log
+
+from screens.widgets.glyphs import ascii_only
+
+
+class TitledLog(Log):
+    """Follows its end only where its end is in sight (Log's own rule). Text is plain; control characters do nothing."""
+
+    DEFAULT_CSS = """
+    TitledLog { height: 1fr; border-top: solid $foreground 25%; border-title-color: $text-muted; padding: 0 1;
+                background: transparent; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
+    TitledLog:focus { border-top: solid $primary; }
+    TitledLog.-ascii { border-top: ascii $foreground 25%; }
+    """
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
+        super().__init__(id=id, highlight=False)
+        self.border_title = title
+        self.hint = "The arrow keys scroll the log; at its end it follows."
+        self._of = ""
+        self._written = 0
+        self.set_class(ascii_only(), "-ascii")
+
+    def follow(self, of: str, title: str, lines: Sequence[str]) -> None:
+        """Shows these lines, all that `of` has said so far; only those not yet shown are written."""
+        if of != self._of or len(lines) < self._written:
+            self.clear()
+            self._of, self._written = of, 0
+            self.border_title = title
+        self.write_lines(lines[self._written :])
+        self._written = len(lines)
