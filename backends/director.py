@@ -107,6 +107,7 @@ class LocalDirector:
                     stuck = self._take_back(made)
                     if stuck:
                         error.why = f"{error.why} Not taken back: {stuck}".strip()
+                        error.halfway = True
                     raise
                 made.append(change)
 

@@ -224,6 +224,8 @@ def _carry_out(
     watch = printing.Progress(quiet=as_json)
     result = _interruptible(lambda: work(watch, stop), stop)
     printing.result(result, as_json=as_json)
+    if stop.is_set() and not result.ok:
+        raise Stopped("Stopped before all was done.", "", "Run it again to go on, or tear it down.")
     return result
 
 

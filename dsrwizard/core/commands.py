@@ -64,10 +64,17 @@ def _file(change: FileChange) -> tuple[str, ...]:
     if new.target is not None:
         return (f"ln -sfn {shlex.quote(new.target)} {path}",)
     ending = "" if new.content.endswith("\n") or not new.content else "\n"
+    unlink = (f"rm -f {path}",) if replaces_link(change) else ()
     return (
+        *unlink,
         f"cat > {path} <<'{HERE_DOC}'\n{new.content}{ending}{HERE_DOC}",
         f"chmod {new.mode:o} {path}",
     )
+
+
+def replaces_link(change: FileChange) -> bool:
+    """Whether a regular file takes a link's place: writing to the path would write to whatever the link points to."""
+    return change.old is not None and change.old.target is not None
 
 
 def _endpoint(address: str, port: int) -> str:

@@ -180,16 +180,19 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
     before = present.state if present else None
     at_zero = before
     if before is None or before.method != "dr":
-        at_zero = DestinationState(weight=0) if before is None else msgspec.structs.replace(before, method="dr")
+        # What has another forwarding method is a new way to the server: it is proved like a new server.
+        at_zero = msgspec.structs.replace(before or DestinationState(weight=0), method="dr", weight=0)
         steps.append(
             Step(
                 id=f"destination {label}",
                 host=DIRECTOR,
                 phase="destination",
-                title=f"{server.name} ({rip}) behind {vip.address} {service.label}, direct, weight {at_zero.weight}",
+                title=f"{server.name} ({rip}) behind {vip.address} {service.label}, direct, weight 0",
                 why="At weight 0 no client is sent there before it is proved that the VIP answers through it.",
                 changes=(DestinationChange(service=key, address=rip, port=service.port, old=before, new=at_zero),),
-                interrupts="" if before is None else "A destination in use changes its forwarding method.",
+                interrupts=f"It is in use, forwarded by {before.method}: it gets no new clients until it is proved."
+                if before is not None and before.weight
+                else "",
                 server=server.name,
             )
         )
@@ -222,8 +225,9 @@ def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
             continue
         rips = {
             ip_address(rip)
-            for server in deployment.servers
-            for vip in deployment.vips_of(server)
+            for vip in deployment.vips
+            if str(vip.ip) == service.key.address
+            for server in deployment.servers_of(vip)
             if (rip := server.rip_for(vip))
         }
         for destination in service.destinations:

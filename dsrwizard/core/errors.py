@@ -12,6 +12,8 @@ class DsrError(Exception):
 
     exit_code = 1
     kind = "error"
+    halfway = False
+    """True: a step failed and what it had changed could not be taken back whole, so that something of it stands."""
 
     def __init__(self, what: str, why: str = "", next_: str = "") -> None:
         super().__init__(what)

@@ -76,7 +76,8 @@ Entry = RunBegan | Intent | Result | RunEnded
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """One change that stands: from what was there before dsrwizard came (`old`) to what it left (`new`).
 
-    `certain` is false where the end of the step that made it is not known.
+    `certain` is false where the end of a step about it is not known: then what is there may also be the `new` of one of
+    `perhaps`, the other values it may have been left at.
     """
 
     host: str
@@ -88,6 +89,7 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     change: Change
     order: int
     certain: bool = True
+    perhaps: tuple[Change, ...] = ()
 
 
 def identity(change: Change) -> str:
@@ -114,13 +116,14 @@ def identity(change: Change) -> str:
 
 
 _STATELESS = (AnnounceChange, UnitChange, ModuleChange)
-_STANDS = (Outcome.CHANGED, Outcome.UNKNOWN)
+_STANDS = (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.UNKNOWN)
 
 
 def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
     """What stands, in the order in which it was made; of one run only when `run` is given.
 
-    A step without a result was cut off in the middle: what it was about to change is owed, uncertainly.
+    A step without a result was cut off in the middle: what it was about to change is owed, uncertainly. A result
+    `unchanged` says that what the step is to bring about was seen to be so already.
     """
     standing: dict[tuple[str, str], Owed] = {}
     open_: dict[tuple[str, str, str], Intent] = {}
@@ -135,6 +138,11 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
             place = (intent.step.host, identity(change))
             before = standing.get(place)
             total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
+            perhaps: tuple[Change, ...] = ()
+            if not certain:
+                # the value from before this step, and whatever was uncertain already
+                earlier = msgspec.structs.replace(total, new=change.old)
+                perhaps = (earlier, *((before.change, *before.perhaps) if before else ()))
             if total.old == total.new and certain:
                 standing.pop(place, None)
                 continue
@@ -149,6 +157,7 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 change=total,
                 order=before.order if before else count,
                 certain=certain,
+                perhaps=perhaps,
             )
 
     for entry in entries:
@@ -160,7 +169,7 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
             case Result():
                 intent = open_.pop((entry.run, entry.host, entry.step), None)
                 if intent is not None and entry.outcome in _STANDS:
-                    book(intent, certain=entry.outcome is Outcome.CHANGED)
+                    book(intent, certain=entry.outcome is not Outcome.UNKNOWN)
             case _:
                 pass
     for intent in open_.values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import get_args
 
 import msgspec
 
@@ -22,13 +23,14 @@ from dsrwizard.core.changes import (
     SysctlChange,
     UnitChange,
 )
-from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts
+from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts, parsed
 from dsrwizard.core.ledger import Owed
 from dsrwizard.core.linux.steps import GUARD_FILE
 from dsrwizard.core.plan import unseen
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
 
 _MISSING = object()
+_PHASES = get_args(Phase)
 
 
 def teardown_plan(deployment: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed] = ()) -> Plan:
@@ -44,7 +46,8 @@ def teardown_plan(deployment: str, owed: Sequence[Owed], observed: Observed, sha
 
 
 def _backwards(owed: Sequence[Owed]) -> list[Owed]:
-    return sorted(owed, key=lambda item: -item.order)
+    """By phase first: a guard that was set after the VIP, because somebody had cleared it, still outlives the VIP."""
+    return sorted(owed, key=lambda item: (-_PHASES.index(item.phase), -item.order))
 
 
 # --- a real server ---------------------------------------------------------------------------------------------------
@@ -99,23 +102,26 @@ def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) 
     if not facts.privileged:
         return HostPlan(host=DIRECTOR, problem="Changing IPVS and addresses needs root or CAP_NET_ADMIN: use sudo.")
     mine = _backwards([item for item in owed if item.host == DIRECTOR])
+    if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):
+        return HostPlan(host=DIRECTOR, problem=f"{facts.ipvs_problem} {facts.ipvs_next}".strip())
     notes: list[str] = []
     drains = _drains(mine, facts)
     steps: list[Step] = []
     others = [item for item in shared if item.host == DIRECTOR]
     leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
-    kept: set[str] = set()
+    going = {item.change.service for item in mine if isinstance(item.change, ServiceChange) and item.change.old is None}
+    kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in going}
     for item in mine:
         if isinstance(item.change, ServiceChange) and item.change.old is None:
             strangers = _strangers(item.change, leaving, facts)
             if strangers:
-                kept.add(item.change.service.address)
+                kept.add(ip_address(item.change.service.address))
                 notes.append(
                     f"Service {item.change.service.address} {item.change.service.protocol}/{item.change.service.port} "
                     f"stays: {', '.join(strangers)} behind it is not ours."
                 )
                 continue
-        if isinstance(item.change, AddressChange) and item.change.address in kept:
+        if isinstance(item.change, AddressChange) and ip_address(item.change.address) in kept:
             notes.append(f"The VIP {item.change.address} stays: a service of others uses it.")
             continue
         if item.phase == "prepare" and others:
@@ -133,6 +139,10 @@ def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) 
         if change:
             steps.append(_undo(item, [change]))
     return HostPlan(host=DIRECTOR, steps=(*drains, *steps), notes=tuple(notes))
+
+
+def _of_ipvs(change: Change) -> bool:
+    return isinstance(change, ServiceChange | DestinationChange)
 
 
 def _drains(mine: Sequence[Owed], facts: DirectorFacts) -> list[Step]:
@@ -199,8 +209,10 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             return facts.sysctls.get(key, _MISSING)
         case AddressChange(interface=name, address=address, prefix=prefix):
             interface = facts.interface(name)
-            entry = interface.has(address) if interface else None
-            return entry is not None and entry.prefix == prefix
+            wanted = (ip_address(address), prefix)
+            return any(
+                (parsed(own.address), own.prefix) == wanted for own in (interface.addresses if interface else ())
+            )
         case LinkChange(interface=name):
             return facts.interface(name) is not None
         case FileChange(path=path):
@@ -221,8 +233,9 @@ def _back(item: Owed, present: object) -> tuple[Change | None, str]:
     change = item.change
     if present == change.old:
         return None, ""
-    if present == change.new:
-        return change.inverse(), ""
+    for left in (change, *item.perhaps):
+        if present == left.new:
+            return left.inverse(), ""
     created = change.old in (None, False) and not isinstance(change, FileChange | SysctlChange)
     if created and present is not _MISSING:
         return msgspec.structs.replace(change, old=present, new=change.old), ""
@@ -247,6 +260,19 @@ def _shown(present: object) -> str:
     return (
         "now absent" if present in (None, False) else f"now {present}" if isinstance(present, str) else "now different"
     )
+
+
+def gone(owed: Sequence[Owed], observed: Observed) -> list[Owed]:
+    """What is owed and yet is as it was before dsrwizard came: somebody, or a reboot, took it back already."""
+    found = []
+    for item in owed:
+        facts = observed.director if item.host == DIRECTOR else observed.servers.get(item.host)
+        unread = isinstance(facts, DirectorFacts) and facts.services is None and facts.module_loaded is not False
+        if facts is None or (unread and _of_ipvs(item.change)):
+            continue
+        if _present(item.change, facts) == item.change.old:
+            found.append(item)
+    return found
 
 
 def guard_only(owed: Sequence[Owed]) -> bool:

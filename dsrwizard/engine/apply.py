@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from dsrwizard.core.errors import ConnectionLost, DsrError
+from dsrwizard.core.changes import DestinationChange
+from dsrwizard.core.errors import CommandFailed, ConnectionLost, DsrError
 from dsrwizard.core.events import (
     Event,
     HostFinished,
@@ -136,6 +137,7 @@ class Applier:
         server = self._servers[name]
         titles = {step.id: step for step in steps}
         reported: set[str] = set()
+        begun: set[str] = set()
         self.run.intend(server.address, *steps)
 
         def done(step: str, ok: bool, said: str) -> None:
@@ -148,22 +150,15 @@ class Applier:
 
         def line(text: str) -> None:
             if text.startswith("▸ "):
+                begun.add(text)
                 self._started(name, next((step for step in steps if step.title == text[2:]), steps[0]))
             self._emit(HostSaid(host=name, at=self._now(), line=text))
 
         try:
             facts = self._hosts.port(server).apply(steps, done, line)
-        except ConnectionLost as problem:
-            self._fail(name, problem)
-            for step in steps:
-                if step.id not in reported:
-                    self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
-            return False
         except DsrError as problem:
             self._fail(name, problem)
-            for step in steps:
-                if step.id not in reported:
-                    self._result(step, Outcome.NOT_ATTEMPTED)
+            self._unreported([step for step in steps if step.id not in reported], problem, bool(begun))
             return False
         for step in steps:
             if step.id not in reported:
@@ -171,6 +166,17 @@ class Applier:
         if facts is not None:
             self._facts[name] = facts
         return True
+
+    def _unreported(self, steps: Sequence[Step], problem: DsrError, begun: bool) -> None:
+        """What became of the steps the host told nothing about. Only a step that failed proves that those after it did
+        not run; otherwise, once the script was sent, each of them may have."""
+        for number, step in enumerate(steps):
+            if problem.halfway and number == 0:
+                self._result(step, Outcome.UNKNOWN, "it failed and could not be taken back whole")
+            elif isinstance(problem, ConnectionLost) or (begun and not isinstance(problem, CommandFailed)):
+                self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
+            else:
+                self._result(step, Outcome.NOT_ATTEMPTED)
 
     def took(self, name: str) -> tuple[str, ...]:
         """Titles of the steps that are still needed though they reported success; empty: it took."""
@@ -198,12 +204,13 @@ class Applier:
         return fine and not self._stop.is_set()
 
     def _hold(self, step: Step, proof: Proof, refused: str) -> None:
+        where = f"{proof.vip} {proof.protocol}/{proof.port}"
         self._result(step, Outcome.HELD, refused)
         self._failures.setdefault(
             proof.server,
             Failure(
                 kind="held",
-                what=f"{proof.server} stays at weight 0 in {proof.vip} {proof.protocol}/{proof.port}: {refused}",
+                what=f"{proof.server} stays at weight {_weight(step)} in {where}: {refused}",
                 why="Only a server through which the VIP was seen to answer gets clients.",
                 next="Run verify for the cause, mend it, and apply again.",
             ),
@@ -216,7 +223,7 @@ class Applier:
             with self._director:  # one machine: one step at a time
                 self._hosts.director.apply(step)
         except DsrError as problem:
-            self._result(step, Outcome.FAILED, str(problem))
+            self._result(step, Outcome.UNKNOWN if problem.halfway else Outcome.FAILED, str(problem))
             self._fail(DIRECTOR, problem)
             return False
         self._result(step, Outcome.CHANGED)
@@ -310,3 +317,8 @@ class Applier:
     def _emit(self, event: Event) -> None:
         with contextlib.suppress(Exception):  # a broken onlooker must not stop an apply half-way
             self._watch(event)
+
+
+def _weight(step: Step) -> int:
+    """The weight a step that was held back leaves in place."""
+    return next((c.old.weight for c in step.changes if isinstance(c, DestinationChange) and c.old is not None), 0)

@@ -17,11 +17,11 @@ from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.ledger import Entry, Owed, RunBegan, Verb, in_force, last_deployment, owed
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.obsolete import merged, obsolete
-from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.outcome import Outcome, RunResult
 from dsrwizard.core.plan import plan as planned
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
-from dsrwizard.core.steps import DIRECTOR, Plan
-from dsrwizard.core.teardown import guard_only, teardown_plan
+from dsrwizard.core.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.teardown import gone, guard_only, teardown_plan
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.client import look
@@ -117,9 +117,11 @@ class Engine:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
-        gone = obsolete(deployment, self._owed(deployment))
+        leaving = obsolete(deployment, self._owed(deployment))
         plan = planned(deployment, observed)
-        return merged(plan, teardown_plan(deployment.name, gone, observed, self._shared(deployment))) if gone else plan
+        if not leaving:
+            return plan
+        return merged(plan, teardown_plan(deployment.name, leaving, observed, self._shared(deployment)))
 
     def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         return self._applier(deployment, "apply", watch, stop).apply(plan)
@@ -146,7 +148,31 @@ class Engine:
         applier = self._applier(deployment, "teardown", watch, stop)
         for other in self._left_behind(deployment):
             applier.run.aside[_suffix(other.name)] = self._journals.of(other.name).begin("teardown", other)
-        return applier.withdraw(plan)
+        result = applier.withdraw(plan)
+        self._settle(deployment)
+        return result
+
+    def _settle(self, deployment: Deployment) -> None:
+        """Strikes out what is owed and gone without a step of ours, say by a reboot, and would be owed for ever."""
+        standing = self._owed(deployment)
+        if not standing:
+            return
+        run = None
+        for item in gone(standing, self.observe(deployment)):
+            run = run or self._journals.of(deployment.name).begin("teardown", deployment)
+            step = Step(
+                id=f"gone {item.order} {item.step}",
+                host=item.host,
+                phase=item.phase,
+                title=f"Gone already: {item.title}",
+                why="It is as it was before dsrwizard.",
+                changes=(item.change.inverse(),),
+                server=item.server,
+            )
+            run.intend(item.address, step)
+            run.result(item.host, step.id, Outcome.UNCHANGED)
+        if run is not None:
+            run.end(True)
 
     def _applier(self, deployment: Deployment, verb: Verb, watch: Observer, stop: Flag | None) -> Applier:
         return Applier(

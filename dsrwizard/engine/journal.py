@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import threading
@@ -79,7 +80,8 @@ class Journal:
                     size = os.fstat(descriptor).st_size
                     if size and os.pread(descriptor, 1, size - 1) != b"\n":
                         data = b"\n" + data  # a torn line stays a line of its own
-                    os.write(descriptor, data)
+                    if os.write(descriptor, data) != len(data):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)

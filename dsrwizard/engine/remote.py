@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from dsrwizard.core.errors import CommandFailed, ConnectionLost, HostError, UsageError
+from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError, UsageError
 from dsrwizard.core.facts import ServerFacts
 from dsrwizard.core.linux import apply as linux_apply
 from dsrwizard.core.linux import observe as linux_observe
@@ -61,6 +61,15 @@ class LinuxServer:
         )
         if progress.failed is not None:
             said = progress.said.strip() or "It said nothing."
+            if progress.halfway:
+                title = progress.failed.title
+                stuck = CommandFailed(
+                    f"{self._server.name}: “{title}” failed, and so did taking back what it had changed.",
+                    f"The host said: {said}",
+                    "Mend that on the host, then apply again or tear it down; both look at what is there first.",
+                )
+                stuck.halfway = True
+                raise stuck
             raise CommandFailed(
                 f"{self._server.name}: “{progress.failed.title}” failed; what that step had changed was taken back.",
                 f"The host said: {said}",
@@ -72,7 +81,10 @@ class LinuxServer:
                 f"The host said: {answer.stderr.strip() or 'nothing'}",
                 "What was done is not known: observe it again.",
             )
-        return linux_observe.parse(self._server.name, nonce, answer.stdout)
+        try:
+            return linux_observe.parse(self._server.name, nonce, answer.stdout)
+        except AnswerUnreadable:
+            return None  # the steps are done and told; only the look afterwards is missing
 
     def close(self) -> None:
         if self._connector is not None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
 
-from dsrwizard.core.changes import DestinationChange
+from dsrwizard.core.changes import DestinationChange, ServiceKey
 from dsrwizard.core.director import key_of
 from dsrwizard.core.errors import DsrError, UsageError
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.facts import Destination, VirtualService
+from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.ports import DirectorPort, ProbeTarget, WirePort
 from dsrwizard.core.snapshot import Happening, Snapshot, State
@@ -119,15 +120,13 @@ class Poller:
             )
         wanted = self._deployment.server(server).weight if weight is None else weight
         present = {service.key: service for service in self._director.services()}
+        if not self._endpoints(server, present):
+            raise DsrError(f"{server} is behind no IPVS service.", "It has no weight there.", "Apply puts it back.")
         run = self._journal.begin("weight", self._deployment)
         ok = True
         try:
-            for vip, service in service_of(self._deployment, server):
-                key = key_of(vip, service)
-                rip = self._deployment.server(server).rip_for(vip)
-                found = present.get(key)
-                destination = found.destination(rip, service.port) if found and rip else None
-                if destination is None or destination.state.weight == wanted:
+            for vip, service, destination in self._endpoints(server, present):
+                if destination.state.weight == wanted:
                     continue
                 new = msgspec.structs.replace(destination.state, weight=wanted)
                 step = Step(
@@ -138,7 +137,7 @@ class Poller:
                     why="The operator asked for it.",
                     changes=(
                         DestinationChange(
-                            service=key,
+                            service=key_of(vip, service),
                             address=destination.address,
                             port=destination.port,
                             old=destination.state,
@@ -159,6 +158,18 @@ class Poller:
         finally:
             run.end(ok)
             self._nudge.set()
+
+    def _endpoints(
+        self, server: str, present: Mapping[ServiceKey, VirtualService]
+    ) -> list[tuple[Vip, Service, Destination]]:
+        """Where the server is in IPVS."""
+        found = []
+        for vip, service in service_of(self._deployment, server):
+            virtual, rip = present.get(key_of(vip, service)), self._deployment.server(server).rip_for(vip)
+            destination = virtual.destination(rip, service.port) if virtual and rip else None
+            if destination is not None:
+                found.append((vip, service, destination))
+        return found
 
     def pause(self, paused: bool) -> None:
         if paused:

@@ -1,8 +1,8 @@
 """The one script that carries out steps on a Linux host, and the reader of its progress.
 
 Each change first makes sure that what it replaces is still what was observed; a step that fails takes back its own
-earlier changes; the steps after it do not run. When all went well the observing script follows in the same run, so
-that seeing the result costs no further round trip.
+earlier changes, and says so where it could not; the steps after it do not run. When all went well the observing
+script follows in the same run, so that seeing the result costs no further round trip.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from dsrwizard.core.changes import Change, FileChange, FileState, SysctlChange
-from dsrwizard.core.commands import HERE_DOC, commands
+from dsrwizard.core.commands import HERE_DOC, commands, replaces_link
 from dsrwizard.core.steps import Step
 
 _PREAMBLE = r"""
@@ -51,10 +51,10 @@ def _step(number: int, step: Step) -> str:
     back: list[str] = []
     for index, change in enumerate(step.changes, 1):
         name = f"s{number}c{index}"
-        functions.append(_function(name, [*precondition(change), *_run(change)]))
-        functions.append(_function(f"{name}u", _run(change.inverse())))
-        forward.append(f"{name} && n={index}")
-        back.insert(0, f'[ "$n" -lt {index} ] || {name}u')
+        functions.append(_function(name, [*precondition(change), *_marked(change, f"n={index}")]))
+        functions.append(_function(f"{name}u", _restore(change)))
+        forward.append(name)
+        back.insert(0, f'[ "$n" -lt {index} ] || {name}u || word=halfway')
     chain = " && ".join(forward) or ":"
     undo = "\n    ".join(back) or ":"
     return f"""{"".join(functions)}
@@ -63,10 +63,10 @@ if [ "$ok" = 1 ]; then
   printf '\\n%s:start:{number}==\\n' "$m"
   if {{ {chain}; }} 2>&1; then printf '\\n%s:done:{number}==\\n' "$m"
   else
-    ok=0
+    ok=0 word=failed
     {{ {undo}
     }} 2>&1
-    printf '\\n%s:failed:{number}==\\n' "$m"
+    printf '\\n%s:%s:{number}==\\n' "$m" "$word"
   fi
 fi"""
 
@@ -79,11 +79,32 @@ def _function(name: str, lines: Sequence[str]) -> str:
     return f"{name}() {{\n" + ("\n".join(body) or ":") + "\n}\n"
 
 
+def _marked(change: Change, begun: str) -> list[str]:
+    """The change's commands with `begun` where from then on there is something to take back: after the first command,
+    but before a file is written, because a disk that fills up leaves half of it."""
+    lines = list(_run(change))
+    writes = isinstance(change, FileChange) and change.new is not None and change.new.target is None
+    lines.insert(0 if writes else 1, begun)
+    return lines
+
+
+def _restore(change: Change) -> tuple[str, ...]:
+    """Takes the change back, whether it was carried out whole or in part."""
+    back = _run(change.inverse())
+    if isinstance(change, FileChange) and change.old is not None and change.old.target is None:
+        (unharmed,) = precondition(change)
+        return (f"if {unharmed} >/dev/null; then return 0; fi", *back)
+    return back
+
+
 def _run(change: Change) -> tuple[str, ...]:
     if isinstance(change, FileChange) and change.new is not None:
         folder = shlex.quote(change.path.rpartition("/")[0])
         make = (f"[ -d {folder} ] || mkdir -p {folder}",)
-        return (*make, *_exact(change.path, change.new)) if not _plain(change.new) else (*make, *commands(change))
+        if _plain(change.new):
+            return (*make, *commands(change))
+        unlink = (f"rm -f {shlex.quote(change.path)}",) if replaces_link(change) else ()
+        return (*make, *unlink, *_exact(change.path, change.new))
     return commands(change)
 
 
@@ -121,7 +142,8 @@ def precondition(change: Change) -> tuple[str, ...]:
 class Progress:
     """Reads the script's lines as they come: tells `started` and `finished` of each step, keeps what was said.
 
-    `lines` gets every line that is no marker, for the host's log.
+    `line` gets every line that is no marker, for the host's log. A step that failed and could not be taken back whole
+    is in `failed` with `halfway` set and is not told as finished: what it left is not known.
     """
 
     def __init__(
@@ -140,6 +162,7 @@ class Progress:
         self._said: list[str] = []
         self._observing = False
         self.failed: Step | None = None
+        self.halfway = False
         self.said = ""
         self.finished_steps: list[str] = []
 
@@ -164,7 +187,9 @@ class Progress:
             self._started(step)
             return
         said = "\n".join(self._said)
-        if word == "failed":
-            self.failed, self.said = step, said
+        if word in ("failed", "halfway"):
+            self.failed, self.said, self.halfway = step, said, word == "halfway"
+            if self.halfway:
+                return
         self.finished_steps.append(step.id)
         self._finished(step, word == "done", said)

@@ -10,13 +10,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import shlex
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal
 
 from dsrwizard.core.changes import FileState
 from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route, ServerFacts
+
+_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What JSON of another shape raises on its way into facts."""
 
 _SCRIPT = r"""
 m='==dsr:@NONCE@'
@@ -42,7 +47,7 @@ else echo none; fi
 for f in @FILES@; do
   s "file:$f"
   if [ -L "$f" ]; then printf 'link '; readlink "$f"
-  elif [ -f "$f" ]; then printf 'file '; stat -c %a "$f"; base64 "$f"
+  elif [ -f "$f" ]; then printf 'file '; stat -c %a "$f"; base64 "$f" || echo '?'
   else echo none; fi
 done
 s end
@@ -85,7 +90,7 @@ def _sections(nonce: str, text: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     current: list[str] | None = None
     opening = f"==dsr:{nonce}:"
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").split("\n"):  # splitlines() would part JSON at U+2028 and the like
         if line.startswith(opening) and line.endswith("=="):
             current = found.setdefault(line[len(opening) : -2], [])
         elif current is not None and line.strip():
@@ -102,7 +107,7 @@ def interfaces(host: str, text: str) -> tuple[Interface, ...]:
     """`ip -j -d addr show` as interfaces. Raises AnswerUnreadable where the host's `ip` knows no JSON."""
     try:
         return tuple(_interface(link) for link in json.loads(text) if link.get("ifname"))
-    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+    except _MALFORMED as problem:
         raise AnswerUnreadable(
             f"{host}: the interfaces could not be read.",
             "`ip -j addr` does not answer in JSON there; iproute2 does since release 4.13.",
@@ -118,7 +123,7 @@ def _interface(link: dict[str, Any]) -> Interface:
         kind=str(link.get("linkinfo", {}).get("info_kind", "")),
         addresses=tuple(
             InterfaceAddress(
-                address=str(entry["local"]),
+                address=str(ip_address(entry["local"])),
                 prefix=int(entry["prefixlen"]),
                 scope=str(entry.get("scope", "global")),
                 tentative=bool(entry.get("tentative") or entry.get("dadfailed")),
@@ -138,14 +143,17 @@ def _routes(sections: dict[str, list[str]], name: str, family: Literal[4, 6]) ->
             for route in routes
             for hop in route.get("nexthops", [route])
         ]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except _MALFORMED:
         return []
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
 
 
 def _sysctls(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
         path, _, value = line.rpartition(":")
-        if path.startswith("/proc/sys/"):
+        if path.startswith("/proc/sys/") and _NUMBER.fullmatch(value.strip()):
             yield key_of(path), value.strip()
 
 
@@ -162,11 +170,24 @@ def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
         if len(fields) < 5 or fields[0] not in ("tcp", "udp"):
             continue
         address, _, port = fields[4].rpartition(":")
-        if not port.isdigit():
+        bare = _bare(address)
+        if bare is None or not _NUMBER.fullmatch(port):
             continue
-        process = fields[6].partition('(("')[2].partition('"')[0] if len(fields) > 6 else ""
-        bare = address.partition("%")[0].strip("[]") or "*"
+        process = line.partition('users:(("')[2].partition('"')[0]
         yield Listener(protocol="tcp" if fields[0] == "tcp" else "udp", address=bare, port=int(port), process=process)
+
+
+def _bare(text: str) -> str | None:
+    """`[fe80::1]%eth0` as `fe80::1`, an IPv4 address within IPv6 (`[::ffff:10.0.0.1]`) as IPv4; None: no address."""
+    word = text.partition("%")[0].strip("[]")
+    if word in ("", "*"):
+        return "*"
+    try:
+        address = ip_address(word)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 def _persistence(word: str) -> Persistence:

@@ -18,7 +18,7 @@ from dsrwizard.core.changes import (
     UnitChange,
 )
 from dsrwizard.core.commands import IPV6_MANNER
-from dsrwizard.core.facts import Interface, ServerFacts
+from dsrwizard.core.facts import Interface, ServerFacts, parsed
 from dsrwizard.core.model import Deployment, RealServer, Vip
 from dsrwizard.core.steps import HostPlan, Step
 
@@ -100,16 +100,29 @@ def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str
             f"vip_interface {server.vip_interface!r} is no dummy interface there: on a real one the server would "
             'answer ARP for the VIP. Write vip_interface = "lo", or the name of a dummy interface.'
         )
+    if target is not None and vips and not target.up:
+        return (
+            f"{target.name} is down there, and an address on it is not answered for. Bring it up: ip link set "
+            f"{target.name} up"
+        )
     for vip in vips:
-        for interface in facts.carrying(vip.address):
+        for interface, prefix in _entries(facts, vip):
             if interface.name != "lo" and interface.kind != "dummy":
-                entry = interface.has(vip.address)
-                prefix = entry.prefix if entry else vip.prefix
                 return (
                     f"{vip.address} is on {interface.name} there, where the server answers ARP for it. Somebody put it "
                     f"there, so dsrwizard leaves it: ip addr del {vip.address}/{prefix} dev {interface.name}"
                 )
     return ""
+
+
+def _entries(facts: ServerFacts, vip: Vip) -> list[tuple[Interface, int]]:
+    """Every interface that holds the VIP with the prefix length; twice where it is there with two prefixes."""
+    return [
+        (interface, entry.prefix)
+        for interface in facts.interfaces
+        for entry in interface.addresses
+        if parsed(entry.address) == vip.ip
+    ]
 
 
 def _notes(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[str]:
@@ -170,27 +183,32 @@ def _link(server: RealServer, facts: ServerFacts) -> list[Step]:
 
 
 def _vip(server: RealServer, facts: ServerFacts, vip: Vip) -> list[Step]:
-    carrying = [(interface, entry) for interface in facts.interfaces if (entry := interface.has(vip.address))]
-    if any(entry.prefix == vip.prefix for _, entry in carrying):
-        return []
-    changes: list[Change] = []
-    wrong = [(interface.name, entry.prefix) for interface, entry in carrying]
-    changes += [
+    entries = _entries(facts, vip)
+    right = any(prefix == vip.prefix for _, prefix in entries)
+    wrong = [(interface.name, prefix) for interface, prefix in entries if prefix != vip.prefix]
+    changes = [
         AddressChange(interface=name, address=vip.address, prefix=prefix, old=True, new=False) for name, prefix in wrong
     ]
-    changes.append(
-        AddressChange(interface=server.vip_interface, address=vip.address, prefix=vip.prefix, old=False, new=True)
-    )
+    if not right:
+        changes.append(
+            AddressChange(interface=server.vip_interface, address=vip.address, prefix=vip.prefix, old=False, new=True)
+        )
+    if not changes:
+        return []
     interrupts = ""
-    if wrong:
+    if wrong and not right:
         interrupts = f"The VIP is gone from {server.name} for a moment while its prefix changes to /{vip.prefix}."
     return [
         Step(
             id=f"vip {vip.address}",
             host=server.name,
             phase="vip",
-            title=f"VIP {vip.address}/{vip.prefix} on {server.vip_interface}",
-            why="The server must own the VIP, or it drops the packets the director passes on unchanged.",
+            title=f"VIP {vip.address} as /{vip.prefix} alone"
+            if right
+            else f"VIP {vip.address}/{vip.prefix} on {server.vip_interface}",
+            why="With a shorter prefix the server takes its clients' network for its own."
+            if right
+            else "The server must own the VIP, or it drops the packets the director passes on unchanged.",
             changes=tuple(changes),
             interrupts=interrupts,
         )
