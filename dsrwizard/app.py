@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -74,7 +75,7 @@ class DsrApp(App[int]):
     """
 
     TITLE = "dsrwizard"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = ["app.tcss", "../screens/wizard.tcss"]  # a default screen's own CSS_PATH is not read
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (110, "-wide"), (150, "-widest")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
@@ -102,6 +103,7 @@ class DsrApp(App[int]):
         session: Session | None = None,
         ascii_only: bool | None = None,
     ) -> None:
+        gc.disable()  # a sixth of the time to the first screen; on again in on_ready
         use_ascii(terminal_is_ascii() if ascii_only is None else ascii_only)
         super().__init__()
         self.asker = ScreenAsker(self)
@@ -109,21 +111,31 @@ class DsrApp(App[int]):
         self._deployment = deployment
         self._start = start
         self._found = session
+        self._first = Draft()
+        self._resumes = False
+        self._lab_problem = ""
 
-    async def on_mount(self) -> None:
+    def get_default_screen(self) -> Screen[Any]:
+        """The first screen at once: another one below it would be laid out and painted for nothing."""
         if self._start == "live" and self._deployment is not None:
             from screens.live import LiveScreen
 
-            await self.push_screen(LiveScreen(self._deployment, self.engine))
-            return
-        if self._found is None:
-            await self.push_screen(WizardScreen(Desk(self._new_session(), self.engine)))
-            return
-        await self.push_screen(WizardScreen(Desk(self._found, self.engine)))
-        self._ask_to_resume(self._found)
+            return LiveScreen(self._deployment, self.engine)
+        self._first = self._first_draft()
+        session = self._found
+        if session is None or (session.draft == self._first and session.step in ("", STEPS[0].id)):
+            return WizardScreen(Desk(Session(draft=self._first), self.engine))
+        self._resumes = True
+        return WizardScreen(Desk(session, self.engine), waiting=True)
 
-    def _new_session(self) -> Session:
-        return Session(draft=self._first_draft())
+    def on_mount(self) -> None:
+        if self._lab_problem:
+            self.notify(self._lab_problem, title="The lab's deployment file", severity="warning", markup=False)
+        if self._resumes and self._found is not None:
+            self._ask_to_resume(self._found)
+
+    def on_ready(self) -> None:
+        gc.enable()
 
     def _first_draft(self) -> Draft:
         """From the deployment given, or from the lab's file; otherwise empty."""
@@ -136,7 +148,7 @@ class DsrApp(App[int]):
             try:
                 return Draft.from_deployment(load(Path(lab)))
             except DsrError as error:
-                self.notify(str(error), title="The lab's deployment file", severity="warning", markup=False)
+                self._lab_problem = str(error)
         return Draft()
 
     def _ask_to_resume(self, session: Session) -> None:
@@ -154,9 +166,13 @@ class DsrApp(App[int]):
 
     async def _resume_answered(self, choice: str | None) -> None:
         wizard = self._wizard()
-        if choice == "anew" and wizard is not None and self._found is not None:
-            self._found.discard()
-            await wizard.start_over(Desk(self._new_session(), self.engine))
+        if wizard is None or self._found is None:
+            return
+        if choice == "anew":
+            self._found = Session(draft=self._first)  # written over the old one
+            await wizard.start_over(Desk(self._found, self.engine))
+        else:
+            await wizard.resume()
 
     def _wizard(self) -> WizardScreen | None:
         return next((screen for screen in self.screen_stack if isinstance(screen, WizardScreen)), None)
@@ -171,7 +187,7 @@ class DsrApp(App[int]):
 
     async def action_edit(self) -> None:
         """The live pane's deployment as a draft; what is in force goes on meanwhile."""
-        await self.switch_screen(WizardScreen(Desk(self._new_session(), self.engine)))
+        await self.switch_screen(WizardScreen(Desk(Session(draft=self._first_draft()), self.engine)))
 
     # Questions of worker threads.
 

@@ -30,4 +30,4 @@ class Defect(DsrError):
             told = f"Please report it with {path}."
         except OSError:
             told = "Please report it."
-        return cls("dsrwizard itself failed here.", f"It is a defect: {type(error).__name__}{where}.", told)
+        return cls("dsrwizard itself failed.", f"It is a defect: {type(error).__name__}{where}.", told)

@@ -53,8 +53,7 @@ INPUT_STEPS = ("vip", "director", "servers")
 class WizardScreen(Screen[None]):
     """Walks through the steps. Forward asks the pane, Back asks nobody; panes keep their values while hidden."""
 
-    CSS_PATH = "wizard.tcss"
-    AUTO_FOCUS = None
+    AUTO_FOCUS = ""  # each step says where its focus begins
 
     BINDINGS = [
         Binding("escape", "back", "Back", id="wizard.back", tooltip="To the step before; nothing is checked or lost"),
@@ -80,10 +79,13 @@ class WizardScreen(Screen[None]):
         ),
     ]
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, waiting: bool = False) -> None:
+        """`waiting`: shows the first step and leaves the session alone until `resume` or `start_over`."""
         super().__init__()
         self.desk = desk
+        self._waiting = waiting
         self._step = STEPS[0].id
+        self._said: tuple[object, ...] = ()
         self._complaint = ""
         self._save_timer: Timer | None = None
         self._save_failed = False
@@ -92,7 +94,7 @@ class WizardScreen(Screen[None]):
         yield Static("Please enlarge the terminal: 60 × 18 or more.", id="enlarge", markup=False)
         with Container(id="frame"):
             yield Stepper(id="stepper")
-            yield ContentSwitcher(id="panes")
+            yield ContentSwitcher(STEPS[0].build(self.desk), id="panes", initial=STEPS[0].id)
             with VerticalScroll(id="help", can_focus=False):
                 yield Static(id="help-text", markup=False)
         yield Static(id="hint", markup=False)
@@ -100,7 +102,16 @@ class WizardScreen(Screen[None]):
 
     async def on_mount(self) -> None:
         self.watch(self, "focused", self._focus_moved, init=False)
-        await self.go(self.desk.session.step or STEPS[0].id)
+        if self._waiting:
+            self.show_state()
+        else:
+            await self.resume()
+
+    async def resume(self) -> None:
+        """Goes to the session's step; apply needs a plan made now, so its review comes first."""
+        self._waiting = False
+        step = self.desk.session.step
+        await self.go("review" if step == "apply" else step or STEPS[0].id)
 
     # Where we are.
 
@@ -144,12 +155,6 @@ class WizardScreen(Screen[None]):
         session.visited.add(info.id)
         self.save()
         pane.entered()
-        self.call_after_refresh(self._settle, pane, key, complain)
-        self.show_state()
-
-    def _settle(self, pane: Pane, key: str, complain: bool) -> None:
-        if pane is not self.pane:
-            return
         if complain:
             pane.show_problems()
             self._complaint = pane.why_not_forward()
@@ -211,15 +216,19 @@ class WizardScreen(Screen[None]):
 
     def show_state(self) -> None:
         """Brings stepper, hint, help and key bar up to date."""
-        if not self.is_mounted:
+        if not self.is_attached:
             return
-        self.set_class(self.pane is not None and self.pane.roomy, "-roomy")
+        pane = self.pane
+        self.set_class(pane is not None and pane.roomy, "-roomy")
         self.query_one(Stepper).marks = tuple(self._mark(info) for info in STEPS)
-        self.query_one("#hint", Static).update(self._complaint or self._hint())
-        self.query_one("#hint").set_class(bool(self._complaint), "-complaint")
         title, text = self._help()
-        self.query_one("#help").border_title = title
-        self.query_one("#help-text", Static).update(text)
+        said = (self._complaint, self._hint(), title, text)
+        if said != self._said:
+            self._said = said
+            self.query_one("#hint", Static).update(self._complaint or self._hint())
+            self.query_one("#hint").set_class(bool(self._complaint), "-complaint")
+            self.query_one("#help").border_title = title
+            self.query_one("#help-text", Static).update(text)
         self.refresh_bindings()
 
     def key_label(self, binding: Binding) -> str | None:
@@ -324,6 +333,8 @@ class WizardScreen(Screen[None]):
 
     def save(self) -> None:
         """Writes the session; a full disk is told, and does not stop the work."""
+        if self._waiting:
+            return
         if self._save_timer is not None:
             self._save_timer.stop()
             self._save_timer = None
@@ -339,6 +350,7 @@ class WizardScreen(Screen[None]):
     async def start_over(self, desk: Desk, step: str = "") -> None:
         """Every pane anew over another session."""
         self.desk = desk
+        self._waiting = False
         await self.query(Pane).remove()
         await self.go(step or desk.session.step or STEPS[0].id)
 

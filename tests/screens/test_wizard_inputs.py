@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button, DataTable, Input, TextArea
+from textual.widgets import Button, Input, TextArea
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.deployment_file import dumps
@@ -614,5 +614,5 @@ def shown_again(app: DsrApp, title: str) -> bool:
 async def until(pilot: object, so: Callable[[], bool]) -> None:
     """Waits for a worker thread to have had its effect, ten seconds at most."""
     async with asyncio.timeout(10):
-        while not so():
+        while not so():  # noqa: ASYNC110 - a thread of the engine has no event to wait for
             await asyncio.sleep(0.01)
