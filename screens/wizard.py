@@ -27,10 +27,15 @@ SAVE_AFTER = 0.5
 
 
 class StepInfo(NamedTuple):
-    """A step of the wizard and where its pane is; the pane is imported and mounted when the step is first visited."""
+    """A step of the wizard and where its pane is; the pane is imported and mounted when the step is first visited.
+
+    `key` jumps to it together with alt. Not alt and a digit alone: terminals send that as a sequence Textual takes for
+    another sign.
+    """
 
     id: str
     word: str
+    key: str
     module: str
     pane: str
 
@@ -39,13 +44,13 @@ class StepInfo(NamedTuple):
 
 
 STEPS: tuple[StepInfo, ...] = (
-    StepInfo("vip", "VIP", "screens.vip", "VipPane"),
-    StepInfo("director", "Director", "screens.director", "DirectorPane"),
-    StepInfo("servers", "Servers", "screens.servers", "ServersPane"),
-    StepInfo("review", "Review", "screens.review", "ReviewPane"),
-    StepInfo("apply", "Apply", "screens.apply", "ApplyPane"),
-    StepInfo("verify", "Verify", "screens.verify", "VerifyPane"),
-    StepInfo("live", "Live", "screens.live", "LivePane"),
+    StepInfo("vip", "VIP", "v", "screens.vip", "VipPane"),
+    StepInfo("director", "Director", "d", "screens.director", "DirectorPane"),
+    StepInfo("servers", "Servers", "s", "screens.servers", "ServersPane"),
+    StepInfo("review", "Review", "r", "screens.review", "ReviewPane"),
+    StepInfo("apply", "Apply", "a", "screens.apply", "ApplyPane"),
+    StepInfo("verify", "Verify", "y", "screens.verify", "VerifyPane"),
+    StepInfo("live", "Live", "l", "screens.live", "LivePane"),
 )
 INPUT_STEPS = ("vip", "director", "servers")
 
@@ -68,11 +73,11 @@ class WizardScreen(Screen[None]):
         ),
         *(
             Binding(
-                f"alt+{number}",
+                f"alt+{step.key},alt+{number}",
                 f"jump('{step.id}')",
                 f"Go to {step.word}",
                 id=f"step.{step.id}",
-                tooltip=f"Jump to the step {step.word}",
+                tooltip=f"alt+{step.key} jumps to the step {step.word}",
                 show=False,
             )
             for number, step in enumerate(STEPS, 1)
@@ -274,7 +279,7 @@ class WizardScreen(Screen[None]):
             state = cast(State, pane.mark())
         elif visited:
             state = "done" if info.id in INPUT_STEPS else "out-of-date"
-        return StepMark(info.id, info.word, state, visited)
+        return StepMark(info.id, info.word, info.key, state, visited)
 
     # What panes say.
 

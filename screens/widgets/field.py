@@ -159,7 +159,7 @@ class TextField(Field):
     def control(self) -> Input:
         return Input(
             self.value,
-            placeholder=self.text.example,
+            placeholder=f"e.g. {self.text.example}" if self.text.example else "",
             restrict=self.text.allowed,
             max_length=self.text.longest,
             compact=True,

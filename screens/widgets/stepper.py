@@ -37,6 +37,7 @@ class StepMark:
 
     id: str
     word: str
+    key: str
     state: State
     visited: bool = False
 
@@ -111,4 +112,8 @@ def _piece(mark: StepMark) -> Content:
         "out-of-date": "$text-warning",
     }[mark.state]
     text = f"{glyph(_GLYPHS[mark.state])} {mark.word}"
-    return Content.styled(text, style)
+    piece = Content.styled(text, style)
+    if mark.visited and mark.state != "current":
+        at = text.lower().rfind(mark.key)
+        piece = piece.stylize("underline", at, at + 1)
+    return piece

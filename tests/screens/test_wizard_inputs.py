@@ -89,9 +89,9 @@ class TestWalk:
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press("alt+4")
             assert wizard(app).step == "vip"
-            await pilot.press("ctrl+n", "ctrl+n", "alt+1")
+            await pilot.press("ctrl+n", "ctrl+n", "alt+v")
             assert wizard(app).step == "vip"
-            await pilot.press("alt+3")
+            await pilot.press("alt+s")
             assert wizard(app).step == "servers"
 
     async def test_results_are_out_of_date_after_an_edit(self, make_app: Make, lab: World) -> None:
