@@ -79,6 +79,7 @@ class WizardScreen(Screen[None]):
                 id=f"step.{step.id}",
                 tooltip=f"alt+{step.key} jumps to the step {step.word}",
                 show=False,
+                priority=True,  # an input would take the letter
             )
             for number, step in enumerate(STEPS, 1)
         ),

@@ -224,6 +224,9 @@ class ChoiceField(Field):
         with menu.prevent(Select.Changed):
             menu.set_options(self._with_value())
             menu.value = self.value
+        # A select whose value stays the same keeps the words it had.
+        shown = next(label for label, value in self._with_value() if value == self.value)
+        menu.query_one("SelectCurrent #label", Static).update(shown)
 
     def _with_value(self) -> list[tuple[str, str]]:
         """The options, with the draft's value among them: what was entered is never changed by what is offered."""
