@@ -55,7 +55,7 @@ class Layout:
 def layout(width: int) -> Layout:
     """The columns in this many cells. 75 is what a wizard's pane leaves at 80 columns."""
     server, probe_age, connections, rate = 8, 0, 7, 5
-    if width >= 92:
+    if width >= 108:
         server, probe_age, connections, rate = 14, 5, 11, 7
     used = 2 + server + 13 + 3 + connections + 3 * rate + 6 + 6 + probe_age + 8 + (1 if probe_age else 0)
     spare = max(width - used - 1, 0)

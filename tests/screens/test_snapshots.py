@@ -1,0 +1,182 @@
+"""Pictures of the result steps at both sizes, in colour, without, on a light theme, and in ASCII.
+
+Made the same each time on purpose: clocks stand still, the live view shows a given picture, nothing blinks.
+Made anew with `pytest --snapshot-update`, then looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from textual.pilot import Pilot
+
+from dsrwizard.app import DsrApp
+from dsrwizard.core.api import Engine
+from dsrwizard.core.changes import ServiceKey, ServiceState
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.snapshot import Snapshot
+from screens.widgets.glyphs import use_ascii
+from screens.widgets.live_rows import Rows
+from tests.fakes.ipvs import Virtual
+from tests.fakes.pictures import AT, picture
+from tests.fakes.world import World
+from tests.screens.conftest import SIZES
+from tests.screens.driving import seen, settled
+
+Compare = Callable[..., bool]
+Make = Callable[..., DsrApp]
+VIP = "10.0.0.10"
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clocks stand still, in UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr("screens.clock.now", lambda: AT + 0.4)
+    monkeypatch.setattr("screens.clock.running", lambda: 100.0)
+    monkeypatch.setattr("dsrwizard.engine.apply.time", SimpleNamespace(monotonic=lambda: 0.0))
+    yield
+    monkeypatch.undo()
+    time.tzset()
+    use_ascii(False)
+
+
+class StillWatcher:
+    """Shows one picture."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def start(self, show: Callable[[Snapshot], None]) -> None:
+        show(self._snapshot)
+
+    def pause(self, paused: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class StillEngine:
+    """An engine for the live view alone."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def watch(self, deployment: Deployment, interval: float = 1.0) -> StillWatcher:
+        return StillWatcher(self._snapshot)
+
+    def close(self) -> None: ...
+
+
+def live_app(snapshot: Snapshot, *, ascii_only: bool = False) -> DsrApp:
+    def build(asker: object) -> Engine:
+        return cast(Engine, StillEngine(snapshot))
+
+    return DsrApp(build, deployment=World.lab().deployment(), start="live", ascii_only=ascii_only)
+
+
+async def steps(pilot: Pilot[int], count: int) -> None:
+    for _ in range(count):
+        await settled(pilot)
+        await pilot.press("ctrl+n")
+    await settled(pilot)
+    for _ in range(3):
+        await pilot.pause()  # scrollbars are drawn a turn after what they belong to
+
+
+async def confirmed(pilot: Pilot[int]) -> None:
+    await steps(pilot, 4)
+    await pilot.press("right", "enter")
+    await settled(pilot)
+
+
+async def watched(pilot: Pilot[int]) -> None:
+    await settled(pilot)
+    for _ in range(200):
+        if "web3" in seen(pilot.app):  # type: ignore[arg-type]
+            break
+        await pilot.pause(0.05)
+    await pilot.press("down", "down", "down")
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_review(snap_compare: Compare, make_app: Make, world: World, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await steps(pilot, 3)
+        await pilot.press("down", "down", "down", "down")
+
+    world.servers["web3"].reachable = False
+    assert snap_compare(make_app(deployment=world.deployment()), terminal_size=size, run_before=before)
+
+
+def test_review_without_colour(
+    snap_compare: Compare, make_app: Make, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await steps(pilot, 3)
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(make_app(deployment=world.deployment()), terminal_size=(80, 24), run_before=before)
+
+
+def test_step_in_full(snap_compare: Compare, make_app: Make, world: World) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await steps(pilot, 3)
+        rows = pilot.app.screen.query_one("#review-rows", Rows)
+        rows.put_cursor("step web1 vip 10.0.0.10")
+        await pilot.press("enter")
+
+    assert snap_compare(make_app(deployment=world.deployment()), terminal_size=(80, 24), run_before=before)
+
+
+def test_confirmation_of_what_replaces_something(snap_compare: Compare, make_app: Make, world: World) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await steps(pilot, 4)
+
+    world.ipvs.table[ServiceKey(VIP, "tcp", 80)] = Virtual(ServiceState("rr"))
+    assert snap_compare(make_app(deployment=world.deployment()), terminal_size=(80, 24), run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_apply_with_a_failed_host(snap_compare: Compare, make_app: Make, world: World, size: tuple[int, int]) -> None:
+    world.servers["web2"].fails["vip 10.0.0.10"] = "RTNETLINK answers: [Operation] not permitted"
+    app = make_app(deployment=world.deployment())
+    assert snap_compare(app, terminal_size=size, run_before=confirmed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_verify_with_a_fault(snap_compare: Compare, make_app: Make, world: World, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await confirmed(pilot)
+        del world.servers["web2"].machine.links["lo"].addresses[VIP]
+        await steps(pilot, 1)
+
+    assert snap_compare(make_app(deployment=world.deployment()), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_live(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(live_app(picture()), terminal_size=size, run_before=watched)
+
+
+def test_live_with_old_numbers_and_no_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = live_app(picture(problem="IPVS cannot be read. The kernel module ip_vs is not loaded."))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=watched)
+
+
+def test_live_on_a_light_theme(snap_compare: Compare) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        pilot.app.theme = "textual-light"
+        await watched(pilot)
+
+    assert snap_compare(live_app(picture()), terminal_size=(120, 40), run_before=before)
+
+
+def test_live_in_ascii(snap_compare: Compare) -> None:
+    assert snap_compare(live_app(picture(), ascii_only=True), terminal_size=(80, 24), run_before=watched)
