@@ -25,8 +25,7 @@ command -v sysctl >/dev/null || sysctl() { # procps may be missing: the file is 
   esac; done
 }
 same() { # PATH VALUE: the kernel setting still has the value that was observed
-  v=$(tr '\t' ' ' <"$1"); [ "$v" = "$2" ] || {
-    echo "changed meanwhile: $1 is ${v:-unreadable}, was $2"; return 1; }
+  grep -qxF -- "$2" "$1" || { echo "changed meanwhile: $1 is $(cat "$1"), was $2"; return 1; }
 }
 still() { # PATH SHA256: the file is still what was observed
   [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sha256sum <"$1" | cut -c1-64)" = "$2" ] || {
@@ -179,15 +178,17 @@ class Progress:
         if word == "begin":
             self._observing = True
             return
-        if not number.isdigit() or not 1 <= int(number) <= len(self._steps):
+        if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= len(self._steps):
             return
         step = self._steps[int(number) - 1]
         if word == "start":
             self._said = []
             self._started(step)
             return
+        if word not in ("done", "failed", "halfway"):
+            return
         said = "\n".join(self._said)
-        if word in ("failed", "halfway"):
+        if word != "done":
             self.failed, self.said, self.halfway = step, said, word == "halfway"
             if self.halfway:
                 return

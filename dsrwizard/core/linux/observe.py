@@ -1,8 +1,8 @@
 """The one script that observes a Linux host, and the parser of what it prints.
 
-The script is POSIX sh, changes nothing, and forks as little as it can; settings are read by grep because dash's `read`
-takes a byte at a time and the kernel answers only the first. Every section begins with a marker line that
-holds a nonce, so that nothing a host prints can pass for a section.
+The script is POSIX sh, changes nothing, and starts as few programs as it can: they are what it costs. One grep reads
+all small files; dash's `read` would not do, for it takes a byte at a time and the kernel answers only the first. Every
+section begins with a marker line that holds a nonce, so that nothing a host prints can pass for a section.
 """
 
 from __future__ import annotations
@@ -27,37 +27,38 @@ _SCRIPT = r"""
 m='==dsr:@NONCE@'
 s() { printf '\n%s:%s==\n' "$m" "$1"; }
 s begin
-s id; id -u
-s hostname; cat /proc/sys/kernel/hostname
-s kernel; cat /proc/sys/kernel/osrelease
-s boot; cat /proc/sys/kernel/random/boot_id
-s os; ( . /etc/os-release && printf '%s\n' "$PRETTY_NAME" ) 2>/dev/null
-s addr; ip -j -d addr show
-s route4; ip -j -4 route show default
-s route6; ip -j -6 route show default 2>/dev/null
-s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n -p; else echo none; fi
-s sysctl
-grep -s . /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
+s texts
+grep -s . /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id /etc/os-release \
+  /etc/network/interfaces /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
   /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/ip_forward
-s persistence
-if [ -d /run/systemd/system ]; then echo systemd
-elif grep -qsE '^[[:space:]]*source(-directory)?[[:space:]]+/etc/network/interfaces\.d' /etc/network/interfaces
-then echo ifupdown
-else echo none; fi
+s root; if [ -w /proc/sys/net/ipv4/conf/all/arp_ignore ]; then echo yes; else echo no; fi
+s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
+s addr; ip -j -d addr show
+@WHOLE@
+set --
+for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
+s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
 for f in @FILES@; do
   s "file:$f"
   if [ -L "$f" ]; then printf 'link '; readlink "$f"
-  elif [ -f "$f" ]; then printf 'file '; stat -c %a "$f"; base64 "$f" || echo '?'
+  elif [ -f "$f" ]; then echo file; base64 "$f" || echo '?'
   else echo none; fi
 done
 s end
 """
+_WHOLE = r"""
+s route4; ip -j -4 route show default
+s route6; ip -j -6 route show default 2>/dev/null
+s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n -p; else echo none; fi
+"""
 
 
-def observe_script(nonce: str, files: Iterable[str]) -> str:
-    """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces."""
+def observe_script(nonce: str, files: Iterable[str], *, brief: bool = False) -> str:
+    """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
+    out what no step changes: routes and listeners."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
-    return _SCRIPT.replace("@NONCE@", nonce).replace("@FILES@", paths)
+    script = _SCRIPT.replace("@WHOLE@", "" if brief else _WHOLE)
+    return script.replace("@NONCE@", nonce).replace("@FILES@", paths)
 
 
 def parse(host: str, nonce: str, text: str) -> ServerFacts:
@@ -70,20 +71,42 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
             "Run it again; if it stays so, look at the shell and the disk space of that host.",
         )
     listeners = sections.get("listeners", [])
+    texts = [(path, text) for path, colon, text in (line.partition(":") for line in sections.get("texts", [])) if colon]
+    modes = {path: mode for mode, _, path in (line.partition(" ") for line in sections.get("modes", []))}
     return ServerFacts(
         host=host,
-        os=_first(sections, "os"),
-        hostname=_first(sections, "hostname"),
-        kernel=_first(sections, "kernel"),
-        boot_id=_first(sections, "boot"),
-        privileged=_first(sections, "id") == "0",
+        os=_os(texts),
+        hostname=_text(texts, "/proc/sys/kernel/hostname"),
+        kernel=_text(texts, "/proc/sys/kernel/osrelease"),
+        boot_id=_text(texts, "/proc/sys/kernel/random/boot_id"),
+        privileged=_first(sections, "root") == "yes",
         interfaces=interfaces(host, "\n".join(sections.get("addr", []))),
         default_routes=(*_routes(sections, "route4", 4), *_routes(sections, "route6", 6)),
-        sysctls=dict(_sysctls(sections.get("sysctl", []))),
+        sysctls=dict(_sysctls(sections.get("texts", []))),
         listeners=tuple(parse_listeners(listeners[1:])) if listeners[:1] == ["ss"] else None,
-        persistence=_persistence(_first(sections, "persistence")),
-        files={name[5:]: _file(host, name[5:], lines) for name, lines in sections.items() if name.startswith("file:/")},
+        persistence=_persistence(_first(sections, "systemd") == "yes", texts),
+        files={
+            name[5:]: _file(host, name[5:], lines, modes.get(name[5:], ""))
+            for name, lines in sections.items()
+            if name.startswith("file:/")
+        },
     )
+
+
+def _text(texts: Iterable[tuple[str, str]], path: str) -> str:
+    """The first line of a file that grep printed."""
+    return next((text.strip() for name, text in texts if name == path), "")
+
+
+def _os(texts: Iterable[tuple[str, str]]) -> str:
+    """PRETTY_NAME of os-release(5): a shell assignment, quoted or not."""
+    for path, text in texts:
+        if path == "/etc/os-release" and text.startswith("PRETTY_NAME="):
+            try:
+                return " ".join(shlex.split(text.partition("=")[2]))
+            except ValueError:
+                return ""
+    return ""
 
 
 def _sections(nonce: str, text: str) -> dict[str, list[str]]:
@@ -190,15 +213,18 @@ def _bare(text: str) -> str | None:
     return str(mapped or address)
 
 
-def _persistence(word: str) -> Persistence:
-    match word:
-        case "systemd" | "ifupdown":
-            return word
-        case _:
-            return "none"
+_SOURCES = re.compile(r"\s*source(-directory)?\s+/etc/network/interfaces\.d")
 
 
-def _file(host: str, path: str, lines: list[str]) -> FileState | None:
+def _persistence(systemd: bool, texts: Iterable[tuple[str, str]]) -> Persistence:
+    """systemd where it runs; ifupdown where interfaces(5) reads the directory we write to."""
+    if systemd:
+        return "systemd"
+    reads = any(path == "/etc/network/interfaces" and _SOURCES.match(text) for path, text in texts)
+    return "ifupdown" if reads else "none"
+
+
+def _file(host: str, path: str, lines: list[str], mode: str) -> FileState | None:
     if not lines or lines[0] == "none":
         return None
     kind, _, rest = lines[0].partition(" ")
@@ -206,7 +232,7 @@ def _file(host: str, path: str, lines: list[str]) -> FileState | None:
         if kind == "link":
             return FileState(target=rest)
         content = base64.b64decode("".join(lines[1:]), validate=True).decode()
-        return FileState(content=content, mode=int(rest, 8))
+        return FileState(content=content, mode=int(mode, 8))
     except (ValueError, binascii.Error) as problem:
         raise AnswerUnreadable(
             f"{host}: {path} could not be read as text.",
