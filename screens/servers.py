@@ -289,7 +289,8 @@ class ServersPane(Pane):
         new = [server for server in servers if server.name.lower() not in known]
         self.draft.servers += new
         there = len(servers) - len(new)
-        self.hint = f"{len(new)} taken over." + (f" {there} were there already and stay as they are." if there else "")
+        told = f"{len(new)} taken over." + (f" {there} were there already and stay as they are." if there else "")
+        self.notify(told, markup=False)
         self._changed()
 
     def _forget(self, name: str) -> None:

@@ -96,8 +96,6 @@ class VipPane(Pane):
     VipPane .head-text { width: auto; text-style: bold; padding-right: 2; }
     VipPane .buttons { height: 1; margin-top: 1; }
     VipPane .buttons Button, VipPane .head Button { margin-right: 2; min-width: 4; }
-    VipPane ServiceBox Field .field-label { width: 12; }
-    VipPane ServiceBox Field > .field-problem { padding-left: 12; }
     """
     BINDINGS = [
         Binding(
@@ -204,7 +202,7 @@ class VipPane(Pane):
             del vips[vip]
             await self._redraw(f"vips[{max(vip - 1, 0)}].address")
         else:
-            self.hint = "A deployment needs one VIP with one service: edit it instead."
+            self.notify("A deployment needs one VIP with one service: edit it instead.", markup=False)
 
     def _here(self) -> tuple[int, int]:
         """The VIP and service the cursor is in; the last VIP, and no service, when it is in none."""

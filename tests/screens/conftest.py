@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsrwizard.app import DsrApp
+from dsrwizard.core.deployment_file import dumps
 from tests.fakes.engine import factory
 from tests.fakes.world import World
 
@@ -38,3 +39,12 @@ def make_app(world: World, tmp_path: Path) -> Callable[..., DsrApp]:
         return DsrApp(factory(world, tmp_path / "journals"), ascii_only=False, **options)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def lab(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """As `dsrwizard lab` starts it: the deployment's values are there, ready to accept."""
+    path = tmp_path / "lab.toml"
+    path.write_text(dumps(world.deployment()))
+    monkeypatch.setenv("DSRWIZARD_LAB", str(path))
+    return world

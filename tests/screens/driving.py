@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from textual import events
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
 from dsrwizard.app import DsrApp
+from dsrwizard.core.draft import Draft
 from screens.widgets.field import Field
 from screens.wizard import WizardScreen
 
@@ -60,3 +64,15 @@ def focused_key(app: DsrApp) -> str:
 def typed(app: DsrApp, key: str) -> str:
     """What stands in a text field."""
     return field(app, key).query_one(Input).value
+
+
+def wizard_draft(app: DsrApp) -> Draft:
+    """The draft behind the wizard, also while a modal stands before it."""
+    return next(screen for screen in app.screen_stack if hasattr(screen, "desk")).desk.session.draft  # type: ignore[no-any-return]
+
+
+async def until(pilot: object, so: Callable[[], bool]) -> None:
+    """Waits for a worker thread to have had its effect, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not so():  # noqa: ASYNC110 - a thread of the engine has no event to wait for
+            await asyncio.sleep(0.01)

@@ -1,0 +1,161 @@
+"""What the wizard keeps over its end, and what worker threads ask through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import Button
+
+from dsrwizard.app import DsrApp
+from dsrwizard.core.draft import Draft
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.session import Session
+from screens.background import in_thread
+from screens.modals import HostKeyModal, Question, SecretModal
+from tests.fakes.world import FINGERPRINT, World
+from tests.screens.driving import seen, settled, type_text, typed, until, wizard, wizard_draft
+
+Make = Callable[..., DsrApp]
+
+
+class TestSession:
+    async def test_a_killed_wizard_is_resumed(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n")
+            await pilot.press("a")
+            await type_text(pilot, "web9\n10.0.0.109")
+            await pilot.press("ctrl+n")
+            await pilot.pause(0.7)  # the session is written half a second after an edit; no way out is taken here
+            found = Session.load()
+        assert found is not None
+        again = make_app(session=found)
+        async with again.run_test(size=(80, 24)) as pilot:
+            assert isinstance(again.screen, Question)
+            assert "at the step Servers" in seen(again).replace("\n", " ")
+            await pilot.press("enter")
+            await pilot.pause()
+            assert wizard(again).step == "servers"
+            assert "web9" in seen(again)
+            await pilot.press("alt+1")
+            assert wizard(again).step == "vip"
+
+    async def test_starting_anew_forgets(self, make_app: Make, state: Path) -> None:
+        draft = Draft(name="old")
+        session = Session(draft=draft, step="director", visited={"vip", "director"})
+        session.save()
+        app = make_app(session=session)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("right", "enter")
+            await settled(pilot)
+            assert wizard(app).step == "vip"
+            assert wizard_draft(app).name == "dsr"
+            assert typed(app, "name") == "dsr"
+
+    async def test_a_full_disk_is_told_and_stops_nothing(
+        self, make_app: Make, lab: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "state").write_text("a file where the directory should be")
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            assert wizard(app).step == "director"
+            told = [notice for notice in app._notifications if "could not be saved" in notice.message]
+            assert len(told) == 1, "once, however often it is tried"
+
+
+class TestQuestions:
+    async def test_an_unknown_host_key_is_accepted_by_the_operator_only(self, make_app: Make, lab: World) -> None:
+        lab.servers["web1"].key = "unknown"
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "t")
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            assert FINGERPRINT in seen(app)
+            assert isinstance(app.screen.focused, Button)
+            assert app.screen.focused.id == "choice-refuse"
+            await pilot.press("enter")
+            await settled(pilot)
+            assert "✗ Login" in seen(app)
+            await pilot.press("t")
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await pilot.press("right", "enter")
+            await settled(pilot)
+            assert "Debian" in seen(app)
+
+    async def test_questions_of_several_hosts_come_one_after_another(self, make_app: Make, lab: World) -> None:
+        for server in lab.servers.values():
+            server.key = "unknown"
+        app = make_app()
+        hosts = []
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "T")
+            for number in range(3):
+                await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+                assert len([one for one in app.screen_stack if isinstance(one, HostKeyModal)]) == 1
+                hosts.append(str(app.screen.query_one(".modal").border_title))
+                await pilot.press("escape")
+                await until(pilot, lambda n=number: shown_again(app, hosts[n]))  # type: ignore[misc]
+            await settled(pilot)
+        assert sorted(hosts) == [f"Unknown host key: web{number}" for number in (1, 2, 3)]
+
+    async def test_a_secret_is_masked_and_can_serve_all(self, make_app: Make) -> None:
+        app = make_app()
+        canary = "c4n4ry"
+        question = SecretQuestion(kind="sudo", host="web1", user="ops")
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = asyncio.create_task(in_thread(lambda: app.asker.secret(question)))
+            await until(pilot, lambda: isinstance(app.screen, SecretModal))
+            await type_text(pilot, canary)
+            assert canary not in seen(app)
+            assert canary not in app.export_screenshot()
+            await pilot.press("tab", "space", "tab", "enter")
+            secret = await asked
+            assert secret is not None
+            assert secret.reveal() == canary
+            same = SecretQuestion(kind="sudo", host="web2", user="ops")
+            second = await in_thread(lambda: app.asker.secret(same))
+            assert second is not None
+            assert second.reveal() == canary
+            refused = SecretQuestion(kind="sudo", host="web2", user="ops", refused=True)
+            third = asyncio.create_task(in_thread(lambda: app.asker.secret(refused)))
+            await until(pilot, lambda: isinstance(app.screen, SecretModal))
+            await pilot.pause()
+            assert "did not work" in seen(app)
+            await pilot.press("escape")
+            assert await third is None
+
+    async def test_leaving_answers_no(self, make_app: Make) -> None:
+        app = make_app()
+        question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint=FINGERPRINT)
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await pilot.press("ctrl+q")
+            assert await asyncio.wait_for(asked, 5) is False
+        assert app.asker.accept_key(question) is False
+
+    async def test_a_defect_of_the_engine_is_told_and_the_wizard_lives(
+        self, make_app: Make, lab: World, state: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise KeyError("s3" + "cret")
+
+        monkeypatch.setattr(World, "director", broken)
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert "dsrwizard itself failed" in seen(app)
+            assert typed(app, "director.interface") == "eth0", "the interface can be typed then"
+            assert "s3cret" not in seen(app)
+        assert "s3cret" not in (state / "defects.log").read_text()
+
+
+def shown_again(app: DsrApp, title: str) -> bool:
+    """The modal of this title is gone: either the next one stands there or the wizard."""
+    return not (isinstance(app.screen, HostKeyModal) and str(app.screen.query_one(".modal").border_title) == title)
