@@ -28,6 +28,8 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
         return not isinstance(change, AddressChange) or any(
             same_in(change.address, (vip.address,)) for vip in deployment.vips_of(server)
         )
+    if deployment.director.engine == "external":
+        return False  # another product balances now
     services = {key_of(vip, service): vip for vip in deployment.vips for service in vip.services}
     match change:
         case AddressChange(address=address):

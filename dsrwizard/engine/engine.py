@@ -10,7 +10,6 @@ import msgspec
 
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
 from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.diagnosis import ClientView
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
@@ -24,11 +23,9 @@ from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.teardown import gone, guard_only, teardown_plan
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.apply import Applier
-from dsrwizard.engine.client import look
 from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import server_port
-from dsrwizard.engine.verify import verify
 from dsrwizard.engine.watch import Poller
 
 
@@ -108,9 +105,16 @@ class Engine:
         return None
 
     def observe(self, deployment: Deployment, seen: HostSeen | None = None) -> Observed:
-        """All hosts, also those that have left the deployment and still owe something."""
+        """All hosts, also those that have left the deployment and still owe something; this machine where it is the
+        director or was."""
+        director_too = deployment.director.engine == "netlink" or any(
+            item.host == DIRECTOR for item in self._owed(deployment)
+        )
+        return self._observe(deployment, seen, director_too=director_too)
+
+    def _observe(self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True) -> Observed:
         whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *self._leaving(deployment)))
-        observed = self._hosts_of(deployment.director.interface).observe(whole, seen)
+        observed = self._hosts_of(deployment.director.interface).observe(whole, seen, director_too=director_too)
         self._facts = dict(observed.servers)
         return observed
 
@@ -244,12 +248,12 @@ class Engine:
     # --- proving and watching ------------------------------------------------------------------------------------
 
     def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
-        observed = self.observe(deployment)
-        return verify(deployment, observed, self._wire, self._client_view(deployment), seen)
+        from dsrwizard.engine.client import look
+        from dsrwizard.engine.verify import verify
 
-    def _client_view(self, deployment: Deployment) -> Callable[[], ClientView | Failure] | None:
         client = deployment.client
-        return None if client is None else lambda: look(deployment, self._client_connector(client))
+        view = None if client is None else lambda: look(deployment, self._client_connector(client))
+        return verify(deployment, self._observe(deployment), self._wire, view, seen)
 
     def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
         poller = Poller(

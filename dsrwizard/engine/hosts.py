@@ -58,8 +58,8 @@ class Hosts:
                 self._ports[server] = self._open_server(server)
             return self._ports[server]
 
-    def observe(self, deployment: Deployment, seen: HostSeen | None = None) -> Observed:
-        """Facts of the director and of every server that is not manual."""
+    def observe(self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True) -> Observed:
+        """Facts of every server that is not manual, and of the director unless it has no part in what is done."""
         director: list[DirectorFacts] = []
         servers: dict[str, ServerFacts] = {}
         failed: dict[str, Failure] = {}
@@ -81,7 +81,8 @@ class Hosts:
         work: list[tuple[str, Callable[[], DirectorFacts | ServerFacts]]] = [
             (server.name, piece(server)) for server in deployment.servers if server.connect != "manual"
         ]
-        work.append((DIRECTOR, lambda: self.director.observe(deployment)))
+        if director_too:
+            work.append((DIRECTOR, lambda: self.director.observe(deployment)))
         side_by_side(work, finished)
         order = [server.name for server in deployment.servers]
         return Observed(

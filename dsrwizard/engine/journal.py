@@ -70,10 +70,12 @@ class Journal:
         )
         return run
 
-    def append(self, *entries: Entry) -> None:
+    def append(self, *entries: Entry, durable: bool = True) -> None:
+        """Writes the entries, in one piece. `durable`: they are on the disk when it returns; an intent must be before
+        anything is done, a result may be lost with the machine, for a step without one counts as uncertain."""
         data = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
                 try:
@@ -82,15 +84,20 @@ class Journal:
                         data = b"\n" + data  # a torn line stays a line of its own
                     if os.write(descriptor, data) != len(data):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                    os.fsync(descriptor)
-                finally:
+                except OSError:
                     os.close(descriptor)
-            except OSError as problem:
-                raise LookError(
-                    f"The journal {self.path} cannot be written: {problem.strerror}.",
-                    "Nothing is changed without it, because nothing could be undone.",
-                    "Make room or give access to that folder, or set XDG_STATE_HOME to another one.",
-                ) from problem
+                    raise
+            try:
+                if durable:
+                    os.fsync(descriptor)  # outside the lock: the hosts' writes reach the disk together
+            finally:
+                os.close(descriptor)
+        except OSError as problem:
+            raise LookError(
+                f"The journal {self.path} cannot be written: {problem.strerror}.",
+                "Nothing is changed without it, because nothing could be undone.",
+                "Make room or give access to that folder, or set XDG_STATE_HOME to another one.",
+            ) from problem
 
 
 class Run:
@@ -119,7 +126,8 @@ class Run:
         if other is not self:
             other.result(host, step, outcome, detail)
             return
-        self._journal.append(Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail))
+        result = Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail)
+        self._journal.append(result, durable=False)
 
     def end(self, ok: bool) -> None:
         self._journal.append(RunEnded(run=self.id, at=time.time(), ok=ok))

@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError, UsageError
 from dsrwizard.core.facts import ServerFacts
 from dsrwizard.core.linux import apply as linux_apply
@@ -33,20 +35,22 @@ class LinuxServer:
         self._connector: Connector | None = None
         self._used = 0.0
         self._files: tuple[str, ...] = ()
+        self._seen: ServerFacts | None = None
 
     def observe(self, deployment: Deployment) -> ServerFacts:
         """The facts. Raises HostError."""
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
         answer = self._run_again_if_lost(linux_observe.observe_script(nonce, self._files))
-        return linux_observe.parse(self._server.name, nonce, answer.stdout)
+        self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
+        return self._seen
 
     def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
         """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
         if time.monotonic() - self._used > _FRESH_SECONDS:
             self._run_again_if_lost(":")
         nonce = secrets.token_hex(8)
-        afterwards = linux_observe.observe_script(nonce, self._files)
+        afterwards = linux_observe.observe_script(nonce, self._files, brief=True)
         progress = linux_apply.Progress(
             nonce,
             steps,
@@ -82,7 +86,11 @@ class LinuxServer:
                 "What was done is not known: observe it again.",
             )
         try:
-            return linux_observe.parse(self._server.name, nonce, answer.stdout)
+            after = linux_observe.parse(self._server.name, nonce, answer.stdout)
+            if self._seen is not None:  # no step changes routes or listeners, so they are not asked for again
+                routes, listeners = self._seen.default_routes, self._seen.listeners
+                after = msgspec.structs.replace(after, default_routes=routes, listeners=listeners)
+            return after
         except AnswerUnreadable:
             return None  # the steps are done and told; only the look afterwards is missing
 

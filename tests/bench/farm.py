@@ -5,7 +5,8 @@
 
 Root only. Every server is a network namespace with a veth pair to a bridge in a namespace of the farm's own, where the
 commands to be measured run (`farm.run`); nothing is added to this machine's own network. Its /etc is an overlay, its
-/run a tmpfs, both in a mount namespace that dies with its processes.
+/run and the home of root are tmpfs, so that what a login shell runs there (.bashrc) is not measured; all in a mount
+namespace that dies with its processes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ mount -t overlay overlay -o lowerdir=/etc,upperdir={where}/upper,workdir={where}
 mount -t tmpfs none /run
 mkdir -p /run/sshd
 mount -t sysfs none /sys
+mount -t tmpfs none "$HOME"
 printf 'web%s\\n' {number} > /etc/hostname
 ip link set lo up
 exec /usr/sbin/sshd -D -e -f {config}
