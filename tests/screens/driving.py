@@ -44,6 +44,11 @@ def seen(app: DsrApp) -> str:
     return "\n".join(" ".join(strip.text.split()) for strip in lines)
 
 
+def told(app: DsrApp) -> str:
+    """What pops up for a few seconds beside the screen's own text."""
+    return "\n".join(notice.message for notice in app._notifications)
+
+
 def wizard(app: DsrApp) -> WizardScreen:
     screen = app.screen
     assert isinstance(screen, WizardScreen)

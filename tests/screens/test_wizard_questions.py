@@ -16,7 +16,7 @@ from dsrwizard.session import Session
 from screens.background import in_thread
 from screens.modals import HostKeyModal, Question, SecretModal
 from tests.fakes.world import FINGERPRINT, World
-from tests.screens.driving import seen, settled, type_text, typed, until, wizard, wizard_draft
+from tests.screens.driving import seen, settled, told, type_text, typed, until, wizard, wizard_draft
 
 Make = Callable[..., DsrApp]
 
@@ -64,8 +64,7 @@ class TestSession:
             await pilot.press("ctrl+n")
             await pilot.pause()
             assert wizard(app).step == "director"
-            told = [notice for notice in app._notifications if "could not be saved" in notice.message]
-            assert len(told) == 1, "once, however often it is tried"
+            assert told(app).count("could not be saved") == 1, "once, however often it is tried"
 
 
 class TestQuestions:
