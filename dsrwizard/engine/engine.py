@@ -26,7 +26,6 @@ from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import server_port
-from dsrwizard.engine.watch import Poller
 
 
 class Engine:
@@ -51,7 +50,7 @@ class Engine:
         self._journals = journals
         self._open_server = open_server or (lambda server: server_port(server, connect, asker))
         self._hosts: dict[str, Hosts] = {}
-        self._watchers: list[Poller] = []
+        self._watchers: list[Watcher] = []
         self._client: tuple[Client, Connector] | None = None
         self._facts: dict[str, ServerFacts] = {}
         self._forget = forget or (lambda: None)
@@ -60,7 +59,7 @@ class Engine:
     def _hosts_of(self, interface: str) -> Hosts:
         with self._lock:
             if interface not in self._hosts:
-                self._hosts[interface] = Hosts(self._make_director(interface), self._open_server)
+                self._hosts[interface] = Hosts(lambda: self._make_director(interface), self._open_server)
             return self._hosts[interface]
 
     # --- looking -------------------------------------------------------------------------------------------------
@@ -256,6 +255,8 @@ class Engine:
         return verify(deployment, self._observe(deployment), self._wire, view, seen)
 
     def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
+        from dsrwizard.engine.watch import Poller
+
         poller = Poller(
             deployment,
             director=self._hosts_of(deployment.director.interface).director,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import cached_property
 from typing import TypeVar
 
 from dsrwizard.core.api import HostSeen
@@ -45,11 +46,18 @@ def side_by_side(work: Iterable[tuple[str, Callable[[], T]]], finished: Callable
 class Hosts:
     """The ports of a deployment's hosts, opened when first needed. `close()` ends them all."""
 
-    def __init__(self, director: DirectorPort, open_server: Callable[[RealServer], ServerPort]) -> None:
-        self.director = director
+    def __init__(
+        self, make_director: Callable[[], DirectorPort], open_server: Callable[[RealServer], ServerPort]
+    ) -> None:
+        self._make_director = make_director
         self._open_server = open_server
         self._ports: dict[RealServer, ServerPort] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def director(self) -> DirectorPort:
+        """This machine, when it is first needed: with another product balancing it may never be."""
+        return self._make_director()
 
     def port(self, server: RealServer) -> ServerPort:
         """This server's port: the same one as long as nothing about how it is reached changes."""
