@@ -13,7 +13,7 @@ from dsrwizard.app import DsrApp
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.facts import Listener
 from dsrwizard.session import Session
-from screens import field_texts, told
+from screens import field_texts
 from screens.modals import HelpModal, Question
 from screens.server_form import ServerForm
 from screens.widgets.field import Field, FieldText
