@@ -160,6 +160,11 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 perhaps=perhaps,
             )
 
+    def cut_off() -> None:
+        for intent in open_.values():
+            book(intent, certain=False)
+        open_.clear()
+
     for entry in entries:
         if run is not None and getattr(entry, "run", None) != run:
             continue
@@ -170,10 +175,11 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 intent = open_.pop((entry.run, entry.host, entry.step), None)
                 if intent is not None and entry.outcome in _STANDS:
                     book(intent, certain=entry.outcome is not Outcome.UNKNOWN)
+            case RunBegan():
+                cut_off()  # before what the new run does about the same things
             case _:
                 pass
-    for intent in open_.values():
-        book(intent, certain=False)
+    cut_off()
     return sorted(standing.values(), key=lambda item: item.order)
 
 

@@ -109,8 +109,8 @@ def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) 
     steps: list[Step] = []
     others = [item for item in shared if item.host == DIRECTOR]
     leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
-    going = {item.change.service for item in mine if isinstance(item.change, ServiceChange) and item.change.old is None}
-    kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in going}
+    ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}
+    kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in ours}
     for item in mine:
         if isinstance(item.change, ServiceChange) and item.change.old is None:
             strangers = _strangers(item.change, leaving, facts)

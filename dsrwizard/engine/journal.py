@@ -37,7 +37,7 @@ class Journal:
         is done, and a step without a result counts as uncertain.
         """
         try:
-            lines = self.path.read_bytes().splitlines()
+            lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as problem:
@@ -47,7 +47,7 @@ class Journal:
             try:
                 entries.append(_decoder.decode(line))
             except msgspec.MsgspecError as problem:
-                if not line or "truncated" in str(problem):
+                if not line or number == len(lines):  # the last one has no end: torn
                     continue
                 raise LookError(
                     f"The journal {self.path} is damaged at line {number}.",
@@ -79,9 +79,7 @@ class Journal:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
                 try:
-                    size = os.fstat(descriptor).st_size
-                    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                        data = b"\n" + data  # a torn line stays a line of its own
+                    _cut_torn(descriptor)
                     if os.write(descriptor, data) != len(data):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 except OSError:
@@ -98,6 +96,13 @@ class Journal:
                 "Nothing is changed without it, because nothing could be undone.",
                 "Make room or give access to that folder, or set XDG_STATE_HOME to another one.",
             ) from problem
+
+
+def _cut_torn(descriptor: int) -> None:
+    """Cuts off a last line without its end: the machine went down as it was written, and nothing was done for it."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
 
 
 class Run:
