@@ -12,7 +12,12 @@ def main() -> None:
 
         sys.stdout.write(f"dsrwizard {__version__}\n")
         return
+    import io
+
     from dsrwizard.cli import run
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without arrows and quotation marks still gets its text
 
     sys.exit(run(sys.argv[1:]))
 

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _complain("Interrupted.", "What was already done is in the journal; run it again or tear it down.")
         return 3
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the latter of the former, with a status that means "it is not"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         return 3
     except Exception as problem:  # noqa: BLE001 - whatever it is, no traceback reaches the user
@@ -64,8 +64,9 @@ def _crashed(problem: BaseException) -> int:
     path = state_dir() / "crash.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_text("".join(traceback.format_exception(problem)))
-        path.chmod(0o600)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as file:
+            file.write("".join(traceback.format_exception(problem)))
         where = f"Details are in {path}: please report them with what you did."
     except OSError:
         where = "Please report it with what you did."

@@ -41,7 +41,11 @@ class Journal:
         except FileNotFoundError:
             return []
         except OSError as problem:
-            raise LookError(f"The journal {self.path} cannot be read.", f"{problem.strerror}.") from problem
+            raise LookError(
+                f"The journal {self.path} cannot be read: {problem.strerror}.",
+                "Without it, it is not known what would have to be undone.",
+                "Give access to that folder, or set XDG_STATE_HOME to another one.",
+            ) from problem
         entries = []
         for number, line in enumerate(lines, 1):
             try:
