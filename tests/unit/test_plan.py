@@ -1,8 +1,6 @@
-"""The plan as tables: facts and a deployment in, exact commands out."""
+"""The plan of a real server as tables: facts and a deployment in, exact commands out; and of all hosts together."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 import pytest
@@ -10,91 +8,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsrwizard.core.changes import (
-    AddressChange,
-    Change,
-    DestinationChange,
-    DestinationState,
     FileChange,
     FileState,
-    LinkChange,
-    ModuleChange,
-    ServiceChange,
-    ServiceKey,
-    ServiceState,
-    SysctlChange,
 )
-from dsrwizard.core.commands import commands
-from dsrwizard.core.director import plan_director, sysctls
 from dsrwizard.core.facts import (
-    Destination,
-    DirectorFacts,
     Failure,
-    Interface,
-    InterfaceAddress,
     Observed,
     ServerFacts,
-    VirtualService,
 )
 from dsrwizard.core.linux.steps import (
     GUARD_FILE,
     effective,
     ifupdown_file,
     ifupdown_text,
-    plan_server,
     unit_file,
     unit_link,
     unit_text,
 )
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model import Deployment, Director, RealServer, Vip
 from dsrwizard.core.plan import plan
-from dsrwizard.core.steps import DIRECTOR, HostPlan, Step
-
-IGNORE, ANNOUNCE = "net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.arp_announce"
-V4, V6 = Vip(address="10.0.0.10", services=(Service(port=80),)), Vip(address="fd00::10", services=(Service(port=80),))
-
-
-def shop(*vips: Vip, interface: str = "eth0", **server: Any) -> Deployment:
-    """One real server behind the VIPs (one IPv4 VIP if none is given)."""
-    return Deployment(
-        name="shop",
-        director=Director(interface=interface),
-        vips=vips or (V4,),
-        servers=(RealServer(**({"name": "web1", "address": "10.0.0.101", "address6": "fd00::101"} | server)),),
-    )
-
-
-def link(name: str, *addresses: str, kind: str = "", up: bool = True) -> Interface:
-    pairs = [address.split("/") for address in addresses]
-    return Interface(
-        name=name,
-        up=up,
-        kind=kind,
-        addresses=tuple(InterfaceAddress(address=address, prefix=int(prefix)) for address, prefix in pairs),
-    )
-
-
-LO, ETH0 = link("lo", "127.0.0.1/8"), link("eth0", "10.0.0.101/24", "fd00::101/64")
-
-
-def server(*interfaces: Interface, sysctl: dict[str, str] | None = None, **others: Any) -> ServerFacts:
-    values: dict[str, Any] = {
-        "host": "web1",
-        "privileged": True,
-        "persistence": "systemd",
-        "interfaces": interfaces or (LO, ETH0),
-        "sysctls": {IGNORE: "0", ANNOUNCE: "0", "net.ipv4.conf.eth0.arp_ignore": "0"} | (sysctl or {}),
-    }
-    return ServerFacts(**(values | others))
-
-
-def of(deployment: Deployment, facts: ServerFacts) -> HostPlan:
-    return plan_server(deployment, deployment.servers[0], facts)
-
-
-def lines(*steps: Step) -> list[str]:
-    """The commands without the files' text."""
-    return [line.splitlines()[0] for step in steps for change in step.changes for line in commands(change)]
-
+from dsrwizard.core.steps import DIRECTOR, HostPlan
+from tests.unit.planned import (
+    ANNOUNCE,
+    ETH0,
+    IGNORE,
+    LO,
+    V4,
+    V6,
+    VIPS,
+    applied,
+    director,
+    lines,
+    link,
+    of,
+    server,
+    shop,
+)
 
 GUARD_LINES = [
     "sysctl -qw net.ipv4.conf.all.arp_ignore=1",
@@ -110,9 +59,6 @@ UNIT_LINES = [
     "systemctl daemon-reload",
 ]
 ADD = "ip addr add 10.0.0.10/32 dev lo"
-
-
-# --- a real server ---------------------------------------------------------------------------------------------------
 
 
 def test_a_fresh_server_gets_guard_then_vip_then_what_keeps_both() -> None:
@@ -287,176 +233,6 @@ def test_the_larger_value_is_in_force(whole: str, own: str, value: int | None) -
     assert effective(facts, "eth0", "arp_ignore") == value
 
 
-# --- the director ----------------------------------------------------------------------------------------------------
-
-WEB = ServiceKey("10.0.0.10", "tcp", 80)
-READY = {key: wanted for key, (wanted, _, _) in sysctls("eth0").items()}
-
-
-def virtual(*destinations: Destination, key: ServiceKey = WEB, state: ServiceState | None = None) -> VirtualService:
-    return VirtualService(key=key, state=state or ServiceState("wlc"), destinations=destinations)
-
-
-def behind(address: str = "10.0.0.101", port: int = 80, **state: Any) -> Destination:
-    return Destination(address=address, port=port, state=DestinationState(**({"weight": 1} | state)))
-
-
-def director(*services: VirtualService, held: tuple[str, ...] = ("10.0.0.2/24",), **others: Any) -> DirectorFacts:
-    values: dict[str, Any] = {
-        "privileged": True,
-        "interfaces": (LO, link("eth0", *held)),
-        "module_loaded": True,
-        "services": services,
-        "sysctls": READY,
-    }
-    return DirectorFacts(**(values | others))
-
-
-HELD = ("10.0.0.2/24", "10.0.0.10/32")
-
-
-def balance(deployment: Deployment, facts: DirectorFacts, *able: str) -> HostPlan:
-    return plan_director(deployment, facts, frozenset(able or ("web1",)))
-
-
-def test_a_fresh_director_from_the_module_to_the_weight() -> None:
-    facts = director(module_loaded=False, services=None, sysctls={
-        "net.ipv4.conf.all.send_redirects": "1", "net.ipv4.conf.eth0.send_redirects": "0",
-    })  # fmt: skip
-    made = balance(shop(), facts)
-    assert lines(*made.steps) == [
-        "modprobe ip_vs",
-        "sysctl -qw net.ipv4.vs.expire_nodest_conn=1",
-        "sysctl -qw net.ipv4.vs.expire_quiescent_template=1",
-        "sysctl -qw net.ipv4.conf.all.send_redirects=0",
-        "ip addr add 10.0.0.10/32 dev eth0",
-        "arping -U -c 3 -I eth0 10.0.0.10",
-        "ipvsadm -A -t 10.0.0.10:80 -s wlc",
-        "ipvsadm -a -t 10.0.0.10:80 -r 10.0.0.101:80 -g -w 0",
-        "ipvsadm -e -t 10.0.0.10:80 -r 10.0.0.101:80 -g -w 1",
-    ]
-    assert [step.phase for step in made.steps][-3:] == ["service", "destination", "weight"]
-    assert made.steps[-1].proof is not None
-
-
-def test_a_director_that_is_ready_needs_nothing() -> None:
-    assert balance(shop(), director(virtual(behind()), held=HELD)) == HostPlan(host=DIRECTOR)
-
-
-def test_settings_this_kernel_does_not_have_are_passed_over() -> None:
-    assert balance(shop(), director(virtual(behind()), held=HELD, sysctls={})).steps == ()
-
-
-def test_the_interface_with_a_dot() -> None:
-    facts = director(
-        interfaces=(LO, link("eth0.5", "10.0.0.2/24")), sysctls={"net.ipv4.conf.eth0/5.send_redirects": "1"}
-    )
-    assert lines(*balance(shop(interface="eth0.5"), facts).steps)[0] == (
-        "sysctl -qw net.ipv4.conf.eth0/5.send_redirects=0"
-    )
-
-
-@pytest.mark.parametrize(
-    ("wanted", "state", "line"),
-    [
-        (Service(port=80, scheduler="rr"), ServiceState("wlc"), "ipvsadm -E -t 10.0.0.10:80 -s rr"),
-        (Service(port=80, persistence=300), ServiceState("wlc"), "ipvsadm -E -t 10.0.0.10:80 -s wlc -p 300"),
-        (Service(port=80), ServiceState("wlc", persistence=300), "ipvsadm -E -t 10.0.0.10:80 -s wlc"),
-    ],
-)
-def test_a_service_that_differs_is_changed(wanted: Service, state: ServiceState, line: str) -> None:
-    deployment = shop(Vip(address="10.0.0.10", services=(wanted,)))
-    (step,) = balance(deployment, director(virtual(behind(), state=state), held=HELD)).steps
-    assert lines(step) == [line]
-    assert step.interrupts
-
-
-def test_what_the_deployment_does_not_speak_of_stays_as_it_is() -> None:
-    state = ServiceState("rr", persistence=60, flags=4, netmask=0xFFFFFF00, persistence_engine="sip")
-    made = balance(shop(), director(virtual(behind(weight=3, upper=9, lower=2), state=state), held=HELD))
-    service, weight = (step.changes[0] for step in made.steps)
-    assert isinstance(service, ServiceChange)
-    assert service.new == ServiceState("wlc", 0, 4, 0xFFFFFF00, "sip")
-    assert isinstance(weight, DestinationChange)
-    assert weight.new == DestinationState(weight=1, upper=9, lower=2)
-
-
-def test_another_forwarding_method_becomes_direct_at_weight_zero_until_it_is_proved() -> None:
-    nat = DestinationState(weight=5, method="nat", upper=9)
-    made = balance(shop(weight=2), director(virtual(behind(weight=5, method="nat", upper=9)), held=HELD))
-    change, weight = (step.changes[0] for step in made.steps)
-    assert change == DestinationChange(
-        service=WEB, address="10.0.0.101", port=80, old=nat, new=DestinationState(weight=0, upper=9)
-    )
-    assert isinstance(weight, DestinationChange)
-    assert (weight.old, weight.new) == (DestinationState(0, upper=9), DestinationState(2, upper=9))
-    assert "no new clients until it is proved" in made.steps[0].interrupts
-    assert made.steps[1].proof is not None
-
-
-def test_weight_zero_in_the_deployment_needs_no_proof() -> None:
-    made = balance(shop(weight=0), director(virtual(), held=HELD))
-    assert [step.phase for step in made.steps] == ["destination"]
-    (drain,) = balance(shop(weight=0), director(virtual(behind()), held=HELD)).steps
-    assert lines(drain) == ["ipvsadm -e -t 10.0.0.10:80 -r 10.0.0.101:80 -g -w 0"]
-    assert drain.proof is None
-
-
-def test_no_destination_is_made_for_a_server_that_cannot_be_configured() -> None:
-    made = balance(shop(), director(virtual(), held=HELD), "another")
-    assert made.steps == ()
-
-
-def test_ipv6_goes_to_the_ipv6_address_and_nowhere_without_one() -> None:
-    made = balance(shop(V6), director())
-    assert "ipvsadm -a -t [fd00::10]:80 -r [fd00::101]:80 -g -w 0" in lines(*made.steps)
-    assert "ip addr add fd00::10/128 dev eth0 nodad preferred_lft 0" in lines(*made.steps)
-    without = shop(V6, address6=None)
-    assert [step.phase for step in balance(without, director()).steps] == ["vip", "service"]
-
-
-def test_things_of_others_are_told_and_left() -> None:
-    mail = ServiceKey("10.0.0.77", "tcp", 25)
-    facts = director(
-        virtual(behind(), behind("10.0.0.99"), behind(port=8080)), virtual(behind("10.0.0.50", 25), key=mail),
-        held=HELD, foreign_services=("fwmark 7",),
-    )  # fmt: skip
-    made = balance(shop(), facts)
-    assert made.steps == ()
-    text = "\n".join(made.notes)
-    assert all(word in text for word in ("fwmark 7", "10.0.0.77 tcp/25", "10.0.0.99 is behind", "10.0.0.101 is behind"))
-
-
-def test_a_server_behind_a_vip_that_it_does_not_serve_is_told() -> None:
-    both = (V4, Vip(address="10.0.0.11", services=(Service(port=80),)))
-    deployment = shop(*both, vips=("10.0.0.11",))
-    other = virtual(behind(), key=ServiceKey("10.0.0.11", "tcp", 80))
-    made = balance(deployment, director(virtual(behind()), other, held=(*HELD, "10.0.0.11/32")))
-    assert made.notes == ("10.0.0.101 is behind 10.0.0.10 tcp/80 and not in this deployment; it stays as it is.",)
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        (director(privileged=False), ["root or CAP_NET_ADMIN", "sudo"]),
-        (director(interfaces=(LO, link("ens3"))), ["'eth0'", "ens3"]),
-        (director(held=("10.0.0.101/24",)), ["web1 (10.0.0.101) is this machine"]),
-        (director(held=("10.0.0.2/24", "fd00::101/64")), ["web1 (fd00::101) is this machine"]),
-        (director(services=None, ipvs_problem="It broke.", ipvs_next="Mend it."), ["It broke. Mend it."]),
-        (director(services=None, module_loaded=None, ipvs_problem="No look."), ["No look."]),
-        (director(services=None, module_loaded=False, module_available=False, ipvs_problem="No module."),
-         ["No module."]),
-    ],
-)  # fmt: skip
-def test_what_stands_in_the_directors_way(facts: DirectorFacts, words: list[str]) -> None:
-    made = balance(shop(), facts)
-    assert made.steps == ()
-    assert [word for word in words if word not in made.problem] == []
-
-
-# --- all hosts -------------------------------------------------------------------------------------------------------
-
-
 def test_each_host_has_its_own_problem() -> None:
     base = shop()
     servers = (
@@ -483,95 +259,13 @@ def test_another_products_director_is_none_of_ours() -> None:
     assert [host.host for host in plan(deployment, Observed(servers={"web1": server()})).hosts] == ["web1"]
 
 
-# --- a second plan is empty ------------------------------------------------------------------------------------------
-
-
-def applied(facts: ServerFacts, made: HostPlan) -> ServerFacts:
-    """The facts after the planned changes; a change that would not apply fails the test."""
-    for step in made.steps:
-        for change in step.changes:
-            facts = after(facts, change)
-    return facts
-
-
-def after(facts: ServerFacts, change: Change) -> ServerFacts:
-    match change:
-        case SysctlChange():
-            assert facts.sysctls.get(change.key, "0") == change.old
-            return msgspec.structs.replace(facts, sysctls=facts.sysctls | {change.key: change.new})
-        case FileChange():
-            assert facts.files.get(change.path) == change.old
-            return msgspec.structs.replace(facts, files=facts.files | {change.path: change.new})
-        case LinkChange():
-            return msgspec.structs.replace(facts, interfaces=(*facts.interfaces, link(change.interface, kind="dummy")))
-        case AddressChange():
-            return msgspec.structs.replace(facts, interfaces=readdressed(facts.interfaces, change))
-        case _:
-            return facts
-
-
-def readdressed(interfaces: tuple[Interface, ...], change: AddressChange) -> tuple[Interface, ...]:
-    entry = InterfaceAddress(address=change.address, prefix=change.prefix)
-    (chosen,) = (interface for interface in interfaces if interface.name == change.interface)
-    rest = tuple(own for own in chosen.addresses if own != entry)
-    assert (len(rest) < len(chosen.addresses)) is change.old
-    new = msgspec.structs.replace(chosen, addresses=(*rest, entry) if change.new else rest)
-    return tuple(new if interface is chosen else interface for interface in interfaces)
-
-
-def directed(facts: DirectorFacts, made: HostPlan) -> DirectorFacts:
-    table = {service.key: service for service in facts.services or ()}
-    for change in (change for step in made.steps for change in step.changes):
-        match change:
-            case ModuleChange():
-                facts = msgspec.structs.replace(facts, module_loaded=True, services=())
-            case SysctlChange():
-                facts = msgspec.structs.replace(facts, sysctls=facts.sysctls | {change.key: change.new})
-            case AddressChange():
-                facts = msgspec.structs.replace(facts, interfaces=readdressed(facts.interfaces, change))
-            case ServiceChange(new=ServiceState() as state):
-                present = table.get(change.service)
-                assert (present.state if present else None) == change.old
-                table[change.service] = virtual(
-                    *(present.destinations if present else ()), key=change.service, state=state
-                )
-            case DestinationChange(new=DestinationState() as state):
-                found = table[change.service]
-                old = found.destination(change.address, change.port)
-                assert (old.state if old else None) == change.old
-                rest = [entry for entry in found.destinations if entry != old]
-                entry = Destination(address=change.address, port=change.port, state=state)
-                table[change.service] = virtual(*rest, entry, key=change.service, state=found.state)
-            case _:
-                pass
-    return facts if facts.services is None else msgspec.structs.replace(facts, services=tuple(table.values()))
-
-
-_SERVICES = st.lists(
-    st.builds(
-        Service,
-        protocol=st.sampled_from(["tcp", "udp"]),
-        port=st.sampled_from([53, 80]),
-        scheduler=st.sampled_from(["wlc", "rr"]),
-        persistence=st.sampled_from([0, 60]),
-    ),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda service: service.label,
-).map(tuple)
-_VIPS = st.lists(
-    st.builds(Vip, address=st.sampled_from(["10.0.0.10", "10.0.0.11", "fd00::10"]), services=_SERVICES),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda vip: vip.address,
-)
 _VALUES = st.sampled_from(["0", "1", "2", "3", "8"])
 _HELD = st.lists(st.sampled_from(["10.0.0.10/32", "10.0.0.10/24", "10.0.0.11/16", "fd00::10/64"]), unique=True)
 
 
 @settings(max_examples=120, deadline=None)
 @given(
-    vips=_VIPS,
+    vips=VIPS,
     target=st.sampled_from(["lo", "dsr0"]),
     weight=st.integers(0, 3),
     sysctl=st.fixed_dictionaries({IGNORE: _VALUES, ANNOUNCE: _VALUES, "net.ipv4.conf.eth0.arp_ignore": _VALUES}),
@@ -592,32 +286,4 @@ def test_planning_again_after_the_plan_is_empty(
     made = of(deployment, facts)
     assert made.problem == ""
     again = of(deployment, applied(facts, made))
-    assert (again.problem, again.steps) == ("", ())
-
-
-@settings(max_examples=120, deadline=None)
-@given(
-    vips=_VIPS,
-    weight=st.integers(0, 3),
-    loaded=st.booleans(),
-    held=st.sets(st.sampled_from(["10.0.0.10/32", "10.0.0.11/24"])),
-    sysctl=st.dictionaries(st.sampled_from(sorted(READY)), st.sampled_from(["0", "1"])),
-    method=st.sampled_from(["dr", "nat", "tun"]),
-    present=st.integers(0, 3),
-    state=st.builds(
-        ServiceState, scheduler=st.sampled_from(["rr", "wlc"]), persistence=st.sampled_from([0, 60]), flags=st.just(4)
-    ),
-)
-def test_planning_the_director_again_is_empty(
-    vips: list[Vip], weight: int, loaded: bool, held: set[str], sysctl: dict[str, str], method: str, present: int,
-    state: ServiceState,
-) -> None:  # fmt: skip
-    deployment = shop(*vips, weight=weight)
-    there = virtual(behind(weight=present, method=method, tun_port=9), behind("10.0.0.99"), state=state)
-    facts = director(there, held=("10.0.0.2/24", *sorted(held)), sysctls=sysctl)
-    if not loaded:
-        facts = msgspec.structs.replace(facts, module_loaded=False, services=None)
-    made = balance(deployment, facts)
-    assert made.problem == ""
-    again = balance(deployment, directed(facts, made))
     assert (again.problem, again.steps) == ("", ())
