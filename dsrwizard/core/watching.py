@@ -17,6 +17,9 @@ from dsrwizard.core.wire import Owners, Probed
 
 TREND = 60
 """Readings kept for a trend line."""
+KERNEL_SECONDS = 2.0
+"""The kernel brings the counters up to date this often (net/netfilter/ipvs/ip_vs_est.c): between two readings that are
+closer, they stand still or jump."""
 
 Place = tuple[str, str, str]
 """(VIP, service label, server name)."""
@@ -36,6 +39,15 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     owners: Mapping[str, tuple[float, Owners]] = {}
     macs: Mapping[str, str] = {}
     """MAC → server name, as learnt by probing."""
+
+
+def compared(readings: Sequence[Reading], at: float) -> Reading | None:
+    """The reading to compare one made `at` with: two of the kernel's updates earlier where there is one, else one."""
+    for distance in (2 * KERNEL_SECONDS, KERNEL_SECONDS):
+        old = [reading for reading in readings if at - reading.at >= distance - 0.05]
+        if old:
+            return old[-1]
+    return None
 
 
 def rates(before: Stats | None, now: Stats, seconds: float) -> Rates:

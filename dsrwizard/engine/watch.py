@@ -20,12 +20,14 @@ from dsrwizard.core.facts import Destination, VirtualService
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.ports import DirectorPort, ProbeTarget, WirePort
-from dsrwizard.core.snapshot import Happening, Snapshot, State
+from dsrwizard.core.snapshot import Happening, ServiceRow, Snapshot, State
 from dsrwizard.core.steps import DIRECTOR, Step
 from dsrwizard.core.watching import (
+    KERNEL_SECONDS,
     Heard,
     Place,
     Reading,
+    compared,
     happenings,
     next_trends,
     service_of,
@@ -38,6 +40,8 @@ PROBE_SECONDS = 2.0
 AUDIT_SECONDS = 5.0
 AUDIT_LISTENS = 1.0
 KEPT_HAPPENINGS = 500
+KEPT_SECONDS = 8.0
+"""Readings older than this are of no use for a rate."""
 
 
 class Poller:
@@ -65,7 +69,8 @@ class Poller:
         self._running = threading.Event()
         self._running.set()
         self._threads: list[threading.Thread] = []
-        self._before: Reading | None = None
+        self._readings: list[Reading] = []
+        self._rows: tuple[ServiceRow, ...] = ()
         self._reading: Reading | None = None
         self._heard = Heard()
         self._trends: dict[tuple[str, ...], tuple[float, ...]] = {}
@@ -103,12 +108,15 @@ class Poller:
             thread.start()
 
     def once(self) -> Snapshot:
+        began = time.monotonic()
         looks = [threading.Thread(target=look) for look in (self._probe, self._audit)]
         self._count()
         for look in looks:
             look.start()
         for look in looks:
             look.join()
+        if self._deployment.director.engine == "netlink":
+            self._ended.wait(max(0.0, KERNEL_SECONDS - (time.monotonic() - began)))
         self._count()
         return self.snapshot()
 
@@ -205,11 +213,13 @@ class Poller:
 
     def _take(self, reading: Reading, problem: str) -> None:
         with self._lock:
-            self._before, self._reading, self._problem = self._reading, reading, problem
-            before = self._before if self._before and self._before.services is not None else None
-            rows = service_rows(self._deployment, reading, before, self._heard, self._trends, self._since)
-            self._trends = next_trends(self._trends, rows)
-            self._since, lines = happenings(self._since, rows, reading.at)
+            before = compared(self._readings, reading.at)
+            if reading.services is not None:
+                self._readings = [*(old for old in self._readings if old.at >= reading.at - KEPT_SECONDS), reading]
+            self._reading, self._problem = reading, problem
+            self._rows = service_rows(self._deployment, reading, before, self._heard, self._trends, self._since)
+            self._trends = next_trends(self._trends, self._rows)
+            self._since, lines = happenings(self._since, self._rows, reading.at)
             self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
 
     def _probe(self) -> None:
@@ -257,15 +267,15 @@ class Poller:
         """The picture as of the last looks."""
         with self._lock:
             reading = self._reading or Reading(at=self._clock())
-            before = self._before if self._before and self._before.services is not None else None
-            rows = service_rows(self._deployment, reading, before, self._heard, self._trends, self._since)
+            if not self._rows:
+                self._rows = service_rows(self._deployment, reading, None, self._heard, self._trends, self._since)
             audits = [at for at, _ in self._heard.owners.values()]
             return Snapshot(
                 deployment=self._deployment.name,
                 at=self._clock(),
                 read_at=reading.at,
                 read_milliseconds=self._read_milliseconds,
-                services=rows,
+                services=self._rows,
                 happenings=tuple(self._log),
                 problem=self._problem,
                 audit_age=self._clock() - min(audits) if audits else None,
