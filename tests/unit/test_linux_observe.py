@@ -51,6 +51,14 @@ DUMMY = (
     '"link_type":"ether","address":"ae:12:11:70:01:02","broadcast":"ff:ff:ff:ff:ff:ff","linkinfo":{"info_kind":'
     '"dummy"},"addr_info":[{"family":"inet","local":"10.0.0.10","prefixlen":32,"scope":"global","label":"dummy0"}]}'
 )
+FILES = {"hostname": "/proc/sys/kernel/hostname", "os": "/etc/os-release", "interfaces": "/etc/network/interfaces"}
+TEXTS = """\
+/proc/sys/kernel/hostname:web1
+/proc/sys/kernel/osrelease:6.1.0-28-amd64
+/proc/sys/kernel/random/boot_id:0e5b1c9a-5a0b-4f6a-9d7c-0123456789ab
+/etc/os-release:PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+/etc/os-release:NAME="Debian GNU/Linux"
+"""
 SYSCTLS = """\
 /proc/sys/net/ipv4/conf/all/arp_ignore:1
 /proc/sys/net/ipv4/conf/default/arp_ignore:0
@@ -61,24 +69,29 @@ SYSCTLS = """\
 
 DEBIAN = {
     "begin": "",
-    "id": "0",
-    "hostname": "web1",
-    "kernel": "6.1.0-28-amd64",
-    "boot": "0e5b1c9a-5a0b-4f6a-9d7c-0123456789ab",
-    "os": "Debian GNU/Linux 12 (bookworm)",
+    "texts": TEXTS + SYSCTLS,
+    "root": "yes",
+    "systemd": "yes",
     "addr": f"[{LO},{ETH0}]",
     "route4": '[{"dst":"default","gateway":"10.0.0.1","dev":"eth0","flags":["onlink"]}]',
     "route6": "[]",
     "listeners": "ss\n"
     'tcp   LISTEN 0      511          0.0.0.0:80        0.0.0.0:*    users:(("nginx",pid=612,fd=6),("nginx",pid=611))\n'
     'udp   UNCONN 0      0      10.0.0.101%eth0:68        0.0.0.0:*    users:(("dhclient",pid=401,fd=7))',
-    "sysctl": SYSCTLS,
-    "persistence": "systemd",
+    "modes": "640 /etc/x\n604 /etc/z z",
     "file:/etc/sysctl.d/90-dsrwizard.conf": "none",
-    "file:/etc/x": "file 640\n" + base64.b64encode("grün\r\nno newline".encode()).decode(),
+    "file:/etc/z z": "file\nYQ==",
+    "file:/etc/x": "file\n" + base64.b64encode("grün\r\nno newline".encode()).decode(),
     "file:/etc/y": "link ../x y",
     "end": "",
 }
+
+
+def texts(sysctls: str = SYSCTLS, **files: str) -> str:
+    """The section of small files; `files` by the last part of the path."""
+    lines = [f"{FILES[name]}:{line}" for name, text in files.items() for line in text.splitlines()]
+    kept = [line for line in TEXTS.splitlines() if line.partition(":")[0] not in {FILES[name] for name in files}]
+    return "\n".join([*kept, *lines, sysctls])
 
 
 def answer(sections: dict[str, str], nonce: str = NONCE) -> str:
@@ -135,7 +148,8 @@ def test_many_ways_out() -> None:
 
 
 def test_a_host_without_ss_and_systemd() -> None:
-    facts = read(listeners="none", persistence="none", os="Alpine Linux v3.20", id="1000")
+    facts = read(listeners="none", systemd="no", root="no", texts=texts(os="PRETTY_NAME='Alpine Linux v3.20'"))
+    assert facts.os == "Alpine Linux v3.20"
     assert facts.listeners is None  # unknown, which is not "nothing listens"
     assert facts.persistence == "none"
     assert not facts.privileged
@@ -184,19 +198,46 @@ def test_files_come_back_byte_for_byte() -> None:
     files = read().files
     assert files["/etc/sysctl.d/90-dsrwizard.conf"] is None
     assert files["/etc/x"] == FileState(content="grün\r\nno newline", mode=0o640)
+    assert files["/etc/z z"] == FileState(content="a", mode=0o604)
     assert files["/etc/y"] == FileState(target="../x y")
 
 
 @pytest.mark.parametrize(
-    "body", ["file 644\n/w==", "file 644\nnot base64!", "file\nYQ==", "file 9\nYQ==", "file 644\n?"]
+    ("body", "modes"),
+    [
+        ("file\n/w==", "640 /etc/x"),
+        ("file\nnot base64!", "640 /etc/x"),
+        ("file\n?", "640 /etc/x"),
+        ("file\nYQ==", "9 /etc/x"),
+        ("file\nYQ==", ""),
+    ],
 )
-def test_a_file_that_is_no_text_is_named(body: str) -> None:
+def test_a_file_that_is_no_text_is_named(body: str, modes: str) -> None:
     with pytest.raises(AnswerUnreadable, match=r"/etc/x could not be read as text"):
-        read(**{"file:/etc/x": body})
+        read(**{"file:/etc/x": body, "modes": f"{modes}\n604 /etc/z z"})
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "persistence"),
+    [
+        ("source /etc/network/interfaces.d/*", "ifupdown"),
+        ("auto lo\n  source-directory /etc/network/interfaces.d", "ifupdown"),
+        ("# source /etc/network/interfaces.d/*\nauto lo", "none"),
+        ("", "none"),
+    ],
+)
+def test_ifupdown_counts_where_it_reads_the_directory_we_write_to(interfaces: str, persistence: str) -> None:
+    assert read(systemd="no", texts=texts(interfaces=interfaces)).persistence == persistence
+    assert read(texts=texts(interfaces=interfaces)).persistence == "systemd"
+
+
+@pytest.mark.parametrize("line", ["PRETTY_NAME='open", "PRETTY_NAME=", 'NAME="x"'])
+def test_an_os_without_a_name(line: str) -> None:
+    assert read(texts=texts(os=line)).os == ""
 
 
 def test_settings_that_are_no_numbers_are_unknown() -> None:
-    facts = read(sysctl="/proc/sys/net/ipv4/conf/all/arp_ignore:²\n/proc/sys/net/ipv4/conf/all/arp_announce:\nx")
+    facts = read(texts="/proc/sys/net/ipv4/conf/all/arp_ignore:²\n/proc/sys/net/ipv4/conf/all/arp_announce:\nx")
     assert facts.sysctls == {}
 
 
@@ -208,9 +249,9 @@ def test_cut_short_at_any_line_is_said_and_never_taken_for_facts() -> None:
 
 
 def test_what_a_host_prints_does_not_pass_for_a_section() -> None:
-    facts = read(os="==dsr:guess:id==\n==dsr:\n0", id="1000", hostname="==dsr::id==")
+    facts = read(root="no\n==dsr:guess:root==\nyes", texts=texts(hostname="==dsr::root=="))
     assert not facts.privileged
-    assert facts.hostname == "==dsr::id=="
+    assert facts.hostname == "==dsr::root=="
 
 
 def test_noise_before_the_answer_and_carriage_returns() -> None:
