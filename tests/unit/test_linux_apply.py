@@ -428,7 +428,7 @@ def run_of(host: Host, tmp_path: Path, *steps: Step, connect: Callable[[], Host]
     world = World.lab(1)
     applier = Applier(
         SHOP,
-        hosts=Hosts(world.director(), lambda server: LinuxServer(server, connect or (lambda: host))),
+        hosts=Hosts(world.director, lambda server: LinuxServer(server, connect or (lambda: host))),
         wire=world.wire(),
         run=Journals(tmp_path / "journal").of("shop").begin("apply", SHOP),
         watch=lambda event: None,
