@@ -82,7 +82,9 @@ class OpenConnector(Protocol):
 class ServerPort(Protocol):
     """One real server, however it is reached: facts out, steps in. One connection for its whole life."""
 
-    def observe(self, deployment: Deployment) -> ServerFacts: ...
+    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
+        """The facts. `closely`: with the programs behind the listeners; the host looks at every process for that."""
+        ...
 
     def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
         """Carries the steps out in order, stops at the first that fails, and looks again.

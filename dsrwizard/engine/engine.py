@@ -89,7 +89,7 @@ class Engine:
             ("ports", lambda: tuple(self._wire.connect([(server.address, port) for port in ports]))),
         ]
         if server.connect != "manual":
-            looks.append(("facts", lambda: hosts.port(server).observe(deployment)))
+            looks.append(("facts", lambda: hosts.port(server).observe(deployment, closely=True)))
         found: dict[str, object] = {}
         side_by_side(looks, found.__setitem__)
         seen = {name: what for name, what in found.items() if not isinstance(what, Failure)}
@@ -111,9 +111,12 @@ class Engine:
         )
         return self._observe(deployment, seen, director_too=director_too)
 
-    def _observe(self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True) -> Observed:
+    def _observe(
+        self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True, closely: bool = False
+    ) -> Observed:
         whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *self._leaving(deployment)))
-        observed = self._hosts_of(deployment.director.interface).observe(whole, seen, director_too=director_too)
+        hosts = self._hosts_of(deployment.director.interface)
+        observed = hosts.observe(whole, seen, director_too=director_too, closely=closely)
         self._facts = dict(observed.servers)
         return observed
 
@@ -252,7 +255,7 @@ class Engine:
 
         client = deployment.client
         view = None if client is None else lambda: look(deployment, self._client_connector(client))
-        return verify(deployment, self._observe(deployment), self._wire, view, seen)
+        return verify(deployment, self._observe(deployment, closely=True), self._wire, view, seen)
 
     def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
         from dsrwizard.engine.watch import Poller

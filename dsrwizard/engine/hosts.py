@@ -66,14 +66,16 @@ class Hosts:
                 self._ports[server] = self._open_server(server)
             return self._ports[server]
 
-    def observe(self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True) -> Observed:
+    def observe(
+        self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True, closely: bool = False
+    ) -> Observed:
         """Facts of every server that is not manual, and of the director unless it has no part in what is done."""
         director: list[DirectorFacts] = []
         servers: dict[str, ServerFacts] = {}
         failed: dict[str, Failure] = {}
 
         def piece(server: RealServer) -> Callable[[], DirectorFacts | ServerFacts]:
-            return lambda: self.port(server).observe(deployment)
+            return lambda: self.port(server).observe(deployment, closely=closely)
 
         def finished(name: str, what: DirectorFacts | ServerFacts | Failure) -> None:
             match what:

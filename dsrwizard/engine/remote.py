@@ -37,11 +37,11 @@ class LinuxServer:
         self._files: tuple[str, ...] = ()
         self._seen: ServerFacts | None = None
 
-    def observe(self, deployment: Deployment) -> ServerFacts:
+    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
         """The facts. Raises HostError."""
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
-        answer = self._run_again_if_lost(linux_observe.observe_script(nonce, self._files))
+        answer = self._run_again_if_lost(linux_observe.observe_script(nonce, self._files, closely=closely))
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen
 

@@ -283,7 +283,7 @@ class FakeServer:
         self._state: ServerState | None = None
         self._files: tuple[str, ...] = ()
 
-    def observe(self, deployment: Deployment) -> ServerFacts:
+    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
         state = self._connected()
         self._files = files_of(deployment.name)
         self._alive(state)

@@ -49,15 +49,16 @@ s end
 _WHOLE = r"""
 s route4; ip -j -4 route show default
 s route6; ip -j -6 route show default 2>/dev/null
-s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n -p; else echo none; fi
+s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n @PROCESSES@; else echo none; fi
 """
 
 
-def observe_script(nonce: str, files: Iterable[str], *, brief: bool = False) -> str:
+def observe_script(nonce: str, files: Iterable[str], *, brief: bool = False, closely: bool = False) -> str:
     """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
-    out what no step changes: routes and listeners."""
+    out what no step changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss
+    looks at every process of the host."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
-    script = _SCRIPT.replace("@WHOLE@", "" if brief else _WHOLE)
+    script = _SCRIPT.replace("@WHOLE@", "" if brief else _WHOLE).replace("@PROCESSES@", "-p" if closely else "")
     return script.replace("@NONCE@", nonce).replace("@FILES@", paths)
 
 
@@ -187,7 +188,7 @@ def key_of(path: str) -> str:
 
 
 def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
-    """Lines of `ss -H -l -t -u -n -p`; lines of another form are passed over."""
+    """Lines of `ss -H -l -t -u -n -p` (with or without `-p`); lines of another form are passed over."""
     for line in lines:
         fields = line.split()
         if len(fields) < 5 or fields[0] not in ("tcp", "udp"):
