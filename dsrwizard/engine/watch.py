@@ -186,6 +186,10 @@ class Poller:
             self._running.set()
             self._nudge.set()
 
+    def set_interval(self, seconds: float) -> None:
+        self._interval = seconds
+        self._nudge.set()
+
     def close(self) -> None:
         self._ended.set()
         self._running.set()
