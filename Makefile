@@ -1,6 +1,7 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
-# make pictures  the screens of the README     make clean  what the targets above made
+# make pictures  the screens of the README     make install-check  `uv tool install` and `pipx install`, in scratch
+# make clean     what the targets above made
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo
 
-.PHONY: demo test check lint unit bench pictures clean packages
+.PHONY: demo test check lint unit bench pictures install-check clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -37,6 +38,14 @@ bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures
+
+install-check: | $(VENV)/bin/python
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(PYTHON) -m venv "$$scratch/tools" && "$$scratch/tools/bin/pip" install -q --disable-pip-version-check uv pipx && \
+	export UV_TOOL_DIR="$$scratch/uv" UV_TOOL_BIN_DIR="$$scratch/uv-bin" UV_CACHE_DIR="$$scratch/cache" \
+	  PIPX_HOME="$$scratch/pipx" PIPX_BIN_DIR="$$scratch/pipx-bin" PATH="$$scratch/tools/bin:$$PATH" && \
+	uv tool install -q . && "$$scratch/uv-bin/dsrwizard" --version && \
+	pipx install -q . && "$$scratch/pipx-bin/dsrwizard" --version
 
 packages:
 	@missing=; \

@@ -120,15 +120,17 @@ def rows(farm: Farm, home: Path) -> Iterator[Row]:
     yield Row("dsrwizard apply, second run", apply, keeps=True)
     if shutil.which("pyinfra"):
         (home / "deploy.py").write_text(PYINFRA.format(script=script))
-        hosts = ",".join(farm.addresses)
+        inventory = home / "inventory.py"  # as an argument, fifty addresses are taken for one long file name
+        inventory.write_text(f"servers = {farm.addresses!r}\n")
         login = ["--ssh-user", "root", "--ssh-key", key]
-        yield Row("pyinfra", ["pyinfra", "-y", *login, hosts, str(home / "deploy.py")])
+        yield Row("pyinfra", ["pyinfra", "-y", *login, str(inventory), str(home / "deploy.py")])
     else:
         print("pyinfra is not on PATH: no row", file=sys.stderr)
     if shutil.which("ansible-playbook"):
         (home / "play.yml").write_text(ANSIBLE.format(script=script))
         inventory = ",".join(farm.addresses) + ","
         login = ["-u", "root", "--private-key", key, "-f", str(farm.count)]
+        login += ["--ssh-common-args", f"-F none -o UserKnownHostsFile={known}"]
         yield Row("ansible", ["ansible-playbook", "-i", inventory, *login, str(home / "play.yml")])
     else:
         print("ansible-playbook is not on PATH: no row", file=sys.stderr)
@@ -180,7 +182,7 @@ def measure(count: int) -> None:
                     result = farm.run(row.command, **environment)
                     seconds, used = time.perf_counter() - begin, _used() - used
                     if result.returncode:
-                        print(f"{row.name}: failed: {result.stderr[-400:]}", file=sys.stderr)
+                        print(f"{row.name}: failed: {(result.stderr or result.stdout)[-400:]}", file=sys.stderr)
                         continue
                     best[row.name] = min((seconds, used), best.get(row.name, (seconds, used)))
     if not best:

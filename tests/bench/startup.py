@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 RUNS = 7
-PAINTED = "VIP address".encode()
+PAINTED = b"VIP address"
 GOALS = {"--version": 0.15, "first screen": 0.6, "resident memory": 90.0}
 
 

@@ -1,0 +1,60 @@
+"""The README promises nothing that is not there: its commands, its make targets, its file, its pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from dsrwizard.cli import commands
+from dsrwizard.core.deployment_file import loads
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z-]+)", README))))
+def test_make_target(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"dsrwizard ([a-z]+)(?= (?:FILE|\$DSRWIZARD_LAB|--))", README)))
+)
+def test_command(command: str) -> None:
+    assert command in commands.commands
+
+
+def test_every_command_is_told() -> None:
+    for name in commands.commands:
+        assert f"dsrwizard {name} " in README
+
+
+@pytest.mark.parametrize("option", ["--json", "--yes"])
+def test_options(option: str) -> None:
+    taking = {
+        name
+        for name, command in commands.commands.items()
+        if any(option in parameter.opts for parameter in command.params if isinstance(parameter, click.Option))
+    }
+    assert taking == ({"apply", "teardown"} if option == "--yes" else {"plan", "apply", "verify", "status", "teardown"})
+
+
+def test_the_deployment_file_is_one() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    deployment = loads(text)
+    assert [server.name for server in deployment.servers] == ["web1", "web2"]
+    assert deployment.client is not None
+
+
+@pytest.mark.parametrize("picture", re.findall(r"\]\((tests/pictures/[^)]+)\)", README))
+def test_picture(picture: str) -> None:
+    assert (ROOT / picture).is_file()
+
+
+def test_what_is_installed_by_hand_is_tried_by_a_make_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for tool in re.findall(r"^    (uv tool|pipx) install \.$", README, re.MULTILINE):
+        assert f"{tool} install" in makefile

@@ -1,0 +1,25 @@
+"""What is installed: the three packages with all they need at run time, and nothing of the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_wheel_holds_the_product_whole_and_no_tests(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+        entry = archive.read(next(name for name in held if name.endswith("entry_points.txt"))).decode()
+    tracked = subprocess.run(
+        ["git", "ls-files", "dsrwizard", "screens", "backends"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert set(tracked) <= held
+    assert {name.split("/")[0] for name in held if ".dist-info" not in name} == {"dsrwizard", "screens", "backends"}
+    assert "dsrwizard = dsrwizard.__main__:main" in entry
