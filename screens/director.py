@@ -173,6 +173,8 @@ class DirectorPane(Pane):
             count = len(facts.services)
             theirs = f"; it has {count} service{'s' if count > 1 else ''} already" if count else ""
             lines.append(_line("ok", f"IPVS is there{theirs}.", "$text-success"))
+        elif facts.module_loaded is False and facts.module_available is not False:
+            lines.append(_line("ok", "IPVS: the kernel module ip_vs is not loaded yet; apply loads it.", ""))
         else:
             lines.append(_line("fail", facts.ipvs_problem or "IPVS could not be read.", "$text-error"))
             if facts.ipvs_next:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from dsrwizard.core.changes import FileChange, SysctlChange
+from dsrwizard.core.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.steps import Plan, Step
@@ -89,8 +89,14 @@ def step_lines(step: Step) -> Iterator[tuple[str, str]]:
     yield "Could interrupt", step.interrupts
     undo = undo_commands(step)
     more = f"  (and {len(undo) - 1} more)" if len(undo) > 1 else ""
-    yield "Undone by", (undo[0].splitlines()[0] + more) if undo else "nothing: it leaves no trace"
+    yield "Undone by", (undo[0].splitlines()[0] + more) if undo else _no_undo(step)
     yield "", "Enter shows the exact commands."
+
+
+def _no_undo(step: Step) -> str:
+    if any(isinstance(change, ModuleChange) for change in step.changes):
+        return "nothing: the module stays loaded; without services it does nothing."
+    return "nothing: it leaves no trace."
 
 
 def failure_lines(failure: Failure) -> Iterator[tuple[str, str]]:
@@ -110,7 +116,7 @@ def step_text(step: Step) -> Content:
     for change in step.changes:
         if isinstance(change, FileChange) and change.old is not None:
             blocks.append(_block(f"Changes in {change.path}", file_difference(change)))
-    blocks.append(_block("Undo", "\n".join(undo_commands(step)) or "Nothing to undo."))
+    blocks.append(_block("Undo", "\n".join(undo_commands(step)) or _no_undo(step).capitalize()))
     return Content("\n\n").join(block for block in blocks if block.plain)
 
 

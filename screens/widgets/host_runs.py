@@ -152,6 +152,11 @@ class HostRuns:
     def broken(self) -> list[str]:
         return [run.host for run in self.hosts.values() if run.broken]
 
+    @property
+    def done(self) -> int:
+        """How many hosts need nothing more."""
+        return self.counted((Outcome.CHANGED, Outcome.UNCHANGED, Outcome.SKIPPED, Outcome.ROLLED_BACK))
+
     def counted(self, states: Iterable[str]) -> int:
         wanted = set(states)
         return sum(run.state in wanted for run in self.hosts.values())

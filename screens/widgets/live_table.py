@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsrwizard.core.snapshot import DestinationRow, ServiceRow, Snapshot
@@ -24,7 +25,7 @@ STATES: dict[str, tuple[Name, str, str]] = {
 PROBES: dict[str, str] = {
     "rst": "closed",
     "port-unreachable": "closed",
-    "silence": "silent",
+    "silence": "none",
     "redirect": "loops",
     "unreachable": "error",
     "wrong-source": "not VIP",
@@ -33,7 +34,7 @@ PROBES: dict[str, str] = {
     "syn-ack": "other",
     "reply": "other",
 }
-"""A bad probe in one word; `other`: another machine answered."""
+"""What came back from a bad probe in one word; `other`: another machine. Never "silent": that is what ARP must be."""
 ARP: dict[str, tuple[str, str]] = {"silent": ("silent", "dim"), "leaks": ("LEAKS", "bad"), "unknown": ("?", "warn")}
 
 
@@ -47,21 +48,21 @@ class Layout:
     connections: int = 7
     rate: int = 5
     trend: int = 6
-    probe: int = 6
+    probe: int = 7
     probe_age: int = 0
     arp: int = 6
 
 
 def layout(width: int) -> Layout:
     """The columns in this many cells. 75 is what a wizard's pane leaves at 80 columns."""
-    server, probe_age, connections, rate = 8, 0, 7, 5
+    server, probe, probe_age, connections, rate = 8, 7, 0, 7, 5
     if width >= 108:
-        server, probe_age, connections, rate = 14, 5, 11, 7
-    used = 2 + server + 13 + 3 + connections + 3 * rate + 6 + 6 + probe_age + 8 + (1 if probe_age else 0)
+        server, probe, probe_age, connections, rate = 14, 9, 5, 11, 7
+    used = 2 + server + 13 + 3 + connections + 3 * rate + probe + 6 + probe_age + 8 + (1 if probe_age else 0)
     spare = max(width - used - 1, 0)
     wide = min(spare, 30)
     server += min(spare - wide, 20)
-    return Layout(server=server, connections=connections, rate=rate, trend=wide, probe_age=probe_age)
+    return Layout(server=server, connections=connections, rate=rate, trend=wide, probe=probe, probe_age=probe_age)
 
 
 def titles(width: int) -> str:
@@ -79,7 +80,7 @@ def titles(width: int) -> str:
     ]
     if form.trend:
         cells.append(fit("trend", form.trend))
-    cells.append(fit("probe", form.probe))
+    cells.append(fit("answer", form.probe))
     if form.probe_age:
         cells.append(fit("age", form.probe_age))
     cells.append(fit("ARP", form.arp))
@@ -165,36 +166,65 @@ def _server_key(row: DestinationRow) -> str:
 
 
 def service_parts(service: ServiceRow, width: int) -> tuple[Part, ...]:
-    """The line of a service: name, scheduler, how many are up, totals, and which way replies go."""
-    up = sum(row.state == "up" for row in service.rows)
-    whole = len(service.rows)
-    parts: list[Part] = [(f"{service.vip} {service.service}", "head"), (f" {service.scheduler}", "dim")]
-    if service.persistence:
-        parts.append((f" p{service.persistence}", "dim"))
-    parts.append((f"  {up}/{whole} up", "good" if up == whole else "bad" if up == 0 else "warn"))
-    if service.present is False:
-        parts.append((f"  {glyph('fail')} NOT IN IPVS", "bad"))
+    """The line of a service: name, scheduler, how many are up, then totals under the servers' columns and which way
+    replies go. What is wrong with the service as a whole stands in the totals' place."""
+    form = layout(width)
+    left = _service_name(service, form)
+    used = sum(len(text) for text, _ in left)
+    wrong = list(_wrong(service))
+    if wrong:
+        return (*left, *((f"  {glyph(name)} {text}", "bad") for name, text in wrong))
+    if not service.present:
+        return (*left, (f"  VIP answered by {service.owner}", "dim")) if service.owner else tuple(left)
     rates = service.rates
-    if service.present:
-        parts.append(
-            (f"  {short(rates.connections)} new/s {short(rates.in_packets)} pkt/s {short(rates.in_bytes)} B/s", "")
-        )
-        parts.append(replies(service))
-    if service.owner and service.owner != "director":
-        parts.append(
-            (f"  {glyph('warn')} VIP answered by {service.owner}", "bad" if service.present is not None else "dim")
-        )
-    room = width - 2 - sum(len(text) for text, _ in parts) - 2
-    if room >= 10 and service.trend:
-        parts += [("  ", ""), (trend(service.trend, min(room, 40)), "accent")]
-    return tuple(parts)
+    cells = [
+        (f"{short(service.active)}/{short(service.inactive)}", form.connections),
+        (short(rates.connections), form.rate),
+        (short(rates.in_packets), form.rate),
+        (short(rates.in_bytes), form.rate),
+    ]
+    start = form.server + form.state + form.weight + 2
+    parts = [*left]
+    for text, room in cells:
+        start += 1 + room
+        if used + 1 + len(text) <= start:
+            parts.append((right(text, start - used), ""))
+            used = start
+    tail = replies(service)
+    if form.trend and form.probe_age:  # where there is no age, the words need the trend's room
+        parts.append((" " * (start + 1 - used) + trend(service.trend, form.trend), "accent"))
+        used = start + 1 + form.trend
+        start = used
+    parts.append((" " * max(start + 1 - used, 1), ""))
+    return (*parts, tail)
+
+
+def _service_name(service: ServiceRow, form: Layout) -> list[Part]:
+    """Who it is and how many of its servers are up; the scheduler where there is room before the first column."""
+    up, whole = sum(row.state == "up" for row in service.rows), len(service.rows)
+    name = f"{service.vip} {service.service}"
+    manner = f" {service.scheduler}" + (f" p{service.persistence}" if service.persistence else "")
+    count = f"  {up}/{whole} up"
+    if len(name + manner + count) > form.server + form.state + form.weight + 2:
+        manner = ""
+    style = "good" if up == whole else "bad" if up == 0 else "warn"
+    return [(name, "head"), *([(manner, "dim")] if manner else []), (count, style)]
+
+
+def _wrong(service: ServiceRow) -> Iterator[tuple[Name, str]]:
+    if service.present is False:
+        yield "fail", "NOT IN IPVS"
+    if service.present is not None and service.owner not in ("", "director"):
+        yield "warn", f"VIP answered by {service.owner}"
+    if service.present and service.out_packets:
+        yield "warn", f"{short(service.out_packets)} replies came through the director"
 
 
 def replies(service: ServiceRow) -> Part:
     """Which way replies go: in direct routing the director sees none of them."""
     if service.out_packets:
-        return (f"  {glyph('warn')} {short(service.out_packets)} replies came through the director", "bad")
-    return ("  replies direct", "good")
+        return (f"{short(service.out_packets)} replies came through the director", "bad")
+    return ("replies direct", "good")
 
 
 def server_parts(row: DestinationRow, form: Layout) -> tuple[Part, ...]:
@@ -214,6 +244,8 @@ def server_parts(row: DestinationRow, form: Layout) -> tuple[Part, ...]:
     if form.trend:
         parts.append((trend(row.trend, form.trend) + " ", "accent"))
     probe, probe_style = probe_word(row)
+    if probe == "none" and form.probe > 8:
+        probe = "no answer"
     parts.append((fit(probe, form.probe) + " ", probe_style))
     if form.probe_age:
         parts.append((fit(age(row.probe_age), form.probe_age) + " ", "dim"))

@@ -134,6 +134,8 @@ class LiveView(Vertical):
             return
         if turn == self._turn:
             self._watcher = watcher
+            watcher.set_interval(self._interval)  # a key may have come meanwhile
+            watcher.pause(self.paused)
             self._problem = ""
         else:
             _close(watcher)
@@ -249,14 +251,11 @@ class LiveView(Vertical):
         self._show_header()
 
     def action_interval(self, by: int) -> None:
-        """The next longer or shorter interval; the trend begins anew with it."""
+        """The next longer or shorter interval."""
         index = min(max(INTERVALS.index(self._interval) + by, 0), len(INTERVALS) - 1)
-        if INTERVALS[index] == self._interval or self._deployment is None:
-            return
         self._interval = INTERVALS[index]
-        deployment = self._deployment
-        self.stop()
-        self.start(deployment)
+        if self._watcher is not None:
+            self._watcher.set_interval(self._interval)
         self._show_header()
 
     def action_verify(self) -> None:

@@ -78,7 +78,7 @@ def _reply_words(service: ServiceRow) -> str:
     if service.present is None:
         return "not seen: IPVS is not read here"
     if service.out_packets:
-        return replies(service)[0].strip() + ": something routes them back"
+        return replies(service)[0] + ": something routes them back"
     return "direct: they bypass the director, which counted none"
 
 

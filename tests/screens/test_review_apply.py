@@ -12,10 +12,10 @@ from textual.widgets import Button, Input
 from dsrwizard.app import DsrApp
 from dsrwizard.core.changes import ServiceKey, ServiceState
 from screens import clock
-from screens.apply import ApplyPane
 from screens.confirm import ConfirmModal
 from screens.modals import HelpModal, Question
 from screens.widgets.live_rows import Rows
+from screens.widgets.run_view import RunView
 from tests.fakes.ipvs import Virtual
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
@@ -171,8 +171,8 @@ class TestApply:
         async with app.run_test(size=size) as pilot:
             await applied(pilot)
             assert "Done: all 4 hosts" in seen(app)
-            assert [row for row in rows(app, "#apply-rows") if "✓ done 3/3" in row]
-            await on_row(pilot, "#apply-rows", "web1")
+            assert [row for row in rows(app, "#run-rows") if "✓ done 3/3" in row]
+            await on_row(pilot, "#run-rows", "web1")
             assert "VIP 10.0.0.10/32 on lo" in seen(app), "the log of the chosen host"
         assert sorted(world.requests(3)) == ["web1", "web2", "web3"]
 
@@ -197,7 +197,7 @@ class TestApply:
         app = make_app(deployment=world.deployment())
         async with app.run_test(size=(80, 24)) as pilot:
             await applied(pilot)
-            states = " | ".join(rows(app, "#apply-rows"))
+            states = " | ".join(rows(app, "#run-rows"))
             assert "web1 ✓ done" in states
             assert "web3 ✓ done" in states
             assert "web2 ✗ FAILED" in states
@@ -218,7 +218,7 @@ class TestApply:
             await applied(pilot)
             assert "web2 does not answer" in seen(app)
             await pilot.press("k")
-            assert "web2 — skipped" in " ".join(rows(app, "#apply-rows"))
+            assert "web2 — skipped" in " ".join(rows(app, "#run-rows"))
             await pilot.press("ctrl+n")
             assert wizard(app).step == "verify"
         assert set(world.requests(4)) == {"web1", "web3"}
@@ -235,7 +235,7 @@ class TestApply:
             assert isinstance(app.screen, Question)
             await pilot.press("right", "enter")
             await settled(pilot)
-            assert "web2 ↻ rolled back" in " ".join(rows(app, "#apply-rows"))
+            assert "web2 ↻ rolled back" in " ".join(rows(app, "#run-rows"))
         assert (dict(web2.machine.sysctls), dict(web2.machine.files), web2.machine.holds(VIP)) == before
 
     async def test_edit_leads_to_the_servers_entry(self, make_app: Make, world: World) -> None:
@@ -254,7 +254,7 @@ class TestApply:
         app = make_app(deployment=world.deployment())
         async with app.run_test(size=(120, 40)) as pilot:
             await applied(pilot)
-            assert "web1 ? UNKNOWN" in " ".join(rows(app, "#apply-rows"))
+            assert "web1 ? UNKNOWN" in " ".join(rows(app, "#run-rows"))
             assert "a retry looks at the host again" in seen(app)
             await pilot.press("r")
             await settled(pilot)
@@ -272,7 +272,7 @@ class TestApply:
             assert "Stopping" in seen(app)
             world.release("director")
             await settled(pilot)
-            states = " ".join(rows(app, "#apply-rows"))
+            states = " ".join(rows(app, "#run-rows"))
             assert "web1 — not begun" in states
             assert len(world.done) == 1, "the one that ran"
             await pilot.press("home", "r")
@@ -305,7 +305,7 @@ class TestApply:
             await pilot.pause()
             assert world.held("web2")
             await pilot.press("home", "down", "down", "down")
-            assert app.screen.query_one("#apply-rows", Rows).key == "web3"
+            assert app.screen.query_one("#run-rows", Rows).key == "web3"
             world.release("web2")
             await settled(pilot)
 
@@ -342,9 +342,9 @@ class TestApply:
         log: list[object] = []
         async with app.run_test(size=(80, 24), message_hook=log.append) as pilot:
             await applied(pilot)
-        told = [message for message in log if isinstance(message, ApplyPane.Told)]
+        told = [message for message in log if isinstance(message, RunView.Told)]
         assert {message.event.host for message in told} == {"director", "web1", "web2", "web3"}
-        assert len({id(message) for message in log if isinstance(message, ApplyPane.Ended)}) == 1
+        assert len({id(message) for message in log if isinstance(message, RunView.Ended)}) == 1
 
 
 class TestVerify:
