@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -23,12 +23,13 @@ from screens.defect import Defect
 from screens.modals import Choice, Question
 from screens.pane import Desk
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
-from screens.wizard import STEPS, WizardScreen
+from screens.wizard import INPUT_STEPS, STEPS, WizardScreen
 
 if TYPE_CHECKING:
     from dsrwizard.core.api import Engine
     from dsrwizard.core.model import Deployment
     from dsrwizard.core.ports import Asker
+    from screens.widgets.live_view import LiveView
 
 LAB = "DSRWIZARD_LAB"
 """Environment variable set by `dsrwizard lab`: path of the deployment file whose values are ready to accept."""
@@ -71,7 +72,7 @@ class DsrApp(App[int]):
 
     `engine_factory` is called on a worker thread when the engine is first needed. `session` is one found on disk:
     the operator is asked whether to resume it. Without it a new one begins, from `deployment` when given, from the
-    lab's file when in the lab. `start="live"` needs `deployment`.
+    lab's file when in the lab. `start="live"` needs `deployment`. `notices` are told once, at the start.
     """
 
     TITLE = "dsrwizard"
@@ -102,6 +103,7 @@ class DsrApp(App[int]):
         start: Literal["wizard", "live"] = "wizard",
         session: Session | None = None,
         ascii_only: bool | None = None,
+        notices: Sequence[str] = (),
     ) -> None:
         gc.disable()  # a sixth of the time to the first screen; on again in on_ready
         use_ascii(terminal_is_ascii() if ascii_only is None else ascii_only)
@@ -114,6 +116,7 @@ class DsrApp(App[int]):
         self._first = Draft()
         self._resumes = False
         self._lab_problem = ""
+        self._notices = notices
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen at once: another one below it would be laid out and painted for nothing."""
@@ -129,6 +132,8 @@ class DsrApp(App[int]):
         return WizardScreen(Desk(session, self.engine), waiting=True)
 
     def on_mount(self) -> None:
+        for notice in self._notices:
+            self.notify(notice, severity="warning", timeout=20, markup=False)
         if self._lab_problem:
             self.notify(self._lab_problem, title="The lab's deployment file", severity="warning", markup=False)
         if self._resumes and self._found is not None:
@@ -189,6 +194,34 @@ class DsrApp(App[int]):
         """The live pane's deployment as a draft; what is in force goes on meanwhile."""
         await self.switch_screen(WizardScreen(Desk(Session(draft=self._first_draft()), self.engine)))
 
+    # Taking a deployment back.
+
+    def on_live_view_teardown_asked(self, event: LiveView.TeardownAsked) -> None:
+        """Not while something else changes hosts: both would work on the same ones."""
+        running = self._at_work()
+        if running:
+            self.notify(f"Not now: {running}", severity="warning", markup=False)
+            return
+        from screens.teardown import TeardownScreen
+
+        deployment = event.deployment
+
+        async def answered(gone: bool | None) -> None:
+            if gone:
+                await self._torn_down(deployment)
+
+        self.push_screen(TeardownScreen(deployment, self.engine), answered)
+
+    async def _torn_down(self, deployment: Deployment) -> None:
+        """Into the wizard with what was entered; the results of the deployment that is gone are forgotten."""
+        wizard = self._wizard()
+        draft = Draft.from_deployment(deployment) if wizard is None else wizard.desk.session.draft
+        desk = Desk(Session(draft=draft, visited=set(INPUT_STEPS)), self.engine)
+        if wizard is None:
+            await self.switch_screen(WizardScreen(desk))
+        else:
+            await wizard.start_over(desk)
+
     # Questions of worker threads.
 
     def on_asked(self, event: Asked) -> None:
@@ -198,9 +231,7 @@ class DsrApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leaves; asks first when something runs that must not be cut off."""
-        running = next(
-            (text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), ""
-        )
+        running = self._at_work()
         if not running:
             self.leave()
             return
@@ -210,6 +241,12 @@ class DsrApp(App[int]):
         )
         choices = (Choice("stay", "Keep running", "primary"), Choice("stop", "Stop and quit", "warning"))
         self.push_screen(Question("Quit?", body, choices, safe="stay"), self._quit_answered)
+
+    def _at_work(self) -> str:
+        """What changes hosts now, as a sentence; empty: nothing."""
+        return next(
+            (text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), ""
+        )
 
     def _quit_answered(self, choice: str | None) -> None:
         if choice != "stop":

@@ -102,7 +102,9 @@ def _wizard() -> int:
     in_force = _latest_in_force()
     if in_force is not None:
         return _screen(DsrApp(_engine_factory(), deployment=in_force, start="live"))
-    return _screen(DsrApp(_engine_factory(), session=Session.load()))
+    notices: list[str] = []
+    session = Session.load(notice=notices.append)
+    return _screen(DsrApp(_engine_factory(), session=session, notices=notices))
 
 
 def _latest_in_force() -> Deployment | None:
