@@ -120,10 +120,10 @@ def rows(farm: Farm, home: Path) -> Iterator[Row]:
     yield Row("dsrwizard apply, second run", apply, keeps=True)
     if shutil.which("pyinfra"):
         (home / "deploy.py").write_text(PYINFRA.format(script=script))
-        inventory = home / "inventory.py"  # as an argument, fifty addresses are taken for one long file name
-        inventory.write_text(f"servers = {farm.addresses!r}\n")
+        listed = home / "inventory.py"  # as an argument, fifty addresses are taken for one long file name
+        listed.write_text(f"servers = {farm.addresses!r}\n")
         login = ["--ssh-user", "root", "--ssh-key", key]
-        yield Row("pyinfra", ["pyinfra", "-y", *login, str(inventory), str(home / "deploy.py")])
+        yield Row("pyinfra", ["pyinfra", "-y", *login, str(listed), str(home / "deploy.py")])
     else:
         print("pyinfra is not on PATH: no row", file=sys.stderr)
     if shutil.which("ansible-playbook"):
