@@ -187,12 +187,20 @@ class DsrApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The deployment in force can be edited from its live pane."""
         if action == "edit":
-            return self._start == "live" and self._wizard() is None
+            return self._start == "live" and len(self.screen_stack) == 1
         return True
 
     async def action_edit(self) -> None:
         """The live pane's deployment as a draft; what is in force goes on meanwhile."""
-        await self.switch_screen(WizardScreen(Desk(Session(draft=self._first_draft()), self.engine)))
+        await self._leave_live(Desk(Session(draft=self._first_draft()), self.engine))
+
+    async def _leave_live(self, desk: Desk) -> None:
+        """The wizard over the live pane, which stops watching. Not in its place: a first screen cannot be switched."""
+        from screens.widgets.live_view import LiveView
+
+        for view in self.screen.query(LiveView):
+            view.stop()
+        await self.push_screen(WizardScreen(desk))
 
     # Taking a deployment back.
 
@@ -218,7 +226,7 @@ class DsrApp(App[int]):
         draft = Draft.from_deployment(deployment) if wizard is None else wizard.desk.session.draft
         desk = Desk(Session(draft=draft, visited=set(INPUT_STEPS)), self.engine)
         if wizard is None:
-            await self.switch_screen(WizardScreen(desk))
+            await self._leave_live(desk)
         else:
             await wizard.start_over(desk)
 

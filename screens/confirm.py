@@ -30,14 +30,28 @@ class ConfirmModal(ModalScreen[bool]):
         Binding("right", "app.focus_next", "Next", id="confirm.next", show=False, tooltip="The next button"),
     ]  # fmt: skip
 
-    def __init__(self, plan: Plan, vip: str, verb: str = "Apply", *, rows: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        vip: str,
+        verb: str = "Apply",
+        *,
+        rows: bool = False,
+        title: str = "",
+        about: str = "Every prior value goes to the journal first; all of it can be taken back.",
+        removes: bool = False,
+    ) -> None:
+        """`removes`: it is all about removing, so the VIP is typed in any case and what goes is not listed again."""
         super().__init__()
         self._plan = plan
         self._vip = vip
         self._verb = verb
         self._rows = rows
         """Whether the steps themselves are shown too."""
-        self._typed = bool(replaced(plan))
+        self._title = title or ("Apply what is missing?" if rows else "Apply this plan?")
+        self._about = about
+        self._replaced = () if removes else replaced(plan)
+        self._typed = removes or bool(self._replaced)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
@@ -55,7 +69,7 @@ class ConfirmModal(ModalScreen[bool]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = "Apply what is missing?" if self._rows else "Apply this plan?"
+        self.query_one(".modal").border_title = self._title
         self.query_one("#confirm-complaint").display = False
         if self._rows:
             self.query_one(Rows).set_rows(plan_rows(self._plan))
@@ -67,8 +81,8 @@ class ConfirmModal(ModalScreen[bool]):
         if broken:
             lines.append(Content(f"Left out, because it cannot be planned: {', '.join(broken)}."))
         lines += _listed("Could interrupt", interruptions(self._plan))
-        lines += _listed("Replaces or removes what exists", replaced(self._plan))
-        lines.append(Content("\nEvery prior value goes to the journal first; all of it can be taken back."))
+        lines += _listed("Replaces or removes what exists", self._replaced)
+        lines.append(Content(f"\n{self._about}"))
         return Content("\n").join(lines)
 
     @on(Button.Pressed, "#confirm-apply")

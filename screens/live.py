@@ -26,8 +26,8 @@ HELP = (
     "MAC on this network.\n\n"
     "replies direct: the director counted no reply, so they bypass it. Active and inactive connections are "
     "estimated, because the director sees one direction only.\n\n"
-    "d drain, u restore, p pause, v verify, + and - the interval, Enter more about a row, q quit. The service goes on "
-    "without dsrwizard."
+    "d drain, u restore, p pause, v verify, + and - the interval, Enter more about a row, q quit: the service goes on "
+    "without dsrwizard. X shows what a teardown would take back, and asks before it does."
 )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from textual.content import Content
 
 from dsrwizard.core.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
 from dsrwizard.core.facts import Failure
-from dsrwizard.core.steps import Plan, Step
+from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import glyph
@@ -28,9 +28,31 @@ def problem_key(host: str) -> str:
 
 def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[Row]:
     """The plan in order of execution. `moved` holds keys of steps that are other than in the plan before."""
+    return _rows(groups(plan), moved)
+
+
+def withdrawal_rows(plan: Plan) -> list[Row]:
+    """A teardown in its order: the director stops sending, the servers let go, then the director's own settings."""
+    stops: list[Group] = []
+    servers: list[Group] = []
+    ground: list[Group] = []
+    for host in plan.hosts:
+        if host.host != DIRECTOR:
+            group = Group(host=host.host, heading=host.host, steps=host.steps, problem=host.problem, notes=host.notes)
+            servers.append(group)
+            continue
+        first = tuple(step for step in host.steps if step.phase != "prepare")
+        last = tuple(step for step in host.steps if step.phase == "prepare")
+        stops.append(Group(host=DIRECTOR, heading=DIRECTOR, steps=first, problem=host.problem, notes=host.notes))
+        if last:
+            ground.append(Group(host=DIRECTOR, heading=f"{DIRECTOR}, after the servers", steps=last))
+    return _rows([*stops, *servers, *ground], frozenset())
+
+
+def _rows(order: Sequence[Group], moved: frozenset[str]) -> list[Row]:
     rows: list[Row] = []
     same: list[str] = []
-    for group in groups(plan):
+    for group in order:
         if group.unchanged:
             same.append(group.heading)
             rows += [_note(group, note) for note in group.notes]
@@ -105,8 +127,8 @@ def failure_lines(failure: Failure) -> Iterator[tuple[str, str]]:
     yield "Next", failure.next
 
 
-def step_text(step: Step) -> Content:
-    """Everything about a step: why, the exact commands, the exact undo, and how files change."""
+def step_text(step: Step, *, undo: bool = True) -> Content:
+    """Everything about a step: why, the exact commands, the exact undo (which a teardown has not), how files change."""
     blocks = [labelled([("", step.why), ("Could interrupt", step.interrupts)])]
     if step.proof is not None:
         proof = step.proof
@@ -116,7 +138,8 @@ def step_text(step: Step) -> Content:
     for change in step.changes:
         if isinstance(change, FileChange) and change.old is not None:
             blocks.append(_block(f"Changes in {change.path}", file_difference(change)))
-    blocks.append(_block("Undo", "\n".join(undo_commands(step)) or _no_undo(step).capitalize()))
+    if undo:
+        blocks.append(_block("Undo", "\n".join(undo_commands(step)) or _no_undo(step).capitalize()))
     return Content("\n\n").join(block for block in blocks if block.plain)
 
 

@@ -45,8 +45,10 @@ class LiveView(Vertical):
         Binding("v", "verify", "Verify", id="live.verify", tooltip="Run every check now"),
         Binding("plus,equals_sign", "interval(1)", "Slower", id="live.slower", show=False, tooltip="Poll less often"),
         Binding("minus", "interval(-1)", "Faster", id="live.faster", show=False, tooltip="Poll more often"),
+        Binding("X", "tear_down", "Tear down…", id="live.tear-down", key_display="X",
+                tooltip="Show what would be taken back; nothing is changed before you type the VIP"),
         Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Leave dsrwizard; the service goes on"),
-    ]
+    ]  # fmt: skip
     DEFAULT_CSS = """
     LiveView { height: 1fr; width: 1fr; }
     LiveView > #live-header { height: auto; max-height: 3; width: 1fr; padding: 0 1; }
@@ -65,6 +67,13 @@ class LiveView(Vertical):
             super().__init__()
             self.snapshot = snapshot
             self.turn = turn
+
+    class TeardownAsked(Message):
+        """The operator wants to see what a teardown of this deployment would take back."""
+
+        def __init__(self, deployment: Deployment) -> None:
+            super().__init__()
+            self.deployment = deployment
 
     class Verified(Message):
         """Every check was run from here."""
@@ -257,6 +266,10 @@ class LiveView(Vertical):
         if self._watcher is not None:
             self._watcher.set_interval(self._interval)
         self._show_header()
+
+    def action_tear_down(self) -> None:
+        if self._deployment is not None:
+            self.post_message(self.TeardownAsked(self._deployment))
 
     def action_verify(self) -> None:
         """Runs every check in the background and shows the verdict."""

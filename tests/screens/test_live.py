@@ -288,3 +288,16 @@ class TestNumbers:
         assert trend((0, 1, 100), 4) == " ▁▂█"
         assert trend((), 3) == "   "
         assert trend((5,) * 10, 4) == "████"
+
+
+async def test_the_deployment_in_force_is_edited_from_its_live_pane(make_app: Make, shop: World) -> None:
+    app = make_app(deployment=shop.deployment(), start="live")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await comes(pilot, "3/3 up")
+        await pilot.press("ctrl+e")
+        await settled(pilot)
+        assert "VIP and services" in seen(app)
+        assert "10.0.0.10" in seen(app)
+        dumps = shop.dumps
+        await asyncio.sleep(1.5)
+        assert shop.dumps <= dumps + 1, "nobody watches the pane that was left"
