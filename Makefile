@@ -33,7 +33,7 @@ unit: $(VENV)/.ready-dev
 
 bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup
-	$(BIN)/python -m tests.bench.ipvs_dump
+	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/ipvs_dump.py
 	PATH="$$PWD/$(VENV)-bench/bin:$$PATH" $(AS_ROOT) $(BIN)/python -m tests.bench.ssh_farm 20 50
 
 pictures: $(VENV)/.ready-dev
