@@ -13,6 +13,7 @@ from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from dsrwizard.core.draft import Draft
@@ -22,6 +23,7 @@ from screens.asker import Asked, ScreenAsker
 from screens.defect import Defect
 from screens.modals import Choice, Question
 from screens.pane import Desk
+from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.wizard import INPUT_STEPS, STEPS, WizardScreen
 
@@ -106,8 +108,10 @@ class DsrApp(App[int]):
         notices: Sequence[str] = (),
     ) -> None:
         gc.disable()  # a sixth of the time to the first screen; on again in on_ready
-        use_ascii(terminal_is_ascii() if ascii_only is None else ascii_only)
+        plain = terminal_is_ascii() if ascii_only is None else ascii_only
+        use_ascii(plain)
         super().__init__()
+        self._ascii = AsciiLines(enabled=plain)
         self.asker = ScreenAsker(self)
         self.engine = LazyEngine(engine_factory, self.asker)
         self._deployment = deployment
@@ -130,6 +134,10 @@ class DsrApp(App[int]):
             return WizardScreen(Desk(Session(draft=self._first), self.engine))
         self._resumes = True
         return WizardScreen(Desk(session, self.engine), waiting=True)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's own, and on a console that only knows ASCII one that leaves nothing else."""
+        return [*super().get_line_filters(), self._ascii] if self._ascii.enabled else super().get_line_filters()
 
     def on_mount(self) -> None:
         for notice in self._notices:
@@ -192,7 +200,7 @@ class DsrApp(App[int]):
 
     async def action_edit(self) -> None:
         """The live pane's deployment as a draft; what is in force goes on meanwhile."""
-        await self._leave_live(Desk(Session(draft=self._first_draft()), self.engine))
+        await self._leave_live(Desk(Session(draft=self._first_draft(), visited=set(INPUT_STEPS)), self.engine))
 
     async def _leave_live(self, desk: Desk) -> None:
         """The wizard over the live pane, which stops watching. Not in its place: a first screen cannot be switched."""

@@ -271,7 +271,12 @@ class ApplyPane(Pane):
 
     @on(RunView.Shown)
     def _tell(self) -> None:
-        """Brings hint and keys up to date."""
+        """Brings hint and keys up to date, and what the steps after this one go by."""
+        if self._applied and not self.view.doing:
+            without = (Outcome.SKIPPED, Outcome.ROLLED_BACK)
+            self.desk.left_out = tuple(
+                run.host for run in self.view.runs.hosts.values() if run.broken or run.state in without
+            )
         self.hint = self._consequence()
         self.refreshed()
 

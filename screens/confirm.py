@@ -12,6 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.difference import count_line, interruptions, replaced
 from dsrwizard.core.steps import Plan
+from screens.modals import scroll_text
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import plan_rows
 from screens.widgets.keybar import KeyBar
@@ -22,12 +23,16 @@ class ConfirmModal(ModalScreen[bool]):
     """Asks whether to apply this plan. The VIP must be typed only when something existing is replaced or removed."""
 
     DEFAULT_CSS = """
-    ConfirmModal #confirm-rows { height: auto; min-height: 3; max-height: 8; margin: 0 1; }
+    ConfirmModal .modal-text { max-height: 50vh; }
+    ConfirmModal.-rows .modal-text { max-height: 30vh; }
+    ConfirmModal #confirm-rows { height: auto; min-height: 3; max-height: 25vh; margin: 0 1; }
     """
     BINDINGS = [
         Binding("escape", "cancel", "Cancel", id="confirm.cancel", tooltip="Change nothing"),
         Binding("left", "app.focus_previous", "Previous", id="confirm.previous", show=False, tooltip="Button before"),
         Binding("right", "app.focus_next", "Next", id="confirm.next", show=False, tooltip="The next button"),
+        Binding("pageup", "scroll(-1)", "Text up", id="confirm.up", show=False, tooltip="Scroll the text back"),
+        Binding("pagedown", "scroll(1)", "Text down", id="confirm.down", show=False, tooltip="Scroll the text on"),
     ]  # fmt: skip
 
     def __init__(
@@ -52,6 +57,8 @@ class ConfirmModal(ModalScreen[bool]):
         self._about = about
         self._replaced = () if removes else replaced(plan)
         self._typed = removes or bool(self._replaced)
+        self._removes = removes
+        self.set_class(rows, "-rows")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
@@ -60,7 +67,8 @@ class ConfirmModal(ModalScreen[bool]):
             if self._rows:
                 yield Rows(id="confirm-rows")
             if self._typed:
-                yield Static(f"Type {self._vip} to confirm that:", markup=False, classes="modal-note")
+                what = "go ahead" if self._removes else "confirm that"
+                yield Static(f"Type {self._vip} to {what}:", markup=False, classes="modal-note")
                 yield Input(id="confirm-vip", compact=True)
             yield Static(id="confirm-complaint", markup=False, classes="modal-note")
             with Horizontal(classes="modal-buttons"):
@@ -80,7 +88,10 @@ class ConfirmModal(ModalScreen[bool]):
         broken = [host.host for host in self._plan.hosts if host.problem]
         if broken:
             lines.append(Content(f"Left out, because it cannot be planned: {', '.join(broken)}."))
-        lines += _listed("Could interrupt", interruptions(self._plan))
+        if self._removes:
+            lines.append(Content(f"Clients of {self._vip} are no longer served from then on."))
+        else:
+            lines += _listed("Could interrupt", interruptions(self._plan))
         lines += _listed("Replaces or removes what exists", self._replaced)
         lines.append(Content(f"\n{self._about}"))
         return Content("\n").join(lines)
@@ -96,6 +107,9 @@ class ConfirmModal(ModalScreen[bool]):
             self.query_one(Input).focus()
             return
         self.dismiss(True)
+
+    def action_scroll(self, pages: int) -> None:
+        scroll_text(self, pages)
 
     @on(Button.Pressed, "#confirm-cancel")
     def action_cancel(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
@@ -29,6 +29,15 @@ class Choice:
     variant: Literal["default", "primary", "success", "warning", "error"] = "default"
 
 
+def scroll_text(modal: Screen[Any], pages: int) -> None:
+    """Scrolls a modal's text that a small terminal cannot show whole; the focus stays on the buttons."""
+    for text in modal.query(".modal-text"):
+        if pages > 0:
+            text.scroll_page_down(animate=False)
+        else:
+            text.scroll_page_up(animate=False)
+
+
 class Question(ModalScreen[str]):
     """Asks with buttons. Returns the chosen id. The focus starts on `safe`, which is also what Esc answers."""
 
@@ -40,6 +49,8 @@ class Question(ModalScreen[str]):
             "left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="The button before", show=False
         ),
         Binding("right,down", "app.focus_next", "Next", id="question.next", tooltip="The next button", show=False),
+        Binding("pageup", "scroll(-1)", "Text up", id="question.up", show=False, tooltip="Scroll the text back"),
+        Binding("pagedown", "scroll(1)", "Text down", id="question.down", show=False, tooltip="Scroll the text on"),
     ]
 
     def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str) -> None:
@@ -69,6 +80,9 @@ class Question(ModalScreen[str]):
 
     def action_safe(self) -> None:
         self.dismiss(self._safe)
+
+    def action_scroll(self, pages: int) -> None:
+        scroll_text(self, pages)
 
 
 class HostKeyModal(Question):

@@ -60,6 +60,8 @@ class Desk:
     report: Report | None = None
     in_use: dict[str, str] = field(default_factory=dict)
     """VIP address → what was heard about it on the wire, as a sentence; empty: nobody answers for it."""
+    left_out: tuple[str, ...] = ()
+    """Hosts that the last apply did not set up: skipped, rolled back or failed."""
     planned_at: float = 0.0
     """When `plan` was made, by `clock.running()`: an old plan is looked at again before it is applied."""
     planned_for: Deployment | None = None

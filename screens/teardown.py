@@ -23,7 +23,7 @@ from screens.background import in_thread
 from screens.confirm import ConfirmModal
 from screens.modals import HelpModal
 from screens.widgets.check_detail import Detail
-from screens.widgets.glyphs import ascii_only, glyph
+from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import failure_lines, problem_key, step_key, step_lines, step_text, withdrawal_rows
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
@@ -54,7 +54,6 @@ class TeardownScreen(Screen[bool]):
     DEFAULT_CSS = """
     TeardownScreen #teardown-frame { border: round $warning; border-title-color: $text-warning; height: 1fr;
         border-title-style: bold; padding: 0 1; }
-    TeardownScreen #teardown-frame.-ascii { border: ascii $warning; }
     TeardownScreen #teardown-summary { height: auto; max-height: 3; width: 1fr; padding: 0 1; }
     TeardownScreen #teardown-detail { height: 6; }
     """
@@ -84,9 +83,7 @@ class TeardownScreen(Screen[bool]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        frame = self.query_one("#teardown-frame")
-        frame.border_title = f"Tear down {self._deployment.name}"
-        frame.set_class(ascii_only(), "-ascii")
+        self.query_one("#teardown-frame").border_title = f"Tear down {self._deployment.name}"
         self.query_one("#teardown-rows").focus()
         self.action_look()
 

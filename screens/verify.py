@@ -240,7 +240,16 @@ class VerifyPane(Pane):
             )  # fmt: skip
         if self.desk.report is None:
             return "Nothing is verified yet."
-        return "\n".join(line for line in (verdict_line(self.desk.report), self._mended) if line)
+        return "\n".join(line for line in (verdict_line(self.desk.report), self._mended or self._expected()) if line)
+
+    def _expected(self) -> str:
+        """What fails because it was left out at apply, so that nobody looks for a fault there."""
+        failing = {check.host for check in self.desk.report.failures} if self.desk.report else set()
+        hosts = [host for host in self.desk.left_out if host in failing]
+        if not hosts:
+            return ""
+        were = "was" if len(hosts) == 1 else "were"
+        return f"{glyph('warn')} {', '.join(hosts)} {were} left out at apply; m sets up what is missing."
 
     @on(Rows.Moved, "#verify-rows")
     def _show_detail(self) -> None:

@@ -261,7 +261,7 @@ class VipPane(Pane):
                 self._say(field, said)
 
     def _say(self, field: Field, said: str) -> None:
-        free = f"{glyph('ok')} free: nobody answers for it"
+        free = f"{glyph('ok')} nobody else answers for it"
         field.note(said or free, good=not said, warn=said.startswith(glyph("warn")))
 
 

@@ -9,8 +9,6 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.widgets.glyphs import ascii_only
-
 
 class Detail(VerticalScroll, can_focus=True):
     """Lines of "label: text". Labels stand out, text is never taken for markup."""
@@ -18,7 +16,6 @@ class Detail(VerticalScroll, can_focus=True):
     DEFAULT_CSS = """
     Detail { height: 6; width: 1fr; border-top: solid $foreground 25%; padding: 0 1; scrollbar-size-vertical: 1; }
     Detail:focus { border-top: solid $primary; }
-    Detail.-ascii { border-top: ascii $foreground 25%; }
     Detail > Static { height: auto; width: 1fr; }
     """
 
@@ -26,7 +23,6 @@ class Detail(VerticalScroll, can_focus=True):
         super().__init__(id=id)
         self.hint = "More about the chosen row; the arrow keys scroll it."
         self.text = ""
-        self.set_class(ascii_only(), "-ascii")
 
     def compose(self) -> ComposeResult:
         yield Static(markup=False)

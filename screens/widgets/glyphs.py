@@ -44,3 +44,8 @@ def ascii_only() -> bool:
 def glyph(name: Name) -> str:
     """The sign for this meaning. Never alone: a word stands beside it."""
     return (_ASCII if _state["ascii"] else _UNICODE)[name]
+
+
+def arrows(text: str) -> str:
+    """A text of the engine with its arrows as this console can show them."""
+    return text.replace("→", glyph("arrow"))

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from textual.widgets import Log
 
-from screens.widgets.glyphs import ascii_only
-
 
 class TitledLog(Log):
     """Follows its end only where its end is in sight (Log's own rule). Text is plain; control characters do nothing."""
@@ -16,7 +14,6 @@ class TitledLog(Log):
     TitledLog { height: 1fr; border-top: solid $foreground 25%; border-title-color: $text-muted; padding: 0 1;
                 background: transparent; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
     TitledLog:focus { border-top: solid $primary; }
-    TitledLog.-ascii { border-top: ascii $foreground 25%; }
     """
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
@@ -25,7 +22,6 @@ class TitledLog(Log):
         self.hint = "The arrow keys scroll the log; at its end it follows."
         self._of = ""
         self._written = 0
-        self.set_class(ascii_only(), "-ascii")
 
     def follow(self, of: str, title: str, lines: Sequence[str]) -> None:
         """Shows these lines, all that `of` has said so far; only those not yet shown are written."""

@@ -12,7 +12,7 @@ from dsrwizard.core.facts import Failure
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
-from screens.widgets.glyphs import glyph
+from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.live_rows import Part, Row
 
 STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}
@@ -88,12 +88,13 @@ def _step(step: Step, moved: bool) -> Iterator[Row]:
         tail.append((f"  {glyph('stale')} new since you looked", "accent"))
     if len(step.changes) == 1:
         found = difference(step.changes[0])
-        values = f"  {found.old} {glyph('arrow')} {found.new}" if found.old and found.new else ""
-        title = found.what if isinstance(step.changes[0], SysctlChange) else step.title
+        title = found.what if isinstance(step.changes[0], SysctlChange) else arrows(step.title)
+        told = glyph("arrow") in title
+        values = f"  {found.old} {glyph('arrow')} {found.new}" if found.old and found.new and not told else ""
         parts: tuple[Part, ...] = (("  ", ""), (found.symbol, STYLES[found.symbol]), (f" {title}", ""))
         yield Row(step_key(step), (*parts, (values, STYLES[found.symbol]), *tail))
         return
-    yield Row(step_key(step), (("    ", ""), (step.title, ""), *tail))
+    yield Row(step_key(step), (("    ", ""), (arrows(step.title), ""), *tail))
     for change in step.changes:
         found = difference(change)
         line = found.text(glyph("arrow"))

@@ -9,7 +9,7 @@ from dsrwizard.core.events import Event, HostFinished, HostSaid, HostStarted, St
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.outcome import HostResult, Outcome, StepResult
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
-from screens.widgets.glyphs import glyph
+from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import style, word
 from screens.widgets.live_numbers import age
 from screens.widgets.live_rows import Row, fit, right
@@ -93,7 +93,7 @@ class HostRuns:
             case StepStarted(title=title, number=number, of=of):
                 run.began = event.at if run.began is None else run.began
                 run.state, run.title, run.number, run.of = "running", title, number, of or run.of
-                run.say(f"{glyph('arrow')} {title}")
+                run.say(f"{glyph('arrow')} {arrows(title)}")
             case StepFinished(result=result):
                 self._step(run, result)
             case HostSaid(line=line):

@@ -204,9 +204,11 @@ def _service_name(service: ServiceRow, form: Layout) -> list[Part]:
     up, whole = sum(row.state == "up" for row in service.rows), len(service.rows)
     name = f"{service.vip} {service.service}"
     manner = f" {service.scheduler}" + (f" p{service.persistence}" if service.persistence else "")
-    count = f"  {up}/{whole} up"
-    if len(name + manner + count) > form.server + form.state + form.weight + 2:
+    count, room = f" {up}/{whole} up", form.server + form.state + form.weight + 2
+    if len(name + manner + count) > room:
         manner = ""
+    if len(name + manner + count) < room:
+        count = f" {count}"
     style = "good" if up == whole else "bad" if up == 0 else "warn"
     return [(name, "head"), *([(manner, "dim")] if manner else []), (count, style)]
 

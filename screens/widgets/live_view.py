@@ -7,6 +7,7 @@ a key. Nothing is drawn while the view is hidden or a modal stands before it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from threading import Thread
 
 from textual import on
@@ -189,7 +190,9 @@ class LiveView(Vertical):
         if self._logged and self._logged[-1] in happenings:
             last = len(happenings) - 1 - happenings[::-1].index(self._logged[-1])
             fresh = happenings[last + 1 :]
-        log.write_lines(happening_line(entry) for entry in fresh)
+        width = max(log.scrollable_content_region.width, 20)
+        for entry in fresh:
+            log.write_lines(wrap(happening_line(entry), width, subsequent_indent=" " * 10))
         self._logged = happenings
 
     @on(Rows.Moved, "#live-table")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
 from screens import clock
-from screens.widgets.glyphs import glyph
+from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.live_numbers import age, milliseconds
 from screens.widgets.live_table import replies
 
@@ -42,8 +42,7 @@ def header_lines(
 
 def happening_line(entry: Happening) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(entry.at))
-    message = entry.message.replace("→", glyph("arrow"))
-    return f"{at}  {entry.host}: {message}"
+    return f"{at}  {entry.host}: {arrows(entry.message)}"
 
 
 def detail_lines(service: ServiceRow, row: DestinationRow | None) -> Iterator[tuple[str, str]]:

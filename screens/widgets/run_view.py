@@ -46,7 +46,6 @@ class RunView(Vertical):
     RunView > #run-summary { height: auto; max-height: 3; width: 1fr; padding: 0 1; }
     RunView > #run-rows { height: 1fr; min-height: 4; }
     RunView > #run-failure { height: auto; max-height: 7; display: none; border-top: solid $error; }
-    RunView > #run-failure.-ascii { border-top: ascii $error; }
     RunView > #run-buttons { height: 1; width: 1fr; display: none; padding: 0 1; }
     RunView > #run-buttons Button { margin-right: 1; width: auto; min-width: 8; }
     RunView.-failed > #run-failure, RunView.-failed > #run-buttons { display: block; }

@@ -36,7 +36,8 @@ def make_app(world: World, tmp_path: Path) -> Callable[..., DsrApp]:
     """Builds the app over the fake world; keyword arguments as `DsrApp`."""
 
     def make(**options: object) -> DsrApp:
-        return DsrApp(factory(world, tmp_path / "journals"), ascii_only=False, **options)  # type: ignore[arg-type]
+        settings = {"ascii_only": False, **options}
+        return DsrApp(factory(world, tmp_path / "journals"), **settings)  # type: ignore[arg-type]
 
     return make
 

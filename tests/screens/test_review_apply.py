@@ -219,8 +219,11 @@ class TestApply:
             assert "web2 does not answer" in seen(app)
             await pilot.press("k")
             assert "web2 — skipped" in " ".join(rows(app, "#run-rows"))
+            assert "3 of 4 hosts done; 1 skipped" in seen(app)
             await pilot.press("ctrl+n")
             assert wizard(app).step == "verify"
+            await settled(pilot)
+            assert "web2 was left out at apply" in seen(app)
         assert set(world.requests(4)) == {"web1", "web3"}
 
     async def test_a_failed_host_can_be_rolled_back(self, make_app: Make, world: World) -> None:

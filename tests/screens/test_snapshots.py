@@ -182,3 +182,24 @@ def test_live_on_a_light_theme(snap_compare: Compare) -> None:
 
 def test_live_in_ascii(snap_compare: Compare) -> None:
     assert snap_compare(live_app(picture(), ascii_only=True), terminal_size=(80, 24), run_before=watched)
+
+
+async def test_an_ascii_console_gets_nothing_else(make_app: Make, world: World) -> None:
+    world.servers["web2"].fails["vip 10.0.0.10"] = "RTNETLINK answers: “Grüße”"
+    app = make_app(deployment=world.deployment(), ascii_only=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for keys in (
+            ["ctrl+n"],
+            ["ctrl+n"],
+            ["e"],
+            ["escape", "ctrl+n"],
+            ["f1"],
+            ["escape", "ctrl+n"],
+            ["right", "enter"],
+        ):
+            await settled(pilot)
+            assert seen(app).isascii(), seen(app)
+            await pilot.press(*keys)
+        await settled(pilot)
+        assert "web2 x FAILED" in seen(app)
+        assert seen(app).isascii(), seen(app)

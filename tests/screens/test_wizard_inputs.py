@@ -166,7 +166,7 @@ class TestValidation:
         app = make_app()
         async with app.run_test(size=(80, 24)) as pilot:
             await settled(pilot)
-            assert "free: nobody answers" in seen(app)
+            assert "nobody else answers" in seen(app)
 
 
 class TestVips:
