@@ -83,7 +83,7 @@ class ServerPort(Protocol):
     """One real server, however it is reached: facts out, steps in. One connection for its whole life."""
 
     def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
-        """The facts. `closely`: with the programs behind the listeners; the host looks at every process for that."""
+        """The facts. `closely`: with routes and listeners and the programs behind them; what a plan needs is less."""
         ...
 
     def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:

@@ -41,7 +41,10 @@ class LinuxServer:
         """The facts. Raises HostError."""
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
-        answer = self._run_again_if_lost(linux_observe.observe_script(nonce, self._files, closely=closely))
+        # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of a UDP service does.
+        brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
+        script = linux_observe.observe_script(nonce, self._files, brief=brief, closely=closely)
+        answer = self._run_again_if_lost(script)
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen
 
