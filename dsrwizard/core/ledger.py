@@ -192,6 +192,26 @@ def last_deployment(entries: Iterable[Entry]) -> Deployment | None:
     return found
 
 
+def given_up(entries: Iterable[Entry]) -> bool:
+    """Whether it was last torn down, and that ended well: what still stands was left on purpose, for somebody else."""
+    teardowns: set[str] = set()
+    torn_down = False
+    for entry in entries:
+        match entry:
+            case RunBegan(verb="apply"):
+                torn_down = False
+            case RunBegan(verb="teardown"):
+                teardowns.add(entry.run)
+            case RunEnded(ok=True) if entry.run in teardowns:
+                torn_down = True
+            case _:
+                pass
+    return torn_down
+
+
 def in_force(entries: Iterable[Entry]) -> bool:
-    """Whether a VIP, a service or a destination of it stands."""
-    return any(isinstance(item.change, AddressChange | ServiceChange | DestinationChange) for item in owed(entries))
+    """Whether a VIP, a service or a destination of it stands, and nobody has given it up."""
+    entries = list(entries)
+    return not given_up(entries) and any(
+        isinstance(item.change, AddressChange | ServiceChange | DestinationChange) for item in owed(entries)
+    )

@@ -7,8 +7,8 @@ servers' VIPs, and the guard only when no VIP is left on that server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import ip_address
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import get_args
 
 import msgspec
@@ -26,6 +26,7 @@ from dsrwizard.core.changes import (
 from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts, parsed
 from dsrwizard.core.ledger import Owed
 from dsrwizard.core.linux.steps import GUARD_FILE
+from dsrwizard.core.model import Deployment
 from dsrwizard.core.plan import unseen
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
 
@@ -33,32 +34,55 @@ _MISSING = object()
 _PHASES = get_args(Phase)
 
 
-def teardown_plan(deployment: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed] = ()) -> Plan:
-    """Steps that take back everything owed. `shared` is what other deployments still need on the same hosts."""
+def teardown_plan(
+    deployment: str,
+    owed: Sequence[Owed],
+    observed: Observed,
+    shared: Sequence[Owed] = (),
+    others: Sequence[Deployment] = (),
+) -> Plan:
+    """Steps that take back everything owed. `shared` is what other deployments still need on the same hosts; `others`
+    are those deployments: a VIP that was there when they came is in nobody's books but ours, and theirs all the same.
+    """
     names = dict.fromkeys(item.host for item in owed)
     hosts = []
     if DIRECTOR in names:
-        hosts.append(_director(owed, observed, shared))
+        hosts.append(_director(owed, observed, shared, others))
     for name in names:
         if name != DIRECTOR:
-            hosts.append(_server(name, [item for item in owed if item.host == name], observed, shared))
+            hosts.append(_server(name, [item for item in owed if item.host == name], observed, shared, others))
     return Plan(deployment=deployment, hosts=tuple(hosts))
 
 
 def _backwards(owed: Sequence[Owed]) -> list[Owed]:
-    """By phase first: a guard that was set after the VIP, because somebody had cleared it, still outlives the VIP."""
-    return sorted(owed, key=lambda item: (-_PHASES.index(item.phase), -item.order))
+    """By phase first: a guard that was set after the VIP, because somebody had cleared it, still outlives the VIP. A
+    link after the addresses on it, also those from other books."""
+    return sorted(owed, key=lambda item: (-_PHASES.index(item.phase), isinstance(item.change, LinkChange), -item.order))
 
 
 # --- a real server ---------------------------------------------------------------------------------------------------
 
 
-def _server(name: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) -> HostPlan:
+def _server(
+    name: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed], others: Sequence[Deployment]
+) -> HostPlan:
     facts = observed.servers.get(name)
     if facts is None:
         return unseen(name, observed)
-    leaving = {item.change.address for item in owed if isinstance(item.change, AddressChange)}
-    needed_by = _other_vips(facts, leaving, [item for item in shared if item.address in {o.address for o in owed}])
+    reached = {item.address for item in owed}
+    theirs = {
+        vip.ip: other.name
+        for other in others
+        for server in other.servers
+        if server.address in reached
+        for vip in other.vips_of(server)
+    }
+    leaving = {
+        item.change.address
+        for item in owed
+        if isinstance(item.change, AddressChange) and ip_address(item.change.address) not in theirs
+    }
+    needed_by = _other_vips(facts, leaving, [item for item in shared if item.address in reached])
     steps: list[Step] = []
     notes: list[str] = []
     for step in dict.fromkeys(item.step for item in _backwards(owed)):
@@ -68,7 +92,10 @@ def _server(name: str, owed: Sequence[Owed], observed: Observed, shared: Sequenc
             continue
         changes: list[Change] = []
         for item in items:
-            change, note = _back(item, _present(item.change, facts))
+            note = _stays(item.change, facts, leaving, theirs)
+            change = None
+            if not note:
+                change, note = _back(item, _present(item.change, facts))
             changes += [change] if change else []
             notes += [note] if note else []
         if any(isinstance(change, FileChange) and "/systemd/" in change.path for change in changes):
@@ -76,6 +103,27 @@ def _server(name: str, owed: Sequence[Owed], observed: Observed, shared: Sequenc
         if changes:
             steps.append(_undo(items[0], changes))
     return HostPlan(host=name, steps=tuple(steps), notes=tuple(notes))
+
+
+def _stays(
+    change: Change, facts: ServerFacts, leaving: set[str], theirs: Mapping[IPv4Address | IPv6Address, str]
+) -> str:
+    """Why something of ours stays though we go: others use it. Empty: it does not."""
+    match change:
+        case AddressChange(address=address, new=True):
+            other = theirs.get(ip_address(address))
+            return f"The VIP {address} stays: the deployment {other} needs it." if other else ""
+        case LinkChange(interface=name, new=True):
+            link = facts.interface(name)
+            gone = {ip_address(address) for address in leaving}
+            left = [
+                entry.address
+                for entry in (link.addresses if link else ())
+                if entry.scope != "link" and parsed(entry.address) not in gone
+            ]
+            return f"The interface {name} stays: it carries {', '.join(left)}." if left else ""
+        case _:
+            return ""
 
 
 def _other_vips(facts: ServerFacts, leaving: set[str], shared: Sequence[Owed]) -> list[str]:
@@ -95,7 +143,9 @@ def _other_vips(facts: ServerFacts, leaving: set[str], shared: Sequence[Owed]) -
 # --- the director ----------------------------------------------------------------------------------------------------
 
 
-def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) -> HostPlan:
+def _director(
+    owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed], others: Sequence[Deployment]
+) -> HostPlan:
     facts = observed.director
     if facts is None:
         return unseen(DIRECTOR, observed)
@@ -107,10 +157,12 @@ def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) 
     notes: list[str] = []
     drains = _drains(mine, facts)
     steps: list[Step] = []
-    others = [item for item in shared if item.host == DIRECTOR]
+    here = [other for other in others if other.director.engine == "netlink"]
+    needed = bool(here) or any(item.host == DIRECTOR for item in shared)
     leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
     ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}
     kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in ours}
+    kept |= {vip.ip for other in here for vip in other.vips}
     for item in mine:
         if isinstance(item.change, ServiceChange) and item.change.old is None:
             strangers = _strangers(item.change, leaving, facts)
@@ -121,10 +173,10 @@ def _director(owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed]) 
                     f"stays: {', '.join(strangers)} behind it is not ours."
                 )
                 continue
-        if isinstance(item.change, AddressChange) and ip_address(item.change.address) in kept:
+        if isinstance(item.change, AddressChange) and item.change.new and ip_address(item.change.address) in kept:
             notes.append(f"The VIP {item.change.address} stays: a service of others uses it.")
             continue
-        if item.phase == "prepare" and others:
+        if item.phase == "prepare" and needed:
             notes.append(f"{item.title} stays: another deployment on this director needs it.")
             continue
         change, note = _back(item, _present(item.change, facts))

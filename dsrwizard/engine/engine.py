@@ -13,7 +13,7 @@ from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.ledger import Entry, Owed, RunBegan, Verb, in_force, last_deployment, owed
+from dsrwizard.core.ledger import Entry, Owed, RunBegan, Verb, given_up, in_force, last_deployment, owed
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.obsolete import merged, obsolete
 from dsrwizard.core.outcome import Outcome, RunResult
@@ -127,7 +127,7 @@ class Engine:
         plan = planned(deployment, observed)
         if not leaving:
             return plan
-        return merged(plan, teardown_plan(deployment.name, leaving, observed, self._shared(deployment)))
+        return merged(plan, teardown_plan(deployment.name, leaving, observed, *self._theirs(deployment)))
 
     def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         return self._applier(deployment, "apply", watch, stop).apply(plan)
@@ -141,24 +141,24 @@ class Engine:
             if item.host in hosts or (item.host == DIRECTOR and item.server in hosts)
         ]
         observed = self.observe(deployment)
-        plan = teardown_plan(deployment.name, mine, observed, self._shared(deployment))
+        plan = teardown_plan(deployment.name, mine, observed, *self._theirs(deployment))
         return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
 
     def teardown_plan(self, deployment: Deployment) -> Plan:
         standing = self._owed(deployment)
-        orphans = self._orphans(deployment)
+        orphans = self._orphans(deployment, standing)
         observed = self.observe(deployment) if standing else Observed()
-        return teardown_plan(deployment.name, (*orphans, *standing), observed, self._shared(deployment))
+        return teardown_plan(deployment.name, (*orphans, *standing), observed, *self._theirs(deployment))
 
     def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         applier = self._applier(deployment, "teardown", watch, stop)
-        for other in self._left_behind(deployment):
+        for other, _ in self._left_behind(deployment):
             applier.run.aside[_suffix(other.name)] = self._journals.of(other.name).begin("teardown", other)
         result = applier.withdraw(plan)
-        self._settle(deployment)
+        self._settle(deployment, result.ok)
         return result
 
-    def _settle(self, deployment: Deployment) -> None:
+    def _settle(self, deployment: Deployment, ok: bool) -> None:
         """Strikes out what is owed and gone without a step of ours, say by a reboot, and would be owed for ever."""
         standing = self._owed(deployment)
         if not standing:
@@ -178,7 +178,7 @@ class Engine:
             run.intend(item.address, step)
             run.result(item.host, step.id, Outcome.UNCHANGED)
         if run is not None:
-            run.end(True)
+            run.end(ok)
 
     def _applier(self, deployment: Deployment, verb: Verb, watch: Observer, stop: Flag | None) -> Applier:
         return Applier(
@@ -212,35 +212,41 @@ class Engine:
         }
         return [known[name] for name in sorted(names) if name in known]
 
-    def _others(self, deployment: Deployment) -> list[list[Owed]]:
-        return [
-            owed(journal.entries())
-            for journal in self._journals.all()
-            if journal.path != self._journals.of(deployment.name).path
-        ]
+    def _theirs(self, deployment: Deployment) -> tuple[Sequence[Owed], Sequence[Deployment]]:
+        """What other deployments still need: what they owe, and themselves as far as they are in force."""
+        needed: list[Owed] = []
+        others: list[Deployment] = []
+        for journal in self._journals.all():
+            if journal.path == self._journals.of(deployment.name).path:
+                continue
+            entries = journal.entries()
+            items, other = owed(entries), last_deployment(entries)
+            if not _left_behind(entries, items):
+                needed += items
+            if other is not None and in_force(entries):
+                others.append(other)
+        return needed, others
 
-    def _shared(self, deployment: Deployment) -> Sequence[Owed]:
-        """What other deployments in force still need."""
-        return [item for items in self._others(deployment) if not guard_only(items) for item in items]
-
-    def _left_behind(self, deployment: Deployment) -> list[Deployment]:
-        """Deployments that are gone but for settings they left for the sake of others."""
+    def _left_behind(self, deployment: Deployment) -> list[tuple[Deployment, list[Owed]]]:
+        """Deployments that are gone but for what they left for the sake of others."""
         found = []
         for journal in self._journals.all():
             entries = journal.entries()
-            items = owed(entries)
-            other = last_deployment(entries)
-            if other is not None and items and guard_only(items) and other.name != deployment.name:
-                found.append(other)
+            items, other = owed(entries), last_deployment(entries)
+            if other is not None and other.name != deployment.name and _left_behind(entries, items):
+                found.append((other, items))
         return found
 
-    def _orphans(self, deployment: Deployment) -> list[Owed]:
-        """Their settings on the hosts of this deployment, under this deployment's names for the hosts."""
-        names = {item.address: item.host for item in self._owed(deployment)}
+    def _orphans(self, deployment: Deployment, standing: Sequence[Owed]) -> list[Owed]:
+        """What they left on the hosts of this deployment, under this deployment's names for the hosts."""
+        if not standing:
+            return []
+        names = {server.address: server.name for server in deployment.servers if server.connect != "manual"}
+        names |= {item.address: item.host for item in standing}
         return [
             msgspec.structs.replace(item, host=names[item.address], step=item.step + _suffix(other.name))
-            for other in self._left_behind(deployment)
-            for item in self._owed(other)
+            for other, items in self._left_behind(deployment)
+            for item in items
             if item.address in names
         ]
 
@@ -293,3 +299,8 @@ class Engine:
 def _suffix(deployment: str) -> str:
     """Marks a step that takes back what another deployment left behind."""
     return f" of {deployment}"
+
+
+def _left_behind(entries: Sequence[Entry], items: Sequence[Owed]) -> bool:
+    """Whether nothing stands of it but what was left for the sake of others."""
+    return bool(items) and (guard_only(items) or given_up(entries))

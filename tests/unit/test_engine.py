@@ -218,6 +218,46 @@ def test_the_guard_stays_for_another_deployments_vip_and_goes_with_the_last(farm
     assert farm.state() == before
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("link", ["lo", "vip0"])
+def test_a_vip_of_two_deployments_goes_with_the_last_of_them(farm: Farm, first: int, link: str) -> None:
+    """Only the one that came first has the VIP in its books; both need it."""
+    before = farm.state()
+    web = farm.world.deployment()
+    servers = tuple(msgspec.structs.replace(server, vip_interface=link) for server in web.servers)
+    web = msgspec.structs.replace(web, servers=servers)
+    echo = farm.world.deployment(name="echo", services=(Service(protocol="udp", port=7),))
+    echo = msgspec.structs.replace(echo, servers=servers)
+    assert farm.apply(web).ok
+    assert farm.apply(echo).ok
+    gone, stays = (web, echo) if first == 0 else (echo, web)
+    assert farm.teardown(gone).ok
+    assert [one.name for one in Journals(farm.folder).in_force()] == [stays.name]
+    for server in farm.world.servers.values():
+        assert server.machine.holds("10.0.0.10") == link
+        assert not server.machine.answers_arp("10.0.0.10")
+    assert farm.world.machine.holds("10.0.0.10") == "eth0"
+    assert farm.apply(stays).changed == 0
+    assert farm.teardown(stays).ok
+    for server in farm.world.servers.values():  # the kernel forgets an interface's settings with the interface
+        for key in [key for key in server.machine.sysctls if ".vip0." in key]:
+            del server.machine.sysctls[key]
+    assert farm.state() == before
+    assert Journals(farm.folder).in_force() == []
+    assert [owed(journal.entries()) for journal in Journals(farm.folder).all()] == [[], []]
+
+
+def test_a_teardown_that_left_a_server_out_does_not_give_the_deployment_up(farm: Farm) -> None:
+    deployment = farm.world.deployment()
+    farm.apply(deployment)
+    farm.world.servers["web2"].reachable = False
+    assert not farm.teardown(deployment).ok
+    assert farm.engine.in_force("shop")
+    farm.world.servers["web2"].reachable = True
+    assert farm.teardown(deployment).ok
+    assert not farm.engine.in_force("shop")
+
+
 def test_what_others_put_there_stays(farm: Farm) -> None:
     world = farm.world
     foreign = ServiceKey("10.0.0.77", "tcp", 25)

@@ -134,6 +134,28 @@ def test_in_force_is_an_address_a_service_or_a_destination() -> None:
     assert in_force(made("weight", weight(None, 0)))
 
 
+@pytest.mark.parametrize(
+    ("runs", "stands"),
+    [
+        ([("apply", True), ("teardown", True)], False),
+        ([("apply", True), ("teardown", False)], True),
+        ([("apply", True), ("teardown", None)], True),
+        ([("teardown", True), ("apply", False)], True),
+        ([("teardown", True), ("apply", None)], True),
+        ([("teardown", True), ("teardown", False)], False),
+        ([("teardown", True), ("weight", True)], False),
+    ],
+)
+def test_what_a_teardown_that_ended_well_left_is_not_in_force(
+    runs: list[tuple[Verb, bool | None]], stands: bool
+) -> None:
+    entries: list[Entry] = [*made("vip", VIP)]
+    for number, (verb, ok) in enumerate(runs):
+        entries.append(RunBegan(run=f"r{number}", at=0.0, verb=verb, deployment=SHOP, version="0"))
+        entries += [] if ok is None else [RunEnded(run=f"r{number}", at=0.0, ok=ok)]
+    assert in_force(entries) is stands
+
+
 def test_the_deployment_last_applied() -> None:
     runs: list[tuple[Verb, str]] = [("apply", "one"), ("apply", "two"), ("teardown", "three")]
     began = [

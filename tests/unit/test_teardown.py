@@ -16,6 +16,7 @@ from dsrwizard.core.changes import (
     DestinationState,
     FileChange,
     FileState,
+    LinkChange,
     ServiceChange,
     ServiceKey,
     ServiceState,
@@ -276,6 +277,14 @@ def test_the_guard_stays_while_another_vip_is_there() -> None:
     plan = back(item(GUARD, "guard", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32", "10.0.0.53/32"))
     assert [step.phase for step in plan.steps] == ["vip"]
     assert plan.notes == ("The guard stays: 10.0.0.53 still needs it.",)
+
+
+def test_an_interface_of_ours_stays_while_it_carries_somebody_elses_address() -> None:
+    link = LinkChange(interface="lo", old=False, new=True)
+    plan = back(item(link, "vip", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32", "10.0.0.53/32"))
+    assert [step.changes for step in plan.steps] == [(VIP.inverse(),)]
+    assert plan.notes == ("The interface lo stays: it carries 10.0.0.53.",)
+    assert len(back(item(link, "vip", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32")).steps) == 2
 
 
 def test_the_guard_goes_though_the_vip_is_gone_already() -> None:
