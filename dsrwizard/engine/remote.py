@@ -41,7 +41,7 @@ class LinuxServer:
         """The facts. Raises HostError."""
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
-        # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of a UDP service does.
+        # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
         brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
         script = linux_observe.observe_script(nonce, self._files, brief=brief, closely=closely)
         answer = self._run_again_if_lost(script)
