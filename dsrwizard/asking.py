@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import termios
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -11,32 +16,69 @@ from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 
 _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password"}
+_INTERRUPT = b"\x03"
 
 
 class TerminalAsker:
-    """Implements `core.ports.Asker`: one question at a time, on standard error. Without a terminal the answer is no."""
+    """Implements `core.ports.Asker`: one question at a time, on standard error. Without a terminal the answer is no,
+    and after ctrl+c as well.
+
+    Questions come from worker threads, where an interrupt is not noticed while they read. So ctrl+c ends the line like
+    Enter does, the terminal is put back as it was, and only then the main thread gets its interrupt.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._interrupted = False
 
     def secret(self, question: SecretQuestion) -> Secret | None:
-        if not sys.stdin.isatty():
-            return None
         again = "That did not work. " if question.refused else ""
         detail = f" ({question.detail})" if question.detail else ""
-        with self._lock:
-            text = f"{again}{_WORDS[question.kind]} of {question.user} on {question.host}{detail}"
-            answer = click.prompt(text, default="", hide_input=True, show_default=False, err=True)
+        answer = self._line(
+            f"{again}{_WORDS[question.kind]} of {question.user} on {question.host}{detail}: ", echo=False
+        )
         return Secret(answer) if answer else None
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
-        if not sys.stdin.isatty():
-            return False
+        answer = self._line(
+            f"{question.host} ({question.address}) shows a host key that is not known yet:\n"
+            f"  {question.key_type} {question.fingerprint}\n"
+            "Compare it with what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n"
+            "Is that the key of this host? [y/N]: ",
+            echo=True,
+        )
+        return answer.strip().lower() in ("y", "yes")
+
+    def _line(self, text: str, *, echo: bool) -> str:
+        """What is typed up to Enter; nothing without a terminal, after ctrl+c, and at the end of input."""
         with self._lock:
-            click.echo(
-                f"{question.host} ({question.address}) shows a host key that is not known yet:\n"
-                f"  {question.key_type} {question.fingerprint}\n"
-                "Compare it with what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-                err=True,
-            )
-            return click.confirm("Is that the key of this host?", err=True)
+            if self._interrupted or not sys.stdin.isatty():
+                return ""
+            terminal = sys.stdin.fileno()
+            with _line_mode(terminal, echo=echo):
+                click.echo(text, nl=False, err=True)
+                typed = b""
+                while not typed.endswith((b"\n", _INTERRUPT)) and (more := os.read(terminal, 4096)):
+                    typed += more
+                if not echo or not typed.endswith(b"\n"):
+                    click.echo(err=True)
+            if typed.endswith(_INTERRUPT):
+                self._interrupted = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return ""
+            return typed.decode(sys.stdin.encoding or "utf-8", "surrogateescape").rstrip("\r\n")
+
+
+@contextmanager
+def _line_mode(terminal: int, *, echo: bool) -> Iterator[None]:
+    """Lines as the terminal edits them, hidden unless `echo`, and ctrl+c as one more end of a line (termios(3))."""
+    before = termios.tcgetattr(terminal)
+    mode = termios.tcgetattr(terminal)
+    mode[3] = mode[3] | termios.ICANON | termios.ECHO if echo else (mode[3] | termios.ICANON) & ~termios.ECHO
+    mode[6][termios.VINTR] = b"\x00"
+    mode[6][termios.VEOL] = _INTERRUPT
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, mode)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)

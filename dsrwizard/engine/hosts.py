@@ -32,15 +32,23 @@ def failure_of(problem: BaseException) -> Failure:
 
 
 def side_by_side(work: Iterable[tuple[str, Callable[[], T]]], finished: Callable[[str, T | Failure], None]) -> None:
-    """Runs each piece in a thread of its own; `finished` is called in the caller's thread as each ends."""
+    """Runs each piece in a thread of its own; `finished` is called in the caller's thread as each ends. An interrupt
+    waits for none of them."""
     pieces = list(work)
     if not pieces:
         return
-    with ThreadPoolExecutor(min(MOST_AT_ONCE, len(pieces)), thread_name_prefix="host") as pool:
+    wait = True
+    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, len(pieces)), thread_name_prefix="host")
+    try:
         futures: dict[Future[T], str] = {pool.submit(piece): name for name, piece in pieces}
         for future in as_completed(futures):
             problem = future.exception()
             finished(futures[future], failure_of(problem) if problem is not None else future.result())
+    except KeyboardInterrupt:
+        wait = False
+        raise
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=not wait)
 
 
 class Hosts:

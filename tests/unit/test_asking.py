@@ -1,0 +1,145 @@
+"""Questions on a real terminal, asked from a worker thread as the engine does, and ctrl+c while they stand."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dsrwizard.asking import TerminalAsker
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+
+PROGRAM = """
+import fcntl, sys, termios, threading
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from dsrwizard import cli
+from dsrwizard.asking import TerminalAsker
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.engine.hosts import side_by_side
+
+def secret():
+    answer = TerminalAsker().secret(SecretQuestion(kind="password", host="web1", user="root"))
+    return "nothing" if answer is None else f"{len(answer.reveal())} characters"
+
+def twice():
+    asker = TerminalAsker()
+    question = SecretQuestion(kind="password", host="web1", user="root")
+    return [asker.secret(question), asker.secret(question)]
+
+def key():
+    question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint="SHA256:abc")
+    return "yes" if TerminalAsker().accept_key(question) else "no"
+
+def slow():
+    print("slow begins", flush=True)
+    threading.Event().wait(300)
+
+@cli.commands.command()
+def ask():
+    side_by_side([("web1", WORK)], lambda name, what: print("got", what, flush=True))
+
+from dsrwizard.__main__ import main
+sys.argv[1:] = ["ask"]
+main()
+"""
+
+
+class Dialogue:
+    """A program on a terminal of its own."""
+
+    def __init__(self, work: str) -> None:
+        self._master, self._slave = os.openpty()
+        self.said = ""
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.replace("WORK", work)],
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            start_new_session=True,
+        )
+
+    def expect(self, text: str) -> None:
+        until = time.monotonic() + 30
+        while text not in self.said:
+            assert time.monotonic() < until, self.said
+            if select.select([self._master], [], [], 0.5)[0]:
+                self.said += os.read(self._master, 4096).decode()
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def echoes(self) -> bool:
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ECHO)
+
+    def status(self) -> int:
+        return self._child.wait(30)
+
+    def close(self) -> None:
+        if self._child.poll() is None:
+            self._child.kill()
+            self._child.wait()
+        os.close(self._master)
+        os.close(self._slave)
+
+
+@pytest.fixture
+def dialogue(request: pytest.FixtureRequest) -> Iterator[Dialogue]:
+    made = Dialogue(request.param)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("dialogue", ["secret"], indirect=True)
+def test_a_secret_is_not_shown_and_may_be_corrected(dialogue: Dialogue) -> None:
+    dialogue.expect("Password of root on web1: ")
+    assert not dialogue.echoes()
+    dialogue.type("canaryx\x7f\r")
+    dialogue.expect("got 6 characters")
+    assert "canary" not in dialogue.said
+    assert dialogue.status() == 0
+    assert dialogue.echoes()
+
+
+@pytest.mark.parametrize("dialogue", ["twice"], indirect=True)
+def test_ctrl_c_at_a_question_ends_it_all_and_leaves_the_terminal_as_it_was(dialogue: Dialogue) -> None:
+    dialogue.expect("Password of root on web1: ")
+    dialogue.type("half\x03")
+    dialogue.expect("Interrupted.")
+    assert dialogue.status() == 3
+    assert dialogue.said.count("Password") == 1
+    assert "half" not in dialogue.said
+    assert dialogue.echoes()
+
+
+@pytest.mark.parametrize("dialogue", ["key"], indirect=True)
+@pytest.mark.parametrize(("typed", "answer"), [("y\r", "yes"), ("yes\r", "yes"), ("\r", "no"), ("n\r", "no")])
+def test_only_yes_is_yes(dialogue: Dialogue, typed: str, answer: str) -> None:
+    dialogue.expect("[y/N]: ")
+    assert "ssh-ed25519 SHA256:abc" in dialogue.said
+    dialogue.type(typed)
+    dialogue.expect(f"got {answer}")
+
+
+@pytest.mark.parametrize("dialogue", ["slow"], indirect=True)
+def test_an_interrupt_waits_for_no_slow_host(dialogue: Dialogue) -> None:
+    dialogue.expect("slow begins")
+    dialogue.type("\x03")
+    dialogue.expect("Interrupted.")
+    assert dialogue.status() == 3
+
+
+def test_without_a_terminal_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as nothing, os.fdopen(writing, "w"):
+        monkeypatch.setattr(sys, "stdin", nothing)
+        asker = TerminalAsker()
+        assert asker.secret(SecretQuestion(kind="sudo", host="web1", user="ops")) is None
+        assert not asker.accept_key(
+            HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint="SHA256:abc")
+        )
