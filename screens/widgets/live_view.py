@@ -57,6 +57,9 @@ class LiveView(Vertical):
     LiveView > #live-titles { height: 1; width: 1fr; color: $text-muted; text-style: underline; }
     LiveView > #live-detail { height: 5; }
     LiveView > #live-log { height: 4; }
+    LiveView > LiveTable { min-height: 4; }
+    LiveView.-short > #live-log { display: none; }
+    LiveView.-short > #live-detail { height: 3; }
     LiveView.-tall > #live-detail { height: 7; }
     LiveView.-tall > #live-log { height: 10; }
     """
@@ -112,6 +115,7 @@ class LiveView(Vertical):
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.height >= 26, "-tall")
+        self.set_class(event.size.height < 16, "-short")
         self.query_one("#live-titles", Static).update(titles(self.query_one(LiveTable).line_width or event.size.width))
 
     # Watching.

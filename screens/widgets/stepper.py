@@ -67,14 +67,20 @@ class Stepper(Widget):
         return self._rail() if self.rail else self._line()
 
     def _line(self) -> Content:
-        parts: list[Content] = []
-        for mark in self.marks:
-            parts += [_piece(mark), Content("  ")]
-        line = Content.assemble(*parts[:-1])
+        line = Content("  ").join(self._pieces())
         current = next((number for number, mark in enumerate(self.marks, 1) if mark.state == "current"), 0)
         count = f"{current}/{len(self.marks)}"
         gap = self.content_size.width - line.cell_length - len(count)
         return Content.assemble(line, " " * gap, count) if gap > 0 else line
+
+    def _pieces(self) -> list[Content]:
+        """The steps of the line; where they do not fit, signs alone but for the current one."""
+        pieces = [_piece(mark) for mark in self.marks]
+        if sum(piece.cell_length + 2 for piece in pieces) - 2 > self.content_size.width:
+            pieces = [
+                piece if mark.state == "current" else piece[:1] for piece, mark in zip(pieces, self.marks, strict=True)
+            ]
+        return pieces
 
     def _rail(self) -> Content:
         parts: list[Content] = []
@@ -95,8 +101,8 @@ class Stepper(Widget):
         if self.rail:
             return self.marks[y // 3] if y // 3 < len(self.marks) and y % 3 < 2 else None
         start = 0
-        for mark in self.marks:
-            end = start + _piece(mark).cell_length
+        for mark, piece in zip(self.marks, self._pieces(), strict=True):
+            end = start + piece.cell_length
             if start <= x < end:
                 return mark
             start = end + 2

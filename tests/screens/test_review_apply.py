@@ -11,6 +11,7 @@ from textual.widgets import Button, Input
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.changes import ServiceKey, ServiceState
+from dsrwizard.session import Session
 from screens import clock
 from screens.confirm import ConfirmModal
 from screens.modals import HelpModal, Question
@@ -19,7 +20,7 @@ from screens.widgets.run_view import RunView
 from tests.fakes.ipvs import Virtual
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
-from tests.screens.driving import seen, settled, wizard
+from tests.screens.driving import seen, settled, until, wizard
 
 Make = Callable[..., DsrApp]
 VIP = "10.0.0.10"
@@ -298,6 +299,39 @@ class TestApply:
             world.release("web1")
             await settled(pilot)
             assert "Done: all 4 hosts" in seen(app)
+
+    async def test_stopped_and_quit_in_the_middle_it_resumes_with_what_is_left(
+        self, make_app: Make, world: World, state: Path
+    ) -> None:
+        world.hold("director")
+        app = make_app(deployment=world.deployment())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await to_confirm(pilot)
+            assert "Nothing has been changed yet" in seen(app)
+            await pilot.press("right", "enter")
+            await pilot.pause()
+            assert world.held("director")
+            assert "Hosts are being changed" in seen(app), "what is so now stands under the frame"
+            await pilot.press("ctrl+q", "right", "enter")
+            await pilot.pause()
+            assert app.is_running, "what runs now is finished first"
+            world.release("director")
+            await until(pilot, lambda: not app.is_running)
+        assert len(world.done) == 1, "the step that ran"
+        again = make_app(session=Session.load(state))
+        async with again.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert "Resume?" in seen(again)
+            await pilot.press("enter")
+            await settled(pilot)
+            assert wizard(again).step == "review", "the plan is made from what is there now"
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            await pilot.press("right", "enter")
+            await settled(pilot)
+            assert "Done: all 4 hosts" in seen(again)
+            assert "Next proves each real server" in seen(again)
+        assert sorted(world.requests(3)) == ["web1", "web2", "web3"]
 
     async def test_a_key_works_while_a_host_is_slow(self, make_app: Make, world: World) -> None:
         world.hold("web2")

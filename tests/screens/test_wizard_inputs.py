@@ -233,6 +233,19 @@ class TestDirector:
             await settled(pilot)
             assert "IPVS is there" in seen(app)
 
+    async def test_a_module_that_apply_loads_is_no_error(self, make_app: Make, lab: World) -> None:
+        lab.unload_ipvs()
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert "not loaded yet; apply loads it" in seen(app)
+            assert "modprobe" not in seen(app)
+            await pilot.press("ctrl+n", "ctrl+n")
+            await settled(pilot)
+            assert "Load the kernel module ip_vs" in seen(app)
+            assert "the module stays loaded" in seen(app), "what taking it back would leave"
+
     async def test_an_interface_that_is_not_there(self, make_app: Make, lab: World) -> None:
         draft = Draft.from_deployment(lab.deployment())
         draft.interface = "eth7"
@@ -400,7 +413,7 @@ class TestKeyboard:
             await pilot.press("f1")
             await pilot.pause()
             assert isinstance(app.screen, HelpModal)
-            assert "always held as /32" in seen(app).replace("\n", " ")
+            assert "always held as /32" in " ".join(seen(app).replace("│", " ").split())
             await pilot.press("escape")
             await pilot.pause()
             assert focused_key(app) == "vips[0].address"

@@ -21,6 +21,14 @@ from tests.screens.driving import seen, settled, told, type_text, typed, until, 
 Make = Callable[..., DsrApp]
 
 
+@pytest.fixture
+def damaged(state: Path) -> Path:
+    """A state directory whose session was torn."""
+    state.mkdir(parents=True)
+    (state / "session.json").write_text("{torn")
+    return state
+
+
 class TestSession:
     async def test_a_killed_wizard_is_resumed(self, make_app: Make, lab: World) -> None:
         app = make_app()
@@ -42,6 +50,14 @@ class TestSession:
             assert "web9" in seen(again)
             await pilot.press("alt+1")
             assert wizard(again).step == "vip"
+
+    async def test_what_befell_the_last_session_is_told(self, make_app: Make, damaged: Path) -> None:
+        notices: list[str] = []
+        app = make_app(session=Session.load(damaged, notices.append), notices=notices)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert wizard(app).step == "vip"
+            assert "session of the last run is damaged" in told(app)
 
     async def test_starting_anew_forgets(self, make_app: Make, state: Path) -> None:
         draft = Draft(name="old")
