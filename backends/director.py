@@ -17,7 +17,7 @@ from backends.netlink.ipvs import Ipvs, endpoint, loaded, named, privileged
 from backends.netlink.problems import LOAD, NOT_LOADED
 from dsrwizard.core.changes import Change, ServiceKey
 from dsrwizard.core.director import sysctl_keys
-from dsrwizard.core.errors import CommandFailed, DsrError
+from dsrwizard.core.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.facts import DirectorFacts, Interface, Route, VirtualService
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.steps import Step
@@ -91,7 +91,12 @@ class LocalDirector:
 
     def services(self) -> Sequence[VirtualService]:
         """Every IPVS service that a deployment can name, with destinations and counters. Raises LookError."""
-        return self._ipvs.services()
+        try:
+            return self._ipvs.services()
+        except LookError as error:
+            if loaded() or module_available(MODULE) is not False:
+                raise
+            raise LookError(error.what, *self._no_module(os.uname().release)) from None
 
     # --- changing
 

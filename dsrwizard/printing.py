@@ -13,7 +13,7 @@ from dsrwizard.core.checks import Report
 from dsrwizard.core.commands import commands
 from dsrwizard.core.events import Event, HostFinished, StepFinished
 from dsrwizard.core.outcome import RunResult
-from dsrwizard.core.snapshot import Rates, Snapshot
+from dsrwizard.core.snapshot import Rates, ServiceRow, Snapshot
 from dsrwizard.core.steps import Plan, Step
 
 _GOOD = {"pass", "up", "changed", "unchanged", "skipped"}
@@ -151,10 +151,8 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
         click.echo(f"! {made.problem}")
     for service in made.services:
         owner = f"VIP owner: {service.owner or 'unknown'}"
-        bypass = (
-            "replies bypass the director" if not service.out_packets else f"{service.out_packets} replies seen here"
-        )
-        click.echo(f"{service.vip} {service.service} {service.scheduler}  {_rates(service.rates)}  {owner}; {bypass}")
+        head = f"{service.vip} {service.service} {service.scheduler}"
+        click.echo(f"{head}  {_rates(service.rates)}  {owner}; {_replies(service)}")
         for row in service.rows:
             weight = "-" if row.weight is None else str(row.weight)
             probe = f"{row.probe.milliseconds:.1f} ms" if row.probe and row.probe.milliseconds is not None else "-"
@@ -164,6 +162,15 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
             )
             if row.message:
                 click.echo(f"    {row.message}")
+
+
+def _replies(service: ServiceRow) -> str:
+    """The way the replies take, as far as IPVS was seen to count."""
+    if service.present is None:
+        return "replies not counted here"
+    if not service.present:
+        return "not in IPVS"
+    return f"{service.out_packets} replies seen here" if service.out_packets else "replies bypass the director"
 
 
 def _rates(rates: Rates) -> str:

@@ -184,7 +184,9 @@ def _arp(vip: Vip, server: RealServer, heard: Heard, leaks: Mapping[str, str]) -
     entry = heard.owners.get(vip.address)
     if entry is None or entry[1].problem:
         return "unknown"
-    return "leaks" if server.name in leaks else "silent"
+    if server.name in leaks:
+        return "leaks"
+    return "silent" if server.name in heard.macs.values() else "unknown"  # or an answer could be its own
 
 
 def _owner(vip: Vip, heard: Heard, director_here: bool) -> str:

@@ -209,8 +209,9 @@ class Poller:
         except DsrError as problem:
             with self._lock:
                 self._problem = str(problem)
-                if self._reading is None:
+                if self._reading is None or self._reading.services is None:  # there are no numbers to keep
                     self._reading = Reading(at=self._clock())
+                    self._rows = ()
             return
         self._read_milliseconds = 1000 * (time.perf_counter() - began)
         self._take(Reading(at=self._clock(), services=services), "")

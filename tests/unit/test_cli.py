@@ -249,6 +249,16 @@ def test_without_ipvs_status_could_not_look(shell: Shell) -> None:
     shell.world.unload_ipvs()
     assert shell("status", str(shell.file)) == 3
     assert "modprobe ip_vs" in shell.out
+    assert "bypass" not in shell.out
+    assert "replies not counted here" in shell.out
+
+
+def test_status_says_which_way_replies_go_only_where_it_is_seen(shell: Shell) -> None:
+    assert shell("status", str(shell.file)) == 1
+    assert "VIP owner: director; not in IPVS" in shell.out
+    shell("apply", str(shell.file), "--yes")
+    assert shell("status", str(shell.file)) == 0
+    assert "replies bypass the director" in shell.out
 
 
 def test_a_journal_that_cannot_be_written_changes_nothing(shell: Shell) -> None:

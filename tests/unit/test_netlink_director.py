@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from backends import director
 from backends.director import LocalDirector
+from backends.netlink import ipvs
 from dsrwizard.core.changes import Change, FileChange, FileState, SysctlChange
-from dsrwizard.core.errors import CommandFailed, DsrError
+from dsrwizard.core.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.steps import Step
+from tests.fakes.world import World
 
 REDIRECTS = "net.ipv4.conf.eth0/100.send_redirects"
 
@@ -116,3 +120,33 @@ def test_a_step_that_fails_takes_back_what_it_did_last_first(root: Path) -> None
         )
     assert setting(root) == "1\n"
     assert list((root / "etc").iterdir()) == []
+
+
+# --- a kernel without IPVS -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("available", "modules", "next_"),
+    [
+        (True, True, "Run `sudo modprobe ip_vs`."),
+        (None, True, "Run `sudo modprobe ip_vs`."),
+        (False, True, "Install it with `sudo apt install linux-modules-extra-"),
+        (False, False, "After a kernel update: reboot."),
+    ],
+)
+def test_status_and_plan_name_the_same_way_out(
+    root: Path, monkeypatch: pytest.MonkeyPatch, available: bool | None, modules: bool, next_: str
+) -> None:
+    """modprobe helps only where there is a module to load."""
+    (root / "etc/os-release").write_text("ID=ubuntu\n")
+    if modules:
+        (root / "lib/modules" / os.uname().release).mkdir(parents=True)
+    monkeypatch.setattr(director, "loaded", lambda: False)
+    monkeypatch.setattr(ipvs, "loaded", lambda: False)
+    monkeypatch.setattr(director, "module_available", lambda module: available)
+    here = LocalDirector(root=root)
+    with pytest.raises(LookError) as raised:
+        here.services()
+    assert raised.value.next.startswith(next_)
+    facts = here.observe(World.lab().deployment())
+    assert (facts.ipvs_problem, facts.ipvs_next) == (raised.value.why, raised.value.next)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,11 @@ def test_who_answers_for_the_vip(what: Heard, owner: str, arp: str, state: State
     assert row.rows[0].probe_age == 2.0
 
 
+def test_a_server_whose_mac_is_not_known_is_not_called_silent() -> None:
+    nobody = Heard(owners={"10.0.0.10": (5.0, Owners(address="10.0.0.10"))}, probes={PLACE: (8.0, probed("no-mac"))})
+    assert rows(reading(10.0), None, nobody).rows[0].arp == "unknown"
+
+
 # --- what happened ---------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +335,22 @@ def test_a_reading_that_fails_keeps_the_last_numbers_and_says_why(tmp_path: Path
     assert bad.services[0].active == good.services[0].active
     watch.world.ipvs_problem = ""
     assert watch.once().problem == ""
+
+
+def test_where_ipvs_was_never_read_the_probes_are_shown_all_the_same(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.world.ipvs_problem = "It cannot be read."
+    shown: queue.Queue[Snapshot] = queue.Queue()
+    watch.poller.set_interval(0.01)
+    watch.poller.start(shown.put)
+    try:
+        snapshot = shown.get(timeout=30)
+        while {row.state for row in snapshot.services[0].rows} != {"up"}:
+            assert "It cannot be read." in snapshot.problem
+            snapshot = shown.get(timeout=30)
+    finally:
+        watch.poller.close()
+    assert [service.present for service in snapshot.services] == [None, None]
 
 
 def test_faults_appear_and_go(tmp_path: Path) -> None:
