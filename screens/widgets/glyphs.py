@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 from typing import Literal
 
@@ -24,7 +25,12 @@ _state = {"ascii": False}
 
 
 def terminal_is_ascii() -> bool:
-    """Whether standard output cannot carry the Unicode signs: its encoding is not UTF-8."""
+    """Whether standard output cannot carry the Unicode signs: its encoding is not UTF-8, or the operator's locale is
+    plain C. Python then writes UTF-8 all the same (PEP 538, PEP 540) and says so in LC_CTYPE."""
+    own = os.environ.get("LC_CTYPE", "")
+    names = (os.environ.get("LC_ALL"), own if own != "C.UTF-8" else "", os.environ.get("LANG"))
+    if next(filter(None, names), "") in ("C", "POSIX"):
+        return True
     encoding = getattr(sys.__stdout__, "encoding", None) or "ascii"
     try:
         return codecs.lookup(encoding).name != "utf-8"

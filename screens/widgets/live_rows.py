@@ -49,8 +49,8 @@ class Rows(ScrollView, can_focus=True):
     STYLES: ClassVar[tuple[str, ...]] = ("good", "bad", "warn", "dim", "head", "accent", "old")
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"rows--{name}" for name in (*STYLES, "cursor", "cursor-blurred")}
     DEFAULT_CSS = """
-    Rows { height: 1fr; min-height: 4; width: 1fr; background: transparent; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0;
-           overflow-x: hidden; overflow-y: auto; }
+    Rows { height: 1fr; min-height: 4; width: 1fr; background: transparent; overflow-x: hidden; overflow-y: auto;
+           scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
     Rows > .rows--good { color: $text-success; }
     Rows > .rows--bad { color: $text-error; text-style: bold; }
     Rows > .rows--warn { color: $text-warning; }

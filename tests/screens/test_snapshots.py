@@ -19,7 +19,7 @@ from dsrwizard.core.api import Engine
 from dsrwizard.core.changes import ServiceKey, ServiceState
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.snapshot import Snapshot
-from screens.widgets.glyphs import use_ascii
+from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.live_rows import Rows
 from tests.fakes.ipvs import Virtual
 from tests.fakes.pictures import AT, picture
@@ -203,3 +203,23 @@ async def test_an_ascii_console_gets_nothing_else(make_app: Make, world: World) 
         await settled(pilot)
         assert "web2 x FAILED" in seen(app)
         assert seen(app).isascii(), seen(app)
+
+
+@pytest.mark.parametrize(
+    ("locale", "plain"),
+    [
+        ({"LANG": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),  # what Python itself makes of the line above
+        ({"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, True),
+        ({"LANG": "de_DE.UTF-8"}, False),
+        ({"LC_ALL": "C.UTF-8", "LANG": "C"}, False),
+        ({}, False),
+    ],
+)
+def test_a_plain_locale_means_ascii(monkeypatch: pytest.MonkeyPatch, locale: dict[str, str], plain: bool) -> None:
+    monkeypatch.setattr("sys.__stdout__", SimpleNamespace(encoding="utf-8"))
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    assert terminal_is_ascii() is plain
