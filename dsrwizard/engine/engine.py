@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from threading import Event as Flag
+from typing import TypeVar
 
 import msgspec
 
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
 from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.errors import ConnectionLost, DsrError
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.ledger import Entry, Owed, RunBegan, Verb, given_up, in_force, last_deployment, owed
@@ -26,6 +27,8 @@ from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import server_port
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -55,6 +58,7 @@ class Engine:
         self._facts: dict[str, ServerFacts] = {}
         self._forget = forget or (lambda: None)
         self._lock = threading.Lock()
+        self._dialling = threading.Lock()
 
     def _hosts_of(self, interface: str) -> Hosts:
         with self._lock:
@@ -98,7 +102,7 @@ class Engine:
 
     def test_client(self, client: Client) -> Failure | None:
         try:
-            self._client_connector(client).run("exit 0", deadline=10.0)
+            self._on_client(client, lambda connector: connector.run("exit 0", deadline=10.0))
         except DsrError as problem:
             return failure_of(problem)
         return None
@@ -260,7 +264,9 @@ class Engine:
         from dsrwizard.engine.verify import verify
 
         client = deployment.client
-        view = None if client is None else lambda: look(deployment, self._client_connector(client))
+        view = None
+        if client is not None:
+            view = lambda: self._on_client(client, lambda connector: look(deployment, connector))  # noqa: E731
         return verify(deployment, self._observe(deployment, closely=True), self._wire, view, seen)
 
     def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
@@ -276,12 +282,31 @@ class Engine:
         self._watchers.append(poller)
         return poller
 
-    def _client_connector(self, client: Client) -> Connector:
-        if self._client is None or self._client[0] != client:
+    def _on_client(self, client: Client, work: Callable[[Connector], T]) -> T:
+        """Something that changes nothing, over the client host's one connection: opened when first needed, and opened
+        again when it has died since."""
+        connector, was_open = self._client_connector(client)
+        try:
+            return work(connector)
+        except ConnectionLost:
+            with self._dialling:
+                if self._client is not None and self._client[1] is connector:
+                    self._client = None
+            connector.close()
+            if not was_open:
+                raise
+        return work(self._client_connector(client)[0])
+
+    def _client_connector(self, client: Client) -> tuple[Connector, bool]:
+        """The connection, and whether it was open already."""
+        with self._dialling:
+            if self._client is not None and self._client[0] == client:
+                return self._client[1], True
             if self._client is not None:
                 self._client[1].close()
+                self._client = None
             self._client = (client, self._connect("client", client, self._asker))
-        return self._client[1]
+            return self._client[1], False
 
     def close(self) -> None:
         for watcher in self._watchers:

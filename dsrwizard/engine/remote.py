@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,8 @@ _FRESH_SECONDS = 5.0
 class LinuxServer:
     """A Linux real server over one connection, opened when first needed and opened again when it has died.
 
-    Implements `ServerPort`. Not for use by two threads at once.
+    Implements `ServerPort`. One thing at a time: a look that nobody waits for any more may still run when the next one
+    or an apply begins, and must neither open a second connection nor close the one in use.
     """
 
     def __init__(self, server: RealServer, connect: Callable[[], Connector]) -> None:
@@ -36,9 +38,19 @@ class LinuxServer:
         self._used = 0.0
         self._files: tuple[str, ...] = ()
         self._seen: ServerFacts | None = None
+        self._busy = threading.Lock()
 
     def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
         """The facts. Raises HostError."""
+        with self._busy:
+            return self._observe(deployment, closely=closely)
+
+    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
+        with self._busy:
+            return self._apply(steps, done, line)
+
+    def _observe(self, deployment: Deployment, *, closely: bool) -> ServerFacts:
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
         # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
@@ -48,8 +60,7 @@ class LinuxServer:
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
-        """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
+    def _apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
         if time.monotonic() - self._used > _FRESH_SECONDS:
             self._run_again_if_lost(":")
         nonce = secrets.token_hex(8)
