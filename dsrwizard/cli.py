@@ -306,10 +306,30 @@ def watch(file: Path) -> int:
     return _screen(DsrApp(_engine_factory(), deployment=deployment, start="live"))
 
 
-@commands.command(context_settings={"ignore_unknown_options": True})
+@commands.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--fault", "faults", multiple=True, metavar="CAUSE@HOST", help="Apply, then make this fault; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def lab(command: tuple[str, ...]) -> int:
-    """A complete DSR network on this machine; runs COMMAND on its director, without one the wizard."""
+def lab(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
+    """A complete DSR network on this machine; runs COMMAND on its director, without one the wizard.
+
+    Inside it, `lab fault CAUSE@HOST` makes a fault, `lab fault` lists them, `lab mend [CAUSE@HOST]` cures one or all.
+    """
+    if command and command[0] in ("fault", "mend"):
+        return _lab_faults(command, faults)
     from dsrwizard.wiring import run_lab
 
-    return run_lab(command)
+    return run_lab(command, faults) if faults else run_lab(command)
+
+
+def _lab_faults(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
+    if not os.environ.get("DSRWIZARD_LAB"):
+        named = [f"--fault {name}" for name in command[1:]] or ["--fault CAUSE@HOST"]
+        raise UsageError(
+            f"dsrwizard lab {command[0]} is for inside the lab.", "DSRWIZARD_LAB is not set, so this is not the lab.",
+            f"Start it with the fault: dsrwizard lab {' '.join(named)}    or open a shell there: dsrwizard lab -- bash",
+        )  # fmt: skip
+    if faults:
+        raise UsageError("--fault is for starting the lab.", "", f"Write: dsrwizard lab fault {' '.join(faults)}")
+    from dsrwizard.wiring import run_inside_lab
+
+    return run_inside_lab(command)

@@ -70,8 +70,15 @@ class _LazyWire:
         return self._real().probe(interface, targets, deadline)
 
 
-def run_lab(command: Sequence[str]) -> int:
-    """Boots the lab and runs the command (none: the wizard) on its director; its exit status."""
+def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:
+    """Boots the lab, with these faults made, and runs the command (none: the wizard) on its director; its status."""
     from backends.lab import run
 
-    return run(command)
+    return run(command, faults=faults)
+
+
+def run_inside_lab(words: Sequence[str]) -> int:
+    """`fault …` or `mend …` on the director of the lab that runs this; the exit code."""
+    from backends.lab import run_inside
+
+    return run_inside(words)

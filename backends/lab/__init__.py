@@ -10,15 +10,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["run"]
+__all__ = ["run", "run_inside"]
 
 
-def run(command: Sequence[str], *, rows: int | None = None, cols: int | None = None) -> int:
+def run(command: Sequence[str], *, faults: Sequence[str] = (), rows: int | None = None, cols: int | None = None) -> int:
     """Boots the lab, runs `command` on its director (empty: the wizard) and returns the exit status.
 
-    Raises `LookError` with the command that mends it when something the lab needs is missing. `rows` and `cols`
-    override the size of the terminal.
+    With `faults` (each `CAUSE@HOST`) the lab's deployment is applied and these are made before the command runs.
+    Raises `UsageError` for a fault that there is not, and `LookError` with the command that mends it when something
+    the lab needs is missing. `rows` and `cols` override the size of the terminal.
     """
     from backends.lab.launch import launch
 
-    return launch(command, rows=rows, cols=cols)
+    return launch(command, faults=faults, rows=rows, cols=cols)
+
+
+def run_inside(words: Sequence[str]) -> int:
+    """`fault …` and `mend …` on the director of a running lab; see `backends.lab.inside.mending.run`."""
+    from backends.lab.inside.mending import run as run_words
+
+    return run_words(words)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from backends.lab import frames, guest, recipe
+from backends.lab.faults import parse_all
 from dsrwizard.core.errors import DsrError, LookError
 
 KNOWN_HOSTS_VARIABLE = "DSRWIZARD_LAB_KNOWN_HOSTS"
@@ -20,6 +21,7 @@ _SESSION = 1
 _QUEUE_LIMIT = 1 << 16  # input beyond this waits where it is until the guest has taken some
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+_LINES = 5  # of what a failing preparation said
 # What a program leaves behind that could not say goodbye: alternate screen, hidden cursor, mouse, paste and key modes.
 _LEAVE_SCREEN = b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[<u\x1b[0m\r\n"
 
@@ -32,8 +34,11 @@ class _Ended(BaseException):
         self.number = number
 
 
-def launch(command: Sequence[str], *, rows: int | None = None, cols: int | None = None) -> int:
+def launch(
+    command: Sequence[str], *, faults: Sequence[str] = (), rows: int | None = None, cols: int | None = None
+) -> int:
     """See `backends.lab.run`. With KNOWN_HOSTS_VARIABLE set the director knows every host's key from the start."""
+    names = [made.name for made in parse_all(faults)]
     on_terminal = os.isatty(_STDIN) and os.isatty(_STDOUT)
     if not command and not on_terminal:
         raise LookError(
@@ -41,18 +46,46 @@ def launch(command: Sequence[str], *, rows: int | None = None, cols: int | None 
             "Standard input or standard output is not a terminal.",
             f"Run it in a terminal, or name a command: dsrwizard lab -- dsrwizard plan {recipe.DEPLOYMENT_FILE}",
         )
-    machine = guest.Guest(known_hosts=bool(os.environ.get(KNOWN_HOSTS_VARIABLE)))
+    machine = guest.Guest(known_hosts=bool(names or os.environ.get(KNOWN_HOSTS_VARIABLE)))
     try:
         with _ended_by_signals():
             with _please_wait(shown=on_terminal and os.isatty(_STDERR)):
                 machine.start()
                 machine.wait_until_ready()
+                if names:
+                    _make(machine, names)
             with _raw_terminal(wanted=on_terminal):
                 return _Joint(machine, on_terminal=on_terminal, rows=rows, cols=cols).run(command)
     except _Ended as ended:
         return 128 + ended.number
     finally:
         machine.kill()
+
+
+def _make(machine: guest.Guest, names: Sequence[str]) -> None:
+    """Applies the lab's deployment and makes the faults; raises `DsrError` with what the commands said."""
+    commands = (
+        guest.wizard_command("apply", recipe.DEPLOYMENT_FILE, "--yes"),
+        guest.wizard_command("lab", "fault", *names),
+    )
+    for argv in commands:
+        waiting = memoryview(guest.spawn_frame(_SESSION, argv) + frames.pack(frames.INPUT, _SESSION))
+        said = bytearray()
+        status: int | None = None
+        while status is None:
+            while waiting and (sent := machine.send_some(waiting)):
+                waiting = waiting[sent:]
+            got = machine.receive()
+            if got is None:
+                raise DsrError("The lab's kernel ended while its faults were made.", machine.log()[-200:])
+            for kind, _session, payload in got:
+                if kind == frames.EXIT:
+                    status = int(payload)
+                else:
+                    said += payload
+        if status:
+            lines = said.decode(errors="replace").strip().splitlines()
+            raise DsrError("The lab's faults could not be made.", " | ".join(lines[-_LINES:]))
 
 
 @contextlib.contextmanager

@@ -182,7 +182,12 @@ def _service_command() -> str:
 # lab-service stop | start [ADDRESS]: this host's TCP service on port 80 and UDP echo on port 7; ADDRESS: only there
 pid=/run/lab-service.pid
 case "$1" in
-stop) [ ! -s $pid ] || kill "$(cat $pid)"; rm -f $pid ;;
+stop)
+    [ -s $pid ] || exit 0
+    old=$(cat $pid)
+    rm -f $pid
+    kill "$old"
+    while kill -0 "$old" 2>/dev/null; do sleep 0.02; done ;;  # its port is free now
 start)
     shift
     rm -f $pid

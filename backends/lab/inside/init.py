@@ -43,6 +43,9 @@ def _boot(recipe: str) -> None:
     hosts = {name: _start_host(name) for name in names}
     for host in hosts.values():
         host.take_namespaces()
+    with open("/run/lab-namespaces", "w") as file:  # for whoever makes faults on them: see mending
+        for host in hosts.values():
+            file.write(f"{host.name} {' '.join(map(str, host.namespaces))}\n")
     _note("namespaces")
     _run(["ip", "-batch", f"{_MEMORY}/recipe/net/cables"])
     _note("cables")

@@ -1,0 +1,187 @@
+"""Which cause `verify` reports for each fault of the lab, alone and in pairs, beside what the classic checks see.
+
+    python -m tests.bench.fault_matrix [--pairs N] [--healthy N] [--seed N] [--only CAUSE@HOST,CAUSE@HOST …]
+
+Every fault is made on the lab's hosts, `verify` looks, the fault is mended. The classic checks are those of load
+balancers: ping to the real server's address, a TCP connection to its address and port, and keepalived's TCP_CHECK
+where keepalived is installed. The exit status is 1 when a diagnosis was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from backends.lab import network
+from backends.lab.faults import FAULTS, Made, parse
+from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, Lab
+
+Named = tuple[str, str]
+"""A cause and the host it is reported on."""
+KEEPALIVED = """global_defs {{
+}}
+virtual_server {vip} 81 {{
+    delay_loop 1
+    lvs_method DR
+    protocol TCP
+{servers}}}
+"""
+REAL_SERVER = """    real_server {address} {port} {{
+        TCP_CHECK {{
+            connect_timeout 1
+            retry 0
+        }}
+    }}
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was made, and who said what."""
+
+    made: tuple[Made, ...]
+    reported: frozenset[Named]
+    nameless: int
+    """Failing checks that name no cause."""
+    verdict: str
+    seconds: float
+    ping: str
+    tcp: str
+    keepalived: str
+
+    @property
+    def expected(self) -> frozenset[Named]:
+        return frozenset(one.reported for one in self.made)
+
+    @property
+    def right(self) -> bool:
+        return self.reported == self.expected and not self.nameless and (self.verdict == "fail") == bool(self.made)
+
+
+def singles() -> list[list[Made]]:
+    """Every fault once, the servers' by turns."""
+    chosen = []
+    for number, fault in enumerate(FAULTS):
+        chosen.append([Made(fault, fault.hosts[number % len(fault.hosts)])])
+    return chosen
+
+
+def pairs(count: int, seed: int) -> list[list[Made]]:
+    """Two different faults, each on a host of its own."""
+    chance = random.Random(seed)
+    everything = [Made(fault, host) for fault in FAULTS for host in fault.hosts]
+    chosen: list[list[Made]] = []
+    while len(chosen) < count:
+        first, second = chance.sample(everything, 2)
+        if first.fault.cause != second.fault.cause and first.host != second.host:
+            chosen.append([first, second])
+    return chosen
+
+
+class Farm:
+    """A lab with its deployment in force."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._watched = shutil.which("keepalived", path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+        lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
+        if self._watched:
+            self._watch()
+
+    def _watch(self) -> None:
+        servers = "".join(
+            REAL_SERVER.format(address=host.address, port=network.SERVICE_PORT) for host in network.SERVERS
+        )
+        self._lab.put("/etc/keepalived.conf", KEEPALIVED.format(vip=network.VIP, servers=servers))
+        self._lab.run("director", "keepalived --check --use-file=/etc/keepalived.conf --log-console -D").ok()
+
+    def trial(self, made: list[Made]) -> Trial:
+        """Makes the faults, looks, and mends them."""
+        names = [one.name for one in made]
+        if names:
+            self._lab.dsrwizard("lab", "fault", *names).ok()
+        begun = time.monotonic()
+        report = self._lab.dsrwizard("verify", DEPLOYMENT_FILE, "--json").json
+        seconds = time.monotonic() - begun
+        failed = [check for check in report["checks"] if check["outcome"] == "fail"]
+        trial = Trial(
+            made=tuple(made),
+            reported=frozenset((check["cause"], check["host"]) for check in failed if check["cause"]),
+            nameless=sum(not check["cause"] for check in failed),
+            verdict=report["verdict"],
+            seconds=seconds,
+            ping=self._each("ping -n -c1 -W1 {0} >/dev/null"),
+            tcp=self._each("timeout 1 bash -c ': </dev/tcp/{0}/80' 2>/dev/null"),
+            keepalived=self._keepalived(),
+        )
+        if names:
+            self._lab.dsrwizard("lab", "mend").ok()
+        return trial
+
+    def _each(self, check: str) -> str:
+        """What a check of every real server's own address says: green, or which is red."""
+        script = "; ".join(f"{check.format(host.address)} || echo {host.name}" for host in network.SERVERS)
+        return " ".join(self._lab.run("director", script).stdout.split()) or "green"
+
+    def _keepalived(self) -> str:
+        if not self._watched:
+            return "-"
+        time.sleep(3)  # its own delay_loop and timeout
+        table = self._lab.run("director", f"ipvsadm -Ln -t {network.VIP}:81").stdout
+        return " ".join(host.name for host in network.SERVERS if f"{host.address}:" not in table) or "green"
+
+
+def show(trial: Trial) -> None:
+    names = " + ".join(one.name for one in trial.made) or "healthy"
+    causes = " ".join(sorted(f"{cause}@{host}" for cause, host in trial.reported)) or trial.verdict
+    extra = f" (+{trial.nameless} without cause)" if trial.nameless else ""
+    sign = "ok   " if trial.right else "WRONG"
+    classic = f"{trial.ping:10} {trial.tcp:10} {trial.keepalived}"
+    print(f"{sign} {names:46} {causes + extra:52} {trial.seconds:4.1f}  {classic}", flush=True)
+
+
+def table(trials: list[Trial]) -> None:
+    """The confusion table, in words: rows of fault made, with how often each cause was reported for it alone."""
+    rows: dict[str, Counter[str]] = {}
+    for trial in trials:
+        if len(trial.made) == 1:
+            row = rows.setdefault(trial.made[0].fault.cause, Counter())
+            row.update(cause for cause, _ in trial.reported)
+            row["(none)"] += not trial.reported
+    causes = sorted({cause for row in rows.values() for cause in row if row[cause]} | set(rows))
+    print(f"\nfault made × cause reported\n{'':18} " + " ".join(f"{number:>2}" for number in range(1, len(causes) + 1)))
+    for cause, row in sorted(rows.items()):
+        print(f"{cause:18} " + " ".join(f"{row[each] or '.':>2}" for each in causes))
+    print("columns: " + ", ".join(f"{number} {cause}" for number, cause in enumerate(causes, 1)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--healthy", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=[], help="trials of these faults instead of all")
+    wanted = parser.parse_args()
+    chosen = [[parse(name) for name in names.split(",")] for names in wanted.only]
+    trials: list[Trial] = []
+    with Lab() as lab:
+        farm = Farm(lab)
+        plan = chosen or [*singles(), *pairs(wanted.pairs, wanted.seed)]
+        print(f"seed {wanted.seed}; {len(plan)} trials, {wanted.healthy} healthy runs; servers: {', '.join(SERVERS)}")
+        print(f"      {'made':46} {'verify':52} {'s':>4}  {'ping RIP':10} {'TCP RIP:80':10} keepalived")
+        for made in [*plan, *([[]] * wanted.healthy)]:
+            trials.append(farm.trial(made))
+            show(trials[-1])
+    table(trials)
+    wrong = [trial for trial in trials if not trial.right]
+    print(f"{len(trials) - len(wrong)} of {len(trials)} right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
