@@ -331,6 +331,24 @@ def test_a_missing_destination_names_the_server() -> None:
     assert check.fix == "On the director: ipvsadm -a -t 10.0.0.10:80 -r 10.0.0.102:80 -g -w 1"
 
 
+def test_a_dead_server_that_was_never_added_is_one_fault_and_nobody_is_told_to_send_clients_to_it() -> None:
+    farm = Farm()
+    farm.world.ipvs.table[KEY].entries.pop(1)
+    farm.world.servers["web2"].reachable = False
+    report = farm.verify()
+    assert (only(report).cause, only(report).host) == ("unreachable", "web2")
+    held = [check for check in report.checks if check.check == "director.destination" and check.consequence_of]
+    assert [check.consequence_of for check in held] == ["unreachable"]
+    assert not any("-w 1" in check.fix for check in report.checks)
+
+
+def test_a_server_held_at_weight_zero_because_nothing_listens_is_one_fault() -> None:
+    farm = Farm()
+    farm.world.ipvs.table[KEY].entries[1].state = DestinationState(0)
+    farm.world.servers["web2"].machine.listeners.clear()
+    assert (only(farm.verify()).cause, only(farm.verify()).host) == ("service-down", "web2")
+
+
 @pytest.mark.parametrize(
     ("state", "cause", "words"),
     [

@@ -28,13 +28,14 @@ def diagnose(evidence: Evidence) -> Report:
     ledger = Ledger()
     readings = [Reading(evidence, server) for server in evidence.deployment.servers]
     director = [*balancing.audit(evidence, ledger, readings), *balancing.holds(evidence, ledger)]
-    director += balancing.ipvs(evidence, ledger, readings)
     before = {reading.name: reach(reading, ledger) for reading in readings}
     servers: list[Check] = []
     for reading in readings:
         proof = probes(reading, ledger, readings)  # before the ports: what a probe found explains a refusal
         servers += [*before[reading.name], *ports(reading, ledger), *proof]
         servers += [*inside(reading, ledger), *within(reading, ledger)]
+    # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
+    director += balancing.ipvs(evidence, ledger, readings)
     others = [*director, *servers]
     checks = (*client(evidence, ledger, readings, verdict(others) == "pass"), *others)
     return Report(deployment=evidence.deployment.name, verdict=verdict(checks), checks=checks)

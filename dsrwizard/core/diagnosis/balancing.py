@@ -181,6 +181,12 @@ def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, pre
     return where.passed(f"IPVS balances {name}.", f"scheduler {present.state.scheduler}")
 
 
+UNPROVED: tuple[Cause, ...] = (
+    "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "firewall",
+)  # fmt: skip
+"""Faults of a server through which the VIP does not answer: apply gives it no clients, and neither should anybody."""
+
+
 def _destination(
     evidence: Evidence,
     ledger: Ledger,
@@ -201,6 +207,7 @@ def _destination(
         return where.follows(fault, f"{server.name} is not behind {name}.")
     found = next((one for one in there if one.port == service.port), None)
     wanted = DestinationState(weight=server.weight)
+    held = ledger.find(server.name, *UNPROVED, vip=vip.address, service=service.label)
     if found is None:
         change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=None, new=wanted)
         if there:
@@ -209,9 +216,12 @@ def _destination(
                 f"IPVS sends {name} to port {there[0].port} of {server.name}; direct routing cannot change ports.",
                 f"destination {rip} port {there[0].port}", _command(change),
             )  # fmt: skip
+        if held:
+            return where.follows(held, f"{server.name} is kept out of {name} while it cannot serve.")
         return ledger.fail(
             where, _about(server, vip, service, "ipvs-missing"),
-            f"IPVS does not send {name} to {server.name}.", f"no destination {rip}", _command(change),
+            f"IPVS does not send {name} to {server.name}.", f"no destination {rip}",
+            _command(change),
         )  # fmt: skip
     state = found.state
     change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=state, new=wanted)
@@ -221,6 +231,8 @@ def _destination(
             f"IPVS forwards {name} to {server.name} by {state.method} instead of direct routing (dr).",
             f"forwarding method {state.method}", _command(change),
         )  # fmt: skip
+    if state.weight == 0 and server.weight > 0 and held:
+        return where.follows(held, f"{server.name} stays at weight 0 in {name} while it cannot serve.")
     if state.weight == 0 and server.weight > 0:
         return ledger.fail(
             where, _about(server, vip, service, "drained"),
