@@ -118,7 +118,9 @@ def result(run: RunResult, *, as_json: bool = False) -> None:
         return
     for host in run.hosts:
         if host.failure is not None:
-            for line in (f"{host.host}: {host.failure.what}", host.failure.why, host.failure.next):
+            what = host.failure.what
+            named = what if what.startswith(host.host) else f"{host.host}: {what}"
+            for line in (named, host.failure.why, host.failure.next):
                 if line:
                     click.echo(line, err=True)
     words = ", ".join(f"{host.host} {_word(host.outcome.value)}" for host in run.hosts)

@@ -99,9 +99,11 @@ class SshConnector:
             channel.exec_command(command)
         except (paramiko.SSHException, EOFError, OSError) as error:
             if not transport.is_active():
-                raise ConnectionLost(
+                lost = ConnectionLost(
                     f"{self._host}: the connection is gone.", "The script was not begun.", "Connect again."
-                ) from error
+                )
+                lost.begun = False
+                raise lost from error
             raise HostError(
                 f"{self._host}: its SSH server opens no session.",
                 f"It says: {getattr(error, 'text', '') or error}.",

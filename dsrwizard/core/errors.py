@@ -104,9 +104,13 @@ class CommandFailed(HostError):
 
 
 class ConnectionLost(HostError):
-    """The connection broke while a script ran: the host's state is unknown until it is observed again."""
+    """The connection broke while a script ran: the host's state is unknown until it is observed again.
+
+    `begun` false: it is known that the script did not run.
+    """
 
     kind = "lost"
+    begun = True
 
 
 class AnswerUnreadable(HostError):

@@ -173,7 +173,9 @@ class Applier:
         for number, step in enumerate(steps):
             if problem.halfway and number == 0:
                 self._result(step, Outcome.UNKNOWN, "it failed and could not be taken back whole")
-            elif isinstance(problem, ConnectionLost) or (begun and not isinstance(problem, CommandFailed)):
+            elif (isinstance(problem, ConnectionLost) and problem.begun) or (
+                begun and not isinstance(problem, CommandFailed)
+            ):
                 self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
             else:
                 self._result(step, Outcome.NOT_ATTEMPTED)

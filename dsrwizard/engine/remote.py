@@ -114,10 +114,16 @@ class LinuxServer:
             self._connector = None
 
     def _run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        was_open = self._connector is not None
         if self._connector is None:
             self._connector = self._connect()
         try:
             answer = self._connector.run(script, deadline=deadline, on_line=on_line)
+        except ConnectionLost as lost:
+            self.close()
+            if lost.begun or not was_open:
+                raise
+            return self._run(script, deadline=deadline, on_line=on_line)
         except HostError:
             self.close()
             raise

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from dsrwizard.core.changes import SysctlChange
 from dsrwizard.core.errors import ConnectionLost, ConnectionRefused
+from dsrwizard.core.ledger import owed
 from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.ports import Answer, Line
-from dsrwizard.core.steps import Step
+from dsrwizard.core.steps import HostPlan, Plan, Step
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import LinuxServer
@@ -62,7 +62,9 @@ class Connection:
         self._machine.begun.release()
         self._machine.go_on.wait(30)
         if self not in self._machine.open:
-            raise ConnectionLost("web1: the connection is gone.", "The script was not begun.", "Connect again.")
+            lost = ConnectionLost("web1: the connection is gone.", "The script was not begun.", "Connect again.")
+            lost.begun = False
+            raise lost
         nonce = script.partition("m='==dsr:")[2].partition("'")[0]
         lines = [f"==dsr:{nonce}:begin==", f"==dsr:{nonce}:addr==", "[]", f"==dsr:{nonce}:end=="]
         if ":start:" in script:
@@ -111,17 +113,38 @@ def test_a_connection_that_died_while_idle_is_opened_again() -> None:
     assert machine.dialled == 2
 
 
-def test_an_sshd_that_died_since_the_look_is_told_and_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsrwizard.engine.remote._FRESH_SECONDS", 0.0)
+def test_a_connection_that_died_just_before_the_apply_is_opened_again_for_it() -> None:
     machine = Machine()
     server = LinuxServer(SHOP.servers[0], machine.dial)
     server.observe(SHOP)
     machine.die()
+    ends: list[tuple[str, bool]] = []
+    server.apply([GUARD], lambda name, ok, said: ends.append((name, ok)), lambda text: None)
+    assert ends == [("guard", True)]
+    assert machine.dialled == 2
+
+
+def test_an_sshd_that_died_since_the_look_is_told_and_nothing_is_claimed(tmp_path: Path) -> None:
+    machine = Machine()
+    world = World.lab(1)
+    engine = Engine(
+        director=lambda interface: world.director(),
+        wire=world.wire(),
+        connect=lambda host, target, asker: machine.dial(),
+        asker=Nobody(),
+        journals=Journals(tmp_path),
+    )
+    engine.observe(SHOP)
+    machine.die()
     machine.sshd = False
-    ends: list[object] = []
-    with pytest.raises(ConnectionRefused, match="web1"):
-        server.apply([GUARD], lambda *end: ends.append(end), lambda text: None)
-    assert ends == []
+    plan = Plan(deployment="shop", hosts=(HostPlan(host="web1", steps=(GUARD,)),))
+    (web1,) = engine.apply(SHOP, plan, lambda event: None).hosts
+    assert web1.outcome is Outcome.FAILED
+    assert web1.failure is not None
+    assert web1.failure.kind == "refused"
+    assert [step.outcome for step in web1.steps] == [Outcome.NOT_ATTEMPTED]
+    assert not engine.in_force("shop")
+    assert owed(Journals(tmp_path).of("shop").entries()) == []
 
 
 def test_the_client_hosts_connection_is_opened_again_when_it_has_died(tmp_path: Path) -> None:
