@@ -31,8 +31,13 @@ def run(words: Sequence[str]) -> int:
     lab = _Faulty()
     if command == "mend":
         chosen = parse_all(names) if names else None
-        for made in lab.mend(chosen):
+        mended, problems = lab.mend(chosen)
+        for made in mended:
             print(f"Mended: {made.name}.", flush=True)  # noqa: T201 - the command's output
+        if problems:
+            raise problems[0]
+        if not mended:
+            print("No fault is made.")  # noqa: T201
         return 0
     if not names:
         _show(lab.made)
@@ -100,16 +105,21 @@ class _Faulty:
         self._kept[made.name] = kept
         self._write()
 
-    def mend(self, wanted: Sequence[Made] | None) -> list[Made]:
+    def mend(self, wanted: Sequence[Made] | None) -> tuple[list[Made], list[DsrError]]:
         """Mends these (None: all), the youngest first, because a younger fault remembers what an older one left."""
         for made in wanted or ():
             if made.name not in self._kept:
                 there = ", ".join(self._kept) or "none"
                 raise UsageError(f"{made.name} is not made.", f"Faults made now: {there}.")
-        chosen = [made for made in reversed(self.made) if wanted is None or made in wanted]
-        for made in chosen:
-            self._mend(made)
-        return chosen
+        mended: list[Made] = []
+        problems: list[DsrError] = []
+        for made in [one for one in reversed(self.made) if wanted is None or one in wanted]:
+            try:
+                self._mend(made)
+                mended.append(made)
+            except DsrError as problem:
+                problems.append(problem)
+        return mended, problems
 
     def _mend(self, made: Made) -> None:
         problems = []
