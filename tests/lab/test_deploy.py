@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.harness import OPS_USER, SERVERS, VIP, VIP6, Lab
-from tests.lab.terminal import Terminal
+from tests.lab.terminal import QUIT, SECONDS, Terminal
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +42,12 @@ def deployment(*, vips: str = "", servers: str = "", name: str = "shop", client:
 def write(lab: Lab, text: str, path: str = "/root/shop.toml") -> str:
     lab.put(path, text)
     return path
+
+
+def signal_sshd(name: str) -> str:
+    """A command that sends a signal to every sshd of the host it runs on: the one that listens and its sessions."""
+    here = '[ "$(cat $p/comm)" = sshd ] && [ "$(readlink $p/ns/net)" = "$(readlink /proc/self/ns/net)" ]'
+    return f"for p in /proc/[0-9]*; do if {here}; then kill -{name} ${{p#/proc/}}; fi; done 2>/dev/null; true"
 
 
 def answers(lab: Lab, url: str, count: int) -> list[str]:
@@ -200,4 +206,43 @@ def test_a_missing_module_is_loaded_by_the_plan(clean: Lab) -> None:
     assert director["steps"][0]["commands"] == ["modprobe ip_vs"]
     lab.dsrwizard("apply", file, "--yes").ok()
     assert set(answers(lab, f"http://{VIP}/", 3)) == set(SERVERS)
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_an_sshd_that_dies_after_the_plan_was_shown_and_the_live_pane_of_a_file(clean: Lab) -> None:
+    lab = clean
+    file = write(lab, deployment(client=False))
+    with Terminal(lab, ["dsrwizard", "apply", file], rows=60, cols=160) as apply:
+        apply.process.expect("Go ahead?", SECONDS)
+        lab.run("web2", signal_sshd("KILL")).ok()
+        apply.press("y\r")
+        assert apply.process.wait(SECONDS).status == 1
+        said = apply.process.stdout
+    assert " web2: 10.0.0.102 refused the connection." in " ".join(said.split()), said
+    assert set(answers(lab, f"http://{VIP}/", 4)) == {"web1", "web3"}
+    assert f" {VIP}/" not in lab.run("web2", "ip -4 -o addr").ok().stdout
+    with Terminal(lab, ["dsrwizard", "watch", file]) as pane:
+        pane.expect("2/3 up")
+        pane.press(QUIT)
+        assert pane.process.wait(SECONDS).status == 0
+    lab.start_sshd("web2")
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_ctrl_c_finishes_what_runs_begins_nothing_new_and_teardown_takes_it_all_back(clean: Lab) -> None:
+    lab = clean
+    file = write(lab, deployment(client=False))
+    with Terminal(lab, ["dsrwizard", "apply", file], rows=60, cols=160) as apply:
+        apply.process.expect("Go ahead?", SECONDS)
+        lab.run("web3", signal_sshd("STOP")).ok()  # this server keeps the run waiting
+        apply.press("y\r")
+        apply.process.expect("weight 10.0.0.10 tcp/80 web1", SECONDS)
+        apply.press("\x03")
+        apply.process.expect("Stopping: what runs now is finished", SECONDS)
+        lab.run("web3", signal_sshd("CONT")).ok()
+        assert apply.process.wait(SECONDS).status == 3
+        said = " ".join(apply.process.stdout.split())
+    assert "Stopped before all was done." in said
+    assert f" {VIP}/32" in lab.run("web3", "ip -4 -o addr").ok().stdout, "what ran was cut off"
+    assert "web3" not in answers(lab, f"http://{VIP}/", 6)
     lab.dsrwizard("teardown", file, "--yes").ok()

@@ -235,6 +235,14 @@ def test_the_launcher_returns_output_errors_and_status_untouched() -> None:
     assert got.returncode == 7
 
 
+def test_the_command_line_passes_streams_and_status_through() -> None:
+    got = subprocess.run(
+        [sys.executable, "-m", "dsrwizard", "lab", "--", "sh", "-c", "cat; hostname; echo err >&2; exit 7"],
+        input=b"in\n", capture_output=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert (got.stdout, got.stderr, got.returncode) == (b"in\ndirector\n", b"err\n", 7)
+
+
 def test_the_user_s_home_and_environment_stay_out() -> None:
     env = os.environ | {"SSH_AUTH_SOCK": "/nowhere", "XDG_STATE_HOME": "/nowhere", "NO_COLOR": "1", "LANG": "C.UTF-8"}
     script = "echo ~ $HOME; env; cat ~/.ssh/known_hosts; cat $DSRWIZARD_LAB"
