@@ -133,6 +133,19 @@ def test_a_dead_server_is_reported_while_the_others_serve(farm: Farm) -> None:
     assert "does not answer" in failure.text
 
 
+def test_with_no_server_in_reach_each_is_told_and_teardown_leaves_nothing(farm: Farm) -> None:
+    before = farm.state()
+    for server in farm.world.servers.values():
+        server.reachable = False
+    deployment = farm.world.deployment()
+    result = farm.apply(deployment)
+    assert not result.ok
+    assert [outcome(result, name) for name in farm.world.servers] == [Outcome.FAILED] * 3
+    assert weights(farm) == {}
+    assert farm.teardown(deployment).ok
+    assert farm.state() == before
+
+
 def test_a_server_that_does_not_answer_on_the_vip_stays_at_weight_zero(farm: Farm) -> None:
     farm.world.servers["web3"].machine.listeners.clear()
     result = farm.apply(farm.world.deployment())
