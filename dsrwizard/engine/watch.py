@@ -34,6 +34,7 @@ from dsrwizard.core.watching import (
     service_rows,
 )
 from dsrwizard.core.wire import Owners
+from dsrwizard.engine.hosts import failure_of
 from dsrwizard.engine.journal import Journal
 
 PROBE_SECONDS = 2.0
@@ -77,6 +78,7 @@ class Poller:
         self._since: dict[Place, tuple[State, float]] = {}
         self._log: list[Happening] = []
         self._problem = ""
+        self._wire_problem = ""
         self._read_milliseconds: float | None = None
 
     # --- core.api.Watcher ----------------------------------------------------------------------------------------
@@ -96,10 +98,14 @@ class Poller:
             while not self._ended.is_set():
                 self._running.wait()
                 began = time.monotonic()
-                self._probe()
-                if began - audited >= AUDIT_SECONDS:
-                    audited = began
-                    self._audit()
+                try:
+                    self._probe()
+                    if began - audited >= AUDIT_SECONDS:
+                        audited = began
+                        self._audit()
+                    self._wire_problem = ""
+                except Exception as problem:  # noqa: BLE001 - told, and looked again: a dead thread would leave old green
+                    self._wire_problem = failure_of(problem).text
                 self._ended.wait(max(0.0, PROBE_SECONDS - (time.monotonic() - began)))
 
         for work in (counters, wire):
@@ -206,9 +212,9 @@ class Poller:
         began = time.perf_counter()
         try:
             services = self._director.services()
-        except DsrError as problem:
+        except Exception as problem:  # noqa: BLE001 - as above
             with self._lock:
-                self._problem = str(problem)
+                self._problem = failure_of(problem).text
                 if self._reading is None or self._reading.services is None:  # there are no numbers to keep
                     self._reading = Reading(at=self._clock())
                     self._rows = ()
@@ -282,7 +288,7 @@ class Poller:
                 read_milliseconds=self._read_milliseconds,
                 services=self._rows,
                 happenings=tuple(self._log),
-                problem=self._problem,
+                problem=self._problem or self._wire_problem,
                 audit_age=self._clock() - min(audits) if audits else None,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +352,33 @@ def test_where_ipvs_was_never_read_the_probes_are_shown_all_the_same(tmp_path: P
     finally:
         watch.poller.close()
     assert [service.present for service in snapshot.services] == [None, None]
+
+
+def test_a_fault_of_a_look_is_told_and_the_next_look_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that died of it would leave old green for ever."""
+    watch = Watch(tmp_path)
+    broken = threading.Event()
+    broken.set()
+    probe = watch.poller._wire.probe
+
+    def look(*arguments: Any, **named: Any) -> Any:
+        if broken.is_set():
+            raise RuntimeError("nobody thought of this")
+        return probe(*arguments, **named)
+
+    monkeypatch.setattr(watch.poller._wire, "probe", look)
+    monkeypatch.setattr("dsrwizard.engine.watch.PROBE_SECONDS", 0.01)
+    shown: queue.Queue[Snapshot] = queue.Queue()
+    watch.poller.set_interval(0.01)
+    watch.poller.start(shown.put)
+    try:
+        while "nobody thought of this" not in shown.get(timeout=30).problem:
+            pass
+        broken.clear()
+        while shown.get(timeout=30).problem:
+            pass
+    finally:
+        watch.poller.close()
 
 
 def test_faults_appear_and_go(tmp_path: Path) -> None:
