@@ -1,6 +1,7 @@
 """Which cause `verify` reports for each fault of the lab, alone and in pairs, beside what the classic checks see.
 
     python -m tests.bench.fault_matrix [--pairs N] [--healthy N] [--seed N] [--only CAUSE@HOST,CAUSE@HOST …]
+        [--keepalived PROGRAM]
 
 Every fault is made on the lab's hosts, `verify` looks, the fault is mended. The classic checks are those of load
 balancers: ping to the real server's address, a TCP connection to its address and port, and keepalived's TCP_CHECK
@@ -86,22 +87,24 @@ def pairs(count: int, seed: int) -> list[list[Made]]:
 class Farm:
     """A lab with its deployment in force."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, keepalived: str | None) -> None:
         self._lab = lab
-        self._watched = shutil.which("keepalived", path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+        self._watched = keepalived is not None
         lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
-        if self._watched:
-            self._watch()
+        if keepalived:
+            self._watch(keepalived)
 
-    def _watch(self) -> None:
+    def _watch(self, keepalived: str) -> None:
+        """Real health checks beside ours, for a service of their own on another port of the VIP."""
         servers = "".join(
             REAL_SERVER.format(address=host.address, port=network.SERVICE_PORT) for host in network.SERVERS
         )
         self._lab.put("/etc/keepalived.conf", KEEPALIVED.format(vip=network.VIP, servers=servers))
-        self._lab.run("director", "keepalived --check --use-file=/etc/keepalived.conf --log-console -D").ok()
+        self._lab.run("director", [keepalived, "--check", "--use-file=/etc/keepalived.conf"]).ok()
+        self._lab.wait("director", f"ipvsadm -Ln -t {network.VIP}:81 | grep -q {network.SERVERS[-1].address}")
 
     def trial(self, made: list[Made]) -> Trial:
-        """Makes the faults, looks, and mends them."""
+        """Makes the faults, looks, and mends them. `verify` takes longer than keepalived's interval and timeout."""
         names = [one.name for one in made]
         if names:
             self._lab.dsrwizard("lab", "fault", *names).ok()
@@ -131,7 +134,6 @@ class Farm:
     def _keepalived(self) -> str:
         if not self._watched:
             return "-"
-        time.sleep(3)  # its own delay_loop and timeout
         table = self._lab.run("director", f"ipvsadm -Ln -t {network.VIP}:81").stdout
         return " ".join(host.name for host in network.SERVERS if f"{host.address}:" not in table) or "green"
 
@@ -166,11 +168,13 @@ def main() -> int:
     parser.add_argument("--healthy", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="trials of these faults instead of all")
+    found = shutil.which("keepalived", path="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")
+    parser.add_argument("--keepalived", default=found, help="the program, where it is not installed")
     wanted = parser.parse_args()
     chosen = [[parse(name) for name in names.split(",")] for names in wanted.only]
     trials: list[Trial] = []
     with Lab() as lab:
-        farm = Farm(lab)
+        farm = Farm(lab, wanted.keepalived)
         plan = chosen or [*singles(), *pairs(wanted.pairs, wanted.seed)]
         print(f"seed {wanted.seed}; {len(plan)} trials, {wanted.healthy} healthy runs; servers: {', '.join(SERVERS)}")
         print(f"      {'made':46} {'verify':52} {'s':>4}  {'ping RIP':10} {'TCP RIP:80':10} keepalived")
