@@ -181,7 +181,8 @@ def main() -> int:
         for made in [*plan, *([[]] * wanted.healthy)]:
             trials.append(farm.trial(made))
             show(trials[-1])
-    table(trials)
+    if any(len(trial.made) == 1 for trial in trials):
+        table(trials)
     wrong = [trial for trial in trials if not trial.right]
     print(f"{len(trials) - len(wrong)} of {len(trials)} right")
     return 1 if wrong else 0
