@@ -348,7 +348,7 @@ def test_a_shell_on_a_real_terminal() -> None:
         terminal.expect(b"go\r\n")
         terminal.type(b"\x1a")
         terminal.expect(b"Stopped")
-        terminal.type(b"kill %1\nexit 5\n")
+        terminal.type(b"kill %1\nexit 5\nexit 5\n")  # the first is refused while the job has not died yet
         assert terminal.process.wait(30) == 5
         assert termios.tcgetattr(terminal.slave) == terminal.before
     finally:
