@@ -405,6 +405,9 @@ def test_counters_after_real_requests_are_those_of_ipvsadm(empty: Lab) -> None:
     answered = [empty.request(key.address) for key in keys.values() for _ in range(6)]
     assert sorted(answered) == sorted([*SERVERS] * 4)
 
+    # The kernel updates its counters every two seconds (ip_vs_est.c): settled is what one update leaves as it was.
+    read = "$(ipvsadm -Ln --stats --exact)"
+    empty.wait("director", f'before="{read}"; sleep 2.1; [ "$before" = "{read}" ]', 60)
     told = drive(empty)
     stats = empty.run("director", "ipvsadm -Ln --stats --exact").ok().stdout
     for key in keys.values():
