@@ -147,7 +147,7 @@ def report(made: Report, *, as_json: bool = False) -> None:
 def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
     """One moment of the live pane."""
     if as_json:
-        _json(made)
+        _json({name: getattr(made, name) for name in made.__struct_fields__ if name != "history"})
         return
     if made.problem:
         click.echo(f"! {made.problem}")
@@ -172,7 +172,11 @@ def _replies(service: ServiceRow) -> str:
         return "replies not counted here"
     if not service.present:
         return "not in IPVS"
-    return f"{service.out_packets} replies seen here" if service.out_packets else "replies bypass the director"
+    return (
+        f"{service.totals.out_packets} replies seen here"
+        if service.totals.out_packets
+        else "replies bypass the director"
+    )
 
 
 def _rates(rates: Rates) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from dsrwizard.core.history import History
 from dsrwizard.core.wire import Probed
 
 State = Literal["up", "draining", "vip-dead", "leaking", "drifted", "unreachable", "unknown"]
@@ -17,6 +18,51 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     connections: float | None = None
     in_packets: float | None = None
     in_bytes: float | None = None
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Counted by IPVS since the entry was made. `out_*` are replies that came through the director."""
+
+    connections: int = 0
+    in_packets: int = 0
+    in_bytes: int = 0
+    out_packets: int = 0
+    out_bytes: int = 0
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers to the VIP probe over the last minute, in milliseconds; `lost` of `sent` were not good."""
+
+    minimum: float | None = None
+    median: float | None = None
+    maximum: float | None = None
+    sent: int = 0
+    lost: int = 0
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of VIP probes over every (real server, VIP, port): how many, how long a round takes at the set pace,
+    and how far the one under way is."""
+
+    pairs: int = 0
+    done: int = 0
+    seconds: float | None = None
+    """How long the last whole round took; None before there was one."""
+    budget: int = 0
+    """Packets a second."""
+
+
+class Bypass(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of traffic that the director never carried, as the client host counted it at the last verification."""
+
+    request_bytes: int
+    reply_bytes: int
+    at: float
+
+    @property
+    def ratio(self) -> float | None:
+        """Reply bytes per request byte."""
+        return self.reply_bytes / self.request_bytes if self.request_bytes else None
 
 
 class DestinationRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +78,18 @@ class DestinationRow(msgspec.Struct, frozen=True, kw_only=True):
     active: int = 0
     inactive: int = 0
     rates: Rates = Rates()
-    trend: tuple[float, ...] = ()
-    """New connections per second, oldest first."""
+    totals: Totals = Totals()
     state: State = "unknown"
     since: float = 0.0
     """Seconds since the epoch at which `state` began."""
+    cause: str = ""
+    """One of the stable causes (`core.checks.Cause`); empty while the state needs none or none is known."""
     message: str = ""
+    """The cause in words."""
+    fix: str = ""
     probe: Probed | None = None
     probe_age: float | None = None
+    latency: Latency = Latency()
     arp: Literal["silent", "leaks", "unknown"] = "unknown"
 
 
@@ -54,21 +104,25 @@ class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
     active: int = 0
     inactive: int = 0
     rates: Rates = Rates()
-    trend: tuple[float, ...] = ()
-    out_packets: int = 0
-    """Replies the director saw: 0 while they bypass it."""
+    totals: Totals = Totals()
+    """`totals.out_packets`: replies the director saw, 0 while they bypass it."""
     owner: str = ""
     """`director`, a server's name, or a stranger's MAC; empty while unknown."""
     rows: tuple[DestinationRow, ...] = ()
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the event log."""
+    """One line of the timeline: a state that changed, or something the operator did (`state` info)."""
 
     at: float
     host: str
     message: str
     state: State | Literal["info"] = "info"
+    before: State | Literal[""] = ""
+    """The state it was in; empty: it was not watched before, or nothing changed its state."""
+    vip: str = ""
+    service: str = ""
+    cause: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,3 +137,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     happenings: tuple[Happening, ...] = ()
     problem: str = ""
     audit_age: float | None = None
+    drift_age: float | None = None
+    """Seconds since the real servers' facts were last compared with the deployment; None: not yet."""
+    unseen: tuple[str, ...] = ()
+    """What could not be looked at and why, a sentence each: hosts without login, no raw sockets."""
+    round: Round = Round()
+    bypass: Bypass | None = None
+    history: History = msgspec.field(default_factory=History)
+    """Trend lines; not part of the JSON."""

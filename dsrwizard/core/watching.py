@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Literal
@@ -10,13 +11,12 @@ import msgspec
 
 from dsrwizard.core.director import key_of
 from dsrwizard.core.facts import Destination, Stats, VirtualService
+from dsrwizard.core.history import METRICS, NOTHING, History, Metric
 from dsrwizard.core.model import Deployment, RealServer, Service, Vip
 from dsrwizard.core.proof import judge
-from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, State
+from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, State, Totals
 from dsrwizard.core.wire import Owners, Probed
 
-TREND = 60
-"""Readings kept for a trend line."""
 KERNEL_SECONDS = 2.0
 """The kernel brings the counters up to date this often (net/netfilter/ipvs/ip_vs_est.c): between two readings that are
 closer, they stand still or jump."""
@@ -102,10 +102,9 @@ def service_rows(
     now: Reading,
     before: Reading | None,
     heard: Heard,
-    trends: Mapping[tuple[str, ...], tuple[float, ...]],
     since: Mapping[Place, tuple[State, float]],
 ) -> tuple[ServiceRow, ...]:
-    """Every service of the deployment with its servers. `trends` by (VIP, service) and (VIP, service, server)."""
+    """Every service of the deployment with its servers."""
     present = {service.key: service for service in now.services or ()}
     earlier = {service.key: service for service in (before.services or ())} if before else {}
     seconds = now.at - before.at if before else 0.0
@@ -117,14 +116,13 @@ def service_rows(
             found, old = present.get(key), earlier.get(key)
             then = _by_endpoint(old)
             here = _by_endpoint(found)
-            place = (vip.address, service.label)
             children = []
             for server in deployment.servers_of(vip):
                 rip = server.rip_for(vip)
                 if rip is None:
                     continue
                 endpoint = (str(ip_address(rip)), service.port)
-                where = (*place, server.name)
+                where = (vip.address, service.label, server.name)
                 timed = heard.probes.get(where)
                 destination, previous = here.get(endpoint), then.get(endpoint)
                 state, message = state_of(
@@ -148,7 +146,7 @@ def service_rows(
                         rates=rates(previous.stats if previous else None, destination.stats, seconds)
                         if destination
                         else Rates(),
-                        trend=trends.get(where, ()),
+                        totals=_totals(destination.stats) if destination else Totals(),
                         state=state,
                         since=remembered[1] if remembered and remembered[0] == state else now.at,
                         message=message,
@@ -167,8 +165,7 @@ def service_rows(
                     active=sum(row.active for row in children),
                     inactive=sum(row.inactive for row in children),
                     rates=rates(old.stats if old else None, found.stats, seconds) if found else Rates(),
-                    trend=trends.get(place, ()),
-                    out_packets=found.stats.out_packets if found else 0,
+                    totals=_totals(found.stats) if found else Totals(),
                     owner=_owner(vip, heard, now.services is not None),
                     rows=tuple(children),
                 )
@@ -200,17 +197,29 @@ def _owner(vip: Vip, heard: Heard, director_here: bool) -> str:
     return heard.macs.get(mac, mac)
 
 
-def next_trends(
-    trends: Mapping[tuple[str, ...], tuple[float, ...]], rows: Sequence[ServiceRow]
-) -> dict[tuple[str, ...], tuple[float, ...]]:
-    """The trends with this reading's new connections per second added."""
-    fresh: dict[tuple[str, ...], tuple[float, ...]] = {}
+def next_history(history: History, rows: Sequence[ServiceRow]) -> History:
+    """The history with this reading's rates added."""
+    everything: list[tuple[Place, Rates]] = []
     for row in rows:
-        places = [((row.vip, row.service), row.rates), *(((c.vip, c.service, c.server), c.rates) for c in row.rows)]
-        for place, rate in places:
-            kept = trends.get(place, ())
-            fresh[place] = kept if rate.connections is None else (*kept, rate.connections)[-TREND:]
-    return fresh
+        everything.append(((row.vip, row.service, ""), row.rates))
+        everything += [((child.vip, child.service, child.server), child.rates) for child in row.rows]
+    places = {place: number for number, (place, _) in enumerate(everything)}
+    columns: dict[Metric, array[float]] = {metric: array("f") for metric in METRICS}
+    for _, rate in everything:
+        columns["connections"].append(NOTHING if rate.connections is None else rate.connections)
+        columns["packets"].append(NOTHING if rate.in_packets is None else rate.in_packets)
+        columns["bytes"].append(NOTHING if rate.in_bytes is None else rate.in_bytes)
+    return history.with_column(places, columns)
+
+
+def _totals(stats: Stats) -> Totals:
+    return Totals(
+        connections=stats.connections,
+        in_packets=stats.in_packets,
+        in_bytes=stats.in_bytes,
+        out_packets=stats.out_packets,
+        out_bytes=stats.out_bytes,
+    )
 
 
 def happenings(

@@ -17,6 +17,7 @@ from dsrwizard.core.changes import DestinationChange, ServiceKey
 from dsrwizard.core.director import key_of
 from dsrwizard.core.errors import DsrError, UsageError
 from dsrwizard.core.facts import Destination, VirtualService
+from dsrwizard.core.history import History
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.ports import DirectorPort, ProbeTarget, WirePort
@@ -29,7 +30,7 @@ from dsrwizard.core.watching import (
     Reading,
     compared,
     happenings,
-    next_trends,
+    next_history,
     service_of,
     service_rows,
 )
@@ -74,7 +75,7 @@ class Poller:
         self._rows: tuple[ServiceRow, ...] = ()
         self._reading: Reading | None = None
         self._heard = Heard()
-        self._trends: dict[tuple[str, ...], tuple[float, ...]] = {}
+        self._history = History()
         self._since: dict[Place, tuple[State, float]] = {}
         self._log: list[Happening] = []
         self._problem = ""
@@ -228,8 +229,8 @@ class Poller:
             if reading.services is not None:
                 self._readings = [*(old for old in self._readings if old.at >= reading.at - KEPT_SECONDS), reading]
             self._reading, self._problem = reading, problem
-            self._rows = service_rows(self._deployment, reading, before, self._heard, self._trends, self._since)
-            self._trends = next_trends(self._trends, self._rows)
+            self._rows = service_rows(self._deployment, reading, before, self._heard, self._since)
+            self._history = next_history(self._history, self._rows)
             self._since, lines = happenings(self._since, self._rows, reading.at)
             self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
 
@@ -279,7 +280,7 @@ class Poller:
         with self._lock:
             reading = self._reading or Reading(at=self._clock())
             if not self._rows:
-                self._rows = service_rows(self._deployment, reading, None, self._heard, self._trends, self._since)
+                self._rows = service_rows(self._deployment, reading, None, self._heard, self._since)
             audits = [at for at, _ in self._heard.owners.values()]
             return Snapshot(
                 deployment=self._deployment.name,
@@ -290,6 +291,7 @@ class Poller:
                 happenings=tuple(self._log),
                 problem=self._problem or self._wire_problem,
                 audit_age=self._clock() - min(audits) if audits else None,
+                history=self._history,
             )
 
     def _note(self, host: str, message: str, state: State | Literal["info"] = "info") -> None:

@@ -149,12 +149,19 @@ class LiveTable(Rows):
         service, server = self._find(index)
         old = bool(self.snapshot and self.snapshot.problem)
         if server is None:
-            parts, key = service_parts(service, self.line_width), _key(service)
+            parts, key = (
+                service_parts(service, self.line_width, self._line(service.vip, service.service)),
+                _key(service),
+            )
         else:
-            parts, key = server_parts(server, layout(self.line_width)), _server_key(server)
+            line = self._line(server.vip, server.service, server.server)
+            parts, key = server_parts(server, layout(self.line_width), line), _server_key(server)
         if old:
             parts = tuple((text, "old") for text, _ in parts)
         return Row(key, parts)
+
+    def _line(self, vip: str, service: str, server: str = "") -> tuple[float, ...]:
+        return self.snapshot.history.line("connections", vip, service, server) if self.snapshot else ()
 
 
 def _key(service: ServiceRow) -> str:
@@ -165,7 +172,7 @@ def _server_key(row: DestinationRow) -> str:
     return f"{row.vip} {row.service} {row.server}"
 
 
-def service_parts(service: ServiceRow, width: int) -> tuple[Part, ...]:
+def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
     """The line of a service: name, scheduler, how many are up, then totals under the servers' columns and which way
     replies go. What is wrong with the service as a whole stands in the totals' place."""
     form = layout(width)
@@ -192,7 +199,7 @@ def service_parts(service: ServiceRow, width: int) -> tuple[Part, ...]:
             used = start
     tail = replies(service)
     if form.trend and form.probe_age:  # where there is no age, the words need the trend's room
-        parts.append((" " * (start + 1 - used) + trend(service.trend, form.trend), "accent"))
+        parts.append((" " * (start + 1 - used) + trend(line, form.trend), "accent"))
         used = start + 1 + form.trend
         start = used
     parts.append((" " * max(start + 1 - used, 1), ""))
@@ -218,18 +225,18 @@ def _wrong(service: ServiceRow) -> Iterator[tuple[Name, str]]:
         yield "fail", "NOT IN IPVS"
     if service.present is not None and service.owner not in ("", "director"):
         yield "warn", f"VIP answered by {service.owner}"
-    if service.present and service.out_packets:
-        yield "warn", f"{short(service.out_packets)} replies came through the director"
+    if service.present and service.totals.out_packets:
+        yield "warn", f"{short(service.totals.out_packets)} replies came through the director"
 
 
 def replies(service: ServiceRow) -> Part:
     """Which way replies go: in direct routing the director sees none of them."""
-    if service.out_packets:
-        return (f"{short(service.out_packets)} replies came through the director", "bad")
+    if service.totals.out_packets:
+        return (f"{short(service.totals.out_packets)} replies came through the director", "bad")
     return ("replies direct", "good")
 
 
-def server_parts(row: DestinationRow, form: Layout) -> tuple[Part, ...]:
+def server_parts(row: DestinationRow, form: Layout, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
     """The line of a real server."""
     name, text, style = STATES[row.state]
     weight = glyph("dash") if row.weight is None else str(row.weight)
@@ -244,7 +251,7 @@ def server_parts(row: DestinationRow, form: Layout) -> tuple[Part, ...]:
         (right(short(row.rates.in_bytes), form.rate) + " ", ""),
     ]
     if form.trend:
-        parts.append((trend(row.trend, form.trend) + " ", "accent"))
+        parts.append((trend(line, form.trend) + " ", "accent"))
     probe, probe_style = probe_word(row)
     if probe == "none" and form.probe > 8:
         probe = "no answer"

@@ -76,7 +76,7 @@ def detail_lines(service: ServiceRow, row: DestinationRow | None) -> Iterator[tu
 def _reply_words(service: ServiceRow) -> str:
     if service.present is None:
         return "not seen: IPVS is not read here"
-    if service.out_packets:
+    if service.totals.out_packets:
         return replies(service)[0] + ": something routes them back"
     return "direct: they bypass the director, which counted none"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, State
+from array import array
+
+from dsrwizard.core.history import METRICS, History
+from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, State, Totals
 from dsrwizard.core.wire import Probed
 
 AT = 1_000_000.0
@@ -33,7 +36,6 @@ def destination(
         active=active,
         inactive=inactive,
         rates=Rates(connections=4.5, in_packets=27.0, in_bytes=2160.0),
-        trend=TREND,
         state=state,
         since=AT - 60,
         message=message,
@@ -62,11 +64,20 @@ def service(vip: str, rows: tuple[DestinationRow, ...], *, out_packets: int = 0)
         active=sum(row.active for row in rows),
         inactive=sum(row.inactive for row in rows),
         rates=Rates(connections=4.5 * len(rows), in_packets=27.0 * len(rows), in_bytes=2160.0 * len(rows)),
-        trend=TREND,
-        out_packets=out_packets,
+        totals=Totals(connections=81_000, in_packets=486_000, in_bytes=38_880_000, out_packets=out_packets),
         owner="director",
         rows=rows,
     )
+
+
+def lines(services: tuple[ServiceRow, ...]) -> History:
+    """The same trend for every row."""
+    places = [(row.vip, row.service, server) for row in services for server in ("", *(one.server for one in row.rows))]
+    index = {place: number for number, place in enumerate(places)}
+    history = History()
+    for value in TREND:
+        history = history.with_column(index, {metric: array("f", [value] * len(places)) for metric in METRICS})
+    return history
 
 
 def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = "") -> Snapshot:
@@ -90,4 +101,5 @@ def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = ""
         ),
         problem=problem,
         audit_age=3.0,
+        history=lines(services),
     )

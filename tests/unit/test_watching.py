@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
 from dsrwizard.core.errors import DsrError, UsageError
 from dsrwizard.core.facts import Destination, Stats, VirtualService
+from dsrwizard.core.history import History
 from dsrwizard.core.ledger import owed
 from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.snapshot import DestinationRow, Rates, ServiceRow, Snapshot, State
 from dsrwizard.core.watching import (
-    TREND,
     Heard,
     Place,
     Reading,
     happenings,
-    next_trends,
+    next_history,
     rates,
     service_rows,
     state_of,
@@ -71,7 +71,7 @@ def reading(at: float, connections: int = 0, *destinations: Destination) -> Read
 
 
 def rows(now: Reading, before: Reading | None = None, heard: Heard | None = None, **others: Any) -> ServiceRow:
-    values: dict[str, Any] = {"trends": {}, "since": {}} | others
+    values: dict[str, Any] = {"since": {}} | others
     (row,) = service_rows(SHOP, now, before, heard or Heard(), **values)
     return row
 
@@ -159,7 +159,7 @@ def test_no_rate_is_ever_negative(before: Stats, now: Stats, seconds: float) -> 
 
 def test_a_row_tells_what_ipvs_counts() -> None:
     row = rows(reading(12.0, 120), reading(10.0, 100))
-    assert (row.scheduler, row.persistence, row.present, row.out_packets) == ("rr", 60, True, 7)
+    assert (row.scheduler, row.persistence, row.present, row.totals.out_packets) == ("rr", 60, True, 7)
     assert (row.rates.connections, row.active, row.inactive) == (10.0, 2, 3)
     child = row.rows[0]
     assert (child.weight, child.wanted_weight, child.active, child.rates.connections) == (1, 1, 2, 10.0)
@@ -178,15 +178,16 @@ def test_a_service_that_is_missing_and_one_that_was_not_read() -> None:
 
 
 def test_trends_keep_the_last_readings_and_gaps_add_nothing() -> None:
-    trends: dict[tuple[str, ...], tuple[float, ...]] = {}
+    history = History()
     before = reading(0.0)
-    for second in range(1, TREND + 10):
+    for second in range(1, 70):
         now = reading(float(second), second * second)
-        trends = next_trends(trends, [rows(now, before)])
+        history = next_history(history, [rows(now, before)])
         before = now
-    assert len(trends[SERVICE]) == len(trends[PLACE]) == TREND
-    assert trends[PLACE][-1] == 2.0 * (TREND + 9) - 1
-    assert next_trends(trends, [rows(reading(99.0))]) == trends
+    line = history.line("connections", *PLACE)
+    assert len(line) == len(history.line("connections", *PLACE[:2])) == 60
+    assert line[-1] == 2.0 * 69 - 1
+    assert next_history(history, [rows(reading(99.0))]).line("connections", *PLACE) == line[1:]
 
 
 # --- ARP -------------------------------------------------------------------------------------------------------------
