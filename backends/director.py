@@ -18,7 +18,7 @@ from backends.netlink.problems import LOAD, NOT_LOADED
 from dsrwizard.core.changes import Change, ServiceKey
 from dsrwizard.core.director import sysctl_keys
 from dsrwizard.core.errors import CommandFailed, DsrError, LookError
-from dsrwizard.core.facts import DirectorFacts, Interface, Route, VirtualService
+from dsrwizard.core.facts import Connection, DirectorFacts, Interface, Route, VirtualService
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.steps import Step
 
@@ -97,6 +97,12 @@ class LocalDirector:
             if loaded() or module_available(MODULE) is not False:
                 raise
             raise LookError(error.what, *self._no_module(os.uname().release)) from None
+
+    def connections(self) -> Sequence[Connection]:
+        """The connections in IPVS' table. Raises LookError."""
+        from backends.connections import connections
+
+        return connections()
 
     # --- changing
 

@@ -142,6 +142,25 @@ class VirtualService(_Facts, frozen=True, kw_only=True):
         return None
 
 
+class Connection(_Facts, frozen=True, kw_only=True, gc=False):
+    """One connection as the director's IPVS sees it, from the requests alone: replies do not pass there.
+
+    `vip` and `port` are where the client sent it, `address` and `dest_port` the real server it was given to. `state` is
+    IPVS' own name (`SYN_RECV`: the client has not yet answered a SYN-ACK; `ESTABLISHED`, `FIN_WAIT`, `TIME_WAIT`, …;
+    `UDP`); `expires`: seconds until it is forgotten, set anew by every packet of the client.
+    """
+
+    protocol: Literal["tcp", "udp"]
+    client: str
+    client_port: int
+    vip: str
+    port: int
+    address: str
+    dest_port: int
+    state: str
+    expires: int
+
+
 class DirectorFacts(_Facts, frozen=True, kw_only=True):
     """This machine. `services` None: IPVS could not be read; `ipvs_problem` says why and `ipvs_next` what mends it."""
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from dsrwizard.core.changes import ServiceKey
-from dsrwizard.core.facts import DirectorFacts, ServerFacts, VirtualService
+from dsrwizard.core.facts import Connection, DirectorFacts, ServerFacts, VirtualService
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import Step
@@ -107,6 +107,10 @@ class DirectorPort(Protocol):
 
     def services(self) -> Sequence[VirtualService]:
         """Every IPVS service with destinations and counters: one dump."""
+        ...
+
+    def connections(self) -> Sequence[Connection]:
+        """The connections IPVS has in its table now, 100,000 at most; no templates of persistence."""
         ...
 
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...

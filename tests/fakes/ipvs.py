@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceChange, ServiceKey, ServiceState
-from dsrwizard.core.facts import Destination, Stats, VirtualService
+from dsrwizard.core.facts import Connection, Destination, Stats, VirtualService
 from dsrwizard.core.model import SCHEDULERS
 from tests.fakes.host import Refused
 
@@ -74,6 +75,8 @@ class FakeIpvs:
     def __init__(self) -> None:
         self.table: dict[ServiceKey, Virtual] = {}
         self.schedulers = set(SCHEDULERS)
+        self.connections: deque[Connection] = deque(maxlen=10_000)
+        """The connection table; a request leaves its entry here, and nothing expires by itself."""
 
     def services(self) -> tuple[VirtualService, ...]:
         return tuple(
@@ -140,6 +143,23 @@ class FakeIpvs:
             virtual.entries.append(Entry(change.address, change.port, change.new))
         else:
             now.state = change.new
+
+    def connected(self, key: ServiceKey, entry: Entry, *, answered: bool) -> None:
+        """A client's connection as it is left when the client has gone: ended, or waiting for its SYN-ACK."""
+        number = len(self.connections) + sum(one.counters.connections for one in self.table[key].entries)
+        self.connections.append(
+            Connection(
+                protocol=key.protocol,
+                client="203.0.113.10" if ip_address(key.address).version == 4 else "fd00:203::10",
+                client_port=32768 + number % 28000,
+                vip=key.address,
+                port=key.port,
+                address=entry.address,
+                dest_port=entry.port,
+                state="UDP" if key.protocol == "udp" else "FIN_WAIT" if answered else "SYN_RECV",
+                expires=300 if key.protocol == "udp" else 119 if answered else 59,
+            )
+        )
 
     def set_weight(self, key: ServiceKey, address: str, port: int, weight: int) -> None:
         virtual = self.table.get(key)

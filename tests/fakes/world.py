@@ -22,7 +22,7 @@ from dsrwizard.core.errors import (
     LoginRefused,
     LookError,
 )
-from dsrwizard.core.facts import DirectorFacts, Listener, Route, ServerFacts, VirtualService
+from dsrwizard.core.facts import Connection, DirectorFacts, Listener, Route, ServerFacts, VirtualService
 from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
@@ -268,7 +268,12 @@ class World:
         for counters in (virtual.counters, entry.counters):
             counters.request(packets=6, size=480)
         entry.inactive += 1
-        state = self.at(entry.address)
+        answered = self._answers(entry.address, key)
+        self.ipvs.connected(key, entry, answered=bool(answered))
+        return answered
+
+    def _answers(self, rip: str, key: ServiceKey) -> str:
+        state = self.at(rip)
         if state is None or state.machine.holds(key.address) is None or (key.protocol, key.port) in state.dropped:
             return ""
         return state.name if state.machine.listens(key.address, key.protocol, key.port) else ""
@@ -415,6 +420,11 @@ class FakeDirector:
         with self._world.lock:
             self._world.dumps += 1
             return self._world.ipvs.services()
+
+    def connections(self) -> Sequence[Connection]:
+        self._readable()
+        with self._world.lock:
+            return tuple(self._world.ipvs.connections)
 
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None:
         self._readable()
