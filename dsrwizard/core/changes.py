@@ -6,7 +6,7 @@ to the journal before a change is all that is needed to take it back. Absence is
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -43,22 +43,45 @@ class FileChange(_Change, frozen=True, kw_only=True):
     new: FileState | None
 
 
+System = Literal["linux", "windows-2012", "windows-2008"]
+"""Whose commands carry a change out; the two of Windows are the dialects of `core.windows.facts`."""
+
+
 class AddressChange(_Change, frozen=True, kw_only=True):
-    """An IP address on an interface."""
+    """An IP address on an interface; on Windows with SkipAsSource, so that the server does not speak from it."""
 
     interface: str
     address: str
     prefix: int
     old: bool
     new: bool
+    system: System = "linux"
 
 
 class LinkChange(_Change, frozen=True, kw_only=True):
-    """A dummy interface that carries VIPs."""
+    """A dummy interface that carries VIPs; on Windows a Microsoft loopback adapter of that name."""
 
     interface: str
     old: bool
     new: bool
+    system: System = "linux"
+
+
+WindowsItem = Literal[
+    "dhcp", "weak-receive", "weak-send", "metric", "dad", "router-discovery", "binding", "dns-registration", "netbios",
+    "firewall-rule", "site-binding", "listen-address", "certificate",
+]  # fmt: skip
+
+
+class WindowsChange(_Change, frozen=True, kw_only=True):
+    """One setting of a Windows server; `key` says of what, without localised words: an adapter by its name where it is
+    ours, otherwise by GUID, then what of it (`{4D36…}/4`). Values as text; None is absent."""
+
+    item: WindowsItem
+    key: str
+    old: str | None
+    new: str | None
+    system: System = "windows-2012"
 
 
 class UnitChange(_Change, frozen=True, kw_only=True):
@@ -148,4 +171,5 @@ Change = (
     | DestinationChange
     | ModuleChange
     | AnnounceChange
+    | WindowsChange
 )

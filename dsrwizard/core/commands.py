@@ -17,7 +17,9 @@ from dsrwizard.core.changes import (
     ServiceState,
     SysctlChange,
     UnitChange,
+    WindowsChange,
 )
+from dsrwizard.core.windows.commands import windows_commands
 
 HERE_DOC = "DSRWIZARD_END"
 IPV6_MANNER = " nodad preferred_lft 0"
@@ -27,7 +29,9 @@ deprecated, so that the host does not choose it as source of its own connections
 
 def commands(change: Change) -> tuple[str, ...]:
     """The commands that carry out this change, in order. On the director they are what netlink does, as ipvsadm(8)
-    and ip(8) would say it; on a Linux real server they are the very lines that run."""
+    and ip(8) would say it; on a Linux real server they are the very lines that run; on Windows what those lines do."""
+    if isinstance(change, WindowsChange | AddressChange | LinkChange) and change.system != "linux":
+        return windows_commands(change)
     match change:
         case SysctlChange(key=key, new=new):
             return (f"sysctl -qw {key}={shlex.quote(new)}",)
@@ -55,6 +59,8 @@ def commands(change: Change) -> tuple[str, ...]:
             return (_service(change),)
         case DestinationChange():
             return (_destination(change),)
+        case WindowsChange():
+            return ()
 
 
 def _file(change: FileChange) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from dsrwizard.core.changes import (
     ServiceState,
     SysctlChange,
     UnitChange,
+    WindowsChange,
 )
 from dsrwizard.core.ledger import identity
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan, Step
@@ -69,6 +70,8 @@ def difference(change: Change) -> Difference:
             what = f"destination {address} of {key.address} {key.protocol}/{key.port}"
             old, new = _destination(change.old, change.new), _destination(change.new, change.old)
             return Difference(symbol=symbol, what=what, old=old, new=new)
+        case WindowsChange(item=item, key=key, old=old, new=new):
+            return Difference(symbol=_symbol(old, new), what=f"{item} {key}", old=old or "", new=new or "")
         case UnitChange():
             return Difference(symbol=">", what="systemd reads its units again")
         case ModuleChange(module=module):

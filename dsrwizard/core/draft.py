@@ -33,6 +33,10 @@ class DraftServer(msgspec.Struct):
     user: str = ""
     port: str = ""
     identity_file: str = ""
+    winrm: str = "https"
+    auth: str = "ntlm"
+    ca_file: str = ""
+    system: str = ""
     vip_interface: str = "lo"
     vips: list[str] | None = None
 
@@ -130,6 +134,10 @@ def _draft_server(server: RealServer) -> DraftServer:
         user=server.user or "",
         port="" if server.port is None else str(server.port),
         identity_file=server.identity_file or "",
+        winrm=server.winrm,
+        auth=server.auth,
+        ca_file=server.ca_file or "",
+        system=server.system or "",
         vip_interface=server.vip_interface,
         vips=None if server.vips is None else list(server.vips),
     )

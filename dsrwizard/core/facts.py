@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.changes import DestinationState, FileState, ServiceKey, ServiceState
+from dsrwizard.core.windows.facts import WindowsFacts
 
 Persistence = Literal["systemd", "ifupdown", "none"]
 """What brings addresses back after a reboot on this host, as far as dsrwizard can write to it."""
@@ -54,16 +55,18 @@ class Listener(_Facts, frozen=True, kw_only=True):
     address: str
     port: int
     process: str = ""
+    only6: bool = False
+    """A socket on `::` that does not take IPv4, as is the rule on Windows."""
 
     def covers(self, address: str) -> bool:
-        """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` and `::` for one."""
+        """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` for one, `::` by `only6`."""
         if self.address == "*":
             return True
         wanted = parsed(address)
         if self.address == "0.0.0.0":
             return wanted.version == 4
         if self.address == "::":
-            return True  # bindv6only=0, Linux' default: also IPv4 (ip-sysctl)
+            return wanted.version == 6 or not self.only6  # bindv6only=0, Linux' default: also IPv4 (ip-sysctl)
         return parsed(self.address) == wanted
 
 
@@ -93,6 +96,8 @@ class ServerFacts(_Facts, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] | None = None
     persistence: Persistence = "none"
     files: dict[str, FileState | None] = {}
+    windows: WindowsFacts | None = None
+    """None: not Windows."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:

@@ -214,6 +214,28 @@ def connect(text: str) -> Fault | None:
     return _one_of(text, "way to connect", ["ssh", "winrm", "manual"])
 
 
+def winrm(text: str) -> Fault | None:
+    return _one_of(text, "way to carry WinRM", ["https", "http"])
+
+
+def auth(text: str) -> Fault | None:
+    return _one_of(text, "way to log in over WinRM", ["ntlm", "kerberos", "basic"])
+
+
+def system(text: str) -> Fault | None:
+    """What a server set up by hand runs; empty: not said."""
+    return _one_of(text, "system", ["linux", "windows-2003", "windows-2008", "windows-2012"]) if text else None
+
+
+def ca_file(text: str) -> Fault | None:
+    """The path of a CA certificate. Never quoted back: people paste the certificate itself here."""
+    if "-----BEGIN" in text:
+        return Fault("This is a certificate itself.", "Write the path of its file, for example ~/ca.pem.")
+    if not text.strip().isprintable():
+        return Fault("The path contains characters that no path has.", "Write for example ~/ca.pem.")
+    return None
+
+
 def scheduler(text: str) -> Fault | None:
     """An IPVS scheduler, by its kernel name."""
     return _one_of(text, "IPVS scheduler", list(SCHEDULERS))

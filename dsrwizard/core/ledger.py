@@ -22,6 +22,7 @@ from dsrwizard.core.changes import (
     ServiceChange,
     SysctlChange,
     UnitChange,
+    WindowsChange,
 )
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome
@@ -113,6 +114,8 @@ def identity(change: Change) -> str:
             return f"announce {address}"
         case UnitChange():
             return "units"
+        case WindowsChange(item=item, key=key):
+            return f"windows {item} {key}"
 
 
 _STATELESS = (AnnounceChange, UnitChange, ModuleChange)

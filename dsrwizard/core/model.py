@@ -14,6 +14,11 @@ import msgspec
 Protocol = Literal["tcp", "udp"]
 Connect = Literal["ssh", "winrm", "manual"]
 Engine = Literal["netlink", "external"]
+Winrm = Literal["https", "http"]
+Auth = Literal["ntlm", "kerberos", "basic"]
+System = Literal["linux", "windows-2003", "windows-2008", "windows-2012"]
+"""What a server set up by hand runs: its runbook is written for it. `windows-2008` is 2008 and 2008 R2, `windows-2012`
+everything from 2012 to 2025."""
 Address = IPv4Address | IPv6Address
 
 SCHEDULERS: dict[str, str] = {
@@ -82,6 +87,10 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     `address` is the RIP and where it is reached; `address6` is its IPv6 RIP where `address` is IPv4, needed for IPv6
     VIPs because direct routing stays within one address family. `port` is the port of the connection (SSH 22),
     never that of a service. `service_port` exists to be refused: direct routing cannot change ports.
+
+    `winrm` (https 5986, http 5985), `auth` and `ca_file` (the CA that signed the server's certificate) are for
+    `connect = "winrm"`; `vip_interface` is then "lo" for a Microsoft loopback adapter of our own, or "pseudo" for the
+    built-in Loopback Pseudo-Interface 1. `system` is for `connect = "manual"`.
     """
 
     name: str
@@ -92,6 +101,10 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     user: str | None = None
     port: int | None = None
     identity_file: str | None = None
+    winrm: Winrm = "https"
+    auth: Auth = "ntlm"
+    ca_file: str | None = None
+    system: System | None = None
     vip_interface: str = "lo"
     vips: tuple[str, ...] | None = None
     service_port: int | None = None

@@ -112,6 +112,7 @@ def _servers(draft: Draft, vips: dict[Address, DraftVip], found: _Found) -> set[
         port_good = found.check(f"{key}.port", fields.connection_port(server.port))
         found.check(f"{key}.identity_file", fields.identity_file(server.identity_file))
         found.check(f"{key}.vip_interface", fields.vip_interface(server.vip_interface))
+        _windows(server, key, found)
         mine = _vips_of(server, key, vips, found)
         served.update(mine)
         _families(server, key, mine, found)
@@ -206,6 +207,36 @@ def _ssh_port(server: DraftServer, key: str, vips: list[DraftVip], found: _Found
                 "Leave port out for SSH on 22. The server's service port needs no entry: it is that of the VIP.",
             )
             return
+
+
+def _windows(server: DraftServer, key: str, found: _Found) -> None:
+    """The keys of WinRM, and those that make no sense beside it."""
+    found.check(f"{key}.winrm", fields.winrm(server.winrm))
+    found.check(f"{key}.auth", fields.auth(server.auth))
+    found.check(f"{key}.ca_file", fields.ca_file(server.ca_file))
+    found.check(f"{key}.system", fields.system(server.system))
+    if server.connect == "winrm":
+        if server.auth == "basic" and server.winrm == "http":
+            found.add(
+                f"{key}.auth",
+                "Basic over HTTP sends the password readable to everybody on the way.",
+                'Write winrm = "https", or auth = "ntlm", which seals what it sends over HTTP, too.',
+            )
+        if server.winrm == "http" and server.ca_file.strip():
+            found.add(
+                f"{key}.ca_file", "HTTP has no certificate to check.", 'Write winrm = "https", or leave ca_file out.'
+            )
+        if server.identity_file.strip():
+            found.add(f"{key}.identity_file", "identity_file is for SSH.", "Leave it out: WinRM asks for a password.")
+    elif server.winrm != "https" or server.auth != "ntlm" or server.ca_file.strip():
+        field = "winrm" if server.winrm != "https" else "auth" if server.auth != "ntlm" else "ca_file"
+        found.add(f"{key}.{field}", f"{field} is for WinRM.", f'Write connect = "winrm", or leave {field} out.')
+    if server.system and server.connect != "manual":
+        found.add(
+            f"{key}.system",
+            "system is for servers that are set up by hand: it picks their runbook.",
+            'Leave it out: dsrwizard sees what the server runs. Or write connect = "manual".',
+        )
 
 
 def _client(draft: Draft, vips: dict[Address, DraftVip], found: _Found) -> None:

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 Dialect = Literal["2012", "2008"]
-"""`2012`: Server 2012 to 2025, PowerShell 3 and the Net cmdlets. `2008`: Server 2008 and 2008 R2, PowerShell 2 with WMI,
-COM and P/Invoke. Server 2003 has no dialect: it gets a runbook."""
+"""`2012`: Server 2012 to 2025, PowerShell 3 and the Net cmdlets. `2008`: Server 2008 and 2008 R2, PowerShell 2 with
+WMI, COM and P/Invoke. Server 2003 has no dialect: it gets a runbook."""
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class IpSettings(_Facts, frozen=True, kw_only=True):
 
 
 class WindowsAdapter(_Facts, frozen=True, kw_only=True):
-    """A network adapter, told apart by `guid` and `pnp_id` and addressed by `index`; `name` is what the operator sees."""
+    """A network adapter, told apart by `guid` and `pnp_id`, addressed by `index`; operators know its `name`."""
 
     name: str
     index: int
