@@ -138,6 +138,29 @@ def test_addresses_come_out_as_the_kernel_writes_them() -> None:
         ('"10.0.0.101"', '"10.0.0.101:8080"', "line 13", "has a port", "rewrites only the MAC"),
         ('"10.0.0.101"', '"10.0.0.101"\nservice_port = 8080', "line 14", "service_port", "listen on 80"),
         ('"10.0.0.101"', '"10.0.0.101"\nvips = "10.0.0.10"', "line 14", "list", 'vips = ["10.0.0.10"]'),
+        ('"10.0.0.101"', '"10.0.0.101"\nwinrm = "http"', "line 14, servers[0].winrm", "for WinRM", "connect"),
+        ('"10.0.0.101"', '"10.0.0.101"\nsystem = "linux"', "line 14, servers[0].system", "by hand", "manual"),
+        (
+            '"10.0.0.101"',
+            '"10.0.0.101"\nconnect = "winrm"\nwinrm = "http"\nauth = "basic"',
+            "line 16, servers[0].auth",
+            "readable to everybody",
+            'winrm = "https"',
+        ),
+        (
+            '"10.0.0.101"',
+            '"10.0.0.101"\nconnect = "winrm"\nidentity_file = "~/.ssh/id"',
+            "line 15, servers[0].identity_file",
+            "for SSH",
+            "password",
+        ),
+        (
+            '"10.0.0.101"',
+            '"10.0.0.101"\nconnect = "winrm"\nca_file = "-----BEGIN CERTIFICATE-----"',
+            "line 15, servers[0].ca_file",
+            "certificate itself",
+            "path",
+        ),
         ('"10.0.0.101"', '" 10.0.0.101"', "line 13", "spaces", "Take them out"),
         ('"10.0.0.101"', '"10.0.0.101\\u0000"', "line 13", "control characters", "by hand"),
         ('name = "web1"', "name: web1", "line 12", "not TOML", "instead of key: value"),
@@ -271,6 +294,19 @@ SERVICE = st.builds(
 
 
 @st.composite
+def reached(draw: st.DrawFn) -> dict[str, Any]:
+    """A way to connect with the keys that belong to it."""
+    connect = draw(st.sampled_from(["ssh", "winrm", "manual"]))
+    if connect == "winrm":
+        winrm = draw(st.sampled_from(["https", "http"]))
+        auth = draw(st.sampled_from(["ntlm", "kerberos"] + ["basic"] * (winrm == "https")))
+        return {"connect": connect, "winrm": winrm, "auth": auth, "ca_file": draw(FILE) if winrm == "https" else None}
+    systems = [None, "linux", "windows-2003", "windows-2008", "windows-2012"]
+    system = draw(st.sampled_from(systems)) if connect == "manual" else None
+    return {"connect": connect, "identity_file": draw(FILE), "system": system}
+
+
+@st.composite
 def deployments(draw: st.DrawFn) -> Deployment:
     address = draw(st.sampled_from([ADDRESS4, ADDRESS6]))
     addresses = draw(st.lists(address, min_size=2, max_size=8, unique=True))
@@ -285,10 +321,9 @@ def deployments(draw: st.DrawFn) -> Deployment:
             name=name,
             address=rip,
             weight=draw(st.integers(0, 65_535)),
-            connect=draw(st.sampled_from(["ssh", "winrm", "manual"])),
+            **draw(reached()),
             user=draw(USER),
             port=draw(st.none() | st.just(22) | st.integers(23, 1023)),
-            identity_file=draw(FILE),
             vip_interface=draw(st.just("lo") | INTERFACE),
             vips=draw(st.none() | st.just(tuple(addresses[:count]))),
         )
