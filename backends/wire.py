@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
 
 
 class Wire:
@@ -40,3 +40,11 @@ class Wire:
         from backends.packets.probe import probe
 
         return probe(interface, targets, deadline)
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        """One client-like SYN per target, results in the targets' order; no answer is waited for."""
+        from backends.packets.offlink import offlink
+
+        return offlink(interface, targets, sources, deadline)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dsrwizard.core.model import Client, RealServer
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.session import state_dir
@@ -68,6 +68,11 @@ class _LazyWire:
 
     def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
         return self._real().probe(interface, targets, deadline)
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        return self._real().offlink(interface, targets, sources, deadline)
 
 
 def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:

@@ -12,7 +12,7 @@ Cause = Literal[
     "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "vip-prefix", "arp-leak",
     "arp-announce", "rp-filter", "firewall", "gateway", "duplicate-vip", "stale-arp", "not-persistent",
     "ipvs-missing", "ipvs-differs", "director-vip", "drained", "weak-host", "windows-adapter", "site-binding",
-    "address-conflict",
+    "address-conflict", "spoof-filter",
 ]  # fmt: skip
 
 

@@ -96,6 +96,9 @@ class ServerFacts(_Facts, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] | None = None
     persistence: Persistence = "none"
     files: dict[str, FileState | None] = {}
+    ways: dict[str, Route | None] = {}
+    """VIP → the route that replies from it take to clients elsewhere, with policy routing; None: they have none. A VIP
+    that is missing was not asked about, or the host has no such address."""
     windows: WindowsFacts | None = None
     """None: not Windows."""
 
@@ -164,6 +167,34 @@ class Connection(_Facts, frozen=True, kw_only=True, gc=False):
     dest_port: int
     state: str
     expires: int
+
+
+class HalfOpen(_Facts, frozen=True, kw_only=True, gc=False):
+    """A half-open TCP connection on a real server: a SYN has come from the client and is answered, no more has come."""
+
+    vip: str
+    port: int
+    client: str
+    client_port: int
+
+
+class HalfOpenLook(_Facts, frozen=True, kw_only=True):
+    """A look at a real server's half-open connections while client-like SYNs were on their way to it.
+
+    `before`, `after`: the kernel's counters around it, by the names of `nstat` (`TcpExtIPReversePathFilter`, …); one
+    that is missing could not be read. `seen`: those of the sources looked for, at any moment; `waiting`: all there were
+    at the end.
+    """
+
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+    seen: tuple[HalfOpen, ...] = ()
+    waiting: tuple[HalfOpen, ...] = ()
+
+    def risen(self, counter: str) -> int | None:
+        """By how much a counter went up; None where it could not be read."""
+        before, after = self.before.get(counter), self.after.get(counter)
+        return None if before is None or after is None else after - before
 
 
 class DirectorFacts(_Facts, frozen=True, kw_only=True):

@@ -8,11 +8,11 @@ from typing import Literal, Protocol
 import msgspec
 
 from dsrwizard.core.changes import ServiceKey
-from dsrwizard.core.facts import Connection, DirectorFacts, ServerFacts, VirtualService
+from dsrwizard.core.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import Step
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
 
 Line = Callable[[str], None]
 StepDone = Callable[[str, bool, str], None]
@@ -93,6 +93,15 @@ class ServerPort(Protocol):
         """
         ...
 
+    def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
+        """Looks for half-open connections from these addresses for a second and a half, less when as many as expected
+        were seen.
+
+        `ready` is called when the looking begins, in the midst of it: it sends the packets looked for and must not
+        raise. Without sources: what is half-open now, and nobody is waited for. Changes nothing; raises HostError.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -129,6 +138,16 @@ class WirePort(Protocol):
     def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]: ...
 
     def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]: ...
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        """One TCP SYN per target, as from a client elsewhere; results in the targets' order.
+
+        `sources` gives the sender per family (4, 6): an address of nowhere. A machine that is there would answer the
+        SYN-ACK with a RST, and end what is looked for. The deadline is for finding the MACs of targets without one.
+        """
+        ...
 
 
 class ProbeTarget(msgspec.Struct, frozen=True, kw_only=True):

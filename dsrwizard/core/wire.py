@@ -43,6 +43,21 @@ class Owners(_Answer, frozen=True, kw_only=True):
     address as sender; IPv6 likewise) while we listened."""
 
 
+class Sent(_Answer, frozen=True, kw_only=True):
+    """A client-like SYN that left for one real server's MAC; no answer to it comes here.
+
+    `source` and `source_port` are what the real server took for the client. `problem`: it was not sent.
+    """
+
+    rip: str
+    vip: str
+    port: int
+    source: str = ""
+    source_port: int = 0
+    mac: str = ""
+    problem: str = ""
+
+
 class Probed(_Answer, frozen=True, kw_only=True):
     """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
 

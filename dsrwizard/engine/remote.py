@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError, UsageError
-from dsrwizard.core.facts import ServerFacts
+from dsrwizard.core.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.linux import apply as linux_apply
+from dsrwizard.core.linux import half_open as linux_half_open
 from dsrwizard.core.linux import observe as linux_observe
 from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Deployment, RealServer
@@ -50,12 +51,26 @@ class LinuxServer:
         with self._busy:
             return self._apply(steps, done, line)
 
+    def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
+        """Half-open connections while something is sent. Raises HostError."""
+        with self._busy:
+            nonce = secrets.token_hex(8)
+
+            def heard(line: str) -> None:
+                if linux_half_open.is_ready(nonce, line):
+                    ready()
+
+            script = linux_half_open.script(nonce, sources, expected)
+            answer = self._run(script, deadline=OBSERVE_SECONDS, on_line=heard)
+            return linux_half_open.parse(self._server.name, nonce, answer.stdout)
+
     def _observe(self, deployment: Deployment, *, closely: bool) -> ServerFacts:
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
         # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
         brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
-        script = linux_observe.observe_script(nonce, self._files, brief=brief, closely=closely)
+        vips = [vip.address for vip in deployment.vips_of(self._server)] if closely else ()
+        script = linux_observe.observe_script(nonce, self._files, brief=brief, closely=closely, vips=vips)
         answer = self._run_again_if_lost(script)
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen

@@ -39,6 +39,7 @@ CAUSES: dict[str, str] = {
     "windows-adapter": "the loopback adapter is missing, or lets the VIP register in DNS or NetBIOS",
     "site-binding": "IIS or http.sys is bound to addresses that leave the VIP out",
     "address-conflict": "the system log reports an address conflict for the VIP",
+    "spoof-filter": "the network drops frames with a client's source address or with the VIP as source",
 }
 """Each cause in words (design, section 6)."""
 

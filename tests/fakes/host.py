@@ -52,6 +52,8 @@ class Machine:
     files: dict[str, FileState] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
+    policy: dict[str, Route] = field(default_factory=dict)
+    """Source address → route: rules `from ADDRESS` that come before the main table."""
     os: str = "Debian GNU/Linux 12 (bookworm)"
     kernel: str = "6.1.0"
     persistence: Persistence = "systemd"
@@ -182,6 +184,13 @@ class Machine:
         if link is None or not link.up:
             raise Refused(f"{change.interface}: no such interface, or it is down")
         self.announced.append((change.interface, change.address))
+
+    def way(self, source: str) -> Route | None:
+        """The route that packets from this own address take to hosts elsewhere: its policy route, or the default."""
+        if source in self.policy:
+            return self.policy[source]
+        family = ip_address(source).version
+        return next((route for route in self.routes if route.family == family), None)
 
     def on_link(self, address: str) -> bool:
         """Whether an address is in one of the ingress interface's networks."""

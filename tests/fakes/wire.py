@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
 
 if TYPE_CHECKING:
     from tests.fakes.world import ServerState, World
@@ -42,6 +43,33 @@ class FakeWire:
         with self._world.lock:
             problem = self._problem(interface)
             return [self._probe(target, problem) for target in targets]
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        with self._world.lock:
+            problem = self._problem(interface)
+            return [self._client_like(target, sources, problem) for target in targets]
+
+    def _client_like(self, target: ProbeTarget, sources: Mapping[int, str], problem: str) -> Sent:
+        state = self._world.at(target.rip)
+        if not problem and target.protocol != "tcp":
+            problem = "A datagram leaves nothing on the server that could be looked at."
+        if not problem and state is None:
+            problem = f"Nobody answers for {target.rip} on this link."
+        self._world.source_port += 1
+        sent = Sent(
+            rip=target.rip,
+            vip=target.vip,
+            port=target.port,
+            source=sources[ip_address(target.vip).version],
+            source_port=self._world.source_port,
+            mac=state.machine.mac if state else "",
+            problem=problem,
+        )
+        if state is not None and not problem and not self._world.foreign_sources_lost:
+            state.client_like(sent)
+        return sent
 
     def _problem(self, interface: str) -> str:
         if not self._world.privileged:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Literal, NoReturn
+
+import msgspec
 
 from dsrwizard.core.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
 from dsrwizard.core.commands import commands
@@ -22,11 +25,22 @@ from dsrwizard.core.errors import (
     LoginRefused,
     LookError,
 )
-from dsrwizard.core.facts import Connection, DirectorFacts, Listener, Route, ServerFacts, VirtualService
+from dsrwizard.core.facts import (
+    Connection,
+    DirectorFacts,
+    HalfOpen,
+    HalfOpenLook,
+    Listener,
+    Route,
+    ServerFacts,
+    VirtualService,
+)
+from dsrwizard.core.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
 from dsrwizard.core.steps import DIRECTOR, Step
+from dsrwizard.core.wire import Sent
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.wire import FakeWire
@@ -58,10 +72,37 @@ class ServerState:
     privileged: bool = True
     sessions: int = 0
     """How many logins there were."""
+    strangers_dropped: bool = False
+    """The host's firewall drops what comes from outside its own networks."""
+    router_refuses: bool = False
+    """The router has no way to where clients are: its ICMP error ends a half-open connection at once."""
+    counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 7))
+    """The kernel's counters, by the names of nstat."""
+    half_open: list[HalfOpen] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.machine.name
+
+    def client_like(self, sent: Sent) -> None:
+        """A SYN from elsewhere arrives: what a kernel does with it, in the order a kernel does it."""
+        machine = self.machine
+        if machine.holds(sent.vip) is None:
+            return
+        way = machine.way(sent.vip)
+        strict = max(int(machine.sysctls[f"net.ipv4.conf.{name}.rp_filter"]) for name in ("all", machine.ingress)) == 1
+        if strict and ip_address(sent.vip).version == 4 and (way is None or way.interface != machine.ingress):
+            self.counters[REVERSE_PATH] += 1
+            return
+        if ("tcp", sent.port) in self.dropped or self.strangers_dropped:
+            return
+        if way is None or not machine.listens(sent.vip, "tcp", sent.port):
+            return
+        if self.router_refuses:
+            self.counters[LISTEN_DROPS] += 1
+            self.counters[UNREACHABLE if ip_address(sent.vip).version == 4 else UNREACHABLE6] += 1
+            return
+        self.half_open.append(HalfOpen(vip=sent.vip, port=sent.port, client=sent.source, client_port=sent.source_port))
 
 
 class World:
@@ -80,6 +121,9 @@ class World:
         self.done: list[tuple[str, Change]] = []
         """Every change carried out, as (host, change): a run that touches nothing adds nothing."""
         self.dumps = 0
+        self.foreign_sources_lost = False
+        """The director's port on the switch lets out no frames with somebody else's address as sender."""
+        self.source_port = 40_000
         self._gates: dict[str, threading.Event] = {}
         self._waiting: dict[str, threading.Event] = {}
 
@@ -292,7 +336,11 @@ class FakeServer:
         state = self._connected()
         self._files = files_of(deployment.name)
         self._alive(state)
-        return self._facts(state)
+        facts = self._facts(state)
+        if not closely:
+            return facts
+        held = [vip.address for vip in deployment.vips if state.machine.holds(vip.address)]
+        return msgspec.structs.replace(facts, ways={vip: state.machine.way(vip) for vip in held})
 
     def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
         state = self._connected()
@@ -312,6 +360,20 @@ class FakeServer:
                     "Mend that on the host and retry it.",
                 )
         return self._facts(state)
+
+    def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
+        state = self._connected()
+        self._alive(state)
+        with self._world.lock:
+            before = dict(state.counters)
+        ready()
+        with self._world.lock:
+            return HalfOpenLook(
+                before=before,
+                after=dict(state.counters),
+                seen=tuple(one for one in state.half_open if one.client in sources),
+                waiting=tuple(state.half_open),
+            )
 
     def close(self) -> None:
         self._state = None

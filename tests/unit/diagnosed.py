@@ -15,7 +15,7 @@ from dsrwizard.core.plan import plan
 from dsrwizard.core.ports import HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.fakes.world import ServerState, World
@@ -95,8 +95,9 @@ class Altered:
         connect: Callable[[Connected], Connected] = lambda connected: connected,
         ping: Callable[[Ping], Ping] = lambda ping: ping,
         owners: Callable[[Owners], Owners] = lambda owners: owners,
+        sent: Callable[[Sent], Sent] = lambda sent: sent,
     ) -> None:
-        self._wire = farm.world.wire()
+        self._wire, self._sent = farm.world.wire(), sent
         self._probe, self._connect, self._ping, self._owners = probe, connect, ping, owners
 
     def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
@@ -110,6 +111,11 @@ class Altered:
 
     def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
         return [self._probe(probed) for probed in self._wire.probe(interface, targets, deadline)]
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        return [self._sent(sent) for sent in self._wire.offlink(interface, targets, sources, deadline)]
 
 
 def faults(report: Report) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from dsrwizard.core.errors import ConnectTimeout
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.model import Client, Service
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.verify import connect_targets, gather, probe_targets, verify
 from tests.unit.diagnosed import VIP, VIP6, Farm, find
 
@@ -47,6 +47,12 @@ class Together:
     def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
         self.meet()
         return self._wire.probe(interface, targets, deadline)
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        self.meet()
+        return self._wire.offlink(interface, targets, sources, deadline)
 
 
 def test_everything_is_asked_at_the_same_time_and_once() -> None:

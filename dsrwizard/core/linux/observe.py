@@ -19,6 +19,7 @@ from typing import Any, Literal
 from dsrwizard.core.changes import FileState
 from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route, ServerFacts
+from dsrwizard.core.nowhere import SOMEWHERE
 
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What JSON of another shape raises on its way into facts."""
@@ -35,6 +36,7 @@ s root; if [ -w /proc/sys/net/ipv4/conf/all/arp_ignore ]; then echo yes; else ec
 s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
 s addr; ip -j -d addr show
 @WHOLE@
+@WAYS@
 set --
 for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
 s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
@@ -46,6 +48,10 @@ for f in @FILES@; do
 done
 s end
 """
+_WAYS = r"""
+way() { s "way:$2"; ip -j "$1" route get "$3" from "$2" 2>&1; }
+@ASKED@
+"""
 _WHOLE = r"""
 s route4; ip -j -4 route show default
 s route6; ip -j -6 route show default 2>/dev/null
@@ -53,42 +59,56 @@ s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n @PROCE
 """
 
 
-def observe_script(nonce: str, files: Iterable[str], *, brief: bool = False, closely: bool = False) -> str:
+def observe_script(
+    nonce: str, files: Iterable[str], *, brief: bool = False, closely: bool = False, vips: Iterable[str] = ()
+) -> str:
     """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
     out what no step changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss
-    looks at every process of the host."""
+    looks at every process of the host. For each of `vips` it asks which way replies from there to clients take."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
     script = _SCRIPT.replace("@WHOLE@", "" if brief else _WHOLE).replace("@PROCESSES@", "-p" if closely else "")
-    return script.replace("@NONCE@", nonce).replace("@FILES@", paths)
+    return script.replace("@WAYS@", _asked(vips)).replace("@NONCE@", nonce).replace("@FILES@", paths)
+
+
+def _asked(vips: Iterable[str]) -> str:
+    """The lines that ask for the way back from each VIP."""
+    asked = [ip_address(vip) for vip in vips]
+    lines = [f"way -{vip.version} {vip} {SOMEWHERE[vip.version]}" for vip in asked]
+    return _WAYS.replace("@ASKED@", "\n".join(lines)) if lines else ""
 
 
 def parse(host: str, nonce: str, text: str) -> ServerFacts:
     """The facts in what the script printed. Raises AnswerUnreadable, naming the part that could not be read."""
-    sections = _sections(nonce, text)
-    if "end" not in sections:
+    found = sections(nonce, text)
+    if "end" not in found:
         raise AnswerUnreadable(
             f"{host}: the host's answer is cut short.",
             "The observing script did not run to its end.",
             "Run it again; if it stays so, look at the shell and the disk space of that host.",
         )
-    listeners = sections.get("listeners", [])
-    texts = [(path, text) for path, colon, text in (line.partition(":") for line in sections.get("texts", [])) if colon]
-    modes = {path: mode for mode, _, path in (line.partition(" ") for line in sections.get("modes", []))}
+    listeners = found.get("listeners", [])
+    texts = [(path, text) for path, colon, text in (line.partition(":") for line in found.get("texts", [])) if colon]
+    modes = {path: mode for mode, _, path in (line.partition(" ") for line in found.get("modes", []))}
     return ServerFacts(
         host=host,
         os=_os(texts),
         hostname=_text(texts, "/proc/sys/kernel/hostname"),
         kernel=_text(texts, "/proc/sys/kernel/osrelease"),
         boot_id=_text(texts, "/proc/sys/kernel/random/boot_id"),
-        privileged=_first(sections, "root") == "yes",
-        interfaces=interfaces(host, "\n".join(sections.get("addr", []))),
-        default_routes=(*_routes(sections, "route4", 4), *_routes(sections, "route6", 6)),
-        sysctls=dict(_sysctls(sections.get("texts", []))),
+        privileged=_first(found, "root") == "yes",
+        interfaces=interfaces(host, "\n".join(found.get("addr", []))),
+        default_routes=(*_routes(found, "route4", 4), *_routes(found, "route6", 6)),
+        sysctls=dict(_sysctls(found.get("texts", []))),
         listeners=tuple(parse_listeners(listeners[1:])) if listeners[:1] == ["ss"] else None,
-        persistence=_persistence(_first(sections, "systemd") == "yes", texts),
+        persistence=_persistence(_first(found, "systemd") == "yes", texts),
+        ways={
+            name[4:]: way
+            for name, lines in found.items()
+            if name.startswith("way:") and (way := _way("\n".join(lines))) != ""
+        },
         files={
             name[5:]: _file(host, name[5:], lines, modes.get(name[5:], ""))
-            for name, lines in sections.items()
+            for name, lines in found.items()
             if name.startswith("file:/")
         },
     )
@@ -110,7 +130,8 @@ def _os(texts: Iterable[tuple[str, str]]) -> str:
     return ""
 
 
-def _sections(nonce: str, text: str) -> dict[str, list[str]]:
+def sections(nonce: str, text: str) -> dict[str, list[str]]:
+    """What was printed between the markers that hold the nonce, by their names; without empty lines."""
     found: dict[str, list[str]] = {}
     current: list[str] | None = None
     opening = f"==dsr:{nonce}:"
@@ -122,8 +143,8 @@ def _sections(nonce: str, text: str) -> dict[str, list[str]]:
     return found
 
 
-def _first(sections: dict[str, list[str]], name: str) -> str:
-    lines = sections.get(name) or [""]
+def _first(found: dict[str, list[str]], name: str) -> str:
+    lines = found.get(name) or [""]
     return lines[0].strip()
 
 
@@ -158,10 +179,10 @@ def _interface(link: dict[str, Any]) -> Interface:
     )
 
 
-def _routes(sections: dict[str, list[str]], name: str, family: Literal[4, 6]) -> Sequence[Route]:
+def _routes(found: dict[str, list[str]], name: str, family: Literal[4, 6]) -> Sequence[Route]:
     """Default routes; one without a gateway (a point-to-point link) has an empty one, several next hops are several."""
     try:
-        routes = json.loads("\n".join(sections.get(name, [])) or "[]")
+        routes = json.loads("\n".join(found.get(name, [])) or "[]")
         return [
             Route(gateway=str(hop.get("gateway", "")), interface=str(hop.get("dev", "")), family=family)
             for route in routes
@@ -169,6 +190,21 @@ def _routes(sections: dict[str, list[str]], name: str, family: Literal[4, 6]) ->
         ]
     except _MALFORMED:
         return []
+
+
+def _way(text: str) -> Route | Literal[""] | None:
+    """`ip -j route get … from VIP`: the route; None where it says that there is none; empty where it says something
+    else, such as that the host has no such address."""
+    if "unreachable" in text:
+        return None
+    try:
+        (route,) = json.loads(text)
+        if route.get("type", "unicast") != "unicast":
+            return None
+        family: Literal[4, 6] = 6 if ":" in str(route["dst"]) else 4
+        return Route(gateway=str(route.get("gateway", "")), interface=str(route["dev"]), family=family)
+    except _MALFORMED:
+        return ""
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,10}")

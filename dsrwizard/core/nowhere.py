@@ -1,0 +1,27 @@
+"""Addresses of nowhere: what a client-like probe comes from, and what the way back to clients is asked for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+NETWORKS = (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.0/24"))
+"""For documentation and on no network (RFC 5737). Its third, 203.0.113.0/24, is where clients stand in the lab."""
+NETWORK6 = IPv6Network("2001:db8::/32")
+"""The same for IPv6 (RFC 3849)."""
+SOMEWHERE = {4: "192.0.2.1", 6: "2001:db8::1"}
+"""An address that every host reaches by the same route as its clients elsewhere."""
+
+
+def sources(held: Iterable[str] = ()) -> dict[int, str]:
+    """A random address of nowhere per family (4, 6). `held` are addresses of this machine: somebody who gave its own
+    network documentation addresses gets the sender from the other one."""
+    taken = [ip_address(address) for address in held]
+    free = [network for network in NETWORKS if not any(address in network for address in taken)] or [*NETWORKS]
+    choice = random.SystemRandom()
+    network = choice.choice(free)
+    return {
+        4: str(network[choice.randrange(1, network.num_addresses - 1)]),
+        6: str(NETWORK6[choice.randrange(1, NETWORK6.num_addresses)]),
+    }
