@@ -6,16 +6,23 @@ Everything lies below `state_dir()`, readable by its owner alone. A draft has no
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.model import Deployment
+
+if TYPE_CHECKING:
+    from dsrwizard.core.checks import Report
+    from dsrwizard.core.snapshot import Happening, Snapshot
 
 _FILE = "session.json"
 _MAX_BYTES = 16_000_000
@@ -50,6 +57,24 @@ def save_deployment(deployment: Deployment) -> Path:
     path = deployments_dir() / f"{deployment.name}.toml"
     _write(path, dumps(deployment).encode(), "The deployment file")
     return path
+
+
+def incident_text(snapshot: Snapshot, report: Report | None = None, events: Sequence[Happening] = ()) -> str:
+    """The incident as text, in this machine's time zone and with its kernel and Python named."""
+    from dsrwizard.core.incident import incident
+
+    versions = (f"Linux {os.uname().release} {os.uname().machine}", f"Python {sys.version.split()[0]}")
+    return incident(snapshot, report, events=events, versions=versions, zone=datetime.now().astimezone().tzinfo or UTC)
+
+
+def incident_path(deployment: str, at: float) -> Path:
+    """Where an incident is kept unless the operator says otherwise, named for deployment and moment."""
+    return state_dir() / "incidents" / f"{deployment}-{datetime.fromtimestamp(at):%Y%m%d-%H%M%S}.txt"
+
+
+def save_incident(path: Path, text: str) -> None:
+    """Writes it for its owner alone. Raises DsrError."""
+    _write(path, text.encode(), "The incident")
 
 
 def forget_deployment(name: str) -> None:

@@ -1,0 +1,125 @@
+"""The timeline: state changes the watch saw and what the operator did, in one order of time. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded
+from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.snapshot import Happening
+from dsrwizard.core.steps import DIRECTOR
+
+SAME_SECONDS = 10.0
+"""Two watches of one deployment see the same change within this time of each other."""
+_SPAN = re.compile(r"(\d{1,9})\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def merged(*parts: Iterable[Happening]) -> tuple[Happening, ...]:
+    """Happenings of several sources in order of time. What two sources tell within moments of each other is told once:
+    two watches do not see a change in the same instant."""
+    found: list[Happening] = []
+    last: dict[tuple[str, ...], Happening] = {}
+    for entry in sorted((entry for part in parts for entry in part), key=lambda entry: entry.at):
+        place = (entry.host, entry.vip, entry.service, entry.message if entry.state == "info" else "")
+        before = last.get(place)
+        if before is None or not same(before, entry):
+            found.append(entry)
+            last[place] = entry
+    return tuple(found)
+
+
+def same(one: Happening, other: Happening) -> bool:
+    """Whether two lines about one place tell the same change."""
+    return (one.before, one.state) == (other.before, other.state) and abs(one.at - other.at) <= SAME_SECONDS
+
+
+def wanted(entries: Iterable[Happening], since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
+    """Those from `since` on (seconds since the epoch); of one host only when it is named."""
+    return tuple(entry for entry in entries if entry.at >= since and host in ("", entry.host))
+
+
+def since(text: str, now: float) -> float | None:
+    """The moment meant by `30s`, `15m`, `2h`, `3d`, `1w` (ago) or by a date such as `2026-03-01 14:00` (local time
+    unless it names its zone); None when it is neither."""
+    text = text.strip()
+    ago = _SPAN.fullmatch(text)
+    if ago:
+        return now - int(ago[1]) * _SECONDS[ago[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
+    """What the operator did, as the journal knows it: a line a host and run with its outcome, a line a weight set."""
+    verbs = {entry.run: entry.verb for entry in entries if isinstance(entry, RunBegan)}
+    intents: dict[str, list[Intent]] = {run: [] for run in verbs}
+    results: dict[tuple[str, str, str], Result] = {}
+    ended: dict[str, RunEnded] = {}
+    for entry in entries:
+        match entry:
+            case Intent():
+                intents.setdefault(entry.run, []).append(entry)
+            case Result():
+                results[entry.run, entry.host, entry.step] = entry
+            case RunEnded():
+                ended[entry.run] = entry
+            case _:
+                pass
+    found: list[Happening] = []
+    for began in (entry for entry in entries if isinstance(entry, RunBegan)):
+        mine = intents[began.run]
+        if began.verb == "weight":
+            found += [_weight(intent, results.get((began.run, intent.step.host, intent.step.id))) for intent in mine]
+            continue
+        if not mine:
+            found.append(_nothing(began, ended.get(began.run)))
+        for host in dict.fromkeys(intent.step.host for intent in mine):
+            steps = [intent for intent in mine if intent.step.host == host]
+            found.append(_host(began, host, steps, results, began.run in ended))
+    return merged(found)
+
+
+def _weight(intent: Intent, result: Result | None) -> Happening:
+    step = intent.step
+    how = "" if result is not None and result.outcome in (Outcome.CHANGED, Outcome.UNCHANGED) else _failed(result)
+    return Happening(at=result.at if result else intent.at, host=step.server or step.host, message=f"{step.title}{how}")
+
+
+def _failed(result: Result | None) -> str:
+    if result is None:
+        return ": its end is not known"
+    return f": {result.outcome.value}{f' ({result.detail})' if result.detail else ''}"
+
+
+def _nothing(began: RunBegan, end: RunEnded | None) -> Happening:
+    """A run that came to no step."""
+    how = "it has not ended" if end is None else "no change" if end.ok else "it failed before a step was begun"
+    return Happening(at=end.at if end else began.at, host=DIRECTOR, message=f"{began.verb}: {how}")
+
+
+def _host(
+    began: RunBegan, host: str, steps: Sequence[Intent], results: dict[tuple[str, str, str], Result], ended: bool
+) -> Happening:
+    """How one host fared in a run."""
+    known = [results.get((began.run, host, intent.step.id)) for intent in steps]
+    counts: dict[str, int] = {}
+    for result in known:
+        word = result.outcome.value if result else "with no known end" if ended else "begun"
+        counts[word] = counts.get(word, 0) + 1
+    words = ", ".join(f"{number} {word}" for word, number in counts.items())
+    bad = next(
+        (
+            f" {intent.step.title}{_failed(result)}"
+            for intent, result in zip(steps, known, strict=True)
+            if result is not None and result.outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.HELD)
+        ),
+        "",
+    )
+    at = max([intent.at for intent in steps] + [result.at for result in known if result])
+    number = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
+    return Happening(at=at, host=host, message=f"{began.verb}: {number}, {words}.{bad}")
