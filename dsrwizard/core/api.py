@@ -11,6 +11,7 @@ import msgspec
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.mending import Mending, MendResult
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.snapshot import Snapshot
@@ -65,6 +66,16 @@ class Engine(Protocol):
 
     def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
         """Runs every check; `seen` gets each result as it is known, in order of the packet's travel."""
+        ...
+
+    def mend_plan(self, deployment: Deployment, *checks: Check) -> Mending:
+        """Looks at all hosts and says for each failed check which steps cure it, or why none does and who must do what.
+        Nothing is touched."""
+        ...
+
+    def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
+        """Carries the steps out as `apply` does, then verifies again. Without steps it only verifies; stopped, it does
+        not."""
         ...
 
     def teardown_plan(self, deployment: Deployment) -> Plan: ...

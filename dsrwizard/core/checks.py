@@ -30,6 +30,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
     consequence_of: str = ""
     """The cause this is only a consequence of; then it is no fault of its own."""
+    server: str = ""
+    """The real server that a check of the director's is about; empty where it is about none or `host` says it."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

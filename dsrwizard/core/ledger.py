@@ -6,7 +6,8 @@ the two are equal nothing is owed, so draining and restoring a server, or a tear
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Literal
 
 import msgspec
@@ -24,11 +25,11 @@ from dsrwizard.core.changes import (
     UnitChange,
     WindowsChange,
 )
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.model import Deployment, same_in
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import Phase, Step
 
-Verb = Literal["apply", "teardown", "roll-back", "weight"]
+Verb = Literal["apply", "teardown", "roll-back", "weight", "mend"]
 
 
 class _Entry(msgspec.Struct, frozen=True, tag=True):
@@ -119,6 +120,8 @@ def identity(change: Change) -> str:
 
 
 _STATELESS = (AnnounceChange, UnitChange, ModuleChange)
+_SETS_UP: tuple[Verb, ...] = ("apply", "mend")
+"""What brings hosts to the deployment: after it the deployment is wanted."""
 _STANDS = (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.UNKNOWN)
 
 
@@ -139,6 +142,8 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 continue
             count += 1
             place = (intent.step.host, identity(change))
+            if place not in standing and _drifted(change, intent.step.host, standing):
+                continue
             before = standing.get(place)
             total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
             perhaps: tuple[Change, ...] = ()
@@ -186,11 +191,57 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
     return sorted(standing.values(), key=lambda item: item.order)
 
 
+def _drifted(change: Change, host: str, standing: Mapping[tuple[str, str], Owed]) -> bool:
+    """Whether what goes is a VIP with a wrong prefix that came after our own: it was not there before dsrwizard, or our
+    own address would have taken its place in one step."""
+    if not isinstance(change, AddressChange) or change.new:
+        return False
+    return any(
+        where == host
+        and isinstance(item.change, AddressChange)
+        and item.change.new
+        and not item.change.old
+        and same_in(change.address, (item.change.address,))
+        for (where, _), item in standing.items()
+    )
+
+
+def place_of(change: DestinationChange) -> str:
+    """Which destination a change is about, however its address is written."""
+    return identity(msgspec.structs.replace(change, address=str(ip_address(change.address))))
+
+
+def drained_on_purpose(entries: Iterable[Entry]) -> frozenset[str]:
+    """Places of the destinations that the operator drained and that no run has given a weight since."""
+    verbs: dict[str, Verb] = {}
+    intents: dict[tuple[str, str, str], Intent] = {}
+    found: set[str] = set()
+    for entry in entries:
+        match entry:
+            case RunBegan():
+                verbs[entry.run] = entry.verb
+            case Intent():
+                intents[entry.run, entry.step.host, entry.step.id] = entry
+            case Result() if entry.outcome in _STANDS:
+                intent = intents.pop((entry.run, entry.host, entry.step), None)
+                for change in intent.step.changes if intent else ():
+                    if not isinstance(change, DestinationChange):
+                        continue
+                    zero = change.new is not None and change.new.weight == 0
+                    if verbs.get(entry.run) == "weight" and zero:
+                        found.add(place_of(change))
+                    else:
+                        found.discard(place_of(change))
+            case _:
+                pass
+    return frozenset(found)
+
+
 def last_deployment(entries: Iterable[Entry]) -> Deployment | None:
     """The deployment as it was last applied."""
     found = None
     for entry in entries:
-        if isinstance(entry, RunBegan) and entry.verb == "apply":
+        if isinstance(entry, RunBegan) and entry.verb in _SETS_UP:
             found = entry.deployment
     return found
 
@@ -201,7 +252,7 @@ def given_up(entries: Iterable[Entry]) -> bool:
     torn_down = False
     for entry in entries:
         match entry:
-            case RunBegan(verb="apply"):
+            case RunBegan(verb=verb) if verb in _SETS_UP:
                 torn_down = False
             case RunBegan(verb="teardown"):
                 teardowns.add(entry.run)

@@ -187,7 +187,9 @@ class Applier:
             server = self._deployment.server(name)
         except KeyError:
             return ()
-        return tuple(step.title for step in plan_server(self._deployment, server, facts).steps) if facts else ()
+        ran = {result.step for result in self._results.get(name, ())}
+        steps = plan_server(self._deployment, server, facts).steps if facts else ()
+        return tuple(step.title for step in steps if step.id in ran)
 
     # --- the director --------------------------------------------------------------------------------------------
 

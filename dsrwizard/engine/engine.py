@@ -14,7 +14,18 @@ from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.errors import ConnectionLost, DsrError
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.ledger import Entry, Owed, RunBegan, Verb, given_up, in_force, last_deployment, owed
+from dsrwizard.core.ledger import (
+    Entry,
+    Owed,
+    RunBegan,
+    Verb,
+    drained_on_purpose,
+    given_up,
+    in_force,
+    last_deployment,
+    owed,
+)
+from dsrwizard.core.mending import Mending, MendResult, mended, mending
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.obsolete import merged, obsolete
 from dsrwizard.core.outcome import Outcome, RunResult
@@ -147,6 +158,17 @@ class Engine:
         observed = self.observe(deployment)
         plan = teardown_plan(deployment.name, mine, observed, *self._theirs(deployment))
         return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
+
+    def mend_plan(self, deployment: Deployment, *checks: Check) -> Mending:
+        drained = drained_on_purpose(self._entries(deployment))
+        return mending(deployment, self.observe(deployment), checks, drained)
+
+    def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
+        run = RunResult(deployment=deployment.name, hosts=())
+        if mending.plan.steps:
+            run = self._applier(deployment, "mend", watch, stop).apply(mending.plan)
+        report = None if stop is not None and stop.is_set() else self.verify(deployment)
+        return mended(mending, run, report)
 
     def teardown_plan(self, deployment: Deployment) -> Plan:
         standing = self._owed(deployment)

@@ -197,7 +197,9 @@ def _destination(
     there: list[Destination] | None,
 ) -> Check:
     """`there`: the service's destinations at this RIP on any port; None where IPVS has no such service."""
-    where = Where(check="director.destination", host=DIRECTOR, vip=vip.address, service=service.label)
+    where = Where(
+        check="director.destination", host=DIRECTOR, vip=vip.address, service=service.label, server=server.name
+    )
     blind = _blind(where, evidence, ledger)
     if blind:
         return blind

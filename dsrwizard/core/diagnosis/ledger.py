@@ -23,17 +23,18 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
-    """The question of a check: its id, the host it is about, and what of it."""
+    """The question of a check: its id, the host it is about, and what of it; `server` as in `Check`."""
 
     check: str
     host: str
     vip: str = ""
     service: str = ""
+    server: str = ""
 
     def result(self, outcome: Outcome, message: str, evidence: str = "", fix: str = "") -> Check:
         return Check(
             check=self.check, outcome=outcome, host=self.host, vip=self.vip, service=self.service, message=message,
-            evidence=evidence, fix=fix,
+            evidence=evidence, fix=fix, server=self.server,
         )  # fmt: skip
 
     def passed(self, message: str, evidence: str = "") -> Check:

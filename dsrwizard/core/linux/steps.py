@@ -117,11 +117,12 @@ def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str
 
 def _entries(facts: ServerFacts, vip: Vip) -> list[tuple[Interface, int]]:
     """Every interface that holds the VIP with the prefix length; twice where it is there with two prefixes."""
+    wanted = vip.ip
     return [
         (interface, entry.prefix)
         for interface in facts.interfaces
         for entry in interface.addresses
-        if parsed(entry.address) == vip.ip
+        if parsed(entry.address) == wanted
     ]
 
 
@@ -163,6 +164,25 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
             title="Guard: stay silent about the VIP in ARP",
             why="Without it this server answers ARP for the VIP and takes the director's traffic.",
             changes=tuple(changes),
+        )
+    ]
+
+
+def loose_filter(server: RealServer, facts: ServerFacts) -> list[Step]:
+    """The step that lets clients' packets in where their way back is another: rp_filter 2 (loose, RFC 3704). Not part
+    of the plan, because most servers need none; the larger of `all` and the interface's own value acts (ip-sysctl)."""
+    nic = ingress(server, facts)
+    present = facts.sysctls.get(key(nic.name, "rp_filter")) if nic else None
+    if nic is None or present is None or present == "2":
+        return []
+    return [
+        Step(
+            id="rp_filter",
+            host=server.name,
+            phase="guard",
+            title=f"Loose reverse-path filter on {nic.name}",
+            why="Strict, it drops clients' packets, because the way back to them leaves by another interface.",
+            changes=(SysctlChange(key=key(nic.name, "rp_filter"), old=present, new="2"),),
         )
     ]
 
