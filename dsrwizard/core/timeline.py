@@ -14,6 +14,8 @@ from dsrwizard.core.steps import DIRECTOR
 SAME_SECONDS = 10.0
 """Two watches of one deployment see the same change within this time of each other."""
 _SPAN = re.compile(r"(\d{1,9})\s*([smhdw])")
+_DONE = (Outcome.CHANGED, Outcome.UNCHANGED)
+_FINE = Result(run="", at=0.0, host="", step="", outcome=Outcome.CHANGED)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -55,7 +57,7 @@ def since(text: str, now: float) -> float | None:
 
 
 def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
-    """What the operator did, as the journal knows it: a line a host and run with its outcome, a line a weight set."""
+    """What the operator did, as the journal knows it: a line for each host of a run and for each weight set."""
     verbs = {entry.run: entry.verb for entry in entries if isinstance(entry, RunBegan)}
     intents: dict[str, list[Intent]] = {run: [] for run in verbs}
     results: dict[tuple[str, str, str], Result] = {}
@@ -74,7 +76,7 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
     for began in (entry for entry in entries if isinstance(entry, RunBegan)):
         mine = intents[began.run]
         if began.verb == "weight":
-            found += [_weight(intent, results.get((began.run, intent.step.host, intent.step.id))) for intent in mine]
+            found += _weights(mine, results)
             continue
         if not mine:
             found.append(_nothing(began, ended.get(began.run)))
@@ -84,13 +86,23 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
     return merged(found)
 
 
-def _weight(intent: Intent, result: Result | None) -> Happening:
-    step = intent.step
-    how = "" if result is not None and result.outcome in (Outcome.CHANGED, Outcome.UNCHANGED) else _failed(result)
-    return Happening(at=result.at if result else intent.at, host=step.server or step.host, message=f"{step.title}{how}")
+def _weights(intents: Sequence[Intent], results: dict[tuple[str, str, str], Result]) -> list[Happening]:
+    """A server's new weight: one line, also where it is behind many services."""
+    found = []
+    for server in dict.fromkeys(intent.step.server or intent.step.host for intent in intents):
+        mine = [intent for intent in intents if server in (intent.step.server, intent.step.host)]
+        known = [results.get((intent.run, intent.step.host, intent.step.id)) for intent in mine]
+        bad = next((result for result in known if result is None or result.outcome not in _DONE), _FINE)
+        step = mine[0].step
+        more = f", the same in {len(mine)} services" if len(mine) > 1 else ""
+        at = max([intent.at for intent in mine] + [result.at for result in known if result])
+        found.append(Happening(at=at, host=server, message=f"{step.title}{more}{_failed(bad)}"))
+    return found
 
 
 def _failed(result: Result | None) -> str:
+    if result is not None and result.outcome in _DONE:
+        return ""
     if result is None:
         return ": its end is not known"
     return f": {result.outcome.value}{f' ({result.detail})' if result.detail else ''}"

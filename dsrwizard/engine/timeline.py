@@ -1,0 +1,185 @@
+"""The timeline on disk: one JSON line a state change, beside the journal, written by one watch at a time.
+
+What the operator did is not written here: the journal knows it, and both are put together when they are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from dsrwizard.core.errors import LookError
+from dsrwizard.core.snapshot import Happening
+from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.core.timeline import merged, of_journal, same, wanted
+from dsrwizard.engine.journal import Journal
+
+LINE_BYTES = 4096
+"""No line is longer: it is written in one piece, and a reader never sees two that are mixed."""
+BEGAN = "A watch began."
+ENDED = "A watch ended."
+FILE_BYTES = 5_000_000
+"""At this size a new file is begun; one old file is kept."""
+
+_decoder = msgspec.json.Decoder(Happening)
+_Place = tuple[str, str, str]
+
+
+class Timeline:
+    """The timeline of one deployment, `<folder>/<deployment>.jsonl`; what was before the last rotation is in
+    `<deployment>.jsonl.1`. Safe to use from several processes."""
+
+    def __init__(self, folder: Path, deployment: str, *, file_bytes: int = FILE_BYTES) -> None:
+        self.path = folder / f"{deployment}.jsonl"
+        self.old = folder / f"{deployment}.jsonl.1"
+        self.lock = folder / f"{deployment}.lock"
+        self._file_bytes = file_bytes
+
+    def read(self) -> tuple[Happening, ...]:
+        """Everything kept, in order of time. Lines that are torn or not ours are passed over. Raises LookError."""
+        return merged(self._lines())
+
+    def _lines(self) -> list[Happening]:
+        texts: list[bytes] = []
+        seen: list[os.stat_result] = []
+        for path in (self.path, self.old):  # in this order a rotation between the two hides nothing
+            try:
+                with path.open("rb") as file:
+                    status = os.fstat(file.fileno())
+                    if not any(os.path.samestat(status, other) for other in seen):
+                        seen.append(status)
+                        texts.insert(0, file.read())
+            except FileNotFoundError:
+                continue
+            except OSError as problem:
+                raise LookError(
+                    f"The timeline {path} cannot be read: {problem.strerror}.",
+                    "",
+                    "Give access to that folder, or set XDG_STATE_HOME to another one.",
+                ) from problem
+        found = []
+        for line in b"\n".join(texts).split(b"\n"):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                found.append(_decoder.decode(line))
+        return found
+
+    def append(self, entry: Happening) -> None:
+        """Writes one line. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_size + LINE_BYTES > self._file_bytes:
+                self.path.replace(self.old)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
+            data = (b"\n" if torn else b"") + encoded(entry)
+            if os.write(descriptor, data) != len(data):
+                raise OSError("not written whole")
+        finally:
+            os.close(descriptor)
+
+
+def encoded(entry: Happening) -> bytes:
+    """One line of at most `LINE_BYTES`; a message too long for it is cut."""
+    line = msgspec.json.encode(entry) + b"\n"
+    message = entry.message
+    while len(line) > LINE_BYTES and message:
+        message = message[: len(message) * 3 // 4]
+        line = msgspec.json.encode(msgspec.structs.replace(entry, message=message + "…")) + b"\n"
+    return line
+
+
+class Recorder:
+    """Writes what one watch sees, unless another watch of the deployment writes already; called with each happening.
+
+    The right to write is a lock on a file, which the kernel gives back when its holder ends. It is asked for at the
+    start and with each happening, so that the next watch goes on where the first has ended. When the watch began and
+    ended is written too: where nobody watched, silence says nothing. Never raises: `problem` says what went wrong.
+    """
+
+    def __init__(self, timeline: Timeline, clock: Callable[[], float] = time.time) -> None:
+        self._timeline = timeline
+        self._clock = clock
+        self._began = clock()
+        self._guard = threading.Lock()
+        self._descriptor: int | None = None
+        self._ended = False
+        self._last: dict[_Place, Happening] = {}
+        self.problem = ""
+        try:
+            self._mine()
+        except OSError as problem:
+            self._failed(problem)
+
+    def __call__(self, entry: Happening) -> None:
+        """Writes a state change. What the operator did (`state` info) is in the journal."""
+        if entry.state == "info":
+            return
+        with self._guard:
+            try:
+                if not self._mine():
+                    return
+                place = (entry.host, entry.vip, entry.service)
+                last = self._last.get(place)
+                if last is not None and self._known(last, entry):
+                    return
+                self._timeline.append(entry)
+                self._last[place] = entry
+                self.problem = ""
+            except OSError as problem:
+                self._failed(problem)
+
+    def _failed(self, problem: OSError) -> None:
+        self.problem = f"The timeline {self._timeline.path} cannot be written: {problem.strerror or problem}."
+
+    def _known(self, last: Happening, entry: Happening) -> bool:
+        """Whether the file tells it already: the watch that wrote before saw it too, or this one has begun and finds
+        what was known."""
+        found = entry.before in ("", "unknown")
+        return same(last, entry) or (found and (last.state, last.cause) == (entry.state, entry.cause))
+
+    def _mine(self) -> bool:
+        """Whether this watch holds the lock; with it comes what the file said last of each place. Raises OSError."""
+        if self._descriptor is not None or self._ended:
+            return not self._ended
+        self._timeline.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._timeline.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        with contextlib.suppress(LookError):
+            self._last = {(line.host, line.vip, line.service): line for line in self._timeline.read()}
+        self._timeline.append(Happening(at=self._began, host=DIRECTOR, message=BEGAN))
+        return True
+
+    def close(self) -> None:
+        """Lets another watch write. Calling it again is fine."""
+        with self._guard:
+            self._ended = True
+            if self._descriptor is None:
+                return
+            try:
+                self._timeline.append(Happening(at=self._clock(), host=DIRECTOR, message=ENDED))
+            except OSError as problem:
+                self._failed(problem)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def events(timeline: Timeline, journal: Journal, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
+    """State changes and what the operator did, in order of time, from `since` on. Raises LookError."""
+    return wanted(merged(timeline.read(), of_journal(journal.entries())), since, host)
