@@ -218,11 +218,7 @@ def _carry_out(
 
     if not as_json:
         printing.plan(made)
-    if made.steps and not yes:
-        if as_json or not sys.stdin.isatty():
-            raise UsageError("This changes hosts and nobody can be asked.", "", "Add --yes to go ahead.")
-        if not click.confirm("Go ahead?", err=True):
-            raise Stopped("Nothing was changed.")
+    _consent(made, yes=yes, as_json=as_json)
     stop = threading.Event()
     watch = printing.Progress(quiet=as_json)
     result = _interruptible(lambda: work(watch, stop), stop)
@@ -230,6 +226,31 @@ def _carry_out(
     if stop.is_set() and not result.ok:
         raise Stopped("Stopped before all was done.", "", "Run it again to go on, or tear it down.")
     return result
+
+
+def _known(deployment: Deployment, host: str, cause: str) -> None:
+    """Refuses hosts and causes that there are not: they would only ever be found to be well."""
+    from difflib import get_close_matches
+    from typing import get_args
+
+    from dsrwizard.core.checks import Cause
+    from dsrwizard.core.steps import CLIENT, DIRECTOR
+
+    names = [*(server.name for server in deployment.servers), DIRECTOR, CLIENT]
+    for word, value, known in (("host", host, names), ("cause", cause, list(get_args(Cause)))):
+        if value and value not in known:
+            near = get_close_matches(value, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise UsageError(f"There is no {word} {value!r}.", "", f"{hint}There are: {', '.join(known)}.")
+
+
+def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
+    if not made.steps or yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UsageError("This changes hosts and nobody can be asked.", "", "Add --yes to go ahead.")
+    if not click.confirm("Go ahead?", err=True):
+        raise Stopped("Nothing was changed.")
 
 
 def _interruptible(work: Callable[[], T], stop: threading.Event) -> T:
@@ -274,6 +295,46 @@ def verify(file: Path, as_json: bool) -> int:
         report = engine.verify(deployment)
     printing.report(report, as_json=as_json)
     return {"pass": 0, "fail": 1, "unknown": 3}[report.verdict]
+
+
+@commands.command()
+@FILE
+@click.option("--host", default="", metavar="NAME", help="Only what is wrong with this real server, or on director.")
+@click.option("--cause", default="", metavar="CAUSE", help="Only this cause, e.g. vip-missing.")
+@YES
+@JSON
+def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
+    """Verifies, cures what a step can cure, and verifies again. The rest is named with who must do what."""
+    from dsrwizard import printing
+    from dsrwizard.core.diagnosis import verdict
+    from dsrwizard.core.mending import Mending, concerning, mended
+    from dsrwizard.core.outcome import RunResult
+    from dsrwizard.core.steps import Plan
+
+    deployment = _load(file)
+    _known(deployment, host, cause)
+    stop = threading.Event()
+    with closing(_engine()) as engine:
+        report = engine.verify(deployment)
+        made = Mending(cures=(), plan=Plan(deployment=deployment.name, hosts=()))
+        wrong = concerning(report.failures, host=host, cause=cause)
+        if wrong:
+            made = engine.mend_plan(deployment, *wrong)
+            if not as_json:
+                printing.mending(made)
+        _consent(made.plan, yes=yes, as_json=as_json)
+        if made.plan.steps:
+            watch = printing.Progress(quiet=as_json)
+            done = _interruptible(lambda: engine.mend(deployment, made, watch, stop), stop)
+        else:
+            done = mended(made, RunResult(deployment=deployment.name, hosts=()), report)
+    left = concerning(done.report.failures if done.report else (), host=host, cause=cause)
+    printing.mended(done, left, as_json=as_json)
+    if done.report is None:
+        raise Stopped("Stopped before it was verified again.", "", f"See what is left: dsrwizard verify {file}")
+    if left or not done.cured:
+        return 1
+    return 3 if verdict(concerning(done.report.checks, host=host)) == "unknown" else 0
 
 
 @commands.command()

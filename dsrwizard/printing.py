@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import msgspec
 
-from dsrwizard.core.checks import Report
+from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.commands import commands
 from dsrwizard.core.events import Event, HostFinished, StepFinished
+from dsrwizard.core.mending import Mending, MendResult
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.snapshot import Rates, ServiceRow, Snapshot
 from dsrwizard.core.steps import Plan, Step
 
-_GOOD = {"pass", "up", "changed", "unchanged", "skipped"}
-_BAD = {"fail", "failed", "vip-dead", "leaking", "drifted", "unreachable"}
+_GOOD = {"pass", "up", "changed", "unchanged", "skipped", "cured"}
+_BAD = {"fail", "left", "failed", "vip-dead", "leaking", "drifted", "unreachable"}
 
 
 def _json(document: Any) -> None:
@@ -76,16 +78,28 @@ def plan(made: Plan, *, as_json: bool = False) -> None:
         for note in host.notes:
             click.echo(f"  i {note}")
         for step in host.steps:
-            click.echo(f"  - {step.title}")
-            click.echo(f"      {step.why}")
-            for change in step.changes:
-                for command in commands(change):
-                    for line in command.splitlines():
-                        click.echo(f"      $ {line}" if line == command.splitlines()[0] else f"        {line}")
-            if step.interrupts:
-                click.echo(f"      ! {step.interrupts}")
+            _step(step)
     total = len(made.steps)
     click.echo(f"{total} step{'' if total == 1 else 's'} on {sum(bool(host.steps) for host in made.hosts)} hosts.")
+
+
+def _step(step: Step, *, undo: bool = False) -> None:
+    click.echo(f"  - {step.title}")
+    click.echo(f"      {step.why}")
+    _commands("$ ", step)
+    if undo:
+        _commands("undo: ", step.inverse())
+    if step.interrupts:
+        click.echo(f"      ! {step.interrupts}")
+
+
+def _commands(mark: str, step: Step) -> None:
+    for change in step.changes:
+        for command in commands(change):
+            first, *more = command.splitlines()
+            click.echo(f"      {mark}{first}")
+            for line in more:
+                click.echo(f"      {' ' * len(mark)}{line}")
 
 
 class Progress:
@@ -116,6 +130,13 @@ def result(run: RunResult, *, as_json: bool = False) -> None:
     if as_json:
         _json({"deployment": run.deployment, "ok": run.ok, "changed": run.changed, "hosts": run.hosts})
         return
+    _failures(run)
+    words = ", ".join(f"{host.host} {_word(host.outcome.value)}" for host in run.hosts)
+    nothing = " No change." if run.ok and not run.changed else ""
+    click.echo(f"{words or 'Nothing was owed'}.{nothing}")
+
+
+def _failures(run: RunResult) -> None:
     for host in run.hosts:
         if host.failure is not None:
             what = host.failure.what
@@ -123,9 +144,6 @@ def result(run: RunResult, *, as_json: bool = False) -> None:
             for line in (named, host.failure.why, host.failure.next):
                 if line:
                     click.echo(line, err=True)
-    words = ", ".join(f"{host.host} {_word(host.outcome.value)}" for host in run.hosts)
-    nothing = " No change." if run.ok and not run.changed else ""
-    click.echo(f"{words or 'Nothing was owed'}.{nothing}")
 
 
 def report(made: Report, *, as_json: bool = False) -> None:
@@ -142,6 +160,77 @@ def report(made: Report, *, as_json: bool = False) -> None:
                 if text:
                     click.echo(f"         {label}: {text}")
     click.echo(f"Verdict: {_word(made.verdict)}")
+
+
+def _fault(check: Check) -> str:
+    about = " ".join(part for part in (check.vip, check.service, check.server) if part)
+    return f"{check.host}: {check.cause or check.check}{' ' + about if about else ''}"
+
+
+def mending(made: Mending) -> None:
+    """What is wrong, and what is done about it: each step once, with its exact commands and its exact undo."""
+    for cure in made.cures:
+        check = cure.check
+        click.echo(f"{_word(check.outcome, 8)} {_fault(check)}")
+        click.echo(f"         {check.message}")
+        known = (("seen", check.evidence), ("not mended", cure.by_hand), ("fix", check.fix if cure.by_hand else ""))
+        for label, text in known:
+            if text:
+                click.echo(f"         {label}: {text}")
+    for host in made.plan.hosts:
+        if host.steps or host.notes:
+            click.echo(f"{host.host}:")
+        for note in host.notes:
+            click.echo(f"  i {note}")
+        for step in host.steps:
+            _step(step, undo=True)
+    able = sum(bool(cure.steps) for cure in made.cures)
+    click.echo(f"{len(made.cures)} wrong, {able} of them can be mended, in {_count(len(made.plan.steps), 'step')}.")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) -> None:
+    """Each fault before and after, and what is left. `left` are the checks that fail now."""
+    if as_json:
+        _json(
+            {
+                "deployment": done.run.deployment,
+                "cured": done.cured,
+                "verdict": done.report.verdict if done.report else None,
+                "faults": [
+                    {
+                        "before": one.cure.check,
+                        "steps": [{"host": step.host, **step_document(step)} for step in one.cure.steps],
+                        "by_hand": one.cure.by_hand,
+                        "notes": list(one.cure.notes),
+                        "after": one.after,
+                        "cured": one.cured,
+                    }
+                    for one in done.mended
+                ],
+                "left": list(left),
+                "hosts": done.run.hosts,
+            }
+        )
+        return
+    _failures(done.run)
+    for one in done.mended:
+        word = "cured" if one.cured else "left"
+        told = one.after.message if one.after else "It was not looked at again."
+        click.echo(f"{_word(word, 8)} {_fault(one.cure.check)}: {told}")
+    if not done.mended:
+        click.echo("Nothing was found that fails.")
+    before = {(one.cure.check.host, one.cure.check.server, one.cure.check.cause) for one in done.mended}
+    for check in left:
+        if (check.host, check.server, check.cause) not in before:
+            click.echo(f"{_word(check.outcome, 8)} {_fault(check)}: {check.message}")
+            if check.fix:
+                click.echo(f"         fix: {check.fix}")
+    if done.report is not None:
+        click.echo(f"Verdict: {_word(done.report.verdict)}")
 
 
 def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
