@@ -7,6 +7,7 @@ from dsrwizard.core.facts import Observed
 from dsrwizard.core.linux.steps import plan_server
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan
+from dsrwizard.core.windows.steps import plan_windows
 
 
 def plan(deployment: Deployment, observed: Observed) -> Plan:
@@ -24,7 +25,8 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
         if facts is None:
             servers.append(unseen(server.name, observed))
             continue
-        host = plan_server(deployment, server, facts)
+        planner = plan_server if facts.windows is None else plan_windows
+        host = planner(deployment, server, facts)
         if not host.problem:
             able.add(server.name)
         servers.append(host)

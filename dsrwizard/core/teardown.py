@@ -22,6 +22,7 @@ from dsrwizard.core.changes import (
     ServiceChange,
     SysctlChange,
     UnitChange,
+    WindowsChange,
 )
 from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts, parsed
 from dsrwizard.core.ledger import Owed
@@ -29,6 +30,8 @@ from dsrwizard.core.linux.steps import GUARD_FILE
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.plan import unseen
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
+from dsrwizard.core.windows.commands import standalone
+from dsrwizard.core.windows.state import UNSEEN, present
 
 _MISSING = object()
 _PHASES = get_args(Phase)
@@ -276,8 +279,20 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             found = facts.service(key) if isinstance(facts, DirectorFacts) else None
             destination = found.destination(address, port) if found else None
             return destination.state if destination else None
+        case WindowsChange():
+            return _windows(change, facts)
         case _:
             return _MISSING
+
+
+def _windows(change: WindowsChange, facts: ServerFacts | DirectorFacts) -> object:
+    windows = facts.windows if isinstance(facts, ServerFacts) else None
+    if windows is None:
+        return _MISSING
+    if change.old is None and not standalone(change):
+        return None  # it came with its adapter and goes with it
+    found = present(windows, change)
+    return _MISSING if found is UNSEEN else found
 
 
 def _back(item: Owed, present: object) -> tuple[Change | None, str]:
@@ -304,6 +319,8 @@ def _name(change: Change) -> str:
             return path
         case AddressChange(address=address, interface=interface):
             return f"{address} on {interface}"
+        case WindowsChange(item=item, key=key):
+            return f"{item} {key}"
         case _:
             return type(change).__name__.removesuffix("Change")
 

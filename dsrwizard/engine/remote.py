@@ -157,11 +157,14 @@ class LinuxServer:
 
 
 def server_port(server: RealServer, open_connector: OpenConnector, asker: Asker) -> ServerPort:
-    """The port for a server, by how it is connected. Raises UsageError for a way that is not built."""
+    """The port for a server, by how it is connected. Raises UsageError for one that is set up by hand."""
     if server.connect == "ssh":
         return LinuxServer(server, lambda: open_connector(server.name, server, asker))
+    if server.connect == "winrm":
+        from dsrwizard.engine.windows import WindowsServer
+
+        return WindowsServer(server, lambda: open_connector(server.name, server, asker))
     raise UsageError(
-        f'{server.name}: connect = "{server.connect}" is not supported in this release.',
-        "Windows real servers over WinRM are planned.",
-        'Write connect = "manual", set that server up by hand, and dsrwizard proves it from outside.',
-    )
+        f"{server.name} is set up by hand: dsrwizard does not log in there.", "",
+        'Write connect = "ssh" or connect = "winrm" to have it configured.',
+    )  # fmt: skip

@@ -127,6 +127,8 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
     powershell: str = ""
     dialect: Dialect = "2012"
     bits: int = 64
+    wow64: bool = False
+    """A 32-bit PowerShell on a 64-bit Windows, in which SetupAPI refuses (ERROR_IN_WOW64)."""
     elevated: bool = False
     restricted: str = ""
     adapters: tuple[WindowsAdapter, ...] = ()

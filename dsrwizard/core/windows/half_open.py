@@ -1,0 +1,88 @@
+"""Half-open TCP connections on a Windows host: the script that looks for them, and the reader of its answer.
+
+.NET's list of connections tells states as numbers (TcpState.SynReceived is 4) on every Windows that has PowerShell.
+Windows drops by its strong-host model, not by a reverse-path filter, and counts nothing of the kind, so there are no
+counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dsrwizard.core.errors import AnswerUnreadable
+from dsrwizard.core.facts import HalfOpen, HalfOpenLook, parsed
+from dsrwizard.core.windows.commands import quoted
+from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, documents
+
+TURNS = 15
+"""Looks, a tenth of a second apart."""
+
+_SCRIPT = r"""
+function Get-HalfOpen {
+    $properties = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+    $found = @()
+    foreach ($one in $properties.GetActiveTcpConnections()) {
+        if ([int]$one.State -eq 4) {
+            $found += @{
+                vip = [string]$one.LocalEndPoint.Address
+                port = [int]$one.LocalEndPoint.Port
+                client = [string]$one.RemoteEndPoint.Address
+                client_port = [int]$one.RemoteEndPoint.Port
+            }
+        }
+    }
+    return $found
+}
+$sources = @SOURCES@
+Send-Frame @{ kind = 'ready' }
+$seen = @{}
+$turn = 0
+while (($turn -lt @TURNS@) -and ($seen.Count -lt @EXPECTED@)) {
+    foreach ($one in @(Get-HalfOpen)) {
+        if ($sources -contains $one.client) {
+            $name = $one.client + ' ' + [string]$one.client_port + ' ' + $one.vip + ' ' + [string]$one.port
+            $seen[$name] = $one
+        }
+    }
+    Start-Sleep -Milliseconds 100
+    $turn = $turn + 1
+}
+Send-Frame @{ kind = 'half-open'; seen = @($seen.Values); waiting = @(Get-HalfOpen) }
+"""
+
+
+def script(nonce: str, sources: Sequence[str], expected: int, *, legacy: bool) -> str:
+    """The looking script; without sources it looks once."""
+    from dsrwizard.core.windows.legacy import JSON_2008
+
+    named = "@(" + ", ".join(quoted(str(parsed(source))) for source in sources) + ")"
+    text = _SCRIPT.replace("@SOURCES@", named).replace("@TURNS@", str(TURNS))
+    text = text.replace("@EXPECTED@", str(expected if sources else 0))
+    return PRELUDE.replace("@NONCE@", quoted(nonce)) + (JSON_2008 if legacy else JSON_2012) + text
+
+
+def parse(host: str, nonce: str, text: str) -> HalfOpenLook:
+    """What was seen. Raises AnswerUnreadable when the script did not run to its end."""
+    for document in documents(nonce, text):
+        if document.get("kind") == "half-open":
+            return HalfOpenLook(seen=_entries(document.get("seen")), waiting=_entries(document.get("waiting")))
+    raise AnswerUnreadable(
+        f"{host}: its half-open connections could not be read.", "The script did not run to its end.", "Verify again."
+    )
+
+
+def _entries(rows: Any) -> tuple[HalfOpen, ...]:
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        try:
+            one = HalfOpen(
+                vip=str(parsed(str(row["vip"]).partition("%")[0])),
+                port=int(row["port"]),
+                client=str(parsed(str(row["client"]).partition("%")[0])),
+                client_port=int(row["client_port"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            continue
+        found.append(one)
+    return tuple(found)
