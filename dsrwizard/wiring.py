@@ -26,6 +26,7 @@ def build_engine(asker: Asker) -> Engine:
         asker=asker,
         journals=Journals(state_dir() / "journal"),
         forget=lambda: _forget(asker),
+        events=state_dir() / "events",
     )
 
 

@@ -14,7 +14,7 @@ from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.mending import Mending, MendResult
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
-from dsrwizard.core.snapshot import Snapshot
+from dsrwizard.core.snapshot import Happening, Snapshot
 from dsrwizard.core.steps import Plan
 from dsrwizard.core.wire import Connected, Owners, Ping
 
@@ -86,7 +86,14 @@ class Engine(Protocol):
         """Whether the journal says that something of this deployment is applied."""
         ...
 
-    def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher: ...
+    def watch(self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True) -> Watcher:
+        """`interval` in seconds. `recorded`: what it sees goes into the timeline."""
+        ...
+
+    def events(self, deployment: Deployment, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
+        """The timeline in order of time: what watches of this deployment saw and what the operator did, from `since`
+        on (seconds since the epoch), of one host when it is named. Raises LookError."""
+        ...
 
     def close(self) -> None:
         """Ends every connection. Secrets entered are forgotten."""

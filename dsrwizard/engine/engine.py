@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Event as Flag
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -31,6 +32,7 @@ from dsrwizard.core.obsolete import merged, obsolete
 from dsrwizard.core.outcome import Outcome, RunResult
 from dsrwizard.core.plan import plan as planned
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
+from dsrwizard.core.snapshot import Happening
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.teardown import gone, guard_only, teardown_plan
 from dsrwizard.core.wire import Owners
@@ -39,12 +41,16 @@ from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import server_port
 
+if TYPE_CHECKING:
+    from dsrwizard.engine.timeline import Timeline
+
 T = TypeVar("T")
 
 
 class Engine:
     """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests;
-    `forget` drops every secret that the operator entered."""
+    `forget` drops every secret that the operator entered; `events` is the folder of the timelines (None: none is
+    kept)."""
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Engine:
         journals: Journals,
         open_server: Callable[[RealServer], ServerPort] | None = None,
         forget: Callable[[], None] | None = None,
+        events: Path | None = None,
     ) -> None:
         self._make_director = director
         self._wire = wire
@@ -68,6 +75,7 @@ class Engine:
         self._client: tuple[Client, Connector] | None = None
         self._facts: dict[str, ServerFacts] = {}
         self._forget = forget or (lambda: None)
+        self._events = events
         self._lock = threading.Lock()
         self._dialling = threading.Lock()
 
@@ -291,7 +299,8 @@ class Engine:
             view = lambda: self._on_client(client, lambda connector: look(deployment, connector))  # noqa: E731
         return verify(deployment, self._observe(deployment, closely=True), self._wire, view, seen)
 
-    def watch(self, deployment: Deployment, interval: float = 1.0) -> Watcher:
+    def watch(self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True) -> Watcher:
+        from dsrwizard.engine.timeline import Recorder
         from dsrwizard.engine.watch import Poller
 
         poller = Poller(
@@ -300,9 +309,20 @@ class Engine:
             wire=self._wire,
             journal=self._journals.of(deployment.name),
             interval=interval,
+            record=Recorder(self._timeline(deployment)) if recorded and self._events is not None else None,
         )
         self._watchers.append(poller)
         return poller
+
+    def events(self, deployment: Deployment, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
+        from dsrwizard.engine.timeline import events
+
+        return events(self._timeline(deployment), self._journals.of(deployment.name), since, host)
+
+    def _timeline(self, deployment: Deployment) -> Timeline:
+        from dsrwizard.engine.timeline import Timeline
+
+        return Timeline(self._events or self._journals.folder / "events", deployment.name)
 
     def _on_client(self, client: Client, work: Callable[[Connector], T]) -> T:
         """Something that changes nothing, over the client host's one connection: opened when first needed, and opened

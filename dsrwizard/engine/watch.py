@@ -37,6 +37,7 @@ from dsrwizard.core.watching import (
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.hosts import failure_of
 from dsrwizard.engine.journal import Journal
+from dsrwizard.engine.timeline import Recorder
 
 PROBE_SECONDS = 2.0
 AUDIT_SECONDS = 5.0
@@ -58,8 +59,10 @@ class Poller:
         journal: Journal,
         interval: float = 1.0,
         clock: Callable[[], float] = time.time,
+        record: Recorder | None = None,
     ) -> None:
         self._deployment = deployment
+        self._record = record
         self._director = director
         self._wire = wire
         self._journal = journal
@@ -203,6 +206,8 @@ class Poller:
         self._nudge.set()
         for thread in self._threads:
             thread.join(timeout=3)
+        if self._record is not None:
+            self._record.close()
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -233,6 +238,9 @@ class Poller:
             self._history = next_history(self._history, self._rows)
             self._since, lines = happenings(self._since, self._rows, reading.at)
             self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
+        if self._record is not None:
+            for line in lines:
+                self._record(line)
 
     def _probe(self) -> None:
         deployment = self._deployment

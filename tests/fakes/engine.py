@@ -14,8 +14,8 @@ from dsrwizard.engine.journal import Journals
 from tests.fakes.world import World
 
 
-def engine_of(world: World, asker: Asker, journals: Path) -> Engine:
-    """An engine whose hosts are the world's. There is no client host."""
+def engine_of(world: World, asker: Asker, journals: Path, events: Path | None = None) -> Engine:
+    """An engine whose hosts are the world's. There is no client host, and no timeline unless a folder is given."""
 
     def no_client(host: str, target: RealServer | Client, asker: Asker) -> NoReturn:
         raise ConnectTimeout(f"{host} does not answer at {target.address} port 22.", "No answer within 8 seconds.")
@@ -27,6 +27,7 @@ def engine_of(world: World, asker: Asker, journals: Path) -> Engine:
         asker=asker,
         journals=Journals(journals),
         open_server=lambda server: world.open_server(server, asker),
+        events=events,
     )
 
 
