@@ -136,6 +136,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceRow, ...] = ()
     happenings: tuple[Happening, ...] = ()
     problem: str = ""
+    read_problem: str = ""
+    """Why IPVS could not be read at the last look; the numbers are then those of `read_at`, or there are none."""
     audit_age: float | None = None
     drift_age: float | None = None
     """Seconds since the real servers' facts were last compared with the deployment; None: not yet."""

@@ -298,6 +298,7 @@ class Poller:
                 services=self._rows,
                 happenings=tuple(self._log),
                 problem=self._problem or self._wire_problem,
+                read_problem=self._problem,
                 audit_age=self._clock() - min(audits) if audits else None,
                 history=self._history,
             )
