@@ -6,6 +6,7 @@ what the types cannot say is checked in `validate`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
@@ -20,6 +21,7 @@ System = Literal["linux", "windows-2003", "windows-2008", "windows-2012"]
 """What a server set up by hand runs: its runbook is written for it. `windows-2008` is 2008 and 2008 R2, `windows-2012`
 everything from 2012 to 2025."""
 Address = IPv4Address | IPv6Address
+_parsed = lru_cache(maxsize=65536)(ip_address)  # every check of every server compares the VIPs
 
 SCHEDULERS: dict[str, str] = {
     "rr": "round robin: the next server in turn",
@@ -66,7 +68,7 @@ class Vip(_Struct, frozen=True, kw_only=True):
 
     @property
     def ip(self) -> Address:
-        return ip_address(self.address)
+        return _parsed(self.address)
 
     @property
     def prefix(self) -> int:
@@ -116,7 +118,7 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     def rip_for(self, vip: Vip) -> str | None:
         """The server's address of the VIP's family, or None: IPVS forwards IPv6 in IPv4 only by tunnel (ipvsadm(8))."""
         for rip in (self.address, self.address6):
-            if rip is not None and ip_address(rip).version == vip.ip.version:
+            if rip is not None and _parsed(rip).version == vip.ip.version:
                 return rip
         return None
 
@@ -152,9 +154,9 @@ class Deployment(_Struct, frozen=True, kw_only=True):
 
     def servers_of(self, vip: Vip) -> tuple[RealServer, ...]:
         """The real servers behind one VIP."""
-        return tuple(server for server in self.servers if vip in self.vips_of(server))
+        return tuple(server for server in self.servers if server.vips is None or same_in(vip.address, server.vips))
 
 
 def same_in(address: str, addresses: tuple[str, ...]) -> bool:
     """Whether an address is among others, however each is written (`fd00::1` = `fd00:0::1`)."""
-    return ip_address(address) in {ip_address(other) for other in addresses}
+    return _parsed(address) in {_parsed(other) for other in addresses}
