@@ -15,7 +15,7 @@ from dsrwizard.core.steps import Step
 from dsrwizard.core.windows.commands import quoted, standalone
 from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, document_of
 from dsrwizard.core.windows.loopback import ADD_TYPE
-from dsrwizard.core.windows.settings import SETTINGS_2012, SHARED_SETTINGS
+from dsrwizard.core.windows.settings import DISPATCH, SETTINGS_2012, SHARED_SETTINGS
 
 _LOOP = r"""
 function Test-Before {
@@ -75,6 +75,7 @@ def apply_script(nonce: str, steps: Sequence[Step], *, reached: str, system: Sys
         ADD_TYPE if any(isinstance(change, LinkChange) for step in steps for change in step.changes) else "",
         SHARED_SETTINGS,
         SETTINGS_2012 if modern else SETTINGS_2008,
+        DISPATCH,
         "$session = [int](Find-SessionIndex)",
         "$steps = @()",
         *(_step(number, step) for number, step in enumerate(steps, 1)),

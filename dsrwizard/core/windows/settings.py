@@ -402,6 +402,9 @@ function Write-Registration {
     Set-DnsClient -InterfaceIndex $index -RegisterThisConnectionsAddress ($parts[0] -eq 'true') `
         -UseSuffixWhenRegistering ($parts[1] -eq 'true')
 }
+""".replace("@UNBINDABLE@", "@(" + ", ".join(f"'{name}'" for name in UNBINDABLE) + ")")
+
+DISPATCH = r"""
 function Read-Setting {
     param($what, $name)
     if ($what -eq 'adapter') {
@@ -484,4 +487,5 @@ function Write-Setting {
     }
     Write-Interface -what $what -key $name -after $after
 }
-""".replace("@UNBINDABLE@", "@(" + ", ".join(f"'{name}'" for name in UNBINDABLE) + ")")
+"""
+"""`Read-Setting` and `Write-Setting`, over the functions of either dialect."""

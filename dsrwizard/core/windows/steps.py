@@ -91,6 +91,8 @@ class _Planner:
             )
         if self.adapter is None and self.target == PSEUDO:
             return "The built-in Loopback Pseudo-Interface 1 was not seen there. Leave vip_interface out."
+        if self.target == PSEUDO and facts.dialect == "2008":
+            return "On this Windows the built-in pseudo-interface is not set up by script. Leave vip_interface out."
         if self.adapter is None and facts.restricted:
             return (
                 f"A policy there ({facts.restricted}) forbids installing devices, so no loopback adapter can be added. "
@@ -170,7 +172,8 @@ class _Planner:
         """The adapter says nothing of the VIP: not to DHCP, DNS, NetBIOS or any protocol beside IP."""
         changes: list[Change] = []
         if self.target != PSEUDO:
-            changes += self._set("dhcp", f"{self.target}/4", "Disabled")
+            if self.system != "windows-2008":  # there netsh makes the adapter static with its first address
+                changes += self._set("dhcp", f"{self.target}/4", "Disabled")
             changes += self._set("dad", f"{self.target}/4", "0")
             if 6 in self.families:
                 changes += self._set("dad", f"{self.target}/6", "0")
