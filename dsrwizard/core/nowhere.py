@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -14,14 +13,15 @@ SOMEWHERE = {4: "192.0.2.1", 6: "2001:db8::1"}
 """An address that every host reaches by the same route as its clients elsewhere."""
 
 
-def sources(held: Iterable[str] = ()) -> dict[int, str]:
-    """A random address of nowhere per family (4, 6). `held` are addresses of this machine: somebody who gave its own
-    network documentation addresses gets the sender from the other one."""
+def sources(number: int, held: Iterable[str] = ()) -> dict[int, str]:
+    """An address of nowhere per family (4, 6), chosen by a number, which should be random and large.
+
+    `held` are addresses of hosts here: somebody who numbered its own network so gets the sender from the other one.
+    """
     taken = [ip_address(address) for address in held]
     free = [network for network in NETWORKS if not any(address in network for address in taken)] or [*NETWORKS]
-    choice = random.SystemRandom()
-    network = choice.choice(free)
+    rest, at = divmod(number, len(free))
     return {
-        4: str(network[choice.randrange(1, network.num_addresses - 1)]),
-        6: str(NETWORK6[choice.randrange(1, NETWORK6.num_addresses)]),
+        4: str(free[at][1 + rest % (free[at].num_addresses - 2)]),
+        6: str(NETWORK6[1 + rest % (NETWORK6.num_addresses - 1)]),
     }

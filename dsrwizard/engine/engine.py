@@ -42,6 +42,7 @@ from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.remote import server_port
 
 if TYPE_CHECKING:
+    from dsrwizard.engine.handshakes import Inside
     from dsrwizard.engine.timeline import Timeline
 
 T = TypeVar("T")
@@ -297,7 +298,17 @@ class Engine:
         view = None
         if client is not None:
             view = lambda: self._on_client(client, lambda connector: look(deployment, connector))  # noqa: E731
-        return verify(deployment, self._observe(deployment, closely=True), self._wire, view, seen)
+        observed = self._observe(deployment, closely=True)
+        return verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed))
+
+    def _inside(self, deployment: Deployment, observed: Observed) -> Inside:
+        """The doors into the hosts that could be looked at."""
+        from dsrwizard.engine.handshakes import Inside
+
+        hosts = self._hosts_of(deployment.director.interface)
+        servers = {one.name: hosts.port(one) for one in deployment.servers if one.name in observed.servers}
+        balances = deployment.director.engine == "netlink"
+        return Inside(servers, hosts.director.connections if balances else None)
 
     def watch(self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True) -> Watcher:
         from dsrwizard.engine.timeline import Recorder

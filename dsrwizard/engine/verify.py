@@ -6,16 +6,18 @@ as long as the slowest of them and not their sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.diagnosis import ClientView, Evidence, diagnose
+from dsrwizard.core.diagnosis.handshakes import ClientLike
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure, Observed
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.core.wire import Connected, Probed
+from dsrwizard.engine.handshakes import Inside, client_like, watch_traffic
 
 AUDIT_SECONDS = 2.0
 """How long answers to who-has are collected: a second, slower owner must be heard (field guide, probe C)."""
@@ -33,27 +35,36 @@ def verify(
     wire: WirePort,
     client: ClientSource = None,
     seen: Callable[[Check], None] | None = None,
+    inside: Inside | None = None,
 ) -> Report:
     """Gathers what is missing, diagnoses, and hands every check to `seen` in order. Failures of hosts are in the
     report; raises what `seen` raises."""
-    report = diagnose(gather(deployment, observed, wire, client))
+    report = diagnose(gather(deployment, observed, wire, client, inside))
     if seen is not None:
         for check in report.checks:
             seen(check)
     return report
 
 
-def gather(deployment: Deployment, observed: Observed, wire: WirePort, client: ClientSource = None) -> Evidence:
-    """Everything one verification needs to see, in one wait."""
+def gather(
+    deployment: Deployment,
+    observed: Observed,
+    wire: WirePort,
+    client: ClientSource = None,
+    inside: Inside | None = None,
+) -> Evidence:
+    """Everything one verification needs to see, in one wait. `inside`: where it may look on the hosts themselves."""
     interface = deployment.director.interface
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips]))
-    with ThreadPoolExecutor(max_workers=5, thread_name_prefix="verify") as pool:
+    with ThreadPoolExecutor(max_workers=7, thread_name_prefix="verify") as pool:
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
         owners = pool.submit(wire.owners, interface, asked, AUDIT_SECONDS)
         probes = pool.submit(wire.probe, interface, probe_targets(deployment), PROBE_SECONDS)
         view = _client(pool, client)
+        within = pool.submit(_client_like, deployment, observed, wire, inside, probes) if inside else None
+        traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
         return Evidence.gathered(
             deployment,
@@ -63,21 +74,40 @@ def gather(deployment: Deployment, observed: Observed, wire: WirePort, client: C
             owners=owners.result(),
             probes=found[1],
             client=view.result() if isinstance(view, Future) else view,
+            client_like=within.result() if within else None,
+            traffic=traffic.result()[0] if traffic else None,
+            traffic_problem=traffic.result()[1] if traffic else "",
         )
+
+
+def _client_like(
+    deployment: Deployment, observed: Observed, wire: WirePort, inside: Inside, probes: Future[Sequence[Probed]]
+) -> dict[str, ClientLike]:
+    targets = {server.name: targets_of(deployment, server) for server in deployment.servers}
+    links = [link for facts in observed.servers.values() for link in facts.interfaces]
+    links += observed.director.interfaces if observed.director else ()
+    held = [entry.address for link in links for entry in link.addresses]
+
+    def good(target: ProbeTarget) -> bool:
+        wanted = (target.rip, target.vip, target.port, target.protocol)
+        return any(one.good for one in probes.result() if (one.rip, one.vip, one.port, one.protocol) == wanted)
+
+    return client_like(deployment.director.interface, targets, held, wire, inside, good)
 
 
 def probe_targets(deployment: Deployment) -> list[ProbeTarget]:
     """Each (real server, VIP, service) once."""
-    targets = {
-        (rip, vip.address, service.protocol, service.port): ProbeTarget(
-            rip=rip, vip=vip.address, port=service.port, protocol=service.protocol
-        )
-        for server in deployment.servers
+    return list(dict.fromkeys(one for server in deployment.servers for one in targets_of(deployment, server)))
+
+
+def targets_of(deployment: Deployment, server: RealServer) -> list[ProbeTarget]:
+    """Each VIP and service of one real server, at its RIP of the VIP's family."""
+    return [
+        ProbeTarget(rip=rip, vip=vip.address, port=service.port, protocol=service.protocol)
         for vip in deployment.vips_of(server)
-        for service in vip.services
         if (rip := server.rip_for(vip)) is not None
-    }
-    return list(targets.values())
+        for service in vip.services
+    ]
 
 
 def connect_targets(deployment: Deployment) -> list[tuple[str, int]]:
@@ -86,11 +116,16 @@ def connect_targets(deployment: Deployment) -> list[tuple[str, int]]:
 
 
 def _rips(deployment: Deployment) -> list[str]:
-    found: dict[str, None] = {}
+    return list(dict.fromkeys(rip for rips in _rips_by_name(deployment).values() for rip in rips))
+
+
+def _rips_by_name(deployment: Deployment) -> dict[str, list[str]]:
+    """The RIPs that each server's VIPs need; its address where it has no VIP."""
+    found = {}
     for server in deployment.servers:
         rips = [rip for vip in deployment.vips_of(server) if (rip := server.rip_for(vip)) is not None]
-        found.update(dict.fromkeys(rips or [server.address]))
-    return list(found)
+        found[server.name] = list(dict.fromkeys(rips or [server.address]))
+    return found
 
 
 def _client(

@@ -16,6 +16,7 @@ from dsrwizard.core.ports import HostKeyQuestion, ProbeTarget, SecretQuestion, W
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import DIRECTOR
 from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.engine.handshakes import Inside
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.fakes.world import ServerState, World
@@ -65,7 +66,7 @@ class Farm:
             if server.connect == "manual":
                 continue
             try:
-                seen[server.name] = self.world.open_server(server, Nobody()).observe(self.deployment)
+                seen[server.name] = self.world.open_server(server, Nobody()).observe(self.deployment, closely=True)
             except DsrError as error:
                 failed[server.name] = Failure(kind=error.kind, what=error.what, why=error.why, next=error.next)
         return Observed(director=self.world.director().observe(self.deployment), servers=seen, failed=failed)
@@ -77,7 +78,15 @@ class Farm:
         return self.server(name).rips[0]
 
     def verify(self, *, wire: WirePort | None = None, client: ClientView | Failure | None = None) -> Report:
-        return verify(self.deployment, self.observed(), wire or self.world.wire(), client)
+        return verify(self.deployment, self.observed(), wire or self.world.wire(), client, inside=self.inside())
+
+    def inside(self) -> Inside:
+        """The doors into its hosts, to those that open."""
+        servers = [server for server in self.deployment.servers if server.connect != "manual"]
+        return Inside(
+            {server.name: self.world.open_server(server, Nobody()) for server in servers},
+            self.world.director().connections,
+        )
 
 
 def _must_work(step: str, worked: bool, said: str) -> None:

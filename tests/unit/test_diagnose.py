@@ -408,7 +408,7 @@ def test_ipvs_that_cannot_be_read_is_unknown() -> None:
 
 def test_the_checks_come_in_the_order_a_packet_travels() -> None:
     def rank(check: Check) -> int:
-        return ["client", "arp", "director", "server", "vip"].index(check.check.partition(".")[0])
+        return ["client", "arp", "director", "server", "vip", "probe"].index(check.check.partition(".")[0])
 
     ranks = [min(rank(check), 3) for check in Farm().verify().checks]
     assert ranks == sorted(ranks)

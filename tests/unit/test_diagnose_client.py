@@ -49,7 +49,8 @@ def test_a_client_that_is_answered_passes(farm: Farm) -> None:
 def test_the_client_comes_first(farm: Farm) -> None:
     report = farm.verify(client=view(on_link=True, mac=DIRECTOR_MAC))
     assert [check.check for check in report.checks[:3]] == ["client.arp", "client.ping", "client.connect"]
-    assert {check.outcome for check in report.checks} == {"pass"}
+    unasked = {check.check for check in report.checks if check.outcome != "pass"}
+    assert unasked == {"server.half_open"}  # without a client's connection there is nothing to compare
 
 
 @pytest.mark.parametrize("made", [made for made in SERVER_FAULTS if not made.startswith("not-persistent")])

@@ -174,6 +174,7 @@ def test_a_service_that_listens_on_ipv6_only_is_down_for_an_ipv4_vip_and_no_fire
 
 def test_a_firewall_that_drops_rip_and_vip_is_one_fault() -> None:
     farm = Farm()
+    farm.server("web2").strangers_dropped = True
     wire = Altered(farm, probe=probe_says("silence"), connect=connect_says("silent"))
     assert faults(farm.verify(wire=wire)) == [("firewall", "web2")]
 

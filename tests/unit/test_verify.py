@@ -101,7 +101,7 @@ def test_a_client_host_that_fails_costs_only_its_own_checks() -> None:
     def client() -> ClientView:
         raise ConnectTimeout("client does not answer.", "No answer within 8 seconds.", "Check that it is up.")
 
-    report = verify(deployment, farm.observed(), farm.world.wire(), client)
+    report = verify(deployment, farm.observed(), farm.world.wire(), client, inside=farm.inside())
     assert {check.host for check in report.checks if check.outcome == "unknown"} == {"client"}
     assert find(report, "client.connect", "client").fix == "Check that it is up."
 

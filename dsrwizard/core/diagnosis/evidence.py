@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
 from dsrwizard.core.facts import Failure, Observed
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.wire import Connected, Owners, Ping, Probed
@@ -60,6 +61,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     owners: dict[str, Owners] = {}
     probes: dict[ProbeKey, Probed] = {}
     client: ClientView | Failure | None = None
+    client_like: dict[str, ClientLike] = {}
+    """Client-like SYNs by the real server's name; one that is missing could not be looked at from within."""
+    traffic: dict[PairKey, Traffic] | None = None
+    """Clients' own connections; None: nobody looked, or `traffic_problem` says why it could not be seen."""
+    traffic_problem: str = ""
 
     @classmethod
     def gathered(
@@ -72,6 +78,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         owners: Mapping[str, Owners] | None = None,
         probes: Iterable[Probed] = (),
         client: ClientView | Failure | None = None,
+        client_like: Mapping[str, ClientLike] | None = None,
+        traffic: Mapping[PairKey, Traffic] | None = None,
+        traffic_problem: str = "",
     ) -> Self:
         """Files the answers of the wire under canonical addresses."""
         return cls(
@@ -82,6 +91,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             owners={canonical(address): found for address, found in (owners or {}).items()},
             probes={(canonical(p.rip), canonical(p.vip), p.protocol, p.port): p for p in probes},
             client=client,
+            client_like=dict(client_like or {}),
+            traffic=None if traffic is None else dict(traffic),
+            traffic_problem=traffic_problem,
         )
 
     def ping(self, rip: str) -> Ping:

@@ -64,6 +64,10 @@ class Ledger:
     def faults(self) -> tuple[Fault, ...]:
         return tuple(fault for found in self._faults.values() for fault in found)
 
+    def of(self, host: str) -> tuple[Fault, ...]:
+        """The faults of one host."""
+        return tuple(self._faults.get(host, ()))
+
     def find(self, host: str, *causes: Cause, vip: str = "", service: str = "") -> Fault | None:
         """The first fault of these causes (any, without) on a host that touches the VIP and service given."""
         for fault in self._faults.get(host, ()):

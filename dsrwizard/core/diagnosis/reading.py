@@ -11,13 +11,16 @@ from ipaddress import ip_address
 from typing import Literal
 
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
-from dsrwizard.core.facts import Interface, InterfaceAddress, Listener
+from dsrwizard.core.diagnosis.handshakes import Fate
+from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Route
 from dsrwizard.core.linux.steps import effective, ingress
 from dsrwizard.core.model import RealServer, Service, Vip
 from dsrwizard.core.wire import Connected, Probed
 
 Held = Literal["held", "prefix", "missing", "unknown"]
 Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]
+_FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
+"""Programs that hold a container's port on its host while a packet filter translates what arrives there."""
 
 
 class Reading:
@@ -45,6 +48,12 @@ class Reading:
     def rip_for(self, vip: Vip) -> str | None:
         """The RIP of the VIP's family; None where the deployment names none, or the server does not serve the VIP."""
         return self._rip.get(vip.address)
+
+    @cached_property
+    def _ports(self) -> tuple[int, ...]:
+        """The TCP ports that were tried at its RIPs."""
+        tried = (one.port for vip in self.vips for one in vip.services if one.protocol == "tcp")
+        return tuple(dict.fromkeys(tried))
 
     @cached_property
     def rips(self) -> tuple[str, ...]:
@@ -83,8 +92,9 @@ class Reading:
         ping = self.evidence.ping(rip)
         if ping.milliseconds is not None:
             return f"ping {ping.milliseconds:.1f} ms"
-        for (address, port), connected in self.evidence.connects.items():
-            if address == canonical(rip) and connected.result in ("open", "refused"):
+        for port in self._ports:
+            connected = self.evidence.connect(rip, port)
+            if connected.result in ("open", "refused"):
                 return f"TCP {port} {connected.result}"
         for found in self._probes.values():
             for service, probe in found:
@@ -96,10 +106,7 @@ class Reading:
         """Whether anything was tried that would have shown the server alive."""
         if not self.evidence.ping(rip).problem:
             return True
-        return any(
-            address == canonical(rip) and connected.result != "unknown"
-            for (address, _), connected in self.evidence.connects.items()
-        )
+        return any(self.evidence.connect(rip, port).result != "unknown" for port in self._ports)
 
     def leaks(self, vip: Vip) -> str:
         """The MAC of this server that answered for the VIP; empty: none did, or nobody could be asked."""
@@ -121,7 +128,32 @@ class Reading:
         probe = self.probe(vip, service)
         return probe is not None and probe.good
 
+    def fate(self, vip: Vip, service: Service) -> Fate:
+        """What became of a client-like SYN to this VIP and service."""
+        seen = self.evidence.client_like.get(self.name)
+        if seen is None or service.protocol == "udp":
+            return "unseen"
+        return seen.fate(canonical(vip.address), service.port)
+
+    def accepts(self, family: int) -> bool:
+        """Whether it has accepted a client-like SYN of a family (4, 6): then the director's link lets those out."""
+        return any(
+            self.fate(vip, service) == "accepted"
+            for vip in self.vips
+            if vip.ip.version == family
+            for service in vip.services
+        )
+
     # -- from the facts
+
+    def way(self, family: int, vip: Vip | None = None) -> Route | None:
+        """The route that replies take to clients elsewhere: the one asked for from the VIP, with policy routes, else
+        the default route in force (`ip route` lists the preferred one first). None: there is none, or no facts."""
+        if self.facts is None:
+            return None
+        if vip is not None and canonical(vip.address) in self.facts.ways:
+            return self.facts.ways[canonical(vip.address)]
+        return next((route for route in self.facts.default_routes if route.family == family), None)
 
     def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
         """Where the VIP is, on any interface."""
@@ -149,6 +181,11 @@ class Reading:
         """Its sockets on the service's port."""
         found = (self.facts.listeners if self.facts else None) or ()
         return tuple(one for one in found if one.protocol == service.protocol and one.port == service.port)
+
+    def serves_itself(self, vip: Vip, service: Service) -> bool:
+        """Whether its own sockets serve the VIP, so that half-open connections show there: what is translated to a
+        container or another host shows elsewhere."""
+        return any(one.covers(vip.address) and one.process not in _FORWARDERS for one in self.listeners(service))
 
     def listening(self, vip: Vip, service: Service) -> Listening:
         """Where the service listens, as far as the VIP is concerned. `elsewhere`: on other addresses only."""

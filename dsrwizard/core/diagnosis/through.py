@@ -122,6 +122,8 @@ class _Probe:
         connected = self.reading.connect(self.vip, self.service)
         if self.held == "unknown" and (connected is None or connected.result not in ("silent", "unreachable")):
             return self._vip_missing(probe)
+        if self.reading.fate(self.vip, self.service) == "accepted":
+            return self._replies_lost(probe)
         return self._firewall(probe, "drops")
 
     def _peers_reply(self) -> bool:
@@ -168,6 +170,18 @@ class _Probe:
             "; ".join((self._seen(probe), *more)),
             f"On {self.name}: {family} -I INPUT -d {self.vip.address} -p {self.service.protocol} "
             f"--dport {self.service.port} -j ACCEPT",
+            shared=True,
+        )  # fmt: skip
+
+    def _replies_lost(self, probe: Probed) -> Check:
+        """It answers, as its half-open connection shows, and nothing arrives (field guide A7)."""
+        return self.ledger.fail(
+            self.where, Fault(host=self.name, cause="spoof-filter"),
+            f"{self.name} answers for {self.vip.address}, and its answers get lost: the network drops what it sends "
+            "from the VIP.",
+            f"{self._seen(probe)}; a SYN as from a client was answered there",
+            f"Let the port of {self.name} send from {self.vip.address} (port security, IP source guard, SpoofGuard, "
+            "source/destination check); a filter on its way out looks the same.",
             shared=True,
         )  # fmt: skip
 

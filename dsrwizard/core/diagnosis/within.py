@@ -14,14 +14,13 @@ from dsrwizard.core.model import Vip
 
 
 def within(reading: Reading, ledger: Ledger) -> list[Check]:
-    """`server.guard`, `server.announce`, `server.gateway`, `server.rp_filter`, `server.persistent`."""
-    return [
-        _guard(reading, ledger),
-        _announce(reading, ledger),
-        *_gateway(reading, ledger),
-        _rp_filter(reading, ledger),
-        _persistent(reading, ledger),
-    ]
+    """`server.guard`, `server.announce`, `server.gateway`: what a client-like SYN may stumble over comes before it."""
+    return [_guard(reading, ledger), _announce(reading, ledger), *_gateway(reading, ledger)]
+
+
+def afterwards(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.rp_filter` and `server.persistent`: what a client-like SYN has shown comes before them."""
+    return [_rp_filter(reading, ledger), _persistent(reading, ledger)]
 
 
 # -- the guard
@@ -130,43 +129,61 @@ def _families(reading: Reading) -> list[int]:
     return sorted({vip.ip.version for vip in reading.vips})
 
 
-def _default(reading: Reading, family: int) -> Route | None:
-    """The default route in force: `ip route` lists the preferred one first."""
-    routes = reading.facts.default_routes if reading.facts else ()
-    return next((route for route in routes if route.family == family), None)
-
-
 def _gateway(reading: Reading, ledger: Ledger) -> list[Check]:
     return [_gateway_of(reading, ledger, family) for family in _families(reading)]
 
 
 def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
+    """The worst way back of the VIPs of a family: a policy route may send one of them elsewhere than the rest."""
     where, name = Where(check="server.gateway", host=reading.name), reading.name
     command = "ip route show default" if family == 4 else "ip -6 route show default"
     if reading.facts is None:
         return _unseen(where, reading, ledger, "the default gateway", command)
-    route = _default(reading, family)
+    ways = {vip.address: reading.way(family, vip) for vip in reading.vips if vip.ip.version == family}
     fault = Fault(host=name, cause="gateway")
     change = "ip route replace default" if family == 4 else "ip -6 route replace default"
     via = f"via {_router(reading, family)} dev {reading.nic.name if reading.nic else '<interface>'}"
-    if route is None:
-        return ledger.fail(
-            where, fault,
-            f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
-            f"{command}: none", f"On {name}: {change} {via}",
-        )  # fmt: skip
-    director = reading.evidence.observed.director
-    if reading.evidence.deployment.director.engine == "netlink" and director is not None and route.gateway:
-        own = {canonical(entry.address) for link in director.interfaces for entry in link.addresses}
-        if canonical(route.gateway) in own:
+    for vip, route in ways.items():
+        if route is None:
             return ledger.fail(
                 where, fault,
-                f"The default gateway of {name} is the director, which drops replies that carry its own VIP as source.",
-                f"default via {route.gateway} dev {route.interface}",
-                f"On {name}: {change} {via}",
+                f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
+                f"{command}: none", f"On {name}: {change} {via}",
             )  # fmt: skip
-    through = f"via {route.gateway} " if route.gateway else ""
-    return where.passed(f"{name} replies to clients past the director.", f"default {through}dev {route.interface}")
+        if canonical(route.gateway) in _own(reading) if route.gateway else False:
+            policy = _policy(reading, route)
+            text = (
+                f"The default gateway of {name} is the director, which drops replies that carry its own VIP as source."
+            )
+            if policy:
+                text = f"A policy route of {name} sends replies from {vip} to the director, which drops them."
+            return ledger.fail(
+                where, fault, text, _told(reading, vip, route),
+                f"On {name}: ip {'-6 ' if family == 6 else ''}rule shows the rule for {vip}; take it off, or let its "
+                f"table say default {via}" if policy else f"On {name}: {change} {via}",
+            )  # fmt: skip
+    told = dict.fromkeys(_told(reading, vip, route) for vip, route in ways.items() if route)
+    return where.passed(f"{name} replies to clients past the director.", "; ".join(told))
+
+
+def _own(reading: Reading) -> set[str]:
+    """The addresses of the director, where it is this machine and was looked at."""
+    director = reading.evidence.observed.director
+    if reading.evidence.deployment.director.engine != "netlink" or director is None:
+        return set()
+    return {canonical(entry.address) for link in director.interfaces for entry in link.addresses}
+
+
+def _policy(reading: Reading, route: Route) -> bool:
+    """Whether another rule than the default route leads this way."""
+    default = reading.way(route.family)
+    return default is None or (default.gateway, default.interface) != (route.gateway, route.interface)
+
+
+def _told(reading: Reading, vip: str, route: Route) -> str:
+    """A way back as `ip route` shows it; with the VIP where it is another than the default route."""
+    way = f"{f'via {route.gateway} ' if route.gateway else ''}dev {route.interface}"
+    return f"from {vip} {way}" if _policy(reading, route) else f"default {way}"
 
 
 def _router(reading: Reading, family: int) -> str:
@@ -177,27 +194,44 @@ def _router(reading: Reading, family: int) -> str:
 
 
 def _rp_filter(reading: Reading, ledger: Ledger) -> Check:
+    """What settings and routes say; the counter that a client-like SYN moved has spoken before (`clientlike`)."""
     where, name = Where(check="server.rp_filter", host=reading.name), reading.name
-    if 4 not in _families(reading):
+    vip = next((vip for vip in reading.vips if vip.ip.version == 4), None)
+    if vip is None:
         return where.skipped("Reverse-path filtering by sysctl is for IPv4 only.")
+    known = ledger.find(name, "rp-filter")
+    if known:
+        return where.follows(known, evidence=settings(reading, "rp_filter"))
     value = reading.setting("rp_filter")
     if value is None or reading.nic is None:
         return _unseen(where, reading, ledger, "rp_filter", f"sysctl net.ipv4.conf.{_nic(reading)}.rp_filter")
     seen = settings(reading, "rp_filter")
-    route = _default(reading, 4)
+    route = reading.way(4, vip)
     if value != 1:
         return where.passed(f"{name} does not filter clients by the way back to them.", seen)
+    if reading.accepts(4):
+        return where.passed(f"{name} filters by the way back, and lets clients' packets in.", seen)
     if route is None:
         fault = ledger.find(name, "gateway")
         return where.follows(fault) if fault else where.unknown(f"{name} has no default route.", seen)
     if route.interface == reading.nic.name:
         return where.passed(f"The way back to clients leaves {name} where their packets come in.", seen)
+    return filtered(reading, ledger, where, vip, "")
+
+
+def filtered(reading: Reading, ledger: Ledger, where: Where, vip: Vip, seen: str) -> Check:
+    """The fault rp-filter, with the settings and the way back behind it; `seen`: what was measured."""
+    name, nic = reading.name, reading.nic.name if reading.nic else "<interface>"
+    route = reading.way(4, vip)
+    elsewhere = f"the way back to them leaves by {route.interface}" if route and route.interface != nic else (
+        "the way back to them is another"
+    )  # fmt: skip
+    told = [seen, settings(reading, "rp_filter"), _told(reading, vip.address, route) if route else "no default route"]
     return ledger.fail(
         where, Fault(host=name, cause="rp-filter"),
-        f"{name} drops clients' packets: they come in by {reading.nic.name}, the way back to them leaves by "
-        f"{route.interface}, and rp_filter is strict.",
-        f"{seen}; default via {route.gateway} dev {route.interface}",
-        f"On {name}: sysctl -w {key(reading.nic.name, 'rp_filter')}=2",
+        f"{name} drops clients' packets: they come in by {nic}, {elsewhere}, and rp_filter is strict.",
+        "; ".join(filter(None, told)), f"On {name}: sysctl -w {key(nic, 'rp_filter')}=2",
+        shared=True,
     )  # fmt: skip
 
 

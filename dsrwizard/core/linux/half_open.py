@@ -17,9 +17,10 @@ from dsrwizard.core.linux.observe import sections
 
 REVERSE_PATH = "TcpExtIPReversePathFilter"
 LISTEN_DROPS = "TcpExtListenDrops"
+COOKIES = "TcpExtSyncookiesSent"
 UNREACHABLE = "IcmpInDestUnreachs"
 UNREACHABLE6 = "Icmp6InDestUnreachs"
-COUNTERS = (REVERSE_PATH, LISTEN_DROPS, UNREACHABLE, UNREACHABLE6)
+COUNTERS = (REVERSE_PATH, LISTEN_DROPS, COOKIES, UNREACHABLE, UNREACHABLE6)
 """Named as `nstat` names them: the name of the table, then that of the counter."""
 SECONDS = 1.5
 """How long is looked at most: a frame crosses its link in less than a millisecond, hosts are busy for longer."""

@@ -1,0 +1,225 @@
+"""Would a client be let in, and do its answers come back: the client-like probe and the half-open 2×2.
+
+What the plain VIP probe cannot see, because it comes from a neighbour: reverse-path filtering, filters by source, and a
+network that drops frames with a client's address or replies that carry the VIP (field guide, probes D and E, A7, B3).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.diagnosis.evidence import canonical, endpoint
+from dsrwizard.core.diagnosis.handshakes import Traffic
+from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reach import gone
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.within import filtered
+from dsrwizard.core.linux.half_open import REVERSE_PATH
+from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.steps import DIRECTOR
+
+STOPS: tuple[Cause, ...] = (
+    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "service-down", "rip-only-listener", "firewall",
+    "rp-filter", "gateway", "spoof-filter",
+)  # fmt: skip
+"""Causes on a real server that keep a handshake with it from being completed."""
+_MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
+"""The same on the director."""
+_EMITS_FIX = (
+    "Let the director's port send from any address (port security, IP source guard, SpoofGuard, source/destination "
+    "check): direct routing passes clients' packets on with the clients' addresses."
+)
+
+
+def client_like(reading: Reading, ledger: Ledger, emits: frozenset[int]) -> list[Check]:
+    """`probe.client_like` for every VIP and TCP service. `emits`: the families (4, 6) in which a client-like SYN has
+    arrived at some real server."""
+    checks: list[Check] = []
+    for vip in reading.vips:
+        for service in vip.services:
+            if service.protocol == "tcp" and reading.rip_for(vip) is not None:
+                checks += _client_like(reading, ledger, vip, service, emits)
+    return checks
+
+
+def emits(readings: list[Reading]) -> frozenset[int]:
+    """The families in which the director's link lets frames with a client's address out: some server had one."""
+    return frozenset(family for family in (4, 6) if any(reading.accepts(family) for reading in readings))
+
+
+def _client_like(reading: Reading, ledger: Ledger, vip: Vip, service: Service, emits: frozenset[int]) -> list[Check]:
+    name = reading.name
+    where = Where(check="probe.client_like", host=name, vip=vip.address, service=service.label)
+    fate, seen = reading.fate(vip, service), _seen(reading, vip, service)
+    target = f"{vip.address} {service.label}"
+    if fate == "accepted":
+        return [where.passed(f"{name} lets in clients from elsewhere at {target}.", seen)]
+    if fate == "filtered":
+        fault = ledger.find(name, "gateway") if reading.way(4, vip) is None else None
+        return [where.follows(fault, evidence=seen) if fault else filtered(reading, ledger, where, vip, seen)]
+    known = gone(ledger, reading) or ledger.find(name, *STOPS, vip=vip.address, service=service.label)
+    if known:
+        return [where.follows(known, evidence=seen)]
+    if fate in ("unsent", "unseen"):
+        return [_unseen(reading, where, vip, service)]
+    if not reading.good(vip, service):
+        return [
+            where.unknown(
+                f"Whether {name} lets in clients from elsewhere at {target} could not be told: the plain probe did not "
+                "come through either.", seen, "See vip.probe of the same server.",
+            )
+        ]  # fmt: skip
+    if not reading.serves_itself(vip, service):
+        return [
+            where.unknown(
+                f"Whether {name} lets in clients from elsewhere at {target} could not be seen: no socket of its own "
+                "serves it, so what is half-open shows in a container or on another host.", seen,
+                f"Open {endpoint(vip.address, service.port)} from a client elsewhere.",
+            )
+        ]  # fmt: skip
+    return _lost(reading, ledger, where, vip, service, emits, seen)
+
+
+def _lost(
+    reading: Reading, ledger: Ledger, where: Where, vip: Vip, service: Service, emits: frozenset[int], seen: str
+) -> list[Check]:
+    """A neighbour's SYN is answered and a client's leaves no trace: dropped by this server where others get theirs,
+    by the director's own port where nobody does."""
+    name, family = reading.name, vip.ip.version
+    if family in emits:
+        tables = "ip6tables" if family == 6 else "iptables"
+        return [
+            ledger.fail(
+                where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
+                f"A firewall on {name} lets in its neighbours but no clients from elsewhere at {service.label}.",
+                f"{seen}; other real servers get such packets through the same port of the director",
+                f"On {name}: {tables} -I INPUT -d {vip.address} -p {service.protocol} --dport {service.port} -j ACCEPT",
+                shared=True,
+            )
+        ]  # fmt: skip
+    fault = Fault(host=DIRECTOR, cause="spoof-filter")
+    known = ledger.find(DIRECTOR, "spoof-filter")
+    if known is None:
+        at_director = Where(check=where.check, host=DIRECTOR, vip=vip.address, service=service.label, server=name)
+        failed = ledger.fail(
+            at_director, fault,
+            "Frames with a client's address as source do not get from the director to the real servers: the network "
+            "drops them.", seen, _EMITS_FIX,
+        )  # fmt: skip
+        return [failed, where.follows(fault, evidence=seen)]
+    return [where.follows(known, evidence=seen)]
+
+
+def _unseen(reading: Reading, where: Where, vip: Vip, service: Service) -> Check:
+    name = reading.name
+    message = f"Whether {name} lets in clients from elsewhere at {vip.address} {service.label} could not be seen."
+    looked = reading.evidence.client_like.get(name)
+    found = looked.last(canonical(vip.address), service.port) if looked else None
+    if found is not None:
+        return where.unknown(message, found[0].problem, "Run dsrwizard as root or with CAP_NET_RAW on the director.")
+    if looked is not None and looked.problem:
+        return where.unknown(message, looked.problem, "Mend the login, then verify again.")
+    return where.unknown(
+        message, "nobody could look at it from within",
+        f"Give dsrwizard a login on {name}, or open {endpoint(vip.address, service.port)} from a client elsewhere.",
+    )  # fmt: skip
+
+
+def _seen(reading: Reading, vip: Vip, service: Service) -> str:
+    """The SYN and what the server's own counts say of it."""
+    looked = reading.evidence.client_like.get(reading.name)
+    found = looked.last(canonical(vip.address), service.port) if looked else None
+    if found is None or found[0].problem:
+        return ""
+    sent, one = found
+    text = f"SYN from {endpoint(sent.source, sent.source_port)} to {endpoint(vip.address, service.port)} via {sent.mac}"
+    match one.fate(sent):
+        case "accepted":
+            return f"{text}: {'half-open there' if one.half_open(sent) else 'answered, as the counters there say'}"
+        case "filtered":
+            before, after = one.look.before.get(REVERSE_PATH), one.look.after.get(REVERSE_PATH)
+            return f"{text}: not half-open there, {REVERSE_PATH} went from {before} to {after}"
+        case _:
+            return f"{text}: not half-open there, no counter rose"
+
+
+# -- clients' own connections
+
+
+def half_open(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.half_open` for every VIP and TCP service; run after all others, because what they found explains it."""
+    return [
+        _half_open(reading, ledger, vip, service, rip)
+        for vip in reading.vips
+        if (rip := reading.rip_for(vip)) is not None
+        for service in vip.services
+        if service.protocol == "tcp"
+    ]
+
+
+def _half_open(reading: Reading, ledger: Ledger, vip: Vip, service: Service, rip: str) -> Check:
+    evidence, name = reading.evidence, reading.name
+    where = Where(check="server.half_open", host=name, vip=vip.address, service=service.label)
+    if evidence.deployment.director.engine == "external":
+        return where.skipped("Another product balances; its connection table is not on this machine.")
+    if evidence.traffic is None or evidence.traffic_problem:
+        return where.unknown(
+            f"Clients' connections through {name} could not be seen.",
+            evidence.traffic_problem or "nobody looked",
+            "On the director, as root: ipvsadm -Lnc",
+        )  # fmt: skip
+    key = (canonical(rip), canonical(vip.address), service.port)
+    traffic = evidence.traffic.get(key, Traffic(connections=0))
+    seen = _counts(traffic, name)
+    away = gone(ledger, reading)
+    if traffic.verdict == "quiet" and away:
+        return where.follows(away)
+    if traffic.verdict == "quiet":
+        return where.skipped(f"No client is connected to {vip.address} {service.label} through {name} now.")
+    if traffic.verdict == "fine":
+        return where.passed(f"Clients' handshakes with {name} do not hang.", seen)
+    known = ledger.find(name, *STOPS, vip=vip.address, service=service.label) or _misdirected(ledger, reading, vip)
+    if known:
+        return where.follows(known, f"clients' handshakes with {name} hang.", seen)
+    if traffic.verdict == "return":
+        return ledger.fail(
+            where, Fault(host=name, cause="spoof-filter"),
+            f"{name} answers clients, and its answers do not reach them: the network drops what comes from the VIP.",
+            seen,
+            f"Let the port of {name} send from {vip.address} (port security, IP source guard, SpoofGuard, "
+            "source/destination check); a filter at its router looks the same.",
+            shared=True,
+        )  # fmt: skip
+    plain = reading.good(vip, service) and reading.serves_itself(vip, service)
+    if traffic.verdict == "forward" and plain and reading.fate(vip, service) != "accepted":
+        return ledger.fail(
+            msgspec.structs.replace(where, host=DIRECTOR, server=name), Fault(host=DIRECTOR, cause="spoof-filter"),
+            f"Clients' packets do not get from the director to {name}: the network drops frames with their addresses.",
+            seen, _EMITS_FIX, shared=True,
+        )  # fmt: skip
+    return where.unknown(
+        f"Clients' handshakes with {name} hang, and where could not be told.", seen,
+        f"On {name}, as root: tcpdump -ni any host {vip.address} and port {service.port}",
+    )  # fmt: skip
+
+
+def _misdirected(ledger: Ledger, reading: Reading, vip: Vip) -> Fault | None:
+    """What on the director keeps clients' packets from this server."""
+    return next(
+        (
+            fault
+            for fault in ledger.of(DIRECTOR)
+            if fault.cause in _MISDIRECTS and fault.server in ("", reading.name) and fault.touches(vip.address)
+        ),
+        None,
+    )
+
+
+def _counts(traffic: Traffic, name: str) -> str:
+    """The 2×2 in numbers."""
+    text = f"{traffic.connections} connections at the director"
+    if not traffic.waiting:
+        return text
+    text += f", {traffic.waiting} waiting for the client's answer, {traffic.completed} completed meanwhile"
+    return text if traffic.arrived is None else f"{text}; {traffic.arrived} of those half-open on {name}"
