@@ -27,6 +27,14 @@ T = TypeVar("T")
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+INTERVAL = click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the counters are read.",
+)
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before changing anything.")
 
 
@@ -340,14 +348,24 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
 @commands.command()
 @FILE
 @JSON
-def status(file: Path, as_json: bool) -> int:
+@click.option("--incident", "as_incident", is_flag=True, help="As text for a ticket, with the last events.")
+def status(file: Path, as_json: bool, as_incident: bool) -> int:
     """One snapshot of the live pane."""
     from dsrwizard import printing
+    from dsrwizard.core.timeline import remembered
+    from dsrwizard.session import incident_text
 
+    if as_json and as_incident:
+        raise UsageError("--json and --incident are two forms of one output.", "", "Choose one.")
     deployment = _load(file)
-    with closing(_engine()) as engine, closing(engine.watch(deployment)) as watcher:
+    with closing(_engine()) as engine, closing(engine.watch(deployment, recorded=False)) as watcher:
         snapshot = watcher.once()
-    printing.snapshot(snapshot, as_json=as_json)
+        events = engine.events(deployment)
+    snapshot = remembered(snapshot, events)
+    if as_incident:
+        click.echo(incident_text(snapshot, events=events), nl=False)
+    else:
+        printing.snapshot(snapshot, as_json=as_json)
     states = {row.state for service in snapshot.services for row in service.rows}
     if snapshot.problem:
         return LookError.exit_code
@@ -358,13 +376,66 @@ def status(file: Path, as_json: bool) -> int:
 
 @commands.command()
 @FILE
-def watch(file: Path) -> int:
-    """The live pane."""
-    _terminal_or_refuse(f"Without one, use: dsrwizard status {file}")
+@INTERVAL
+@click.option("--read-only", is_flag=True, help="Offer nothing that changes anything.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a line for each change; needs no terminal.")
+def watch(file: Path, interval: float, read_only: bool, as_json: bool) -> int:
+    """The live pane; with --json a line for each change, until it is stopped."""
+    if as_json:
+        from dsrwizard import streaming
+
+        deployment = _load(file)
+        with closing(_engine()) as engine, closing(engine.watch(deployment, interval)) as watcher:
+            return streaming.changes(watcher)
+    _terminal_or_refuse(f"Without one, use: dsrwizard watch {file} --json, or once: dsrwizard status {file}")
     deployment = _load(file)
     from dsrwizard.app import DsrApp
 
-    return _screen(DsrApp(_engine_factory(), deployment=deployment, start="live"))
+    app = DsrApp(_engine_factory(), deployment=deployment, start="live", read_only=read_only, interval=interval)
+    return _screen(app)
+
+
+@commands.command()
+@FILE
+@click.option("--since", default="", metavar="WHEN", help="Not older than this: 30m, 2h, 3d, or a date.")
+@click.option("--host", default="", metavar="NAME", help="Only this real server, or director.")
+@JSON
+def events(file: Path, since: str, host: str, as_json: bool) -> int:
+    """The timeline: what watches of this deployment saw and what the operator did."""
+    import time
+
+    from dsrwizard import printing
+    from dsrwizard.core.steps import DIRECTOR
+    from dsrwizard.core.timeline import since as moment_of
+    from dsrwizard.core.timeline import wanted
+
+    deployment = _load(file)
+    begin = moment_of(since, time.time()) if since else 0.0
+    if begin is None:
+        raise UsageError(f"--since {since} is no time.", "", "Write 30m, 2h, 3d, or a date such as 2026-03-01T14:00.")
+    with closing(_engine()) as engine:
+        kept = engine.events(deployment)
+    hosts = {DIRECTOR, *(server.name for server in deployment.servers), *(entry.host for entry in kept)}
+    if host and host not in hosts:
+        raise UsageError(f"There is no host {host}.", "", f"Choose one of: {', '.join(sorted(hosts))}.")
+    printing.events(deployment.name, wanted(kept, begin, host), as_json=as_json)
+    return 0
+
+
+@commands.command()
+@FILE
+@click.option(
+    "--listen", default="127.0.0.1:9749", show_default=True, metavar="ADDRESS:PORT", help="Where Prometheus finds it."
+)
+@INTERVAL
+def metrics(file: Path, listen: str, interval: float) -> int:
+    """Watches and serves what it sees for Prometheus, until it is stopped."""
+    from dsrwizard import streaming
+
+    streaming.listen_at(listen)  # what is wrong with it is told before anything is looked at
+    deployment = _load(file)
+    with closing(_engine()) as engine, closing(engine.watch(deployment, interval)) as watcher:
+        return streaming.metrics(watcher, listen)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -374,6 +445,7 @@ def lab(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
     """A complete DSR network on this machine; runs COMMAND on its director, without one the wizard.
 
     Inside it, `lab fault CAUSE@HOST` makes a fault, `lab fault` lists them, `lab mend [CAUSE@HOST]` cures one or all.
+    CAUSE@HOST/VIP and CAUSE@HOST/VIP/SERVICE (tcp/8080) make it on one of those of /lab/rich.toml alone.
     """
     if command and command[0] in ("fault", "mend"):
         return _lab_faults(command, faults)

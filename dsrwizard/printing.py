@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -15,9 +16,11 @@ from dsrwizard.core.commands import commands
 from dsrwizard.core.events import Event, HostFinished, StepFinished
 from dsrwizard.core.mending import Mending, MendResult
 from dsrwizard.core.outcome import RunResult
-from dsrwizard.core.snapshot import Rates, ServiceRow, Snapshot
+from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.steps import Plan, Step
 
+_NOW = 10.0
+"""A state that began later than this many seconds ago has no past worth telling."""
 _GOOD = {"pass", "up", "changed", "unchanged", "skipped", "cured"}
 _BAD = {"fail", "left", "failed", "vip-dead", "leaking", "drifted", "unreachable"}
 
@@ -251,8 +254,52 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
                 f"  {row.server:<12} {_word(row.state, 11)} weight {weight:>3}  active {row.active:>5}  "
                 f"inactive {row.inactive:>5}  {_rates(row.rates)}  probe {probe:>8}  arp {row.arp}"
             )
-            if row.message:
-                click.echo(f"    {row.message}")
+            _about(row, made.at)
+        if service.present:
+            click.echo(f"  {'total':<12} {_totals(service.totals)}")
+    if made.unseen:
+        click.echo("Not seen:")
+        for line in made.unseen:
+            click.echo(f"  {line}")
+
+
+def _about(row: DestinationRow, at: float) -> None:
+    """What is known of one real server besides its line: since when, why, what to do, latency, totals."""
+    from dsrwizard.core.incident import cause_line, moment, span
+
+    zone = datetime.now().astimezone().tzinfo or UTC
+    if row.since and at - row.since >= _NOW:
+        click.echo(f"    since {moment(row.since, zone)} ({span(at - row.since)})")
+    reason = cause_line(row.cause, row.message)
+    if reason:
+        click.echo(f"    {reason}")
+    if row.fix and row.fix not in row.message:
+        click.echo(f"    fix: {row.fix}")
+    latency = row.latency
+    if latency.sent:
+        known = (latency.minimum, latency.median, latency.maximum)
+        figures = " / ".join("-" if one is None else f"{one:.1f}" for one in known)
+        click.echo(f"    answers in {figures} ms (minimum / median / maximum), {latency.lost} of {latency.sent} lost")
+    if row.weight is not None:
+        click.echo(f"    {_totals(row.totals)}")
+
+
+def _totals(totals: Totals) -> str:
+    return f"{totals.connections} connections, {totals.in_packets} packets and {totals.in_bytes} bytes in"
+
+
+def events(deployment: str, entries: Sequence[Happening], *, as_json: bool = False) -> None:
+    """The timeline, oldest first."""
+    if as_json:
+        _json({"deployment": deployment, "events": list(entries)})
+        return
+    from dsrwizard.core.incident import event_line
+
+    zone = datetime.now().astimezone().tzinfo or UTC
+    for entry in entries:
+        click.echo(event_line(entry, zone).strip())
+    if not entries:
+        click.echo("No events.")
 
 
 def _replies(service: ServiceRow) -> str:

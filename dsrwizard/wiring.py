@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model import Client, RealServer
@@ -14,6 +14,7 @@ from dsrwizard.engine.journal import Journals
 from dsrwizard.session import state_dir
 
 if TYPE_CHECKING:
+    from backends.metrics import MetricsServer
     from backends.wire import Wire
 
 
@@ -74,6 +75,13 @@ class _LazyWire:
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
     ) -> Sequence[Sent]:
         return self._real().offlink(interface, targets, sources, deadline)
+
+
+def metrics_server(address: str, port: int, text: Callable[[], str]) -> MetricsServer:
+    """Serves `text()` over HTTP. Raises DsrError when it cannot listen there."""
+    from backends.metrics import MetricsServer
+
+    return MetricsServer(address, port, text)
 
 
 def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+import msgspec
+
 from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded
 from dsrwizard.core.outcome import Outcome
-from dsrwizard.core.snapshot import Happening
+from dsrwizard.core.snapshot import DestinationRow, Happening, Snapshot
 from dsrwizard.core.steps import DIRECTOR
 
 SAME_SECONDS = 10.0
@@ -41,6 +43,26 @@ def same(one: Happening, other: Happening) -> bool:
 def wanted(entries: Iterable[Happening], since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
     """Those from `since` on (seconds since the epoch); of one host only when it is named."""
     return tuple(entry for entry in entries if entry.at >= since and host in ("", entry.host))
+
+
+def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
+    """The snapshot with each state's beginning as the timeline knows it: a single look only knows that it is so now."""
+    last: dict[tuple[str, str, str], Happening] = {}
+    for entry in events:
+        if entry.state != "info":
+            last[entry.host, entry.vip, entry.service] = entry
+
+    def row_since(row: DestinationRow) -> DestinationRow:
+        known = [last.get((row.server, row.vip, row.service)), last.get((row.server, "", ""))]
+        entry = max((one for one in known if one is not None), key=lambda one: one.at, default=None)
+        if entry is None or entry.state != row.state or entry.at >= row.since:
+            return row
+        return msgspec.structs.replace(row, since=entry.at)
+
+    services = tuple(
+        msgspec.structs.replace(service, rows=tuple(map(row_since, service.rows))) for service in snapshot.services
+    )
+    return msgspec.structs.replace(snapshot, services=services)
 
 
 def since(text: str, now: float) -> float | None:

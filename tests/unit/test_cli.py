@@ -39,7 +39,7 @@ class Shell:
         self.file.write_text(dumps(deployment))
 
     def engine(self) -> Engine:
-        return engine_of(self.world, Nobody(), state_dir() / "journal")
+        return engine_of(self.world, Nobody(), state_dir() / "journal", state_dir() / "events")
 
     def __call__(self, *arguments: str) -> int:
         code = cli.run(arguments)

@@ -39,7 +39,8 @@ def test_options(option: str) -> None:
         for name, command in commands.commands.items()
         if any(option in parameter.opts for parameter in command.params if isinstance(parameter, click.Option))
     }
-    assert taking == ({"apply", "teardown"} if option == "--yes" else {"plan", "apply", "verify", "status", "teardown"})
+    asking = {"apply", "mend", "teardown"}
+    assert taking == (asking if option == "--yes" else asking | {"plan", "verify", "status", "watch", "events"})
 
 
 def test_the_deployment_file_is_one() -> None:
