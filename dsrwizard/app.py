@@ -74,7 +74,8 @@ class DsrApp(App[int]):
 
     `engine_factory` is called on a worker thread when the engine is first needed. `session` is one found on disk:
     the operator is asked whether to resume it. Without it a new one begins, from `deployment` when given, from the
-    lab's file when in the lab. `start="live"` needs `deployment`. `notices` are told once, at the start.
+    lab's file when in the lab. `start="live"` needs `deployment`; `read_only` offers nothing there that changes
+    anything, `interval` is in seconds. `notices` are told once, at the start.
     """
 
     TITLE = "dsrwizard"
@@ -106,6 +107,8 @@ class DsrApp(App[int]):
         session: Session | None = None,
         ascii_only: bool | None = None,
         notices: Sequence[str] = (),
+        read_only: bool = False,
+        interval: float = 1.0,
     ) -> None:
         gc.disable()  # a sixth of the time to the first screen; on again in on_ready
         plain = terminal_is_ascii() if ascii_only is None else ascii_only
@@ -121,13 +124,15 @@ class DsrApp(App[int]):
         self._resumes = False
         self._lab_problem = ""
         self._notices = notices
+        self._read_only = read_only
+        self._interval = interval
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen at once: another one below it would be laid out and painted for nothing."""
         if self._start == "live" and self._deployment is not None:
             from screens.live import LiveScreen
 
-            return LiveScreen(self._deployment, self.engine)
+            return LiveScreen(self._deployment, self.engine, self._read_only, self._interval)
         self._first = self._first_draft()
         session = self._found
         if session is None or (session.draft == self._first and session.step in ("", STEPS[0].id)):
@@ -195,7 +200,7 @@ class DsrApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The deployment in force can be edited from its live pane."""
         if action == "edit":
-            return self._start == "live" and len(self.screen_stack) == 1
+            return self._start == "live" and len(self.screen_stack) == 1 and not self._read_only
         return True
 
     async def action_edit(self) -> None:
@@ -213,10 +218,8 @@ class DsrApp(App[int]):
     # Taking a deployment back.
 
     def on_live_view_teardown_asked(self, event: LiveView.TeardownAsked) -> None:
-        """Not while something else changes hosts: both would work on the same ones."""
-        running = self._at_work()
-        if running:
-            self.notify(f"Not now: {running}", severity="warning", markup=False)
+        """Not while something else changes hosts."""
+        if self._busy():
             return
         from screens.teardown import TeardownScreen
 
@@ -227,6 +230,38 @@ class DsrApp(App[int]):
                 await self._torn_down(deployment)
 
         self.push_screen(TeardownScreen(deployment, self.engine), answered)
+
+    def _busy(self) -> bool:
+        """Whether something changes hosts now, and says so: two at once would work on the same ones."""
+        running = self._at_work()
+        if running:
+            self.notify(f"Not now: {running}", severity="warning", markup=False)
+        return bool(running)
+
+    # What else the live pane leads to.
+
+    def on_live_view_apply_asked(self, event: LiveView.ApplyAsked) -> None:
+        """What differs from the deployment, applied when the operator agrees."""
+        if self._busy():
+            return
+        from screens.reapply import ReapplyScreen
+
+        self.push_screen(ReapplyScreen(event.deployment, self.engine))
+
+    def on_live_view_timeline_asked(self, event: LiveView.TimelineAsked) -> None:
+        from screens.timeline import TimelineScreen
+
+        self.push_screen(TimelineScreen(event.deployment, self.engine, event.happenings))
+
+    # Mending what the live pane shows.
+
+    def on_live_view_mend_asked(self, event: LiveView.MendAsked) -> None:
+        """What cures that server, done when the operator agrees."""
+        if self._busy():
+            return
+        from screens.mend import MendScreen
+
+        self.push_screen(MendScreen(event.deployment, self.engine, row=event.row))
 
     async def _torn_down(self, deployment: Deployment) -> None:
         """Into the wizard with what was entered; the results of the deployment that is gone are forgotten."""

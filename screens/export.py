@@ -1,4 +1,4 @@
-"""Where the change ticket goes: asks for a path and writes the Markdown there."""
+"""Where a text goes: asks for a path; and the change ticket, written there as Markdown."""
 
 from __future__ import annotations
 
@@ -34,29 +34,28 @@ def write_ticket(path: Path, deployment: Deployment, plan: Plan) -> None:
     path.write_text(ticket(deployment, plan, when), encoding="utf-8")
 
 
-class ExportModal(ModalScreen[Path | None]):
-    """Asks for the path. Returns None when the operator changes their mind."""
+class PathModal(ModalScreen[Path | None]):
+    """Asks for the path of a file to be written. Returns None when the operator changes their mind."""
 
     BINDINGS = [Binding("escape", "cancel", "Cancel", id="export.cancel", tooltip="Write nothing")]
 
-    def __init__(self, deployment: str) -> None:
+    def __init__(self, title: str, about: str, path: Path) -> None:
         super().__init__()
-        self._deployment = deployment
+        self._title = title
+        self._about = about
+        self._path = path
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
-            yield Static(
-                "The whole plan as Markdown: changes, reasons, exact commands, undo. Where to?",
-                markup=False, classes="modal-body",
-            )  # fmt: skip
-            yield Input(str(default_path(self._deployment)), id="export-path", compact=True)
+            yield Static(f"{self._about} Where to?", markup=False, classes="modal-body")
+            yield Input(str(self._path), id="export-path", compact=True)
             with Horizontal(classes="modal-buttons"):
                 yield Button("Write", id="export-write", variant="primary", compact=True)
                 yield Button("Cancel", id="export-cancel", compact=True)
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = "Change ticket"
+        self.query_one(".modal").border_title = self._title
         self.query_one(Input).focus()
 
     @on(Input.Submitted)
@@ -73,3 +72,11 @@ class ExportModal(ModalScreen[Path | None]):
     @on(Button.Pressed, "#export-cancel")
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+
+class ExportModal(PathModal):
+    """Asks where the change ticket goes."""
+
+    def __init__(self, deployment: str) -> None:
+        about = "The whole plan as Markdown: changes, reasons, exact commands, undo."
+        super().__init__("Change ticket", about, default_path(deployment))

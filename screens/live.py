@@ -19,15 +19,20 @@ from screens.widgets.live_table import LiveTable
 from screens.widgets.live_view import LiveView
 
 HELP = (
-    "Every second the director's counters are read; every two seconds each real server is probed through the VIP; "
-    "every five seconds it is heard who answers ARP for the VIP.\n\n"
+    "Four sources make one state per real server: the director's counters, a probe through the VIP to each server, who "
+    "answers ARP for the VIP, and each server's own settings held against the deployment (drift). The header says how "
+    "old each is, and how long a round of probes takes where there are many.\n\n"
     "up: the VIP answers through this server. draining: weight 0, no new clients. VIP dead: it does not answer through "
-    "it. LEAKING: it answers ARP for the VIP. drifted: IPVS is not as the deployment says. unreachable: the RIP has no "
-    "MAC on this network.\n\n"
+    "it. LEAKING: it answers ARP for the VIP. drifted: it serves, but is not as the deployment says. unreachable: the "
+    "RIP has no MAC on this network. unknown: it could not be looked at; nothing is said about it.\n\n"
     "replies direct: the director counted no reply, so they bypass it. Active and inactive connections are "
     "estimated, because the director sees one direction only.\n\n"
-    "d drain, u restore, p pause, v verify, + and - the interval, Enter more about a row, q quit: the service goes on "
-    "without dsrwizard. X shows what a teardown would take back, and asks before it does."
+    "Look: Enter more about a row, f only what is not up, / find, l the events of all days, t trend lines of "
+    "connections, packets or bytes, i what is unseen, v every check now, p pause, + and - the interval.\n\n"
+    "Act: d drain, u restore, w weight, m mend the chosen server, a apply the deployment again, e write the incident "
+    "as text. X shows what a teardown would take back. m, a and X show everything and ask before they change "
+    "anything; all that is done goes to the journal. In read-only mode these keys are not there.\n\n"
+    "q quits: the service goes on without dsrwizard. Every key is in ^p by its name too."
 )
 
 
@@ -62,7 +67,7 @@ class LivePane(Pane):
 
 
 class LiveScreen(Screen[None]):
-    """The live view alone, for a deployment in force."""
+    """The live view alone, for a deployment in force. `interval`: seconds between two readings of the counters."""
 
     BINDINGS = [
         Binding("f1,question_mark", "help", "Help", id="watch.help", tooltip="What the words mean", key_display="f1"),
@@ -71,13 +76,21 @@ class LiveScreen(Screen[None]):
     LiveScreen > LiveView { padding: 0 1; }
     """
 
-    def __init__(self, deployment: Deployment, engine: Callable[[], Engine]) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        engine: Callable[[], Engine],
+        read_only: bool = False,
+        interval: float = 1.0,
+    ) -> None:
         super().__init__()
         self._deployment = deployment
         self._engine = engine
+        self._read_only = read_only
+        self._interval = interval
 
     def compose(self) -> ComposeResult:
-        yield LiveView(self._engine, id="live-view")
+        yield LiveView(self._engine, id="live-view", read_only=self._read_only, interval=self._interval)
         yield KeyBar()
 
     def on_mount(self) -> None:

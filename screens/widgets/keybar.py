@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
-from textual.geometry import Size
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -40,11 +39,11 @@ class KeyBar(Widget):
     before them. A click does what the key does."""
 
     DEFAULT_CSS = """
-    KeyBar { dock: bottom; height: auto; max-height: 2; width: 1fr; padding: 0 1; background: $footer-background;
+    KeyBar { dock: bottom; height: 1; width: 1fr; padding: 0 1; background: $footer-background;
              color: $footer-foreground; }
     """
 
-    _lines: reactive[tuple[tuple[ShownKey, ...], ...]] = reactive((), layout=True)
+    _lines: reactive[tuple[tuple[ShownKey, ...], ...]] = reactive(())
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
@@ -76,20 +75,27 @@ class KeyBar(Widget):
         width = max(self.app.size.width - 2, 10)
         if _width(own) + 2 + _width(common) <= width or not own:
             self._lines = (tuple(own + common),)
-        else:
-            self._lines = (tuple(own), tuple(common))
+            return
+        fitting = len(own)
+        while fitting > 1 and _width(own[:fitting]) > width + 2:  # two blanks stand behind the last word
+            fitting -= 1
+        self._lines = (tuple(own[:fitting]), tuple(own[fitting:] + common))
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return max(1, len(self._lines))
+    def watch__lines(self) -> None:
+        # Not `height: auto`: Textual keeps the height it worked out when another layout is under way (8.2.8).
+        self.styles.height = max(1, len(self._lines))
 
     def render(self) -> Content:
-        lines = []
+        lines, room = [], max(self.content_size.width, 1)
         for line in self._lines:
             parts: list[Content] = []
             for key, label, enabled, _ in line:
                 parts.append(Content.styled(key, "bold $footer-key-foreground" if enabled else "dim"))
                 parts.append(Content.styled(f" {label}  ", "" if enabled else "dim"))
-            lines.append(Content.assemble(*parts).truncate(max(self.content_size.width, 1), ellipsis=True))
+            whole = Content.assemble(*parts)
+            if whole.cell_length > room:
+                whole = whole.rstrip().truncate(room, ellipsis=True)
+            lines.append(whole)
         return Content("\n").join(lines)
 
     def on_click(self, event: events.Click) -> None:

@@ -42,6 +42,31 @@ def age(seconds: float | None) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def brief(seconds: float) -> str:
+    """The same in as few cells as can be: `9s`, `4m`, `12h`, `99d`."""
+    seconds = max(seconds, 0.0)
+    for size, unit, limit in ((1, "s", 60), (60, "m", 3600), (3600, "h", 172_800)):
+        if seconds < limit:
+            return f"{int(seconds / size)}{unit}"
+    return f"{int(seconds / 86_400)}d"
+
+
+def counted(number: int) -> str:
+    """`81,000`: every digit, for totals."""
+    return f"{number:,}"
+
+
+def volume(size: float) -> str:
+    """Bytes in decimal units: `512 B`, `38.9 MB`, `1.2 TB`."""
+    if size < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} PB"
+
+
 def milliseconds(value: float | None) -> str:
     """`0.8ms`, `12ms`; empty where nothing is known."""
     if value is None:

@@ -1,62 +1,63 @@
-"""The live view's sentences: the header with the age of the data, one row in words, one line of the event log. Pure but
-for the clock."""
+"""The live view's sentences: a row in words, and one line of the event log. Pure but for the clock."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
+from dsrwizard.core.history import METRICS
+from dsrwizard.core.snapshot import Bypass, DestinationRow, Happening, Latency, ServiceRow, Snapshot, Totals
 from screens import clock
-from screens.widgets.glyphs import arrows, glyph
-from screens.widgets.live_numbers import age, milliseconds
-from screens.widgets.live_table import replies
+from screens.widgets.check_rows import CAUSES
+from screens.widgets.glyphs import arrows
+from screens.widgets.live_cells import METRIC_TITLES, STATES, replies
+from screens.widgets.live_numbers import age, counted, short, trend, volume
+
+LINE = 30
+"""Readings in a trend line of the detail."""
 
 
-def header_lines(
-    deployment: Deployment | None, snapshot: Snapshot | None, interval: float, paused: bool, problem: str
-) -> list[str]:
-    """The header; a second line only where something stands in the way of fresh numbers."""
-    name = deployment.name if deployment else ""
-    addresses = [vip.address for vip in deployment.vips] if deployment else []
-    vips = addresses[0] if len(addresses) == 1 else f"{addresses[0]} and {len(addresses) - 1} more" if addresses else ""
-    if snapshot is None:
-        return [
-            f"{name}  VIP {vips}  {glyph('working')} first look",
-            *([f"{glyph('fail')} {problem}"] if problem else []),
-        ]
-    old = None if snapshot.read_at is None else clock.now() - snapshot.read_at
-    parts = [f"VIP {vips}", f"read {age(old)} ago", f"every {interval:g} s"]
-    if snapshot.read_milliseconds is not None:
-        parts.append(f"took {milliseconds(snapshot.read_milliseconds)}")
-    if snapshot.audit_age is not None:
-        parts.append(f"ARP {age(snapshot.audit_age + clock.now() - snapshot.at)} ago")
-    if paused:
-        parts.append("PAUSED")
-    lines = [f"{name}  " + "  ".join(parts)]
-    if snapshot.problem or problem:
-        lines.append(f"{glyph('fail')} Old numbers, {age(old)}: {snapshot.problem or problem}")
-    return lines
+def clock_time(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def moment(at: float) -> str:
+    """Date and time of this place."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def happening_line(entry: Happening) -> str:
-    at = time.strftime("%H:%M:%S", time.localtime(entry.at))
-    return f"{at}  {entry.host}: {arrows(entry.message)}"
+    """One event as the log under the table shows it."""
+    return f"{clock_time(entry.at)}  {entry.host}: {arrows(entry.message)}"
 
 
-def detail_lines(service: ServiceRow, row: DestinationRow | None) -> Iterator[tuple[str, str]]:
-    """The chosen row in words."""
+def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | None) -> Iterator[tuple[str, str]]:
+    """The chosen row in words: what is wrong first, then what it was seen by, then what was counted."""
     if row is None:
-        owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(
-            service.owner, service.owner
-        )
-        yield "VIP answered by", owner
-        yield "Replies", _reply_words(service)
-        yield "Open connections", f"{service.active} active, {service.inactive} inactive (estimated)"
-        return
-    yield f"{row.server} {row.address}", row.message or "serves; the VIP was seen to answer through it."
+        yield from _service_lines(snapshot, service)
+    else:
+        yield from _server_lines(snapshot, service, row)
+
+
+def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[str, str]]:
+    owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(service.owner, service.owner)
+    yield "VIP answered by", owner
+    yield "Replies", _reply_words(service)
+    yield "Bypass", bypass_words(snapshot.bypass)
+    yield "Counted", total_words(service.totals) if service.present else ""
+    yield "Open connections", f"{service.active} active, {service.inactive} inactive (estimated)"
+    manner = f", persistent for {service.persistence} s" if service.persistence else ""
+    yield "Scheduler", f"{service.scheduler}{manner}"
+    yield from _trends(snapshot, service.vip, service.service)
+
+
+def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
+    yield f"{row.server} {row.address}", _state_words(row)
+    known = CAUSES.get(row.cause, "")
+    yield "Cause", f"{row.cause}: {known}" if known else row.cause
+    yield "Fix", row.fix
     yield "Probe", _probe_words(row)
+    yield "Answers", latency_words(row.latency)
     yield (
         "ARP",
         {
@@ -65,12 +66,18 @@ def detail_lines(service: ServiceRow, row: DestinationRow | None) -> Iterator[tu
             "unknown": "not heard yet",
         }[row.arp],
     )
+    weight = "not in IPVS" if row.weight is None else str(row.weight)
+    other = row.weight is not None and row.weight != row.wanted_weight
+    yield "Weight", f"{weight}; the deployment says {row.wanted_weight}" if other else weight
     yield "Replies", _reply_words(service)
-    yield "State since", time.strftime("%H:%M:%S", time.localtime(row.since)) if row.since else ""
-    yield (
-        "Connections",
-        (f"{row.active} active, {row.inactive} inactive: estimated, the director sees only one direction"),
-    )
+    yield "Counted", total_words(row.totals) if row.weight is not None else ""
+    yield "Connections", f"{row.active} active, {row.inactive} inactive: estimated, the director sees one direction"
+    yield from _trends(snapshot, row.vip, row.service, row.server)
+
+
+def _state_words(row: DestinationRow) -> str:
+    since = f" since {moment(row.since)} ({age(clock.now() - row.since)})" if row.since else ""
+    return f"{STATES[row.state][1]}{since}. {row.message}".strip()
 
 
 def _reply_words(service: ServiceRow) -> str:
@@ -78,7 +85,33 @@ def _reply_words(service: ServiceRow) -> str:
         return "not seen: IPVS is not read here"
     if service.totals.out_packets:
         return replies(service)[0] + ": something routes them back"
-    return "direct: they bypass the director, which counted none"
+    return "direct: the director saw 0 of them"
+
+
+def bypass_words(bypass: Bypass | None) -> str:
+    """`412 reply bytes per request byte (client, 14:02)`; empty where no client host has counted."""
+    if bypass is None or bypass.ratio is None:
+        return ""
+    ratio = f"{bypass.ratio:,.0f}" if bypass.ratio >= 9.95 else f"{bypass.ratio:.1f}"
+    return f"{ratio} reply bytes per request byte (client, {time.strftime('%H:%M', time.localtime(bypass.at))})"
+
+
+def total_words(totals: Totals) -> str:
+    """What IPVS counted since the entry was made."""
+    return (
+        f"{counted(totals.connections)} connections, {counted(totals.in_packets)} packets, "
+        f"{volume(totals.in_bytes)} in since the entry was made"
+    )
+
+
+def latency_words(latency: Latency) -> str:
+    """The last minute's probes; empty where none was sent."""
+    if not latency.sent:
+        return ""
+    lost = f"{latency.lost} of {latency.sent} lost in the last minute"
+    if latency.minimum is None or latency.median is None or latency.maximum is None:
+        return lost
+    return f"min/median/max {latency.minimum:.1f}/{latency.median:.1f}/{latency.maximum:.1f} ms, {lost}"
 
 
 def _probe_words(row: DestinationRow) -> str:
@@ -87,3 +120,11 @@ def _probe_words(row: DestinationRow) -> str:
     seen = f"{row.probe.signature} from {row.probe.answered_by}" if row.probe.answered_by else row.probe.signature
     took = f" in {row.probe.milliseconds:.1f} ms" if row.probe.milliseconds is not None else ""
     return f"{seen}{took}, {age(row.probe_age)} ago"
+
+
+def _trends(snapshot: Snapshot, vip: str, service: str, server: str = "") -> Iterator[tuple[str, str]]:
+    for metric in METRICS:
+        line = snapshot.history.line(metric, vip, service, server)
+        if line:
+            bars = trend(line, min(LINE, len(line)))
+            yield METRIC_TITLES[metric], f"{bars} {short(line[-1])} now, {short(max(line))} at most"

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from array import array
 
+import msgspec
+
 from dsrwizard.core.history import METRICS, History
-from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, State, Totals
+from dsrwizard.core.snapshot import (
+    Bypass,
+    DestinationRow,
+    Happening,
+    Latency,
+    Rates,
+    Round,
+    ServiceRow,
+    Snapshot,
+    State,
+    Totals,
+)
 from dsrwizard.core.wire import Probed
 
 AT = 1_000_000.0
@@ -22,13 +35,16 @@ def destination(
     active: int = 12,
     inactive: int = 340,
     message: str = "",
+    cause: str = "",
+    fix: str = "",
+    address: str = "10.0.0.101",
 ) -> DestinationRow:
     """One real server; its probe and ARP state follow from `state`."""
     signature = _PROBES.get(state, "syn-ack")
     mac = "02:00:0a:00:00:65"
     return DestinationRow(
         server=server,
-        address="10.0.0.101",
+        address=address,
         vip=vip,
         service="tcp/80",
         wanted_weight=1,
@@ -36,20 +52,26 @@ def destination(
         active=active,
         inactive=inactive,
         rates=Rates(connections=4.5, in_packets=27.0, in_bytes=2160.0),
+        totals=Totals(connections=27_000, in_packets=162_000, in_bytes=12_960_000),
         state=state,
-        since=AT - 60,
+        since=AT - (60 if state == "up" else 240),
+        cause=cause,
         message=message,
+        fix=fix,
         probe=Probed(
             vip=vip,
             port=80,
             protocol="tcp",
-            rip="10.0.0.101",
+            rip=address,
             mac=mac,
             signature=signature,  # type: ignore[arg-type]
             answered_by=mac if signature == "syn-ack" else "",
             milliseconds=0.8 if signature == "syn-ack" else None,
         ),
         probe_age=1.2,
+        latency=Latency(minimum=0.5, median=0.8, maximum=2.1, sent=60, lost=1)
+        if signature == "syn-ack"
+        else Latency(sent=60, lost=60),
         arp="leaks" if state == "leaking" else "silent",
     )
 
@@ -80,26 +102,90 @@ def lines(services: tuple[ServiceRow, ...]) -> History:
     return history
 
 
-def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = "") -> Snapshot:
+def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = "", read_at: float = AT) -> Snapshot:
     """A whole snapshot; by default one service with three servers in different states."""
     if services is None:
         rows = (
             destination("web1"),
-            destination("web2", state="draining", weight=0, message="Weight 0: no new clients."),
-            destination("web3", state="vip-dead", message="Through this server no answer: the VIP is missing there."),
-        )
+            destination(
+                "web2", state="draining", weight=0, address="10.0.0.102", message="Weight 0: no new clients.",
+                cause="drained", fix="Press u, or run apply: it gives the weight back.",
+            ),
+            destination(
+                "web3", state="vip-dead", address="10.0.0.103", cause="vip-missing",
+                message="Through this server no answer: the VIP is missing there.",
+                fix="Press m to mend it, or run: ip address add 10.0.0.10/32 dev lo",
+            ),
+        )  # fmt: skip
         services = (service("10.0.0.10", rows),)
     return Snapshot(
         deployment="shop",
         at=AT,
-        read_at=AT,
+        read_at=read_at,
         read_milliseconds=0.4,
         services=services,
         happenings=(
             Happening(at=AT - 90, host="web2", message="Weight 1 → 0 for web2 in 10.0.0.10 tcp/80"),
-            Happening(at=AT - 60, host="web3", message="10.0.0.10 tcp/80: up → vip-dead.", state="vip-dead"),
+            Happening(
+                at=AT - 60, host="web3", message="10.0.0.10 tcp/80: up → vip-dead.", state="vip-dead", before="up",
+                vip="10.0.0.10", service="tcp/80", cause="vip-missing",
+            ),
         ),
         problem=problem,
         audit_age=3.0,
+        drift_age=12.0,
         history=lines(services),
+    )  # fmt: skip
+
+
+def healthy() -> Snapshot:
+    """Three servers that are up, and a client host that has counted."""
+    rows = tuple(destination(f"web{number}", address=f"10.0.0.10{number}") for number in (1, 2, 3))
+    return msgspec.structs.replace(
+        picture((service("10.0.0.10", rows),)),
+        happenings=(),
+        bypass=Bypass(request_bytes=1000, reply_bytes=412_000, at=AT - 600),
+        round=Round(pairs=3, done=3, seconds=0.1, budget=500),
+    )
+
+
+def two_faults() -> Snapshot:
+    """One server that leaks and one whose service is down, and one host that could not be looked at."""
+    rows = (
+        destination("web1", address="10.0.0.101"),
+        destination(
+            "web2", state="leaking", address="10.0.0.102", cause="arp-leak",
+            message="It answers ARP for the VIP: clients may go straight to it.",
+            fix="Press m to mend it, or run: sysctl -w net.ipv4.conf.all.arp_ignore=1",
+        ),
+        destination(
+            "web3", state="vip-dead", address="10.0.0.103", cause="service-down",
+            message="Nothing listens on tcp/80 there.", fix="Start the service on web3.",
+        ),
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        picture((service("10.0.0.10", rows),)),
+        unseen=("web1: its settings are not seen, because nobody has logged in yet. Press v to log in once.",),
+    )
+
+
+def ten_thousand() -> Snapshot:
+    """100 VIPs over 100 real servers each; in every tenth VIP one server is not up."""
+    states: tuple[State, ...] = ("vip-dead", "leaking", "drifted", "unreachable", "unknown")
+    causes = ("vip-missing", "arp-leak", "not-persistent", "unreachable", "")
+    services = []
+    for number in range(1, 101):
+        vip = f"10.1.{number}.1"
+        bad, kind = (number % 100 if number % 10 == 0 else -1), number // 10 % 5
+        rows = tuple(
+            destination(
+                f"web{k}", vip=vip, address=f"10.2.{k // 250}.{k % 250 + 1}",
+                state=states[kind] if k == bad else "up", cause=causes[kind] if k == bad else "",
+                message="What is wrong, in words." if k == bad else "",
+            )
+            for k in range(100)
+        )  # fmt: skip
+        services.append(service(vip, rows))
+    return msgspec.structs.replace(
+        picture(tuple(services)), round=Round(pairs=10_000, done=3_100, seconds=20.0, budget=500)
     )

@@ -17,11 +17,12 @@ from dsrwizard.core.errors import CommandFailed
 from dsrwizard.core.snapshot import Snapshot
 from screens.modals import HelpModal, Question
 from screens.widgets.glyphs import use_ascii
+from screens.widgets.live_cells import layout, server_parts, titles
+from screens.widgets.live_header import Looking, Tally, header_lines
 from screens.widgets.live_numbers import age, short, trend
 from screens.widgets.live_rows import Row
-from screens.widgets.live_table import LiveTable, layout, server_parts, titles
+from screens.widgets.live_table import LiveTable
 from screens.widgets.live_view import LiveView
-from screens.widgets.live_words import header_lines
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import destination, picture, service
@@ -260,9 +261,10 @@ class TestDrawing:
 
     def test_the_header_tells_how_old_the_numbers_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("screens.clock.now", lambda: 1_000_100.0)
-        lines = header_lines(World.lab().deployment(), picture(problem="IPVS cannot be read."), 1.0, False, "")
-        assert "read 100 s ago" in lines[0]
-        assert "Old numbers, 100 s: IPVS cannot be read." in lines[1]
+        snapshot = picture(problem="IPVS cannot be read.")
+        lines = header_lines(World.lab().deployment(), snapshot, Tally.of(snapshot), Looking(), 80)
+        assert "counters 100 s" in lines[1].plain
+        assert "Old numbers, 100 s: IPVS cannot be read." in lines[2].plain
 
 
 class TestNumbers:

@@ -22,7 +22,7 @@ from dsrwizard.core.snapshot import Snapshot
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.live_rows import Rows
 from tests.fakes.ipvs import Virtual
-from tests.fakes.pictures import AT, picture
+from tests.fakes.pictures import AT, healthy, picture, ten_thousand, two_faults
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
 from tests.screens.driving import seen, settled
@@ -161,14 +161,57 @@ def test_verify_with_a_fault(snap_compare: Compare, make_app: Make, world: World
     assert snap_compare(make_app(deployment=world.deployment()), terminal_size=size, run_before=before)
 
 
+def test_mend(snap_compare: Compare, make_app: Make, world: World) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await confirmed(pilot)
+        del world.servers["web2"].machine.links["lo"].addresses[VIP]
+        await steps(pilot, 1)
+        await pilot.press("m")
+        await settled(pilot)
+        for _ in range(3):
+            await pilot.pause()
+
+    assert snap_compare(make_app(deployment=world.deployment()), terminal_size=(80, 24), run_before=before)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_live(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(live_app(picture()), terminal_size=size, run_before=watched)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_live_of_a_healthy_farm(snap_compare: Compare, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await watched(pilot)
+        await pilot.press("home")
+        await pilot.pause()
+
+    assert snap_compare(live_app(healthy()), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_live_with_two_faults(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(live_app(two_faults()), terminal_size=size, run_before=watched)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_live_of_ten_thousand_rows(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(live_app(ten_thousand()), terminal_size=size, run_before=watched)
+
+
+def test_live_of_ten_thousand_rows_but_only_what_is_not_up(snap_compare: Compare) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        await watched(pilot)
+        await pilot.press("f", "end")
+        await pilot.pause()
+
+    assert snap_compare(live_app(ten_thousand()), terminal_size=(80, 24), run_before=before)
+
+
 def test_live_with_old_numbers_and_no_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = live_app(picture(problem="IPVS cannot be read. The kernel module ip_vs is not loaded."))
+    problem = "IPVS cannot be read. The kernel module ip_vs is not loaded."
+    app = live_app(picture(problem=problem, read_at=AT - 12))
     assert snap_compare(app, terminal_size=(80, 24), run_before=watched)
 
 
