@@ -41,12 +41,14 @@ class VerifyPane(Pane):
         "from a fault named elsewhere.\n\n"
         "The proof of Direct Server Return is the probe: a SYN to the VIP sent to each real server's MAC, answered "
         "from the VIP by that server alone.\n\n"
-        "m (mend) looks at all hosts, shows what is missing of what dsrwizard sets up, applies it when you agree, and "
-        "verifies again."
+        "m mends the chosen check that failed: it shows the steps that cure its cause, or who must do what, asks, and "
+        "verifies again. a looks at all hosts, shows whatever is missing of what dsrwizard sets up, applies it when "
+        "you agree, and verifies again."
     )
     BINDINGS = [
         Binding("r", "verify", "Run again", id="verify.run", tooltip="Run every check again"),
-        Binding("m", "mend", "Mend", id="verify.mend", tooltip="Show what is missing, apply it, verify again"),
+        Binding("m", "mend", "Mend this", id="verify.mend", tooltip="Show what cures the chosen check, and do it"),
+        Binding("a", "mend_all", "Mend all", id="verify.mend-all", tooltip="Apply whatever is missing, verify again"),
         Binding("f", "next_fault", "Next fault", id="verify.fault", tooltip="To the next check that did not pass"),
     ]
     DEFAULT_CSS = """
@@ -104,7 +106,7 @@ class VerifyPane(Pane):
         return "What is missing is being applied." if self._applying else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("verify", "mend"):
+        if action in ("verify", "mend", "mend_all"):
             return None if self._doing else True
         return True
 
@@ -152,6 +154,23 @@ class VerifyPane(Pane):
     # Mending.
 
     def action_mend(self) -> None:
+        """Mends the chosen check on a screen of its own."""
+        check = self._chosen()
+        if self._doing:
+            return
+        if check is None or check.outcome != "fail":
+            self.notify("Choose a check that failed: f leads to the next one.", markup=False)
+            return
+        from screens.mend import MendScreen
+
+        def looked(report: Report | None) -> None:
+            if report is not None:
+                self._take(report)
+                self._show()
+
+        self.app.push_screen(MendScreen(self.deployment(), self.desk.engine, (check,)), looked)
+
+    def action_mend_all(self) -> None:
         """Looks, shows what is missing, applies it when the operator agrees, verifies again."""
         if not self._doing:
             self._begin("Looking for what is missing", self._mend(self.deployment()))
@@ -249,7 +268,7 @@ class VerifyPane(Pane):
         if not hosts:
             return ""
         were = "was" if len(hosts) == 1 else "were"
-        return f"{glyph('warn')} {', '.join(hosts)} {were} left out at apply; m sets up what is missing."
+        return f"{glyph('warn')} {', '.join(hosts)} {were} left out at apply; a sets up what is missing."
 
     @on(Rows.Moved, "#verify-rows")
     def _show_detail(self) -> None:

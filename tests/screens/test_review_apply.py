@@ -406,7 +406,7 @@ class TestVerify:
             assert "It does not all work" in seen(app)
             assert "vip-missing" in seen(app), "the cursor is on the first fault"
             assert "ip addr add 10.0.0.10/32 dev lo" in seen(app)
-            await pilot.press("m")
+            await pilot.press("a")
             await settled(pilot)
             assert isinstance(app.screen, ConfirmModal)
             assert "+ VIP 10.0.0.10/32 on lo" in seen(app), "what is missing is shown before"
@@ -436,7 +436,7 @@ class TestVerify:
             await applied(pilot)
             await pilot.press("ctrl+n")
             await settled(pilot)
-            await pilot.press("m")
+            await pilot.press("a")
             await settled(pilot)
             assert "Everything dsrwizard sets up is in place" in seen(app)
 

@@ -30,7 +30,8 @@ def test_a_fault_is_shown_with_commands_and_undo_cured_and_said_to_be(farm: Shel
     assert farm("mend", str(farm.file), "--yes") == 0
     order = [
         "web2: vip-missing 10.0.0.10", "seen: ", f"$ ip addr add {VIP}/32 dev lo", f"undo: ip addr del {VIP}/32 dev lo",
-        "1 wrong, 1 of them can be mended, in 1 step.", "changed       vip", "cured", "answers through web2", "Verdict: pass",
+        "1 wrong, 1 of them can be mended, in 1 step.", "changed       vip", "cured", "answers through web2",
+        "Verdict: pass",
     ]  # fmt: skip
     places = [farm.out.find(text) for text in order]
     assert places == sorted(places), farm.out
