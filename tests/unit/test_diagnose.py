@@ -57,6 +57,17 @@ def test_a_server_drained_by_the_deployment_is_no_fault() -> None:
     assert "drained" in find(report, "director.destination", "director").message
 
 
+def test_a_missing_vip_is_not_blamed_on_the_way_back_that_the_kernel_denies_for_it() -> None:
+    farm = Farm()
+    del farm.server("web2").machine.links["lo"].addresses[VIP]
+    observed = farm.observed()
+    # `ip route get 198.51.100.1 from 10.0.0.10` says "Network is unreachable" where the host has no 10.0.0.10
+    web2 = msgspec.structs.replace(observed.servers["web2"], ways={VIP: None})
+    observed = msgspec.structs.replace(observed, servers={**observed.servers, "web2": web2})
+    report = verify(farm.deployment, observed, farm.world.wire())
+    assert [(check.cause, check.host) for check in report.failures] == [("vip-missing", "web2")]
+
+
 @pytest.mark.parametrize("made", SERVER_FAULTS)
 def test_one_fault_on_a_server_is_one_cause_on_that_server(made: str) -> None:
     make, cause = SERVER_FAULTS[made]

@@ -151,8 +151,11 @@ class Reading:
         the default route in force (`ip route` lists the preferred one first). None: there is none, or no facts."""
         if self.facts is None:
             return None
-        if vip is not None and canonical(vip.address) in self.facts.ways:
-            return self.facts.ways[canonical(vip.address)]
+        # Asked for a way from an address it has not, the kernel says the same as where there is no way (ENETUNREACH).
+        if vip is not None and any(link.up for link, _ in self.entries(vip)):
+            address = canonical(vip.address)
+            if address in self.facts.ways:
+                return self.facts.ways[address]
         return next((route for route in self.facts.default_routes if route.family == family), None)
 
     def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
