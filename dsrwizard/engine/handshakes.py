@@ -55,7 +55,9 @@ def client_like(
         return lambda: _look(interface, mine, held, wire, inside.servers[name], good)
 
     def finished(name: str, what: ClientLike | Failure) -> None:
-        found[name] = ClientLike(problem=f"{what.what} {what.why}".strip()) if isinstance(what, Failure) else what
+        if isinstance(what, Failure):
+            what = ClientLike(problem=f"{what.what} {what.why}".strip(), next=what.next)
+        found[name] = what
 
     work = [
         (name, look(name, tcp))

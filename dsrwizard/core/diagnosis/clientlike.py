@@ -119,7 +119,7 @@ def _unseen(reading: Reading, where: Where, vip: Vip, service: Service) -> Check
     if found is not None:
         return where.unknown(message, found[0].problem, "Run dsrwizard as root or with CAP_NET_RAW on the director.")
     if looked is not None and looked.problem:
-        return where.unknown(message, looked.problem, "Mend the login, then verify again.")
+        return where.unknown(message, looked.problem, looked.next or "Verify again.")
     return where.unknown(
         message, "nobody could look at it from within",
         f"Give dsrwizard a login on {name}, or open {endpoint(vip.address, service.port)} from a client elsewhere.",
@@ -182,17 +182,19 @@ def _half_open(reading: Reading, ledger: Ledger, vip: Vip, service: Service, rip
     known = ledger.find(name, *STOPS, vip=vip.address, service=service.label) or _misdirected(ledger, reading, vip)
     if known:
         return where.follows(known, f"clients' handshakes with {name} hang.", seen)
-    if traffic.verdict == "return":
+    # Those that a filter on the server's own way out drops are soon forgotten there: few are half-open then.
+    accepted = reading.fate(vip, service) == "accepted"
+    if traffic.verdict == "return" or (traffic.verdict == "unclear" and accepted):
         return ledger.fail(
             where, Fault(host=name, cause="spoof-filter"),
             f"{name} answers clients, and its answers do not reach them: the network drops what comes from the VIP.",
             seen,
             f"Let the port of {name} send from {vip.address} (port security, IP source guard, SpoofGuard, "
-            "source/destination check); a filter at its router looks the same.",
+            "source/destination check); a filter on its way out looks the same.",
             shared=True,
         )  # fmt: skip
     plain = reading.good(vip, service) and reading.serves_itself(vip, service)
-    if traffic.verdict == "forward" and plain and reading.fate(vip, service) != "accepted":
+    if traffic.verdict == "forward" and plain and not accepted:
         return ledger.fail(
             msgspec.structs.replace(where, host=DIRECTOR, server=name), Fault(host=DIRECTOR, cause="spoof-filter"),
             f"Clients' packets do not get from the director to {name}: the network drops frames with their addresses.",
@@ -218,8 +220,8 @@ def _misdirected(ledger: Ledger, reading: Reading, vip: Vip) -> Fault | None:
 
 def _counts(traffic: Traffic, name: str) -> str:
     """The 2×2 in numbers."""
-    text = f"{traffic.connections} connections at the director"
+    text = f"connections at the director: {traffic.connections}"
     if not traffic.waiting:
         return text
     text += f", {traffic.waiting} waiting for the client's answer, {traffic.completed} completed meanwhile"
-    return text if traffic.arrived is None else f"{text}; {traffic.arrived} of those half-open on {name}"
+    return text if traffic.arrived is None else f"{text}, half-open on {name}: {traffic.arrived}"

@@ -66,10 +66,11 @@ class Try(msgspec.Struct, frozen=True):
 
 class ClientLike(msgspec.Struct, frozen=True, kw_only=True):
     """The tries on one real server, the first with all its VIPs and services, a second with those that got lost.
-    `problem`: why nobody could look there."""
+    `problem`: why nobody could look there; `next`: what to do about it."""
 
     tries: tuple[Try, ...] = ()
     problem: str = ""
+    next: str = ""
 
     def last(self, vip: str, port: int) -> tuple[Sent, Try] | None:
         """The last SYN to this VIP and port, and its try."""
@@ -88,8 +89,8 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """Clients' TCP connections to one VIP and port through one real server, while they were watched.
 
     `connections`: how many the director has; `waiting`: whose handshake hung the whole time; `tried`: of these, whose
-    client sent a SYN meanwhile; `completed`: handshakes that ended well meanwhile; `arrived`: of those waiting, how
-    many are half-open on the real server, None where nobody looked there.
+    client sent a SYN meanwhile; `completed`: handshakes that ended well meanwhile; `arrived`: of all not finished in
+    the end, how many are half-open on the real server, None where nobody looked there.
     """
 
     connections: int
@@ -135,19 +136,20 @@ def traffic(tables: Sequence[Sequence[Connection]], looks: Mapping[str, HalfOpen
     first, middle = before
     for key, entries in last.items():
         earlier, then = first.get(key, {}), middle.get(key, {})
-        waiting = {who for who, one in entries.items() if one.state == WAITING and _state(then, who) == WAITING}
+        unfinished = {who for who, one in entries.items() if one.state == WAITING}
+        waiting = {who for who in unfinished if _state(then, who) == WAITING}
         tried = {who for who in waiting if who not in earlier or then[who].expires >= earlier[who].expires}
         answered = [who for who, one in entries.items() if one.state in _ANSWERED]
         look = looks.get(key[0])
         there = (
-            {(one.client, one.client_port) for one in look.waiting if (one.vip, one.port) == key[1:]} if look else set()
+            {(one.client, one.client_port) for one in look.waiting if (one.vip, one.port) == key[1:]} if look else None
         )
         found[key] = Traffic(
             connections=len(entries),
             waiting=len(waiting),
             tried=len(tried),
             completed=sum(_state(earlier, who) in ("", WAITING) for who in answered),
-            arrived=len(waiting & there) if look else None,
+            arrived=None if there is None else len(unfinished & there),
         )
     return found
 

@@ -78,6 +78,11 @@ class _Probe:
             case _ if other_mac:
                 if self.held == "missing":
                     return self._vip_missing(probe)
+                if self._by_router(probe):
+                    return self.where.passed(
+                        f"{self.vip.address} {self.service.label} answers through {self.name}, by way of its router.",
+                        f"{WORDS[probe.signature]}, by {probe.answered_by}; policy routing there takes it that way",
+                    )
                 return self.where.unknown(
                     f"Something else than {self.name} answered for {self.vip.address} {self.service.label}.",
                     f"{WORDS[probe.signature]} by {probe.answered_by}, not by {probe.mac}",
@@ -91,6 +96,14 @@ class _Probe:
                 return self._vip_missing(probe) if self.held == "missing" else self._firewall(probe, "rejects")
             case _:
                 return self._silence(probe)
+
+    def _by_router(self, probe: Probed) -> bool:
+        """Whether the answer is this server's, which sends by a gateway even to neighbours what comes from the VIP: a
+        policy route without the link's own. That it answers clients was seen there."""
+        family = self.vip.ip.version
+        way, default = self.reading.way(family, self.vip), self.reading.way(family)
+        accepted = self.reading.fate(self.vip, self.service) == "accepted"
+        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway) and way != default
 
     def _refused(self, probe: Probed) -> Check:
         """The VIP is there and says that nobody listens on it."""

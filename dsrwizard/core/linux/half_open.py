@@ -29,8 +29,10 @@ _PAUSE = 0.05
 _MOST = 5000
 """Half-open connections listed; a backlog seldom holds more."""
 
-# The first look tells what of these sources is left from before. A host without `ss` shows the same in /proc/net/tcp,
-# state 03 (TCP_SYN_RECV in the kernel's tcp_states.h), with addresses as the machine's own 32-bit words.
+# Few programs are started, for a busy host is slow to start them; /proc/uptime counts hundredths of a second, and the
+# shell reads it itself. The first look tells what of these sources is left from before. A host without `ss` shows the
+# same in /proc/net/tcp, state 03 (TCP_SYN_RECV in the kernel's tcp_states.h), with addresses as the machine's own words
+# of 32 bits.
 _SCRIPT = r"""
 m='==dsr:@NONCE@'
 s() { printf '\n%s:%s==\n' "$m" "$1"; }
@@ -48,17 +50,26 @@ nap() { sleep @PAUSE@ 2>/dev/null || sleep 1; }
 counters before
 """
 _WAIT = r"""
-mine() { all | grep -F @PATTERNS@ | head -n @MOST@; }
+mine() {
+  all | grep -F @PATTERNS@
+}
+count() { printf '%s\n' "$1" | sort -u | grep -c .; }
+now() { read -r up rest </proc/uptime; now=${up%.*}${up#*.}; }
 found=$(mine)
-want=$(($(printf '%s\n' "$found" | sort -u | grep -c .) + @EXPECTED@))
+want=$(($(count "$found") + @EXPECTED@))
+now; end=$((now + @TICKS@))
 s ready
-i=0
-while [ $i -lt @ROUNDS@ ]; do
-  found=$(printf '%s\n' "$found" "$(mine)" | sort -u)
-  [ "$(printf '%s\n' "$found" | grep -c .)" -lt $want ] || break
-  nap; i=$((i+1))
+while :; do
+  new=$(mine)
+  if [ "$new" ]; then
+    found="$found
+$new"
+    [ "$(count "$found")" -lt $want ] || break
+  fi
+  now; [ $now -lt $end ] || break
+  nap
 done
-s seen; printf '%s\n' "$found"
+s seen; printf '%s\n' "$found" | sort -u
 """
 _END = r"""
 counters after
@@ -76,7 +87,7 @@ def script(nonce: str, sources: Sequence[str], expected: int) -> str:
     text = _SCRIPT + wait + _END
     for name, value in (
         ("@NONCE@", nonce), ("@PATTERNS@", patterns), ("@EXPECTED@", str(expected)), ("@MOST@", str(_MOST)),
-        ("@PAUSE@", str(_PAUSE)), ("@ROUNDS@", str(round(SECONDS / _PAUSE))),
+        ("@PAUSE@", str(_PAUSE)), ("@TICKS@", str(round(SECONDS * 100))),
     ):  # fmt: skip
         text = text.replace(name, value)
     return text
