@@ -363,7 +363,7 @@ def status(file: Path, as_json: bool, as_incident: bool) -> int:
         events = engine.events(deployment)
     snapshot = remembered(snapshot, events)
     if as_incident:
-        click.echo(incident_text(snapshot, events=events), nl=False)
+        click.echo(incident_text(snapshot), nl=False)
     else:
         printing.snapshot(snapshot, as_json=as_json)
     states = {row.state for service in snapshot.services for row in service.rows}

@@ -15,6 +15,8 @@ from dsrwizard.core.steps import DIRECTOR
 
 SAME_SECONDS = 10.0
 """Two watches of one deployment see the same change within this time of each other."""
+LAST = 100
+"""So many events stand in a single look."""
 _SPAN = re.compile(r"(\d{1,9})\s*([smhdw])")
 _DONE = (Outcome.CHANGED, Outcome.UNCHANGED)
 _FINE = Result(run="", at=0.0, host="", step="", outcome=Outcome.CHANGED)
@@ -46,7 +48,8 @@ def wanted(entries: Iterable[Happening], since: float = 0.0, host: str = "") -> 
 
 
 def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
-    """The snapshot with each state's beginning as the timeline knows it: a single look only knows that it is so now."""
+    """The snapshot of a single look with what only the timeline knows: when each state began, and what happened."""
+    events = tuple(events)
     last: dict[tuple[str, str, str], Happening] = {}
     for entry in events:
         if entry.state != "info":
@@ -62,7 +65,7 @@ def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
     services = tuple(
         msgspec.structs.replace(service, rows=tuple(map(row_since, service.rows))) for service in snapshot.services
     )
-    return msgspec.structs.replace(snapshot, services=services)
+    return msgspec.structs.replace(snapshot, services=services, happenings=events[-LAST:])
 
 
 def since(text: str, now: float) -> float | None:

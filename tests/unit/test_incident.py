@@ -158,6 +158,7 @@ def test_a_single_look_learns_from_the_timeline_since_when() -> None:
     assert other.services[0].rows[1].since == AT, "it was up in between"
     whole_host = remembered(fresh, [event(AT - 500, "vip-dead", vip="", service="")])
     assert whole_host.services[0].rows[1].since == AT - 500
+    assert whole_host.happenings == (event(AT - 500, "vip-dead", vip="", service=""),)
 
 
 # --- saved -----------------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def test_status_as_an_incident(farm: Shell) -> None:
     assert farm.out.startswith("Incident: Direct Server Return deployment shop\n")
     assert "Hosts: web2" in farm.out
     assert re.search(r"web3 +apply: \d+ steps, \d+ changed", farm.out), "what the operator did is among the events"
+    assert "→" not in farm.out, "what was worked out within one look did not happen"
     assert farm("status", str(farm.file), "--incident", "--json") == 2
 
 
