@@ -18,7 +18,7 @@ from dsrwizard.core.linux.steps import files_of, loose_filter
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.plan import plan as planned
-from dsrwizard.core.steps import CLIENT, DIRECTOR, HostPlan, Phase, Plan, Step
+from dsrwizard.core.steps import CLIENT, DIRECTOR, HostPlan, Plan, Step
 
 BY_HAND: dict[str, str] = {
     "unreachable": "No step reaches {host}: somebody has to bring it back at its console or its cable.",
@@ -33,7 +33,8 @@ BY_HAND: dict[str, str] = {
     "address-conflict": "Whoever runs the network has to find the host that claims the VIP, and take it off there.",
     "": "No cause of its own is known for this.",
 }
-"""Causes that no step cures: who has to do something. `{host}` is the host of the check; its fix says what to do."""
+"""Causes that no step cures, but for firewalls and sites on Windows: who has to do something. `{host}` is the host of
+the check; its fix says what to do."""
 
 _SETTINGS = frozenset({"arp-leak", "arp-announce", "rp-filter"})
 _WINDOWS = frozenset({"weak-host", "windows-adapter"})
@@ -41,7 +42,6 @@ _ON_SERVER = frozenset({"vip-missing", "vip-prefix", "not-persistent", *_SETTING
 _ON_DIRECTOR = frozenset({"ipvs-missing", "ipvs-differs", "drained", "director-vip", "stale-arp"})
 CURABLE = _ON_SERVER | _ON_DIRECTOR
 """Causes that a step can cure."""
-_OWN: tuple[Phase, ...] = ("prepare", "guard", "vip")
 
 
 class Cure(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,13 +194,14 @@ class _Finder:
 
     def _on_server(self, check: Check, server: RealServer) -> Cure:
         host = self._plans[server.name]
-        if check.cause not in _ON_SERVER and not (check.cause == "unreachable" and _unmuting(host)):
+        reached = server.connect != "manual" and not host.problem
+        steps, notes = self._of_server(check, server, host) if reached else ([], [])
+        if not steps and check.cause not in _ON_SERVER:
             return _by_hand(check)
         if server.connect == "manual":
             return Cure(check=check, by_hand=f"{server.name} is looked after by hand: whoever runs it has to do it.")
         if host.problem:
             return Cure(check=check, by_hand=f"{server.name} cannot be changed from here. {host.problem}")
-        steps, notes = self._of_server(check, server, host)
         if not steps:
             return _nothing(check)
         if check.cause in ("vip-missing", "vip-prefix"):
@@ -212,13 +213,14 @@ class _Finder:
 
     def _of_server(self, check: Check, server: RealServer, host: HostPlan) -> tuple[list[Step], list[str]]:
         guard = [step for step in host.steps if step.phase == "guard"]
+        fresh = [step for step in host.steps if step.id.startswith(("link ", "adapter "))]
         match check.cause:
             case "vip-missing" | "vip-prefix":
                 vip = next((step for step in host.steps if step.id == f"vip {check.vip}"), None)
                 if vip is None:
                     return [], []
-                links = [step for step in host.steps if step.id.startswith("link ")]
-                return [*_in_force(guard), *links, vip, *self._kept(server, host)], []
+                wanted = [*fresh, *_in_force(guard), vip, *self._kept(server, host)]
+                return [step for step in host.steps if step in wanted], []
             case "arp-leak":
                 return _setting(guard, "arp_ignore"), []
             case "arp-announce":
@@ -231,8 +233,18 @@ class _Finder:
                 return loose_filter(server, facts), [note]
             case "not-persistent":
                 return [s for s in host.steps if any(isinstance(change, FileChange) for change in s.changes)], []
+            case "weak-host":
+                return [step for step in host.steps if step.id == "weak-host"], []
+            case "windows-adapter":
+                # With the adapter everything on it is gone.
+                return [*host.steps] if fresh else [step for step in host.steps if step.id == "hygiene"], []
+            case "firewall" | "site-binding":
+                # Where Windows can do it with a rule or a binding of ours; on Linux no step has such a name.
+                word = "firewall" if check.cause == "firewall" else "sites"
+                ids = {f"{word} {vip.address}" for vip in self._deployment.vips if check.vip in ("", vip.address)}
+                return [step for step in host.steps if step.id in ids], []
             case _:
-                return [step for step in host.steps if step.phase in _OWN], []
+                return [], []
 
     def _kept(self, server: RealServer, host: HostPlan) -> list[Step]:
         """Where nothing of the deployment was ever kept over a reboot, that is part of the missing VIP; where something
@@ -355,7 +367,6 @@ def _setting(guard: Sequence[Step], name: str) -> list[Step]:
         step
         for step in guard
         if any(isinstance(change, SysctlChange) and change.key.endswith(f".{name}") for change in step.changes)
-        or not any(isinstance(change, SysctlChange | FileChange) for change in step.changes)
     ]
 
 
