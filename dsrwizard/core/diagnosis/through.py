@@ -98,12 +98,11 @@ class _Probe:
                 return self._silence(probe)
 
     def _by_router(self, probe: Probed) -> bool:
-        """Whether the answer is this server's, which sends by a gateway even to neighbours what comes from the VIP: a
-        policy route without the link's own. That it answers clients was seen there."""
-        family = self.vip.ip.version
-        way, default = self.reading.way(family, self.vip), self.reading.way(family)
+        """Whether the answer is this server's and took its router, as all from the VIP does by a policy route that
+        leaves out the link's own. That the server lets clients in was then seen on it."""
+        way = self.reading.way(self.vip.ip.version, self.vip)
         accepted = self.reading.fate(self.vip, self.service) == "accepted"
-        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway) and way != default
+        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway)
 
     def _refused(self, probe: Probed) -> Check:
         """The VIP is there and says that nobody listens on it."""

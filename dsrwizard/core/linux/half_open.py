@@ -139,7 +139,7 @@ def counters(lines: Iterable[str]) -> Iterator[tuple[str, int]]:
     and a value)."""
     names: list[str] = []
     for line in lines:
-        table, *fields = line.split()
+        table, *fields = line.split() or [""]
         if table in COUNTERS and len(fields) == 1:
             pairs = [(table, fields[0])]
         elif fields and fields[0].isalpha():
