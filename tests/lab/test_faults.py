@@ -1,4 +1,4 @@
-"""Faults of the lab: verify names each one made, where it was made, and nothing else; mended, it passes.
+"""Faults of the lab: each one made is named, where it was made, and nothing else; what a step can cure is cured.
 
 Faults on different servers are made together where neither hides the other, which also shows that they are told apart.
 Left to `tests/bench/fault_matrix.py`: each alone, the missing service (it hides every destination), seeded pairs.
@@ -14,18 +14,20 @@ from dataclasses import dataclass
 import pytest
 
 from backends.lab import faults
+from dsrwizard.core.mending import CURABLE
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 
 pytestmark = pytest.mark.lab
 
 TOGETHER = (
-    ("unreachable@web1", "service-down@web2", "drained@web3"),
     ("rip-only-listener@web1", "vip-missing@web2", "arp-announce@web3", "director-vip@director"),
     ("vip-prefix@web3", "arp-leak@web1", "ipvs-missing@web2"),
     ("rp-filter@web2", "firewall@web3", "ipvs-differs@web1"),
-    ("gateway@web1", "not-persistent@web3", "duplicate-vip@stranger", "ipvs-differs@director"),
+    ("gateway@web1", "not-persistent@web3", "duplicate-vip@stranger", "ipvs-differs@director", "drained@web2"),
     ("stale-arp@router",),  # alone: it is concluded from everything else being right
 )
+UNREACHABLE = ("unreachable@web1", "service-down@web2")
+"""Only looked at: each look waits for the login to a host that does not answer."""
 SETTINGS = (
     "ip -o addr | sed 's/valid_lft.*//'; ip route; ip -o link | sed 's/ .*//'; iptables-legacy -S 2>/dev/null; "
     "sysctl -a 2>/dev/null | grep -E 'arp_ignore|arp_announce|rp_filter|base_reachable_time_ms'; "
@@ -40,6 +42,8 @@ class Deployed:
 
     lab: Lab
     before: dict[str, str]
+    bare: dict[str, str]
+    """The same before the deployment was applied."""
 
     def fault(self, *names: str) -> None:
         self.lab.dsrwizard("lab", "fault", *names).ok()
@@ -62,33 +66,69 @@ def settings(lab: Lab) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def deployed(lab: Lab) -> Iterator[Deployed]:
     """Mended and passing at the end, with nothing of any fault left on any host."""
+    for host in SERVERS:
+        lab.run(host, "iptables-legacy -S").ok()  # loads the table, which then stays
+    lab.run("director", "ipvsadm -Sn").ok()
+    bare = settings(lab)
     lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
-    lab.run("web3", "iptables-legacy -S").ok()  # loads the table, which then stays
     before = settings(lab)
-    yield Deployed(lab, before)
+    yield Deployed(lab, before, bare)
     assert settings(lab) == before
 
 
+def reported(names: tuple[str, ...]) -> set[tuple[str, str]]:
+    return {faults.parse(name).reported for name in names}
+
+
 @pytest.mark.parametrize("names", TOGETHER, ids=" ".join)
-def test_verify_names_what_was_made_and_nothing_else(deployed: Deployed, names: tuple[str, ...]) -> None:
+def test_what_was_made_is_named_and_nothing_else_and_what_a_step_can_cure_is_cured(
+    deployed: Deployed, names: tuple[str, ...]
+) -> None:
     deployed.fault(*names)
+    try:
+        done = deployed.lab.dsrwizard("mend", DEPLOYMENT_FILE, "--yes", "--json").json
+    finally:
+        deployed.mend()
+    found = [fault["before"] for fault in done["faults"]]
+    assert {(check["cause"], check["host"]) for check in found} == reported(names), found
+    for name in names:
+        made = faults.parse(name)
+        if made.host in SERVERS:
+            assert any(c["cause"] == made.fault.cause and made.host in c["message"] for c in found), found
+    for fault in done["faults"]:
+        curable = fault["before"]["cause"] in CURABLE
+        assert (fault["cured"], fault["by_hand"] == "", bool(fault["steps"])) == (curable,) * 3, fault
+    left = {(check["cause"], check["host"]) for check in done["left"]}
+    assert left == {(cause, host) for cause, host in reported(names) if cause not in CURABLE}
+    assert done["verdict"] == ("fail" if left else "pass"), done
+
+
+def test_a_server_out_of_reach_hides_no_fault_of_another(deployed: Deployed) -> None:
+    deployed.fault(*UNREACHABLE)
     try:
         found = deployed.failures()
     finally:
         deployed.mend()
-    assert {(cause, host) for cause, host, _ in found} == {faults.parse(name).reported for name in names}, found
-    for name in names:
-        made = faults.parse(name)
-        if made.host in SERVERS:
-            assert any(cause == made.fault.cause and made.host in message for cause, _, message in found), found
+    assert {(cause, host) for cause, host, _ in found} == reported(UNREACHABLE), found
 
 
 def test_everything_mended_passes(deployed: Deployed) -> None:
     assert deployed.failures() == []
 
 
+def test_a_teardown_after_a_mend_is_exact(deployed: Deployed) -> None:
+    lab = deployed.lab
+    deployed.fault("vip-prefix@web3", "arp-leak@web1", "ipvs-missing@director")
+    lab.dsrwizard("mend", DEPLOYMENT_FILE, "--yes").ok()
+    deployed.mend()
+    lab.dsrwizard("teardown", DEPLOYMENT_FILE, "--yes").ok()
+    after = settings(lab)
+    lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
+    assert after == deployed.bare
+
+
 def test_every_cause_of_the_lab_is_made_here() -> None:
-    assert {name.partition("@")[0] for names in TOGETHER for name in names} == set(faults.CAUSES)
+    assert {name.partition("@")[0] for names in (*TOGETHER, UNREACHABLE) for name in names} == set(faults.CAUSES)
 
 
 def test_a_fault_is_made_and_mended_by_name_once_and_only_where_it_makes_sense(deployed: Deployed) -> None:
