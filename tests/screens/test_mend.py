@@ -200,8 +200,12 @@ async def test_m_on_a_check_that_passed_says_what_to_do(make_app: Make, shop: Wo
 async def test_the_live_panes_row_is_verified_first_and_then_cured(make_app: Make, shop: World) -> None:
     app = make_app(deployment=shop.deployment(), start="live")
     async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
         no_vip(shop)
-        await asked_about(pilot, shop, cause="vip-missing")
+        await until(pilot, lambda: "2/3 up" in seen(app))
+        await pilot.press("down", "down", "m")
+        await until(pilot, lambda: isinstance(app.screen, MendScreen))
+        await settled(pilot)
         assert "ip addr add 10.0.0.10/32 dev lo" in seen(app)
         await agreed(pilot)
         assert "✓ Cured" in seen(app)
