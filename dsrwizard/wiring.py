@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model import Client, RealServer
-from dsrwizard.core.ports import Asker, Connector, DirectorPort, ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.ports import Asker, Connector, DirectorPort, Hearing, ProbeTarget
+from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.quiet import Quiet
 from dsrwizard.session import state_dir
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def build_engine(asker: Asker) -> Engine:
     """The engine of the product: local netlink, SSH, packets from this machine, journals below `state_dir()`."""
+    asker = Quiet(asker)  # here and not in the engine alone: what is forgotten is what was kept for this very asker
     return Engine(
         director=_director,
         wire=_LazyWire(),
@@ -75,6 +77,9 @@ class _LazyWire:
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
     ) -> Sequence[Sent]:
         return self._real().offlink(interface, targets, sources, deadline)
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
+        return self._real().hear(interface, addresses, heard)
 
 
 def metrics_server(address: str, port: int, text: Callable[[], str]) -> MetricsServer:

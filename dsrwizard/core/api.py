@@ -86,8 +86,10 @@ class Engine(Protocol):
         """Whether the journal says that something of this deployment is applied."""
         ...
 
-    def watch(self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True) -> Watcher:
-        """`interval` in seconds. `recorded`: what it sees goes into the timeline."""
+    def watch(
+        self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True, read_only: bool = False
+    ) -> Watcher:
+        """`interval` in seconds. `recorded`: what it sees goes into the timeline. `read_only`: no weight is set."""
         ...
 
     def events(self, deployment: Deployment, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
@@ -108,14 +110,18 @@ class Watcher(Protocol):
         ...
 
     def once(self) -> Snapshot:
-        """One full round now: counters twice for rates, every probe, the ARP audit."""
+        """One full round now: counters twice for rates, every probe, the ARP audit, the real servers' facts."""
         ...
 
-    def set_weight(self, server: str, weight: int | None) -> None:
-        """Sets the weight of a real server in all its services; 0 drains it, None restores the deployment's.
+    def set_weight(self, server: str, weight: int | None, vip: str = "", service: str = "") -> None:
+        """Sets the weight of a real server, 0 to 65535; 0 drains it, None restores the deployment's.
 
-        Raises DsrError.
+        In all its services, or only in those of one VIP, or of one label (`tcp/80`). Raises DsrError.
         """
+        ...
+
+    def look_now(self) -> None:
+        """Looks with all four sources at once, without waiting for it: after something was changed."""
         ...
 
     def pause(self, paused: bool) -> None: ...

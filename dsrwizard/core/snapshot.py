@@ -12,7 +12,11 @@ from dsrwizard.core.wire import Probed
 State = Literal["up", "draining", "vip-dead", "leaking", "drifted", "unreachable", "unknown"]
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+# Ten thousand rows come each second. Frozen and made of plain values, they form no cycles: with `gc=False` the garbage
+# collector does not walk them, which would hold up a key by tens of milliseconds.
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Per second, over the last interval. `None` before there are two readings."""
 
     connections: float | None = None
@@ -20,7 +24,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     in_bytes: float | None = None
 
 
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
+class Totals(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counted by IPVS since the entry was made. `out_*` are replies that came through the director."""
 
     connections: int = 0
@@ -30,7 +34,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     out_bytes: int = 0
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
+class Latency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Answers to the VIP probe over the last minute, in milliseconds; `lost` of `sent` were not good."""
 
     minimum: float | None = None
@@ -40,7 +44,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
 
 
-class Round(msgspec.Struct, frozen=True, kw_only=True):
+class Round(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One round of VIP probes over every (real server, VIP, port): how many, how long a round takes at the set pace,
     and how far the one under way is."""
 
@@ -52,7 +56,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """Packets a second."""
 
 
-class Bypass(msgspec.Struct, frozen=True, kw_only=True):
+class Bypass(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The share of traffic that the director never carried, as the client host counted it at the last verification."""
 
     request_bytes: int
@@ -65,7 +69,7 @@ class Bypass(msgspec.Struct, frozen=True, kw_only=True):
         return self.reply_bytes / self.request_bytes if self.request_bytes else None
 
 
-class DestinationRow(msgspec.Struct, frozen=True, kw_only=True):
+class DestinationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One real server behind one service. `weight` None: it is not in IPVS."""
 
     server: str
@@ -108,6 +112,11 @@ class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
     """`totals.out_packets`: replies the director saw, 0 while they bypass it."""
     owner: str = ""
     """`director`, a server's name, or a stranger's MAC; empty while unknown."""
+    cause: str = ""
+    """What is wrong with the whole service, by its stable id: a second owner of the VIP, another scheduler."""
+    message: str = ""
+    """The cause in words."""
+    fix: str = ""
     rows: tuple[DestinationRow, ...] = ()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,7 @@ from dsrwizard.core.ledger import (
     Entry,
     Owed,
     RunBegan,
+    RunEnded,
     Verb,
     drained_on_purpose,
     given_up,
@@ -35,15 +37,18 @@ from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, 
 from dsrwizard.core.snapshot import Happening
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.teardown import gone, guard_only, teardown_plan
+from dsrwizard.core.timeline import of_journal
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.quiet import Quiet
 from dsrwizard.engine.remote import server_port
 
 if TYPE_CHECKING:
     from dsrwizard.engine.handshakes import Inside
     from dsrwizard.engine.timeline import Timeline
+    from dsrwizard.engine.watch import Poller
 
 T = TypeVar("T")
 
@@ -68,11 +73,11 @@ class Engine:
         self._make_director = director
         self._wire = wire
         self._connect = connect
-        self._asker = asker
+        self._asker = asker if isinstance(asker, Quiet) else Quiet(asker)
         self._journals = journals
-        self._open_server = open_server or (lambda server: server_port(server, connect, asker))
+        self._open_server = open_server or (lambda server: server_port(server, connect, self._asker))
         self._hosts: dict[str, Hosts] = {}
-        self._watchers: list[Watcher] = []
+        self._watchers: list[Poller] = []
         self._client: tuple[Client, Connector] | None = None
         self._facts: dict[str, ServerFacts] = {}
         self._forget = forget or (lambda: None)
@@ -142,6 +147,8 @@ class Engine:
         hosts = self._hosts_of(deployment.director.interface)
         observed = hosts.observe(whole, seen, director_too=director_too, closely=closely)
         self._facts = dict(observed.servers)
+        for watcher in self._watchers:
+            watcher.reached(observed.servers)
         return observed
 
     # --- changing ------------------------------------------------------------------------------------------------
@@ -154,7 +161,8 @@ class Engine:
         return merged(plan, teardown_plan(deployment.name, leaving, observed, *self._theirs(deployment)))
 
     def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
-        return self._applier(deployment, "apply", watch, stop).apply(plan)
+        with self._acting(deployment):
+            return self._applier(deployment, "apply", watch, stop).apply(plan)
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
         entries = self._entries(deployment)
@@ -166,7 +174,8 @@ class Engine:
         ]
         observed = self.observe(deployment)
         plan = teardown_plan(deployment.name, mine, observed, *self._theirs(deployment))
-        return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
+        with self._acting(deployment):
+            return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
 
     def mend_plan(self, deployment: Deployment, *checks: Check) -> Mending:
         drained = drained_on_purpose(self._entries(deployment))
@@ -175,7 +184,8 @@ class Engine:
     def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
         run = RunResult(deployment=deployment.name, hosts=())
         if mending.plan.steps:
-            run = self._applier(deployment, "mend", watch, stop).apply(mending.plan)
+            with self._acting(deployment):
+                run = self._applier(deployment, "mend", watch, stop).apply(mending.plan)
         report = None if stop is not None and stop.is_set() else self.verify(deployment)
         return mended(mending, run, report)
 
@@ -189,9 +199,23 @@ class Engine:
         applier = self._applier(deployment, "teardown", watch, stop)
         for other, _ in self._left_behind(deployment):
             applier.run.aside[_suffix(other.name)] = self._journals.of(other.name).begin("teardown", other)
-        result = applier.withdraw(plan)
-        self._settle(deployment, result.ok)
+        with self._acting(deployment):
+            result = applier.withdraw(plan)
+            self._settle(deployment, result.ok)
         return result
+
+    @contextmanager
+    def _acting(self, deployment: Deployment) -> Iterator[None]:
+        """Watches of the deployment tell what the block did, in the journal's words, and look at once."""
+        watchers = [watcher for watcher in self._watchers if watcher.deployment == deployment.name]
+        before = {entry.run for entry in self._entries(deployment) if isinstance(entry, RunEnded)} if watchers else ()
+        try:
+            yield
+        finally:
+            if watchers:
+                lines = of_journal([entry for entry in self._entries(deployment) if entry.run not in before])
+                for watcher in watchers:
+                    watcher.acted(lines)
 
     def _settle(self, deployment: Deployment, ok: bool) -> None:
         """Strikes out what is owed and gone without a step of ours, say by a reboot, and would be owed for ever."""
@@ -297,9 +321,18 @@ class Engine:
         client = deployment.client
         view = None
         if client is not None:
-            view = lambda: self._on_client(client, lambda connector: look(deployment, connector))  # noqa: E731
+            director = (
+                self._hosts_of(deployment.director.interface).director
+                if deployment.director.engine == "netlink"
+                else None
+            )
+            view = lambda: self._on_client(client, lambda one: look(deployment, one, director))  # noqa: E731
         observed = self._observe(deployment, closely=True)
-        return verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed))
+        report = verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed))
+        for watcher in self._watchers:
+            if watcher.deployment == deployment.name:
+                watcher.verified(report)
+        return report
 
     def _inside(self, deployment: Deployment, observed: Observed) -> Inside:
         """The doors into the hosts that could be looked at."""
@@ -310,7 +343,9 @@ class Engine:
         balances = deployment.director.engine == "netlink"
         return Inside(servers, hosts.director.connections if balances else None)
 
-    def watch(self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True) -> Watcher:
+    def watch(
+        self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True, read_only: bool = False
+    ) -> Watcher:
         from dsrwizard.engine.timeline import Recorder
         from dsrwizard.engine.watch import Poller
 
@@ -321,8 +356,11 @@ class Engine:
             journal=self._journals.of(deployment.name),
             interval=interval,
             record=Recorder(self._timeline(deployment)) if recorded and self._events is not None else None,
+            hosts=self._hosts_of(deployment.director.interface),
+            quiet=self._asker,
+            read_only=read_only,
         )
-        self._watchers.append(poller)
+        self._watchers = [*(watcher for watcher in self._watchers if not watcher.over), poller]
         return poller
 
     def events(self, deployment: Deployment, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:

@@ -11,6 +11,7 @@ from dsrwizard.core.model import Client, RealServer
 from dsrwizard.core.ports import Asker
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.quiet import Quiet
 from tests.fakes.world import World
 
 
@@ -20,13 +21,14 @@ def engine_of(world: World, asker: Asker, journals: Path, events: Path | None = 
     def no_client(host: str, target: RealServer | Client, asker: Asker) -> NoReturn:
         raise ConnectTimeout(f"{host} does not answer at {target.address} port 22.", "No answer within 8 seconds.")
 
+    quiet = Quiet(asker)
     return Engine(
         director=lambda interface: world.director(),
         wire=world.wire(),
         connect=no_client,
-        asker=asker,
+        asker=quiet,
         journals=Journals(journals),
-        open_server=lambda server: world.open_server(server, asker),
+        open_server=lambda server: world.open_server(server, quiet),
         events=events,
     )
 

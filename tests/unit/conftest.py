@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def no_kernel_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A single look compares two readings at once; the farm in memory counts without delay."""
-    monkeypatch.setattr("dsrwizard.engine.watch.KERNEL_SECONDS", 0.0)
+    monkeypatch.setattr("dsrwizard.engine.watch.poller.KERNEL_SECONDS", 0.0)

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.errors import DsrError, UsageError
 from dsrwizard.core.facts import Destination, Stats, VirtualService
 from dsrwizard.core.history import History
-from dsrwizard.core.ledger import owed
 from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.snapshot import DestinationRow, Rates, ServiceRow, Snapshot, State
-from dsrwizard.core.watching import (
-    Heard,
-    Place,
-    Reading,
-    happenings,
-    next_history,
-    rates,
-    service_rows,
-    state_of,
-)
+from dsrwizard.core.snapshot import Rates, ServiceRow, State
+from dsrwizard.core.watching.drift import Finding, Findings
+from dsrwizard.core.watching.heard import Heard
+from dsrwizard.core.watching.judging import Judged, Seen, judged
+from dsrwizard.core.watching.latency import Latencies
+from dsrwizard.core.watching.readings import Place, Reading, rates
+from dsrwizard.core.watching.table import Table
+from dsrwizard.core.watching.telling import Change, told
+from dsrwizard.core.watching.turns import Turns
 from dsrwizard.core.wire import Owners, Probed
-from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.watch import Poller
-from tests.fakes.world import World
 
 MAC, OTHER = "02:00:0a:00:00:65", "02:00:0a:00:00:66"
 WEB1 = RealServer(name="web1", address="10.0.0.101")
 SHOP = Deployment(
     name="shop",
     director=Director(interface="eth0"),
-    vips=(Vip(address="10.0.0.10", services=(Service(port=80),)),),
+    vips=(Vip(address="10.0.0.10", services=(Service(port=80, scheduler="rr", persistence=60),)),),
     servers=(WEB1,),
 )
 PLACE: Place = ("10.0.0.10", "tcp/80", "web1")
@@ -70,55 +61,111 @@ def reading(at: float, connections: int = 0, *destinations: Destination) -> Read
     return Reading(at=at, services=(service,))
 
 
-def rows(now: Reading, before: Reading | None = None, heard: Heard | None = None, **others: Any) -> ServiceRow:
-    values: dict[str, Any] = {"since": {}} | others
-    (row,) = service_rows(SHOP, now, before, heard or Heard(), **values)
+def rows(
+    now: Reading, before: Reading | None = None, heard: Heard | None = None, findings: Findings | None = None
+) -> ServiceRow:
+    (row,) = Table(SHOP).rows(now.at, now, before, heard or Heard(), findings or Findings())
     return row
 
 
 # --- the state of one server -----------------------------------------------------------------------------------------
 
 
+def seen(here: Destination | None = None, probe: Probed | None = None, **others: Any) -> Seen:
+    values: dict[str, Any] = {"balanced": True, "destination": here, "probe": probe}
+    return Seen(**(values | others))
+
+
+def judge(what: Seen, server: RealServer = WEB1) -> Judged:
+    return judged(server, Service(port=80), "10.0.0.10", what)
+
+
+def finding(cause: str, at: float = 10.0) -> Finding:
+    return Finding(cause=cause, message=f"It is {cause}.", fix="Mend it.", at=at)
+
+
 @pytest.mark.parametrize(
-    ("here", "probe", "leak", "state", "words"),
+    ("what", "state", "cause", "words"),
     [
-        (destination(), probed(), "", "up", ""),
-        (destination(), probed("reply", protocol="udp"), "", "up", ""),
-        (destination(), probed(answered_by=OTHER), "", "vip-dead", OTHER),
-        (destination(), probed("rst"), "", "vip-dead", "nothing listens on port 80"),
-        (destination(), probed("silence"), "", "vip-dead", "no answer"),
-        (destination(), probed("redirect"), "", "vip-dead", "VIP is missing"),
-        (destination(), probed("wrong-source", protocol="udp", source="10.0.0.101"), "", "vip-dead", "10.0.0.101"),
-        (destination(), probed("silence", protocol="udp"), "", "unknown", "UDP"),
-        (destination(), probed("no-mac"), "", "unreachable", "10.0.0.101"),
-        (destination(), probed("no-mac"), MAC, "unreachable", "10.0.0.101"),
-        (destination(), probed("unknown", problem="Raw sockets need root."), "", "unknown", "Raw sockets need root."),
-        (destination(), None, "", "unknown", "Not probed yet"),
-        (destination(), probed(), MAC, "leaking", MAC),
-        (destination(weight=0), probed(), MAC, "leaking", MAC),
-        (None, probed(), "", "drifted", "not in IPVS"),
-        (None, probed("rst"), "", "vip-dead", "nothing listens"),
-        (destination(method="nat"), probed(), "", "drifted", "nat"),
-        (destination(weight=0), probed(), "", "draining", "no new clients"),
-        (destination(weight=0), probed("silence"), "", "vip-dead", "no answer"),
-        (destination(weight=0), None, "", "draining", "no new clients"),
+        (seen(destination(), probed()), "up", "", ""),
+        (seen(destination(), probed("reply", protocol="udp")), "up", "", ""),
+        (seen(destination(), probed(answered_by=OTHER)), "vip-dead", "", OTHER),
+        (seen(destination(), probed("rst")), "vip-dead", "service-down", "nothing listens on port 80"),
+        (seen(destination(), probed("silence")), "vip-dead", "vip-missing", "or a firewall"),
+        (seen(destination(), probed("redirect")), "vip-dead", "vip-missing", "VIP is missing"),
+        (seen(destination(), probed("unreachable")), "vip-dead", "firewall", "ICMP"),
+        (
+            seen(destination(), probed("wrong-source", protocol="udp", source="10.0.0.101")),
+            "vip-dead", "rip-only-listener", "10.0.0.101",
+        ),
+        (seen(destination(), probed("silence", protocol="udp")), "unknown", "", "UDP"),
+        (seen(destination(), probed("silence", protocol="udp"), consent=True), "up", "", ""),
+        (seen(destination(), probed("no-mac")), "unreachable", "unreachable", "10.0.0.101"),
+        (seen(destination(), probed("no-mac"), leak=MAC), "unreachable", "unreachable", "10.0.0.101"),
+        (seen(destination(), probed(), gone=True), "unreachable", "unreachable", "10.0.0.101"),
+        (seen(destination(), probed("unknown", problem="Raw sockets need root.")), "unknown", "", "Raw sockets need"),
+        (seen(destination()), "unknown", "", "Not probed yet"),
+        (seen(destination(), probed(), leak=MAC), "leaking", "arp-leak", MAC),
+        (seen(destination(), probed(), claim=MAC), "leaking", "arp-announce", MAC),
+        (seen(destination(weight=0), probed(), leak=MAC), "leaking", "arp-leak", MAC),
+        (seen(None, probed()), "drifted", "ipvs-missing", "not in IPVS"),
+        (seen(None, probed("rst")), "vip-dead", "service-down", "nothing listens"),
+        (seen(destination(method="nat"), probed()), "drifted", "ipvs-differs", "nat"),
+        (seen(destination(weight=5), probed()), "drifted", "ipvs-differs", "weight is 5, the deployment says 1"),
+        (seen(destination(weight=0), probed()), "draining", "drained", "no new clients"),
+        (seen(destination(weight=0), probed("silence")), "vip-dead", "vip-missing", "no answer"),
+        (seen(destination(weight=0)), "draining", "drained", "no new clients"),
     ],
-)
-def test_state(here: Destination | None, probe: Probed | None, leak: str, state: State, words: str) -> None:
-    found, message = state_of(WEB1, here, True, probe, leak)
-    assert found == state
-    assert words in message
-    assert bool(message) is (state != "up")
+)  # fmt: skip
+def test_state(what: Seen, state: State, cause: str, words: str) -> None:
+    found = judge(what)
+    assert (found.state, found.cause) == (state, cause)
+    assert words in found.message
+    assert bool(found.message) is (state != "up")
+
+
+@pytest.mark.parametrize("cause", ["firewall", "vip-missing", "service-down", "rip-only-listener", "vip-prefix"])
+def test_facts_newer_than_the_wire_s_change_say_which_cause_it_is(cause: str) -> None:
+    dead: dict[str, Any] = {"here": destination(), "probe": probed("silence"), "findings": (finding(cause),)}
+    fresh = judge(seen(**dead, changed=9.0))
+    assert (fresh.state, fresh.cause, fresh.message, fresh.fix) == ("vip-dead", cause, f"It is {cause}.", "Mend it.")
+    old = judge(seen(**dead, changed=11.0))
+    assert old.cause == (cause if cause == "vip-prefix" else "vip-missing")
+
+
+@pytest.mark.parametrize("cause", ["not-persistent", "gateway", "rp-filter", "vip-prefix", "arp-leak", "arp-announce"])
+def test_a_setting_that_differs_is_drift_while_the_server_serves(cause: str) -> None:
+    found = judge(seen(destination(), probed(), findings=(finding(cause),), changed=9.0))
+    assert (found.state, found.cause, found.message, found.fix) == ("drifted", cause, f"It is {cause}.", "Mend it.")
+
+
+@pytest.mark.parametrize("cause", ["vip-missing", "service-down", "firewall", "arp-leak", "unreachable"])
+def test_what_facts_said_before_the_wire_changed_colours_nothing(cause: str) -> None:
+    assert judge(seen(destination(), probed(), findings=(finding(cause),), changed=11.0)).state == "up"
+
+
+def test_a_server_that_is_drained_and_differs_says_both() -> None:
+    found = judge(seen(destination(weight=0), probed(), findings=(finding("gateway"),)))
+    assert (found.state, found.cause) == ("draining", "gateway")
+    assert "Weight 0" in found.message
+    assert "It is gateway." in found.message
+
+
+def test_what_is_wrong_with_the_service_colours_servers_that_are_well() -> None:
+    fault = finding("duplicate-vip")
+    assert judge(seen(destination(), probed(), service_fault=fault)).cause == "duplicate-vip"
+    assert judge(seen(destination(), probed("rst"), service_fault=fault)).cause == "service-down"
 
 
 def test_ipvs_that_was_not_read_is_no_drift() -> None:
-    assert state_of(WEB1, None, False, probed(), "") == ("up", "")
-    assert state_of(WEB1, None, False, None, "")[0] == "unknown"
+    assert judge(seen(None, probed(), balanced=False)).state == "up"
+    assert judge(seen(None, None, balanced=False)).state == "unknown"
 
 
 def test_weight_zero_as_wished_says_so() -> None:
     spare = RealServer(name="web1", address="10.0.0.101", weight=0)
-    assert state_of(spare, destination(weight=0), True, probed(), "")[1] == "Weight 0, as the deployment says."
+    found = judge(seen(destination(weight=0), probed()), spare)
+    assert (found.state, found.cause, found.message) == ("draining", "", "Weight 0, as the deployment says.")
 
 
 # --- rates and trends ------------------------------------------------------------------------------------------------
@@ -178,16 +225,17 @@ def test_a_service_that_is_missing_and_one_that_was_not_read() -> None:
 
 
 def test_trends_keep_the_last_readings_and_gaps_add_nothing() -> None:
-    history = History()
+    history, table = History(), Table(SHOP)
     before = reading(0.0)
     for second in range(1, 70):
         now = reading(float(second), second * second)
-        history = next_history(history, [rows(now, before)])
+        history = table.next_history(history, table.rows(now.at, now, before, Heard(), Findings()))
         before = now
     line = history.line("connections", *PLACE)
     assert len(line) == len(history.line("connections", *PLACE[:2])) == 60
     assert line[-1] == 2.0 * 69 - 1
-    assert next_history(history, [rows(reading(99.0))]).line("connections", *PLACE) == line[1:]
+    gap = table.rows(99.0, reading(99.0), None, Heard(), Findings())
+    assert table.next_history(history, gap).line("connections", *PLACE) == line[1:]
 
 
 # --- ARP -------------------------------------------------------------------------------------------------------------
@@ -203,7 +251,7 @@ def heard(*macs: str, problem: str = "", probes: dict[Place, tuple[float, Probed
     [
         (heard(), "director", "silent", "up"),
         (heard(MAC), "web1", "leaks", "leaking"),
-        (heard(OTHER), OTHER, "silent", "up"),
+        (heard(OTHER), OTHER, "silent", "drifted"),
         (heard(OTHER, MAC), OTHER, "leaks", "leaking"),
         (heard(problem="Raw sockets need root."), "", "unknown", "up"),
         (Heard(probes={PLACE: (8.0, probed())}), "", "unknown", "up"),
@@ -223,178 +271,150 @@ def test_a_server_whose_mac_is_not_known_is_not_called_silent() -> None:
 # --- what happened ---------------------------------------------------------------------------------------------------
 
 
-def picture(state: State) -> list[ServiceRow]:
-    child = DestinationRow(
-        server="web1", address="10.0.0.101", vip="10.0.0.10", service="tcp/80", wanted_weight=1, state=state,
-        message="Because.",
-    )  # fmt: skip
-    return [ServiceRow(vip="10.0.0.10", service="tcp/80", scheduler="rr", rows=(child,))]
+def changed(before: str, now: State, cause: str = "", vip: str = "10.0.0.10", server: str = "web1") -> Change:
+    return Change((vip, "tcp/80", server), before, Judged(state=now, cause=cause, message="Because."))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("states", "lines"),
+    ("before", "now", "line"),
     [
-        (["up", "up"], []),
-        (["unknown", "up"], []),
-        (["unknown", "vip-dead"], ["unknown → vip-dead"]),
-        (["up", "vip-dead", "vip-dead", "up"], ["up → vip-dead", "vip-dead → up"]),
-        (["leaking"], ["leaking"]),
-        (["up", "unknown", "up"], ["up → unknown"]),
+        ("unknown", "up", None),
+        ("", "up", None),
+        ("", "unknown", None),
+        ("", "leaking", "leaking"),
+        ("unknown", "vip-dead", "unknown → vip-dead"),
+        ("up", "vip-dead", "up → vip-dead"),
+        ("vip-dead", "up", "vip-dead → up"),
+        ("up", "unknown", "up → unknown"),
     ],
 )
-def test_transitions(states: list[State], lines: list[str]) -> None:
-    since: dict[Place, tuple[State, float]] = {}
-    told = []
-    for at, state in enumerate(states):
-        since, happened = happenings(since, picture(state), float(at))
-        told += happened
-    assert [line for line, entry in zip(lines, told, strict=True) if f"tcp/80: {line}." not in entry.message] == []
-    assert all(entry.host == "web1" and "Because." in entry.message for entry in told)
+def test_transitions(before: str, now: State, line: str | None) -> None:
+    found = told([changed(before, now)], 5.0)
+    assert [(entry.host, entry.before, entry.state, entry.vip, entry.service) for entry in found] == (
+        [("web1", before, now, "10.0.0.10", "tcp/80")] if line else []
+    )
+    assert all(entry.message == f"10.0.0.10 tcp/80: {line}. Because." for entry in found)
 
 
-def test_a_state_knows_since_when() -> None:
-    since: dict[Place, tuple[State, float]] = {}
-    for at, state in ((1.0, "up"), (2.0, "up"), (3.0, "draining"), (4.0, "draining")):
-        since, _ = happenings(since, picture(state), at)  # type: ignore[arg-type]
-    assert since == {PLACE: ("draining", 3.0)}
-    here = reading(9.0, 0, destination(weight=0))
-    assert rows(here, None, heard(), since=since).rows[0].since == 3.0
-    assert rows(reading(9.0), None, heard(), since=since).rows[0].since == 9.0
+def test_a_cause_that_becomes_known_is_told() -> None:
+    (line,) = told([changed("vip-dead", "vip-dead", "firewall")], 5.0)
+    assert (line.before, line.state, line.cause) == ("vip-dead", "vip-dead", "firewall")
 
 
-# --- the poller over a world -----------------------------------------------------------------------------------------
+def test_a_host_that_dies_with_a_hundred_vips_is_one_line() -> None:
+    mass = [changed("up", "unreachable", "unreachable", f"10.0.0.{number}") for number in range(100)]
+    other = changed("up", "vip-dead", "service-down", server="web2")
+    lines = told([*mass, other], 5.0)
+    assert [(line.host, line.vip, line.cause) for line in lines] == [
+        ("web1", "", "unreachable"), ("web2", "10.0.0.10", "service-down"),
+    ]  # fmt: skip
+    assert "100 services: up → unreachable" in lines[0].message
 
 
-class Watch:
-    """A poller over a world in which everything is deployed, with a clock of its own."""
-
-    def __init__(self, folder: Path, **others: Any) -> None:
-        from tests.unit.test_teardown import Farm
-
-        self.farm = Farm(folder)
-        self.world: World = self.farm.world
-        assert self.farm.apply().ok
-        self.now = 1000.0
-        self.journal = Journals(folder).of("shop")
-        self.poller = Poller(
-            self.farm.deployment if not others else self.world.deployment(**others),
-            director=self.world.director(), wire=self.world.wire(), journal=self.journal, clock=lambda: self.now,
-        )  # fmt: skip
-
-    def once(self, seconds: float = 1.0) -> Snapshot:
-        self.now += seconds
-        return self.poller.once()
-
-    def states(self) -> dict[tuple[str, str], str]:
-        snapshot = self.poller.snapshot()
-        return {(row.service, row.server): row.state for service in snapshot.services for row in service.rows}
+def test_a_state_knows_since_when_and_is_told_once() -> None:
+    table, weights = Table(SHOP), {1.0: 1, 2.0: 1, 3.0: 0, 4.0: 0}
+    for at, weight in weights.items():
+        now = reading(at, 0, destination(weight=weight))
+        (row,) = table.rows(at, now, None, heard(), Findings())
+    assert (row.rows[0].state, row.rows[0].since) == ("draining", 3.0)
+    assert [(change.before, change.now.state) for change in table.changes] == [("", "up"), ("up", "draining")]
 
 
-def test_drain_and_restore_leave_no_trace_and_are_told(tmp_path: Path) -> None:
-    watch = Watch(tmp_path)
-    watch.once()
-    before = owed(watch.journal.entries())
-    watch.poller.set_weight("web1", 0)
-    watch.once()
-    assert watch.states() == {
-        ("tcp/80", "web1"): "draining", ("udp/7", "web1"): "draining",
-        ("tcp/80", "web2"): "up", ("udp/7", "web2"): "up",
-    }  # fmt: skip
-    assert set(watch.world.requests(4)) == {"web2"}
-    watch.poller.set_weight("web1", None)
-    snapshot = watch.once()
-    assert set(watch.states().values()) == {"up"}
-    assert owed(watch.journal.entries()) == before
-    messages = [entry.message for entry in snapshot.happenings]
-    assert any("Weight 1 → 0 for web1" in message for message in messages)
-    assert any("up → draining" in message for message in messages)
+# --- who claims the VIP ----------------------------------------------------------------------------------------------
 
 
-def test_draining_a_server_that_is_not_in_ipvs_says_so(tmp_path: Path) -> None:
-    watch = Watch(tmp_path)
-    watch.world.ipvs.table.clear()
-    with pytest.raises(DsrError, match="web1 is behind no IPVS service"):
-        watch.poller.set_weight("web1", 0)
+def claiming(mac: str, at: float) -> Heard:
+    return msgspec.structs.replace(heard(), claims={"10.0.0.10": {mac: at}})
 
 
-def test_the_weight_of_another_product_is_not_ours(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, engine="external")
-    with pytest.raises(UsageError):
-        watch.poller.set_weight("web1", 0)
-    assert {row.state for service in watch.once().services for row in service.rows} == {"up"}
+def test_a_claim_by_a_server_is_a_leak_until_newer_facts_refute_it() -> None:
+    theft = claiming(MAC, 9.0)
+    assert rows(reading(10.0), None, theft).rows[0].cause == "arp-announce"
+    guarded = Findings(looked={"web1": 9.5})
+    assert rows(reading(10.0), None, theft, guarded).rows[0].state == "up"
+    still = Findings(looked={"web1": 9.5}, places={PLACE: (finding("arp-announce"),)})
+    assert rows(reading(10.0), None, theft, still).rows[0].state == "leaking"
+    before = Findings(looked={"web1": 8.5})
+    assert rows(reading(10.0), None, theft, before).rows[0].state == "leaking"
+    assert rows(reading(200.0), None, theft).rows[0].state == "up"
 
 
-def test_a_reading_that_fails_keeps_the_last_numbers_and_says_why(tmp_path: Path) -> None:
-    watch = Watch(tmp_path)
-    watch.once()
-    watch.world.requests(10)
-    good = watch.once(2.0)
-    watch.world.ipvs_problem = "It cannot be read."
-    bad = watch.once(5.0)
-    assert "It cannot be read." in bad.problem
-    assert bad.read_at == good.read_at == 1003.0
-    assert bad.at == 1008.0
-    assert bad.services[0].active == good.services[0].active
-    watch.world.ipvs_problem = ""
-    assert watch.once().problem == ""
+def test_a_stranger_s_claim_is_shown_on_the_service() -> None:
+    row = rows(reading(10.0), None, claiming(OTHER, 9.0))
+    assert (row.owner, row.cause) == (OTHER, "duplicate-vip")
+    assert OTHER in row.message
+    assert rows(reading(30.0), None, claiming(OTHER, 9.0)).cause == ""
 
 
-def test_where_ipvs_was_never_read_the_probes_are_shown_all_the_same(tmp_path: Path) -> None:
-    watch = Watch(tmp_path)
-    watch.world.ipvs_problem = "It cannot be read."
-    shown: queue.Queue[Snapshot] = queue.Queue()
-    watch.poller.set_interval(0.01)
-    watch.poller.start(shown.put)
-    try:
-        snapshot = shown.get(timeout=30)
-        while {row.state for row in snapshot.services[0].rows} != {"up"}:
-            assert "It cannot be read." in snapshot.problem
-            snapshot = shown.get(timeout=30)
-    finally:
-        watch.poller.close()
-    assert [service.present for service in snapshot.services] == [None, None]
+# --- the service as a whole ------------------------------------------------------------------------------------------
 
 
-def test_a_fault_of_a_look_is_told_and_the_next_look_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that died of it would leave old green for ever."""
-    watch = Watch(tmp_path)
-    broken = threading.Event()
-    broken.set()
-    probe = watch.poller._wire.probe
-
-    def look(*arguments: Any, **named: Any) -> Any:
-        if broken.is_set():
-            raise RuntimeError("nobody thought of this")
-        return probe(*arguments, **named)
-
-    monkeypatch.setattr(watch.poller._wire, "probe", look)
-    monkeypatch.setattr("dsrwizard.engine.watch.PROBE_SECONDS", 0.01)
-    shown: queue.Queue[Snapshot] = queue.Queue()
-    watch.poller.set_interval(0.01)
-    watch.poller.start(shown.put)
-    try:
-        while "nobody thought of this" not in shown.get(timeout=30).problem:
-            pass
-        broken.clear()
-        while shown.get(timeout=30).problem:
-            pass
-    finally:
-        watch.poller.close()
+def test_another_scheduler_and_persistence_are_drift() -> None:
+    wanted = msgspec.structs.replace(SHOP, vips=(Vip(address="10.0.0.10", services=(Service(port=80),)),))
+    (row,) = Table(wanted).rows(10.0, reading(10.0), None, heard(), Findings())
+    assert (row.cause, row.rows[0].state, row.rows[0].cause) == ("ipvs-differs", "drifted", "ipvs-differs")
+    assert "scheduler rr instead of wlc and persistence 60 s instead of 0 s" in row.rows[0].message
 
 
-def test_faults_appear_and_go(tmp_path: Path) -> None:
-    watch = Watch(tmp_path)
-    watch.once()
-    web1, web2 = (watch.world.servers[name].machine for name in ("web1", "web2"))
-    del web1.links["lo"].addresses["10.0.0.10"]
-    web2.sysctls["net.ipv4.conf.all.arp_ignore"] = "0"
-    snapshot = watch.once()
-    assert watch.states() == {
-        ("tcp/80", "web1"): "vip-dead", ("tcp/80", "web2"): "leaking",
-        ("udp/7", "web1"): "unknown", ("udp/7", "web2"): "leaking",
-    }  # fmt: skip
-    assert snapshot.services[0].owner == "web2"
-    web1.links["lo"].addresses["10.0.0.10"] = 32
-    web2.sysctls["net.ipv4.conf.all.arp_ignore"] = "1"
-    watch.once()
-    assert set(watch.states().values()) == {"up"}
+def test_a_destination_nobody_asked_for_is_drift_of_the_service() -> None:
+    stranger = msgspec.structs.replace(destination(), address="10.0.0.199")
+    row = rows(reading(10.0, 0, destination(), stranger), None, heard())
+    assert (row.cause, row.rows[0].state) == ("ipvs-differs", "drifted")
+    assert "10.0.0.199 port 80" in row.message
+
+
+# --- pace ------------------------------------------------------------------------------------------------------------
+
+
+def pairs(servers: int, vips: int) -> list[tuple[str, str, str, int]]:
+    return [(f"10.0.{s}.1", f"10.1.0.{v}", "tcp", 80) for v in range(vips) for s in range(servers)]
+
+
+def test_a_small_farm_is_probed_whole_every_second() -> None:
+    turns = Turns(pairs(3, 2) + pairs(3, 2), budget=500)
+    for second in range(3):
+        assert len(turns.slice(float(second), list)) == 6
+        turns.over(second + 0.01)
+    assert (turns.round().pairs, turns.round().done, turns.round().budget) == (6, 6, 500)
+
+
+def test_ten_thousand_pairs_take_turns_within_the_budget() -> None:
+    turns, asked, seconds = Turns(pairs(100, 100), budget=500), set(), 0
+    while turns.round().seconds is None:
+        chosen = turns.slice(float(seconds), list)
+        assert len(chosen) <= 250
+        assert len({target[0] for target in chosen}) == 100, "every server is heard of every second"
+        asked |= set(chosen)
+        seconds += 1
+        turns.over(float(seconds))
+    assert len(asked) == 10_000
+    assert turns.round().seconds == seconds == 40
+
+
+def test_pairs_that_are_not_well_are_asked_often_and_do_not_stop_the_round() -> None:
+    turns, everything = Turns(pairs(100, 100), budget=500), pairs(100, 100)
+    sick = dict.fromkeys(everything[:1000])
+    seconds = 0
+    while turns.round().seconds is None:
+        chosen = turns.slice(float(seconds), lambda: list(sick))
+        assert len(chosen) <= 250
+        for target in chosen:
+            if sick.pop(target, 0) is None:
+                sick[target] = None
+        seconds += 1
+        turns.over(float(seconds))
+        assert seconds < 200
+    turns.soon([everything[-1]])
+    assert everything[-1] in turns.slice(float(seconds), lambda: list(sick))
+
+
+def test_latency_is_that_of_the_last_minute() -> None:
+    latencies = Latencies()
+    for at, milliseconds in ((0.0, 99.0), (30.0, 1.0), (40.0, 3.0), (50.0, 2.0)):
+        latencies.add(at, [("web1", probed(milliseconds=milliseconds))])
+    latencies.add(51.0, [("web1", probed("silence")), ("web2", probed("unknown"))])
+    found = latencies.of_all(65.0)["web1"]
+    assert (found.minimum, found.median, found.maximum, found.sent, found.lost) == (1.0, 2.0, 3.0, 4, 1)
+    assert "web2" not in latencies.of_all(65.0)
+    gone = latencies.of_all(200.0)["web1"]
+    assert (gone.sent, gone.median) == (0, None)

@@ -1,0 +1,7 @@
+"""The watch behind the live pane: four sources looked at in threads of their own, joined into one snapshot."""
+
+from __future__ import annotations
+
+from dsrwizard.engine.watch.poller import Poller
+
+__all__ = ["Poller"]

@@ -1,0 +1,215 @@
+"""Where the looks of a watch come together: each source puts in what it saw, and a snapshot is taken out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from dsrwizard.core.history import History
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
+from dsrwizard.core.watching.drift import Findings
+from dsrwizard.core.watching.heard import Heard
+from dsrwizard.core.watching.latency import Latencies
+from dsrwizard.core.watching.readings import Place, Reading, compared
+from dsrwizard.core.watching.table import Table
+from dsrwizard.core.watching.telling import told
+from dsrwizard.core.wire import Owners, Probed
+from dsrwizard.engine.timeline import Recorder
+
+KEPT_HAPPENINGS = 500
+KEPT_SECONDS = 8.0
+"""Readings older than this are of no use for a rate."""
+
+
+class Board:
+    """Safe from many threads. `clock` gives seconds since the epoch; `ended` says that the watch is over."""
+
+    def __init__(
+        self, deployment: Deployment, clock: Callable[[], float], record: Recorder | None, ended: threading.Event
+    ) -> None:
+        self.clock = clock
+        self.changed = threading.Event()
+        """Set when a source saw something new: worth a snapshot before the next reading."""
+        self.unsettled = threading.Event()
+        """Set when the wire says something else of a server than before: worth a look from within."""
+        self._deployment = deployment
+        self._record = record
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._telling = threading.Lock()
+        self._table = Table(deployment)
+        self._readings: list[Reading] = []
+        self._before: Reading | None = None
+        self._reading: Reading | None = None
+        self._read_milliseconds: float | None = None
+        self._rows: tuple[ServiceRow, ...] = ()
+        self._history = History()
+        self._heard = Heard()
+        self._latencies = Latencies()
+        self._findings = Findings()
+        self._log: list[Happening] = []
+        self._problems: dict[str, str] = {}
+        self._unseen: dict[str, tuple[str, ...]] = {}
+        self._drift_at: float | None = None
+        self._round = Round()
+        self._bypass: Bypass | None = None
+
+    @property
+    def heard(self) -> Heard:
+        return self._heard
+
+    @property
+    def findings(self) -> Findings:
+        return self._findings
+
+    # --- what the sources put in ---------------------------------------------------------------------------------
+
+    def read(self, reading: Reading, milliseconds: float | None = None) -> None:
+        """A dump of IPVS was made."""
+        with self._telling:
+            with self._lock:
+                self._before = compared(self._readings, reading.at)
+                if reading.services is not None:
+                    kept = [old for old in self._readings if old.at >= reading.at - KEPT_SECONDS]
+                    self._readings = [*kept, reading]
+                self._reading, self._read_milliseconds = reading, milliseconds or self._read_milliseconds
+                self._problems.pop("read", None)
+                lines = self._judge()
+                self._history = self._table.next_history(self._history, self._rows)
+            self._tell(lines)
+
+    def read_failed(self, problem: str) -> None:
+        """IPVS could not be read; the last numbers stand."""
+        with self._lock:
+            self._problems["read"] = problem
+            if self._reading is None or self._reading.services is None:  # there are no numbers to keep
+                self._reading = Reading(at=self.clock())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """The rows again, with what was heard and found since the last reading."""
+        with self._telling:
+            with self._lock:
+                lines = self._judge()
+            self._tell(lines)
+
+    def probed(self, at: float, answers: Mapping[Place, Probed], round_: Round) -> None:
+        """A slice was probed."""
+        with self._lock:
+            before = self._heard.probes
+            self._latencies.add(at, ((place[2], answer) for place, answer in answers.items()))
+            self._heard = self._heard.with_probes(at, answers, self._latencies.of_all(at))
+            self._round = round_
+            new = any(_word(before.get(place)) != _word((at, answer)) for place, answer in answers.items())
+        if new:
+            self.changed.set()
+
+    def audited(self, at: float, owners: Mapping[str, Owners]) -> None:
+        """Who answers for these VIPs now."""
+        with self._lock:
+            before = self._heard.owners
+            self._heard = self._heard.with_owners(at, owners)
+            new = any(vip not in before or before[vip][1] != found for vip, found in owners.items())
+        if new:
+            self.changed.set()
+
+    def claimed(self, vip: str, at: float, mac: str) -> None:
+        """Somebody named a VIP as its own without being asked."""
+        with self._lock:
+            self._heard = self._heard.with_claims(vip, at, (mac,))
+        self.changed.set()
+
+    def found(self, findings: Findings, macs: Mapping[str, str], at: float | None) -> None:
+        """What facts say. `macs` of the servers looked at; `at`: when a look at all of them began."""
+        with self._lock:
+            self._findings = findings
+            self._heard = self._heard.with_macs(macs)
+            self._drift_at = at or self._drift_at
+        self.changed.set()
+
+    def unseen(self, source: str, sentences: Iterable[str]) -> None:
+        """What a source could not look at and why, in place of what it said before."""
+        with self._lock:
+            self._unseen[source] = tuple(dict.fromkeys(sentences))
+
+    def problem(self, source: str, text: str) -> None:
+        """What went wrong with a whole look; empty: it works again."""
+        with self._lock:
+            if text:
+                self._problems[source] = text
+            else:
+                self._problems.pop(source, None)
+
+    def bypassed(self, bypass: Bypass | None) -> None:
+        with self._lock:
+            self._bypass = bypass
+
+    def note(self, host: str, message: str, state: State | Literal["info"] = "info") -> None:
+        """Something the operator did."""
+        self.noted([Happening(at=self.clock(), host=host, message=message, state=state)])
+
+    def noted(self, lines: Iterable[Happening]) -> None:
+        """Lines as others have put them."""
+        with self._lock:
+            self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
+        self.changed.set()
+
+    # --- what is taken out -----------------------------------------------------------------------------------------
+
+    def take_unsettled(self) -> frozenset[str]:
+        """The servers of which the wire said something else than before, since this was asked last."""
+        with self._lock:
+            self.unsettled.clear()
+            names = frozenset(self._table.unsettled)
+            self._table.unsettled.clear()
+        return names
+
+    def snapshot(self) -> Snapshot:
+        """The picture as of the last looks."""
+        with self._lock:
+            if not self._rows:
+                self._judge()
+            now = self.clock()
+            audits = [at for at, _ in self._heard.owners.values()]
+            read_problem = self._problems.get("read", "")
+            return Snapshot(
+                deployment=self._deployment.name,
+                at=now,
+                read_at=self._reading.at if self._reading else now,
+                read_milliseconds=self._read_milliseconds,
+                services=self._rows,
+                happenings=tuple(self._log),
+                problem=read_problem or next(iter(self._problems.values()), ""),
+                read_problem=read_problem,
+                audit_age=now - min(audits) if audits else None,
+                drift_age=None if self._drift_at is None else now - self._drift_at,
+                unseen=tuple(dict.fromkeys(line for lines in self._unseen.values() for line in lines)),
+                round=self._round,
+                bypass=self._bypass,
+                history=self._history,
+            )
+
+    def _judge(self) -> list[Happening]:
+        """The rows anew, and the lines to be told of them. Inside the lock."""
+        at = self.clock()
+        reading = self._reading or Reading(at=at)
+        self._rows = self._table.rows(at, reading, self._before, self._heard, self._findings)
+        changes, self._table.changes = self._table.changes, []
+        if self._table.unsettled:
+            self.unsettled.set()
+        lines = told(changes, at)
+        if lines:
+            self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
+        return lines
+
+    def _tell(self, lines: Iterable[Happening]) -> None:
+        """To the timeline, in order: inside `_telling`, and outside the lock, for a disk may be slow."""
+        if self._record is not None and not self._ended.is_set():
+            for line in lines:
+                self._record(line)
+
+
+def _word(timed: tuple[float, Probed] | None) -> tuple[str, bool]:
+    return (timed[1].signature, timed[1].good) if timed else ("", False)

@@ -1,0 +1,34 @@
+"""The first source: one dump of IPVS per refresh."""
+
+from __future__ import annotations
+
+import time
+
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.ports import DirectorPort
+from dsrwizard.core.watching.readings import Reading
+from dsrwizard.engine.hosts import failure_of
+from dsrwizard.engine.watch.board import Board
+
+
+class Counters:
+    """Reads what IPVS counts."""
+
+    def __init__(self, deployment: Deployment, director: DirectorPort, board: Board) -> None:
+        self._external = deployment.director.engine == "external"
+        self._director = director
+        self._board = board
+
+    def look(self) -> None:
+        """One reading. Whatever goes wrong is told, and the next look goes on."""
+        if self._external:
+            self._board.read(Reading(at=self._board.clock()))
+            return
+        began = time.perf_counter()
+        try:
+            services = self._director.services()
+        except Exception as problem:  # noqa: BLE001 - told in the snapshot
+            self._board.read_failed(failure_of(problem).text)
+            return
+        milliseconds = 1000 * (time.perf_counter() - began)
+        self._board.read(Reading(at=self._board.clock(), services=services), milliseconds)

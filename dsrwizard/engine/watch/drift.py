@@ -1,0 +1,214 @@
+"""The fourth source: facts of the real servers against the deployment, by the diagnosis that verify uses.
+
+Nobody is asked anything for it. A host that wants a password is left alone until the operator has logged in there by
+another way, and one that refused a login for longer: refusals in a row lock accounts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import msgspec
+
+from dsrwizard.core.diagnosis import Evidence, diagnose
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model import Deployment, RealServer
+from dsrwizard.core.ports import WirePort
+from dsrwizard.core.proof import judge
+from dsrwizard.core.watching.drift import Findings
+from dsrwizard.core.watching.heard import Heard
+from dsrwizard.core.watching.readings import Place
+from dsrwizard.core.wire import Owners
+from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
+from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.watch.board import Board
+
+AT_A_TIME = 8
+"""Hosts looked at side by side: a look that nobody waits for must not crowd out what somebody does."""
+PAIRS_AT_A_TIME = 1000
+"""(Server, service) pairs in one diagnosis: a tenth of a second."""
+RETRY_SECONDS = 60.0
+REFUSED_SECONDS = 900.0
+_CONNECTS = 64
+_LOGIN_KINDS = frozenset({"login", "privilege", "key-unknown", "key-changed"})
+
+
+class Drift:
+    """Looks at the real servers from within. Used from one thread at a time, but for `reached`."""
+
+    def __init__(self, deployment: Deployment, hosts: Hosts, wire: WirePort, quiet: Quiet, board: Board) -> None:
+        self._deployment = deployment
+        self._hosts = hosts
+        self._wire = wire
+        self._quiet = quiet
+        self._board = board
+        self._director: DirectorFacts | None = None
+        self._held: dict[str, tuple[float, Failure]] = {}
+        """Servers that are left alone → until when (seconds since the epoch), and why."""
+        self._failed: dict[str, Failure] = {}
+
+    def reached(self, names: Iterable[str]) -> None:
+        """The operator's own doing has opened these hosts: they may be looked at again."""
+        for name in names:
+            self._held.pop(name, None)
+
+    def look(self, names: Collection[str] | None = None) -> None:
+        """Looks at these servers, at all of them and the director without names."""
+        began = self._board.clock()
+        chosen = [one for one in self._deployment.servers if names is None or one.name in names]
+        if names is None or self._director is None:
+            self._look_here()
+        facts = self._facts(chosen)
+        heard = self._board.heard
+        findings = self._board.findings
+        for chunk in self._chunks(chosen):
+            findings = self._diagnosed(chunk, facts, heard, findings, began)
+        macs = {
+            link.mac.lower(): name for name, seen in facts.items() for link in seen.interfaces if link.mac.strip("0:")
+        }
+        self._board.found(findings, macs, began if names is None else None)
+        self._board.unseen("drift", self._unseen())
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def _look_here(self) -> None:
+        if self._deployment.director.engine == "external":
+            return
+        try:
+            seen = self._hosts.director.observe(self._deployment)
+        except DsrError:  # the counters tell what is wrong
+            self._director = None
+            return
+        # What IPVS is set to is compared at every reading; here it would be older.
+        self._director = msgspec.structs.replace(seen, services=None, module_loaded=True, ipvs_problem="")
+
+    def _facts(self, chosen: Sequence[RealServer]) -> dict[str, ServerFacts]:
+        found: dict[str, ServerFacts] = {}
+        now = self._board.clock()
+        gone = self._board.heard.gone
+        asked: dict[str, list[str]] = {}
+
+        def piece(server: RealServer) -> Callable[[], ServerFacts]:
+            def observe() -> ServerFacts:
+                with self._quiet.quietly() as unasked:
+                    asked[server.name] = unasked.questions
+                    return self._hosts.port(server).observe(self._deployment, closely=True)
+
+            return observe
+
+        def finished(name: str, what: ServerFacts | Failure) -> None:
+            if isinstance(what, ServerFacts):
+                found[name] = what
+                self._failed.pop(name, None)
+                return
+            self._failed[name] = what
+            if asked.get(name):
+                kinds = " and ".join(dict.fromkeys(asked[name]))
+                what = Failure(kind="asks", what=f"it would have to ask you ({kinds})")
+                self._failed[name], self._held[name] = what, (float("inf"), what)
+            elif what.kind in _LOGIN_KINDS:
+                self._held[name] = (now + REFUSED_SECONDS, what)
+            else:
+                self._held[name] = (now + RETRY_SECONDS, what)
+
+        able = [
+            one
+            for one in chosen
+            if one.connect != "manual" and one.address not in gone and self._held.get(one.name, (0.0, None))[0] <= now
+        ]
+        for start in range(0, len(able), AT_A_TIME):
+            side_by_side(((one.name, piece(one)) for one in able[start : start + AT_A_TIME]), finished)
+        return found
+
+    def _unseen(self) -> list[str]:
+        """A sentence for all servers that share a reason."""
+        reasons: dict[str, list[str]] = {}
+        for server in self._deployment.servers:
+            failure = self._failed.get(server.name)
+            if server.connect == "manual":
+                why = "by hand: only the wire tells about {it}; what it cannot show, such as settings, is not seen."
+                reasons.setdefault(f"looked after {why}", []).append(server.name)
+            elif failure is None:
+                continue
+            elif failure.kind == "asks":
+                why = f"not looked at from within: {failure.what}. Verify once to log in."
+                reasons.setdefault(why, []).append(server.name)
+            else:
+                said = failure.text.replace(server.name, "the host")
+                reasons.setdefault(f"not looked at from within: {said}", []).append(server.name)
+        return [_sentence(names, why) for why, names in reasons.items()]
+
+    # --- diagnosing ----------------------------------------------------------------------------------------------
+
+    def _chunks(self, chosen: Sequence[RealServer]) -> Iterable[Sequence[RealServer]]:
+        services = sum(len(vip.services) for vip in self._deployment.vips) or 1
+        size = max(1, PAIRS_AT_A_TIME // services)
+        for start in range(0, len(chosen), size):
+            yield chosen[start : start + size]
+            time.sleep(0)  # whoever else wants to run goes first
+
+    def _diagnosed(
+        self,
+        chunk: Sequence[RealServer],
+        facts: dict[str, ServerFacts],
+        heard: Heard,
+        findings: Findings,
+        began: float,
+    ) -> Findings:
+        part = msgspec.structs.replace(self._deployment, servers=tuple(chunk), client=None)
+        names = [one.name for one in chunk if one.name in facts or one.name not in self._failed]
+        probes = [heard.probes[place][1] for one in chunk for place in self._places(one) if place in heard.probes]
+        rips = {one.name: self._rips(one) for one in chunk}
+        quiet = [rip for found in rips.values() for rip in found if rip in heard.gone]
+        refused = [(p.rip, p.port) for p in probes if p.protocol == "tcp" and not p.good and p.rip not in heard.gone]
+        evidence = Evidence.gathered(
+            part,
+            Observed(
+                director=self._director,
+                servers={one.name: facts[one.name] for one in chunk if one.name in facts},
+                failed={one.name: self._failed[one.name] for one in chunk if one.name in self._failed},
+            ),
+            pings=self._wire.ping(quiet, 1.0) if quiet else {},
+            connects=self._wire.connect(list(dict.fromkeys(refused))[:_CONNECTS], 1.0) if refused else (),
+            owners={vip: found for vip, (_, found) in heard.owners.items()}
+            | {rip: Owners(address=rip) for rip in quiet}
+            | {p.rip: Owners(address=p.rip, macs=(p.mac,)) for p in probes if p.mac},
+            probes=probes,
+        )
+        report = diagnose(evidence)
+        consent = [
+            place
+            for one in chunk
+            if one.name in facts
+            for place in self._places(one)
+            if place in heard.probes
+            and heard.probes[place][1].signature == "silence"
+            and not judge(heard.probes[place][1], facts[one.name])
+        ]
+        findings = findings.with_look(names, report, part, began).with_consent(names, consent)
+        return findings.with_director(report, began) if self._director is not None else findings
+
+    def _places(self, server: RealServer) -> list[Place]:
+        return [
+            (vip.address, service.label, server.name)
+            for vip in self._deployment.vips_of(server)
+            if server.rip_for(vip) is not None
+            for service in vip.services
+        ]
+
+    def _rips(self, server: RealServer) -> list[str]:
+        rips = (server.rip_for(vip) for vip in self._deployment.vips_of(server))
+        return list(dict.fromkeys(rip for rip in rips if rip is not None))
+
+
+def _sentence(names: Sequence[str], why: str) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    verb, it = ("are", "them") if len(names) > 1 else ("is", "it")
+    return f"{shown} {verb} {why.replace('{it}', it)}"
+
+
+def failure_text(problem: BaseException) -> str:
+    """A failed look in words."""
+    return failure_of(problem).text

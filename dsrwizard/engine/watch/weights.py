@@ -1,0 +1,127 @@
+"""Drain, restore, and any other weight: journaled like every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from dsrwizard.core.changes import DestinationChange, ServiceKey
+from dsrwizard.core.director import key_of
+from dsrwizard.core.errors import DsrError, UsageError
+from dsrwizard.core.facts import Destination, VirtualService
+from dsrwizard.core.model import Deployment, Service, Vip, same_in
+from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.ports import DirectorPort
+from dsrwizard.core.snapshot import Happening
+from dsrwizard.core.steps import DIRECTOR, Step
+from dsrwizard.core.timeline import of_journal
+from dsrwizard.engine.journal import Journal
+
+HIGHEST = 65535
+"""ipvsadm(8)."""
+
+
+class Weights:
+    """Sets weights in IPVS."""
+
+    def __init__(self, deployment: Deployment, director: DirectorPort, journal: Journal, *, read_only: bool) -> None:
+        self._deployment = deployment
+        self._director = director
+        self._journal = journal
+        self._read_only = read_only
+
+    def set(self, server: str, weight: int | None, vip: str = "", service: str = "") -> list[Happening]:
+        """Returns what is to be told. Raises DsrError."""
+        wanted = self._checked(server, weight)
+        present = {entry.key: entry for entry in self._director.services()}
+        endpoints = self._endpoints(server, present, vip, service)
+        if not endpoints:
+            where = " ".join(filter(None, (vip, service)))
+            raise DsrError(
+                f"{server} is behind no IPVS service{f' {where}' if where else ''}.",
+                "It has no weight there.",
+                "Apply puts it back.",
+            )
+        run = self._journal.begin("weight", self._deployment)
+        ok = False
+        try:
+            for place, of, destination in endpoints:
+                if destination.state.weight == wanted:
+                    continue
+                step = self._step(server, place, of, destination, wanted)
+                run.intend("local", step)
+                try:
+                    self._director.apply(step)
+                except DsrError as problem:
+                    run.result(DIRECTOR, step.id, Outcome.FAILED, str(problem))
+                    raise
+                run.result(DIRECTOR, step.id, Outcome.CHANGED)
+            ok = True
+        finally:
+            run.end(ok)
+        mine = [entry for entry in self._journal.entries() if entry.run == run.id]
+        return list(of_journal(mine))
+
+    def _checked(self, server: str, weight: int | None) -> int:
+        """The weight wanted."""
+        if self._read_only:
+            raise DsrError(
+                "Nothing is changed from here: this watch is read-only.",
+                "It was started so.",
+                "Start it without --read-only to set weights.",
+            )
+        if self._deployment.director.engine == "external":
+            raise UsageError(
+                "The weight is not set here: another product balances.", "", "Set it on your load balancer."
+            )
+        found = next((one for one in self._deployment.servers if one.name == server), None)
+        if found is None:
+            names = ", ".join(one.name for one in self._deployment.servers)
+            raise UsageError(f"There is no real server {server} in this deployment.", "", f"Name one of: {names}.")
+        if weight is None:
+            return found.weight
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= HIGHEST:
+            raise UsageError(
+                f"{weight} is no weight.",
+                f"IPVS takes whole numbers from 0 (no new clients) to {HIGHEST}.",
+                "Twice the weight gets twice the clients.",
+            )
+        return weight
+
+    def _endpoints(
+        self, server: str, present: Mapping[ServiceKey, VirtualService], vip: str, service: str
+    ) -> list[tuple[Vip, Service, Destination]]:
+        """Where the server is in IPVS."""
+        found = []
+        one = self._deployment.server(server)
+        for place in self._deployment.vips_of(one):
+            rip = one.rip_for(place)
+            if rip is None or (vip and not same_in(place.address, (vip,))):
+                continue
+            for of in place.services:
+                virtual = present.get(key_of(place, of)) if service in ("", of.label) else None
+                destination = virtual.destination(rip, of.port) if virtual else None
+                if destination is not None:
+                    found.append((place, of, destination))
+        return found
+
+    @staticmethod
+    def _step(server: str, vip: Vip, service: Service, destination: Destination, wanted: int) -> Step:
+        return Step(
+            id=f"weight {vip.address} {service.label} {server}",
+            host=DIRECTOR,
+            phase="weight",
+            title=f"Weight {destination.state.weight} → {wanted} for {server} in {vip.address} {service.label}",
+            why="The operator asked for it.",
+            changes=(
+                DestinationChange(
+                    service=key_of(vip, service),
+                    address=destination.address,
+                    port=destination.port,
+                    old=destination.state,
+                    new=msgspec.structs.replace(destination.state, weight=wanted),
+                ),
+            ),
+            server=server,
+        )

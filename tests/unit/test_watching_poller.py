@@ -1,0 +1,446 @@
+"""A watch over a farm in memory: faults come and go, weights are set, what cannot be seen is said."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsrwizard.core.errors import DsrError, UsageError
+from dsrwizard.core.ledger import owed
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.secret import Secret
+from dsrwizard.core.snapshot import DestinationRow, Snapshot
+from dsrwizard.engine.hosts import Hosts
+from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.watch import Poller
+from tests.fakes.engine import engine_of
+from tests.fakes.operator import Nobody
+from tests.fakes.wire import FakeWire
+from tests.fakes.world import World
+from tests.unit.test_teardown import Farm
+
+ALL = "net.ipv4.conf.all."
+
+
+class Watch:
+    """A watch over a world in which everything is deployed, with a clock of its own."""
+
+    def __init__(self, folder: Path, *, asker: Any = None, wire: Any = None, **others: Any) -> None:
+        self.farm = Farm(folder)
+        self.world: World = self.farm.world
+        assert self.farm.apply().ok
+        self.now = 1000.0
+        self.journal = Journals(folder).of("shop")
+        quiet = Quiet(asker or Nobody())
+        self.deployment = others.pop("deployment", self.farm.deployment)
+        director = self.world.director()
+        self.hosts = Hosts(lambda: director, lambda server: self.world.open_server(server, quiet))
+        self.poller = Poller(
+            self.deployment, director=director, wire=wire or self.world.wire(), journal=self.journal,
+            clock=lambda: self.now, hosts=self.hosts, quiet=quiet, **others,
+        )  # fmt: skip
+
+    def once(self, seconds: float = 1.0) -> Snapshot:
+        self.now += seconds
+        return self.poller.once()
+
+    def row(self, server: str = "web1", service: str = "tcp/80") -> DestinationRow:
+        found = [row for one in self.poller.snapshot().services for row in one.rows]
+        return next(row for row in found if (row.server, row.service) == (server, service))
+
+    def states(self) -> dict[tuple[str, str], str]:
+        snapshot = self.poller.snapshot()
+        return {(row.service, row.server): row.state for service in snapshot.services for row in service.rows}
+
+    def causes(self) -> set[tuple[str, str, str]]:
+        rows = [row for service in self.poller.snapshot().services for row in service.rows]
+        return {(row.server, row.state, row.cause) for row in rows if row.state != "up"}
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    made = Watch(tmp_path)
+    made.once()
+    assert set(made.states().values()) == {"up"}
+    yield made
+    made.poller.close()
+    made.hosts.close()
+
+
+# --- faults come and go ----------------------------------------------------------------------------------------------
+
+
+def vip_missing(watch: Watch) -> Callable[[], None]:
+    addresses = watch.world.servers["web1"].machine.links["lo"].addresses
+    addresses.pop("10.0.0.10")
+    return lambda: addresses.update({"10.0.0.10": 32})
+
+
+def firewall(watch: Watch) -> Callable[[], None]:
+    dropped = watch.world.servers["web1"].dropped
+    dropped.add(("tcp", 80))
+    return dropped.clear
+
+
+def service_down(watch: Watch) -> Callable[[], None]:
+    listeners = watch.world.servers["web1"].machine.listeners
+    kept = [*listeners]
+    listeners[:] = [one for one in listeners if one.port != 80]
+    return lambda: listeners.__setitem__(slice(None), kept)
+
+
+def rip_only(watch: Watch) -> Callable[[], None]:
+    import msgspec
+
+    listeners = watch.world.servers["web1"].machine.listeners
+    kept = [*listeners]
+    listeners[:] = [msgspec.structs.replace(one, address="10.0.0.101") if one.port == 80 else one for one in listeners]
+    return lambda: listeners.__setitem__(slice(None), kept)
+
+
+def unreachable(watch: Watch) -> Callable[[], None]:
+    watch.world.servers["web1"].reachable = False
+    return lambda: setattr(watch.world.servers["web1"], "reachable", True)
+
+
+def setting(name: str, value: str) -> Callable[[Watch], Callable[[], None]]:
+    def make(watch: Watch) -> Callable[[], None]:
+        sysctls = watch.world.servers["web1"].machine.sysctls
+        before = {key: sysctls[key] for key in (ALL + name, f"net.ipv4.conf.eth0.{name}")}
+        sysctls.update(dict.fromkeys(before, value))
+        return lambda: sysctls.update(before)
+
+    return make
+
+
+def gateway(watch: Watch) -> Callable[[], None]:
+    machine = watch.world.servers["web1"].machine
+    kept, machine.routes = machine.routes, []
+    return lambda: setattr(machine, "routes", kept)
+
+
+def not_persistent(watch: Watch) -> Callable[[], None]:
+    files = watch.world.servers["web1"].machine.files
+    kept = dict(files)
+    files.clear()
+    return lambda: files.update(kept)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "cause"),
+    [
+        (vip_missing, "vip-dead", "vip-missing"),
+        (firewall, "vip-dead", "firewall"),
+        (service_down, "vip-dead", "service-down"),
+        (rip_only, "vip-dead", "rip-only-listener"),
+        (unreachable, "unreachable", "unreachable"),
+        (setting("arp_ignore", "0"), "leaking", "arp-leak"),
+        (setting("arp_announce", "0"), "drifted", "arp-announce"),
+        (gateway, "drifted", "gateway"),
+        (not_persistent, "drifted", "not-persistent"),
+    ],
+)
+def test_a_fault_shows_with_its_cause_on_its_server_and_goes_with_it(
+    watch: Watch, fault: Callable[[Watch], Callable[[], None]], state: str, cause: str
+) -> None:
+    mend = fault(watch)
+    began = watch.now + 1.0
+    snapshot = watch.once()
+    row = watch.row()
+    assert (row.state, row.cause) == (state, cause)
+    assert row.message
+    assert row.fix
+    assert row.since == began
+    assert {name for name, _, _ in watch.causes()} == {"web1"}
+    lines = [line for line in snapshot.happenings if (line.host, line.service, line.state) == ("web1", "tcp/80", state)]
+    assert lines[0].before == "up"
+    assert lines[-1].cause == cause
+    mend()
+    snapshot = watch.once()
+    assert set(watch.states().values()) == {"up"}
+    assert [line for line in snapshot.happenings if (line.host, line.before, line.state) == ("web1", state, "up")]
+
+
+def test_two_faults_on_two_servers_are_each_named(watch: Watch) -> None:
+    vip_missing(watch)
+    watch.world.servers["web2"].machine.sysctls[ALL + "arp_ignore"] = "0"
+    snapshot = watch.once()
+    assert watch.causes() == {("web1", "vip-dead", "vip-missing"), ("web2", "leaking", "arp-leak")}
+    assert snapshot.services[0].owner == "web2"
+
+
+def test_a_stranger_with_the_vip_is_named_on_the_service(watch: Watch) -> None:
+    watch.world.strangers["10.0.0.10"] = ["02:00:0a:00:00:42"]
+    service = watch.once().services[0]
+    assert (service.cause, service.owner) == ("duplicate-vip", "02:00:0a:00:00:42")
+    watch.world.strangers.clear()
+    assert watch.once().services[0].cause == ""
+
+
+def test_a_director_without_the_vip_is_named_on_the_service(watch: Watch) -> None:
+    addresses = watch.world.machine.links["eth0"].addresses
+    prefix = addresses.pop("10.0.0.10")
+    assert {service.cause for service in watch.once().services} == {"director-vip"}
+    addresses["10.0.0.10"] = prefix
+    assert {service.cause for service in watch.once().services} == {""}
+
+
+def test_one_lost_packet_is_no_outage(tmp_path: Path) -> None:
+    class Lossy(FakeWire):
+        lost = 0
+
+        def probe(self, *arguments: Any, **named: Any) -> Any:
+            answers = list(super().probe(*arguments, **named))
+            if self.lost:
+                self.lost -= 1
+                import msgspec
+
+                answers = [
+                    msgspec.structs.replace(one, signature="silence", answered_by="", milliseconds=None)
+                    for one in answers
+                ]
+            return answers
+
+    wire = Lossy(World.lab(2))
+    watch = Watch(tmp_path, wire=wire)
+    wire._world = watch.world
+    watch.once()
+    wire.lost = 1
+    watch.once()
+    assert set(watch.states().values()) == {"up"}
+    wire.lost = 2
+    watch.once()
+    assert "vip-dead" in watch.states().values()
+    watch.once()
+    assert set(watch.states().values()) == {"up"}
+
+
+# --- what cannot be looked at ----------------------------------------------------------------------------------------
+
+
+class Counting:
+    """Would answer, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def secret(self, question: SecretQuestion) -> Secret | None:
+        self.asked += 1
+        return Secret("right")
+
+    def accept_key(self, question: HostKeyQuestion) -> bool:
+        self.asked += 1
+        return True
+
+
+def test_a_watch_asks_nobody_and_says_what_it_cannot_see(tmp_path: Path) -> None:
+    operator = Counting()
+    watch = Watch(tmp_path, asker=operator)
+    watch.world.servers["web1"].password = "right"
+    watch.world.servers["web2"].key = "unknown"
+    snapshot = watch.once()
+    assert operator.asked == 0
+    assert any("web1" in line and "ask you (password)" in line for line in snapshot.unseen)
+    assert any("web2" in line and "ask you (host key)" in line for line in snapshot.unseen)
+    assert set(watch.states().values()) == {"up"}, "the wire tells all the same"
+    watch.hosts.observe(watch.deployment)  # what a verification does: the operator answers
+    assert operator.asked == 2
+    watch.poller.reached(["web1", "web2"])
+    assert watch.once().unseen == ()
+
+
+def test_a_login_that_was_refused_is_not_tried_again_and_again(watch: Watch) -> None:
+    server = watch.world.servers["web1"]
+    server.key = "changed"
+    watch.hosts.close()
+    tries = []
+    login = watch.world._login
+    watch.world._login = lambda name, *others: (tries.append(name), login(name, *others))[1]  # type: ignore[func-returns-value, method-assign]
+    for _ in range(5):
+        snapshot = watch.once(30.0)
+    assert tries.count("web1") == 1
+    assert any("web1 is not looked at from within" in line for line in snapshot.unseen)
+
+
+def test_servers_set_up_by_hand_are_named_once(tmp_path: Path) -> None:
+    import msgspec
+
+    farm = Farm(tmp_path / "other")
+    by_hand = tuple(msgspec.structs.replace(one, connect="manual") for one in farm.deployment.servers)
+    watch = Watch(tmp_path, deployment=msgspec.structs.replace(farm.deployment, servers=by_hand))
+    snapshot = watch.once()
+    assert [line for line in snapshot.unseen if "web1, web2 are looked after by hand" in line] == list(snapshot.unseen)
+    assert set(watch.states().values()) == {"up"}
+
+
+def test_without_raw_sockets_nothing_is_green(watch: Watch) -> None:
+    watch.world.privileged = False
+    snapshot = watch.once()
+    assert set(watch.states().values()) == {"unknown"}
+    assert any("Raw sockets need root" in line for line in snapshot.unseen)
+
+
+def test_a_reading_that_fails_keeps_the_last_numbers_and_says_why(watch: Watch) -> None:
+    watch.world.requests(10)
+    good = watch.once(2.0)
+    watch.world.ipvs_problem = "It cannot be read."
+    bad = watch.once(5.0)
+    assert "It cannot be read." in bad.problem
+    assert "It cannot be read." in bad.read_problem
+    assert bad.read_at == good.read_at
+    assert bad.at == (good.read_at or 0) + 5.0
+    assert bad.services[0].active == good.services[0].active
+    watch.world.ipvs_problem = ""
+    assert watch.once().problem == ""
+
+
+# --- actions ---------------------------------------------------------------------------------------------------------
+
+
+def test_drain_and_restore_leave_no_trace_and_are_told(watch: Watch) -> None:
+    before = owed(watch.journal.entries())
+    watch.poller.set_weight("web1", 0)
+    watch.once()
+    assert watch.states() == {
+        ("tcp/80", "web1"): "draining", ("udp/7", "web1"): "draining",
+        ("tcp/80", "web2"): "up", ("udp/7", "web2"): "up",
+    }  # fmt: skip
+    assert set(watch.world.requests(4)) == {"web2"}
+    watch.poller.set_weight("web1", None)
+    snapshot = watch.once()
+    assert set(watch.states().values()) == {"up"}
+    assert owed(watch.journal.entries()) == before
+    told = [entry.message for entry in snapshot.happenings if entry.state == "info"]
+    assert any("Weight 1 → 0 for web1" in message for message in told)
+    assert any("up → draining" in entry.message for entry in snapshot.happenings)
+
+
+def test_another_weight_is_set_in_one_service_only_and_is_drift(watch: Watch) -> None:
+    watch.poller.set_weight("web1", 65535, "10.0.0.10", "udp/7")
+    watch.once()
+    weights = {(row.service, row.server): row.weight for one in watch.poller.snapshot().services for row in one.rows}
+    assert weights == {("tcp/80", "web1"): 1, ("tcp/80", "web2"): 1, ("udp/7", "web1"): 65535, ("udp/7", "web2"): 1}
+    assert watch.causes() == {("web1", "drifted", "ipvs-differs")}
+    assert "65535, the deployment says 1" in watch.row(service="udp/7").message
+
+
+@pytest.mark.parametrize("weight", [-1, 65536, True])
+def test_a_weight_that_ipvs_would_not_take_is_refused_with_words(watch: Watch, weight: int) -> None:
+    before = len(watch.journal.entries())
+    with pytest.raises(UsageError, match=r"0 .* to 65535"):
+        watch.poller.set_weight("web1", weight)
+    assert len(watch.journal.entries()) == before
+
+
+def test_servers_and_services_that_are_not_there_are_refused_with_words(watch: Watch) -> None:
+    with pytest.raises(UsageError, match="web1, web2"):
+        watch.poller.set_weight("web9", 1)
+    with pytest.raises(DsrError, match=r"web1 is behind no IPVS service 10\.0\.0\.10 tcp/443"):
+        watch.poller.set_weight("web1", 1, "10.0.0.10", "tcp/443")
+    watch.world.ipvs.table.clear()
+    with pytest.raises(DsrError, match="web1 is behind no IPVS service"):
+        watch.poller.set_weight("web1", 0)
+
+
+def test_a_read_only_watch_changes_nothing(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, read_only=True)
+    with pytest.raises(DsrError, match="read-only"):
+        watch.poller.set_weight("web1", 0)
+    assert {row.state for service in watch.once().services for row in service.rows} == {"up"}
+
+
+def test_the_weight_of_another_product_is_not_ours(tmp_path: Path) -> None:
+    farm = Farm(tmp_path / "other")
+    watch = Watch(tmp_path, deployment=farm.world.deployment(engine="external"))
+    watch.world.strangers["10.0.0.10"] = ["02:00:0a:00:00:42"]
+    with pytest.raises(UsageError):
+        watch.poller.set_weight("web1", 0)
+    assert {row.state for service in watch.once().services for row in service.rows} == {"up"}
+    watch.world.strangers.clear()
+    assert watch.once().services[0].cause == "director-vip"
+
+
+def test_what_the_operator_does_elsewhere_is_told_in_the_watch(tmp_path: Path) -> None:
+    farm = Farm(tmp_path)
+    engine = engine_of(farm.world, Nobody(), tmp_path)
+    watcher = engine.watch(farm.deployment)
+    engine.apply(farm.deployment, engine.plan(farm.deployment, engine.observe(farm.deployment)), lambda event: None)
+    engine.verify(farm.deployment)
+    told = [entry.message for entry in watcher.once().happenings if entry.state == "info"]
+    assert any(message.startswith("apply: ") for message in told)
+    assert any(message.startswith("verify: pass") for message in told)
+    engine.close()
+
+
+# --- the threads -----------------------------------------------------------------------------------------------------
+
+
+def shown(watch: Watch) -> queue.Queue[Snapshot]:
+    """Starts the watch; what it shows."""
+    snapshots: queue.Queue[Snapshot] = queue.Queue()
+    watch.poller.set_interval(0.01)
+    watch.poller.start(snapshots.put)
+    return snapshots
+
+
+def test_where_ipvs_was_never_read_the_probes_are_shown_all_the_same(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.world.ipvs_problem = "It cannot be read."
+    snapshots = shown(watch)
+    try:
+        snapshot = snapshots.get(timeout=30)
+        while {row.state for row in snapshot.services[0].rows} != {"up"}:
+            assert "It cannot be read." in snapshot.problem
+            snapshot = snapshots.get(timeout=30)
+    finally:
+        watch.poller.close()
+    assert [service.present for service in snapshot.services] == [None, None]
+
+
+def test_a_fault_of_a_look_is_told_and_the_next_look_goes_on(tmp_path: Path) -> None:
+    """A thread that died of it would leave old green for ever."""
+
+    class Broken(FakeWire):
+        broken = threading.Event()
+
+        def probe(self, *arguments: Any, **named: Any) -> Any:
+            if self.broken.is_set():
+                raise RuntimeError("nobody thought of this")
+            return super().probe(*arguments, **named)
+
+    wire = Broken(World.lab(2))
+    wire.broken.set()
+    watch = Watch(tmp_path, wire=wire)
+    wire._world = watch.world
+    snapshots = shown(watch)
+    try:
+        while "nobody thought of this" not in snapshots.get(timeout=30).problem:
+            pass
+        wire.broken.clear()
+        while snapshots.get(timeout=30).problem:
+            pass
+    finally:
+        watch.poller.close()
+
+
+def test_what_the_wire_says_is_looked_into_at_once(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    snapshots = shown(watch)
+    try:
+        while {row.state for one in snapshots.get(timeout=30).services for row in one.rows} != {"up"}:
+            pass
+        watch.now += 1.0
+        firewall(watch)
+        causes: list[str] = []
+        while "firewall" not in causes:
+            watch.now += 0.01
+            rows = [row for one in snapshots.get(timeout=30).services for row in one.rows if row.server == "web1"]
+            causes = [row.cause for row in rows]
+    finally:
+        watch.poller.close()
