@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import pytest
 
+from backends.lab.guest import wizard_command
 from tests.lab.harness import OPS_USER, SERVERS, VIP, VIP6, Lab
 from tests.lab.terminal import QUIT, SECONDS, Terminal
 
@@ -93,7 +95,37 @@ def test_apply_serves_verify_proves_second_apply_rests_teardown_restores(clean: 
     assert plan["changes"] == 0
     now = lab.dsrwizard("status", file, "--json").ok().json
     assert {row["state"] for service in now["services"] for row in service["rows"]} == {"up"}
+
+    metrics = scraped(lab, file)
+    assert metrics["dsrwizard_ipvs_up"] == 1
+    labels = f'vip="{VIP}",port="80",protocol="tcp"'
+    stats = lab.run("director", "ipvsadm -Ln --stats --exact").ok().stdout
+    row = next(line.split() for line in stats.splitlines() if line.startswith("TCP"))
+    counters = dict(zip(("connections", "incoming_packets", "outgoing_packets"), row[2:5], strict=True))
+    for name, value in counters.items():
+        assert metrics[f"dsrwizard_ipvs_{name}_total{{{labels}}}"] == float(value), "as ipvsadm counts"
+    assert {metrics[f'dsrwizard_ipvs_backend_weight{{{labels},server="{server}"}}'] for server in SERVERS} == {1}
+    kept = lab.dsrwizard("events", file, "--json").ok().json["events"]
+    assert {event["host"] for event in kept if event["message"].startswith("apply")} >= set(SERVERS)
+    assert [event["message"] for event in kept if "watch" in event["message"]] == ["A watch began.", "A watch ended."]
     lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def scraped(lab: Lab, file: str) -> dict[str, float]:
+    """One scrape of `dsrwizard metrics`, which is stopped afterwards and ends well."""
+    text = (
+        lab.run(
+            "director",
+            f"{shlex.join(wizard_command('metrics', file))} 2>/dev/null & "
+            "until curl -s 127.0.0.1:9749/metrics | grep '^dsrwizard_ipvs_up 1' >/dev/null; do "
+            "[ $SECONDS -le 30 ] || exit 1; sleep 0.5; done; "
+            "curl -s --compressed 127.0.0.1:9749/metrics; kill -TERM $! && wait $!",
+        )
+        .ok()
+        .stdout
+    )
+    samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
 
 
 def test_ipv6_vip_udp_service_and_two_vips_on_the_same_servers(clean: Lab) -> None:
