@@ -100,9 +100,10 @@ class _Probe:
     def _by_router(self, probe: Probed) -> bool:
         """Whether the answer is this server's and took its router, as all from the VIP does by a policy route that
         leaves out the link's own. That the server lets clients in was then seen on it."""
-        way = self.reading.way(self.vip.ip.version, self.vip)
+        family = self.vip.ip.version
+        way, default = self.reading.way(family, self.vip), self.reading.way(family)
         accepted = self.reading.fate(self.vip, self.service) == "accepted"
-        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway)
+        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway) and way != default
 
     def _refused(self, probe: Probed) -> Check:
         """The VIP is there and says that nobody listens on it."""
