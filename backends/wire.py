@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.ports import Hearing, ProbeTarget
+from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 
 
 class Wire:
-    """Without state: safe to use from several threads at once. Each call has its own sockets and closes them."""
+    """Without state: safe to use from several threads at once. Each call has its own sockets and closes them; what
+    `hear` opens is closed by the caller."""
 
     def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
         """Echo to all addresses at once."""
@@ -48,3 +49,9 @@ class Wire:
         from backends.packets.offlink import offlink
 
         return offlink(interface, targets, sources, deadline)
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
+        """Every claim of an address by another machine, until it is closed; the one call that has a thread."""
+        from backends.packets.hear import hear
+
+        return hear(interface, addresses, heard)

@@ -18,7 +18,9 @@ _SO_RCVBUFFORCE = 33
 _RECEIVE_BUFFER = 8 << 20
 """Room for some 10,000 small answers (the kernel counts about 800 bytes for each) while Python is busy sending."""
 
-_HOST, _BROADCAST, _MULTICAST = 0, 1, 2
+_ADD_MEMBERSHIP = 1
+_ALL_MULTICAST = 2
+_HOST, _BROADCAST, _MULTICAST, _OTHER_HOST = 0, 1, 2, 3
 _CHECKSUM_NOT_READY = 1 << 3
 _VLAN_VALID = 1 << 4
 _LARGEST = 65_600
@@ -30,6 +32,8 @@ _RETURN = 0x06
 _ACCEPT = 0x0004_0000
 _MOST_DESTINATIONS = 200
 """A jump reaches 255 instructions."""
+_MOST_CLAIMED = 1000
+"""A program has at most 4096 instructions (BPF_MAXINSNS), of which an address needs up to four."""
 
 
 def no_privilege(interface: str) -> LookError:
@@ -44,11 +48,14 @@ class Capture:
 
     `program` (from `to_addresses` or `only_icmpv6`) lets the kernel drop other frames before Python sees them, so
     that a director under load does not drown the few answers waited for. What comes through is still checked in full.
-    `receive` false: for sending only.
+    `receive` false: for sending only. `everyones`: also what is sent to other machines, as far as it gets here.
     Raises LookError where raw sockets are not allowed.
     """
 
-    def __init__(self, interface: str, ethertype: int, program: bytes = b"", receive: bool = True) -> None:
+    def __init__(
+        self, interface: str, ethertype: int, program: bytes = b"", receive: bool = True, everyones: bool = False
+    ) -> None:
+        self._kinds = (_HOST, _BROADCAST, _MULTICAST, _OTHER_HOST) if everyones else (_HOST, _BROADCAST, _MULTICAST)
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         except PermissionError:
@@ -59,6 +66,8 @@ class Capture:
             self._prepare(program)
             # Protocol 0 until here: not a frame is queued before filter and buffer are in place.
             self._socket.bind((interface, ethertype if receive else 0))
+            if everyones and ethertype == ethernet.IPV6:
+                self._hear_all_groups(interface)
         except OSError as error:
             self._socket.close()
             raise LookError(f"No packets can be sent from {interface}: {error.strerror}.") from None
@@ -75,6 +84,12 @@ class Capture:
             code = ctypes.create_string_buffer(program, len(program))
             option = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
+
+    def _hear_all_groups(self, interface: str) -> None:
+        """A solicitation goes to the group of the address asked for, which a network card may leave out; until the
+        socket is closed it does not (packet(7), PACKET_MR_ALLMULTI)."""
+        request = struct.pack("iHH8x", socket.if_nametoindex(interface), _ALL_MULTICAST, 0)
+        self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, request)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -94,7 +109,7 @@ class Capture:
     def frames(self, most: int = 1024) -> Iterator[ethernet.Frame]:
         """What has arrived, at most so many frames, so that a flood cannot keep the caller from its deadlines.
 
-        Frames to other machines, of a VLAN and with a VLAN tag are left out: no answers on this link. Raises OSError.
+        Frames of a VLAN and with a VLAN tag are left out: not of this link. Raises OSError.
         """
         for _ in range(most):
             try:
@@ -102,11 +117,7 @@ class Capture:
             except (BlockingIOError, InterruptedError):
                 return
             # A socket on eth0 is also handed what arrives for eth0.10, tag taken off; only the name tells.
-            if (
-                address[0] != self._name
-                or address[2] not in (_HOST, _BROADCAST, _MULTICAST)
-                or flags & socket.MSG_TRUNC
-            ):
+            if address[0] != self._name or address[2] not in self._kinds or flags & socket.MSG_TRUNC:
                 continue
             status, tag = _auxiliary(ancillary)
             frame = ethernet.parse(
@@ -158,6 +169,28 @@ def only_icmpv6() -> bytes:
     return _assembled(
         [(_LOAD_BYTE, 0, 0, 14 + 6), (_JUMP_IF_EQUAL, 0, 1, ip.ICMPV6), (_RETURN, 0, 0, _ACCEPT), (_RETURN, 0, 0, 0)]
     )
+
+
+def only_claims(ethertype: int, addresses: Sequence[bytes]) -> bytes:
+    """The same for ARP whose sender has one of the addresses, and for solicitations and advertisements of IPv6 that
+    come from one of them or are about one. Of IPv6 addresses the last 32 bits are compared.
+
+    Empty, so everything comes through, where there are more addresses than a program has room for.
+    """
+    words = sorted({int.from_bytes(address[-4:], "big") for address in addresses})
+    if len(words) > _MOST_CLAIMED:
+        return b""
+    program: list[tuple[int, int, int, int]] = []
+    if ethertype == ethernet.IPV6:
+        program += [(_LOAD_BYTE, 0, 0, 14 + 6), (_JUMP_IF_EQUAL, 1, 0, ip.ICMPV6), (_RETURN, 0, 0, 0)]
+        program += [(_LOAD_BYTE, 0, 0, 14 + 40), (_JUMP_IF_EQUAL, 2, 0, 135), (_JUMP_IF_EQUAL, 1, 0, 136)]
+        program += [(_RETURN, 0, 0, 0)]
+    for at in (14 + 14,) if ethertype == ethernet.ARP else (14 + 20, 14 + 60):
+        program.append((_LOAD_WORD, 0, 0, at))
+        for word in words:
+            program += [(_JUMP_IF_EQUAL, 0, 1, word), (_RETURN, 0, 0, _ACCEPT)]
+    program.append((_RETURN, 0, 0, 0))
+    return _assembled(program)
 
 
 def _assembled(program: Sequence[tuple[int, int, int, int]]) -> bytes:

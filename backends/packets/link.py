@@ -110,6 +110,27 @@ def look_up(name: str) -> Link:
         raise LookError(f"Interface {name} cannot be looked at: {error.strerror or error}.") from None
 
 
+def check(name: str) -> None:
+    """Raises LookError as `look_up` does: whether the interface is there, up and linked."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
+            _refuse(name, *_device(asking, name))
+    except OSError:
+        look_up(name)
+
+
+def own_macs() -> frozenset[bytes]:
+    """The MACs of all interfaces of this machine; of one that goes away meanwhile there is none."""
+    found = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
+        for _, name in socket.if_nameindex():
+            try:
+                found.add(_device(asking, name)[2])
+            except OSError:
+                continue
+    return frozenset(found)
+
+
 def _device(asking: socket.socket, name: str) -> tuple[int, int, bytes]:
     request = struct.pack("16s24x", name.encode()[:15])
     (flags,) = struct.unpack_from("H", fcntl.ioctl(asking, _SIOCGIFFLAGS, request), 16)

@@ -12,7 +12,7 @@ from dsrwizard.core.facts import Connection, DirectorFacts, HalfOpenLook, Server
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import Step
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 
 Line = Callable[[str], None]
 StepDone = Callable[[str, bool, str], None]
@@ -147,6 +147,27 @@ class WirePort(Protocol):
         `sources` gives the sender per family (4, 6): an address of nowhere. A machine that is there would answer the
         SYN-ACK with a RST, and end what is looked for. The deadline is for finding the MACs of targets without one.
         """
+        ...
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
+        """Listens until it is closed for whoever names one of the addresses as its own; sends nothing.
+
+        `heard` is called from a thread of its own, at most once a second for each (address, MAC, kind), with the
+        address as it was given; it must not block or raise. This machine's own MACs are left out.
+        """
+        ...
+
+
+class Hearing(Protocol):
+    """A listener that stays open."""
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be heard now, or nothing. It goes away by itself once its cause has: it is tried again."""
+        ...
+
+    def close(self) -> None:
+        """Ends it. Nothing is heard after this has returned."""
         ...
 
 

@@ -43,6 +43,20 @@ class Owners(_Answer, frozen=True, kw_only=True):
     address as sender; IPv6 likewise) while we listened."""
 
 
+class Claim(_Answer, frozen=True, kw_only=True):
+    """A frame in which a MAC that is not ours named an address as its own, heard `at` (seconds since the epoch).
+
+    `kind`: `reply`, `request` and `gratuitous` are ARP (a request claims its sender's address: that is how
+    `arp_announce=0` steals a VIP; gratuitous is what asks or answers nobody in particular); `advertisement` and
+    `solicitation` are IPv6, the latter also where somebody asks whether the address is still free.
+    """
+
+    at: float
+    address: str
+    mac: str
+    kind: Literal["reply", "request", "gratuitous", "advertisement", "solicitation"]
+
+
 class Sent(_Answer, frozen=True, kw_only=True):
     """A client-like SYN that left for one real server's MAC; no answer to it comes here.
 
@@ -58,7 +72,7 @@ class Sent(_Answer, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class Probed(_Answer, frozen=True, kw_only=True):
+class Probed(_Answer, frozen=True, kw_only=True, gc=False):
     """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
 
     `signature`: `syn-ack` and `reply` (UDP) are good when `answered_by` is the server's MAC; `rst` and

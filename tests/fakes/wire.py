@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 
 if TYPE_CHECKING:
     from tests.fakes.world import ServerState, World
@@ -50,6 +50,9 @@ class FakeWire:
         with self._world.lock:
             problem = self._problem(interface)
             return [self._client_like(target, sources, problem) for target in targets]
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> FakeHearing:
+        return FakeHearing(self._world, lambda: self._problem(interface), addresses, heard)
 
     def _client_like(self, target: ProbeTarget, sources: Mapping[int, str], problem: str) -> Sent:
         state = self._world.at(target.rip)
@@ -125,10 +128,40 @@ class FakeWire:
         machine, udp = state.machine, target.protocol == "udp"
         if machine.holds(target.vip) is None:
             return "redirect" if machine.sysctls.get("net.ipv4.ip_forward") == "1" else "silence"
-        if (target.protocol, target.port) in state.dropped:
+        if state.drops(target.vip, target.protocol, target.port):
             return "silence"
         if not machine.listens(target.vip, target.protocol, target.port):
             return "port-unreachable" if udp else "rst"
         if udp:
             return "wrong-source" if state.reply_from_rip else "reply"
         return "syn-ack"
+
+
+class FakeHearing:
+    """Hears what `World.claim` and `World.asks` put on the wire, while the director's interface is up."""
+
+    def __init__(
+        self, world: World, wrong: Callable[[], str], addresses: Sequence[str], heard: Callable[[Claim], None]
+    ) -> None:
+        self._world = world
+        self._wrong = wrong
+        self._addresses = tuple(addresses)
+        self._heard = heard
+        with world.lock:
+            world.hearings.append(self)
+
+    @property
+    def problem(self) -> str:
+        with self._world.lock:
+            return self._wrong()
+
+    def close(self) -> None:
+        with self._world.lock:
+            if self in self._world.hearings:
+                self._world.hearings.remove(self)
+
+    def take(self, claim: Claim) -> None:
+        """A frame on the wire."""
+        own = {link.mac for link in self._world.machine.links.values()}
+        if claim.address in self._addresses and claim.mac not in own and not self.problem:
+            self._heard(claim)

@@ -7,6 +7,7 @@ bring about a fault by setting the state that would cause it in a real network.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -40,10 +41,10 @@ from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
 from dsrwizard.core.steps import DIRECTOR, Step
-from dsrwizard.core.wire import Sent
+from dsrwizard.core.wire import Claim, Sent
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
-from tests.fakes.wire import FakeWire
+from tests.fakes.wire import FakeHearing, FakeWire
 
 FINGERPRINT = "SHA256:yPFrs8SPbv0TT0nBqVxZ0J7Zg6XKDGUzAfEcyZ0hH0s"
 
@@ -63,6 +64,8 @@ class ServerState:
     """Set: the login asks for it."""
     dropped: set[tuple[str, int]] = field(default_factory=set)
     """(protocol, port) that the host's firewall drops when sent to the VIP."""
+    dropped_at: set[tuple[str, str, int]] = field(default_factory=set)
+    """(VIP, protocol, port): the same for one VIP alone."""
     reply_from_rip: bool = False
     """A UDP service that answers from the RIP instead of the VIP."""
     fails: dict[str, str] = field(default_factory=dict)
@@ -84,6 +87,10 @@ class ServerState:
     def name(self) -> str:
         return self.machine.name
 
+    def drops(self, vip: str, protocol: str, port: int) -> bool:
+        """Whether the host's firewall drops what is sent there."""
+        return (protocol, port) in self.dropped or (vip, protocol, port) in self.dropped_at
+
     def client_like(self, sent: Sent) -> None:
         """A SYN from elsewhere arrives: what a kernel does with it, in the order a kernel does it."""
         machine = self.machine
@@ -94,7 +101,7 @@ class ServerState:
         if strict and ip_address(sent.vip).version == 4 and (way is None or way.interface != machine.ingress):
             self.counters[REVERSE_PATH] += 1
             return
-        if ("tcp", sent.port) in self.dropped or self.strangers_dropped:
+        if self.drops(sent.vip, "tcp", sent.port) or self.strangers_dropped:
             return
         if way is None or not machine.listens(sent.vip, "tcp", sent.port):
             return
@@ -124,6 +131,8 @@ class World:
         self.foreign_sources_lost = False
         """The director's port on the switch lets out no frames with somebody else's address as sender."""
         self.source_port = 40_000
+        self.hearings: list[FakeHearing] = []
+        """Listeners that are open."""
         self._gates: dict[str, threading.Event] = {}
         self._waiting: dict[str, threading.Event] = {}
 
@@ -218,6 +227,26 @@ class World:
         """Clients' requests to a VIP: who answered each, empty where nobody did."""
         with self.lock:
             return [self._request(ServiceKey(vip, protocol, port)) for _ in range(count)]
+
+    def claim(
+        self,
+        address: str,
+        mac: str,
+        kind: Literal["reply", "request", "gratuitous", "advertisement", "solicitation"] = "gratuitous",
+    ) -> None:
+        """A machine with this MAC names the address as its own; whoever listens hears it before this returns."""
+        with self.lock:
+            hearings = list(self.hearings)
+        for hearing in hearings:
+            hearing.take(Claim(at=time.time(), address=address, mac=mac, kind=kind))
+
+    def asks(self, server: str, vip: str = "10.0.0.10") -> None:
+        """A real server answers a client from the VIP and has to ask for its router first: without the guard
+        (ip-sysctl, arp_announce below 2) the question names the VIP as sender."""
+        machine = self.servers[server].machine
+        names = (f"net.ipv4.conf.{where}.arp_announce" for where in ("all", machine.ingress))
+        if machine.holds(vip) is not None and max(int(machine.sysctls.get(name, "0")) for name in names) < 2:
+            self.claim(vip, machine.mac, "request")
 
     def hold(self, host: str) -> None:
         """The next step on this host waits, as a slow machine does, until `release`. `dump` holds the reading of IPVS
@@ -318,7 +347,11 @@ class World:
 
     def _answers(self, rip: str, key: ServiceKey) -> str:
         state = self.at(rip)
-        if state is None or state.machine.holds(key.address) is None or (key.protocol, key.port) in state.dropped:
+        if (
+            state is None
+            or state.machine.holds(key.address) is None
+            or state.drops(key.address, key.protocol, key.port)
+        ):
             return ""
         return state.name if state.machine.listens(key.address, key.protocol, key.port) else ""
 

@@ -12,10 +12,10 @@ from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure, Listener, Observed, Route
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.plan import plan
-from dsrwizard.core.ports import HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
+from dsrwizard.core.ports import Hearing, HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.handshakes import Inside
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
@@ -125,6 +125,9 @@ class Altered:
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
     ) -> Sequence[Sent]:
         return [self._sent(sent) for sent in self._wire.offlink(interface, targets, sources, deadline)]
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
+        return self._wire.hear(interface, addresses, heard)
 
 
 def faults(report: Report) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import pytest
@@ -13,8 +13,8 @@ from dsrwizard.core.diagnosis import ClientView
 from dsrwizard.core.errors import ConnectTimeout
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.model import Client, Service
-from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.ports import Hearing, ProbeTarget
+from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.verify import connect_targets, gather, probe_targets, verify
 from tests.unit.diagnosed import VIP, VIP6, Farm, find
 
@@ -53,6 +53,9 @@ class Together:
     ) -> Sequence[Sent]:
         self.meet()
         return self._wire.offlink(interface, targets, sources, deadline)
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
+        raise AssertionError("a verification does not stay and listen")
 
 
 def test_everything_is_asked_at_the_same_time_and_once() -> None:
