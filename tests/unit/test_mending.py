@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import DestinationState, ServiceKey, WindowsChange
+from dsrwizard.core.changes import DestinationState, ServiceKey
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.commands import commands
 from dsrwizard.core.facts import Interface, InterfaceAddress, Route
@@ -18,7 +18,7 @@ from dsrwizard.core.linux.steps import GUARD_FILE
 from dsrwizard.core.mending import BY_HAND, CURABLE, Cure, MendResult, felt_at, mending
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.outcome import Outcome
-from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
+from dsrwizard.core.steps import DIRECTOR, Step
 from dsrwizard.engine.journal import Journals
 from tests.fakes.host import Link
 from tests.fakes.world import World
@@ -345,52 +345,6 @@ def test_a_mending_without_steps_only_looks_again(shop: Shop) -> None:
 
 def cure_of(shop: Shop, check: Check, deployment: Deployment | None = None) -> Cure:
     return shop.engine.mend_plan(deployment or shop.deployment, check).cures[0]
-
-
-WINDOWS = {
-    "weak-host": ["weak-host"],
-    "windows-adapter": ["hygiene"],
-    "firewall": [f"firewall {VIP}"],
-    "site-binding": [f"sites {VIP}"],
-    "vip-missing": ["weak-host", "hygiene", f"vip {VIP}"],
-    "arp-leak": [],
-    "address-conflict": [],
-}
-"""Cause → the steps of a Windows server's plan that cure it."""
-
-
-def windows_plan(*ids: str) -> HostPlan:
-    phases: dict[str, Phase] = {"adapter": "prepare", "weak-host": "guard", "hygiene": "guard"}
-    setting = WindowsChange(item="metric", key="dsrwizard/4", old="1", new="254")
-    return HostPlan(
-        host="web2",
-        steps=tuple(
-            Step(id=id_, host="web2", phase=phases.get(id_.split()[0], "vip"), title=id_, why="", changes=(setting,))
-            for id_ in ids
-        ),
-    )
-
-
-@pytest.mark.parametrize("cause", WINDOWS)
-def test_a_windows_server_is_cured_by_its_own_steps(monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
-    farm = Deployed()
-    names = ("weak-host", "hygiene", f"vip {VIP}", f"firewall {VIP}", f"sites {VIP}", "firewall 10.0.0.100")
-    monkeypatch.setattr(
-        "dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
-    )
-    (cure,) = mending(farm.deployment, farm.observed(), [unseen(cause, vip=VIP)]).cures
-    assert [step.id for step in cure.steps] == WINDOWS[cause]
-    assert bool(cure.by_hand) is (not WINDOWS[cause])
-
-
-def test_with_its_adapter_a_windows_server_lost_everything_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    farm = Deployed()
-    names = ("adapter dsrwizard", "weak-host", "hygiene", f"vip {VIP}")
-    monkeypatch.setattr(
-        "dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
-    )
-    (cure,) = mending(farm.deployment, farm.observed(), [unseen("windows-adapter")]).cures
-    assert [step.id for step in cure.steps] == list(names)
 
 
 def test_a_server_that_cannot_be_changed_says_why(shop: Shop) -> None:

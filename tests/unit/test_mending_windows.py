@@ -1,0 +1,56 @@
+"""Mending a Windows server: which steps of its plan cure a cause, by their names."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsrwizard.core.changes import WindowsChange
+from dsrwizard.core.mending import mending
+from dsrwizard.core.steps import HostPlan, Phase, Plan, Step
+from tests.unit.diagnosed import VIP, Farm
+from tests.unit.test_mending import unseen
+
+WINDOWS = {
+    "weak-host": ["weak-host"],
+    "windows-adapter": ["hygiene"],
+    "firewall": [f"firewall {VIP}"],
+    "site-binding": [f"sites {VIP}"],
+    "vip-missing": ["weak-host", "hygiene", f"vip {VIP}"],
+    "arp-leak": [],
+    "address-conflict": [],
+}
+"""Cause → the steps of a Windows server's plan that cure it."""
+
+
+def windows_plan(*ids: str) -> HostPlan:
+    phases: dict[str, Phase] = {"adapter": "prepare", "weak-host": "guard", "hygiene": "guard"}
+    setting = WindowsChange(item="metric", key="dsrwizard/4", old="1", new="254")
+    return HostPlan(
+        host="web2",
+        steps=tuple(
+            Step(id=id_, host="web2", phase=phases.get(id_.split()[0], "vip"), title=id_, why="", changes=(setting,))
+            for id_ in ids
+        ),
+    )
+
+
+@pytest.mark.parametrize("cause", WINDOWS)
+def test_a_windows_server_is_cured_by_its_own_steps(monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
+    farm = Farm()
+    names = ("weak-host", "hygiene", f"vip {VIP}", f"firewall {VIP}", f"sites {VIP}", "firewall 10.0.0.100")
+    monkeypatch.setattr(
+        "dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
+    )
+    (cure,) = mending(farm.deployment, farm.observed(), [unseen(cause, vip=VIP)]).cures
+    assert [step.id for step in cure.steps] == WINDOWS[cause]
+    assert bool(cure.by_hand) is (not WINDOWS[cause])
+
+
+def test_with_its_adapter_a_windows_server_lost_everything_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    farm = Farm()
+    names = ("adapter dsrwizard", "weak-host", "hygiene", f"vip {VIP}")
+    monkeypatch.setattr(
+        "dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
+    )
+    (cure,) = mending(farm.deployment, farm.observed(), [unseen("windows-adapter")]).cures
+    assert [step.id for step in cure.steps] == list(names)
