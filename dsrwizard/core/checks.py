@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from dsrwizard.core.snapshot import Bypass
+
 Outcome = Literal["pass", "fail", "unknown", "skipped"]
 Verdict = Literal["pass", "fail", "unknown"]
 Cause = Literal[
@@ -40,6 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str
     verdict: Verdict
     checks: tuple[Check, ...]
+    bypass: Bypass | None = None
+    """None: no client host was asked, or it could not be proved that replies bypass the director."""
 
     @property
     def failures(self) -> tuple[Check, ...]:

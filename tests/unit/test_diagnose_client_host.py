@@ -48,7 +48,7 @@ RECORDED = f"""
 
 
 def test_a_recorded_answer_is_read() -> None:
-    seen = parse(deployment(), NONCE, RECORDED).vips[0]
+    seen = parse(deployment(), NONCE, RECORDED)[0]
     assert (seen.ping, seen.milliseconds) == ("answered", 0.412)
     assert (seen.on_link, seen.neighbour) == (True, "02:00:0a:00:00:02")
     assert [(c.port, c.result, c.milliseconds) for c in seen.connects] == [(80, "open", 3.0)]
@@ -56,7 +56,7 @@ def test_a_recorded_answer_is_read() -> None:
 
 def test_each_vip_gets_its_own_lines() -> None:
     text = RECORDED.replace("end", f"ping {VIP6} silent -\n{NONCE} tcp {VIP6} 80 refused 1\n{NONCE} end")
-    four, six = parse(deployment(VIP, VIP6), NONCE, text).vips
+    four, six = parse(deployment(VIP, VIP6), NONCE, text)
     assert (four.ping, four.connects[0].result) == ("answered", "open")
     assert (six.ping, six.connects[0].result, six.on_link) == ("silent", "refused", None)
 
@@ -84,20 +84,20 @@ def test_an_answer_that_is_cut_short_is_refused() -> None:
     ],
 )
 def test_what_is_not_understood_counts_as_not_seen(hostile: str) -> None:
-    seen = parse(deployment(), NONCE, f"{hostile}\n{NONCE} end\n").vips[0]
+    seen = parse(deployment(), NONCE, f"{hostile}\n{NONCE} end\n")[0]
     assert (seen.ping, seen.on_link, seen.neighbour) == ("unknown", None, "")
     assert all(connected.result == "unknown" for connected in seen.connects)
 
 
 @pytest.mark.parametrize("time", ["0", "-5", "1e9", "nan", "999999999999999", "..", "٣"])
 def test_an_impossible_time_is_none(time: str) -> None:
-    seen = parse(deployment(), NONCE, f"{NONCE} tcp {VIP} 80 open {time}\n{NONCE} end").vips[0]
+    seen = parse(deployment(), NONCE, f"{NONCE} tcp {VIP} 80 open {time}\n{NONCE} end")[0]
     assert seen.connects[0].result == "open"
     assert seen.connects[0].milliseconds is None
 
 
 def test_a_host_without_any_tool_says_so() -> None:
-    seen = parse(deployment(), NONCE, f"{NONCE} tcp {VIP} 80 none 0\n{NONCE} end").vips[0]
+    seen = parse(deployment(), NONCE, f"{NONCE} tcp {VIP} 80 none 0\n{NONCE} end")[0]
     assert seen.connects[0].result == "unknown"
     assert "python3" in seen.connects[0].problem
 
@@ -108,7 +108,7 @@ def test_no_answer_whatever_breaks_the_reader(lines: list[str]) -> None:
         view = parse(deployment(VIP, VIP6), NONCE, "\n".join(lines))
     except AnswerUnreadable:
         return
-    assert [seen.vip for seen in view.vips] == [VIP, VIP6]
+    assert [seen.vip for seen in view] == [VIP, VIP6]
 
 
 # -- the script itself, run by this machine's shell
@@ -174,9 +174,15 @@ def test_the_script_says_when_it_has_nothing_to_try_with(tmp_path: Path, listeni
     assert (seen.ping, seen.on_link, seen.connects[0].result) == ("unknown", None, "unknown")
 
 
-def test_the_script_asks_only_for_what_can_be_tried() -> None:
-    text = script(deployment(VIP, VIP6), NONCE)
-    assert f"tcp {VIP} 80" in text
-    assert f"tcp {VIP6} 80" in text
-    assert f"tcp {VIP} 7" not in text  # UDP has no connection to try
+def test_the_script_asks_only_for_what_is_planned() -> None:
+    text = script(deployment(VIP, VIP6), NONCE, {(VIP, 80): 5, (VIP, 8443): 2, (VIP6, 80): 0})
+    assert f"'{VIP} 80 5 http\n{VIP} 8443 2 other'" in text
+    assert f"{VIP6} 80" not in text
+    assert "reach " + VIP6 in text
     assert "@" not in text.replace("$@", "")
+
+
+def test_a_later_round_only_connects() -> None:
+    text = script(deployment(), NONCE, {(VIP, 80): 5}, all_=False)
+    assert "reach " + VIP not in text
+    assert "near " + VIP not in text

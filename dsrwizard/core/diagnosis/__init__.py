@@ -3,12 +3,29 @@
 Pure. One fault gives one failing check with one cause on the host where it is; whatever else shows it is `skipped`
 with `consequence_of`. What could not be looked at is `unknown` and says what would make it visible; only what was seen
 passes. Causes and how each is told from the others: field guide, sections 2 and 3.
+
+Several faults at once are each named, on one host and on several. What a fault hides, until it is mended:
+
+- unreachable, not-on-link: everything else on that server
+- vip-missing: a firewall there that drops packets to the same VIP
+- vip-prefix: a firewall there, where the prefix takes in the director's own address
+- service-down by UDP: a firewall for that port, because both are silent; and a datagram that no server answers is
+  unknown on all, because the application may rightly ignore it
+- arp-leak by a VIP on the interface to the director: not-persistent there, because no plan touches such an address
+- unreachable, vip-missing, service-down, rip-only-listener, firewall: ipvs-missing and drained of that server for the
+  VIP and service, because one that cannot serve is kept out on purpose
+- ipvs-missing of a whole service: everything about its destinations
+- any fault a client feels: stale-arp at a router, which is concluded from everything else being right
+
+Faults of one cause on one host are one where one thing mends them: the guard of all IPv4 VIPs, a service that is down
+on all VIPs, what is not persistent, a packet filter of one address family.
 """
 
 from __future__ import annotations
 
 from dsrwizard.core.checks import Check, Report, Verdict
 from dsrwizard.core.diagnosis import balancing
+from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
 from dsrwizard.core.diagnosis.evidence import ClientView, ClientVip, Evidence
@@ -20,7 +37,12 @@ from dsrwizard.core.diagnosis.within import afterwards, within
 
 __all__ = ["ClientView", "ClientVip", "Evidence", "diagnose", "verdict"]
 
-ASIDE = frozenset({"client.ping", "server.access", "server.persistent", "probe.client_like", "server.half_open"})
+ASIDE = frozenset(
+    {
+        "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
+        "server.half_open",
+    }
+)  # fmt: skip
 """Checks that traffic does not depend on right now: unknown there does not spoil the verdict."""
 
 
@@ -42,7 +64,10 @@ def diagnose(evidence: Evidence) -> Report:
     live = [check for reading in readings for check in half_open(reading, ledger)]
     others = [*director, *servers, *live]
     checks = (*client(evidence, ledger, readings, verdict(others) == "pass"), *others)
-    return Report(deployment=evidence.deployment.name, verdict=verdict(checks), checks=checks)
+    proved = {(one.vip, one.service) for one in checks if one.check == "client.bypass" and one.outcome == "pass"}
+    return Report(
+        deployment=evidence.deployment.name, verdict=verdict(checks), checks=checks, bypass=carried(evidence, proved)
+    )
 
 
 def verdict(checks: list[Check] | tuple[Check, ...]) -> Verdict:

@@ -1,4 +1,4 @@
-"""The client host's side: what it has in its neighbour table for the VIP, and whether ping and TCP get an answer."""
+"""What the client host has in its neighbour table, whether ping and TCP get an answer, from whom and which way."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from dsrwizard.core.checks import Cause, Check
 from dsrwizard.core.diagnosis.balancing import director_macs, strangers
+from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, endpoint, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.served import Served
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import CLIENT, DIRECTOR
@@ -22,7 +24,8 @@ FELT: tuple[Cause, ...] = (
 
 
 def client(evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool) -> list[Check]:
-    """`client.arp`, `client.ping`, `client.connect`. Run last: what is known of all others explains them.
+    """`client.arp`, `client.ping`, `client.connect`, `client.servers`, `client.bypass`. Run last: what is known of all
+    others explains them.
 
     `clean`: everything between the director and the servers was seen and is right.
     """
@@ -55,7 +58,16 @@ class _Vip:
         self.vip, self.seen = vip, seen
 
     def checks(self) -> list[Check]:
-        return [self._arp(), self._ping(), *(self._connect(service) for service in self.vip.services)]
+        arp = self._arp()
+        connects: list[Check] = []
+        through: list[Check] = []
+        for service in self.vip.services:
+            served = Served(self.evidence, self.ledger, self.readings, self.vip, service, self.seen)
+            connects.append(self._connect(service, served))
+            if service.protocol == "tcp" and served.tries:
+                through += [*served.checks(), bypass(served)]
+        # After the connections: what never came to the director explains a silent ping, too.
+        return [arp, self._ping(), *connects, *through]
 
     def _where(self, check: str, service: str = "") -> Where:
         return Where(check=check, host=CLIENT, vip=self.vip.address, service=service)
@@ -107,7 +119,7 @@ class _Vip:
             return where.skipped(f"{self.vip.address} does not answer ping from the client host, but TCP.")
         return self._unanswered(where, f"{self.vip.address} does not answer ping from the client host.", "no answer")
 
-    def _connect(self, service: Service) -> Check:
+    def _connect(self, service: Service, served: Served) -> Check:
         where = self._where("client.connect", service.label)
         target = endpoint(self.vip.address, service.port)
         if service.protocol == "udp":
@@ -120,8 +132,11 @@ class _Vip:
                 "Install nc, python3 or curl on the client host.",
             )  # fmt: skip
         if connected.result == "open":
-            took = "" if connected.milliseconds is None else f"{connected.milliseconds:.0f} ms"
+            took = "" if connected.milliseconds is None else f"{connected.milliseconds:.1f} ms"
             return where.passed(f"{target} accepts TCP from the client host.", took)
+        astray = served.astray(where)
+        if astray is not None:
+            return astray
         servers = self.evidence.deployment.servers_of(self.vip)
         if not any(server.weight for server in servers) and not self._felt(service.label):
             return where.skipped(f"{target} is served by nobody: the deployment drains every server.")

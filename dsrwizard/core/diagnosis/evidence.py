@@ -13,6 +13,7 @@ from typing import Literal, Self
 import msgspec
 
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
+from dsrwizard.core.diagnosis.passage import Passage, Tried
 from dsrwizard.core.facts import Failure, Observed
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.wire import Connected, Owners, Ping, Probed
@@ -25,7 +26,9 @@ class ClientVip(msgspec.Struct, frozen=True, kw_only=True):
     """One VIP as the client host sees it.
 
     `neighbour` is the MAC in its neighbour table, empty where it has none; `on_link` says whether it sends to the VIP
-    without a router, None where it could not tell. `connects` holds the TCP services, address = the VIP.
+    without a router, None where it could not tell. `connects` holds the TCP services, address = the VIP: open when one
+    of the connections (`tries`) was. `passages`: what the director has of those, by port. `ttl`: of the answer to the
+    ping, which the director gives. `untapped`: why no reply frames were captured.
     """
 
     vip: str
@@ -34,15 +37,20 @@ class ClientVip(msgspec.Struct, frozen=True, kw_only=True):
     on_link: bool | None = None
     neighbour: str = ""
     connects: tuple[Connected, ...] = ()
+    ttl: int | None = None
+    tries: tuple[Tried, ...] = ()
+    passages: dict[int, Passage] = {}
+    untapped: str = ""
 
     def connect(self, port: int) -> Connected | None:
         return next((connected for connected in self.connects if connected.port == port), None)
 
 
 class ClientView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client host sees of every VIP."""
+    """What the client host sees of every VIP; `at` in seconds since the epoch."""
 
     vips: tuple[ClientVip, ...] = ()
+    at: float = 0.0
 
     def of(self, vip: Vip) -> ClientVip | None:
         return next((seen for seen in self.vips if canonical(seen.vip) == canonical(vip.address)), None)

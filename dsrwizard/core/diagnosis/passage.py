@@ -62,10 +62,13 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def of_service(table: Iterable[Connection], vip: str, port: int) -> list[Connection]:
-    """The TCP connections to one VIP and port."""
-    wanted = parsed(vip)
-    return [one for one in table if one.protocol == "tcp" and one.port == port and parsed(one.vip) == wanted]
+def by_service(table: Iterable[Connection]) -> dict[tuple[str, int], list[Connection]]:
+    """The TCP connections to each VIP and port."""
+    found: dict[tuple[str, int], list[Connection]] = {}
+    for one in table:
+        if one.protocol == "tcp":
+            found.setdefault((str(parsed(one.vip)), one.port), []).append(one)
+    return found
 
 
 def match(

@@ -1,0 +1,147 @@
+"""Whether replies reach the client without the director: `client.bypass`, and how much that is.
+
+Three witnesses. Frames: on the client's own link the sender's MAC says it at once; behind a router only how many hops a
+reply took, against the director's own answer to the ping: a reply that passed the director took one more. IPVS counts
+replies that come back through it, as with masquerading (NAT). Its count of zero alone proves nothing, for in direct
+routing it counts none even where the director would forward them.
+"""
+
+from __future__ import annotations
+
+from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis.balancing import director_macs, strangers
+from dsrwizard.core.diagnosis.evidence import ClientView, Evidence, canonical, mac
+from dsrwizard.core.diagnosis.ledger import Fault
+from dsrwizard.core.diagnosis.passage import Reply, Tried
+from dsrwizard.core.diagnosis.served import Served
+from dsrwizard.core.snapshot import Bypass
+from dsrwizard.core.steps import DIRECTOR
+
+STARTS = (64, 128, 255)
+"""TTLs and hop limits that hosts send with (Linux and BSD, Windows, network gear)."""
+
+
+def bypass(served: Served) -> Check:
+    """`client.bypass` of one service."""
+    where = served.where("client.bypass")
+    answered = [one for one in served.tries if one.result == "open" and one.client_port not in served.passage.missing]
+    if not answered:
+        return where.skipped(f"No connection to {served.target} was answered through the director: there is no reply.")
+    counted = _counted(served)
+    grown = [rip for rip, count in served.passage.grown.items() if count > 0]
+    if grown:
+        return _through(served, ", ".join(map(served.name, grown)), "IPVS counted their replies during the look")
+    framed = [one for one in answered if one.replies]
+    unseen = f"Whether the replies of {served.target} bypass the director could not be seen on the client host."
+    if not framed:
+        return where.unknown(
+            unseen, _joined(served.seen.untapped or "No reply frames were captured.", counted),
+            "Give the client host python3, and a login that is root or may use sudo.",
+        )  # fmt: skip
+    names = _names(served, framed)
+    macs = {mac(reply.mac) for one in framed for reply in one.replies if reply.mac}
+    own = _director(served)
+    if macs & own:
+        mine = ", ".join(sorted(macs & own))
+        return _through(served, names, _joined(f"reply frames from {mine}, the director's MAC", counted))
+    if own and macs and served.seen.on_link:
+        by = ", ".join(f"{one} ({_owner(served, one)})" for one in sorted(macs))
+        return where.passed(
+            f"Replies of {served.target} bypass the director.", _joined(f"reply frames from {by}", counted)
+        )
+    replies = [reply for one in framed for reply in one.replies]
+    return _by_hops(served, unseen, names, replies, counted)
+
+
+def _by_hops(served: Served, unseen: str, names: str, replies: list[Reply], counted: str) -> Check:
+    where, ttl = served.where("client.bypass"), served.seen.ttl
+    took = sorted({reply.ttl for reply in replies})
+    seen = f"replies of {names} arrive with TTL {', '.join(map(str, took))}"
+    if ttl is None:
+        return where.unknown(
+            unseen, _joined(f"{seen}; the director's own TTL is not known", counted),
+            f"Let {served.vip.address} answer ping: its TTL tells how far away the director is.",
+        )  # fmt: skip
+    seen += f", the director's own answer to ping with {ttl}"
+    if max(map(hops, took)) <= hops(ttl):
+        return where.passed(
+            f"Replies of {served.target} bypass the director: they take no hop more than its own answers.",
+            _joined(f"{seen}; through the director it would be one less", counted),
+        )
+    return where.unknown(
+        unseen, _joined(f"{seen}: they take another way, which may lead through the director", counted),
+        f"Look at the default gateways of {names}.",
+    )  # fmt: skip
+
+
+def _through(served: Served, names: str, evidence: str) -> Check:
+    """Replies do come through the director."""
+    where = served.where("client.bypass")
+    message = f"Replies of {served.target} come back through the director ({names})."
+    fault = _explains(served)
+    if fault is not None:
+        return where.follows(fault, message, evidence)
+    return where.result(
+        "fail", message, evidence,
+        "Let the real servers' default gateway be the router, and IPVS forward by direct routing (dr).",
+    )  # fmt: skip
+
+
+def _explains(served: Served) -> Fault | None:
+    for reading in served.expected.values():
+        fault = served.ledger.find(reading.name, "gateway", vip=served.vip.address, service=served.service.label)
+        if fault is not None:
+            return fault
+    return served.ledger.find(DIRECTOR, "ipvs-differs", vip=served.vip.address, service=served.service.label)
+
+
+def carried(evidence: Evidence, proved: set[tuple[str, str]]) -> Bypass | None:
+    """Payload bytes of the client host's connections to services whose replies are `proved` (VIP, label) to bypass the
+    director; None where nobody counted any."""
+    if not isinstance(evidence.client, ClientView):
+        return None
+    ports = {(canonical(vip), label) for vip, label in proved}
+    counted: list[Tried] = [
+        one
+        for seen in evidence.client.vips
+        for one in seen.tries
+        if (canonical(seen.vip), f"tcp/{one.port}") in ports
+        and one.result == "open"
+        and one.sent is not None
+        and one.received
+    ]
+    sent, received = sum(one.sent or 0 for one in counted), sum(one.received or 0 for one in counted)
+    return Bypass(request_bytes=sent, reply_bytes=received, at=evidence.client.at) if sent else None
+
+
+def hops(ttl: int) -> int:
+    """How many routers a packet has passed, by the TTL it has left."""
+    return next(start for start in STARTS if ttl <= start) - ttl
+
+
+def _director(served: Served) -> frozenset[str]:
+    if served.evidence.deployment.director.engine == "external":
+        return frozenset(strangers(served.evidence, served.vip, served.readings))
+    return director_macs(served.evidence)
+
+
+def _owner(served: Served, found: str) -> str:
+    return next((one.name for one in served.readings if mac(found) in one.macs), "not the director's")
+
+
+def _names(served: Served, framed: list[Tried]) -> str:
+    given = {served.passage.given[one.client_port] for one in framed if one.client_port in served.passage.given}
+    return ", ".join(sorted(map(served.name, given))) or "the real servers"
+
+
+def _counted(served: Served) -> str:
+    """What IPVS says, where it says anything."""
+    replies = served.passage.replies
+    if not replies:
+        return ""
+    total = sum(replies.values())
+    return "IPVS has counted no reply" if not total else f"IPVS has counted {total} reply packets, none of them now"
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
