@@ -10,7 +10,7 @@ from dsrwizard.core.commands import commands
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
-from dsrwizard.core.diagnosis.within import leak_reason
+from dsrwizard.core.diagnosis.within import leak_fault, leak_reason
 from dsrwizard.core.director import key_of, wanted_state
 from dsrwizard.core.facts import Destination, VirtualService
 from dsrwizard.core.model import RealServer, Service, Vip
@@ -85,7 +85,7 @@ def _leak(ledger: Ledger, reading: Reading, vip: Vip) -> Check:
     if not command and reading.facts is not None:
         words = "its settings look right: look at other interfaces in the same network, and at proxy ARP"
     return ledger.fail(
-        where, Fault(host=reading.name, cause="arp-leak"),
+        where, leak_fault(reading, vip),
         f"{reading.name} answers ARP for {vip.address} and takes the director's traffic.",
         f"{seen}; {words}" if words else seen,
         f"On {reading.name}: {command or 'sysctl -w net.ipv4.conf.all.arp_ignore=1'}",

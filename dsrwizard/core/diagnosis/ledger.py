@@ -8,18 +8,22 @@ from dsrwizard.core.checks import Cause, Check, Outcome
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong on one host. `vip` and `service` are empty where it is about all of them; `server` tells
-    faults of the director's table apart that concern one real server each."""
+    """One thing that is wrong on one host. `vip` and `service` are empty where it is about all of them, `family` (4, 6)
+    is 0 where it is about both; `server` tells faults of the director's table apart that concern one real server each.
+    """
 
     host: str
     cause: Cause
     vip: str = ""
     service: str = ""
     server: str = ""
+    family: int = 0
 
     def touches(self, vip: str, service: str = "") -> bool:
-        """Whether it can be felt at this VIP (and service; empty: at any)."""
-        return self.vip in ("", vip) and (not service or self.service in ("", service))
+        """Whether it can be felt at this VIP and service (empty: at any)."""
+        if vip and not (self.vip in ("", vip) and self.family in (0, 6 if ":" in vip else 4)):
+            return False
+        return not service or self.service in ("", service)
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +77,7 @@ class Ledger:
         for fault in self._faults.get(host, ()):
             if causes and fault.cause not in causes:
                 continue
-            if (not vip or fault.vip in ("", vip)) and (not service or fault.service in ("", service)):
+            if fault.touches(vip, service):
                 return fault
         return None
 

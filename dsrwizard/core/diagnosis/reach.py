@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 
 from dsrwizard.core.checks import Check
-from dsrwizard.core.diagnosis.evidence import endpoint, mac
+from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.facts import Failure
@@ -39,9 +39,9 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
     if reading.facts is not None:
         if reading.mute():
             return _muted(reading, ledger, where, rip)
-        swallowed = _swallowed(reading)
-        if swallowed:
-            return where.follows(swallowed, f"{name} does not answer at {rip}.", "no answer to ping and TCP")
+        wide = swallowed(reading)
+        if wide:
+            return where.follows(wide, f"{name} does not answer at {rip}.", "no answer to ping and TCP")
         if owners.problem or owners.macs:
             return where.passed(f"{name} does not answer ping at {rip}, but a login there worked.", "facts read")
     seen = "no answer to ping and TCP"
@@ -72,10 +72,16 @@ def _muted(reading: Reading, ledger: Ledger, where: Where, rip: str) -> Check:
     )  # fmt: skip
 
 
-def _swallowed(reading: Reading) -> Fault | None:
-    """A VIP with a wide prefix makes the server take its neighbours for itself (field guide B2)."""
+def swallowed(reading: Reading) -> Fault | None:
+    """The fault of a VIP whose prefix takes in the director, whom the server then takes for itself (guide B2)."""
     director = reading.evidence.observed.director
-    neighbours = [entry.address for link in director.interfaces for entry in link.addresses] if director else []
+    shared = {canonical(vip.address) for vip in reading.evidence.deployment.vips}  # it speaks from its own address
+    neighbours = [
+        entry.address
+        for link in (director.interfaces if director else ())
+        for entry in link.addresses
+        if canonical(entry.address) not in shared
+    ]
     for vip in reading.vips:
         for _, entry in reading.entries(vip):
             if entry.prefix == vip.prefix:
@@ -103,9 +109,9 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
             return where.follows(fault, f"nobody answers ARP for {rip}.")
         if reading.mute() and ":" not in rip:
             return _muted(reading, ledger, where, rip)
-        swallowed = _swallowed(reading)
-        if swallowed:
-            return where.follows(swallowed, f"nobody answers ARP for {rip}.")
+        wide = swallowed(reading)
+        if wide:
+            return where.follows(wide, f"nobody answers ARP for {rip}.")
         if reading.facts is None and not reading.answers(rip):
             return ledger.fail(
                 where, Fault(host=name, cause="unreachable"),
@@ -197,7 +203,7 @@ def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check
 
 
 def _swallowed_known(reading: Reading, ledger: Ledger) -> Fault | None:
-    fault = _swallowed(reading)
+    fault = swallowed(reading)
     return ledger.find(reading.name, "vip-prefix", vip=fault.vip) if fault else None
 
 

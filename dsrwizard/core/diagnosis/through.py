@@ -5,7 +5,7 @@ from __future__ import annotations
 from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis.evidence import endpoint, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
-from dsrwizard.core.diagnosis.reach import gone
+from dsrwizard.core.diagnosis.reach import gone, swallowed
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.wire import Probed
@@ -117,7 +117,8 @@ class _Probe:
         return self._service_down(probe)
 
     def _silence(self, probe: Probed) -> Check:
-        if self.held == "prefix":
+        # A wide prefix explains silence where it takes in the director; `server.vip` names any other.
+        if self.held == "prefix" and swallowed(self.reading):
             prefixes = [entry.prefix for _, entry in self.reading.entries(self.vip)]
             return vip_prefix(self.reading, self.ledger, self.vip, self.where, self._seen(probe), prefixes)
         if self.held == "missing":
@@ -183,7 +184,11 @@ class _Probe:
             "; ".join((self._seen(probe), *more)),
             f"On {self.name}: {family} -I INPUT -d {self.vip.address} -p {self.service.protocol} "
             f"--dport {self.service.port} -j ACCEPT",
-            shared=True,
+            # One rule may stop several VIPs and ports; the rules for IPv4 and for IPv6 are two.
+            shared=any(
+                fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)
+                for fault in self.ledger.of(self.name)
+            ),
         )  # fmt: skip
 
     def _replies_lost(self, probe: Probed) -> Check:

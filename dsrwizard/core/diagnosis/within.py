@@ -58,6 +58,13 @@ def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
     )
 
 
+def leak_fault(reading: Reading, vip: Vip) -> Fault:
+    """One for the guard, which is of all IPv4 VIPs, and one for each VIP on an interface that no guard silences."""
+    if reading.on_nic(vip) or vip.ip.version == 6:
+        return Fault(host=reading.name, cause="arp-leak", vip=vip.address)
+    return Fault(host=reading.name, cause="arp-leak", family=4)
+
+
 def _answering(reading: Reading, vip: Vip) -> str:
     """The interface whose MAC answered for the VIP, otherwise the one the director's frames come in by."""
     leak = reading.leaks(vip)
@@ -94,7 +101,7 @@ def _guard(reading: Reading, ledger: Ledger) -> Check:
         if audited and all(reading.proven(other) for other in needing) and not reading.on_nic(vip):
             return where.passed(f"{name} stays silent about the VIP; something else than arp_ignore guards it.", words)
         return ledger.fail(
-            where, Fault(host=name, cause="arp-leak"),
+            where, leak_fault(reading, vip),
             f"{name} would answer ARP for {vip.address} and take the director's traffic.", words,
             f"On {name}: {command}",
         )  # fmt: skip
@@ -114,7 +121,7 @@ def _announce(reading: Reading, ledger: Ledger) -> Check:
         return _unseen(where, reading, ledger, "arp_announce", f"sysctl net.ipv4.conf.{_nic(reading)}.arp_announce")
     if value < 2:
         return ledger.fail(
-            where, Fault(host=name, cause="arp-announce"),
+            where, Fault(host=name, cause="arp-announce", family=4),
             f"{name} may name the VIP as sender in its own ARP requests, and neighbours would then send to it.",
             f"{settings(reading, 'arp_announce')}; 2 is needed",
             f"On {name}: sysctl -w net.ipv4.conf.all.arp_announce={GUARD['arp_announce']}",
@@ -140,7 +147,7 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
     if reading.facts is None:
         return _unseen(where, reading, ledger, "the default gateway", command)
     ways = {vip.address: reading.way(family, vip) for vip in reading.vips if vip.ip.version == family}
-    fault = Fault(host=name, cause="gateway")
+    fault = Fault(host=name, cause="gateway", family=family)
     change = "ip route replace default" if family == 4 else "ip -6 route replace default"
     via = f"via {_router(reading, family)} dev {reading.nic.name if reading.nic else '<interface>'}"
     for vip, route in ways.items():
@@ -228,7 +235,7 @@ def filtered(reading: Reading, ledger: Ledger, where: Where, vip: Vip, seen: str
     )  # fmt: skip
     told = [seen, settings(reading, "rp_filter"), _told(reading, vip.address, route) if route else "no default route"]
     return ledger.fail(
-        where, Fault(host=name, cause="rp-filter"),
+        where, Fault(host=name, cause="rp-filter", family=4),
         f"{name} drops clients' packets: they come in by {nic}, {elsewhere}, and rp_filter is strict.",
         "; ".join(filter(None, told)), f"On {name}: sysctl -w {key(nic, 'rp_filter')}=2",
         shared=True,
@@ -252,7 +259,12 @@ def _persistent(reading: Reading, ledger: Ledger) -> Check:
     deployment = reading.evidence.deployment
     plan = plan_server(deployment, reading.server, facts)
     if plan.problem:
-        return where.unknown(f"Whether a reboot would undo {name} could not be seen.", plan.problem)
+        fault = ledger.find(name, "arp-leak")  # an address on the NIC, which no plan touches
+        if fault:
+            return where.follows(fault, evidence=plan.problem)
+        return where.unknown(
+            f"Whether a reboot would undo {name} could not be seen.", plan.problem, "Mend that, then verify again."
+        )
     missing = {change.path for step in plan.steps for change in step.changes if isinstance(change, FileChange)}
     if not missing:
         return where.passed(f"{name} comes back from a reboot as it is now.", ", ".join(sorted(_written(reading))))
