@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from backends.lab import network
 from dsrwizard.core.errors import UsageError
@@ -28,8 +29,8 @@ _ROUTER, _DIRECTOR, _CLIENT = network.ROUTER.name, network.DIRECTOR.name, networ
 class Action:
     """What is done on one host, as scripts for sh.
 
-    Both see $HOST, $RIP, $CABLE (the host's port on the switch), $VIP, $PORT and $SERVICE ($VIP:$PORT). What `make`
-    prints is $KEPT in `mend`, which also works when somebody else has mended it already.
+    Both see the variables of `Made.variables`. What `make` prints is $KEPT in `mend`, which also works when somebody
+    else has mended it already.
     """
 
     at: str
@@ -49,36 +50,88 @@ class Fault:
     needs: str = ""
     """A test for sh, run where the first action runs: the fault makes sense only where it holds."""
     lacks: str = ""
-    """What is missing where `needs` does not hold."""
+    """What is missing where `needs` does not hold; may name {vip} and {service}."""
     blamed: str = ""
     """The host that `verify` names with the cause; empty: the one it is made on."""
+    narrow: Literal["", "vip", "service"] = ""
+    """What the fault can be made on alone: a VIP, or a VIP's service; empty: it is of the whole host."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A fault on a host, as `CAUSE@HOST` names it."""
+    """A fault on a host, as `CAUSE@HOST[/VIP[/SERVICE]]` names it; without them it is on the lab's first."""
 
     fault: Fault
     host: str
+    vip: str = ""
+    service: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.fault.cause}@{self.host}"
+        return "/".join(filter(None, (f"{self.fault.cause}@{self.host}", self.vip, self.service)))
+
+    @property
+    def rich(self) -> bool:
+        """Whether it is on something that only the rich deployment has."""
+        return self.vip not in ("", network.VIP) or self.service not in ("", f"tcp/{network.SERVICE_PORT}")
 
     @property
     def reported(self) -> tuple[str, str]:
         """The cause and the host as `verify` reports them."""
         return self.fault.cause, self.fault.blamed or self.host
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the scripts see: $HOST, $RIP (of the VIP's family), $CABLE (the host's port on the switch), $DIP;
+        $VIP with $LENGTH, $WIDE (a prefix that is too short) and $FAMILY (`-4`, `-6`); $PROTOCOL and $PORT;
+        $SERVICE and $FLAG as ipvsadm writes them, $ONE where a service was named (`tcp/80`), $IPTABLES, $SYSCTL."""
+        vip = self.vip or network.VIP
+        six = ":" in vip
+        protocol, port = self.service.split("/") if self.service else ("tcp", str(network.SERVICE_PORT))
+        host = next((host for host in network.HOSTS if host.name == self.host), None)
+        rip = (host.address6 if six else host.address) if host else ""
+        return {
+            "HOST": self.host,
+            "RIP": rip,
+            "REAL": f"[{rip}]" if six else rip,
+            "CABLE": f"v{self.host}",
+            "DIP": network.DIRECTOR.address6 if six else network.DIRECTOR.address,
+            "VIP": vip,
+            "LENGTH": "128" if six else "32",
+            "WIDE": "126" if six else "30",
+            "FAMILY": "-6" if six else "-4",
+            "PROTOCOL": protocol,
+            "PORT": port,
+            "ONE": self.service,
+            "SERVICE": f"[{vip}]:{port}" if six else f"{vip}:{port}",
+            "FLAG": "-u" if protocol == "udp" else "-t",
+            "IPTABLES": "ip6tables-legacy" if six else "iptables-legacy",
+            "SYSCTL": "net.ipv6" if six else "net.ipv4",
+        }
+
+    @property
+    def lacks(self) -> str:
+        """What is missing where `needs` does not hold."""
+        seen = self.variables
+        return self.fault.lacks.format(vip=seen["VIP"], service=f"{seen['VIP']} {seen['PROTOCOL']}/{seen['PORT']}")
+
 
 _HOLDS_VIP = "ip -o addr show to $VIP | grep -q ."
-_NO_VIP = f"{network.VIP} is not there"
-_IN_SERVICE = 'ipvsadm -Sn 2>/dev/null | grep -q -e "-t $SERVICE .*-r $RIP:"'
-_NOT_IN_SERVICE = "IPVS does not send it anything"
-_HAS_SERVICE = 'ipvsadm -Sn 2>/dev/null | grep -q -e "-A -t $SERVICE "'
-_NO_SERVICE = f"IPVS has no service {network.VIP}:{network.SERVICE_PORT}"
-_KEEP_DESTINATION = 'ipvsadm -Sn | grep -e "-t $SERVICE .*-r $RIP:"'
-_MEND_DESTINATION = 'ipvsadm -d -t $SERVICE -r $RIP 2>/dev/null; echo "$KEPT" | ipvsadm -R'
+_NO_VIP = "{vip} is not there"
+_IN_SERVICE = 'ipvsadm -Sn 2>/dev/null | grep -qF -e "-a $FLAG $SERVICE -r $REAL:"'
+_NOT_IN_SERVICE = "IPVS does not send it anything of {service}"
+_HAS_SERVICE = 'ipvsadm -Sn 2>/dev/null | grep -qF -e "-A $FLAG $SERVICE "'
+_NO_SERVICE = "IPVS has no service {service}"
+_KEEP_DESTINATION = 'ipvsadm -Sn | grep -F -e "-a $FLAG $SERVICE -r $REAL:"'
+_MEND_DESTINATION = 'ipvsadm -d $FLAG $SERVICE -r $REAL:$PORT 2>/dev/null; echo "$KEPT" | ipvsadm -R'
+# The words with which `ip addr replace` puts the VIP back as it was; IPv6 waits for nobody (nodad).
+_KEEP_VIP = (
+    'set -- $(ip -o addr show to $VIP); kept="$4 dev $2"; '
+    'case "$*" in *inet6*deprecated*) kept="$kept nodad preferred_lft 0" ;; *inet6*) kept="$kept nodad" ;; esac; '
+    "echo $kept; ip addr del $4 dev $2"
+)
+_RUNS = "[ -s /run/lab-service.pid ]"
+_RUNS_NOT = "its service does not run"
 # Where neighbours learned another MAC for the VIP, they keep it for a while: mended means that they have forgotten it.
 _FORGET = Action(_ROUTER, ":", "ip neigh flush to $VIP")
 
@@ -98,29 +151,33 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "service-down", _SERVERS, "The service is stopped: nothing listens on its port.",
-        (Action("", "lab-service stop", "lab-service stop; lab-service start"),),
-        "[ -s /run/lab-service.pid ]", "its service does not run",
+        (Action(
+            "", "lab-service stop $ONE",
+            "if [ $ONE ]; then lab-service start $ONE; else lab-service stop; lab-service start; fi",
+        ),),
+        _RUNS, _RUNS_NOT, narrow="service",
     ),
     Fault(
         "rip-only-listener", _SERVERS, "The service listens on the server's own address, not on the VIP.",
-        (Action("", "lab-service stop; lab-service start $RIP", "lab-service stop; lab-service start"),),
-        "[ -s /run/lab-service.pid ]", "its service does not run",
+        (Action(
+            "",
+            "if [ -z $ONE ]; then lab-service stop; lab-service start $RIP; else lab-service bind $ONE "
+            "$(ip -o addr show scope global | sed 's/.* inet6* //; s/[/ ].*//' | grep -vxF $VIP | paste -sd,); fi",
+            "if [ $ONE ]; then lab-service start $ONE; else lab-service stop; lab-service start; fi",
+        ),),
+        _RUNS, _RUNS_NOT, narrow="service",
     ),
     Fault(
         "vip-missing", _SERVERS, "The VIP is not on the server, which then drops or returns what it is sent.",
-        (Action(
-            "", "set -- $(ip -o addr show to $VIP); echo $2 $4; ip addr del $4 dev $2",
-            "set -- $KEPT; ip addr replace $2 dev $1",
-        ),),
-        _HOLDS_VIP, _NO_VIP,
+        (Action("", _KEEP_VIP, "ip addr replace $KEPT"),), _HOLDS_VIP, _NO_VIP, narrow="vip",
     ),
     Fault(
         "vip-prefix", _SERVERS, "The VIP is on the server as /30: it takes its neighbours' addresses for its own.",
         (Action(
-            "", "set -- $(ip -o addr show to $VIP); echo $2 $4; ip addr del $4 dev $2 && ip addr add $VIP/30 dev $2",
-            "set -- $KEPT; ip addr del $VIP/30 dev $1 2>/dev/null; ip addr replace $2 dev $1",
+            "", f"{_KEEP_VIP} && ip addr add $VIP/$WIDE dev $2",
+            "set -- $KEPT; ip addr del $VIP/$WIDE dev $3 2>/dev/null; ip addr replace $KEPT",
         ),),
-        _HOLDS_VIP, _NO_VIP,
+        _HOLDS_VIP, _NO_VIP, narrow="vip",
     ),
     Fault(
         "arp-leak", _SERVERS, "arp_ignore is off: the server answers ARP for the VIP and takes the director's traffic.",
@@ -151,16 +208,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "firewall", _SERVERS, "A filter on the server drops packets to the VIP; its own address stays open.",
         (Action(
-            "", "iptables-legacy -I INPUT -d $VIP -p tcp --dport $PORT -j DROP",
-            "iptables-legacy -D INPUT -d $VIP -p tcp --dport $PORT -j DROP 2>/dev/null; true",
+            "", "$IPTABLES -I INPUT -d $VIP -p $PROTOCOL --dport $PORT -j DROP",
+            "$IPTABLES -D INPUT -d $VIP -p $PROTOCOL --dport $PORT -j DROP 2>/dev/null; true",
         ),),
+        narrow="service",
     ),
     Fault(
         "gateway", _SERVERS, "The server's default gateway is the director, which drops replies from its own VIP.",
         (Action(
-            "", f"ip route show default; ip route replace default via {network.DIRECTOR.address} dev eth0",
-            "ip route replace $KEPT",
+            "", "ip $FAMILY route show default; ip $FAMILY route replace default via $DIP dev eth0",
+            "ip $FAMILY route replace $KEPT",
         ),),
+        narrow="vip",
     ),
     Fault(
         "duplicate-vip", (STRANGER,), "A host outside the deployment has the VIP, too, and answers ARP for it.",
@@ -171,24 +230,24 @@ FAULTS: tuple[Fault, ...] = (
                 "stranger && ip link set vstranger master br0 up && ip -n stranger link set eth0 up && "
                 f"ip -n stranger addr add {STRANGER_ADDRESS}/24 dev eth0 && "
                 f"ip -n stranger route add default via {network.ROUTER.address} && "
-                "ip -n stranger addr add $VIP/32 dev eth0",
+                "{ [ $FAMILY = -4 ] || nodad=nodad; ip -n stranger addr add $VIP/$LENGTH dev eth0 $nodad; }",
                 "ip netns del stranger 2>/dev/null; ip link del vstranger 2>/dev/null; true",
             ),
             _FORGET,
         ),
-        blamed=_DIRECTOR,
+        blamed=_DIRECTOR, narrow="vip",
     ),
     Fault(
         "stale-arp", (_ROUTER,), "The router still has another MAC for the VIP, as after a failover it missed.",
         (Action(
             "",
             # As long as hardware routers keep an entry: this one would look again after half a minute.
-            "sysctl -n net.ipv4.neigh.eth0.base_reachable_time_ms && "
-            "sysctl -qw net.ipv4.neigh.eth0.base_reachable_time_ms=14400000 && "
+            "sysctl -n $SYSCTL.neigh.eth0.base_reachable_time_ms && "
+            "sysctl -qw $SYSCTL.neigh.eth0.base_reachable_time_ms=14400000 && "
             "ip neigh replace $VIP lladdr 02:00:5e:00:53:01 dev eth0 nud reachable",
-            "sysctl -qw net.ipv4.neigh.eth0.base_reachable_time_ms=$KEPT; ip neigh flush to $VIP",
+            "sysctl -qw $SYSCTL.neigh.eth0.base_reachable_time_ms=$KEPT; ip neigh flush to $VIP",
         ),),
-        blamed=_CLIENT,
+        blamed=_CLIENT, narrow="vip",
     ),
     Fault(
         "not-persistent", _SERVERS, "The guard is in force but in no file: it is gone after the next reboot.",
@@ -201,60 +260,61 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "ipvs-missing", _SERVERS, "IPVS does not have the server behind the service.",
-        (Action(_DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -d -t $SERVICE -r $RIP", _MEND_DESTINATION),),
-        _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR,
+        (Action(_DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -d $FLAG $SERVICE -r $REAL:$PORT", _MEND_DESTINATION),),
+        _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
     Fault(
         "ipvs-missing", (_DIRECTOR,), "IPVS does not have the service at all.",
         (Action(
-            "", "ipvsadm -Sn | grep -e \"-t $SERVICE \" && ipvsadm -D -t $SERVICE",
-            "ipvsadm -D -t $SERVICE 2>/dev/null; echo \"$KEPT\" | ipvsadm -R",
+            "", "ipvsadm -Sn | grep -F -e \"$FLAG $SERVICE \" && ipvsadm -D $FLAG $SERVICE",
+            "ipvsadm -D $FLAG $SERVICE 2>/dev/null; echo \"$KEPT\" | ipvsadm -R",
         ),),
-        _HAS_SERVICE, _NO_SERVICE,
+        _HAS_SERVICE, _NO_SERVICE, narrow="service",
     ),
     Fault(
         "ipvs-differs", _SERVERS, "IPVS forwards to the server by tunnel, which it does not unpack.",
         (Action(
-            _DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e -t $SERVICE -r $RIP -i", _MEND_DESTINATION,
+            _DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -i", _MEND_DESTINATION,
         ),),
-        _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR,
+        _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
     Fault(
         "ipvs-differs", (_DIRECTOR,), "IPVS has the service with another scheduler.",
         (Action(
             "",
-            "had=$(ipvsadm -Sn | sed -n \"s/^-A -t $SERVICE -s //p\") && echo \"$had\" && "
-            "case \"$had\" in wrr*) other=rr ;; *) other=wrr ;; esac && ipvsadm -E -t $SERVICE -s $other",
-            "ipvsadm -E -t $SERVICE -s $KEPT",
+            "had=$(ipvsadm -Sn | grep -F -e \"-A $FLAG $SERVICE \" | sed 's/.* -s //') && echo \"$had\" && "
+            "case \"$had\" in wrr*) other=rr ;; *) other=wrr ;; esac && ipvsadm -E $FLAG $SERVICE -s $other",
+            "ipvsadm -E $FLAG $SERVICE -s $KEPT",
         ),),
-        _HAS_SERVICE, _NO_SERVICE,
+        _HAS_SERVICE, _NO_SERVICE, narrow="service",
     ),
     Fault(
         "director-vip", (_DIRECTOR,), "The director does not hold the VIP: soon no client finds it.",
         (
-            Action(
-                "", "set -- $(ip -o addr show to $VIP); echo $2 $4; ip addr del $4 dev $2",
-                "set -- $KEPT; ip addr replace $2 dev $1",
-            ),
+            Action("", _KEEP_VIP, "ip addr replace $KEPT"),
             _FORGET,
         ),
-        _HOLDS_VIP, _NO_VIP,
+        _HOLDS_VIP, _NO_VIP, narrow="vip",
     ),
     Fault(
         "drained", _SERVERS, "The server's weight in IPVS is 0: it gets no new clients.",
-        (Action(_DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e -t $SERVICE -r $RIP -g -w 0", _MEND_DESTINATION),),
-        _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR,
+        (Action(
+            _DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -g -w 0", _MEND_DESTINATION,
+        ),),
+        _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
 )  # fmt: skip
 CAUSES = tuple(dict.fromkeys(fault.cause for fault in FAULTS))
 
 
 def parse(text: str) -> Made:
-    """The fault named `CAUSE@HOST`; the host may be the one to be made wrong or the one `verify` will blame.
+    """The fault named `CAUSE@HOST[/VIP[/SERVICE]]`; the host may be the one to be made wrong or the one `verify` will
+    blame.
 
     Raises `UsageError` with what is meant, as far as that can be guessed, and what there is.
     """
-    cause, separator, host = text.strip().partition("@")
+    cause, separator, place = text.strip().partition("@")
+    host, slash, narrowed = place.partition("/")
     if cause not in CAUSES:
         raise UsageError(f"The lab cannot make the fault {cause!r}.", _perhaps(cause, CAUSES), _list("Faults", CAUSES))
     fitting = [fault for fault in FAULTS if fault.cause == cause]
@@ -264,14 +324,34 @@ def parse(text: str) -> Made:
         raise UsageError(f"The fault {cause!r} needs a host.", "", offer)
     for fault in fitting:
         if host in fault.hosts:
-            return Made(fault, host)
+            return _narrowed(Made(fault, host), narrowed) if slash else Made(fault, host)
     for fault in fitting:
         if host == fault.blamed and len(fault.hosts) == 1:
-            return Made(fault, fault.hosts[0])
+            return _narrowed(Made(fault, fault.hosts[0]), narrowed) if slash else Made(fault, fault.hosts[0])
     known = (*(one.name for one in network.HOSTS), STRANGER)
     if host not in known:
         raise UsageError(f"The lab has no host {host!r}.", _perhaps(host, known), offer)
     raise UsageError(f"{cause} makes no sense on {host}.", fitting[0].why, offer)
+
+
+def _narrowed(made: Made, text: str) -> Made:
+    """The same on one VIP, or on one service of it: `10.0.0.11/tcp/8080`; a fault of services takes the VIP's first."""
+    vip, slash, service = text.partition("/")
+    if not made.fault.narrow:
+        raise UsageError(f"{made.name} is of the whole host, not of one VIP.", "", f"Write {made.name}.")
+    offered = network.SERVICES
+    if vip not in offered:
+        raise UsageError(f"The lab has no VIP {vip!r}.", _perhaps(vip, tuple(offered)), f"Write {_either([*offered])}.")
+    if made.fault.narrow == "vip":
+        if slash:
+            raise UsageError(f"{made.name} is of a whole VIP, not of one service.", "", f"Write {made.name}/{vip}.")
+        return replace(made, vip=vip)
+    services = [f"{protocol}/{port}" for protocol, port in offered[vip]]
+    if slash and service not in services:
+        raise UsageError(
+            f"The lab serves no {service!r} on {vip}.", _perhaps(service, services), f"Write {_either(services)}."
+        )
+    return replace(made, vip=vip, service=service or services[0])
 
 
 def parse_all(texts: Sequence[str]) -> list[Made]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 from backends.lab import frames, guest, recipe
@@ -38,7 +38,9 @@ def launch(
     command: Sequence[str], *, faults: Sequence[str] = (), rows: int | None = None, cols: int | None = None
 ) -> int:
     """See `backends.lab.run`. With KNOWN_HOSTS_VARIABLE set the director knows every host's key from the start."""
-    names = [made.name for made in parse_all(faults)]
+    wanted = parse_all(faults)
+    names = [made.name for made in wanted]
+    file = recipe.RICH_FILE if any(made.rich for made in wanted) else recipe.DEPLOYMENT_FILE
     on_terminal = os.isatty(_STDIN) and os.isatty(_STDOUT)
     if not command and not on_terminal:
         raise LookError(
@@ -53,19 +55,20 @@ def launch(
                 machine.start()
                 machine.wait_until_ready()
                 if names:
-                    _make(machine, names)
+                    _make(machine, file, names)
             with _raw_terminal(wanted=on_terminal):
-                return _Joint(machine, on_terminal=on_terminal, rows=rows, cols=cols).run(command)
+                joint = _Joint(machine, on_terminal=on_terminal, rows=rows, cols=cols)
+                return joint.run(command, env={"DSRWIZARD_LAB": file})
     except _Ended as ended:
         return 128 + ended.number
     finally:
         machine.kill()
 
 
-def _make(machine: guest.Guest, names: Sequence[str]) -> None:
-    """Applies the lab's deployment and makes the faults; raises `DsrError` with what the commands said."""
+def _make(machine: guest.Guest, file: str, names: Sequence[str]) -> None:
+    """Applies a deployment of the lab and makes the faults; raises `DsrError` with what the commands said."""
     commands = (
-        guest.wizard_command("apply", recipe.DEPLOYMENT_FILE, "--yes"),
+        guest.wizard_command("apply", file, "--yes"),
         guest.wizard_command("lab", "fault", *names),
     )
     for argv in commands:
@@ -147,13 +150,13 @@ class _Joint:
         self._queue = bytearray()
         self._input_open = True
 
-    def run(self, command: Sequence[str]) -> int:
+    def run(self, command: Sequence[str], *, env: Mapping[str, str]) -> int:
         mode = frames.PIPES
         if self._on_terminal:
             mode = frames.TERMINAL if os.isatty(_STDERR) else frames.TERMINAL_BUT_ERRORS
         argv = list(command) or guest.wizard_command()
         cwd = str(recipe.HOME) if not command else _working_directory()
-        self._queue += guest.spawn_frame(_SESSION, argv, cwd=cwd, mode=mode, size=self._size())
+        self._queue += guest.spawn_frame(_SESSION, argv, cwd=cwd, mode=mode, size=self._size(), env=env)
         with _window_changes() as changed:
             return self._carry(changed)
 

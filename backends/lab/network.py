@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -33,23 +34,46 @@ HOSTS = (CLIENT, ROUTER, DIRECTOR, *SERVERS)
 ROUTER_OUTSIDE = "203.0.113.1"
 ROUTER_OUTSIDE6 = "fd00:203::1"
 VIP = "10.0.0.10"
+VIP_TWO = "10.0.0.11"
 VIP6 = "fd00:10::10"
 SERVICE_PORT = 80
+SECOND_PORT = 8080
 ECHO_PORT = 7
+SERVICES = {
+    VIP: (("tcp", SERVICE_PORT), ("udp", ECHO_PORT)),
+    VIP_TWO: (("tcp", SERVICE_PORT), ("tcp", SECOND_PORT)),
+    VIP6: (("tcp", SERVICE_PORT),),
+}
+"""What the rich deployment serves: VIP → its services. The simple one serves the first of the first."""
 
 
 def deployment(identity_file: str) -> str:
     """The deployment that suits the lab, ready to accept."""
-    text = f"""name = "shop"
+    return _deployment("shop", identity_file, {VIP: SERVICES[VIP][:1]})
+
+
+def rich_deployment(identity_file: str) -> str:
+    """The same servers with all the lab can serve: a second VIP, an IPv6 VIP, a second TCP service, one by UDP."""
+    return _deployment("rich", identity_file, SERVICES, six=True)
+
+
+def _deployment(
+    name: str, identity_file: str, vips: Mapping[str, Sequence[tuple[str, int]]], *, six: bool = False
+) -> str:
+    text = f"""name = "{name}"
 
 [director]
 interface = "eth0"
-
+"""
+    for vip, services in vips.items():
+        text += f"""
 [[vips]]
-address = "{VIP}"
-[[vips.services]]
-protocol = "tcp"
-port = {SERVICE_PORT}
+address = "{vip}"
+"""
+        for protocol, port in services:
+            text += f"""[[vips.services]]
+protocol = "{protocol}"
+port = {port}
 scheduler = "rr"
 """
     for server in SERVERS:
@@ -57,7 +81,10 @@ scheduler = "rr"
 [[servers]]
 name = "{server.name}"
 address = "{server.address}"
-connect = "ssh"
+"""
+        if six:
+            text += f'address6 = "{server.address6}"\n'
+        text += f"""connect = "ssh"
 user = "root"
 identity_file = "{identity_file}"
 """

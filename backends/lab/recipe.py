@@ -18,6 +18,7 @@ from dsrwizard.core.errors import LookError
 HOME = "/lab/root"  # root's home directory in the lab: never the user's own, whose keys and settings stay out
 IDENTITY_FILE = "~/.ssh/id_ed25519"
 DEPLOYMENT_FILE = "/lab/shop.toml"
+RICH_FILE = "/lab/rich.toml"  # several VIPs and services: faults can be made on one of them alone
 KNOWN_HOSTS_FILE = "/lab/known_hosts"  # every host's key; a copy is ~/.ssh/known_hosts when asked for
 ROOT_PASSWORD = "root-in-the-lab"  # noqa: S105 - of the lab's servers and its client, for tests of passwords
 OPS_USER = "ops"  # an ordinary user on web3 whose sudo asks for a password
@@ -128,6 +129,7 @@ def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
     _put(base / HOME.lstrip("/") / ".profile", ". ~/.bashrc\n")
     _put(base / KNOWN_HOSTS_FILE.lstrip("/"), _known_hosts(keys))
     _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE))
+    _put(base / RICH_FILE.lstrip("/"), network.rich_deployment(IDENTITY_FILE))
     _put(base / "usr/local/bin/lab-service", _service_command(), 0o755)
     # Also there when the program runs from a checkout; an installed one comes first in PATH.
     _put(base / "usr/local/bin/dsrwizard", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dsrwizard "$@"\n', 0o755)
@@ -176,27 +178,47 @@ def _hosts_file() -> str:
 
 
 def _service_command() -> str:
-    """The command `lab-service`, with which tests and curious people stop the service or bind it elsewhere."""
+    """The command `lab-service`, with which tests and curious people stop the services or bind them elsewhere.
+
+    What is said of one service is kept until it is started again; the program is started anew for it.
+    """
     serve = PACKAGE_ROOT / "backends/lab/inside/serve.py"
     return f"""#!/bin/sh
-# lab-service stop | start [ADDRESS]: this host's TCP service on port 80 and UDP echo on port 7; ADDRESS: only there
+# lab-service stop | start [ADDRESS]       this host's TCP services on ports 80 and 8080 and its UDP echo on port 7;
+#                                          ADDRESS: only there
+# lab-service stop | start SERVICE         one of them: tcp/80, tcp/8080, udp/7
+# lab-service bind SERVICE ADDRESS,...     one of them, only at these addresses
 pid=/run/lab-service.pid
-case "$1" in
-stop)
-    [ -s $pid ] || exit 0
+one=/run/lab-service.d
+stop() {{
+    [ -s $pid ] || return 0
     old=$(cat $pid)
     rm -f $pid
     kill "$old"
-    while kill -0 "$old" 2>/dev/null; do sleep 0.02; done ;;  # its port is free now
-start)
-    shift
+    while kill -0 "$old" 2>/dev/null; do sleep 0.02; done  # its ports are free now
+}}
+start() {{
     rm -f $pid
-    setsid {shlex.join([sys.executable, "-I", "-S", str(serve)])} "$@" </dev/null >/run/lab-service.log 2>&1 &
+    setsid {shlex.join([sys.executable, "-I", "-S", str(serve)])} "$@" $(cat $one/* 2>/dev/null) \\
+        </dev/null >/run/lab-service.log 2>&1 &
     until [ -s $pid ]; do
         kill -0 $! 2>/dev/null || {{ cat /run/lab-service.log >&2; exit 1; }}
         sleep 0.02
-    done ;;
-*) echo "usage: lab-service stop | start [ADDRESS]" >&2; exit 2 ;;
+    done
+}}
+again() {{
+    [ -s $pid ] || return 0
+    stop
+    start $(cat $one.all 2>/dev/null)
+}}
+mkdir -p $one
+case "$1:$2" in
+stop:) stop ;;
+stop:*/*) echo "$2=" >"$one/${{2%/*}}-${{2#*/}}"; again ;;
+bind:*/*) echo "$2=$3" >"$one/${{2%/*}}-${{2#*/}}"; again ;;
+start:*/*) rm -f "$one/${{2%/*}}-${{2#*/}}"; again ;;
+start:*) shift; echo "$@" >$one.all; start "$@" ;;
+*) sed -n 's/^# /usage: /p' "$0" >&2; exit 2 ;;
 esac
 """
 

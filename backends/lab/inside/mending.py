@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.lab import network
+from backends.lab import network, recipe
 from backends.lab.faults import BASE, FAULTS, STRANGER, Made, parse, parse_all
 from dsrwizard.core.errors import DsrError, LookError, UsageError
 
@@ -23,7 +23,8 @@ _SECONDS = 30
 
 
 def run(words: Sequence[str]) -> int:
-    """The commands `fault [CAUSE@HOST …]` and `mend [CAUSE@HOST …]`; prints what was done and returns the exit code.
+    """The commands `fault [CAUSE@HOST[/VIP[/SERVICE]] …]` and `mend [the same …]`; prints what was done and returns the
+    exit code.
 
     Raises `UsageError` for names that mean nothing, `LookError` outside the lab, `DsrError` when a script fails.
     """
@@ -50,7 +51,10 @@ def run(words: Sequence[str]) -> int:
 
 def _show(made: Sequence[Made]) -> None:
     for fault in FAULTS:
-        print(f"{fault.cause}@{{{','.join(fault.hosts)}}}\n    {fault.why}")  # noqa: T201
+        narrow = {"": "", "vip": "[/VIP]", "service": "[/VIP[/SERVICE]]"}[fault.narrow]
+        print(f"{fault.cause}@{{{','.join(fault.hosts)}}}{narrow}\n    {fault.why}")  # noqa: T201
+    for vip, services in network.SERVICES.items():
+        print(f"VIP {vip}: {', '.join(f'{protocol}/{port}' for protocol, port in services)}")  # noqa: T201
     print(f"Made now: {', '.join(one.name for one in made) or 'none'}")  # noqa: T201
 
 
@@ -67,7 +71,6 @@ class _Faulty:
                 "Start it with dsrwizard lab -- bash, or with dsrwizard lab --fault CAUSE@HOST.",
             ) from error
         self._namespaces = {name: numbers for name, *numbers in map(str.split, lines)}
-        self._hosts = {host.name: host for host in network.HOSTS}
         self._kept: dict[str, list[str]] = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
 
     @property
@@ -88,11 +91,12 @@ class _Faulty:
         fault = made.fault
         if fault.needs and self._run(made, fault.actions[0].at, fault.needs).returncode:
             raise DsrError(
-                f"{made.name} cannot be made now: on {made.host}, {fault.lacks}."
+                f"{made.name} cannot be made now: on {made.host}, {made.lacks}."
                 if fault.actions[0].at in ("", made.host)
-                else f"{made.name} cannot be made now: {fault.lacks}.",
+                else f"{made.name} cannot be made now: {made.lacks}.",
                 "It needs a deployment in force and nothing else wrong there.",
-                "Apply it first: dsrwizard apply $DSRWIZARD_LAB --yes    Faults made: dsrwizard lab fault",
+                f"Apply it first: dsrwizard apply {recipe.RICH_FILE if made.rich else '$DSRWIZARD_LAB'} --yes    "
+                "Faults made: dsrwizard lab fault",
             )
         kept: list[str] = []
         for action in fault.actions:
@@ -141,19 +145,9 @@ class _Faulty:
         new.replace(_KEPT)
 
     def _run(self, made: Made, at: str, script: str, kept: str = "") -> subprocess.CompletedProcess[str]:
-        host = self._hosts.get(made.host)
-        variables = {
-            "HOST": made.host,
-            "RIP": host.address if host else "",
-            "CABLE": f"v{made.host}",
-            "VIP": network.VIP,
-            "PORT": str(network.SERVICE_PORT),
-            "SERVICE": f"{network.VIP}:{network.SERVICE_PORT}",
-            "KEPT": kept,
-        }
         return subprocess.run(
             [*self._enter(at or made.host), "sh", "-c", script],
-            env=os.environ | variables,
+            env=os.environ | made.variables | {"KEPT": kept},
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -1,7 +1,8 @@
-"""A real server's service: TCP port 80 answers with the host's name, UDP port 7 echoes behind the host's name.
+"""A real server's services: TCP ports 80 and 8080 answer with the host's name, UDP port 7 echoes behind it.
 
-Usage: serve.py [ADDRESS]. Without an address it listens on the IPv4 and the IPv6 wildcard. UDP answers leave from the
-address the datagram was sent to, as with DSR they must: a wildcard socket would answer from the interface's own.
+Usage: serve.py [ADDRESS] [SERVICE=ADDRESS,… …]. Without an address it listens on the IPv4 and the IPv6 wildcard;
+`tcp/80=10.0.0.101` says otherwise for one service, `tcp/80=` leaves it out. UDP answers leave from the address the
+datagram was sent to, as with DSR they must: a wildcard socket would answer from the interface's own.
 """
 
 # pathlib is slow to import in the guest.
@@ -17,7 +18,7 @@ import sys
 import time
 
 PID_FILE = "/run/lab-service.pid"
-TCP_PORT = 80
+TCP_PORTS = (80, 8080)
 UDP_PORT = 7
 _IP_PKTINFO = 8
 _IPV6_RECVPKTINFO = 49
@@ -25,12 +26,12 @@ _IPV6_PKTINFO = 50
 _REQUEST_SECONDS = 10
 
 
-def _tcp_socket(family: socket.AddressFamily, address: str) -> socket.socket:
+def _tcp_socket(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    listener.bind((address, TCP_PORT))
+    listener.bind((address, port))
     listener.listen(128)
     return listener
 
@@ -91,20 +92,24 @@ def _echo(sock: socket.socket, name: bytes) -> None:
             time.sleep(0.01)
 
 
-def start(address: str | None = None) -> None:
-    """Listens and leaves the answering to threads; the pid file says that the service listens."""
-    wanted = (
-        [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]
-        if address is None
-        else [(socket.AF_INET6 if ":" in address else socket.AF_INET, address)]
-    )
+def start(*words: str) -> None:
+    """Listens and leaves the answering to threads; the pid file says that the services listen."""
+    everywhere = [word for word in words if "=" not in word] or ["0.0.0.0", "::"]
+    own = dict(word.split("=", 1) for word in words if "=" in word)
     name = os.uname().nodename.encode()
-    for family, host in wanted:
-        _thread.start_new_thread(_accept, (_tcp_socket(family, host), name + b"\n"))
+    for port in TCP_PORTS:
+        for family, host in _places(own.get(f"tcp/{port}"), everywhere):
+            _thread.start_new_thread(_accept, (_tcp_socket(family, host, port), name + b"\n"))
+    for family, host in _places(own.get(f"udp/{UDP_PORT}"), everywhere):
         _thread.start_new_thread(_echo, (_udp_socket(family, host), name))
     with open(PID_FILE + ".new", "w") as file:
         file.write(f"{os.getpid()}\n")
     os.rename(PID_FILE + ".new", PID_FILE)
+
+
+def _places(own: str | None, everywhere: list[str]) -> list[tuple[socket.AddressFamily, str]]:
+    hosts = everywhere if own is None else [host for host in own.split(",") if host]
+    return [(socket.AF_INET6 if ":" in host else socket.AF_INET, host) for host in hosts]
 
 
 def stay() -> None:
@@ -114,5 +119,5 @@ def stay() -> None:
 
 
 if __name__ == "__main__":
-    start(*sys.argv[1:2])
+    start(*sys.argv[1:])
     stay()
