@@ -1,0 +1,115 @@
+"""How long a fault takes to show in the watch, and its cure to clear it, per cause, in the lab.
+
+    python -m tests.bench.detection [--times N] [CAUSE@HOST …]
+
+`dsrwizard watch --json` runs on the lab's director; each fault is made and mended there by the lab's own scripts, and
+the clock runs from just before the script to the line that tells the state (both are the guest's). The limit of two
+seconds is that of the default interval; causes that only facts can show wait for the next look from within.
+The exit status is 1 when a cause with a limit took longer in the median, or never showed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from backends.lab import guest
+from tests.lab.harness import DEPLOYMENT_FILE, Lab, Process
+
+LIMITED = ("vip-missing@web1", "arp-leak@web2", "service-down@web3")
+OTHERS = (
+    "unreachable@web1", "firewall@web2", "rip-only-listener@web3", "arp-announce@web1", "rp-filter@web2",
+    "gateway@web3", "not-persistent@web1", "ipvs-missing@web2", "ipvs-differs@web3", "drained@web1",
+    "duplicate-vip@stranger", "director-vip@director",
+)  # fmt: skip
+LIMIT = 2.0
+LONGEST = 45.0
+SCRIPT = (
+    "import sys, time; from backends.lab.inside.mending import _Faulty; from backends.lab.faults import parse; "
+    "lab = _Faulty(); made = parse(sys.argv[2]); began = time.time(); "
+    "lab.make([made]) if sys.argv[1] == 'fault' else lab.mend([made]); print(began)"
+)
+
+
+class Watched:
+    """A watch in the lab, and what it has told."""
+
+    def __init__(self, lab: Lab, process: Process) -> None:
+        self._lab = lab
+        self._process = process
+
+    def lines(self) -> list[dict[str, object]]:
+        whole = self._process.stdout.rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def do(self, verb: str, name: str) -> float:
+        """Makes or mends a fault; when that began, by the guest's clock."""
+        done = self._lab.run("director", [sys.executable, "-c", SCRIPT, verb, name]).ok()
+        return float(done.stdout.split()[-1])
+
+    def until(self, cause: str, *, gone: bool, since: float) -> float | None:
+        """When the picture had the cause somewhere, or nowhere any more; None: it did not in time."""
+        deadline = time.monotonic() + LONGEST
+        while time.monotonic() < deadline:
+            causes: dict[tuple[object, object, object], object] = {}
+            for line in self.lines():
+                if line["type"] == "snapshot":
+                    for service in line["services"]:  # type: ignore[attr-defined]
+                        for row in service["servers"]:
+                            causes[service["vip"], service["service"], row["host"]] = row["cause"]
+                elif line["type"] == "change":
+                    causes[line["vip"], line["service"], line["host"]] = line["cause"]
+                    now = cause in causes.values()
+                    if float(str(line["at"])) >= since and (not any(causes.values()) if gone else now):
+                        return float(str(line["at"]))
+            time.sleep(0.05)
+        return None
+
+
+def measure(watched: Watched, names: Sequence[str], times: int) -> bool:
+    print(f"{'fault':28} {'shows after s':>22} {'clears after s':>22}   limit")
+    fine = True
+    for name in names:
+        cause = name.partition("@")[0]
+        shows: list[float] = []
+        clears: list[float] = []
+        for _ in range(times):
+            began = watched.do("fault", name)
+            seen = watched.until(cause, gone=False, since=began)
+            mended = watched.do("mend", name)
+            gone = watched.until(cause, gone=True, since=mended)
+            shows.append(seen - began if seen else LONGEST)
+            clears.append(gone - mended if gone else LONGEST)
+            time.sleep(1.3)
+        limited = name in LIMITED
+        if limited and (median(shows) > LIMIT or median(clears) > LIMIT):
+            fine = False
+        print(f"{name:28} {_spread(shows):>22} {_spread(clears):>22}   {LIMIT if limited else '-'}", flush=True)
+    return fine
+
+
+def _spread(values: Sequence[float]) -> str:
+    if max(values) >= LONGEST:
+        return "not within 45 s"
+    return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", default=[*LIMITED, *OTHERS])
+    parser.add_argument("--times", type=int, default=3)
+    wanted = parser.parse_args()
+    with Lab() as lab:
+        lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
+        with lab.spawn("director", guest.wizard_command("watch", DEPLOYMENT_FILE, "--json")) as process:
+            process.expect('"type":', 60)
+            time.sleep(5)
+            return 0 if measure(Watched(lab, process), wanted.names, wanted.times) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
