@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dsrwizard.core.director import plan_director
-from dsrwizard.core.facts import Observed
+from dsrwizard.core.facts import Observed, ServerFacts
 from dsrwizard.core.linux.steps import plan_server
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan
 from dsrwizard.core.windows.steps import plan_windows
 
@@ -25,8 +25,7 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
         if facts is None:
             servers.append(unseen(server.name, observed))
             continue
-        planner = plan_server if facts.windows is None else plan_windows
-        host = planner(deployment, server, facts)
+        host = host_plan(deployment, server, facts)
         if not host.problem:
             able.add(server.name)
         servers.append(host)
@@ -36,6 +35,11 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
         else:
             hosts.append(plan_director(deployment, observed.director, frozenset(able)))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))
+
+
+def host_plan(deployment: Deployment, server: RealServer, facts: ServerFacts) -> HostPlan:
+    """The steps that bring one real server to the deployment, whatever it runs."""
+    return (plan_server if facts.windows is None else plan_windows)(deployment, server, facts)
 
 
 def unseen(host: str, observed: Observed) -> HostPlan:

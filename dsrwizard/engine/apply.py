@@ -24,9 +24,9 @@ from dsrwizard.core.events import (
     StepStarted,
 )
 from dsrwizard.core.facts import Failure, ServerFacts
-from dsrwizard.core.linux.steps import plan_server
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.outcome import HostResult, Outcome, RunResult, StepResult
+from dsrwizard.core.plan import host_plan
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.core.proof import judge
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan, Proof, Step
@@ -188,7 +188,7 @@ class Applier:
         except KeyError:
             return ()
         ran = {result.step for result in self._results.get(name, ())}
-        steps = plan_server(self._deployment, server, facts).steps if facts else ()
+        steps = host_plan(self._deployment, server, facts).steps if facts else ()
         return tuple(step.title for step in steps if step.id in ran)
 
     # --- the director --------------------------------------------------------------------------------------------

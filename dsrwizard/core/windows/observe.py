@@ -389,6 +389,7 @@ def _interface(adapter: Any) -> Interface:
             InterfaceAddress(
                 address=entry.address,
                 prefix=entry.prefix,
+                scope="link" if parsed(entry.address).is_link_local else "global",
                 tentative=entry.state is not None and entry.state != PREFERRED,
             )
             for entry in adapter.addresses

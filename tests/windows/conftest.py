@@ -1,0 +1,120 @@
+"""Shared by the tests of Windows real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsrwizard.core.errors import ConnectionLost
+from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.steps import Plan
+from dsrwizard.engine.engine import Engine
+from dsrwizard.engine.journal import Journals
+from tests.fakes.world import World
+from tests.windows.host import WindowsHost
+
+VIP = "10.0.0.10"
+VIP6 = "fd00::10"
+
+
+class ModelConnector:
+    """A connection straight to the model, without a network. `cut_after` lines the connection is lost, once."""
+
+    def __init__(self, host: WindowsHost, cut_after: int | None = None) -> None:
+        self.host = host
+        self.cut_after = cut_after
+        self.scripts: list[str] = []
+
+    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        self.scripts.append(script)
+        out: list[str] = []
+        err: list[str] = []
+
+        def said(line: str) -> None:
+            out.append(line)
+            if on_line is not None and not self._cut(len(out)):
+                on_line(line)
+
+        status = self.host.execute(script, said, err.append)
+        if self._cut(len(out)):
+            self.cut_after = None
+            lost = ConnectionLost("win1: the connection broke.", "", "Try again.")
+            lost.begun = True
+            raise lost
+        return Answer(status=status, stdout="\n".join(out), stderr="\n".join(err))
+
+    def _cut(self, lines: int) -> bool:
+        return self.cut_after is not None and lines > self.cut_after
+
+    def close(self) -> None:
+        pass
+
+
+class Farm:
+    """One Windows real server behind somebody else's load balancer, so that nothing but its own side is looked at."""
+
+    def __init__(self, folder: Path, host: WindowsHost, deployment: Deployment) -> None:
+        self.host = host
+        self.deployment = deployment
+        self.connector = ModelConnector(host)
+        self.folder = folder
+        self.engine = self.fresh()
+
+    def fresh(self) -> Engine:
+        """A new engine over the same host and journal, as after a restart."""
+        world = World.lab()
+        return Engine(
+            director=lambda interface: world.director(),
+            wire=world.wire(),
+            connect=lambda name, target, asker: self.connector,
+            asker=_Nobody(),
+            journals=Journals(self.folder),
+        )
+
+    def plan(self) -> Plan:
+        return self.engine.plan(self.deployment, self.engine.observe(self.deployment))
+
+    def apply(self) -> RunResult:
+        return self.engine.apply(self.deployment, self.plan(), lambda event: None)
+
+    def teardown(self) -> RunResult:
+        plan = self.engine.teardown_plan(self.deployment)
+        return self.engine.teardown(self.deployment, plan, lambda event: None)
+
+
+class _Nobody:
+    def secret(self, question: Any) -> None:
+        return None
+
+    def accept_key(self, question: Any) -> bool:
+        return False
+
+
+def shop(*vips: str, ports: tuple[int, ...] = (80,), name: str = "shop", vip_interface: str = "lo") -> Deployment:
+    """A deployment with one Windows server."""
+    services = tuple(Service(port=port) for port in ports)
+    return Deployment(
+        name=name,
+        director=Director(interface="eth0", engine="external"),
+        vips=tuple(Vip(address=vip, services=services) for vip in (vips or (VIP,))),
+        servers=(
+            RealServer(
+                name="win1", address="10.0.0.101", address6="fd00::101", connect="winrm", vip_interface=vip_interface
+            ),
+        ),
+    )
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Callable[..., Farm]:
+    """Makes a farm of one modelled Windows server."""
+
+    def make(host: WindowsHost | None = None, deployment: Deployment | None = None) -> Farm:
+        return Farm(tmp_path / "journal", host or WindowsHost(), deployment or shop())
+
+    return make

@@ -1,0 +1,385 @@
+"""The cmdlets of the model: their parameters, the first PowerShell that has them, and what they do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.windows.host import com, registry, wmi
+from tests.windows.host.model import PREFERRED, TENTATIVE, Adapter, Address, Row
+from tests.windows.powershell import Hash, NotModelled, Object, PowerShellError
+
+if TYPE_CHECKING:
+    from tests.windows.host.machine import WindowsHost
+
+Arguments = dict[str, Any]
+FAMILIES = {"ipv4": 4, "ipv6": 6}
+NUMBERS = {4: 2, 6: 23}
+ABLE = {"enabled": True, "disabled": False}
+
+
+@dataclass(frozen=True)
+class Cmdlet:
+    """`since` is the major version of PowerShell whose Windows has it; `changes` needs an administrator."""
+
+    run: Callable[[WindowsHost, Arguments], list[Any]]
+    parameters: frozenset[str]
+    since: int = 2
+    changes: bool = False
+    positional: str = ""
+
+
+CMDLETS: dict[str, Cmdlet] = {}
+
+
+@dataclass
+class _Register:
+    name: str
+    parameters: str
+    since: int = 3
+    changes: bool = False
+    positional: str = field(default="")
+
+    def __call__(self, run: Callable[[WindowsHost, Arguments], list[Any]]) -> Callable[..., list[Any]]:
+        known = frozenset(self.parameters.lower().split())
+        CMDLETS[self.name.lower()] = Cmdlet(run, known, self.since, self.changes, self.positional)
+        return run
+
+
+def _named(host: WindowsHost, name: str) -> Adapter:
+    for adapter in host.adapters:
+        if adapter.name.lower() == str(name).lower():
+            return adapter
+    raise PowerShellError(f"No MSFT_NetAdapter objects found with property 'Name' equal to '{name}'.")
+
+
+# -- adapters
+
+
+@_Register("Get-NetAdapter", "IncludeHidden Name")
+def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
+    chosen = [_named(host, given["name"])] if "name" in given else host.adapters
+    return [
+        Object(
+            "MSFT_NetAdapter",
+            {
+                "Name": adapter.name,
+                "ifIndex": adapter.index,
+                "InterfaceGuid": adapter.guid,
+                "PnPDeviceID": adapter.pnp,
+                "MacAddress": adapter.mac.upper().replace(":", "-"),
+                "InterfaceOperationalStatus": 1 if adapter.up else 2,
+                "ComponentID": adapter.component,
+            },
+        )
+        for adapter in chosen
+    ]
+
+
+@_Register("Rename-NetAdapter", "Name NewName", changes=True)
+def _rename(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = _named(host, given["name"])
+    if any(other.name.lower() == str(given["newname"]).lower() for other in host.adapters):
+        raise PowerShellError(
+            "{Object Exists} An attempt was made to create an object and the object name already existed."
+        )
+    adapter.name = str(given["newname"])
+    return []
+
+
+@_Register("Get-NetAdapterBinding", "Name ComponentID AllBindings")
+def _bindings(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = _named(host, given["name"])
+    wanted = given.get("componentid")
+    found = [
+        Object("MSFT_NetAdapterBindingSettingData", {"ComponentID": component, "Enabled": bound})
+        for component, bound in adapter.bindings.items()
+        if wanted is None or component.lower() == str(wanted).lower()
+    ]
+    if wanted is not None and not found:
+        raise PowerShellError(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{wanted}'.")
+    return found
+
+
+def _bind(host: WindowsHost, given: Arguments, bound: bool) -> list[Any]:
+    adapter = _named(host, given["name"])
+    component = str(given["componentid"])
+    if component not in adapter.bindings:
+        raise PowerShellError(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{component}'.")
+    adapter.bindings[component] = bound
+    return []
+
+
+@_Register("Enable-NetAdapterBinding", "Name ComponentID", changes=True)
+def _enable(host: WindowsHost, given: Arguments) -> list[Any]:
+    return _bind(host, given, True)
+
+
+@_Register("Disable-NetAdapterBinding", "Name ComponentID", changes=True)
+def _disable(host: WindowsHost, given: Arguments) -> list[Any]:
+    return _bind(host, given, False)
+
+
+# -- addresses and interfaces
+
+
+def _stack(host: WindowsHost) -> list[Adapter]:
+    """Adapters that the IP stack knows by now; a fresh one it learns after a moment."""
+    found = [host.pseudo]
+    for adapter in host.adapters:
+        if adapter.polls > 0:
+            adapter.polls -= 1
+        else:
+            found.append(adapter)
+    return found
+
+
+@_Register("Get-NetIPAddress", "IPAddress InterfaceIndex PolicyStore")
+def _addresses(host: WindowsHost, given: Arguments) -> list[Any]:
+    found = []
+    for adapter in [host.pseudo, *host.adapters]:
+        for one in adapter.addresses:
+            if "interfaceindex" in given and int(given["interfaceindex"]) != adapter.index:
+                continue
+            if "ipaddress" in given and str(given["ipaddress"]) != one.address:
+                continue
+            if str(given.get("policystore", "")).lower() == "persistentstore" and not one.persistent:
+                continue
+            found.append(
+                Object(
+                    "MSFT_NetIPAddress",
+                    {
+                        "IPAddress": one.address,
+                        "InterfaceIndex": adapter.index,
+                        "PrefixLength": one.prefix,
+                        "SkipAsSource": one.skip,
+                        "AddressState": one.state,
+                    },
+                )
+            )
+    if not found and given:
+        raise PowerShellError("No matching MSFT_NetIPAddress objects found.")
+    return found
+
+
+@_Register("New-NetIPAddress", "InterfaceIndex IPAddress PrefixLength SkipAsSource", changes=True)
+def _new_address(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = host.by_index(int(given["interfaceindex"]))
+    address = str(given["ipaddress"])
+    family = 6 if ":" in address else 4
+    row = adapter.rows[family]
+    if row.dhcp:
+        raise PowerShellError("Inconsistent parameters PolicyStore PersistentStore and Dhcp Enabled")
+    if any(other.holding(address) for other in [host.pseudo, *host.adapters]):
+        raise PowerShellError(f"Instance MSFT_NetIPAddress already exists: {address}")
+    state = TENTATIVE if row.dad else PREFERRED
+    adapter.addresses.append(Address(address, int(given["prefixlength"]), bool(given.get("skipassource")), state))
+    return _addresses(host, {"ipaddress": address})
+
+
+@_Register("Remove-NetIPAddress", "InterfaceIndex IPAddress Confirm", changes=True)
+def _remove_address(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = host.by_index(int(given["interfaceindex"]))
+    entry = adapter.holding(str(given["ipaddress"]))
+    if given.get("confirm") is not False:
+        raise PowerShellError(
+            "Windows PowerShell is in NonInteractive mode. Read and Prompt functionality is not available."
+        )
+    if entry is None:
+        raise PowerShellError("No matching MSFT_NetIPAddress objects found.")
+    adapter.addresses.remove(entry)
+    return []
+
+
+@_Register("Get-NetIPInterface", "InterfaceIndex AddressFamily")
+def _interfaces(host: WindowsHost, given: Arguments) -> list[Any]:
+    found = []
+    for adapter in _stack(host):
+        for family, row in adapter.rows.items():
+            if "interfaceindex" in given and int(given["interfaceindex"]) != adapter.index:
+                continue
+            if "addressfamily" in given and FAMILIES[str(given["addressfamily"]).lower()] != family:
+                continue
+            found.append(_interface(adapter, family, row))
+    if not found:
+        raise PowerShellError("No MSFT_NetIPInterface objects found.")
+    return found
+
+
+def _interface(adapter: Adapter, family: int, row: Row) -> Object:
+    return Object(
+        "MSFT_NetIPInterface",
+        {
+            "InterfaceIndex": adapter.index,
+            "AddressFamily": NUMBERS[family],
+            "WeakHostReceive": int(row.weak_receive),
+            "WeakHostSend": int(row.weak_send),
+            "Dhcp": int(row.dhcp),
+            "InterfaceMetric": row.metric,
+            "AutomaticMetric": int(row.automatic),
+            "DadTransmits": row.dad,
+            "RouterDiscovery": row.router_discovery,
+        },
+    )
+
+
+@_Register(
+    "Set-NetIPInterface",
+    "InterfaceIndex AddressFamily Dhcp WeakHostReceive WeakHostSend DadTransmits RouterDiscovery InterfaceMetric "
+    "AutomaticMetric",
+    changes=True,
+)
+def _set_interface(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = host.by_index(int(given.pop("interfaceindex")))
+    row = adapter.rows[FAMILIES[str(given.pop("addressfamily")).lower()]]
+    for name, value in given.items():
+        word = str(value).lower()
+        match name:
+            case "dhcp":
+                row.dhcp = ABLE[word]
+                if not row.dhcp:
+                    adapter.addresses = [one for one in adapter.addresses if not one.address.startswith("169.254.")]
+            case "weakhostreceive":
+                row.weak_receive = ABLE[word]
+            case "weakhostsend":
+                row.weak_send = ABLE[word]
+            case "dadtransmits":
+                row.dad = int(value)
+            case "routerdiscovery":
+                row.router_discovery = {"disabled": 0, "enabled": 1, "controlledbydhcp": 2}[word]
+            case "interfacemetric":
+                row.metric, row.automatic = int(value), False
+            case "automaticmetric":
+                row.automatic = ABLE[word]
+                row.metric = 25 if row.automatic else row.metric
+            case _:
+                raise NotModelled(name)
+    return []
+
+
+@_Register("Get-NetRoute", "DestinationPrefix")
+def _routes(host: WindowsHost, given: Arguments) -> list[Any]:
+    wanted = 6 if "::" in str(given["destinationprefix"]) else 4
+    found = [
+        Object("MSFT_NetRoute", {"InterfaceIndex": adapter.index, "NextHop": gateway})
+        for adapter in host.adapters
+        for gateway in adapter.gateways
+        if (6 if ":" in gateway else 4) == wanted
+    ]
+    if not found:
+        raise PowerShellError("No MSFT_NetRoute objects found with property 'DestinationPrefix'.")
+    return found
+
+
+# -- DNS
+
+
+@_Register("Get-DnsClient", "InterfaceIndex")
+def _dns(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = host.by_index(int(given["interfaceindex"]))
+    properties = {"RegisterThisConnectionsAddress": adapter.register, "UseSuffixWhenRegistering": adapter.suffix}
+    return [Object("MSFT_DNSClient", properties)]
+
+
+@_Register("Set-DnsClient", "InterfaceIndex RegisterThisConnectionsAddress UseSuffixWhenRegistering", changes=True)
+def _set_dns(host: WindowsHost, given: Arguments) -> list[Any]:
+    adapter = host.by_index(int(given["interfaceindex"]))
+    adapter.register = bool(given["registerthisconnectionsaddress"])
+    adapter.suffix = bool(given["usesuffixwhenregistering"])
+    return []
+
+
+# -- everything else
+
+
+@_Register("Get-WmiObject", "Class Filter", since=2)
+def _wmi(host: WindowsHost, given: Arguments) -> list[Any]:
+    return wmi.instances(host, str(given["class"]), str(given.get("filter", "")))
+
+
+@_Register("New-Object", "ComObject TypeName ArgumentList", since=2)
+def _new(host: WindowsHost, given: Arguments) -> list[Any]:
+    return [com.create(host, given)]
+
+
+@_Register("Test-Path", "Path", since=2)
+def _test_path(host: WindowsHost, given: Arguments) -> list[Any]:
+    return [registry.exists(host, str(given["path"]))]
+
+
+@_Register("Get-ItemProperty", "Path", since=2)
+def _item(host: WindowsHost, given: Arguments) -> list[Any]:
+    return [registry.item(host, str(given["path"]))]
+
+
+@_Register("Set-ItemProperty", "Path Name Value", since=2, changes=True)
+def _set_item(host: WindowsHost, given: Arguments) -> list[Any]:
+    registry.write(host, str(given["path"]), str(given["name"]), given["value"])
+    return []
+
+
+@_Register("Get-ChildItem", "Path", since=2)
+def _children(host: WindowsHost, given: Arguments) -> list[Any]:
+    return [Object("RegistryKey", {"PSChildName": name}) for name in registry.children(host, str(given["path"]))]
+
+
+@_Register("Get-Date", "", since=2)
+def _date(host: WindowsHost, given: Arguments) -> list[Any]:
+    return [host.now]
+
+
+@_Register("Start-Sleep", "Milliseconds", since=2)
+def _sleep(host: WindowsHost, given: Arguments) -> list[Any]:
+    host.sleep(int(given["milliseconds"]))
+    return []
+
+
+@_Register("Get-WinEvent", "FilterHashtable", since=2)
+def _events(host: WindowsHost, given: Arguments) -> list[Any]:
+    wanted = given["filterhashtable"]
+    if wanted["LogName"] != "System" or wanted["ProviderName"] != "Tcpip":
+        raise NotModelled(f"events of {wanted['LogName']}")
+    found = []
+    for event in host.events:
+        at = host.now - timedelta(seconds=event.seconds)
+        if event.number in wanted["Id"] and at >= wanted["StartTime"]:
+            values = ["\\Device\\Tcpip", event.address, event.mac]
+            properties = [Object("EventProperty", {"Value": value}) for value in values]
+            found.append(Object("EventLogRecord", {"Id": event.number, "TimeCreated": at, "Properties": properties}))
+    if not found:
+        raise PowerShellError("No events were found that match the specified selection criteria.")
+    return found
+
+
+@_Register("Get-EventLog", "LogName Source After", since=2)
+def _event_log(host: WindowsHost, given: Arguments) -> list[Any]:
+    found = []
+    for event in host.events:
+        at = host.now - timedelta(seconds=event.seconds)
+        if at >= given["after"]:
+            strings = ["\\Device\\Tcpip", event.address, event.mac]
+            properties = {"InstanceId": 0xC0000000 | event.number, "TimeGenerated": at, "ReplacementStrings": strings}
+            found.append(Object("EventLogEntry", properties))
+    if not found:
+        raise PowerShellError("No matches found")
+    return found
+
+
+@_Register("ConvertTo-Json", "InputObject Depth Compress")
+def _json(host: WindowsHost, given: Arguments) -> list[Any]:
+    return [json.dumps(_plain(given["inputobject"], int(given.get("depth", 2))))]
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, Hash | list) and depth < 0:
+        return "System.Collections.Hashtable"  # what PowerShell writes below its depth
+    if isinstance(value, Hash):
+        return {key: _plain(entry, depth - 1) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry, depth - 1) for entry in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise NotModelled(f"ConvertTo-Json of {value}")

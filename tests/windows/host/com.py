@@ -1,0 +1,86 @@
+"""COM objects and .NET objects that scripts make: the firewall's policy and rules, principals, a string builder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.windows.host.model import Rule
+from tests.windows.powershell import Collection, NotModelled, Object, PowerShellError
+
+if TYPE_CHECKING:
+    from tests.windows.host.machine import WindowsHost
+
+_FIELDS = {
+    "Name": "name", "Grouping": "group", "Protocol": "protocol", "LocalPorts": "ports", "LocalAddresses": "addresses",
+    "Direction": "direction", "Action": "action", "Profiles": "profiles", "Enabled": "enabled",
+}  # fmt: skip
+
+
+class _RuleObject(Object):
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        properties = {name: getattr(rule, attribute) for name, attribute in _FIELDS.items()}
+        if rule.addresses not in ("*", "") and "/" not in rule.addresses:
+            mask = "" if ":" in rule.addresses else "/255.255.255.255"
+            properties["LocalAddresses"] = rule.addresses + mask  # as Windows gives them back
+        super().__init__("INetFwRule", properties, assigned=self._assigned_to)
+
+    def _assigned_to(self, name: str, value: Any) -> None:
+        attribute = {key.lower(): one for key, one in _FIELDS.items()}[name.lower()]
+        setattr(self.rule, attribute, value)
+
+
+def create(host: WindowsHost, given: dict[str, Any]) -> Any:
+    """`New-Object`."""
+    if "comobject" in given:
+        match str(given["comobject"]).lower():
+            case "hnetcfg.fwpolicy2":
+                return _policy(host)
+            case "hnetcfg.fwrule":
+                return _RuleObject(Rule("", ports="*", enabled=False, profiles=0x7FFFFFFF))
+            case other:
+                raise NotModelled(f"COM object {other}")
+    match str(given["typename"]).lower():
+        case "security.principal.windowsprincipal":
+            return Object(
+                "WindowsPrincipal", {}, {"IsInRole": lambda sid: host.elevated and str(sid) == "S-1-5-32-544"}
+            )
+        case "security.principal.securityidentifier":
+            return Object(str(given["argumentlist"]), {})
+        case "text.stringbuilder":
+            return _builder()
+        case other:
+            raise NotModelled(f"type {other}")
+
+
+def _policy(host: WindowsHost) -> Object:
+    def add(rule: _RuleObject) -> None:
+        if not host.elevated:
+            raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
+        if "fwrule" in host.broken:
+            raise PowerShellError(host.broken["fwrule"])
+        host.rules.append(rule.rule)
+
+    def remove(name: str) -> None:
+        if not host.elevated:
+            raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
+        host.rules = [rule for rule in host.rules if rule.name != name]
+
+    rules = Collection(
+        "INetFwRules", lambda: [_RuleObject(rule) for rule in host.rules], {"Add": add, "Remove": remove}
+    )
+    return Object(
+        "INetFwPolicy2",
+        {"Rules": rules, "LocalPolicyModifyState": host.policy_state},
+        {
+            "FirewallEnabled": lambda number: host.profiles[number],
+            "BlockAllInboundTraffic": lambda number: host.block_all,
+        },
+    )
+
+
+def _builder() -> Object:
+    parts: list[str] = []
+    return Object(
+        "StringBuilder", {}, {"Append": lambda text: parts.append(str(text)), "ToString": lambda: "".join(parts)}
+    )

@@ -1,0 +1,95 @@
+"""Static .NET members that scripts call, and the classes they bring themselves by Add-Type."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import TYPE_CHECKING, Any
+
+from tests.windows.host.model import Row
+from tests.windows.powershell import NotModelled, Object, PowerShellError, Static, Version
+
+if TYPE_CHECKING:
+    from tests.windows.host.machine import WindowsHost
+
+
+def static(host: WindowsHost, name: str) -> Static:
+    """`[name]`."""
+    match name.lower():
+        case "convert":
+            return Static(name, {"ToBase64String": lambda data: base64.b64encode(data).decode()})
+        case "text.encoding":
+            return Static(name, {"UTF8": Object("UTF8", {}, {"GetBytes": lambda text: text.encode()})})
+        case "console":
+            return Static(name, {"Out": Object("TextWriter", {})})
+        case "bitconverter":
+            return Static(name, {"ToString": lambda data: data.hex("-").upper()})
+        case "math":
+            return Static(name, {"Floor": math.floor, "Pow": lambda base, power: int(base) ** int(power)})
+        case "intptr":
+            return Static(name, {"Size": 4 if host.wow64 else 8})
+        case "environment":
+            version = Version(int(part) for part in host.kernel.split("."))
+            return Static(name, {"OSVersion": Object("OperatingSystem", {"Version": version})})
+        case "security.principal.windowsidentity":
+            return Static(name, {"GetCurrent": lambda: Object("WindowsIdentity", {})})
+        case "net.networkinformation.ipglobalproperties":
+            return Static(name, {"GetIPGlobalProperties": lambda: _properties(host)})
+        case "net.networkinformation.networkinterface":
+            return Static(name, {"GetAllNetworkInterfaces": lambda: [_pseudo(host)]})
+        case "dsrloopback" if host.has_class("DsrLoopback"):
+            return Static(name, {"Install": host.install, "Remove": host.remove})
+        case "dsrinterface" if host.has_class("DsrInterface"):
+            return Static(name, {"Read": lambda family, index: _row(host, family, index)})
+        case "dsrloopback" | "dsrinterface":
+            raise PowerShellError(f"Unable to find type [{name}].")
+        case _:
+            raise NotModelled(f"type [{name}]")
+
+
+def _end(address: str, port: int) -> Object:
+    return Object("IPEndPoint", {"Address": address, "Port": port})
+
+
+def _properties(host: WindowsHost) -> Object:
+    listening = host.listening()
+
+    def connections() -> list[Any]:
+        return [
+            Object(
+                "TcpConnectionInformation",
+                {"State": 4, "LocalEndPoint": _end(vip, port), "RemoteEndPoint": _end(*client)},
+            )
+            for vip, port, *client in host.half_open
+        ]
+
+    return Object(
+        "IPGlobalProperties",
+        {},
+        {
+            "GetActiveTcpListeners": lambda: [_end(a, p) for kind, a, p in listening if kind == "tcp"],
+            "GetActiveUdpListeners": lambda: [_end(a, p) for kind, a, p in listening if kind == "udp"],
+            "GetActiveTcpConnections": connections,
+        },
+    )
+
+
+def _pseudo(host: WindowsHost) -> Object:
+    masks = {32: "255.255.255.255", 8: "255.0.0.0"}
+    entries = [
+        Object("UnicastIPAddressInformation", {"Address": one.address, "IPv4Mask": masks.get(one.prefix, "0.0.0.0")})
+        for one in host.pseudo.addresses
+    ]
+    properties = Object("IPInterfaceProperties", {"UnicastAddresses": entries})
+    return Object("NetworkInterface", {"NetworkInterfaceType": 24}, {"GetIPProperties": lambda: properties})
+
+
+def _row(host: WindowsHost, family: int, index: int) -> list[int]:
+    for adapter in [*host.adapters, host.pseudo]:
+        if adapter.index == index:
+            row: Row | None = adapter.rows.get({2: 4, 23: 6}[family])
+            if row is None:
+                return []
+            flags = [int(row.weak_receive), int(row.weak_send), int(row.automatic)]
+            return [*flags, row.dad, row.metric, row.router_discovery]
+    return []

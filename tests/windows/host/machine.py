@@ -1,0 +1,262 @@
+"""A modelled Windows host as one thing: its state, the PowerShell that runs on it, and what the network sees of it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from tests.windows.host.cmdlets import CMDLETS
+from tests.windows.host.dotnet import static
+from tests.windows.host.model import PREFERRED, VERSIONS, Adapter, Event, Rule, Site, fresh_loopback, nic, pseudo
+from tests.windows.host.native import native
+from tests.windows.powershell import NotModelled, PowerShell, PowerShellError, Static
+
+
+class WindowsHost:
+    """`version` as in VERSIONS. Attributes are the host's state and may be changed by tests to break it."""
+
+    def __init__(
+        self,
+        version: str = "2022",
+        *,
+        address: str = "10.0.0.101",
+        gateway: str = "10.0.0.1",
+        mac: str = "02:00:0a:00:00:65",
+    ) -> None:
+        self.version = version
+        self.kernel, self.powershell = VERSIONS[version]
+        self.modern = self.powershell[0] >= 3
+        self.adapters: list[Adapter] = [nic(address, gateway=gateway, mac=mac)]
+        self.pseudo = pseudo()
+        self.profiles = {1: True, 2: True, 4: True}
+        self.block_all = False
+        self.policy_state = 0
+        self.rules = [
+            Rule("Windows Remote Management (HTTP-In)", ports="5985"),
+            Rule("File and Printer Sharing (Echo Request - ICMPv4-In)", protocol=1),
+        ]
+        self.sites: list[Site] | None = None
+        self.listen: list[str] = []
+        self.certificates: dict[str, tuple[str, str, str]] = {}
+        self.listeners: list[tuple[str, str, int]] = [("tcp", "0.0.0.0", 80), ("tcp", "0.0.0.0", 5985)]
+        self.half_open: list[tuple[str, int, str, int]] = []
+        self.events: list[Event] = []
+        self.restriction = ""
+        self.elevated = True
+        self.wow64 = False
+        self.skip_as_source = True
+        self.now = datetime(2026, 1, 5, 12, 0, 0)
+        self.boot = "20260105080000.000000+060"
+        self.not_modelled: list[str] = []
+        self.broken: dict[str, str] = {}
+        """Cmdlet or native command in lower case → the error it ends with, as a host that fails there."""
+        self.changed: Callable[[], None] = lambda: None
+        self._index = 20
+        self._classes: set[str] = set()
+
+    # -- for tests
+
+    def state(self) -> dict[str, Any]:
+        """Everything that may be set, as a document to compare."""
+        return {
+            "adapters": [dataclasses.asdict(adapter) for adapter in self.adapters],
+            "pseudo": dataclasses.asdict(self.pseudo),
+            "profiles": dict(self.profiles),
+            "rules": [dataclasses.asdict(rule) for rule in self.rules],
+            "sites": None if self.sites is None else [dataclasses.asdict(site) for site in self.sites],
+            "listen": list(self.listen),
+            "certificates": copy.deepcopy(self.certificates),
+        }
+
+    def run(self, script: str, *, environment: Mapping[str, str] | None = None) -> tuple[int, list[str], list[str]]:
+        """Exit status, lines of output, lines of error. What is not modelled is kept in `not_modelled` and raised."""
+        out: list[str] = []
+        err: list[str] = []
+        status = self.execute(script, out.append, err.append)
+        return status, out, err
+
+    def execute(self, script: str, out: Callable[[str], None], err: Callable[[str], None]) -> int:
+        """Runs a script; lines are handed over as they come."""
+        try:
+            return PowerShell(self, out, err).run(script)
+        except NotModelled as missing:
+            self.not_modelled.append(str(missing))
+            err(f"not modelled: {missing}")
+            raise
+        finally:
+            self.changed()
+
+    # -- what a script reaches (Machine)
+
+    def cmdlet(self, name: str, parameters: dict[str, Any], positional: list[Any]) -> list[Any]:
+        known = CMDLETS.get(name.lower())
+        if known is None:
+            raise NotModelled(f"cmdlet {name}")
+        if known.since > self.powershell[0]:
+            raise PowerShellError(
+                f"The term '{name}' is not recognized as the name of a cmdlet, function, script file."
+            )
+        unknown = set(parameters) - known.parameters
+        if unknown:
+            raise PowerShellError(f"{name}: A parameter cannot be found that matches parameter name '{min(unknown)}'.")
+        if positional and not known.positional:
+            raise NotModelled(f"{name} with positional arguments")
+        if name.lower() in self.broken:
+            raise PowerShellError(self.broken[name.lower()])
+        if known.changes and not self.elevated:
+            raise PowerShellError("Access is denied.")
+        arguments = dict(parameters)
+        if positional:
+            arguments[known.positional] = positional[0]
+        return known.run(self, arguments)
+
+    def native(self, name: str, arguments: list[str]) -> tuple[int, list[str]]:
+        if name.lower() in self.broken:
+            return 1, [self.broken[name.lower()]]
+        return native(self, name, arguments)
+
+    def static(self, name: str) -> Static:
+        return static(self, name)
+
+    def environment(self, name: str) -> str | None:
+        values = {
+            "windir": r"C:\Windows",
+            "computername": "WIN1",
+            "processor_architecture": "x86" if self.wow64 else "AMD64",
+            "processor_architew6432": "AMD64" if self.wow64 else None,
+        }
+        if name not in values:
+            raise NotModelled(f"$env:{name}")
+        return values[name]
+
+    def add_type(self, source: str) -> None:
+        known = {"DsrLoopback", "DsrInterface"}
+        found = {name for name in known if f"public static class {name}" in source}
+        if not found:
+            raise NotModelled("a class for Add-Type")
+        self._classes |= found
+
+    def has_class(self, name: str) -> bool:
+        return name in self._classes
+
+    # -- devices
+
+    def install(self) -> str:
+        """As `DsrLoopback.Install`: the new device's instance id."""
+        if self.wow64:
+            raise PowerShellError("DIF_REGISTERDEVICE failed with 0xE0000235")
+        if not self.elevated:
+            raise PowerShellError("DIF_REGISTERDEVICE failed with 0x00000005")
+        if self.restriction:
+            raise PowerShellError("DiInstallDevice failed with 0xE0000248")
+        if "install" in self.broken:
+            raise PowerShellError(self.broken["install"])
+        self._index += 1
+        count = len([adapter for adapter in self.adapters if adapter.pnp.startswith("ROOT\\NET\\")])
+        taken = {adapter.pnp for adapter in self.adapters}
+        while rf"ROOT\NET\{count:04d}" in taken:
+            count += 1
+        adapter = fresh_loopback(self._index, self._index + 1, self.version, count)
+        self.adapters.append(adapter)
+        return adapter.pnp
+
+    def remove(self, pnp: str) -> None:
+        """As `DsrLoopback.Remove`."""
+        if not self.elevated:
+            raise PowerShellError("DIF_REMOVE failed with 0x00000005")
+        found = [adapter for adapter in self.adapters if adapter.pnp == pnp]
+        if not found:
+            raise PowerShellError("SetupDiOpenDeviceInfo failed with 0xE000020B")
+        self.adapters.remove(found[0])
+
+    def sleep(self, milliseconds: int) -> None:
+        self.now += timedelta(milliseconds=milliseconds)
+        for adapter in self.adapters:
+            for address in adapter.addresses:
+                address.state = PREFERRED
+
+    def by_index(self, index: int) -> Adapter:
+        for adapter in [*self.adapters, self.pseudo]:
+            if adapter.index == index:
+                return adapter
+        raise PowerShellError(f"No matching objects found with property 'InterfaceIndex' equal to '{index}'.")
+
+    # -- what the network sees
+
+    @property
+    def wire(self) -> Adapter:
+        """The adapter the director's frames come in by."""
+        return self.adapters[0]
+
+    def holds(self, vip: str) -> list[Adapter]:
+        found = []
+        for adapter in [*self.adapters, self.pseudo]:
+            entry = adapter.holding(vip)
+            if entry is not None and entry.state == PREFERRED and adapter.up:
+                found.append(adapter)
+        return found
+
+    def accepts(self, vip: str) -> bool:
+        """Whether a packet for the VIP that comes in by the network is taken: the VIP is there, and the weak-host model
+        is on where the packet passes."""
+        family = ip_address(vip).version
+        for adapter in self.holds(vip):
+            if adapter is self.wire:
+                return True
+            row, own = self.wire.rows[family], adapter.rows[family]
+            if row.weak_receive and own.weak_receive and own.weak_send:
+                return True
+        return False
+
+    def leaks(self, vip: str) -> bool:
+        """Whether it answers ARP for the VIP: only for addresses of the adapter that was asked."""
+        return self.wire in self.holds(vip)
+
+    def admits(self, vip: str, protocol: str, port: int) -> bool:
+        """Whether the firewall lets a client in on the public profile."""
+        if not self.profiles[4]:
+            return True
+        if self.block_all or self.policy_state == 1:
+            return False
+        number = {"tcp": 6, "udp": 17}[protocol]
+        for rule in self.rules:
+            if rule.direction != 1 or rule.action != 1 or not rule.enabled or not rule.profiles & 4:
+                continue
+            if rule.protocol not in (number, 256) or not _port(rule.ports, port):
+                continue
+            if rule.addresses == "*" or any(
+                ip_address(vip) in ip_network(part, strict=False) for part in rule.addresses.split(",")
+            ):
+                return True
+        return False
+
+    def listening(self) -> list[tuple[str, str, int]]:
+        """Every listening socket: those of http.sys by sites and listen list, and the others."""
+        found = list(self.listeners)
+        for site in self.sites or ():
+            for binding in site.bindings if site.started else ():
+                head, _, _ = binding.information.rpartition(":")
+                address, _, port = head.rpartition(":")
+                address = address.strip("[]")
+                addresses = [address] if address != "*" else (self.listen or ["0.0.0.0", "::"])
+                if address != "*" and self.listen and address not in self.listen:
+                    addresses = []
+                found += [("tcp", one, int(port)) for one in addresses]
+        return list(dict.fromkeys(found))
+
+    def serves(self, vip: str, protocol: str, port: int) -> bool:
+        """Whether something listens for the VIP."""
+        wanted = ip_address(vip)
+        anywhere = "0.0.0.0" if wanted.version == 4 else "::"
+        return any(
+            kind == protocol and number == port and (address == anywhere or ip_address(address) == wanted)
+            for kind, address, number in self.listening()
+        )
+
+
+def _port(ports: str, wanted: int) -> bool:
+    return ports == "*" or str(wanted) in ports.split(",")
