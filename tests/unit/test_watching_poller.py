@@ -191,6 +191,27 @@ def test_a_director_without_the_vip_is_named_on_the_service(watch: Watch) -> Non
     assert {service.cause for service in watch.once().services} == {""}
 
 
+def test_a_vip_that_is_stolen_by_a_question_is_heard_and_goes_with_the_guard_s_cure(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    mend = setting("arp_announce", "0")(watch)
+    snapshots = shown(watch)
+    try:
+        watch.world.asks("web1")
+        while watch.row().state != "leaking":
+            watch.world.asks("web1")
+            snapshots.get(timeout=30)
+        assert watch.row().cause == "arp-announce"
+        assert watch.row("web2").state != "leaking"
+        mend()
+        watch.now += 1.0
+        watch.poller.look_now()
+        while watch.row().state != "up":
+            snapshots.get(timeout=30)
+    finally:
+        watch.poller.close()
+    assert watch.world.hearings == []
+
+
 def test_one_lost_packet_is_no_outage(tmp_path: Path) -> None:
     class Lossy(FakeWire):
         lost = 0

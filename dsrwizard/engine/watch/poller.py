@@ -27,7 +27,7 @@ from dsrwizard.engine.watch.board import Board
 from dsrwizard.engine.watch.counters import Counters
 from dsrwizard.engine.watch.drift import Drift
 from dsrwizard.engine.watch.weights import Weights
-from dsrwizard.engine.watch.wire import AUDIT_LISTENS, Audit, Probes
+from dsrwizard.engine.watch.wire import AUDIT_LISTENS, Audit, Ear, Probes
 
 PROBE_SECONDS = 1.0
 DRIFT_SECONDS = 20.0
@@ -70,6 +70,7 @@ class Poller:
         self._counters = Counters(deployment, director, self.board)
         self._probes = Probes(deployment, wire, self.board, budget)
         self._audit = Audit(deployment, wire, self.board)
+        self._ear = Ear(deployment, wire, self.board)
         self._weights = Weights(deployment, director, journal, read_only=read_only)
         self._drift = None
         if hosts is not None and quiet is not None:
@@ -81,11 +82,12 @@ class Poller:
         works: list[tuple[str, Callable[[], None]]] = [
             ("numbers", lambda: self._numbers(show)),
             ("probes", lambda: self._over_and_over("probes", self._probes.slice, PROBE_SECONDS)),
-            ("audit", lambda: self._over_and_over("audit", self._audit.look, AUDIT_LISTENS)),
+            ("audit", lambda: self._over_and_over("audit", self._listen, AUDIT_LISTENS)),
         ]
         if self._drift is not None:
             drift = self._drift
             works.append(("drift", lambda: self._looks_within(drift)))
+        self._guarded("ear", self._ear.open)
         for name, work in works:
             thread = threading.Thread(target=work, name=f"watch-{name}", daemon=True)
             self._threads.append(thread)
@@ -147,6 +149,7 @@ class Poller:
         self._running.set()
         for event in (self.board.changed, self._look_now, self.board.unsettled):
             event.set()
+        self._ear.close()
         for thread in self._threads:
             thread.join(timeout=3)
         if self._record is not None:
@@ -193,6 +196,10 @@ class Poller:
             with contextlib.suppress(Exception):  # a screen that is going away must not end the watch
                 show(self.snapshot())
             self.board.changed.wait(max(0.0, due - time.monotonic()))
+
+    def _listen(self) -> None:
+        self._audit.look()
+        self._ear.look()
 
     def _over_and_over(self, name: str, look: Callable[[], None], seconds: float) -> None:
         while not self._ended.is_set():

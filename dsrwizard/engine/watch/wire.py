@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import msgspec
 
 from dsrwizard.core.model import Deployment
-from dsrwizard.core.ports import ProbeTarget, WirePort
+from dsrwizard.core.ports import Hearing, ProbeTarget, WirePort
 from dsrwizard.core.watching.readings import Place
 from dsrwizard.core.watching.turns import BUDGET, Target, Turns
-from dsrwizard.core.wire import Probed
+from dsrwizard.core.wire import Claim, Probed
 from dsrwizard.engine.verify import targets_of
 from dsrwizard.engine.watch.board import Board
 
-FIRST_SECONDS = 0.3
+FIRST_SECONDS = 0.25
 """How long an answer is waited for; a silent server is asked a second time in half of it."""
-SECOND_SECONDS = 0.5
+SECOND_SECONDS = 0.4
 """How long before a good server is called bad, after that."""
 AUDIT_LISTENS = 0.8
 """Answers to who-has are collected this long, and the next question follows at once: there are no deaf moments."""
@@ -129,3 +129,32 @@ class Audit:
         self._board.audited(self._board.clock(), owners)
         problems = dict.fromkeys(found.problem for found in owners.values() if found.problem)
         self._board.unseen("audit", (f"Who answers for the VIPs could not be heard: {problem}" for problem in problems))
+
+
+class Ear:
+    """Listens for claims that nobody asked for: a question of a server's own with the VIP as sender steals it."""
+
+    def __init__(self, deployment: Deployment, wire: WirePort, board: Board) -> None:
+        self._interface = deployment.director.interface
+        self._addresses = [vip.address for vip in deployment.vips]
+        self._wire = wire
+        self._board = board
+        self._hearing: Hearing | None = None
+
+    def open(self) -> None:
+        """Listens until it is closed."""
+        self._hearing = self._wire.hear(self._interface, self._addresses, self._heard)
+
+    def look(self) -> None:
+        """Says why nothing can be heard, where that is so."""
+        problem = self._hearing.problem if self._hearing is not None else ""
+        said = [f"Who claims the VIPs unasked could not be heard: {problem}"] if problem else []
+        self._board.unseen("ear", said)
+
+    def close(self) -> None:
+        if self._hearing is not None:
+            self._hearing.close()
+            self._hearing = None
+
+    def _heard(self, claim: Claim) -> None:
+        self._board.claimed(claim.address, self._board.clock(), claim.mac)
