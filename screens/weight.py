@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,19 +16,28 @@ from dsrwizard.core import fields
 from dsrwizard.core.snapshot import DestinationRow
 from screens.widgets.glyphs import glyph
 from screens.widgets.keybar import KeyBar
+from screens.widgets.toggles import Tick
 
 
-class WeightModal(ModalScreen[int | None]):
+@dataclass(frozen=True)
+class Weighed:
+    """A weight, and whether it is meant for the chosen service alone."""
+
+    weight: int
+    here: bool = False
+
+
+class WeightModal(ModalScreen[Weighed | None]):
     """Returns the weight, or None when the operator changes their mind or leaves it as it is.
 
-    `rows`: the server's lines in all its services; the weight is set in all of them.
+    `chosen` is the line of the server the question is about, `rows` are its lines in all its services.
     """
 
     BINDINGS = [Binding("escape", "cancel", "Cancel", id="weight.cancel", tooltip="Change nothing")]
 
-    def __init__(self, server: str, rows: Sequence[DestinationRow]) -> None:
+    def __init__(self, chosen: DestinationRow, rows: Sequence[DestinationRow]) -> None:
         super().__init__()
-        self._server = server
+        self._chosen = chosen
         self._rows = rows
         self._present = {row.weight for row in rows if row.weight is not None}
 
@@ -37,13 +47,15 @@ class WeightModal(ModalScreen[int | None]):
             start = str(min(self._present)) if len(self._present) == 1 else ""
             yield Input(start, id="weight", compact=True, max_length=8, select_on_focus=True)
             yield Static(id="weight-says", markup=False, classes="modal-note")
+            if len(self._rows) > 1:
+                yield Tick(f"Only in {self._chosen.vip} {self._chosen.service}", id="weight-here", compact=True)
             with Horizontal(classes="modal-buttons"):
                 yield Button("Set", id="weight-set", variant="primary", compact=True)
                 yield Button("Cancel", id="weight-cancel", compact=True)
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = f"Weight of {self._server}"
+        self.query_one(".modal").border_title = f"Weight of {self._chosen.server}"
         self.query_one(Input).focus()
         self._say()
 
@@ -51,7 +63,7 @@ class WeightModal(ModalScreen[int | None]):
         count = len(self._rows)
         now = "It is not in IPVS." if not self._present else f"Now {_range(self._present)}"
         wanted = _range({row.wanted_weight for row in self._rows})
-        where = "its service" if count == 1 else f"all its {count} services"
+        where = "its service" if count == 1 else f"all its {count} services, or in one"
         return (
             f"{now}; the deployment says {wanted}.\n\nEnter sets it at once in {where}, as long as nobody applies the "
             "deployment again. The journal keeps what it was; u restores the deployment's."
@@ -77,8 +89,10 @@ class WeightModal(ModalScreen[int | None]):
         if fields.weight(text):
             self.query_one(Input).focus()
             return
-        weight = fields.whole(text)
-        self.dismiss(None if self._present == {weight} else weight)
+        weight = fields.whole(text) or 0
+        here = any(tick.value for tick in self.query(Tick))
+        present = {self._chosen.weight} if here else self._present
+        self.dismiss(None if present == {weight} else Weighed(weight, here))
 
     @on(Button.Pressed, "#weight-cancel")
     def action_cancel(self) -> None:

@@ -162,6 +162,8 @@ def faults(service: ServiceRow) -> Iterator[tuple[Name, str]]:
         yield "fail", "NOT IN IPVS"
     if service.present is not None and service.owner not in ("", "director"):
         yield "warn", f"VIP answered by {service.owner}"
+    elif service.present is not False and service.message:
+        yield "warn", service.message
     if service.present and service.totals.out_packets:
         yield "warn", f"{short(service.totals.out_packets)} replies came through the director"
 

@@ -26,7 +26,7 @@ from screens import clock
 from screens.background import in_thread
 from screens.export import PathModal
 from screens.modals import Choice, HelpModal, Question
-from screens.weight import WeightModal
+from screens.weight import Weighed, WeightModal
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.check_rows import check_lines, verdict_line
 from screens.widgets.glyphs import glyph
@@ -141,6 +141,9 @@ class LiveView(Watching):
         self._logged: tuple[Happening, ...] = ()
         self._verifying = False
         self._report: Report | None = None
+        self._leaving = False
+        self._was_away = False
+        """Whether a screen that may change hosts was opened from here: back here, everything is looked at anew."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="live-header", markup=False)
@@ -167,7 +170,11 @@ class LiveView(Watching):
     def redraw(self) -> None:
         """Draws what came since, unless nobody would see it."""
         if not (self.is_mounted and self.screen.is_active and self.is_on_screen):
+            self._was_away, self._leaving = self._was_away or self._leaving, False
             return
+        if self._was_away and self.watcher is not None:
+            self._was_away = False
+            self.watcher.look_now()
         snapshot = self.snapshot
         if snapshot is None or snapshot is self._drawn:
             self._show_header()
@@ -312,12 +319,12 @@ class LiveView(Watching):
         """Weight 0 for the chosen server; asks when it is the last that serves."""
         row = self._chosen_server()
         if row is not None:
-            self._weigh(row.server, 0)
+            self._weigh(row, Weighed(0))
 
     def action_restore(self) -> None:
         row = self._chosen_server()
         if row is not None:
-            self._set(row.server, None)
+            self._set(row, None)
 
     def action_weight(self) -> None:
         """Asks for a weight and sets it."""
@@ -325,11 +332,11 @@ class LiveView(Watching):
         if row is None:
             return
 
-        def answered(weight: int | None) -> None:
-            if weight is not None:
-                self._weigh(row.server, weight)
+        def answered(answer: Weighed | None) -> None:
+            if answer is not None:
+                self._weigh(row, answer)
 
-        self.app.push_screen(WeightModal(row.server, [one for _, one in self._everywhere(row.server)]), answered)
+        self.app.push_screen(WeightModal(row, [one for _, one in self._everywhere(row.server)]), answered)
 
     def _chosen_server(self) -> DestinationRow | None:
         found = self.table.chosen()
@@ -343,15 +350,19 @@ class LiveView(Watching):
         services = self.snapshot.services if self.snapshot else ()
         return [(service, row) for service in services for row in service.rows if row.server == server]
 
-    def _weigh(self, server: str, weight: int) -> None:
+    def _weigh(self, chosen: DestinationRow, wanted: Weighed) -> None:
         """Sets the weight; asks first when a service would be left with nobody who serves."""
+        server = chosen.server
         left = [
             f"{service.vip} {service.service}"
             for service, row in self._everywhere(server)
-            if weight == 0 and row.weight and not any(one.weight for one in service.rows if one.server != server)
+            if wanted.weight == 0
+            and row.weight
+            and (not wanted.here or (row.vip, row.service) == (chosen.vip, chosen.service))
+            and not any(one.weight for one in service.rows if one.server != server)
         ]
         if not left:
-            self._set(server, weight)
+            self._set(chosen, wanted)
             return
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         body = f"{server} is the last with a weight behind {left[0]}{more}: clients get no answer."
@@ -359,23 +370,26 @@ class LiveView(Watching):
 
         def answered(choice: str | None) -> None:
             if choice == "drain":
-                self._set(server, weight)
+                self._set(chosen, wanted)
 
         self.app.push_screen(Question(f"Drain {server}?", body, choices, safe="cancel"), answered)
 
-    def _set(self, server: str, weight: int | None) -> None:
+    def _set(self, chosen: DestinationRow, wanted: Weighed | None) -> None:
+        """None: the deployment's weight, in all services."""
         watcher = self.watcher
         if watcher is not None:
-            self.run_worker(self._set_weight(watcher, server, weight), group="live-weight")
+            self.run_worker(self._set_weight(watcher, chosen, wanted), group="live-weight")
 
-    async def _set_weight(self, watcher: Watcher, server: str, weight: int | None) -> None:
+    async def _set_weight(self, watcher: Watcher, chosen: DestinationRow, wanted: Weighed | None) -> None:
+        server, weight = chosen.server, wanted.weight if wanted else None
+        vip, service = (chosen.vip, chosen.service) if wanted and wanted.here else ("", "")
         try:
-            await in_thread(lambda: watcher.set_weight(server, weight))
+            await in_thread(lambda: watcher.set_weight(server, weight, vip, service))
         except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
             self.notify(str(in_words(error)), title=f"{server}: weight not set", severity="error", markup=False)
         else:
             done = {None: "has its weight back", 0: "is drained: no new clients"}.get(weight, f"has weight {weight}")
-            self.notify(f"{server} {done}.", markup=False)
+            self.notify(f"{server} {done}{f' in {vip} {service}' if vip else ''}.", markup=False)
 
     # What others do when asked.
 
@@ -385,6 +399,7 @@ class LiveView(Watching):
 
     def action_apply_again(self) -> None:
         if self.deployment is not None:
+            self._leaving = True
             self.post_message(self.ApplyAsked(self.deployment))
 
     def action_mend(self) -> None:
@@ -395,6 +410,7 @@ class LiveView(Watching):
         if row.state == "up" and not row.cause:
             self.notify(f"{row.server} is up: nothing to mend.", markup=False)
             return
+        self._leaving = True
         self.post_message(self.MendAsked(self.deployment, row))
 
     def action_timeline(self) -> None:

@@ -75,7 +75,7 @@ class Watching(Vertical):
             self.post_message(self.Polled(snapshot, turn))
 
         def work() -> Watcher:
-            watcher = self._engine().watch(deployment, interval)
+            watcher = self._engine().watch(deployment, interval, read_only=self.read_only)
             watcher.pause(paused)
             watcher.start(show)
             return watcher

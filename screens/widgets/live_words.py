@@ -40,6 +40,9 @@ def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | 
 
 
 def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[str, str]]:
+    yield f"{service.vip} {service.service}", service.message
+    yield "Cause", _cause(service.cause)
+    yield "Fix", service.fix
     owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(service.owner, service.owner)
     yield "VIP answered by", owner
     yield "Replies", _reply_words(service)
@@ -53,8 +56,7 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
 
 def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
     yield f"{row.server} {row.address}", _state_words(row)
-    known = CAUSES.get(row.cause, "")
-    yield "Cause", f"{row.cause}: {known}" if known else row.cause
+    yield "Cause", _cause(row.cause)
     yield "Fix", row.fix
     yield "Probe", _probe_words(row)
     yield "Answers", latency_words(row.latency)
@@ -73,6 +75,11 @@ def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) 
     yield "Counted", total_words(row.totals) if row.weight is not None else ""
     yield "Connections", f"{row.active} active, {row.inactive} inactive: estimated, the director sees one direction"
     yield from _trends(snapshot, row.vip, row.service, row.server)
+
+
+def _cause(cause: str) -> str:
+    """`vip-missing: what that is`; empty where there is none."""
+    return f"{cause}: {CAUSES[cause]}" if cause in CAUSES else cause
 
 
 def _state_words(row: DestinationRow) -> str:

@@ -60,7 +60,7 @@ def weight(world: World, rip: str) -> int:
 class TestWeight:
     async def test_a_weight_is_checked_as_it_is_typed_and_set(self, make_app: Make, shop: World) -> None:
         app = make_app(deployment=shop.deployment(), start="live")
-        async with app.run_test(size=(80, 24)) as pilot:
+        async with app.run_test(size=(120, 40)) as pilot:
             await up(pilot)
             await pilot.press("w")
             assert isinstance(app.screen, WeightModal)
@@ -85,6 +85,25 @@ class TestWeight:
             await settled(pilot)
             assert weight(shop, "10.0.0.101") == 1
             assert "weight" not in told(app)
+
+    async def test_a_weight_for_one_of_two_services(self, make_app: Make, shop: World, tmp_path: Path) -> None:
+        vip = shop.deployment().vips[0]
+        more = msgspec.structs.replace(
+            vip, services=(*vip.services, msgspec.structs.replace(vip.services[0], port=443))
+        )
+        deployment = msgspec.structs.replace(shop.deployment(), vips=(more,))
+        engine = engine_of(shop, Nobody(), tmp_path / "journals")
+        engine.apply(deployment, engine.plan(deployment, engine.observe(deployment)), lambda event: None)
+        app = make_app(deployment=deployment, start="live")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await comes(pilot, "10.0.0.10 tcp/443")
+            await pilot.press("home", "down", "w", "7", "tab", "space", "shift+tab")
+            await pilot.press("enter")
+            await until(pilot, lambda: weight(shop, "10.0.0.101") == 7)
+            await until(pilot, lambda: "web1 has weight 7 in 10.0.0.10 tcp/80" in told(app))
+            other = shop.ipvs.table[ServiceKey("10.0.0.10", "tcp", 443)].entry("10.0.0.101", 443)
+            assert other is not None
+            assert other.state.weight != 7
 
     async def test_the_last_server_gets_no_weight_0_without_asking(self, make_app: Make, shop: World) -> None:
         for rip in ("10.0.0.102", "10.0.0.103"):

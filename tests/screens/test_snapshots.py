@@ -68,7 +68,9 @@ class StillEngine:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def watch(self, deployment: Deployment, interval: float = 1.0) -> StillWatcher:
+    def watch(
+        self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True, read_only: bool = False
+    ) -> StillWatcher:
         return StillWatcher(self._snapshot)
 
     def close(self) -> None: ...
