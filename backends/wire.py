@@ -36,11 +36,13 @@ class Wire:
 
         return resolve(interface, addresses, deadline)
 
-    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
-        """The VIP through each real server alone, all at once, results in the targets' order."""
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
+        """The VIP through each real server alone, all at once or at a pace, results in the targets' order."""
         from backends.packets.probe import probe
 
-        return probe(interface, targets, deadline)
+        return probe(interface, targets, deadline, pace)
 
     def offlink(
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0

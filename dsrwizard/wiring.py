@@ -70,8 +70,10 @@ class _LazyWire:
     def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
         return self._real().owners(interface, addresses, deadline)
 
-    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
-        return self._real().probe(interface, targets, deadline)
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
+        return self._real().probe(interface, targets, deadline, pace)
 
     def offlink(
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0

@@ -7,7 +7,6 @@ its own address) only after packet sockets have seen them. No route, rule, addre
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
 
 from backends.packets import ethernet, ndp
@@ -31,26 +30,32 @@ _GRACE = 0.25
 _LARGEST_PAYLOAD = 1400
 
 
-def probe(interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> list[Probed]:
+def probe(interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0) -> list[Probed]:
     """One result per target, in their order; silence is decided `deadline` seconds after a probe was sent.
 
     Targets without a MAC are resolved first, for at most `deadline` seconds; the others do not wait for that. A
     silent target is asked twice. Every TCP probe ends with a RST to the server, also after silence: the answer may
-    have been lost on its way and the connection be half open. Nothing raises: see `Probed.problem`.
+    have been lost on its way and the connection be half open. Targets that are the same are probed once.
+
+    `pace`: at most so many questions a second, the repeated ones and those for MACs among them (0: as fast as the
+    interface takes them); a RST goes out at once beside them. Nothing raises: see `Probed.problem`.
     """
-    results: list[Probed] = []
-    for start in range(0, len(targets), _MOST):
-        results += _Round(interface, targets[start : start + _MOST], deadline).run()
-    return results
+    different = list(dict.fromkeys(targets))
+    results: dict[ProbeTarget, Probed] = {}
+    for start in range(0, len(different), _MOST):
+        some = different[start : start + _MOST]
+        results.update(zip(some, _Round(interface, some, deadline, pace).run(), strict=True))
+    return [results[target] for target in targets]
 
 
 class _Round:
     """One round on one loop."""
 
-    def __init__(self, interface: str, targets: Sequence[ProbeTarget], deadline: float) -> None:
+    def __init__(self, interface: str, targets: Sequence[ProbeTarget], deadline: float, pace: int) -> None:
         self._interface = interface
         self._targets = targets
         self._deadline = deadline
+        self._pace = pace
         self._results: list[Probed | None] = [None] * len(targets)
         self._left = 0
         self._captures: dict[int, Capture] = {}
@@ -105,7 +110,7 @@ class _Round:
         for shot in shots:
             if not shot.mac:
                 self._waiting.setdefault(shot.rip, []).append(shot)
-        with Loop() as loop:
+        with Loop(self._pace) as loop:
 
             def resolved(asked: Asked) -> None:
                 for shot in self._waiting.pop(asked.wanted, ()):
@@ -120,21 +125,15 @@ class _Round:
                 shot, answer = table.take(frame, now)
                 if shot is not None:
                     if answer is not None:
-                        loop.send(self._captures[len(shot.vip)], answer)
+                        loop.send(self._captures[len(shot.vip)], answer, turn="free")
                     self._answered(loop, table, shot, now)
 
             self._open(loop, shots, audit, take)
             resolver = {4: loop.watch(Capture(self._interface, ethernet.ARP), audit.take)} if self._needs_arp() else {}
 
-            def ask() -> None:
-                for rip in self._waiting:
-                    capture = resolver[4] if len(rip) == 4 else self._captures[16]
-                    loop.send(capture, audit.question(audit.asked[rip]))
-
-            ask()
-            start = time.monotonic()
-            loop.at(start + self._deadline / 2, ask)
-            loop.at(start + self._deadline, self._unresolved)
+            for rip in self._waiting:
+                capture = resolver[4] if len(rip) == 4 else self._captures[16]
+                self._resolve(loop, capture, rip, audit.question(audit.asked[rip]))
             for shot in shots:
                 if shot.mac:
                     self._send(loop, table, shot)
@@ -152,6 +151,17 @@ class _Round:
                 program = to_addresses(ethertype, [own for own in sources | asking if len(own) == size])
                 self._captures[size] = loop.watch(Capture(self._interface, ethertype, program), take)
 
+    def _resolve(self, loop: Loop, capture: Capture, rip: bytes, question: bytes) -> None:
+        def sent(now: float) -> None:
+            loop.at(now + self._deadline / 2, again)
+            loop.at(now + self._deadline, lambda: self._unresolved(rip))
+
+        def again() -> None:
+            if rip in self._waiting:
+                loop.send(capture, question, turn="first")
+
+        loop.send(capture, question, sent)
+
     def _send(self, loop: Loop, table: Shots, shot: Shot) -> None:
         capture = self._captures[len(shot.vip)]
         frame = shot.opening(table.own_mac)
@@ -163,7 +173,7 @@ class _Round:
 
         def again() -> None:
             if shot.answer is None:  # the same ports and numbers: to the server it is a retransmission
-                loop.send(capture, frame)
+                loop.send(capture, frame, turn="first")
 
         loop.send(capture, frame, sent)
 
@@ -179,14 +189,12 @@ class _Round:
         self._results[shot.index] = table.result(shot)
         self._left -= 1
         if shot.tcp and not shot.resetting and not (shot.final and shot.answer and shot.answer.signature == "syn-ack"):
-            loop.send(self._captures[len(shot.vip)], shot.reset(table.own_mac))
+            loop.send(self._captures[len(shot.vip)], shot.reset(table.own_mac), turn="free")
 
-    def _unresolved(self) -> None:
-        for shots in self._waiting.values():
-            for shot in shots:
-                self._results[shot.index] = shot.probed("no-mac")
-                self._left -= 1
-        self._waiting.clear()
+    def _unresolved(self, rip: bytes) -> None:
+        for shot in self._waiting.pop(rip, ()):
+            self._results[shot.index] = shot.probed("no-mac")
+            self._left -= 1
 
 
 def _failed(target: ProbeTarget, problem: str) -> Probed:

@@ -137,7 +137,14 @@ class WirePort(Protocol):
 
     def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]: ...
 
-    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]: ...
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
+        """The VIP through each real server alone, results in the targets' order; the same target is probed once.
+
+        `pace` is a bound of questions a second, 0 for none; the deadline counts from the sending of each.
+        """
+        ...
 
     def offlink(
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0

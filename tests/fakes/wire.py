@@ -39,7 +39,9 @@ class FakeWire:
                 return {address: Owners(address=address, problem=problem) for address in addresses}
             return {address: Owners(address=address, macs=self._macs(address)) for address in addresses}
 
-    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
         with self._world.lock:
             problem = self._problem(interface)
             return [self._probe(target, problem) for target in targets]

@@ -38,8 +38,9 @@ ROUND = f"""
 import json, sys
 from backends.wire import Wire
 from dsrwizard.core.ports import ProbeTarget
-targets = [ProbeTarget(rip=sys.argv[1], vip="{VIP}", port=80)] * int(sys.argv[2])
-sys.stdout.write(json.dumps(sorted({{answer.signature for answer in Wire().probe("eth0", targets)}})))
+target = ProbeTarget(rip=sys.argv[1], vip="{VIP}", port=80)
+answers = [answer for _ in range(int(sys.argv[2])) for answer in Wire().probe("eth0", [target])]
+sys.stdout.write(json.dumps(sorted({{answer.signature for answer in answers}})))
 """
 
 

@@ -118,8 +118,10 @@ class Altered:
     def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
         return {a: self._owners(found) for a, found in self._wire.owners(interface, addresses, deadline).items()}
 
-    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
-        return [self._probe(probed) for probed in self._wire.probe(interface, targets, deadline)]
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
+        return [self._probe(probed) for probed in self._wire.probe(interface, targets, deadline, pace)]
 
     def offlink(
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0

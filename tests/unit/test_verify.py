@@ -44,9 +44,11 @@ class Together:
         self.meet()
         return self._wire.owners(interface, addresses, deadline)
 
-    def probe(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0) -> Sequence[Probed]:
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
         self.meet()
-        return self._wire.probe(interface, targets, deadline)
+        return self._wire.probe(interface, targets, deadline, pace)
 
     def offlink(
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
