@@ -10,7 +10,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 # command that must be there = Debian package that brings it
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
-         modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo
+         modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs
 
 .PHONY: demo test check lint unit bench pictures install-check clean packages
 
@@ -33,6 +33,7 @@ unit: $(VENV)/.ready-dev
 
 bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.live_pane
 	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/ipvs_dump.py
 	PATH="$$PWD/$(VENV)-bench/bin:$$PATH" $(AS_ROOT) $(BIN)/python -m tests.bench.ssh_farm 20 50
 
