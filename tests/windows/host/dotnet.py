@@ -58,9 +58,9 @@ def _properties(host: WindowsHost) -> Object:
         return [
             Object(
                 "TcpConnectionInformation",
-                {"State": 4, "LocalEndPoint": _end(vip, port), "RemoteEndPoint": _end(*client)},
+                {"State": 4, "LocalEndPoint": _end(vip, port), "RemoteEndPoint": _end(client, client_port)},
             )
-            for vip, port, *client in host.half_open
+            for vip, port, client, client_port in host.half_open
         ]
 
     return Object(
