@@ -32,6 +32,7 @@ from dsrwizard.core.facts import (
     HalfOpen,
     HalfOpenLook,
     Listener,
+    PacketFilter,
     Route,
     ServerFacts,
     VirtualService,
@@ -66,6 +67,8 @@ class ServerState:
     """(protocol, port) that the host's firewall drops when sent to the VIP."""
     dropped_at: set[tuple[str, str, int]] = field(default_factory=set)
     """(VIP, protocol, port): the same for one VIP alone."""
+    filters: tuple[PacketFilter, ...] | None = None
+    """What looking at its packet filter shows; None: it cannot be looked at."""
     reply_from_rip: bool = False
     """A UDP service that answers from the RIP instead of the VIP."""
     fails: dict[str, str] = field(default_factory=dict)
@@ -425,6 +428,7 @@ class FakeServer:
                 default_routes=tuple(machine.routes),
                 sysctls=dict(machine.sysctls),
                 listeners=tuple(machine.listeners),
+                filters=state.filters,
                 persistence=machine.persistence,
                 files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
             )

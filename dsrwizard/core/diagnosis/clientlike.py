@@ -10,6 +10,7 @@ import msgspec
 
 from dsrwizard.core.checks import Cause, Check
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint
+from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.handshakes import Traffic
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone
@@ -88,13 +89,14 @@ def _lost(
     by the director's own port where nobody does."""
     name, family = reading.name, vip.ip.version
     if family in emits:
-        tables = "ip6tables" if family == 6 else "iptables"
+        rules = rules_seen(reading, vip)
         return [
             ledger.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
                 f"A firewall on {name} lets in its neighbours but no clients from elsewhere at {service.label}.",
-                f"{seen}; other real servers get such packets through the same port of the director",
-                f"On {name}: {tables} -I INPUT -d {vip.address} -p {service.protocol} --dport {service.port} -j ACCEPT",
+                f"{seen}; other real servers get such packets through the same port of the director"
+                f"{f'; {rules}' if rules else ''}",
+                opening(reading, vip, service),
                 shared=True,
             )
         ]  # fmt: skip

@@ -6,6 +6,7 @@ from ipaddress import ip_interface
 
 from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
+from dsrwizard.core.diagnosis.filters import opening
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.facts import Failure
@@ -197,7 +198,7 @@ def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",
         f"{connected.result}; {reading.answers(connected.address) or 'a login worked'}",
-        f"Allow {service.label} in the firewall of {name}, for {vip.address} as well.",
+        f"{opening(reading, vip, service)} The same for {connected.address}.",
         shared=True,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis.evidence import endpoint, mac
+from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone, swallowed
 from dsrwizard.core.diagnosis.reading import Reading
@@ -177,13 +178,12 @@ class _Probe:
             more.append(f"{self.vip.address} is on {self.name}")
         if self.listening == "vip":
             more.append(f"{self.service.label} listens on it")
-        family = "ip6tables" if self.vip.ip.version == 6 else "iptables"
+        more.append(rules_seen(self.reading, self.vip))
         return self.ledger.fail(
             self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
             f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
-            "; ".join((self._seen(probe), *more)),
-            f"On {self.name}: {family} -I INPUT -d {self.vip.address} -p {self.service.protocol} "
-            f"--dport {self.service.port} -j ACCEPT",
+            "; ".join(filter(None, (self._seen(probe), *more))),
+            opening(self.reading, self.vip, self.service),
             # One rule may stop several VIPs and ports; the rules for IPv4 and for IPv6 are two.
             shared=any(
                 fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)

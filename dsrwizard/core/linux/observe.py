@@ -19,6 +19,7 @@ from typing import Any, Literal
 from dsrwizard.core.changes import FileState
 from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route, ServerFacts
+from dsrwizard.core.linux import packet_filter
 from dsrwizard.core.nowhere import SOMEWHERE
 
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -64,9 +65,11 @@ def observe_script(
 ) -> str:
     """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
     out what no step changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss
-    looks at every process of the host. For each of `vips` it asks which way replies from there to clients take."""
+    looks at every process of the host, and says what filters packets. For each of `vips` it asks which way replies from
+    there to clients take."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
-    script = _SCRIPT.replace("@WHOLE@", "" if brief else _WHOLE).replace("@PROCESSES@", "-p" if closely else "")
+    whole = "" if brief else _WHOLE + (packet_filter.SCRIPT if closely else "")
+    script = _SCRIPT.replace("@WHOLE@", whole).replace("@PROCESSES@", "-p" if closely else "")
     return script.replace("@WAYS@", _asked(vips)).replace("@NONCE@", nonce).replace("@FILES@", paths)
 
 
@@ -101,6 +104,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         sysctls=dict(_sysctls(found.get("texts", []))),
         listeners=tuple(parse_listeners(listeners[1:])) if listeners[:1] == ["ss"] else None,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
+        filters=packet_filter.parse_filters(found),
         ways={
             name[4:]: way
             for name, lines in found.items()

@@ -1,0 +1,98 @@
+"""Which packet filter of a real server drops a VIP's packets, and the one command that lets them in there.
+
+A filter has another program in charge of it on every host, and rules told to the wrong one do nothing or are gone when
+the right one loads its own (field guide B5).
+"""
+
+from __future__ import annotations
+
+from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.facts import PacketFilter
+from dsrwizard.core.model import Service, Vip
+
+_SHOWN = 2
+
+
+def _known(reading: Reading) -> tuple[PacketFilter, ...] | None:
+    return reading.facts.filters if reading.facts else None
+
+
+def filtering(reading: Reading, vip: Vip) -> PacketFilter | None:
+    """The filter that most likely drops packets to this VIP: one that names it, otherwise one whose policy drops,
+    otherwise any; None where none is known."""
+    found = [one for one in _known(reading) or () if one.family in (0, vip.ip.version)]
+    ranked = sorted(found, key=lambda one: (not _naming(one, vip), not one.rules[0].startswith("policy ")))
+    return ranked[0] if ranked else None
+
+
+def _naming(one: PacketFilter, vip: Vip) -> list[str]:
+    """The rules that name the VIP."""
+    return [rule for rule in one.rules if vip.address in {word.partition("/")[0] for word in rule.split()}]
+
+
+def rules_seen(reading: Reading, vip: Vip) -> str:
+    """The rules behind it, as that host's own program lists them; empty where nothing could be looked at."""
+    if _known(reading) is None:
+        return ""
+    one = filtering(reading, vip)
+    if one is None:
+        return "no rule of nftables or iptables there drops anything"
+    rules = _naming(one, vip) or list(one.rules)
+    more = f" and {len(rules) - _SHOWN} more" if len(rules) > _SHOWN else ""
+    return f"{one.tool} {one.chain}: {'; '.join(rules[:_SHOWN])}{more}"
+
+
+def opening(reading: Reading, vip: Vip, service: Service) -> str:
+    """What to do on the server so that packets to the VIP's service get in, and how that is undone."""
+    name = reading.name
+    if reading.facts is not None and reading.facts.windows is not None:
+        return (
+            f'On {name}: New-NetFirewallRule -DisplayName "dsrwizard {vip.address} {service.label}" -Direction Inbound '
+            f"-Action Allow -Profile Any -Protocol {service.protocol.upper()} -LocalAddress {vip.address} "
+            f"-LocalPort {service.port} (undo: Remove-NetFirewallRule with the same name)"
+        )
+    if _known(reading) is None:
+        return (
+            f"On {name}: let {service.label} to {vip.address} in; as root, nft list ruleset or iptables-save shows "
+            "what drops it."
+        )
+    one = filtering(reading, vip)
+    if one is None:
+        return (
+            f"On {name}: bpftool net shows filters that nftables and iptables do not; otherwise look between the "
+            f"director and {name} (security group, switch ACL)."
+        )
+    return f"On {name}: {_command(one, reading, vip, service)}"
+
+
+def _command(one: PacketFilter, reading: Reading, vip: Vip, service: Service) -> str:
+    six, protocol, port = vip.ip.version == 6, service.protocol, service.port
+    match one.tool:
+        case "firewalld":
+            nic = reading.nic.name if reading.nic else "<interface>"
+            rule = (
+                f'\'rule family="ipv{6 if six else 4}" destination address="{vip.address}" '
+                f'port port="{port}" protocol="{protocol}" accept\''
+            )
+            zone = f'--zone="$(firewall-cmd --get-zone-of-interface={nic})"'
+            return (
+                f"firewall-cmd {zone} --add-rich-rule={rule} (undo: --remove-rich-rule; with --permanent as well it "
+                "stays)"
+            )
+        case "ufw":
+            rule = f"allow proto {protocol} to {vip.address} port {port}"
+            return f"ufw prepend {rule} (undo: ufw delete {rule})"
+        case "nft":
+            family = "ip6" if six else "ip"
+            return (
+                f"nft insert rule {one.chain} {family} daddr {vip.address} {protocol} dport {port} accept "
+                f"(undo: nft -a list chain {one.chain} shows its handle for nft delete rule {one.chain} handle …)"
+            )
+        case tool:
+            *_, table, chain = one.chain.split()
+            program = tool.replace("iptables", "ip6tables" if six else "iptables")
+            where = "" if table == "filter" else f"-t {table} "
+            return (
+                f"{program} {where}-I {chain} -d {vip.address} -p {protocol} --dport {port} -j ACCEPT "
+                "(undo: the same with -D)"
+            )
