@@ -144,14 +144,18 @@ class FakeIpvs:
         else:
             now.state = change.new
 
-    def connected(self, key: ServiceKey, entry: Entry, *, answered: bool) -> None:
+    def connected(
+        self, key: ServiceKey, entry: Entry, *, answered: bool, client: tuple[str, int] | None = None
+    ) -> None:
         """A client's connection as it is left when the client has gone: ended, or waiting for its SYN-ACK."""
         number = len(self.connections) + sum(one.counters.connections for one in self.table[key].entries)
+        anybody = "203.0.113.10" if ip_address(key.address).version == 4 else "fd00:203::10"
+        address, port = client or (anybody, 32768 + number % 28000)
         self.connections.append(
             Connection(
                 protocol=key.protocol,
-                client="203.0.113.10" if ip_address(key.address).version == 4 else "fd00:203::10",
-                client_port=32768 + number % 28000,
+                client=address,
+                client_port=port,
                 vip=key.address,
                 port=key.port,
                 address=entry.address,

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Answer, Line
 from dsrwizard.engine.client import look, parse, script
+from dsrwizard.engine.client.program import PROGRAM
 
 NONCE = "dsr0123456789abcdef"
 VIP, VIP6 = "10.0.0.10", "fd00::10"
+CLIENT = "203.0.113.10"
 
 
 def deployment(*addresses: str, port: int = 80) -> Deployment:
@@ -80,6 +83,10 @@ def test_an_answer_that_is_cut_short_is_refused() -> None:
         f"{NONCE} link {VIP} nearby",
         f"{NONCE} mac {VIP} not:a:mac:at:all:!!",
         f"{NONCE} mac {VIP} 02:00:0a:00:00:02:ff",
+        f"{NONCE} tcp {VIP} 80 open 1.2 {CLIENT} 5001 2.4 78",
+        f"{NONCE} tcp",
+        f"{NONCE} tap",
+        f"{NONCE} frame {VIP} 80 5001 02:00:0a:00:00:02 63 1",
         f"{NONCE}",
     ],
 )
@@ -87,6 +94,60 @@ def test_what_is_not_understood_counts_as_not_seen(hostile: str) -> None:
     seen = parse(deployment(), NONCE, f"{hostile}\n{NONCE} end\n")[0]
     assert (seen.ping, seen.on_link, seen.neighbour) == ("unknown", None, "")
     assert all(connected.result == "unknown" for connected in seen.connects)
+
+
+TRIED = f"""
+{NONCE} tcp {VIP} 80 open 1.21 {CLIENT} 5001 2.40 78 890 79 891
+{NONCE} tcp {VIP} 80 silent - {CLIENT} 5003 - 0 0 0 0
+{NONCE} frame {VIP} 80 5001 02:00:CB:00:71:01 63 4
+{NONCE} tap on
+{NONCE} end
+"""
+
+
+def test_every_connection_is_read_with_its_port_its_bytes_and_its_reply_frames() -> None:
+    seen = parse(deployment(), NONCE, TRIED)[0]
+    first, second = seen.tries
+    assert (first.client, first.client_port, first.milliseconds, first.first_byte) == (CLIENT, 5001, 1.21, 2.4)
+    assert (first.sent, first.received) == (78, 890)
+    assert [(one.mac, one.ttl, one.frames) for one in first.replies] == [("02:00:cb:00:71:01", 63, 4)]
+    assert (second.result, second.client_port, second.milliseconds, second.replies) == ("silent", 5003, None, ())
+    assert [(one.port, one.result) for one in seen.connects] == [(80, "open")]
+    assert seen.untapped == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("02:00:CB:00:71:01", "02:00:cb"), (" 63 4", " 0 4"), (" 63 4", " 256 4"), (" 63 4", " 63 -4"),
+        ("frame 10.0.0.10 80 5001", "frame 10.0.0.10 80 5009"), ("frame 10.0.0.10 80", "frame 10.0.0.10 81"),
+    ],
+)  # fmt: skip
+def test_a_frame_that_makes_no_sense_or_belongs_to_nobody_is_no_reply(old: str, new: str) -> None:
+    assert old in TRIED
+    assert all(not one.replies for one in parse(deployment(), NONCE, TRIED.replace(old, new))[0].tries)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(CLIENT, "nobody"), (" 5001 2.40", " 0 2.40"), (" 5001 2.40", " 70000 2.40"), (" 5001 2.40", " -1 2.40")],
+)
+def test_a_connection_whose_own_end_makes_no_sense_is_not_told(old: str, new: str) -> None:
+    first = parse(deployment(), NONCE, TRIED.replace(old, new))[0].tries[0]
+    assert (first.result, first.client_port) == ("open", 0)
+
+
+@pytest.mark.parametrize("count", ["-", "-5", "1e9", "99999999999999999999", "٣"])
+def test_bytes_that_make_no_sense_are_not_counted(count: str) -> None:
+    text = TRIED.replace("78 890 79 891", f"{count} {count} {count} {count}")
+    first = parse(deployment(), NONCE, text)[0].tries[0]
+    assert (first.sent, first.received) == (None, None)
+
+
+def test_why_no_frames_were_captured_is_said_in_words() -> None:
+    assert "CAP_NET_RAW" in parse(deployment(), NONCE, TRIED.replace("tap on", "tap privilege"))[0].untapped
+    assert "python3" in parse(deployment(), NONCE, TRIED.replace("tap on", "tap python3"))[0].untapped
+    assert parse(deployment(), NONCE, TRIED.replace("tap on", "tap whatever"))[0].untapped
 
 
 @pytest.mark.parametrize("time", ["0", "-5", "1e9", "nan", "999999999999999", "..", "٣"])
@@ -102,7 +163,7 @@ def test_a_host_without_any_tool_says_so() -> None:
     assert "python3" in seen.connects[0].problem
 
 
-@given(st.lists(st.one_of(st.text(), st.from_regex(rf"{NONCE} (ping|tcp|mac|link|end) [ -~]*"))))
+@given(st.lists(st.one_of(st.text(), st.from_regex(rf"{NONCE} (ping|tcp|mac|link|frame|tap|end)( [ -~]*)?"))))
 def test_no_answer_whatever_breaks_the_reader(lines: list[str]) -> None:
     try:
         view = parse(deployment(VIP, VIP6), NONCE, "\n".join(lines))
@@ -149,7 +210,7 @@ class Here:
 
 
 def seen_here(tmp_path: Path, port: int, *tools: str) -> ClientView:
-    return look(deployment("127.0.0.1", port=port), Here(tmp_path, tools))
+    return look(deployment("127.0.0.1", port=port), Here(tmp_path, tools), deadline=60.0)
 
 
 @pytest.mark.parametrize("tools", [("python3",), ("bash", "timeout"), ("false as python3", "bash", "timeout")])
@@ -161,6 +222,75 @@ def test_the_script_tells_open_from_refused(
     other.mkdir()
     assert seen_here(one, listening, *tools).vips[0].connects[0].result == "open"
     assert seen_here(other, closed, *tools).vips[0].connects[0].result == "refused"
+
+
+class Web:
+    """A web server: it answers a HEAD with its head and closes."""
+
+    HEAD = b"HTTP/1.0 200 OK\r\nServer: test\r\n\r\n"
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            with peer:
+                self.asked.append(peer.recv(4096))
+                peer.sendall(self.HEAD)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch, closed: int) -> Iterator[tuple[Web, int]]:
+    monkeypatch.setattr("dsrwizard.engine.client.shell.HTTP", frozenset({closed}))
+    server = Web(closed)
+    yield server, closed
+    server.close()
+
+
+@pytest.mark.parametrize("tool", ["python3", "curl"])
+def test_a_web_server_is_sent_a_head_and_its_answer_is_timed_and_counted(
+    tmp_path: Path, web: tuple[Web, int], tool: str
+) -> None:
+    server, port = web
+    seen = seen_here(tmp_path, port, tool).vips[0]
+    assert len(seen.tries) == 3
+    for one in seen.tries:
+        assert (one.result, one.client) == ("open", "127.0.0.1")
+        assert one.client_port > 0
+        assert one.first_byte is not None
+        assert one.milliseconds is not None
+        assert one.first_byte >= one.milliseconds
+        assert one.received == len(Web.HEAD)
+        assert one.sent in {len(asked) for asked in server.asked}
+    assert len({one.client_port for one in seen.tries}) == len(seen.tries)
+    assert all(asked.startswith(b"HEAD / HTTP/1.0\r\n") for asked in server.asked)
+
+
+def test_frames_of_replies_are_captured_by_who_may(tmp_path: Path, web: tuple[Web, int]) -> None:
+    seen = seen_here(tmp_path, web[1], "python3").vips[0]
+    captured = bool(seen.tries[0].replies)
+    assert captured != bool(seen.untapped)
+    assert captured == (os.geteuid() == 0)
+    assert {reply.ttl for one in seen.tries for reply in one.replies} <= {64}
+
+
+def test_a_service_that_speaks_first_is_heard(tmp_path: Path, listening: int) -> None:
+    seen = seen_here(tmp_path, listening, "python3").vips[0]
+    assert {(one.result, one.first_byte, one.received) for one in seen.tries} == {("open", None, 0)}
+
+
+def test_the_program_fits_between_the_quotes_of_the_script() -> None:
+    assert "'" not in PROGRAM
 
 
 def test_the_script_pings_where_there_is_no_ping(tmp_path: Path, closed: int) -> None:

@@ -16,7 +16,7 @@ from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import CLIENT, DIRECTOR
 
 FELT: tuple[Cause, ...] = (
-    "director-vip", "duplicate-vip", "ipvs-missing", "arp-leak", "stale-arp", "arp-announce", "ipvs-differs",
+    "director-vip", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak", "arp-announce", "ipvs-differs",
     "unreachable", "not-on-link", "vip-missing", "vip-prefix", "service-down", "rip-only-listener",
     "firewall", "gateway", "rp-filter", "spoof-filter", "drained",
 )  # fmt: skip

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from dsrwizard.engine.client.parse import parse
 from dsrwizard.engine.client.rounds import look
-from dsrwizard.engine.client.script import script
+from dsrwizard.engine.client.shell import script
 
 __all__ = ["look", "parse", "script"]

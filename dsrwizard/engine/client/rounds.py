@@ -20,7 +20,7 @@ from dsrwizard.core.facts import Connection, VirtualService
 from dsrwizard.core.model import Deployment, Service, Vip
 from dsrwizard.core.ports import Connector
 from dsrwizard.engine.client.parse import parse
-from dsrwizard.engine.client.script import Target, script
+from dsrwizard.engine.client.shell import Target, script
 
 ROUNDS = 3
 AT_ONCE = 512

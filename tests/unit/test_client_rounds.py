@@ -1,0 +1,391 @@
+"""From the client host: which server answered, that replies bypass the director, and what went astray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dsrwizard.core.checks import Report
+from dsrwizard.core.errors import ConnectionLost
+from dsrwizard.core.model import Client, Deployment, Service
+from dsrwizard.engine.client import look
+from dsrwizard.engine.engine import Engine
+from dsrwizard.engine.journal import Journals
+from tests.fakes.client_host import ANSWERED, ASKED, ROUTER_MAC, FakeClientHost
+from tests.unit.diagnosed import (
+    SERVER_FAULTS,
+    STRANGER,
+    VIP,
+    VIP6,
+    Farm,
+    Nobody,
+    arp_leak,
+    faults,
+    find,
+    firewall,
+    gateway,
+    only,
+    vip_missing,
+)
+
+DEAD = "02:00:5e:00:53:01"
+WEB1_MAC = "02:00:0a:00:00:65"
+
+
+class Seen:
+    """A farm with a client host."""
+
+    def __init__(
+        self,
+        *,
+        servers: int = 3,
+        services: tuple[Service, ...] = (Service(port=80, scheduler="rr"),),
+        addresses: tuple[str, ...] = (VIP,),
+        change: Callable[[Deployment], Deployment] = lambda deployment: deployment,
+    ) -> None:
+        def with_client(deployment: Deployment) -> Deployment:
+            return change(msgspec.structs.replace(deployment, client=Client(address="203.0.113.10")))
+
+        self.farm = Farm(servers=servers, services=services, addresses=addresses, change=with_client)
+        self.host = FakeClientHost(self.farm.world)
+
+    def verify(self) -> Report:
+        director = self.farm.world.director()
+        return self.farm.verify(client=look(self.farm.deployment, self.host, director, counting=0.0))
+
+    def connections(self) -> int:
+        return len(self.farm.world.ipvs.connections)
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+# -- which server answered
+
+
+def test_every_server_answers_and_the_figures_are_told_per_server(seen: Seen) -> None:
+    report = seen.verify()
+    check = find(report, "client.servers", "client")
+    assert (report.verdict, check.outcome) == ("pass", "pass")
+    assert check.message == "All 3 servers of 10.0.0.10:80 answered the client host."
+    for name in ("web1", "web2", "web3"):
+        assert f"{name} " in check.evidence
+    assert "web3 1 of 1: connect 1.2/1.2/1.2 ms, first byte 2.4/2.4/2.4 ms" in check.evidence
+    assert len(seen.host.runs) == 1  # five connections in turn reach three servers
+
+
+def test_a_server_that_deals_out_slowly_is_asked_again_and_no_more_than_the_bound(seen: Seen) -> None:
+    seen.host.prefers = "10.0.0.101"
+    check = find(seen.verify(), "client.servers", "client")
+    assert check.outcome == "unknown"
+    assert "web2, web3 got none of 20 connections" in check.message
+    assert seen.connections() == 4 * 3 + 8
+    assert len(seen.host.runs) == 3
+
+
+def test_what_is_not_told_of_a_busy_farm_spoils_no_verdict(seen: Seen) -> None:
+    seen.host.prefers = "10.0.0.101"
+    assert seen.verify().verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("service", "reason"),
+    [
+        (Service(port=80, scheduler="rr", persistence=300), "persistence keeps one client on one server for 300 s"),
+        (Service(port=80, scheduler="sh"), "the scheduler sh gives one client one server"),
+    ],
+)
+def test_one_connection_is_enough_where_a_client_always_gets_the_same_server(service: Service, reason: str) -> None:
+    seen = Seen(services=(service,))
+    check = find(seen.verify(), "client.servers", "client")
+    assert check.outcome == "pass"
+    assert check.message == f"web1 answered the client host for 10.0.0.10:80; {reason}."
+    assert seen.connections() == 1
+
+
+def test_a_server_drained_by_the_deployment_is_not_expected() -> None:
+    def drained(deployment: Deployment) -> Deployment:
+        one, *others = deployment.servers
+        return msgspec.structs.replace(deployment, servers=(msgspec.structs.replace(one, weight=0), *others))
+
+    check = find(Seen(change=drained).verify(), "client.servers", "client")
+    assert check.message == "All 2 servers of 10.0.0.10:80 answered the client host."
+
+
+def test_a_server_drained_in_ipvs_is_explained_by_that(seen: Seen) -> None:
+    (service,) = seen.farm.world.ipvs.table
+    seen.farm.world.director().set_weight(service, "10.0.0.102", 80, 0)
+    report = seen.verify()
+    assert faults(report) == [("drained", "director")]
+    assert find(report, "client.servers", "client").consequence_of == "drained"
+
+
+@pytest.mark.parametrize("made", ["vip-missing", "service-down", "firewall", "gateway", "rip-only-listener"])
+def test_failed_connections_are_the_consequence_of_the_fault_of_the_server_that_got_them(seen: Seen, made: str) -> None:
+    make, cause = SERVER_FAULTS[made]
+    make(seen.farm, "web2")
+    report = seen.verify()
+    assert faults(report) == [(cause, "web2")]
+    assert find(report, "client.connect", "client").outcome == "pass"  # the others answer
+    check = find(report, "client.servers", "client")
+    assert check.consequence_of == cause
+    assert "web2 0 of 2" in check.evidence
+
+
+def test_a_server_that_fails_without_a_known_fault_fails_by_its_name(seen: Seen) -> None:
+    seen.host.flaky.add("10.0.0.102")
+    report = seen.verify()
+    check = only(report)
+    assert (check.check, check.host, check.cause) == ("client.servers", "web2", "")
+    assert "web2 was given 2 connections of the client host to 10.0.0.10:80 and left 2 unanswered" in check.message
+    assert "silent" in check.evidence
+
+
+def test_all_tries_failing_at_one_server_alone_are_its_fault_and_not_the_routers() -> None:
+    seen = Seen(servers=1)
+    vip_missing(seen.farm, "web1")
+    report = seen.verify()
+    assert faults(report) == [("vip-missing", "web1")]
+    assert find(report, "client.connect", "client").consequence_of == "vip-missing"
+
+
+def test_two_families_and_services_are_told_apart() -> None:
+    seen = Seen(services=(Service(port=80, scheduler="rr"), Service(protocol="udp", port=7)), addresses=(VIP, VIP6))
+    report = seen.verify()
+    served = [check for check in report.checks if check.check == "client.servers"]
+    assert [(one.vip, one.service, one.outcome) for one in served] == [
+        (VIP, "tcp/80", "pass"), (VIP6, "tcp/80", "pass"),
+    ]  # fmt: skip
+
+
+def test_an_ipv6_vip_alone_astray_is_named_there() -> None:
+    seen = Seen(addresses=(VIP, VIP6))
+    seen.host.entries[VIP6] = DEAD
+    check = only(seen.verify())
+    assert (check.cause, check.vip) == ("stale-arp", VIP6)
+
+
+# -- NAT and what nobody tells
+
+
+def test_behind_a_nat_that_keeps_ports_the_servers_are_told_all_the_same(seen: Seen) -> None:
+    seen.host.seen_as = "198.51.100.7"
+    assert find(seen.verify(), "client.servers", "client").outcome == "pass"
+
+
+def test_behind_a_nat_that_changes_ports_nothing_is_concluded(seen: Seen) -> None:
+    seen.host.seen_as, seen.host.new_ports = "198.51.100.7", True
+    report = seen.verify()
+    assert (report.verdict, report.failures) == ("pass", ())
+    check = find(report, "client.servers", "client")
+    assert check.outcome == "unknown"
+    assert "NAT" in check.fix
+
+
+def test_a_director_of_another_product_tells_no_servers(seen: Seen) -> None:
+    farm = seen.farm
+    view = look(farm.deployment, seen.host, None)
+    balancer = msgspec.structs.replace(farm.deployment.director, engine="external")
+    farm.deployment = msgspec.structs.replace(farm.deployment, director=balancer)
+    farm.world.strangers[VIP] = [STRANGER]
+    check = find(farm.verify(client=view), "client.servers", "client")
+    assert check.outcome == "skipped"
+    assert "Another product balances" in check.message
+    assert check.evidence.startswith("5 of 5: connect 1.2")
+
+
+def test_without_python_the_ports_are_not_told_and_it_says_what_is_missing(seen: Seen) -> None:
+    seen.host.python = False
+    report = seen.verify()
+    assert (report.verdict, report.bypass) == ("pass", None)
+    check = find(report, "client.servers", "client")
+    assert check.outcome == "unknown"
+    assert "do not tell the ports" in check.evidence
+    assert "python3" in check.fix
+    assert "python3" in find(report, "client.bypass", "client").evidence
+
+
+def test_a_table_that_cannot_be_read_is_unknown_with_its_reason(seen: Seen) -> None:
+    seen.farm.world.ipvs_problem = "The kernel module ip_vs is not loaded."
+    check = find(seen.verify(), "client.servers", "client")
+    assert check.outcome == "unknown"
+    assert "not loaded" in check.evidence
+
+
+def test_a_connection_to_the_client_host_that_breaks_later_keeps_what_was_seen(seen: Seen) -> None:
+    seen.host.prefers, seen.host.lost_at = "10.0.0.101", 2
+    check = find(seen.verify(), "client.servers", "client")
+    assert "web2, web3 got none of 5 connections" in check.message
+
+
+def test_a_connection_to_the_client_host_that_breaks_at_once_is_an_error(seen: Seen) -> None:
+    seen.host.lost_at = 1
+    with pytest.raises(ConnectionLost):
+        seen.verify()
+
+
+# -- what did not pass the director
+
+
+def test_no_entry_in_the_directors_table_proves_another_mac_on_the_way(seen: Seen) -> None:
+    seen.host.entries[VIP] = DEAD
+    check = only(seen.verify())
+    assert (check.check, check.cause, check.host, check.vip) == ("client.connect", "stale-arp", "client", VIP)
+    assert "most likely the router in front still has another MAC" in check.message
+    assert check.evidence == "5 of 5 connections not in the director's table: silent"
+    assert "arping -U" in check.fix
+
+
+@pytest.mark.parametrize("made", SERVER_FAULTS)
+def test_a_stale_entry_beside_a_fault_of_a_server_is_named_and_so_is_the_fault(seen: Seen, made: str) -> None:
+    make, cause = SERVER_FAULTS[made]
+    make(seen.farm, "web1")
+    seen.host.entries[VIP] = DEAD
+    report = seen.verify()
+    assert faults(report) == sorted([(cause, "web1"), ("stale-arp", "client")])
+    assert find(report, "client.ping", "client").consequence_of == "stale-arp"
+
+
+def test_a_server_that_leaks_and_does_not_serve_explains_what_it_swallows(seen: Seen) -> None:
+    arp_leak(seen.farm, "web1")
+    firewall(seen.farm, "web1")
+    seen.host.entries[VIP] = WEB1_MAC
+    assert faults(seen.verify()) == [("arp-leak", "web1"), ("firewall", "web1")]
+
+
+def test_connections_that_a_server_answers_without_the_director_are_astray_though_open(seen: Seen) -> None:
+    seen.host.entries[VIP] = WEB1_MAC
+    report = seen.verify()
+    check = only(report)
+    assert (check.check, check.cause) == ("client.servers", "stale-arp")
+    assert "were answered, but did not pass the director" in check.message
+    assert report.bypass is None  # nothing the director gave to anybody
+
+
+def test_what_a_leaking_server_answers_itself_is_the_leaks_consequence(seen: Seen) -> None:
+    arp_leak(seen.farm, "web1")
+    seen.host.entries[VIP] = WEB1_MAC
+    report = seen.verify()
+    assert faults(report) == [("arp-leak", "web1")]
+    assert find(report, "client.servers", "client").consequence_of == "arp-leak"
+
+
+def test_what_a_stranger_swallows_is_the_strangers_doing(seen: Seen) -> None:
+    seen.farm.world.strangers[VIP] = [STRANGER]
+    seen.host.entries[VIP] = STRANGER
+    assert faults(seen.verify()) == [("duplicate-vip", "director")]
+
+
+def test_a_director_without_the_vip_or_the_service_proves_nothing_about_the_router(seen: Seen) -> None:
+    seen.farm.world.ipvs.table.clear()
+    report = seen.verify()
+    assert faults(report) == [("ipvs-missing", "director")]
+    assert find(report, "client.connect", "client").consequence_of == "ipvs-missing"
+
+
+def test_a_right_entry_on_link_is_no_stale_one(seen: Seen) -> None:
+    seen.host.on_link = True
+    report = seen.verify()
+    assert (report.verdict, find(report, "client.arp", "client").outcome) == ("pass", "pass")
+
+
+# -- bypass
+
+
+def test_behind_a_router_the_hops_prove_the_bypass_and_the_bytes_are_counted(seen: Seen) -> None:
+    report = seen.verify()
+    check = find(report, "client.bypass", "client")
+    assert check.outcome == "pass"
+    assert "TTL 63, the director's own answer to ping with 63" in check.evidence
+    assert "IPVS has counted no reply" in check.evidence
+    assert report.bypass is not None
+    assert (report.bypass.request_bytes, report.bypass.reply_bytes) == (5 * ASKED, 5 * ANSWERED)
+    assert report.bypass.ratio == pytest.approx(ANSWERED / ASKED)
+    assert report.bypass.at > 1_600_000_000
+
+
+def test_on_link_the_macs_prove_the_bypass(seen: Seen) -> None:
+    seen.host.on_link = True
+    check = find(seen.verify(), "client.bypass", "client")
+    assert check.outcome == "pass"
+    assert f"{WEB1_MAC} (web1)" in check.evidence
+    assert ROUTER_MAC not in check.evidence
+
+
+@pytest.mark.parametrize("on_link", [True, False])
+def test_replies_through_the_director_are_never_called_bypassed(seen: Seen, on_link: bool) -> None:
+    seen.host.on_link = on_link
+    seen.host.by_director = {"10.0.0.101", "10.0.0.102", "10.0.0.103"}
+    report = seen.verify()
+    check = find(report, "client.bypass", "client")
+    assert check.outcome == "fail"
+    assert "come back through the director" in check.message
+    assert "IPVS counted" in check.evidence
+    assert (report.verdict, report.bypass) == ("fail", None)
+
+
+def test_one_hop_more_without_a_count_is_not_told(seen: Seen) -> None:
+    view = look(seen.farm.deployment, seen.host, seen.farm.world.director(), counting=0.0)
+    nearer = tuple(msgspec.structs.replace(one, ttl=64) for one in view.vips)
+    report = seen.farm.verify(client=msgspec.structs.replace(view, vips=nearer))
+    check = find(report, "client.bypass", "client")
+    assert (check.outcome, report.verdict, report.bypass) == ("unknown", "pass", None)
+    assert "another way" in check.evidence
+
+
+def test_without_an_answer_to_ping_the_hops_tell_nothing(seen: Seen) -> None:
+    seen.host.pings = False
+    report = seen.verify()
+    check = find(report, "client.bypass", "client")
+    assert check.outcome == "unknown"
+    assert "ping" in check.fix
+
+
+def test_a_login_without_privilege_leaves_the_bypass_unknown_in_words(seen: Seen) -> None:
+    seen.host.root = False
+    report = seen.verify()
+    check = find(report, "client.bypass", "client")
+    assert (check.outcome, report.verdict, report.bypass) == ("unknown", "pass", None)
+    assert "root or CAP_NET_RAW" in check.evidence
+    assert check.fix
+
+
+def test_replies_that_nobody_sent_prove_nothing(seen: Seen) -> None:
+    for name in ("web1", "web2", "web3"):
+        gateway(seen.farm, name)
+    report = seen.verify()
+    assert {cause for cause, _ in faults(report)} == {"gateway"}
+    assert find(report, "client.bypass", "client").outcome == "skipped"
+
+
+# -- through the engine
+
+
+def test_the_engine_asks_the_client_host_over_one_connection(tmp_path: Path) -> None:
+    seen = Seen()
+    opened: list[str] = []
+
+    def connect(host: str, target: object, asker: object) -> FakeClientHost:
+        opened.append(host)
+        return seen.host
+
+    world = seen.farm.world
+    engine = Engine(
+        director=lambda _: world.director(),
+        wire=world.wire(),
+        connect=connect,
+        asker=Nobody(),
+        journals=Journals(tmp_path),
+        open_server=lambda server: world.open_server(server, Nobody()),
+    )
+    for _ in range(2):
+        report = engine.verify(seen.farm.deployment)
+        assert find(report, "client.servers", "client").outcome == "pass"
+        assert report.bypass is not None
+    engine.close()
+    assert opened == ["client"]
