@@ -212,6 +212,25 @@ def test_a_vip_that_is_stolen_by_a_question_is_heard_and_goes_with_the_guard_s_c
     assert watch.world.hearings == []
 
 
+def test_a_server_that_answers_others_for_the_vip_is_blamed_for_its_answers_only(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    mend = setting("arp_ignore", "0")(watch)
+    snapshots = shown(watch)
+    try:
+        while watch.row().state != "leaking":
+            snapshots.get(timeout=30)
+        watch.world.claim("10.0.0.10", watch.world.servers["web1"].machine.mac, "reply")
+        mend()
+        while watch.row().state != "up":
+            watch.now += 0.01
+            watch.poller.look_now()
+            snapshots.get(timeout=30)
+    finally:
+        watch.poller.close()
+    told = {line.cause for line in watch.poller.snapshot().happenings if line.host == "web1"}
+    assert told == {"arp-leak", ""}
+
+
 def test_one_lost_packet_is_no_outage(tmp_path: Path) -> None:
     class Lossy(FakeWire):
         lost = 0

@@ -45,12 +45,10 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, probes=probes, macs=macs, gone=gone, latency=latency)
 
     def with_owners(self, at: float, owners: Mapping[str, Owners]) -> Heard:
-        """With these answers to who-has, and the claims heard meanwhile."""
+        """With these answers to who-has. The claims beside them are left to the listener, which knows their kind: a
+        server that leaks answers others as well, and that is no second fault."""
         timed = {**self.owners, **{vip: (at, found) for vip, found in owners.items()}}
-        heard = msgspec.structs.replace(self, owners=timed)
-        for vip, found in owners.items():
-            heard = heard.with_claims(vip, at, found.claims) if found.claims else heard
-        return heard
+        return msgspec.structs.replace(self, owners=timed)
 
     def with_claims(self, vip: str, at: float, macs: Iterable[str]) -> Heard:
         """With claims of a VIP by these MACs."""

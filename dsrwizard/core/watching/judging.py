@@ -71,6 +71,11 @@ def judged(server: RealServer, service: Service, vip: str, seen: Seen) -> Judged
     if dead is not None:
         return dead
     state = seen.destination.state if seen.destination else None
+    missing = seen.service_fault if seen.service_fault and seen.service_fault.cause == "ipvs-missing" else None
+    if seen.balanced and state is None and missing is not None:
+        return Judged(
+            state="drifted", cause=missing.cause, message=missing.message, fix=missing.fix, shared=True
+        )  # fmt: skip
     if seen.balanced and state is None:
         return Judged(
             state="drifted", cause="ipvs-missing", message="It is not in IPVS: apply puts it back.",

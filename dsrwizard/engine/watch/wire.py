@@ -25,6 +25,8 @@ AUDIT_LISTENS = 0.8
 """Answers to who-has are collected this long, and the next question follows at once: there are no deaf moments."""
 AUDIT_ADDRESSES = 40
 """VIPs asked for at a time: each is asked for twice, and a question is a broadcast to the whole network."""
+ANSWERS = frozenset({"reply", "advertisement"})
+"""Claims that a question has brought about, most often our own: the audit hears who answers, and hears it end."""
 AT_ONCE = 1000
 """Pairs in one call where everything is to be probed now."""
 
@@ -157,4 +159,6 @@ class Ear:
             self._hearing = None
 
     def _heard(self, claim: Claim) -> None:
+        if claim.kind in ANSWERS:
+            return
         self._board.claimed(claim.address, self._board.clock(), claim.mac)
