@@ -438,6 +438,21 @@ def metrics(file: Path, listen: str, interval: float) -> int:
         return streaming.metrics(watcher, listen)
 
 
+@commands.command()
+@FILE
+@click.option("--host", metavar="NAME", help="Only this server; without it every one that is set up by hand.")
+@click.option(
+    "--system", help="What it runs, where the file does not say: linux, windows-2003, windows-2008, windows-2012."
+)
+@click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file, or a folder for several.")
+def runbook(file: Path, host: str | None, system: str | None, form: str, output: Path | None) -> int:
+    """What to do by hand on a server that dsrwizard does not log in to, with this deployment's addresses."""
+    from dsrwizard.books import write_runbooks
+
+    return write_runbooks(_load(file), host, system, form, output)
+
+
 @commands.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--fault", "faults", multiple=True, metavar="CAUSE@HOST", help="Apply, then make this fault; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

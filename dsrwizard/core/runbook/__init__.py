@@ -1,0 +1,7 @@
+"""Runbooks: what a person does on a real server that dsrwizard may not or cannot reach, with the deployment's own
+addresses in every command. Pure."""
+
+from dsrwizard.core.runbook.book import Runbook, RunbookStep, runbook, system_of
+from dsrwizard.core.runbook.writing import html, markdown, text
+
+__all__ = ["Runbook", "RunbookStep", "html", "markdown", "runbook", "system_of", "text"]
