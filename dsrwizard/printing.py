@@ -278,8 +278,9 @@ def _about(row: DestinationRow, at: float) -> None:
     latency = row.latency
     if latency.sent:
         known = (latency.minimum, latency.median, latency.maximum)
-        figures = " / ".join("-" if one is None else f"{one:.1f}" for one in known)
-        click.echo(f"    answers in {figures} ms (minimum / median / maximum), {latency.lost} of {latency.sent} lost")
+        figures = " / ".join(f"{one:.1f}" for one in known if one is not None)
+        answers = f"answers in {figures} ms (minimum / median / maximum)" if figures else "no answers"
+        click.echo(f"    {answers}, {latency.lost} of {latency.sent} probes lost")
     if row.weight is not None:
         click.echo(f"    {_totals(row.totals)}")
 

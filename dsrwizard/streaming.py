@@ -71,7 +71,6 @@ def changes(watcher: Watcher) -> int:
     def work() -> None:
         try:
             latest.show(watcher.once())
-            watcher.start(latest.show)
         except BaseException as problem:  # noqa: BLE001 - handed to the caller's thread as it is
             latest.fail(problem)
 
@@ -80,6 +79,8 @@ def changes(watcher: Watcher) -> int:
         try:
             while not stopped() and not _reader_gone():
                 snapshot = latest.wait(LOOK_AGAIN)
+                if snapshot is not None and not stream.begun:
+                    watcher.start(latest.show)
                 for line in stream.lines(snapshot) if snapshot is not None else ():
                     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
                 sys.stdout.flush()

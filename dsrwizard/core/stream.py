@@ -22,7 +22,8 @@ class Stream:
     """
 
     def __init__(self) -> None:
-        self._begun = False
+        self.begun = False
+        """Whether the whole picture was told."""
         self._problem = ""
         self._services: dict[tuple[str, str], ServiceRow] = {}
         self._rows: dict[tuple[str, str, str], DestinationRow] = {}
@@ -35,8 +36,8 @@ class Stream:
     def lines(self, snapshot: Snapshot) -> list[Line]:
         """The lines that tell this snapshot after those before it; usually none."""
         found: list[Line] = []
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             self._problem = snapshot.problem
             found.append(_whole(snapshot))
             for service in snapshot.services:

@@ -78,6 +78,7 @@ class Timeline:
                 self.path.replace(self.old)
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # a line that another process is writing looks like a torn one
             size = os.fstat(descriptor).st_size
             torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
             data = (b"\n" if torn else b"") + encoded(entry)

@@ -94,9 +94,12 @@ def test_status_tells_state_cause_since_latency_and_totals(farm: Shell) -> None:
     lines = farm.out.splitlines()
     dead = next(number for number, line in enumerate(lines) if line.startswith("  web2"))
     assert "vip-dead" in lines[dead]
-    about = "\n".join(lines[dead + 1 : dead + 5])
+    about = "\n".join(lines[dead + 1 : dead + 6])
     assert "(2 h 1 min)" in about
-    assert "VIP" in about
+    assert "vip-missing: " in about
+    assert "fix: " in about
+    assert "1 of 1 probes lost" in about
+    assert re.search(r"answers in \d+\.\d .* ms \(minimum / median / maximum\), 0 of 1 probes lost", farm.out)
     assert "2 connections, " in about
     assert "6 connections, " in farm.out
     assert farm("status", str(farm.file), "--json") == 1
@@ -330,9 +333,9 @@ def test_watch_json_ends_when_nobody_reads_any_more(tmp_path: Path, shell: Shell
         os.close(writing)
         assert select.select([reading], [], [], 30)[0]
         os.close(reading)  # nothing changes from now on: it notices all the same
-        assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+        assert process.wait(30) == 0
 
 
 def test_the_pane_without_a_terminal_names_what_needs_none(shell: Shell) -> None:
