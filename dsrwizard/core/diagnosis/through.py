@@ -20,6 +20,7 @@ WORDS = {
     "redirect": "ICMP redirect: the packet was sent back",
     "unreachable": "ICMP unreachable",
     "wrong-source": "reply from another address than the VIP",
+    "wrong-reply": "reply from the VIP that does not answer the question",
     "no-mac": "no MAC known for the server",
     "unknown": "not probed",
 }
@@ -89,6 +90,8 @@ class _Probe:
                     f"{WORDS[probe.signature]} by {probe.answered_by}, not by {probe.mac}",
                     f"Look for teaming, a proxy, or a wrong address of {self.name} in the deployment.",
                 )
+            case "wrong-reply":
+                return self._wrong_reply(probe)
             case "rst":
                 return self._refused(probe)
             case "port-unreachable" if udp:
@@ -172,6 +175,17 @@ class _Probe:
             f"Make the application on {self.name} bind a socket to {self.vip.address} itself (or use IP_PKTINFO).",
         )  # fmt: skip
 
+    def _wrong_reply(self, probe: Probed) -> Check:
+        what = "a DNS server" if self.service.expects == "dns" else "an echo service"
+        return self.ledger.fail(
+            self.where,
+            Fault(host=self.name, cause="service-down", service=self.service.label),
+            f"What answers {self.service.label} on {self.name} is not {what}.",
+            f"{self._seen(probe)}: {probe.detail}",
+            f"Start the service on {self.name}; if {self.service.label} is to be something else, write what to send "
+            f'it as payload = "…" under [[vips.services]].',
+        )  # fmt: skip
+
     def _firewall(self, probe: Probed, verb: str) -> Check:
         more = []
         if self.held == "held":
@@ -250,9 +264,12 @@ def service_down(reading: Reading, ledger: Ledger, service: Service, where: Wher
     if reading.facts is not None and reading.facts.listeners is not None:
         bound = ", ".join(one.address for one in reading.listeners(service))
         state = f"; {service.label} listens on {bound} only" if bound else f"; no socket listens on {service.label}"
+    # A refused datagram is all there is to see of UDP from outside: elsewhere on the host it may listen.
+    blind = service.protocol == "udp" and (reading.facts is None or reading.facts.listeners is None)
+    least = f", at least not on {where.vip}" if blind and where.vip else ""
     return ledger.fail(
         where, Fault(host=reading.name, cause="service-down", service=service.label),
-        f"Nothing listens on {service.label} of {reading.name}.", (seen + state).strip("; "),
+        f"Nothing listens on {service.label} of {reading.name}{least}.", (seen + state).strip("; "),
         f"Start the service on {reading.name}, listening on port {service.port} of all addresses.",
     )  # fmt: skip
 

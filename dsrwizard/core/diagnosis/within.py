@@ -170,6 +170,12 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
                 f"table say default {via}" if policy else f"On {name}: {change} {via}",
             )  # fmt: skip
     told = dict.fromkeys(_told(reading, vip, route) for vip, route in ways.items() if route)
+    evidence = reading.evidence
+    if evidence.deployment.director.engine == "netlink" and evidence.observed.director is None:
+        return where.unknown(
+            f"Whether {name} replies past the director could not be seen: which addresses are the director's is not "
+            "known.", "; ".join(told), "On the director: ip addr show",
+        )  # fmt: skip
     return where.passed(f"{name} replies to clients past the director.", "; ".join(told))
 
 
