@@ -85,6 +85,11 @@ def test_apply_serves_verify_proves_second_apply_rests_teardown_restores(clean: 
     report = lab.dsrwizard("verify", file, "--json")
     assert report.json["verdict"] == "pass", report.stdout
     assert report.status == 0
+    seen = {check["check"]: check for check in report.json["checks"] if check["host"] == "client"}
+    assert (seen["client.servers"]["outcome"], seen["client.bypass"]["outcome"]) == ("pass", "pass"), seen
+    assert all(f"{server} " in seen["client.servers"]["evidence"] for server in SERVERS), seen
+    assert "TTL 63, the director's own answer to ping with 63" in seen["client.bypass"]["evidence"], seen
+    assert report.json["bypass"]["reply_bytes"] > report.json["bypass"]["request_bytes"] > 0
 
     applied = state(lab)
     again = lab.dsrwizard("apply", file, "--yes", "--json").ok()

@@ -24,7 +24,7 @@ TOGETHER = (
     ("vip-prefix@web3", "arp-leak@web1", "ipvs-missing@web2"),
     ("rp-filter@web2", "firewall@web3", "ipvs-differs@web1"),
     ("gateway@web1", "not-persistent@web3", "duplicate-vip@stranger", "ipvs-differs@director", "drained@web2"),
-    ("stale-arp@router",),  # alone: it is concluded from everything else being right
+    ("stale-arp@router", "rip-only-listener@web2"),  # the director's table proves it beside another that clients feel
 )
 UNREACHABLE = ("unreachable@web1", "service-down@web2")
 """Only looked at: each look waits for the login to a host that does not answer."""

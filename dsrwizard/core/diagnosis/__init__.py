@@ -15,7 +15,7 @@ Several faults at once are each named, on one host and on several. What a fault 
 - unreachable, vip-missing, service-down, rip-only-listener, firewall: ipvs-missing and drained of that server for the
   VIP and service, because one that cannot serve is kept out on purpose
 - ipvs-missing of a whole service: everything about its destinations
-- any fault a client feels: stale-arp at a router, which is concluded from everything else being right
+- any fault a client feels: stale-arp at a router, where the director's connections do not tell what never came there
 
 Faults of one cause on one host are one where one thing mends them: the guard of all IPv4 VIPs, a service that is down
 on all VIPs, what is not persistent, a packet filter of one address family.
