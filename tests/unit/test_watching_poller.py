@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from dsrwizard.core.checks import Report
 from dsrwizard.core.errors import DsrError, UsageError
 from dsrwizard.core.ledger import owed
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
-from dsrwizard.core.snapshot import DestinationRow, Snapshot
+from dsrwizard.core.snapshot import Bypass, DestinationRow, Snapshot
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.quiet import Quiet
@@ -96,8 +98,6 @@ def service_down(watch: Watch) -> Callable[[], None]:
 
 
 def rip_only(watch: Watch) -> Callable[[], None]:
-    import msgspec
-
     listeners = watch.world.servers["web1"].machine.listeners
     kept = [*listeners]
     listeners[:] = [msgspec.structs.replace(one, address="10.0.0.101") if one.port == 80 else one for one in listeners]
@@ -239,9 +239,7 @@ def test_one_lost_packet_is_no_outage(tmp_path: Path) -> None:
             answers = list(super().probe(*arguments, **named))
             if self.lost:
                 self.lost -= 1
-                import msgspec
-
-                answers = [
+                            answers = [
                     msgspec.structs.replace(one, signature="silence", answered_by="", milliseconds=None)
                     for one in answers
                 ]
@@ -309,8 +307,6 @@ def test_a_login_that_was_refused_is_not_tried_again_and_again(watch: Watch) -> 
 
 
 def test_servers_set_up_by_hand_are_named_once(tmp_path: Path) -> None:
-    import msgspec
-
     farm = Farm(tmp_path / "other")
     by_hand = tuple(msgspec.structs.replace(one, connect="manual") for one in farm.deployment.servers)
     watch = Watch(tmp_path, deployment=msgspec.structs.replace(farm.deployment, servers=by_hand))
@@ -416,6 +412,14 @@ def test_what_the_operator_does_elsewhere_is_told_in_the_watch(tmp_path: Path) -
     assert any(message.startswith("apply: ") for message in told)
     assert any(message.startswith("verify: pass") for message in told)
     engine.close()
+
+
+def test_the_bypass_is_that_of_the_last_verification_that_measured_it(watch: Watch) -> None:
+    measured = Bypass(request_bytes=100, reply_bytes=5000, at=1000.0)
+    report = Report(deployment="shop", verdict="pass", checks=(), bypass=measured)
+    watch.poller.verified(report)
+    watch.poller.verified(msgspec.structs.replace(report, bypass=None))
+    assert watch.poller.snapshot().bypass == measured
 
 
 # --- the threads -----------------------------------------------------------------------------------------------------

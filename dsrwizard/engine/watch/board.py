@@ -142,7 +142,7 @@ class Board:
             else:
                 self._problems.pop(source, None)
 
-    def bypassed(self, bypass: Bypass | None) -> None:
+    def bypassed(self, bypass: Bypass) -> None:
         with self._lock:
             self._bypass = bypass
 

@@ -174,7 +174,9 @@ class Poller:
         self.look_now()
 
     def verified(self, report: Report) -> None:
-        """A verification has ended."""
+        """A verification has ended; what it measured of the bypass stands until the next one that does."""
+        if report.bypass is not None:
+            self.board.bypassed(report.bypass)
         failed = len(report.failures)
         words = f", {failed} check{'' if failed == 1 else 's'} failed" if failed else ""
         self.board.note(DIRECTOR, f"verify: {report.verdict}{words}")

@@ -27,8 +27,8 @@ AUDIT_ADDRESSES = 40
 """VIPs asked for at a time: each is asked for twice, and a question is a broadcast to the whole network."""
 ANSWERS = frozenset({"reply", "advertisement"})
 """Claims that a question has brought about, most often our own: the audit hears who answers, and hears it end."""
-AT_ONCE = 1000
-"""Pairs in one call where everything is to be probed now."""
+HURRY = 4
+"""Times the budget, where everything is to be probed once and somebody waits for it."""
 
 
 class Probes:
@@ -38,6 +38,7 @@ class Probes:
         self._interface = deployment.director.interface
         self._wire = wire
         self._board = board
+        self._budget = budget
         self._targets: dict[Target, ProbeTarget] = {}
         self._places: dict[Target, list[Place]] = {}
         self._sick: dict[Target, None] = {}
@@ -64,15 +65,14 @@ class Probes:
 
     def all(self) -> None:
         """Probes everything now."""
-        everything = self._turns.all()
-        for start in range(0, len(everything), AT_ONCE):
-            self._probe(everything[start : start + AT_ONCE])
+        self._probe(self._turns.all(), HURRY)
 
-    def _probe(self, keys: Sequence[Target]) -> None:
-        answers = dict(zip(keys, self._ask(keys, FIRST_SECONDS), strict=True))
+    def _probe(self, keys: Sequence[Target], hurry: int = 1) -> None:
+        pace = hurry * self._budget
+        answers = dict(zip(keys, self._ask(keys, FIRST_SECONDS, pace), strict=True))
         doubtful = [key for key, answer in answers.items() if self._doubtful(key, answer)]
         if doubtful:  # their MAC is asked for anew: the machine may have been exchanged
-            again = self._ask(doubtful, SECOND_SECONDS, known=False)
+            again = self._ask(doubtful, SECOND_SECONDS, pace, known=False)
             answers |= dict(zip(doubtful, again, strict=True))
         for key, answer in answers.items():
             was = self._answers.get(key)
@@ -96,11 +96,11 @@ class Probes:
         was = self._answers.get(key)
         return not answer.good and answer.signature != "unknown" and (was is None or was.good)
 
-    def _ask(self, keys: Sequence[Target], seconds: float, *, known: bool = True) -> Sequence[Probed]:
+    def _ask(self, keys: Sequence[Target], seconds: float, pace: int, *, known: bool = True) -> Sequence[Probed]:
         """A MAC is kept while the probes to it succeed; others are resolved anew."""
         macs = {key: self._answers[key].mac for key in keys if key in self._answers and self._answers[key].good}
         targets = [msgspec.structs.replace(self._targets[key], mac=macs.get(key, "") if known else "") for key in keys]
-        return self._wire.probe(self._interface, targets, seconds)
+        return self._wire.probe(self._interface, targets, seconds, pace)
 
 
 class Audit:
