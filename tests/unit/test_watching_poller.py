@@ -239,7 +239,7 @@ def test_one_lost_packet_is_no_outage(tmp_path: Path) -> None:
             answers = list(super().probe(*arguments, **named))
             if self.lost:
                 self.lost -= 1
-                            answers = [
+                answers = [
                     msgspec.structs.replace(one, signature="silence", answered_by="", milliseconds=None)
                     for one in answers
                 ]
