@@ -10,15 +10,15 @@ from typing import Literal
 
 import msgspec
 
-from backends.packets import ethernet, icmp, ip, transport
+from backends.packets import dns, ethernet, icmp, ip, transport
 from backends.packets.addresses import unpack
 from backends.packets.ethernet import Frame, mac_text
 from dsrwizard.core.ports import ProbeTarget
 from dsrwizard.core.wire import Probed
 
 Signature = Literal[
-    "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source", "no-mac",
-    "unknown",
+    "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source",
+    "wrong-reply", "no-mac", "unknown",
 ]  # fmt: skip
 
 
@@ -56,8 +56,21 @@ class Shot(msgspec.Struct, eq=False):
     def opening(self, own_mac: bytes) -> bytes:
         """The frame that asks: a SYN, or a datagram with the payload."""
         make = (self.source, self.vip, self.source_port, self.target.port)
-        packet = transport.syn(*make, self.sequence) if self.tcp else transport.datagram(*make, self.target.payload)
+        packet = transport.syn(*make, self.sequence) if self.tcp else transport.datagram(*make, self.asked)
         return self._framed(self.mac, own_mac, packet)
+
+    @property
+    def asked(self) -> bytes:
+        """What the datagram carries."""
+        return dns.query(self.sequence) if self.target.expects == "dns" else self.target.payload
+
+    def amiss(self, said: bytes, *, complete: bool = True) -> str:
+        """Why a datagram does not answer what was asked, or nothing. Of one cut by fragmentation the start counts."""
+        if self.target.expects == "dns" and not dns.answers(said, self.sequence):
+            return "it is no DNS answer to the query"
+        if self.target.expects == "echo" and said != self.asked and (complete or not self.asked.startswith(said)):
+            return "it does not send back what it was sent"
+        return ""
 
     def reset(self, own_mac: bytes, mac: bytes = b"") -> bytes:
         """The frame that ends the half-open connection our SYN left on the server (or on whoever has that MAC)."""
@@ -156,7 +169,13 @@ class Shots:
         if frame.source != shot.mac and not (same_port and packet.source == shot.vip):
             return None
         from_vip = packet.source == shot.vip
-        self._note(shot, Answer("reply" if from_vip else "wrong-source", frame.source, packet.source, now))
+        signature: Signature = "reply" if from_vip else "wrong-source"
+        amiss = shot.amiss(datagram.payload, complete=packet.complete)
+        if amiss:
+            if not from_vip or not same_port or frame.source != shot.mac:
+                return None  # an accident, or a forgery by who has not seen the question
+            signature = "wrong-reply"
+        self._note(shot, Answer(signature, frame.source, packet.source, now, amiss))
         return shot
 
     def _error(self, frame: Frame, packet: ip.Packet, error: icmp.Error, now: float) -> Shot | None:
@@ -189,4 +208,4 @@ class Shots:
         if shot.final or (shot.answer is not None and not asked):
             return
         shot.answer = answer
-        shot.final = asked
+        shot.final = asked and answer.signature != "wrong-reply"  # the right one may still be on its way

@@ -17,6 +17,8 @@ class DraftService(msgspec.Struct):
     port: str = ""
     scheduler: str = "wlc"
     persistence: str = "0"
+    probe: str = ""
+    payload: str = ""
 
 
 class DraftVip(msgspec.Struct):
@@ -117,6 +119,8 @@ def _draft_service(service: Service) -> DraftService:
         port=str(service.port),
         scheduler=service.scheduler,
         persistence=str(service.persistence),
+        probe=service.probe or "",
+        payload=service.payload or "",
     )
 
 

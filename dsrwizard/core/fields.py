@@ -11,13 +11,16 @@ import re
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, ip_address
 
-from dsrwizard.core.model import SCHEDULERS, Address
+from dsrwizard.core.model import SCHEDULERS, Address, payload_bytes
 from dsrwizard.core.problems import Fault, shown
 
 MAX_PERSISTENCE = 2_678_400
 MAX_WEIGHT = 65_535
 MAX_NAME = 63
 MAX_INTERFACE = 15
+MAX_PAYLOAD = 1400
+PROBES = ("dns", "echo")
+HEX_PAYLOAD = 'Write the bytes in hexadecimal, for example payload = "hex:00 01 0a".'
 RESERVED_NAMES = ("director", "client")
 NO_PORT_CHANGE = (
     "Direct routing cannot change ports (it rewrites only the MAC): the real server answers on the service's port."
@@ -233,6 +236,34 @@ def ca_file(text: str) -> Fault | None:
         return Fault("This is a certificate itself.", "Write the path of its file, for example ~/ca.pem.")
     if not text.strip().isprintable():
         return Fault("The path contains characters that no path has.", "Write for example ~/ca.pem.")
+    return None
+
+
+def probe(text: str) -> Fault | None:
+    """How a UDP service is asked; empty is by its port."""
+    if not text or text in PROBES:
+        return None
+    meant = suggestion(text, list(PROBES))
+    hint = f'Did you mean "{meant}"?' if meant else 'Write "dns" or "echo", or what to send as payload = "…".'
+    return Fault(f"{shown(text)} is no kind of probe.", hint)
+
+
+def payload(text: str) -> Fault | None:
+    """What is sent to a UDP service; empty is by its port. Never quoted back: it may hold a community or a token."""
+    if not text:
+        return None
+    try:
+        size = len(payload_bytes(text))
+    except UnicodeEncodeError:
+        return Fault("The payload contains characters that cannot be sent.", HEX_PAYLOAD)
+    except ValueError:
+        return Fault("After hex: there is something else than pairs of hexadecimal digits.", HEX_PAYLOAD)
+    if not text.isprintable():
+        return Fault("The payload contains control characters.", HEX_PAYLOAD)
+    if not size:
+        return Fault("The payload is empty.", 'Write what to send, for example payload = "ping".')
+    if size > MAX_PAYLOAD:
+        return Fault(f"The payload is {size} bytes long.", f"Write at most {MAX_PAYLOAD}: it is sent in one packet.")
     return None
 
 

@@ -20,6 +20,7 @@ Auth = Literal["ntlm", "kerberos", "basic"]
 System = Literal["linux", "windows-2003", "windows-2008", "windows-2012"]
 """What a server set up by hand runs: its runbook is written for it. `windows-2008` is 2008 and 2008 R2, `windows-2012`
 everything from 2012 to 2025."""
+Probe = Literal["dns", "echo"]
 Address = IPv4Address | IPv6Address
 _parsed = lru_cache(maxsize=65536)(ip_address)  # every check of every server compares the VIPs
 
@@ -42,17 +43,45 @@ SCHEDULERS: dict[str, str] = {
 """IPVS schedulers (ipvsadm(8), kernel net/netfilter/ipvs) and what each means for the operator."""
 
 
+def payload_bytes(text: str) -> bytes:
+    """The bytes of a `payload`: UTF-8, or what follows `hex:`. Raises ValueError."""
+    head, mark, digits = text.partition(":")
+    return bytes.fromhex(digits) if mark and head.strip().lower() == "hex" else text.encode()
+
+
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
 class Service(_Struct, frozen=True, kw_only=True):
-    """One protocol and port on a VIP. `persistence` in seconds, 0 = off."""
+    """One protocol and port on a VIP. `persistence` in seconds, 0 = off.
+
+    `probe` and `payload` are for UDP: what is sent to see whether the service answers. `probe = "dns"`: a query for the
+    name servers of the root, and only a DNS answer to it counts; `"echo"`: the same bytes must come back. `payload`:
+    what is sent, as text or as `hex:` and digits, 1400 bytes at most; any answer counts, unless it is to be an echo.
+    With neither, port 53 is DNS, port 7 is echo, and others get the word dsrwizard.
+    """
 
     protocol: Protocol = "tcp"
     port: int
     scheduler: str = "wlc"
     persistence: int = 0
+    probe: Probe | None = None
+    payload: str | None = None
+
+    @property
+    def expects(self) -> Literal["any", "dns", "echo"]:
+        """What counts as an answer to the probe's datagram."""
+        if self.probe is not None:
+            return self.probe
+        if self.protocol == "tcp" or self.payload is not None:
+            return "any"
+        return "dns" if self.port == 53 else "echo" if self.port == 7 else "any"
+
+    @property
+    def datagram(self) -> bytes:
+        """What the probe sends, unless it is a DNS query."""
+        return b"dsrwizard" if self.payload is None else payload_bytes(self.payload)
 
     @property
     def label(self) -> str:
@@ -147,6 +176,14 @@ class Deployment(_Struct, frozen=True, kw_only=True):
             if server.name == name:
                 return server
         raise KeyError(name)
+
+    def service(self, vip: str, protocol: Protocol, port: int) -> Service:
+        """The service of a VIP, however its address is written. Raises KeyError."""
+        for one in self.vips:
+            for service in one.services:
+                if (service.protocol, service.port) == (protocol, port) and same_in(vip, (one.address,)):
+                    return service
+        raise KeyError(f"{vip} {protocol}/{port}")
 
     def vips_of(self, server: RealServer) -> tuple[Vip, ...]:
         """The VIPs this server serves: all, unless it names some."""

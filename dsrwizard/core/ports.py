@@ -9,7 +9,7 @@ import msgspec
 
 from dsrwizard.core.changes import ServiceKey
 from dsrwizard.core.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
-from dsrwizard.core.model import Client, Deployment, RealServer
+from dsrwizard.core.model import Client, Deployment, RealServer, Service
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.steps import Step
 from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
@@ -179,7 +179,11 @@ class Hearing(Protocol):
 
 
 class ProbeTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """One (real server, VIP, port) to be probed; `mac` empty: it is resolved from the RIP first."""
+    """One (real server, VIP, port) to be probed; `mac` empty: it is resolved from the RIP first.
+
+    `payload` and `expects` are for UDP (`core.model.Service`): what is sent, and what counts as an answer. For `dns` a
+    query with a number of its own is sent instead of the payload.
+    """
 
     rip: str
     vip: str
@@ -187,3 +191,12 @@ class ProbeTarget(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Literal["tcp", "udp"] = "tcp"
     mac: str = ""
     payload: bytes = b"dsrwizard"
+    expects: Literal["any", "dns", "echo"] = "any"
+
+    @classmethod
+    def of(cls, rip: str, vip: str, service: Service) -> ProbeTarget:
+        """A service of a deployment, through one real server."""
+        return cls(
+            rip=rip, vip=vip, port=service.port, protocol=service.protocol, payload=service.datagram,
+            expects=service.expects,
+        )  # fmt: skip

@@ -24,6 +24,8 @@ def judge(answer: Probed, facts: ServerFacts | None = None) -> str:
             return "the server sends the packet on: the VIP is missing there."
         case "wrong-source":
             return f"the reply comes from {answer.source} instead of the VIP; clients will drop it."
+        case "wrong-reply":
+            return f"what answers on port {answer.port} of the VIP is not the service: {answer.detail}."
         case "no-mac":
             return f"{answer.rip} does not answer ARP on the director's interface."
         case "unreachable":

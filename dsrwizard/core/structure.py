@@ -189,7 +189,8 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
         yield from _whole(value, key, leaf)
     elif isinstance(value, str):
         if not value.isprintable():
-            yield Fault(f"{leaf} contains control characters.", "Write it again by hand, without them.").at(key)
+            hint = fields.HEX_PAYLOAD if leaf == "payload" else "Write it again by hand, without them."
+            yield Fault(f"{leaf} contains control characters.", hint).at(key)
     else:
         yield Fault(f"{leaf} is {_got(value)}; it is a text in quotes.", _quoted(value, leaf)).at(key)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core import fields
-from dsrwizard.core.draft import Draft, DraftServer, DraftVip
+from dsrwizard.core.draft import Draft, DraftServer, DraftService, DraftVip
 from dsrwizard.core.model import Address, Client, Deployment, RealServer, Vip
 from dsrwizard.core.problems import Fault, Problem, shown
 
@@ -19,6 +19,7 @@ def problems_of(deployment: Deployment) -> list[Problem]:
     """Everything an expert would refuse in this deployment, in the order of the file. Empty: it can be planned."""
     problems = _spaces(msgspec.to_builtins(deployment), "")
     problems += problems_of_draft(Draft.from_deployment(deployment))
+    problems += _empty_payloads(deployment)
     for number, server in enumerate(deployment.servers):
         problems += _service_port(deployment, server, f"servers[{number}].service_port")
     return problems
@@ -81,6 +82,7 @@ def _services(vip: DraftVip, key: str, found: _Found) -> None:
         good = found.check(f"{here}.port", fields.port(service.port)) and good
         found.check(f"{here}.scheduler", fields.scheduler(service.scheduler))
         found.check(f"{here}.persistence", fields.persistence(service.persistence))
+        _asked(service, here, found)
         identity = (service.protocol, int(service.port) if good else 0)
         if good and identity in seen:
             found.add(
@@ -89,6 +91,25 @@ def _services(vip: DraftVip, key: str, found: _Found) -> None:
                 "Keep one, or give it another protocol or port.",
             )
         seen.add(identity)
+
+
+def _asked(service: DraftService, here: str, found: _Found) -> None:
+    """What a UDP service is sent to see whether it answers."""
+    given = [field for field in ("probe", "payload") if getattr(service, field)]
+    if given and service.protocol == "tcp":
+        found.add(
+            f"{here}.{given[0]}",
+            f"{given[0]} is for UDP: a TCP service shows by its handshake that it answers.",
+            f'Leave {given[0]} out, or write protocol = "udp".',
+        )
+        return
+    found.check(f"{here}.probe", fields.probe(service.probe))
+    if found.check(f"{here}.payload", fields.payload(service.payload)) and service.probe == "dns" and service.payload:
+        found.add(
+            f"{here}.payload",
+            "A DNS probe makes its query anew each time, so it has no payload.",
+            'Leave payload out; or leave probe = "dns" out, then any answer to the payload counts.',
+        )
 
 
 def _servers(draft: Draft, vips: dict[Address, DraftVip], found: _Found) -> set[Address]:
@@ -282,6 +303,20 @@ def _service_port(deployment: Deployment, server: RealServer, key: str) -> list[
                     )
                 ]
     return []
+
+
+def _empty_payloads(deployment: Deployment) -> list[Problem]:
+    """In a file an empty text is something, in a draft it is nothing."""
+    return [
+        Problem(
+            key=f"vips[{number}].services[{place}].payload",
+            message="The payload is empty.",
+            hint='Write what to send, for example payload = "ping", or leave it out.',
+        )
+        for number, vip in enumerate(deployment.vips)
+        for place, service in enumerate(vip.services)
+        if service.payload == ""
+    ]
 
 
 def _spaces(value: object, key: str) -> list[Problem]:

@@ -77,8 +77,9 @@ class Probed(_Answer, frozen=True, kw_only=True, gc=False):
 
     `signature`: `syn-ack` and `reply` (UDP) are good when `answered_by` is the server's MAC; `rst` and
     `port-unreachable`: the VIP is there, nobody listens on it; `silence`; `redirect`: the VIP is missing and the server
-    forwards; `unreachable`: another ICMP error; `wrong-source`: a UDP reply that does not come from the VIP; `no-mac`:
-    the RIP has no MAC on this link; `unknown`: it could not be sent, see `problem`.
+    forwards; `unreachable`: another ICMP error; `wrong-source`: a UDP reply that does not come from the VIP;
+    `wrong-reply`: one from the VIP that is no answer to what was asked (not DNS, not the bytes sent, see `detail`);
+    `no-mac`: the RIP has no MAC on this link; `unknown`: it could not be sent, see `problem`.
     """
 
     vip: str
@@ -87,15 +88,16 @@ class Probed(_Answer, frozen=True, kw_only=True, gc=False):
     rip: str
     mac: str = ""
     signature: Literal[
-        "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source", "no-mac",
-        "unknown",
+        "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source",
+        "wrong-reply", "no-mac", "unknown",
     ]  # fmt: skip
     answered_by: str = ""
     source: str = ""
     milliseconds: float | None = None
     problem: str = ""
     detail: str = ""
-    """What an ICMP answer said, in words (`administratively prohibited`), or where a redirect points."""
+    """What an ICMP answer said, in words (`administratively prohibited`), where a redirect points, or what a reply is
+    not."""
 
     @property
     def good(self) -> bool:

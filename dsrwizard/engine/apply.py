@@ -235,7 +235,8 @@ class Applier:
 
     def _prove(self, proof: Proof) -> str:
         """Empty when the VIP answers through this server, otherwise what was seen instead."""
-        target = ProbeTarget(rip=proof.rip, vip=proof.vip, port=proof.port, protocol=proof.protocol)
+        service = self._deployment.service(proof.vip, proof.protocol, proof.port)
+        target = ProbeTarget.of(proof.rip, proof.vip, service)
         refused = ""
         for _ in range(PROBE_TRIES):
             (answer,) = self._wire.probe(self._deployment.director.interface, [target])

@@ -103,7 +103,7 @@ def probe_targets(deployment: Deployment) -> list[ProbeTarget]:
 def targets_of(deployment: Deployment, server: RealServer) -> list[ProbeTarget]:
     """Each VIP and service of one real server, at its RIP of the VIP's family."""
     return [
-        ProbeTarget(rip=rip, vip=vip.address, port=service.port, protocol=service.protocol)
+        ProbeTarget.of(rip, vip.address, service)
         for vip in deployment.vips_of(server)
         if (rip := server.rip_for(vip)) is not None
         for service in vip.services

@@ -31,6 +31,7 @@ PROBES: dict[str, str] = {
     "redirect": "loops",
     "unreachable": "error",
     "wrong-source": "not VIP",
+    "wrong-reply": "garbled",
     "no-mac": "no MAC",
     "unknown": "unseen",
     "syn-ack": "other",

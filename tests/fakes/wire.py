@@ -123,6 +123,7 @@ class FakeWire:
             source=source.get(signature, target.vip),
             milliseconds=0.8 if answered else None,
             problem=problem,
+            detail="it is no DNS answer to the query" if signature == "wrong-reply" else "",
         )
 
     @staticmethod
@@ -134,6 +135,8 @@ class FakeWire:
             return "silence"
         if not machine.listens(target.vip, target.protocol, target.port):
             return "port-unreachable" if udp else "rst"
+        if (target.protocol, target.port) in state.garbled and target.expects != "any":
+            return "wrong-reply"
         if udp:
             return "wrong-source" if state.reply_from_rip else "reply"
         return "syn-ack"

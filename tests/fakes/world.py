@@ -71,6 +71,8 @@ class ServerState:
     """What looking at its packet filter shows; None: it cannot be looked at."""
     reply_from_rip: bool = False
     """A UDP service that answers from the RIP instead of the VIP."""
+    garbled: set[tuple[str, int]] = field(default_factory=set)
+    """(protocol, port) where something else listens than the service that should."""
     fails: dict[str, str] = field(default_factory=dict)
     """Step id → what the host says when that step is tried. Deleted by the test when mended."""
     lost_at: str = ""

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsrwizard.core.deployment_file import MAX_BYTES, FileRefused, dumps, load, loads
+from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import UsageError
 from dsrwizard.core.model import SCHEDULERS, Client, Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.validate import problems_of
+from dsrwizard.core.validate import canonical, problems_of
 
 SHOP = """\
 name = "shop"
@@ -103,6 +104,35 @@ def test_addresses_come_out_as_the_kernel_writes_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "expects", "sends"),
+    [
+        ("port = 53", "dns", b"dsrwizard"),
+        ("port = 7", "echo", b"dsrwizard"),
+        ("port = 514", "any", b"dsrwizard"),
+        ('port = 5353\nprobe = "dns"', "dns", b"dsrwizard"),
+        ('port = 53\npayload = "status"', "any", b"status"),
+        ('port = 53\nprobe = "echo"', "echo", b"dsrwizard"),
+        ('port = 1812\npayload = "hex:00 01\\u0020FF"', "any", b"\x00\x01\xff"),
+        ('port = 9\nprobe = "echo"\npayload = "é"', "echo", b"\xc3\xa9"),
+    ],
+)
+def test_what_a_udp_service_is_asked_comes_from_the_file_or_from_its_port(
+    keys: str, expects: str, sends: bytes
+) -> None:
+    (service,) = loads(SHOP.replace("port = 80", f'protocol = "udp"\n{keys}')).vips[0].services
+    assert (service.expects, service.datagram) == (expects, sends)
+
+
+def test_a_tcp_service_on_port_53_is_asked_by_its_handshake() -> None:
+    assert Service(port=53).expects == "any"
+
+
+def udp(keys: str) -> tuple[str, str]:
+    """The change that makes the shop's service a UDP one with these keys."""
+    return "port = 80", f'protocol = "udp"\nport = 80\n{keys}'
+
+
+@pytest.mark.parametrize(
     ("old", "new", "where", "says", "instead"),
     [
         (
@@ -161,6 +191,17 @@ def test_addresses_come_out_as_the_kernel_writes_them() -> None:
             "certificate itself",
             "path",
         ),
+        (*udp('probe = "smtp"'), "line 11, vips[0].services[0].probe", "smtp", '"dns" or "echo"'),
+        (*udp('probe = "DNS"'), "line 11, vips[0].services[0].probe", "DNS", 'Did you mean "dns"?'),
+        (*udp('payload = ""'), "line 11, vips[0].services[0].payload", "is empty", "what to send"),
+        (*udp('payload = "hex:"'), "line 11, vips[0].services[0].payload", "is empty", "what to send"),
+        (*udp('payload = "hex:0g"'), "line 11, vips[0].services[0].payload", "hexadecimal", '"hex:00 01 0a"'),
+        (*udp('payload = "a\\nb"'), "line 11, vips[0].services[0].payload", "control", '"hex:00 01 0a"'),
+        (*udp("payload = 5"), "line 11, vips[0].services[0].payload", "a number", "with quotes"),
+        (*udp(f'payload = "{"x" * 1401}"'), "line 11, vips[0].services[0].payload", "1401 bytes", "at most 1400"),
+        (*udp('probe = "dns"\npayload = "x"'), "line 12, vips[0].services[0].payload", "DNS probe", "Leave payload"),
+        ("port = 80", 'port = 80\nprobe = "echo"', "line 10, vips[0].services[0].probe", "for UDP", '"udp"'),
+        ("port = 80", 'port = 80\npayload = "x"', "line 10, vips[0].services[0].payload", "for UDP", "Leave payload"),
         ('"10.0.0.101"', '" 10.0.0.101"', "line 13", "spaces", "Take them out"),
         ('"10.0.0.101"', '"10.0.0.101\\u0000"', "line 13", "control characters", "by hand"),
         ('name = "web1"', "name: web1", "line 12", "not TOML", "instead of key: value"),
@@ -284,9 +325,18 @@ NAME = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,20}\Z").filter(lambda name: name 
 INTERFACE = st.from_regex(r"\A[a-z][a-z0-9]{0,14}\Z").filter(lambda name: name not in ("lo", "all", "default"))
 USER = st.none() | st.from_regex(r"\A[a-z_][a-z0-9_-]{0,20}\Z")
 FILE = st.none() | st.text("abc /~.'\"\\é#=[]", min_size=1, max_size=30).filter(lambda text: text == text.strip())
+HEX = st.binary(min_size=1, max_size=1400).map(lambda data: f"hex:{data.hex()}")
+TEXT = st.text("abc /.:'\"\\é#=[]", min_size=1, max_size=30).filter(
+    lambda text: text == text.strip() and not text.startswith("hex")
+)
+ASKED = st.one_of(
+    st.just({"protocol": "tcp"}),
+    st.fixed_dictionaries({"protocol": st.just("udp")}, optional={"probe": st.sampled_from(["dns", "echo"])}),
+    st.fixed_dictionaries({"protocol": st.just("udp"), "payload": HEX | TEXT}, optional={"probe": st.just("echo")}),
+)
 SERVICE = st.builds(
-    Service,
-    protocol=st.sampled_from(["tcp", "udp"]),
+    lambda asked, **others: Service(**asked, **others),
+    asked=ASKED,
     port=st.integers(1, 21) | st.integers(1024, 65_535),
     scheduler=st.sampled_from(sorted(SCHEDULERS)),
     persistence=st.sampled_from([0, 1, 360, 2_678_400]),
@@ -339,6 +389,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
 def test_what_is_written_is_what_is_read(deployment: Deployment) -> None:
     assert problems_of(deployment) == []
     assert loads(dumps(deployment)) == deployment
+    assert Draft.from_deployment(deployment).deployment() == canonical(deployment)
 
 
 def read_or_refused(text: str) -> None:
@@ -395,7 +446,8 @@ LEAVES: st.SearchStrategy[Any] = (
 )
 KEYS = st.sampled_from([
     "name", "director", "interface", "engine", "vips", "address", "services", "protocol", "port", "scheduler", "x_y",
-    "persistence", "servers", "address6", "weight", "connect", "user", "identity_file", "client", "password",
+    "persistence", "probe", "payload", "servers", "address6", "weight", "connect", "user", "identity_file", "client",
+    "password",
 ])  # fmt: skip
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=20

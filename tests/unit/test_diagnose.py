@@ -9,6 +9,7 @@ import pytest
 
 from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
 from dsrwizard.core.checks import Check
+from dsrwizard.core.facts import Listener
 from dsrwizard.core.model import Deployment, Service
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
@@ -259,6 +260,20 @@ def test_a_udp_reply_from_the_rip_is_named() -> None:
     check = only(farm.verify())
     assert (check.cause, check.host) == ("rip-only-listener", "web2")
     assert "from 10.0.0.102" in check.message
+
+
+def test_something_else_on_the_port_of_a_dns_service_is_no_dns_service() -> None:
+    dns = Service(protocol="udp", port=5353, probe="dns")
+    farm = Farm(services=(dns,))
+    for state in farm.world.servers.values():
+        state.machine.listeners.append(Listener(protocol="udp", address="*", port=5353, process="chat"))
+    assert farm.verify().verdict == "pass"
+    farm.server("web2").garbled.add(("udp", 5353))
+    check = only(farm.verify())
+    assert (check.cause, check.host, check.service) == ("service-down", "web2", "udp/5353")
+    assert "is not a DNS server" in check.message
+    assert "no DNS answer" in check.evidence
+    assert "payload" in check.fix
 
 
 def test_an_ipv6_vip_missing_on_one_server_is_found() -> None:

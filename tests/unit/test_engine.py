@@ -11,6 +11,7 @@ import pytest
 
 from dsrwizard.core.changes import DestinationState, FileChange, ServiceKey, SysctlChange
 from dsrwizard.core.events import Event, HostFinished, StepFinished
+from dsrwizard.core.facts import Listener
 from dsrwizard.core.ledger import Intent, owed
 from dsrwizard.core.linux.steps import GUARD_FILE
 from dsrwizard.core.model import Deployment, Service, Vip
@@ -119,6 +120,17 @@ def test_teardown_restores_everything_and_leaves_nothing_owed(farm: Farm) -> Non
     assert farm.state() == before
     assert not farm.engine.in_force("shop")
     assert owed(Journals(farm.folder).of("shop").entries()) == []
+
+
+def test_a_server_whose_dns_is_something_else_gets_no_clients(farm: Farm) -> None:
+    for state in farm.world.servers.values():
+        state.machine.listeners.append(Listener(protocol="udp", address="*", port=53))
+    farm.world.servers["web2"].garbled.add(("udp", 53))
+    result = farm.apply(farm.world.deployment(services=(Service(protocol="udp", port=53),)))
+    assert not result.ok
+    assert weights(farm) == {"10.0.0.101": 1, "10.0.0.102": 0, "10.0.0.103": 1}
+    (held,) = (step.detail for host in result.hosts for step in host.steps if step.outcome is Outcome.HELD)
+    assert "no DNS answer" in held
 
 
 def test_a_dead_server_is_reported_while_the_others_serve(farm: Farm) -> None:

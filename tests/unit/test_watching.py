@@ -98,6 +98,10 @@ def finding(cause: str, at: float = 10.0) -> Finding:
             seen(destination(), probed("wrong-source", protocol="udp", source="10.0.0.101")),
             "vip-dead", "rip-only-listener", "10.0.0.101",
         ),
+        (
+            seen(destination(), probed("wrong-reply", protocol="udp", detail="it is no DNS answer to the query")),
+            "vip-dead", "service-down", "no DNS answer",
+        ),
         (seen(destination(), probed("silence", protocol="udp")), "unknown", "", "UDP"),
         (seen(destination(), probed("silence", protocol="udp"), consent=True), "up", "", ""),
         (seen(destination(), probed("no-mac")), "unreachable", "unreachable", "10.0.0.101"),

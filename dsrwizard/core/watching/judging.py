@@ -21,6 +21,7 @@ _AT_ONCE = {
     "rst": "service-down",
     "port-unreachable": "service-down",
     "wrong-source": "rip-only-listener",
+    "wrong-reply": "service-down",
     "unreachable": "firewall",
 }
 
