@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
@@ -36,6 +37,12 @@ async def in_thread(work: Callable[[], T], name: str = "dsrwizard-screen") -> T:
 
     Thread(target=run, name=name, daemon=True).start()
     return await asyncio.wrap_future(future)
+
+
+def let_keys_through() -> None:
+    """From now on a thread that computes hands the interpreter over after a millisecond, not after five: between a key
+    and its paint it is handed over several times, and a poller works out ten thousand rows each second."""
+    sys.setswitchinterval(0.001)
 
 
 def _fail(future: Future[T], error: BaseException) -> None:

@@ -33,7 +33,7 @@ from screens.widgets.glyphs import glyph
 from screens.widgets.host_log import TitledLog
 from screens.widgets.host_words import in_words
 from screens.widgets.live_cells import titles
-from screens.widgets.live_header import Looking, Tally, header_lines, old
+from screens.widgets.live_header import Looking, header_lines, old
 from screens.widgets.live_numbers import counted
 from screens.widgets.live_rows import Rows
 from screens.widgets.live_table import LiveTable, Wanted
@@ -137,7 +137,6 @@ class LiveView(Watching):
     ) -> None:
         super().__init__(engine, id=id, read_only=read_only, interval=interval)
         self._drawn: Snapshot | None = None
-        self._tally = Tally()
         self._logged: tuple[Happening, ...] = ()
         self._verifying = False
         self._report: Report | None = None
@@ -180,7 +179,6 @@ class LiveView(Watching):
             self._show_header()
             return
         self._drawn = snapshot
-        self._tally = Tally.of(snapshot)
         table = self.table
         table.old = old(snapshot, self.interval)
         table.show(snapshot)
@@ -194,7 +192,7 @@ class LiveView(Watching):
         )  # fmt: skip
         header = self.query_one("#live-header", Static)
         width = max((header.content_size.width or self.size.width) or 78, 20)
-        header.update(Content("\n").join(header_lines(self.deployment, self.snapshot, self._tally, looking, width)))
+        header.update(Content("\n").join(header_lines(self.deployment, self.snapshot, self.tally, looking, width)))
 
     def _narrowed(self) -> str:
         """What the table is narrowed to, as a sentence; empty: to nothing."""
@@ -204,7 +202,7 @@ class LiveView(Watching):
         what = f"“{' '.join(wanted.words)}”" if wanted.words else ""
         what = f"{what}, not up" if what and wanted.not_up else what or "what is not up"
         back = "esc" if wanted.words else "f"
-        return f"Only {what}: {counted(self.table.picked)} of {counted(self._tally.rows)}. {back} shows all."
+        return f"Only {what}: {counted(self.table.picked)} of {counted(self.tally.rows)}. {back} shows all."
 
     def _show_titles(self) -> None:
         table = self.table

@@ -16,8 +16,9 @@ from textual.message import Message
 from dsrwizard.core.api import Engine, Watcher
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.snapshot import Snapshot
-from screens.background import in_thread
+from screens.background import in_thread, let_keys_through
 from screens.widgets.host_words import in_words
+from screens.widgets.live_header import Tally
 
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -32,6 +33,8 @@ class Watching(Vertical):
         def __init__(self, snapshot: Snapshot, turn: int) -> None:
             super().__init__()
             self.snapshot = snapshot
+            self.tally = Tally.of(snapshot)
+            """Counted here, on the poller's thread: no key waits for it."""
             self.turn = turn
 
     def __init__(
@@ -50,6 +53,7 @@ class Watching(Vertical):
         self.deployment: Deployment | None = None
         self.watcher: Watcher | None = None
         self.snapshot: Snapshot | None = None
+        self.tally = Tally()
         self.problem = ""
         """What kept the engine from watching."""
         self._turn = 0
@@ -67,6 +71,7 @@ class Watching(Vertical):
             return
         self.stop()
         self.deployment = deployment
+        let_keys_through()
         self._turn += 1
         self.run_worker(self._open(deployment, self._turn, self.interval, self.paused), group="live-open")
 
@@ -104,7 +109,7 @@ class Watching(Vertical):
     @on(Polled)
     def polled(self, event: Polled) -> None:
         if event.turn == self._turn:
-            self.snapshot = event.snapshot
+            self.snapshot, self.tally = event.snapshot, event.tally
             self.redraw()
 
     def toggle_pause(self) -> None:

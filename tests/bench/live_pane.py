@@ -58,6 +58,7 @@ def ours(rows: int, notes: Path) -> None:
     from textual.app import App, ComposeResult
 
     from dsrwizard.core.snapshot import Snapshot
+    from screens.background import let_keys_through
     from screens.widgets.live_table import LiveTable
     from screens.widgets.live_view import LiveView
 
@@ -70,6 +71,7 @@ def ours(rows: int, notes: Path) -> None:
             raise RuntimeError
 
         def on_mount(self) -> None:
+            let_keys_through()
             self.query_one(LiveTable).focus()
 
         def key_s(self) -> None:
@@ -154,14 +156,14 @@ def feed(show: object, rows: int, notes: Path, took: list[float]) -> None:
     assert callable(show)
 
     def work() -> None:
-        turn = 0
-        picture = picture_of(rows, turn)
+        picture, turn = picture_of(rows, 0), 0
         while True:
             began = time.monotonic()
             show(picture)
+            notes.write_text(json.dumps(took))
+            time.sleep(0.9)
             turn += 1
             picture = picture_of(rows, turn)
-            notes.write_text(json.dumps(took))
             time.sleep(max(0.0, 1.0 - (time.monotonic() - began)))
 
     threading.Thread(target=work, daemon=True).start()
