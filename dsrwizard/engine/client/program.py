@@ -12,7 +12,7 @@ nonce = os.environ["DSRWIZARD_NONCE"]
 asked = [line.split() for line in plan.splitlines() if line.strip()]
 now = time.monotonic
 out, seen, taps = [], {}, []
-WIDE, MOST, PAUSE = 32, 65536, 0.3
+WIDE, CROWD, MOMENT, MOST, PAUSE = 32, 4, 0.05, 65536, 0.3
 def say(*words):
     out.append("\n" + " ".join([nonce] + [str(word) for word in words]))
 def narrow(tap, addresses, offset):
@@ -117,6 +117,8 @@ def read(one):
         one.received += len(data)
         one.till = min(now() + PAUSE, one.began + 2 * wait)
     if not data or one.received > MOST: end(one, "open")
+def crowd():
+    return sum(one.open is None and now() - one.began < MOMENT for one in list(live.values()))
 live, done, poll = {}, [], select.poll()
 why = ""
 try:
@@ -131,8 +133,9 @@ while any(turn < int(line[2]) for line in asked):
 stop = now() + budget
 while live or queue:
     if now() > stop: queue = []
-    while queue and len(live) < WIDE: begin(*queue.pop(0))
-    for number, _ in poll.poll(20 if live else 0):
+    # Few at a time, so that one is timed and not the crowd; who takes longer than a moment holds up nobody.
+    while queue and len(live) < WIDE and crowd() < CROWD: begin(*queue.pop(0))
+    for number, _ in poll.poll(20 if not queue else 2):
         one = live.get(number)
         if one is None: continue
         if one.open is None: write(one)
