@@ -64,6 +64,11 @@ class Board:
     def findings(self) -> Findings:
         return self._findings
 
+    @property
+    def over(self) -> bool:
+        """The watch was closed."""
+        return self._ended.is_set()
+
     # --- what the sources put in ---------------------------------------------------------------------------------
 
     def read(self, reading: Reading, milliseconds: float | None = None) -> None:

@@ -6,6 +6,7 @@ another way, and one that refused a login for longer: refusals in a row lock acc
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -21,7 +22,7 @@ from dsrwizard.core.watching.drift import Findings
 from dsrwizard.core.watching.heard import Heard
 from dsrwizard.core.watching.readings import Place
 from dsrwizard.core.wire import Owners
-from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
+from dsrwizard.engine.hosts import Hosts, failure_of
 from dsrwizard.engine.quiet import Quiet
 from dsrwizard.engine.watch.board import Board
 
@@ -119,7 +120,8 @@ class Drift:
             if one.connect != "manual" and one.address not in gone and self._held.get(one.name, (0.0, None))[0] <= now
         ]
         for start in range(0, len(able), AT_A_TIME):
-            side_by_side(((one.name, piece(one)) for one in able[start : start + AT_A_TIME]), finished)
+            if not self._board.over:
+                _beside(((one.name, piece(one)) for one in able[start : start + AT_A_TIME]), finished)
         return found
 
     def _unseen(self) -> list[str]:
@@ -209,6 +211,22 @@ def _sentence(names: Sequence[str], why: str) -> str:
     return f"{shown} {verb} {why.replace('{it}', it)}"
 
 
-def failure_text(problem: BaseException) -> str:
-    """A failed look in words."""
-    return failure_of(problem).text
+def _beside(
+    work: Iterable[tuple[str, Callable[[], ServerFacts]]], finished: Callable[[str, ServerFacts | Failure], None]
+) -> None:
+    """As `side_by_side`, in threads that hold up no end of the program: a host may take its time to be reached."""
+    found: dict[str, ServerFacts | Failure] = {}
+
+    def run(name: str, piece: Callable[[], ServerFacts]) -> None:
+        try:
+            found[name] = piece()
+        except Exception as problem:  # noqa: BLE001 - becomes a value, as in `side_by_side`
+            found[name] = failure_of(problem)
+
+    threads = [threading.Thread(target=run, args=one, name=f"drift-{one[0]}", daemon=True) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, what in found.items():
+        finished(name, what)

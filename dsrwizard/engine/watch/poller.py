@@ -33,7 +33,7 @@ PROBE_SECONDS = 1.0
 DRIFT_SECONDS = 20.0
 SOON_SECONDS = 1.0
 """Looks from within are this far apart at least, whatever happens on the wire."""
-SHARE = 0.05
+SHARE = 0.03
 """Of the time at most goes into diagnosing a farm over and over."""
 
 
@@ -158,7 +158,7 @@ class Poller:
     @property
     def over(self) -> bool:
         """It was closed."""
-        return self._ended.is_set()
+        return self.board.over
 
     # --- what the engine tells -----------------------------------------------------------------------------------
 
