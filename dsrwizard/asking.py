@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import click
 
-from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 
 _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password"}
@@ -40,13 +40,21 @@ class TerminalAsker:
         return Secret(answer) if answer else None
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
-        answer = self._line(
-            f"{question.host} ({question.address}) shows a host key that is not known yet:\n"
-            f"  {question.key_type} {question.fingerprint}\n"
-            "Compare it with what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n"
-            "Is that the key of this host? [y/N]: ",
-            echo=True,
-        )
+        if question.untrusted:
+            text = (
+                f"{question.host} ({question.address}) shows a certificate that is not trusted. {question.untrusted}\n"
+                f"  {question.key_type}\n  {question.fingerprint}\n"
+                f"Compare it with what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}\n"
+                "Is that the certificate of this host? [y/N]: "
+            )
+        else:
+            text = (
+                f"{question.host} ({question.address}) shows a host key that is not known yet:\n"
+                f"  {question.key_type} {question.fingerprint}\n"
+                "Compare it with what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n"
+                "Is that the key of this host? [y/N]: "
+            )
+        answer = self._line(text, echo=True)
         return answer.strip().lower() in ("y", "yes")
 
     def _line(self, text: str, *, echo: bool) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def build_engine(asker: Asker) -> Engine:
-    """The engine of the product: local netlink, SSH, packets from this machine, journals below `state_dir()`."""
+    """The engine of the product: local netlink, SSH, WinRM, packets from this machine, journals below `state_dir()`."""
     asker = Quiet(asker)  # here and not in the engine alone: what is forgotten is what was kept for this very asker
     return Engine(
         director=_director,
@@ -41,14 +41,18 @@ def _director(interface: str) -> DirectorPort:
 
 
 def _connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
+    if isinstance(target, RealServer) and target.connect == "winrm":
+        from backends.winrm import open_winrm
+
+        return open_winrm(host, target, asker)
     from backends.ssh import open_ssh
 
     return open_ssh(host, target, asker)
 
 
 def _forget(asker: Asker) -> None:
-    if "backends.ssh" in sys.modules:
-        from backends.ssh import forget
+    if "backends.memory" in sys.modules:
+        from backends.memory import forget
 
         forget(asker)
 

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Static
 
-from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
@@ -86,9 +86,13 @@ class Question(ModalScreen[str]):
 
 
 class HostKeyModal(Question):
-    """An SSH host key nobody has seen before. Returns `accept` or `refuse`; the focus is on refusing."""
+    """An SSH host key nobody has seen before, or a certificate that is not trusted. Returns `accept` or `refuse`; the
+    focus is on refusing."""
 
     def __init__(self, question: HostKeyQuestion) -> None:
+        if question.untrusted:
+            super().__init__(*_certificate(question), safe="refuse")
+            return
         super().__init__(
             f"Unknown host key: {question.host}",
             Content.assemble(
@@ -102,6 +106,21 @@ class HostKeyModal(Question):
             (Choice("refuse", "Refuse", "primary"), Choice("accept", "Accept this key", "warning")),
             safe="refuse",
         )
+
+
+def _certificate(question: HostKeyQuestion) -> tuple[str, Content, tuple[Choice, ...]]:
+    digits = question.fingerprint.removeprefix("SHA256:")
+    return (
+        f"Untrusted certificate: {question.host}",
+        Content.assemble(
+            f"{question.host} ({question.address}) shows a certificate that is not trusted. {question.untrusted}\n\n",
+            f"  {question.key_type}\n  SHA-256:\n  ",
+            Content.styled(digits, "bold"),
+            f"\n\nCompare it with what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}\n\n"
+            "Accepted, this very certificate is remembered and asked about no more. If you cannot compare it, refuse.",
+        ),
+        (Choice("refuse", "Refuse", "primary"), Choice("accept", "Accept this certificate", "warning")),
+    )
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,6 @@ def open_ssh(host: str, target: RealServer | Client, asker: Asker) -> Connector:
 
 def forget(asker: Asker) -> None:
     """Drops every secret, decrypted key and idle jump-host connection kept for this asker."""
-    from backends.ssh.memory import forget as forget_all
+    from backends.memory import forget as forget_all
 
     forget_all(asker)

@@ -13,8 +13,8 @@ from threading import Lock
 
 import paramiko
 
+from backends.memory import Memory, memory_of
 from backends.ssh.dial import Link, dial
-from backends.ssh.memory import Memory, memory_of
 from backends.ssh.privilege import PATH, Sudo, quote, sudo_command
 from backends.ssh.route import route_to
 from backends.ssh.session import Clock, Overdue, Session

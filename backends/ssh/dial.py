@@ -12,9 +12,9 @@ from typing import Any
 
 import paramiko
 
+from backends.memory import Memory
 from backends.ssh.known import ALGORITHMS, host_keys
 from backends.ssh.login import HungUp, Login
-from backends.ssh.memory import Memory
 from backends.ssh.reach import Stream, direct, proxied
 from backends.ssh.route import Route, route_to_hop
 from backends.ssh.trust import check_key

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import paramiko
 
+from backends.memory import Memory
 from backends.ssh.config import stamp
 from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read, shown
-from backends.ssh.memory import Memory
 from backends.ssh.route import Route
 from dsrwizard.core.errors import LoginRefused
 from dsrwizard.core.ports import Asker, SecretQuestion

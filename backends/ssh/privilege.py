@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from backends.memory import Memory
 from backends.ssh.login import TRIES
-from backends.ssh.memory import Memory
 from backends.ssh.route import Route
 from backends.ssh.session import Clock, Overdue, Session
 from dsrwizard.core.errors import ConnectionLost, NoPrivilege

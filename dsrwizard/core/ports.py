@@ -28,12 +28,24 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostKeyQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """An SSH host key nobody has seen before; `fingerprint` as `ssh` prints it (`SHA256:…`)."""
+    """An SSH host key nobody has seen before; `fingerprint` as `ssh` prints it (`SHA256:…`).
+
+    Or a TLS certificate, when `untrusted` says in a sentence why it is not trusted: `key_type` then describes it, and
+    `fingerprint` is `SHA256:` and 64 hexadecimal digits.
+    """
 
     host: str
     address: str
     key_type: str
     fingerprint: str
+    untrusted: str = ""
+
+
+SHOW_CERTIFICATES = (
+    r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
+    r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }"
+)
+"""PowerShell that prints the SHA-256 of a Windows host's certificates as a `HostKeyQuestion` shows it."""
 
 
 class SecretQuestion(msgspec.Struct, frozen=True, kw_only=True):

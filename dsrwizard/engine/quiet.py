@@ -11,7 +11,7 @@ from dsrwizard.core.secret import Secret
 
 
 class Unasked:
-    """What would have been asked in one quiet look: `password`, `passphrase`, `sudo`, `host key`."""
+    """What would have been asked in one quiet look: `password`, `passphrase`, `sudo`, `host key`, `certificate`."""
 
     def __init__(self) -> None:
         self.questions: list[str] = []
@@ -40,7 +40,8 @@ class Quiet:
         return self._asker.secret(question)
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
-        return not self._noted("host key") and self._asker.accept_key(question)
+        what = "certificate" if question.untrusted else "host key"
+        return not self._noted(what) and self._asker.accept_key(question)
 
     def _noted(self, what: str) -> bool:
         unasked: Unasked | None = getattr(self._mine, "unasked", None)

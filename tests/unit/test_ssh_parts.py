@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backends.ssh import known
 from backends.ssh.connector import framed
-from backends.ssh.memory import Memory
+from backends.memory import Memory
 from backends.ssh.privilege import sudo_command
 from backends.ssh.session import Stream
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion

@@ -1,4 +1,4 @@
-"""What is kept in memory for one operator's run: answers, decrypted keys, shared jump hosts. Nothing is written."""
+"""What is kept in memory for one operator's run: answers, decrypted keys, shared connections. Nothing is written."""
 
 from __future__ import annotations
 

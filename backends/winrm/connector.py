@@ -1,0 +1,322 @@
+"""One WinRM connection to one host: a shell per script, opened with the script in it and always closed again."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TypeVar
+
+from spnego.exceptions import SpnegoError
+from winrm.exceptions import AuthenticationError, WinRMOperationTimeoutError
+
+from backends.memory import Memory, memory_of
+from backends.winrm.login import WrongPassword, log_in
+from backends.winrm.place import Place, place_of
+from backends.winrm.problems import (
+    BROKEN,
+    NOT_FOUND,
+    fault_code,
+    is_gone,
+    not_offered,
+    stale,
+    translated,
+    unreached,
+)
+from backends.winrm.reach import answers, certificate
+from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack, plain
+from backends.winrm.transport import OPERATION_SECONDS, Winrm
+from backends.winrm.trust import Trust, check
+from dsrwizard.core.errors import AnswerUnreadable, ConnectionLost, HostError
+from dsrwizard.core.model import RealServer
+from dsrwizard.core.ports import Answer, Asker, Line
+from dsrwizard.core.secret import Secret
+
+AWAY_SECONDS = 20.0
+"""How long a host may be out of reach while a script runs: changing its network cuts the connection for a moment."""
+_IDLE = "PT300S"
+"""After this a shell that could not be closed ends by itself; the host's own default is two hours."""
+_UTF_8 = 65001
+_FAILURES: tuple[type[Exception], ...] = (*BROKEN, SpnegoError)
+_LOOK_AGAIN = "Look at the host again before anything else is done to it."
+T = TypeVar("T")
+
+
+def open_connector(host: str, server: RealServer, asker: Asker) -> WinrmConnector:
+    """See `backends.winrm.open_winrm`."""
+    place = place_of(host, server)
+    if not place.tls:
+        answers(place)
+        return WinrmConnector(place, Trust(), asker, memory_of(asker))
+    return WinrmConnector(place, check(place, certificate(place), asker), asker, memory_of(asker))
+
+
+class _Clock:
+    """Seconds that are left; time the operator takes to type does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        return self._end - time.monotonic()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        stop = time.monotonic()
+        try:
+            yield
+        finally:
+            self._end += time.monotonic() - stop
+
+
+class WinrmConnector:
+    """See `dsrwizard.core.ports.Connector`. Logs in with its first script; a dropped connection is taken up again."""
+
+    def __init__(self, place: Place, trust: Trust, asker: Asker, memory: Memory) -> None:
+        self._place, self._trust, self._asker, self._memory = place, trust, asker, memory
+        self._winrm: Winrm | None = None
+        self._lock = Lock()
+        self._closed = False
+
+    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        """Runs PowerShell text as the user, who is to be an administrator there.
+
+        Standard output is the script's lines, standard error plain text. Raises LoginRefused, NoPrivilege,
+        ConnectionLost (`begun` false: it did not run), AnswerUnreadable when PowerShell did not run it, and HostError.
+        """
+        marker = f"dsrwizard-{secrets.token_hex(8)}"
+        try:
+            packed = pack(script, marker)
+        except ValueError as error:
+            raise HostError(
+                f"{self._place.host}: the script for it is too long to be sent.",
+                f"It has {error}.",
+                "Apply fewer changes at a time.",
+            ) from None
+        with self._lock:
+            if self._closed:
+                raise _not_begun(self._place.host, "the connection was closed")
+            clock = _Clock(deadline)
+            shell = self._open_shell(packed, clock)
+            try:
+                answer = self._in_shell(shell, packed, Lines(marker, on_line), clock, deadline)
+            except ConnectionLost:
+                self._reset()
+                raise
+            self._close_shell(shell)
+            return answer
+
+    def close(self) -> None:
+        """Ends the connection; a script that runs is let go."""
+        self._closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._reset()
+            finally:
+                self._lock.release()
+
+    # -- shells
+
+    def _open_shell(self, packed: Packed, clock: _Clock) -> str:
+        """A shell with the script in its environment. Nothing runs in it yet, so it is tried again where that helps."""
+
+        def opened(winrm: Winrm) -> str:
+            shell: str = winrm.open_shell(
+                env_vars=dict(packed.environment), noprofile=True, codepage=_UTF_8, idle_timeout=_IDLE
+            )
+            return shell
+
+        if self._winrm is None:
+            return self._log_in(opened, clock)
+        winrm = self._winrm
+        try:
+            return self._again_if_stale(winrm, lambda: opened(winrm))
+        except AuthenticationError:  # the password has been changed meanwhile
+            self._reset()
+            self._winrm = None
+            return self._log_in(opened, clock)
+        except _FAILURES as error:
+            self._reset()
+            if unreached(error):
+                raise _not_begun(self._place.host, "the connection is gone and could not be made again") from error
+            raise translated(self._place, error) from error
+
+    def _log_in(self, opened: Callable[[Winrm], T], clock: _Clock) -> T:
+        def attempt(password: Secret | None) -> T:
+            winrm = Winrm(self._place, self._trust, password, self._kerberos_name())
+            try:
+                result = opened(winrm)
+            except _FAILURES as error:
+                offered = winrm.transport.adapter.offered
+                winrm.transport.reset()
+                if not winrm.transport.offers(self._place.auth):
+                    raise not_offered(self._place, offered) from None
+                if isinstance(error, AuthenticationError) and password is not None:
+                    raise WrongPassword from None
+                raise translated(self._place, error) from error
+            self._winrm = winrm
+            return result
+
+        if self._place.auth == "kerberos":
+            return attempt(None)  # by the ticket of this machine's user
+        with clock.stopped():
+            return log_in(self._place, self._asker, self._memory, attempt)
+
+    def _kerberos_name(self) -> str | None:
+        """Kerberos knows hosts by name only."""
+        if self._place.auth != "kerberos":
+            return None
+        try:
+            return socket.gethostbyaddr(self._place.address)[0]
+        except OSError as error:
+            raise HostError(
+                f"{self._place.host}: Kerberos needs the name of {self._place.address}, and it has none.",
+                "There is no reverse DNS record for it.",
+                'Add one, or write auth = "ntlm" for this server.',
+            ) from error
+
+    def _again_if_stale(self, winrm: Winrm, ask: Callable[[], T]) -> T:
+        """Once more over a new connection, where the old one was gone and so nothing was acted on."""
+        try:
+            return ask()
+        except _FAILURES as error:
+            if not stale(error):
+                raise
+            winrm.transport.reset()
+        return ask()
+
+    def _close_shell(self, shell: str) -> None:
+        winrm = self._winrm
+        assert winrm is not None  # noqa: S101 - a shell is opened by it
+        try:
+            self._again_if_stale(winrm, lambda: winrm.close_shell(shell, close_session=False))
+        except _FAILURES:
+            self._reset()
+
+    def _reset(self) -> None:
+        if self._winrm is not None:
+            with contextlib.suppress(*_FAILURES):
+                self._winrm.transport.reset()
+
+    # -- the script
+
+    def _in_shell(self, shell: str, packed: Packed, lines: Lines, clock: _Clock, deadline: float) -> Answer:
+        try:
+            command = self._start(shell, packed)
+        except ConnectionLost:
+            raise
+        except BaseException:
+            self._close_shell(shell)
+            raise
+        try:
+            return self._received(shell, command, lines, clock, deadline)
+        except ConnectionLost:
+            raise
+        except BaseException:  # the listener's own, or the program ends: the script is not left to run on
+            self._stop(shell, command)
+            raise
+
+    def _start(self, shell: str, packed: Packed) -> str:
+        """Begins the script; what is raised but ConnectionLost means that it did not begin."""
+        winrm = self._winrm
+        assert winrm is not None  # noqa: S101
+        for program, direct in ((POWERSHELL, True), (POWERSHELL_BY_CMD, False)):
+
+            def ask(program: str = program, direct: bool = direct) -> str:
+                command: str = winrm.run_command(shell, program, packed.arguments, skip_cmd_shell=direct)
+                return command
+
+            try:
+                return self._again_if_stale(winrm, ask)
+            except _FAILURES as error:
+                if fault_code(error) in NOT_FOUND and direct:
+                    continue
+                if fault_code(error):
+                    raise translated(self._place, error) from error
+                if unreached(error):
+                    raise _not_begun(self._place.host, "the connection broke") from error
+                raise ConnectionLost(
+                    f"{self._place.host}: the connection broke as the script was sent.",
+                    "Whether it arrived, and so whether it runs, is not known.",
+                    _LOOK_AGAIN,
+                ) from error
+        raise AssertionError("the second program returns or raises")
+
+    def _received(self, shell: str, command: str, lines: Lines, clock: _Clock, deadline: float) -> Answer:
+        winrm = self._winrm
+        assert winrm is not None  # noqa: S101
+        errors, heard = bytearray(), time.monotonic()
+        while True:
+            if clock.left <= 0 or self._closed:
+                self._stop(shell, command)
+                raise ConnectionLost(
+                    f"{self._place.host}: the script was not over within {deadline:g} s and was let go."
+                    if not self._closed
+                    else f"{self._place.host}: the script was let go.",
+                    "It was told to end; what it has done is unknown.",
+                    _LOOK_AGAIN,
+                )
+            winrm.operation_timeout_sec = max(1, min(OPERATION_SECONDS, int(clock.left)))
+            try:
+                out, err, status, done = winrm.get_command_output_raw(shell, command)
+            except WinRMOperationTimeoutError:
+                heard = time.monotonic()  # nothing new, but it answers
+                continue
+            except _FAILURES as error:
+                if is_gone(error):
+                    raise self._broken("its shell is gone: the host or its WinRM service was restarted") from error
+                if fault_code(error) or time.monotonic() - heard > AWAY_SECONDS:
+                    raise self._broken("the connection broke") from error
+                winrm.transport.reset()
+                time.sleep(min(0.5, max(clock.left, 0.0)))
+                continue
+            finally:
+                winrm.operation_timeout_sec = OPERATION_SECONDS
+            heard = time.monotonic()
+            errors += err
+            lines.feed(out)
+            if done:
+                lines.end()
+                return self._answer(status, lines, plain(bytes(errors)))
+
+    def _stop(self, shell: str, command: str) -> None:
+        """Ends a script that is no longer waited for."""
+        winrm = self._winrm
+        if winrm is not None:
+            with contextlib.suppress(*_FAILURES):
+                winrm.cleanup_command(shell, command)
+            self._close_shell(shell)
+
+    def _broken(self, what: str) -> ConnectionLost:
+        return ConnectionLost(
+            f"{self._place.host}: {what} while the script ran.", "What it had done by then is unknown.", _LOOK_AGAIN
+        )
+
+    def _answer(self, status: int, lines: Lines, errors: str) -> Answer:
+        host = self._place.host
+        if lines.wow64:
+            raise AnswerUnreadable(
+                f"{host}: WinRM there runs a 32-bit PowerShell on a 64-bit Windows.",
+                "That one sees another registry and cannot install devices, so the script was not run.",
+                "On that host look at: winrm enumerate winrm/config/plugin. The shell is to be 64-bit.",
+            )
+        if not lines.begun:
+            said = errors or lines.noise or f"nothing (exit status {status})"
+            raise AnswerUnreadable(
+                f"{host}: PowerShell there did not run the script.",
+                f"The host says: {said[:400]}",
+                "A policy may restrict PowerShell (AppLocker, constrained language mode) for"
+                f" {self._place.user}, or security software stopped it.",
+            )
+        return Answer(status=status, stdout=lines.text, stderr=errors)
+
+
+def _not_begun(host: str, why: str) -> ConnectionLost:
+    lost = ConnectionLost(f"{host}: {why}.", "The script was not begun.", "Connect again.")
+    lost.begun = False
+    return lost

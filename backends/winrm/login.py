@@ -1,0 +1,77 @@
+"""The password: asked for when it is needed, tried on one host at a time until Windows has taken it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from backends.memory import Memory
+from backends.winrm.place import Place
+from backends.winrm.problems import login_refused
+from dsrwizard.core.ports import Asker, SecretQuestion
+from dsrwizard.core.secret import Secret
+
+TRIES = 2
+"""How often a password is asked for. Fewer than with SSH: Windows locks accounts, some after three wrong ones."""
+T = TypeVar("T")
+
+
+class WrongPassword(Exception):
+    """The host did not take it."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """What is known of one account's passwords."""
+
+    taken: Secret | None = None
+    refused: list[Secret] = field(default_factory=list)
+    given_up: float = 0.0
+
+
+def log_in(place: Place, asker: Asker, memory: Memory, attempt: Callable[[Secret], T]) -> T:
+    """What `attempt` returns with the first password that works; it raises WrongPassword for one that does not.
+
+    A domain account is the same on all hosts: until one of them has taken the password the others wait, so that twenty
+    hosts do not lock it with one typing error. Raises LoginRefused, and whatever else `attempt` raises.
+    """
+    user = place.user.lower()
+    is_domain = "\\" in user.removeprefix(".\\") or "@" in user
+    slot = ("winrm", user) if is_domain else ("winrm", user, place.address, place.port)
+    shared = memory.shared(slot)
+    with shared.lock:
+        account: _Account = shared.link or _Account()
+        shared.link = account
+    question = SecretQuestion(
+        kind="password", host=place.host, user=place.user, detail=f"Windows password of {place.user} at {place.at}"
+    )
+    came, wrong = time.monotonic(), None
+    for _ in range(TRIES):
+        secret = memory.obtain(asker, slot, question, wrong)
+        if secret is None:
+            raise login_refused(place, "No password was given.")
+        if account.taken is secret:
+            try:
+                return attempt(secret)
+            except WrongPassword:
+                account.taken, wrong = None, secret
+                continue
+        with shared.lock:
+            if account.given_up > came:
+                break
+            if any(secret is one for one in account.refused):
+                wrong = secret
+                continue
+            try:
+                result = attempt(secret)
+            except WrongPassword:
+                account.refused.append(secret)
+                wrong = secret
+                continue
+            account.taken = secret
+            return result
+    account.given_up = time.monotonic()
+    memory.drop(slot, wrong)
+    raise login_refused(place, f"{TRIES} passwords were tried; more might lock the account.")

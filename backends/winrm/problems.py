@@ -1,0 +1,233 @@
+"""What pywinrm, requests and Windows complain of, as errors that say what to do on the host.
+
+Codes of WSManFault are those of wsmerror.h; texts of faults are in the host's language and are only quoted.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from xml.etree import ElementTree as ET
+
+import requests
+from winrm.exceptions import (
+    AuthenticationError,
+    WinRMError,
+    WinRMOperationTimeoutError,
+    WinRMTransportError,
+    WSManFaultError,
+)
+
+from backends.winrm.place import HTTPS, Place
+from backends.winrm.reach import no_tls, unreachable
+from backends.winrm.transport import NotSealed
+from dsrwizard.core.errors import ConnectTimeout, HostError, HostKeyChanged, LoginRefused, NoPrivilege
+
+BROKEN: tuple[type[Exception], ...] = (
+    requests.RequestException, WinRMError, WinRMTransportError, WinRMOperationTimeoutError, ET.ParseError, OSError,
+    KeyError, ValueError, StopIteration, AssertionError,
+)  # fmt: skip
+"""Everything that one exchange may raise, by the network's doing or the host's; spnego's errors are among them."""
+NOT_FOUND = (2147942402, 2147942403)
+_DENIED = (5, 2147942405)
+_SHELLS = (2150859173, 2150859236, 2150859238, 2150859179, 2150859237)
+_OPERATIONS = (2150859174, 2150859239, 2150859240, 2150859241)
+_QUOTAS = (*_SHELLS, *_OPERATIONS, 2150858815, 2150859175, 2150859176, 2150859242)
+_POLICY = 2150859180
+_GONE = 2150858843
+FILTER = (
+    r"reg add HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System"
+    " /v LocalAccountTokenFilterPolicy /t REG_DWORD /d 1 /f"
+)
+
+
+def stale(error: Exception) -> bool:
+    """Whether the host did not take the message because the connection it was sealed for is gone: it was not acted on.
+
+    A body that does not unseal is answered with 400.
+    """
+    return isinstance(error, WinRMTransportError) and error.code == 400
+
+
+def unreached(error: Exception) -> bool:
+    """Whether no connection came about, so that nothing was sent."""
+    return isinstance(error, requests.exceptions.ConnectTimeout) or any(
+        type(each).__name__ in ("NewConnectionError", "NameResolutionError") for each in _causes(error)
+    )
+
+
+def fault_code(error: Exception) -> int:
+    """The code of a fault, by either generation's detail; 0 where there is none."""
+    if not isinstance(error, WSManFaultError):
+        return 0
+    return int(error.wsman_fault_code or error.wmierror_code or 0)
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether the host no longer knows the shell."""
+    return fault_code(error) == _GONE
+
+
+def translated(place: Place, error: Exception) -> HostError:
+    """The error as the operator reads it."""
+    if isinstance(error, WSManFaultError):
+        return _fault(place, error)
+    if isinstance(error, NotSealed):
+        return HostError(
+            f"{place.host}: nothing was sent to {place.at}, because it could not be sealed.",
+            f"The login by {place.auth} gave no key for it.",
+            'Write winrm = "https" for this server.',
+        )
+    if isinstance(error, AuthenticationError | PermissionError):
+        return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", "", _ACCOUNT)
+    if isinstance(error, WinRMTransportError):
+        return _status(place, int(error.code))
+    if isinstance(error, requests.exceptions.SSLError):
+        return _tls(place, error)
+    if isinstance(error, requests.exceptions.Timeout | WinRMOperationTimeoutError):
+        return ConnectTimeout(
+            f"{place.host}: {place.at} took the request but did not answer.",
+            "Its WinRM service hangs, or the host is under load.",
+            "Look at the host's load; on that host: Restart-Service WinRM",
+        )
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ConnectionResetError | BrokenPipeError):
+            return unreachable(place, cause)
+    if isinstance(error, requests.exceptions.TooManyRedirects):
+        return _status(place, 302)
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return _cut(place)
+    return HostError(
+        f"{place.host}: {place.at} answered something that is not WinRM.",
+        f"{type(error).__name__} while its answer was read.",
+        f"Check the port; on that host: {place.listener}",
+    )
+
+
+_ACCOUNT = (
+    "Check user and password: a domain account is written DOMAIN\\name, a local one as its name alone. Windows does not"
+    " say which of the two is wrong, or whether the account is locked; on that host: net user NAME"
+)
+
+
+def login_refused(place: Place, why: str) -> LoginRefused:
+    """The login failed; `why` says what was tried."""
+    return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", why, _ACCOUNT)
+
+
+def not_offered(place: Place, offered: set[str]) -> LoginRefused:
+    """The host does not take this way to log in at all."""
+    name = {"basic": "Basic", "kerberos": "Kerberos"}.get(place.auth, "Negotiate")
+    takes = ", ".join(sorted(offered - {""})) or "nothing"
+    return LoginRefused(
+        f"{place.host}: {place.at} does not let anyone log in by {place.auth}.",
+        f"It takes: {takes}.",
+        f"""Turn it on there: winrm set winrm/config/service/auth '@{{{name}="true"}}'. Or correct auth here.""",
+    )
+
+
+def _fault(place: Place, error: WSManFaultError) -> HostError:
+    code, said = fault_code(error), " ".join(str(error.reason).split())
+    if code in _DENIED:
+        return NoPrivilege(
+            f"{place.host}: {place.user} is logged in but gets no shell: access is denied.",
+            "The account is no administrator there; or it is a local administrator other than the built-in one, whom"
+            " Windows gives filtered rights over the network.",
+            f"Use the built-in Administrator or a domain administrator, or run there as administrator: {FILTER}",
+        )
+    if code == _POLICY:
+        return HostError(
+            f"{place.host}: a policy there forbids remote shells.",
+            "The policy “Allow Remote Shell Access” (Windows Remote Shell) is turned off.",
+            """Turn it on, by group policy or with: winrm set winrm/config/winrs '@{AllowRemoteShellAccess="true"}'""",
+        )
+    if code in _QUOTAS or "QuotaLimit" in str(error.fault_subcode):
+        what = "shells" if code in _SHELLS else "operations" if code in _OPERATIONS else "resources"
+        key, many = ("MaxShellsPerUser", 30) if code in _SHELLS else ("MaxConcurrentOperationsPerUser", 1500)
+        where = "winrs" if code in _SHELLS else "service"
+        return HostError(
+            f"{place.host}: {place.user} has as many {what} open there as WinRM allows one user.",
+            f"The host says: {said}",
+            "Programs that ended without closing theirs leave them for two hours: wait, or on that host:"
+            f""" Restart-Service WinRM. To allow more: winrm set winrm/config/{where} '@{{{key}="{many}"}}'""",
+        )
+    if code in NOT_FOUND:
+        return HostError(
+            f"{place.host}: powershell.exe was not found there.",
+            f"The host says: {said}",
+            "Install Windows PowerShell 2.0 or later there (KB968930 for Windows Server 2008).",
+        )
+    return HostError(
+        f"{place.host}: WinRM there refused the request{f' (code {code})' if code else ''}.",
+        f"The host says: {said}",
+        f"Look at the WinRM service of that host: winrm get winrm/config, {place.listener}",
+    )
+
+
+def _status(place: Place, status: int) -> HostError:
+    what = f"{place.host}: {place.at} answered with HTTP status {status}."
+    if status == 404:
+        return HostError(
+            what,
+            "There is a web server, but no WinRM at /wsman.",
+            f"Check the port, and on that host the URLPrefix in: {place.listener}",
+        )
+    if status == 503:
+        return HostError(
+            what, "The port is WinRM's, but the service does not run.", "On that host: Start-Service WinRM"
+        )
+    if status == 500:
+        return HostError(
+            what,
+            "It refused the message without a word: that is how WinRM refuses what is not encrypted"
+            " (AllowUnencrypted=false).",
+            'Write winrm = "https" for this server. Do not turn on AllowUnencrypted.',
+        )
+    if status in (301, 302, 307, 308, 407, 502, 504):
+        return HostError(
+            what,
+            "A proxy or another web server stands in between; WinRM answers nothing of the kind.",
+            "Let this machine reach the host without it, or correct address and port.",
+        )
+    return HostError(
+        what,
+        "WinRM did not take the message; another service may have the port.",
+        f"Check the port; on that host: {place.listener}",
+    )
+
+
+def _tls(place: Place, error: Exception) -> HostError:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
+            return no_tls(place, cause)
+    return HostKeyChanged(
+        f"{place.host}: the certificate of {place.at} is not the one that was shown before.",
+        "It changed between two connections, or does not bear the host's name. Somebody may stand in between.",
+        "Do not log in. Ask the host's owner which certificate its listener has.",
+    )
+
+
+def _cut(place: Place) -> HostError:
+    if place.tls:
+        return HostError(
+            f"{place.host}: {place.at} ended the connection.",
+            "The WinRM service was stopped or restarted, or something in between cuts connections.",
+            "Try again; on that host: Get-Service WinRM",
+        )
+    return HostError(
+        f"{place.host}: {place.at} ended the connection without an answer.",
+        f"It may be an HTTPS listener (usually port {HTTPS}), or the WinRM service was stopped.",
+        f'Write winrm = "https" for this server, or correct port; on that host: {place.listener}',
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what is inside it: urllib3 wraps by arguments and by `reason`, Python by context."""
+    seen: list[BaseException] = []
+    todo: list[object] = [error]
+    while todo:
+        one = todo.pop(0)
+        if isinstance(one, BaseException) and one not in seen:
+            seen.append(one)
+            yield one
+            todo += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]

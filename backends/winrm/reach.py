@@ -1,0 +1,166 @@
+"""The first look at a listener: does it answer, does it speak TLS, and which certificate does it show."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+from backends.winrm.place import HTTP, HTTPS, Place
+from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
+
+CONNECT_SECONDS = 10.0
+_UNREACHABLE = {
+    errno.EHOSTUNREACH: "Nobody answers at this address: no ARP reply, or a router says it is unreachable.",
+    errno.ENETUNREACH: "This machine has no route to that network.",
+    errno.EACCES: "A local firewall rule forbids the connection.",
+    errno.EPERM: "A local firewall rule forbids the connection.",
+}
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+_OLD_TLS = (
+    "UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE", "WRONG_SSL_VERSION", "HANDSHAKE_FAILURE",
+    "DH_KEY_TOO_SMALL", "LEGACY_SIGALG",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A certificate as it was shown, in DER; `verified` by the authorities, its name not looked at. `problem` is
+    OpenSSL's verify code (X509_verify_cert_error_string(3)) and text where it was not."""
+
+    der: bytes
+    verified: bool
+    code: int = 0
+    problem: str = ""
+
+
+def answers(place: Place) -> None:
+    """Returns when the port takes a connection. Raises NameUnknown, ConnectionRefused, ConnectTimeout."""
+    _connect(place).close()
+
+
+def certificate(place: Place) -> Shown:
+    """The certificate of an HTTPS listener. Raises as `answers`, and HostError where there is no TLS, or old TLS.
+
+    The chain is judged apart from the name: OpenSSL looks at the name before it looks at the signatures, so that a
+    wrong name alone would say nothing about who signed.
+    """
+    chain = ssl.create_default_context(cafile=place.authorities)
+    chain.check_hostname = False
+    try:
+        return Shown(_shake_hands(place, chain), verified=True)
+    except ssl.SSLCertVerificationError as error:
+        anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anything.check_hostname = False
+        anything.verify_mode = ssl.CERT_NONE
+        der = _shake_hands(place, anything)
+        return Shown(der, verified=False, code=error.verify_code, problem=error.verify_message)
+
+
+def _shake_hands(place: Place, context: ssl.SSLContext) -> bytes:
+    with _connect(place) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname=place.address) as sock:
+                return sock.getpeercert(binary_form=True) or b""
+        except ssl.SSLCertVerificationError:
+            raise
+        except TimeoutError as error:
+            raise ConnectTimeout(
+                f"{place.host}: {place.at} took the connection but did not answer within {CONNECT_SECONDS:g} s.",
+                "Its WinRM service hangs, or the port belongs to something else.",
+                f"Restart it on that host: Restart-Service WinRM. Its listeners: {place.listener}",
+            ) from error
+        except (ssl.SSLError, OSError) as error:
+            raise no_tls(place, error) from error
+
+
+def no_tls(place: Place, error: OSError) -> HostError:
+    """What a failed handshake means."""
+    reason = str(getattr(error, "reason", "") or "").upper()
+    if any(word in reason for word in _NO_TLS):
+        return HostError(
+            f"{place.host}: {place.at} does not speak TLS.",
+            "It is probably WinRM's HTTP listener, or another service's port.",
+            f'Correct port, or write winrm = "http" for this server (port {HTTP}; NTLM seals what it sends there).',
+        )
+    if any(word in reason for word in _OLD_TLS):
+        return HostError(
+            f"{place.host}: {place.at} and this machine have no TLS version or cipher in common.",
+            "Windows Server 2008 and 2008 R2 offer TLS 1.0 only, until TLS 1.2 is turned on there.",
+            "Turn on TLS 1.2 on that host (SCHANNEL in the registry, after its updates), or write"
+            f' winrm = "http" for this server (port {HTTP}; NTLM seals what it sends there).',
+        )
+    return HostError(
+        f"{place.host}: {place.at} ended the connection in the TLS handshake.",
+        "Often the listener's certificate is gone from the host, or its private key cannot be read; otherwise the port"
+        " belongs to something else.",
+        f"On that host compare {place.listener} with Get-ChildItem Cert:\\LocalMachine\\My.",
+    )
+
+
+def _connect(place: Place) -> socket.socket:
+    begin = time.monotonic()
+    try:
+        found = socket.getaddrinfo(place.address, place.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise NameUnknown(
+            f"{place.host}: the name “{place.address}” has no address.",
+            f"The resolver says: {getattr(error, 'strerror', None) or error}.",
+            "Check the name, or write the IP address.",
+        ) from error
+    failure: OSError = OSError()
+    for family, kind, protocol, _, target in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(CONNECT_SECONDS - (time.monotonic() - begin), 0.1))
+            sock.connect(target)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            sock.settimeout(CONNECT_SECONDS)
+            return sock
+    raise unreachable(place, failure) from failure
+
+
+def unreachable(place: Place, error: OSError) -> HostError:
+    """What it means that no connection came about."""
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectionRefused(
+            f"{place.host}: {place.at} refused the connection.",
+            "The host is there, but WinRM has no listener on that port.",
+            _make_listener(place),
+        )
+    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
+        return ConnectTimeout(
+            f"{place.host}: {place.at} did not answer within {CONNECT_SECONDS:g} s.",
+            "The host is down, or a firewall drops the packets.",
+            "Check the address. On that host:"
+            f" netsh advfirewall firewall add rule name=WinRM dir=in action=allow protocol=TCP localport={place.port}",
+        )
+    return ConnectTimeout(
+        f"{place.host}: {place.at} cannot be reached.",
+        _UNREACHABLE.get(error.errno or 0, f"The system says: {error.strerror or error}."),
+        "Check the address and this machine's routes.",
+    )
+
+
+def _make_listener(place: Place) -> str:
+    if not place.tls:
+        return "On that host, as administrator: winrm quickconfig"
+    hint = f' Or write winrm = "http" for this server: port {HTTP} answers.' if _http_answers(place) else ""
+    return (
+        f"On that host, with a certificate for it in place, as administrator: winrm quickconfig -transport:https.{hint}"
+    )
+
+
+def _http_answers(place: Place) -> bool:
+    if place.port != HTTPS:
+        return False
+    try:
+        socket.create_connection((place.address, HTTP), timeout=1.0).close()
+    except OSError:
+        return False
+    return True

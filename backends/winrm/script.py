@@ -1,0 +1,126 @@
+"""How a script travels: packed into environment variables of its shell, unpacked by a short bootstrap.
+
+A command line holds 8191 characters, or 32,767 without cmd.exe; standard input hangs PowerShell 2.0. So the script goes
+with the request that creates the shell, gzipped and in base64, and the command line is the same few lines always.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsrwizard.core.ports import Line
+
+POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
+"""The full path: without cmd.exe Windows Server 2008 R2 does not find a bare name."""
+POWERSHELL_BY_CMD = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe"
+"""For a Windows that is not in C:\\Windows, by way of cmd.exe, which knows where it is."""
+PART = 8000
+"""Characters per variable: below every limit there is, cmd.exe's among them."""
+LARGEST = 100_000
+"""Characters of all parts; an envelope of WinRM 2.0 holds 150 kB."""
+WOW64 = "32-bit"
+"""What the bootstrap says after its marker in a 32-bit PowerShell on a 64-bit Windows, before it ends."""
+_BOOTSTRAP = r"""$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+if ($env:PROCESSOR_ARCHITEW6432) {
+    [Console]::Out.WriteLine('@MARKER@ 32-bit')
+    exit 3
+}
+$bytes = [Convert]::FromBase64String(@PARTS@)
+$stream = New-Object -TypeName IO.MemoryStream
+$stream.Write($bytes, 0, $bytes.Length)
+$stream.Position = 0
+$unpacked = New-Object -TypeName IO.Compression.GZipStream -ArgumentList @($stream, 'Decompress')
+$reader = New-Object -TypeName IO.StreamReader -ArgumentList @($unpacked)
+$script = $reader.ReadToEnd()
+[Console]::Out.WriteLine('@MARKER@')
+Invoke-Expression -Command $script
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`environment` of the shell and `arguments` of powershell.exe. `bootstrap` is what the arguments encode."""
+
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...]
+    bootstrap: str
+
+
+def pack(script: str, marker: str) -> Packed:
+    """Raises ValueError for a script that is too long even when packed. `marker` is the line printed before it runs."""
+    text = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
+    if len(text) > LARGEST:
+        raise ValueError(f"{len(text)} characters, of {LARGEST} that can be sent")
+    parts = [text[begin : begin + PART] for begin in range(0, len(text), PART)]
+    environment = {f"DSRWIZARD{number}": part for number, part in enumerate(parts)}
+    joined = " + ".join(f"$env:{name}" for name in environment)
+    bootstrap = _BOOTSTRAP.replace("@MARKER@", marker).replace("@PARTS@", joined)
+    encoded = base64.b64encode(bootstrap.encode("utf-16-le")).decode()
+    options = ("-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Unrestricted")
+    return Packed(environment, (*options, "-EncodedCommand", encoded), bootstrap)
+
+
+class Lines:
+    """Standard output as lines: what comes before the marker line is kept apart, CR LF is one end of line."""
+
+    def __init__(self, marker: str, on_line: Line | None) -> None:
+        self._marker, self._on_line = marker, on_line
+        self._rest = b""
+        self._text: list[str] = []
+        self._noise: list[str] = []
+        self.begun = False
+        self.wow64 = False
+
+    def feed(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            self._take(line)
+
+    def end(self) -> None:
+        """What came last without a newline is a line, too."""
+        if self._rest:
+            self._take(self._rest)
+            self._rest = b""
+
+    def _take(self, data: bytes) -> None:
+        line = data.removesuffix(b"\r").decode("utf-8", "replace")
+        if self.begun:
+            self._text.append(line)
+            if self._on_line is not None:
+                self._on_line(line)
+        elif line.removeprefix("\ufeff").strip() == self._marker:
+            self.begun = True
+        elif line.strip() == f"{self._marker} {WOW64}":
+            self.wow64 = True
+        else:
+            self._noise.append(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{line}\n" for line in self._text)
+
+    @property
+    def noise(self) -> str:
+        return "\n".join(self._noise)
+
+
+_CLIXML = "#< CLIXML"
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_STRING = re.compile(r'<S S="(?!progress)\w+">(.*?)</S>', re.S)
+
+
+def plain(errors: bytes) -> str:
+    """Standard error as text. PowerShell writes its own errors there as CLIXML, together with progress reports."""
+    text = errors.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
+    head, mark, rest = text.partition(_CLIXML)
+    if not mark:
+        return text.strip()
+    found = [html.unescape(one) for one in _STRING.findall(rest)]  # by pattern: it may be cut off
+    said = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), "".join(found)).replace("\r\n", "\n")
+    return f"{head}{said}".strip()

@@ -1,0 +1,141 @@
+"""pywinrm's protocol with what it lacks: a pinned certificate, sealing that cannot be left out, no proxies, no netrc.
+
+One object per host, used by one thread at a time: NTLM's state belongs to the connection, and pywinrm shares nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from winrm.exceptions import WinRMError
+from winrm.protocol import Protocol
+from winrm.transport import Transport
+
+from backends.winrm.place import Place
+from backends.winrm.reach import CONNECT_SECONDS
+from backends.winrm.trust import Trust
+from dsrwizard.core.secret import Secret
+
+OPERATION_SECONDS = 15
+"""How long the host may hold back an answer at most, before it says that there is nothing new."""
+_GRACE = 10
+"""Seconds beyond that until the host counts as silent."""
+_SCHEMES = {"ntlm": ("ntlm", "negotiate"), "kerberos": ("kerberos", "negotiate"), "basic": ("basic",)}
+
+
+class NotSealed(WinRMError):
+    """The message would have gone out readable; it was not sent."""
+
+
+class _Adapter(HTTPAdapter):
+    """Pins the certificate where there is a fingerprint, and notes what ways to log in the host offers."""
+
+    def __init__(self, print_: str) -> None:
+        self._print = print_
+        self.offered: set[str] = set()
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        if self._print:
+            options["assert_fingerprint"] = self._print
+        super().init_poolmanager(*arguments, **options)
+
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        response = super().send(*arguments, **options)
+        if response.status_code == 401:
+            for header in response.headers.get("WWW-Authenticate", "").split(","):
+                self.offered.add(header.strip().partition(" ")[0].lower())
+        return response
+
+
+class _Transport(Transport):
+    """Never sends over plain HTTP what is not sealed: pywinrm does after a failure while it sets up the sealing."""
+
+    def __init__(self, place: Place, trust: Trust, password: Secret | None, hostname: str | None) -> None:
+        self._seals = not place.tls
+        self.adapter = _Adapter(trust.fingerprint)
+        pinned = bool(trust.fingerprint)
+        super().__init__(
+            endpoint=place.url,
+            username=place.user,
+            password=password.reveal() if password else None,
+            service="HTTP",
+            ca_trust_path=trust.authorities,
+            read_timeout_sec=OPERATION_SECONDS + _GRACE,
+            server_cert_validation="ignore" if pinned else "validate",  # the adapter looks at the fingerprint
+            kerberos_hostname_override=hostname,
+            auth_method=place.auth,
+            message_encryption="auto",
+            proxy=None,
+        )
+        # requests takes both; pywinrm only hands it on
+        self.read_timeout_sec = (CONNECT_SECONDS, OPERATION_SECONDS + _GRACE)  # type: ignore[assignment]
+
+    def build_session(self) -> requests.Session:
+        if self.session is not None:
+            return self.session
+        try:
+            session = super().build_session()
+        except BaseException:
+            self.reset()
+            raise
+        self._prepare(session)
+        return session
+
+    def setup_encryption(self, session: requests.Session) -> None:
+        self._prepare(session)  # it sends the first message
+        super().setup_encryption(session)
+
+    def send_message(self, message: str | bytes) -> bytes:
+        self.build_session()
+        if self._seals and self.encryption is None:
+            raise NotSealed("there is nothing to seal the message with")
+        return super().send_message(message)
+
+    def reset(self) -> None:
+        """Drops the connection and the keys that belong to it; the next message logs in again."""
+        self.close_session()
+        self.encryption = None
+
+    def offers(self, auth: str) -> bool:
+        """Whether the host offers this way to log in, as far as it was heard."""
+        return not self.adapter.offered or bool(self.adapter.offered & set(_SCHEMES[auth]))
+
+    def _prepare(self, session: requests.Session) -> None:
+        session.trust_env = False  # no netrc, no CA bundle and no proxy of the environment
+        session.max_redirects = 0  # WinRM redirects nobody; a password is not carried elsewhere
+        session.mount("http://", self.adapter)
+        session.mount("https://", self.adapter)
+
+
+class Winrm(Protocol):
+    """WS-Management with one host."""
+
+    transport: _Transport
+
+    def __init__(self, place: Place, trust: Trust, password: Secret | None, hostname: str | None = None) -> None:
+        super().__init__(
+            endpoint=place.url,
+            transport=place.auth,
+            username=place.user,
+            password="",  # the transport below has it
+            read_timeout_sec=OPERATION_SECONDS + _GRACE,
+            operation_timeout_sec=OPERATION_SECONDS,
+            proxy=None,
+        )
+        self.transport = _Transport(place, trust, password, hostname)
+
+
+def _silence() -> None:
+    """What these libraries log holds requests and tokens; what matters reaches the operator as a HostError."""
+    for name in ("urllib3", "requests", "spnego", "requests_ntlm", "winrm"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.setLevel(logging.CRITICAL + 1)
+        logger.addHandler(logging.NullHandler())
+
+
+_silence()

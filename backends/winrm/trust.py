@@ -1,0 +1,179 @@
+"""The TLS certificate: signed by a trusted authority, known, changed, or new and then the operator's decision.
+
+Accepted certificates are remembered in `<state>/known_certificates`, one per line: address, port, SHA-256 in hex. That
+very certificate is then asked for, whatever its name and age: nothing is left unchecked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Lock
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from backends.winrm.place import Place
+from backends.winrm.reach import Shown
+from dsrwizard.core.errors import HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.ports import SHOW_CERTIFICATES, Asker, HostKeyQuestion
+from dsrwizard.session import state_dir
+
+_SELF_SIGNED, _UNKNOWN_ISSUER = (18,), (2, 19, 20, 21)
+_EXPIRED, _NOT_YET = (10,), (9,)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How the certificate is checked at every connection: by authorities and name, or by its SHA-256 alone."""
+
+    authorities: str = ""
+    fingerprint: str = ""
+
+
+def known_file() -> Path:
+    """Where accepted certificates are remembered."""
+    return state_dir() / "known_certificates"
+
+
+def fingerprint(der: bytes) -> str:
+    """SHA-256, 64 hexadecimal digits."""
+    return hashlib.sha256(der).hexdigest().upper()
+
+
+def check(place: Place, shown: Shown, asker: Asker) -> Trust:
+    """Returns when the certificate is trusted, known, or has just been accepted, and then written down.
+
+    Raises HostKeyChanged, and HostKeyUnknown: also, without a question, where `ca_file` names an authority that has
+    not signed it. A changed certificate is never offered for acceptance.
+    """
+    found = x509.load_der_x509_certificate(shown.der)
+    if shown.verified and _is_for(found, place.address):
+        return Trust(authorities=place.authorities)
+    print_ = fingerprint(shown.der)
+    why = _why(place, found, shown)
+    if place.ca_file is not None and shown.code in (*_SELF_SIGNED, *_UNKNOWN_ISSUER):
+        raise HostKeyUnknown(
+            f"{place.host}: the certificate of {place.at} was not signed by {place.ca_file}.",
+            f"{why} Its SHA-256 is {print_}.",
+            "Name in ca_file the authority that signed it; or leave ca_file out to decide by the fingerprint.",
+        )
+    file = known_file()
+    known = recall(file, place.address, place.port)
+    if known == print_:
+        return Trust(fingerprint=print_)
+    if known:
+        raise HostKeyChanged(
+            f"{place.host}: the certificate of {place.at} has CHANGED.",
+            f"It shows SHA-256 {print_}; known is {known}, in {file}."
+            " Either the host got a new one, or somebody stands in between.",
+            f"Ask the host's owner what this prints there: {SHOW_CERTIFICATES}."
+            f" Only if it is the new one: {removal(file, place)}",
+        )
+    question = HostKeyQuestion(
+        host=place.host, address=place.at, key_type=_described(found), fingerprint=f"SHA256:{print_}", untrusted=why
+    )
+    if not asker.accept_key(question):
+        raise HostKeyUnknown(
+            f"{place.host}: the certificate of {place.at} is not trusted and was not accepted.",
+            f"{why} It shows SHA-256 {print_}.",
+            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES}. Then accept it; or write the"
+            " authority that signed it into ca_file.",
+        )
+    try:
+        remember(file, place.address, place.port, print_)
+    except OSError as error:
+        raise HostKeyUnknown(
+            f"{place.host}: its accepted certificate cannot be written to {file}.",
+            f"The system says: {error.strerror or error}.",
+            "Make that file writable for you.",
+        ) from error
+    return Trust(fingerprint=print_)
+
+
+def _why(place: Place, found: x509.Certificate, shown: Shown) -> str:
+    """Why it is not trusted, in one sentence."""
+    if shown.verified:
+        names = ", ".join(_names(found)) or "nobody"
+        return f"A trusted authority signed it, but for {names}, not for {place.address}."
+    if shown.code in _SELF_SIGNED:
+        return "It is self-signed: no authority vouches for it."
+    if shown.code in _UNKNOWN_ISSUER:
+        return f"Its issuer, {_common_name(found.issuer)}, is not trusted here."
+    if shown.code in _EXPIRED:
+        return f"It expired on {found.not_valid_after_utc:%Y-%m-%d}; today is {datetime.now(UTC):%Y-%m-%d}."
+    if shown.code in _NOT_YET:
+        return f"It is valid from {found.not_valid_before_utc:%Y-%m-%d} only; today is {datetime.now(UTC):%Y-%m-%d}."
+    return f"It could not be verified: {shown.problem}."
+
+
+def _described(found: x509.Certificate) -> str:
+    names = ", ".join(_names(found)[:3]) or "nobody"
+    return f"certificate for {names}, valid until {found.not_valid_after_utc:%Y-%m-%d}"
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string() or "nobody"
+
+
+def _alternatives(found: x509.Certificate) -> tuple[list[str], list[str]]:
+    """DNS names and IP addresses."""
+    try:
+        extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return [], []
+    names = list(extension.get_values_for_type(x509.DNSName))
+    return names, [str(address) for address in extension.get_values_for_type(x509.IPAddress)]
+
+
+def _names(found: x509.Certificate) -> list[str]:
+    names, addresses = _alternatives(found)
+    return [*names, *addresses] or [_common_name(found.subject)]
+
+
+def _is_for(found: x509.Certificate, address: str) -> bool:
+    """Whether it names this host. What is let through here is looked at once more by each connection."""
+    names, addresses = _alternatives(found)
+    try:
+        return ip_address(address) in [ip_address(one) for one in addresses]
+    except ValueError:
+        own, _, domain = address.lower().partition(".")
+        return any(name.lower() in (f"{own}.{domain}", f"*.{domain}", address.lower()) for name in names)
+
+
+_lock = Lock()
+
+
+def recall(file: Path, address: str, port: int) -> str:
+    """The remembered SHA-256, or empty; the last line counts. An unreadable file counts as empty."""
+    try:
+        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = [line.split() for line in lines]
+    return next((words[2].upper() for words in reversed(found) if words[:2] == [address, str(port)] and words[2:]), "")
+
+
+def remember(file: Path, address: str, port: int, print_: str) -> None:
+    """Appends a line (file 0600, directory 0700 where they are made). Raises OSError."""
+    with _lock:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, f"{address} {port} {print_}\n".encode())
+        finally:
+            os.close(descriptor)
+
+
+def removal(file: Path, place: Place) -> str:
+    """The exact command that takes a host's old certificate out of the file."""
+    pattern = f"/^{place.address.replace('.', '[.]')} {place.port} /d"
+    return f"sed -i {shlex.quote(pattern)} {shlex.quote(str(file))}"
