@@ -367,6 +367,23 @@ def test_a_destination_nobody_asked_for_is_drift_of_the_service() -> None:
     assert "10.0.0.199 port 80" in row.message
 
 
+def test_a_service_that_is_missing_is_told_of_the_director_and_not_of_every_server() -> None:
+    table = Table(SHOP)
+    (row,) = table.rows(10.0, Reading(at=10.0, services=()), None, heard(), Findings())
+    assert (row.cause, row.rows[0].state, row.rows[0].cause) == ("ipvs-missing", "drifted", "ipvs-missing")
+    assert [(line.host, line.cause) for line in told(table.changes, 10.0)] == [("director", "ipvs-missing")]
+
+
+def test_a_dead_server_is_unreachable_in_every_service_as_soon_as_one_probe_tells() -> None:
+    many = msgspec.structs.replace(SHOP, vips=(*SHOP.vips, Vip(address="10.0.0.11", services=(Service(port=80),))))
+    dead = heard().with_probes(9.0, {PLACE: probed("no-mac", mac="", answered_by="")}, {})
+    first, second = Table(many).rows(10.0, Reading(at=10.0), None, dead, Findings())
+    assert first.rows[0].state == second.rows[0].state == "unreachable"
+    alive = dead.with_probes(10.0, {PLACE: probed()}, {})
+    first, second = Table(many).rows(11.0, Reading(at=11.0), None, alive, Findings())
+    assert (first.rows[0].state, second.rows[0].state) == ("up", "unknown")
+
+
 # --- pace ------------------------------------------------------------------------------------------------------------
 
 

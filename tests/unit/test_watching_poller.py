@@ -68,8 +68,10 @@ class Watch:
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Watch]:
     made = Watch(tmp_path)
-    made.once()
+    snapshot = made.once()
     assert set(made.states().values()) == {"up"}
+    assert (snapshot.round.pairs, snapshot.round.done) == (4, 4)
+    assert snapshot.round.seconds is not None
     yield made
     made.poller.close()
     made.hosts.close()
@@ -284,8 +286,8 @@ def test_a_watch_asks_nobody_and_says_what_it_cannot_see(tmp_path: Path) -> None
     watch.world.servers["web2"].key = "unknown"
     snapshot = watch.once()
     assert operator.asked == 0
-    assert any("web1" in line and "ask you (password)" in line for line in snapshot.unseen)
-    assert any("web2" in line and "ask you (host key)" in line for line in snapshot.unseen)
+    assert any("web1" in line and "you would have to be asked (password)" in line for line in snapshot.unseen)
+    assert any("web2" in line and "you would have to be asked (host key)" in line for line in snapshot.unseen)
     assert set(watch.states().values()) == {"up"}, "the wire tells all the same"
     watch.hosts.observe(watch.deployment)  # what a verification does: the operator answers
     assert operator.asked == 2

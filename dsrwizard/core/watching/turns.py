@@ -61,8 +61,9 @@ class Turns:
         """These are to be asked before it is their turn."""
         self._soon |= dict.fromkeys(targets)
 
-    def all(self) -> list[Target]:
-        """Every pair, in the order of the round."""
+    def all(self, at: float) -> list[Target]:
+        """Every pair, as a whole round that begins `at`."""
+        self._began, self._next = at, len(self._pairs)
         return list(self._pairs)
 
     def round(self) -> Round:

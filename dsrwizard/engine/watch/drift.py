@@ -107,7 +107,7 @@ class Drift:
             self._failed[name] = what
             if asked.get(name):
                 kinds = " and ".join(dict.fromkeys(asked[name]))
-                what = Failure(kind="asks", what=f"it would have to ask you ({kinds})")
+                what = Failure(kind="asks", what=f"you would have to be asked ({kinds})")
                 self._failed[name], self._held[name] = what, (float("inf"), what)
             elif what.kind in _LOGIN_KINDS:
                 self._held[name] = (now + REFUSED_SECONDS, what)

@@ -65,7 +65,7 @@ class Probes:
 
     def all(self) -> None:
         """Probes everything now."""
-        self._probe(self._turns.all(), HURRY)
+        self._probe(self._turns.all(self._board.clock()), HURRY)
 
     def _probe(self, keys: Sequence[Target], hurry: int = 1) -> None:
         pace = hurry * self._budget
