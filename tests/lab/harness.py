@@ -25,7 +25,7 @@ HOSTS = tuple(host.name for host in network.HOSTS)
 SERVERS = tuple(host.name for host in network.SERVERS)
 VIP = network.VIP
 VIP6 = network.VIP6
-DEPLOYMENT_FILE = recipe.DEPLOYMENT_FILE
+DEPLOYMENT_FILE, RICH_FILE = recipe.DEPLOYMENT_FILE, recipe.RICH_FILE
 ROOT_PASSWORD = recipe.ROOT_PASSWORD
 OPS_HOST, OPS_USER, OPS_PASSWORD = recipe.OPS_HOST, recipe.OPS_USER, recipe.OPS_PASSWORD
 

@@ -43,9 +43,11 @@ def run(words: Sequence[str]) -> int:
     if not names:
         _show(lab.made)
         return 0
-    for made in lab.make(parse_all(names)):
+    now = lab.make(parse_all(names))
+    for made in now:
         print(f"Made: {made.name}. {made.fault.why}", flush=True)  # noqa: T201
-    print("See it: dsrwizard verify $DSRWIZARD_LAB    Undo it: dsrwizard lab mend", flush=True)  # noqa: T201
+    file = recipe.RICH_FILE if any(made.rich for made in now) else "$DSRWIZARD_LAB"
+    print(f"See it: dsrwizard verify {file}    Undo it: dsrwizard lab mend", flush=True)  # noqa: T201
     return 0
 
 
