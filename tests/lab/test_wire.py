@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,23 +193,33 @@ def test_an_announcement_reaches_neighbours_and_is_heard_as_a_claim(lab: Lab) ->
     assert (found[VIP]["macs"], found[VIP]["claims"]) == ([], [WEB3.mac])
 
 
-def test_a_vlan_is_a_link_of_its_own(lab: Lab) -> None:
-    vlan = "modprobe 8021q && ip link add link eth0 name eth0.10 type vlan id 10 && ip link set eth0.10 up"
-    vip, announcing = (
-        "10.10.0.10",
-        "from backends.packets.announce import announce; announce('eth0.10', '10.10.0.10', 40)",
-    )
-    try:
-        lab.run("director", f"{vlan} && ip addr add 10.10.0.2/24 dev eth0.10").ok()
-        lab.run(WEB1.name, f"{vlan} && ip addr add 10.10.0.101/24 dev eth0.10 && ip addr add {vip}/32 dev lo").ok()
-        (found,) = call(lab, "probe", "eth0.10", [{"rip": "10.10.0.101", "vip": vip, "port": 80}])
-        assert (found["signature"], found["answered_by"]) == ("syn-ack", WEB1.mac)
-        for interface, claims in (("eth0.10", [WEB1.mac]), ("eth0", [])):
-            with lab.spawn(WEB1.name, [sys.executable, "-c", announcing]):
-                assert call(lab, "owners", interface, [vip], 1.0)[vip]["claims"] == claims
-    finally:
-        lab.run("director", "ip link del eth0.10")
-        lab.run(WEB1.name, f"ip link del eth0.10; ip addr del {vip}/32 dev lo")
+@pytest.fixture(scope="module")
+def links(lab: Lab) -> dict[str, Any]:
+    """What the instruments see on each kind of interface, in networks of their own on the director, side by side."""
+    script = str(Path(__file__).with_name("links.py"))
+    kinds = ("vlan", "bond", "vlan-on-bond", "bridge", "going")
+    running = {kind: lab.spawn("director", ["unshare", "-n", sys.executable, script, kind]) for kind in kinds}
+    return {kind: process.wait().ok().json for kind, process in running.items()}
+
+
+@pytest.mark.parametrize("kind", ["vlan", "bond", "vlan-on-bond", "bridge"])
+def test_every_kind_of_interface_is_a_link_of_its_own(links: dict[str, Any], kind: str) -> None:
+    seen = links[kind]
+    assert seen["macs"] == {"10.9.0.101": ["server"], "fd09::101": ["server"], "10.9.0.10": [], "fd09::10": []}
+    assert seen["signatures"] == ["syn-ack", "rst", "reply"] * 2
+    assert seen["answered by the server"]
+    assert seen["sent"] == ["", ""]
+    assert seen["claims"] == [["10.9.0.10", "server", "gratuitous"], ["fd09::10", "server", "advertisement"]]
+    assert (seen["heard on eth0"], seen["heard untagged"]) == (0, 0)
+
+
+def test_an_interface_that_goes_while_answers_are_waited_for_makes_them_unknown(links: dict[str, Any]) -> None:
+    for seen in links["going"].values():
+        assert seen["over"]
+        assert (seen["results"], seen["signatures"]) == (40, ["unknown"])
+        assert seen["problems"] == ["No packets can be sent from eth0: Network is down."]
+        assert seen["hearing"] == seen["owners"]
+        assert "eth0 is down" in seen["hearing"] or "no interface eth0" in seen["hearing"]
 
 
 def test_pings_and_connects_tell_the_dead_from_the_living(lab: Lab) -> None:
