@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,15 @@ from dsrwizard.core.steps import Plan
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from tests.fakes.world import World
+from tests.ssh.sshd import Operator
+from tests.windows.certificates import Certificate, issue
+from tests.windows.endpoint import Endpoint, Runner
 from tests.windows.host import WindowsHost
+from tests.windows.host.runner import ModelRunner
 
 VIP = "10.0.0.10"
 VIP6 = "fd00::10"
+PASSWORD = "canary-Pa55word"
 
 
 class ModelConnector:
@@ -118,3 +123,43 @@ def farm(tmp_path: Path) -> Callable[..., Farm]:
         return Farm(tmp_path / "journal", host or WindowsHost(), deployment or shop())
 
     return make
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of dsrwizard's own state."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "dsrwizard"
+
+
+@pytest.fixture
+def operator() -> Operator:
+    """Knows the password, and accepts certificates."""
+    return Operator(answers=[PASSWORD], accepts=True)
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> Certificate:
+    return issue(tmp_path / "self.pem", "WIN1")
+
+
+@pytest.fixture
+def listen(tmp_path: Path, state: Path) -> Iterator[Callable[..., Endpoint]]:
+    """Starts WinRM endpoints; at the end each has done without an error of its own, and has no shell left open."""
+    endpoints: list[Endpoint] = []
+
+    def make(runner: Runner | WindowsHost, *, certificate: Certificate | None = None, **options: Any) -> Endpoint:
+        if isinstance(runner, WindowsHost):
+            runner = ModelRunner(runner)
+        if certificate is not None:
+            options |= {"tls": certificate.context(), "certificate": certificate.der}
+        endpoint = Endpoint(runner, **({"users": {"Administrator": PASSWORD}} | options))
+        endpoints.append(endpoint)
+        return endpoint.start()
+
+    yield make
+    left = [endpoint.shells for endpoint in endpoints]
+    for endpoint in endpoints:
+        endpoint.stop()
+    assert [endpoint.errors for endpoint in endpoints] == [[]] * len(endpoints)
+    assert left == [{}] * len(endpoints), "shells were left open"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.windows.host import streams
 from tests.windows.host.model import Rule
 from tests.windows.powershell import Collection, NotModelled, Object, PowerShellError
 
@@ -49,6 +50,13 @@ def create(host: WindowsHost, given: dict[str, Any]) -> Any:
             return Object(str(given["argumentlist"]), {})
         case "text.stringbuilder":
             return _builder()
+        case "io.memorystream":
+            return streams.MemoryStream()
+        case "io.compression.gzipstream":
+            return streams.GZipStream(given["argumentlist"])
+        case "io.streamreader":
+            only = given["argumentlist"]
+            return streams.reader(only if isinstance(only, list) else [only])
         case other:
             raise NotModelled(f"type {other}")
 

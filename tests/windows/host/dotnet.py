@@ -17,7 +17,9 @@ def static(host: WindowsHost, name: str) -> Static:
     """`[name]`."""
     match name.lower():
         case "convert":
-            return Static(name, {"ToBase64String": lambda data: base64.b64encode(data).decode()})
+            return Static(
+                name, {"ToBase64String": lambda data: base64.b64encode(data).decode(), "FromBase64String": _decoded}
+            )
         case "text.encoding":
             return Static(name, {"UTF8": Object("UTF8", {}, {"GetBytes": lambda text: text.encode()})})
         case "console":
@@ -45,6 +47,13 @@ def static(host: WindowsHost, name: str) -> Static:
             raise PowerShellError(f"Unable to find type [{name}].")
         case _:
             raise NotModelled(f"type [{name}]")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise PowerShellError("The input is not a valid Base-64 string.") from None
 
 
 def _end(address: str, port: int) -> Object:

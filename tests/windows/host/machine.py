@@ -76,13 +76,20 @@ class WindowsHost:
         """Exit status, lines of output, lines of error. What is not modelled is kept in `not_modelled` and raised."""
         out: list[str] = []
         err: list[str] = []
-        status = self.execute(script, out.append, err.append)
+        status = self.execute(script, out.append, err.append, environment=environment)
         return status, out, err
 
-    def execute(self, script: str, out: Callable[[str], None], err: Callable[[str], None]) -> int:
-        """Runs a script; lines are handed over as they come."""
+    def execute(
+        self,
+        script: str,
+        out: Callable[[str], None],
+        err: Callable[[str], None],
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Runs a script; lines are handed over as they come. `environment`: variables of this process alone."""
         try:
-            return PowerShell(self, out, err).run(script)
+            return PowerShell(self, out, err, environment or {}).run(script)
         except NotModelled as missing:
             self.not_modelled.append(str(missing))
             err(f"not modelled: {missing}")

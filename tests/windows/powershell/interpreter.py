@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -83,8 +83,15 @@ class _Scope:
 class PowerShell:
     """One process. `run` returns its exit status; `out` and `err` get lines of text."""
 
-    def __init__(self, machine: Machine, out: Callable[[str], None], err: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        out: Callable[[str], None],
+        err: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._machine = machine
+        self._environment = {name.lower(): value for name, value in (environment or {}).items()}
         self._out = out
         self._err = err
         self._functions: dict[str, Node] = {}
@@ -301,6 +308,8 @@ class PowerShell:
         if name.lower() == "add-type":
             self._machine.add_type(text_of(named["typedefinition"]))
             return []
+        if name.lower() == "invoke-expression":
+            return self._evaluate(text_of(named["command"]))
         if name.lower() == "write-output":
             return [entry for one in positional for entry in (one if isinstance(one, list) else [one])]
         quiet = text_of(named.pop("erroraction", "")).lower() == "silentlycontinue"
@@ -310,6 +319,14 @@ class PowerShell:
             if quiet:
                 return []
             raise
+
+    def _evaluate(self, script: str) -> list[Any]:
+        """Text as a part of the script that runs."""
+        root = Parser(_LANGUAGE).parse(script.encode()).root_node
+        bad = _broken(root)
+        if bad is not None:
+            raise PowerShellError(f"ParserError at line {bad.start_point[0] + 1}: {_text(bad)[:80]}")
+        return self._block(root)
 
     def _global(self, name: str, value: Any) -> None:
         scope = self._scope
@@ -422,7 +439,8 @@ class PowerShell:
     def _variable(self, node: Node) -> Any:
         name = _text(node)[1:].lower()
         if name.startswith("env:"):
-            return self._machine.environment(name[4:])
+            own = self._environment.get(name[4:])
+            return self._machine.environment(name[4:]) if own is None else own
         if name in ("true", "false", "null"):
             return {"true": True, "false": False, "null": None}[name]
         known, value = self._scope.get(name)
@@ -637,7 +655,7 @@ def member(holder: Any, name: str) -> Any:
         if lower in ("count", "length"):
             return len(holder)
         raise NotModelled(f"member {name} of an array")
-    if isinstance(holder, str) and lower == "length":
+    if isinstance(holder, str | bytes) and lower == "length":
         return len(holder)
     if isinstance(holder, Version) and lower in ("major", "minor"):
         return holder[0 if lower == "major" else 1]

@@ -1,0 +1,48 @@
+"""A stand-in for PowerShell that does what a test says, and the server of a deployment that an endpoint stands for."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dsrwizard.core.model import RealServer
+from tests.windows.endpoint import Endpoint
+
+Say = Callable[[str], None]
+Behaviour = Callable[[str, Say, Say], int]
+
+
+class Behaving:
+    """Unpacks the script as the bootstrap does and calls `behaviour(script, out, err)` with it; keeps the scripts."""
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or (lambda script, out, err: 0)
+        self.scripts: list[str] = []
+        self.users: list[str] = []
+
+    def run(
+        self,
+        script: str,
+        *,
+        environment: Mapping[str, str],
+        stdin: bytes,
+        out: Callable[[bytes], None],
+        err: Callable[[bytes], None],
+        user: str,
+    ) -> int:
+        names = re.findall(r"\$env:(DSRWIZARD\d+)", script)
+        sent = gzip.decompress(base64.b64decode("".join(environment[name] for name in names))).decode()
+        (marker,) = re.findall(r"WriteLine\('(dsrwizard-\w+)'\)", script)
+        self.scripts.append(sent)
+        self.users.append(user)
+        out(f"{marker}\r\n".encode())
+        return self.behaviour(sent, lambda text: out(text.encode()), lambda text: err(text.encode()))
+
+
+def server(endpoint: Endpoint, **options: Any) -> RealServer:
+    """How a deployment names it: over HTTP where the endpoint has no TLS."""
+    options = {"name": "win1", "winrm": "https" if endpoint.tls else "http"} | options
+    return RealServer(address="127.0.0.1", connect="winrm", port=endpoint.port, **options)

@@ -1,0 +1,513 @@
+"""A WinRM listener for tests: HTTP or TLS, Basic or NTLM with sealing, shells with streams, quotas and faults.
+
+It knows no PowerShell: a Runner gets the decoded command and the shell's environment. Not here: Kerberos, CredSSP,
+client certificates, PSRP, and the size limit of envelopes.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+import re
+import socket
+import ssl
+import struct
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import spnego
+from cryptography import x509
+from spnego.channel_bindings import GssChannelBindings
+
+from tests.windows import wsman
+from tests.windows.wsman import Fault, Request
+
+_NTLM = threading.Lock()
+"""pyspnego's acceptor reads its users from a file that one environment variable of the process names."""
+_BOUNDARY = b"--Encrypted Boundary"
+_SEALED = "application/HTTP-SPNEGO-session-encrypted"
+_LONGEST_LINE, _LONGEST_PROCESS, _LONGEST_VARIABLE = 8191, 32767, 32767
+_PIECE = 100_000
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """What stands for PowerShell. Returns the exit status."""
+
+    def run(
+        self,
+        script: str,
+        *,
+        environment: Mapping[str, str],
+        stdin: bytes,
+        out: Callable[[bytes], None],
+        err: Callable[[bytes], None],
+        user: str,
+    ) -> int: ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The quotas of WinRM, and how they are told."""
+
+    shells: int
+    operations: int
+    by_wmi: bool
+
+
+GENERATIONS = {"2008 R2": Generation(5, 15, by_wmi=False), "2012": Generation(30, 1500, by_wmi=True)}
+
+
+@dataclass
+class Shell:
+    """A remote shell and its one or more commands."""
+
+    user: str
+    environment: dict[str, str]
+    commands: dict[str, Command] = field(default_factory=dict)
+
+
+class Command:
+    """A process with its output, waited for by Receive."""
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self.output: list[tuple[str, bytes]] = []
+        self.status: int | None = None
+
+    def put(self, name: str, data: bytes) -> None:
+        with self.condition:
+            for begin in range(0, len(data), _PIECE):
+                self.output.append((name, data[begin : begin + _PIECE]))
+            self.condition.notify_all()
+
+    def end(self, status: int) -> None:
+        with self.condition:
+            self.status = status if self.status is None else self.status
+            self.condition.notify_all()
+
+
+class Endpoint:
+    """One listener on 127.0.0.1. `users` maps `name`, `DOMAIN\\name` or `name@domain` to passwords.
+
+    Attributes may be changed while it runs. `log` holds (user, action) of every message that was acted on; `seen` all
+    bytes that came over plain HTTP, headers included.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        users: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        certificate: bytes = b"",
+        generation: str = "2012",
+        windows: str = r"C:\Windows",
+        address: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """`certificate`: that of `tls` in DER, for the channel binding."""
+        self.runner, self.users, self.tls = runner, dict(users or {"Administrator": "Passw0rd!"}), tls
+        self.generation, self.windows = GENERATIONS[generation], windows
+        self.basic, self.negotiate = False, True
+        self.administrators = set(self.users)
+        self.remote_shells = True
+        self.status = 0
+        """An HTTP status to give to everybody, as a proxy or another web server would."""
+        self.cut: list[tuple[str, str]] = []
+        """(action, `before` or `after` it is acted on): the next such message ends the connection instead."""
+        self.logins: list[tuple[str, bool]] = []
+        self.log: list[tuple[str, str]] = []
+        self.seen = bytearray()
+        self.errors: list[str] = []
+        """Tracebacks of the endpoint itself: there are to be none."""
+        self.shells: dict[str, Shell] = {}
+        self._operations: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._live: set[socket.socket] = set()
+        self._users_file = tempfile.NamedTemporaryFile("w", prefix="ntlm-", delete=False)  # noqa: SIM115
+        self._users_file.close()
+        self.binding = GssChannelBindings(application_data=_end_point(certificate)) if certificate else None
+        self._server = _Server((address, port), self)
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def start(self) -> Endpoint:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """The host is gone: nobody listens, connections are reset, shells are lost."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+        self.drop()
+        self.shells.clear()
+        Path(self._users_file.name).unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Ends every connection; shells live on."""
+        with self._lock:
+            live, self._live = self._live, set()
+        for sock in live:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def actions(self, *wanted: str) -> list[str]:
+        """The actions so far, all or these."""
+        return [action for _, action in self.log if not wanted or action in wanted]
+
+    def ntlm(self, step: Callable[[], T]) -> T:
+        """One step of the acceptor, with this host's users."""
+        lines = []
+        for user, password in self.users.items():
+            domain, _, name = user.rpartition("\\")
+            lines.append(f"{domain}:{name}:{password}")
+        with _NTLM:
+            Path(self._users_file.name).write_text("\n".join(lines) + "\n")
+            os.environ["NTLM_USER_FILE"] = self._users_file.name
+            return step()
+
+    def connected(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._live.add(sock)
+
+    def disconnected(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._live.discard(sock)
+
+    def is_live(self, sock: socket.socket) -> bool:
+        return sock in self._live
+
+    # -- what is asked
+
+    def act(self, asked: Request, user: str, sock: socket.socket) -> bytes:
+        """Raises Fault."""
+        self.log.append((user, asked.action))
+        match asked.action:
+            case "Create":
+                return self._create(asked, user)
+            case "Command":
+                return self._command(asked, self._shell(asked))
+            case "Receive":
+                return self._receive(asked, self._shell(asked), sock)
+            case "Signal":
+                for command in self._shell(asked).commands.values():
+                    command.end(-1073741510)  # as after ctrl+c
+                return wsman.reply(asked, "<rsp:SignalResponse/>")
+            case "Send":
+                return wsman.reply(asked, "<rsp:SendResponse/>")
+            case "Delete":
+                shell = self._shell(asked)
+                with self._lock:
+                    del self.shells[asked.shell]
+                    self._operations[user] = self._operations.get(user, 0) - len(shell.commands)
+                return wsman.reply(asked, "")
+            case _:
+                raise Fault(
+                    wsman.UNKNOWN_ACTION, "s:Sender", "a:ActionNotSupported", "The requested action is not supported."
+                )
+
+    def _shell(self, asked: Request) -> Shell:
+        found = self.shells.get(asked.shell)
+        if found is None:
+            raise wsman.no_shell()
+        return found
+
+    def _create(self, asked: Request, user: str) -> bytes:
+        if user not in self.administrators:
+            raise wsman.denied()
+        if not self.remote_shells:
+            raise Fault(
+                wsman.NO_REMOTE_SHELLS,
+                "s:Sender",
+                "w:AccessDenied",
+                "The WS-Management service cannot process the request. The service is configured to not accept any"
+                " remote shell requests.",
+            )
+        variables = asked.body.findall("rsp:Shell/rsp:Environment/rsp:Variable", wsman.NAMESPACES)
+        environment = {one.get("Name", ""): one.text or "" for one in variables}
+        if any(len(value) > _LONGEST_VARIABLE for value in environment.values()):
+            raise Fault(wsman.BAD_ARGUMENT, "s:Sender", "w:InvalidParameter", "The parameter is incorrect.")
+        with self._lock:
+            if sum(shell.user == user for shell in self.shells.values()) >= self.generation.shells:
+                raise wsman.quota(
+                    wsman.TOO_MANY_SHELLS, "shells", self.generation.shells, by_wmi=self.generation.by_wmi
+                )
+            name = str(uuid.uuid4()).upper()
+            self.shells[name] = Shell(user, environment)
+        return wsman.created(asked, name, user)
+
+    def _command(self, asked: Request, shell: Shell) -> bytes:
+        line = asked.body.find("rsp:CommandLine", wsman.NAMESPACES)
+        assert line is not None
+        program = (line.findtext("rsp:Command", "", wsman.NAMESPACES)).strip('"')
+        arguments = " ".join(one.text or "" for one in line.findall("rsp:Arguments", wsman.NAMESPACES))
+        direct = asked.options.get("WINRS_SKIP_CMD_SHELL", "FALSE").upper() == "TRUE"
+        if not direct:
+            program = re.sub("%systemroot%|%windir%", lambda _: self.windows, program, flags=re.I)
+        elif program.lower() != rf"{self.windows}\System32\WindowsPowerShell\v1.0\powershell.exe".lower():
+            raise Fault(wsman.NOT_FOUND, "s:Receiver", "w:InternalError", "The system cannot find the file specified. ")
+        elif len(program) + 1 + len(arguments) > _LONGEST_PROCESS:
+            raise Fault(wsman.BAD_ARGUMENT, "s:Sender", "w:InvalidParameter", "The parameter is incorrect.")
+        with self._lock:
+            if self._operations.get(shell.user, 0) >= self.generation.operations:
+                limit = self.generation.operations
+                raise wsman.quota(wsman.TOO_MANY_OPERATIONS, "operations", limit, by_wmi=self.generation.by_wmi)
+            self._operations[shell.user] = self._operations.get(shell.user, 0) + 1
+        name, command = str(uuid.uuid4()).upper(), Command()
+        shell.commands[name] = command
+        threading.Thread(target=self._execute, args=(command, shell, program, arguments, direct), daemon=True).start()
+        return wsman.reply(asked, f"<rsp:CommandResponse><rsp:CommandId>{name}</rsp:CommandId></rsp:CommandResponse>")
+
+    def _execute(self, command: Command, shell: Shell, program: str, arguments: str, direct: bool) -> None:
+        if not direct and len(program) + 1 + len(arguments) > _LONGEST_LINE:
+            command.put("stderr", b"The command line is too long.\r\n")
+            command.end(1)
+            return
+        words = arguments.split()
+        encoded = [words[at + 1] for at, word in enumerate(words[:-1]) if word.lower() == "-encodedcommand"]
+        try:
+            script = base64.b64decode(encoded[0], validate=True).decode("utf-16-le")
+            status = self.runner.run(
+                script,
+                environment=shell.environment,
+                stdin=b"",
+                out=lambda data: command.put("stdout", data),
+                err=lambda data: command.put("stderr", data),
+                user=shell.user,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a runner raises must end the command, not hang the client
+            command.put("stderr", f"the runner failed: {type(error).__name__}: {error}\r\n".encode())
+            status = 255
+        command.end(status)
+
+    def _receive(self, asked: Request, shell: Shell, sock: socket.socket) -> bytes:
+        stream = asked.body.find("rsp:Receive/rsp:DesiredStream", wsman.NAMESPACES)
+        name = stream.get("CommandId", "") if stream is not None else ""
+        command = shell.commands.get(name)
+        if command is None:
+            raise wsman.no_command()
+        deadline = time.monotonic() + asked.seconds
+        with command.condition:
+            while not command.output and command.status is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise wsman.timed_out()
+                command.condition.wait(min(left, 0.2))
+                if asked.shell not in self.shells:
+                    raise wsman.no_shell()
+                if not self.is_live(sock):
+                    raise ConnectionAbortedError  # nobody is there to take it: it is kept for the next Receive
+            if command.status is None:
+                command.condition.wait(0.02)
+            taken: list[tuple[str, bytes]] = []
+            while command.output and sum(len(data) for _, data in taken) < _PIECE:
+                taken.append(command.output.pop(0))
+            status = command.status if not command.output else None
+        return wsman.received(asked, name, taken, status)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        sock, peer = super().get_request()
+        if self.endpoint.tls is not None:
+            sock = self.endpoint.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self.endpoint.connected(sock)
+        return sock, peer
+
+    def shutdown_request(self, request: Any) -> None:
+        self.endpoint.disconnected(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away or do not like a certificate are nothing to report; what is wrong here is."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            self.endpoint.errors.append("".join(traceback.format_exception(error)))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection, for as long as it lives: NTLM's state is here."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+    context: Any = None
+    user = ""
+    sealed = False
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+    def do_POST(self) -> None:
+        endpoint = self.server.endpoint
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if endpoint.tls is None:
+            endpoint.seen += f"{self.path}\n{self.headers}".encode() + body
+        self.sealed = False
+        if endpoint.status:
+            self._send(endpoint.status, b"<html>something else</html>", "text/html")
+        elif self.path != "/wsman":
+            self._send(404)
+        elif self._logged_in():
+            self._message(body)
+
+    def _logged_in(self) -> bool:
+        """Answers by itself where there is more to say before the message counts."""
+        endpoint, header = self.server.endpoint, self.headers.get("Authorization") or ""
+        scheme, _, token = header.partition(" ")
+        if scheme == "Basic" and endpoint.basic:
+            user, _, password = base64.b64decode(token).decode().partition(":")
+            good = endpoint.users.get(user) == password
+            endpoint.logins.append((user, good))
+            self.user = user if good else ""
+        elif scheme in ("Negotiate", "NTLM") and endpoint.negotiate:
+            return self._negotiate(base64.b64decode(token))
+        if not self.user:
+            self._refuse()
+        return bool(self.user)
+
+    def _negotiate(self, token: bytes) -> bool:
+        endpoint = self.server.endpoint
+        if token[:8] == b"NTLMSSP\0" and struct.unpack("<I", token[8:12])[0] == 1:
+            self.user = ""
+            self.context = endpoint.ntlm(
+                lambda: spnego.server(
+                    protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm, channel_bindings=endpoint.binding
+                )
+            )
+        try:
+            answer = endpoint.ntlm(lambda: self.context.step(token))
+        except Exception:  # noqa: BLE001 - unknown user, wrong password, bad channel binding: all the same to Windows
+            endpoint.logins.append((_claimed(token), False))
+            self._refuse()
+            return False
+        if not self.context.complete:
+            self._refuse(answer)
+            return False
+        self.user = str(self.context.client_principal).removeprefix("\\")
+        endpoint.logins.append((self.user, True))
+        return True
+
+    def _refuse(self, token: bytes | None = None) -> None:
+        endpoint = self.server.endpoint
+        ways = []
+        if endpoint.negotiate:
+            ways.append("Negotiate" + (f" {base64.b64encode(token).decode()}" if token else ""))
+        if endpoint.basic and not token:
+            ways.append('Basic realm="WSMAN"')
+        self._send(401, headers=[("WWW-Authenticate", way) for way in ways])
+
+    def _message(self, body: bytes) -> None:
+        endpoint = self.server.endpoint
+        if not body:
+            self._send(200)
+            return
+        if _SEALED in (self.headers.get("Content-Type") or ""):
+            try:
+                body = self._unseal(body)
+            except Exception:  # noqa: BLE001 - sealed for another connection, or damaged
+                self._send(400)
+                return
+            self.sealed = True
+        elif endpoint.tls is None:
+            self._send(500)  # AllowUnencrypted is false
+            return
+        asked = wsman.request(body)
+        if (asked.action, "before") in endpoint.cut:
+            endpoint.cut.remove((asked.action, "before"))
+            self._hang_up()
+            return
+        try:
+            status, answer = 200, endpoint.act(asked, self.user, self.connection)
+        except Fault as fault:
+            status, answer = 500, wsman.fault(asked, fault)
+        except ConnectionAbortedError:
+            self._hang_up()
+            return
+        if (asked.action, "after") in endpoint.cut:
+            endpoint.cut.remove((asked.action, "after"))
+            self._hang_up()
+            return
+        if self.sealed:
+            self._send(
+                status, self._seal(answer), f'multipart/encrypted;protocol="{_SEALED}";boundary="Encrypted Boundary"'
+            )
+        else:
+            self._send(status, answer, "application/soap+xml;charset=UTF-8")
+
+    def _unseal(self, body: bytes) -> bytes:
+        head, _, rest = body.partition(b"\tContent-Type: application/octet-stream\r\n")
+        found = re.search(rb"Length=(\d+)", head)
+        assert found is not None
+        data = rest[: rest.rindex(_BOUNDARY)]
+        (size,) = struct.unpack("<i", data[:4])
+        plain: bytes = self.context.unwrap_winrm(data[4 : 4 + size], data[4 + size :])
+        assert len(plain) == int(found[1])
+        return plain
+
+    def _seal(self, answer: bytes) -> bytes:
+        wrapped = self.context.wrap_winrm(answer)
+        return b"\r\n".join(
+            (
+                _BOUNDARY,
+                b"\tContent-Type: " + _SEALED.encode(),
+                b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=%d" % len(answer),
+                _BOUNDARY,
+                b"\tContent-Type: application/octet-stream",
+                struct.pack("<i", len(wrapped.header)) + wrapped.header + wrapped.data + _BOUNDARY + b"--",
+                b"",
+            )
+        )
+
+    def _send(
+        self, status: int, body: bytes = b"", kind: str = "", headers: list[tuple[str, str]] | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers or ():
+            self.send_header(name, value)
+        if kind:
+            self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
+
+
+def _claimed(token: bytes) -> str:
+    """The user name in an NTLM authenticate message (MS-NLMP 2.2.1.3)."""
+    length, _, offset = struct.unpack("<HHI", token[36:44])
+    return token[offset : offset + length].decode("utf-16-le", "replace")
+
+
+def _end_point(certificate: bytes) -> bytes:
+    """The channel binding of a certificate (RFC 5929, section 4.1)."""
+    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    name = algorithm.name if algorithm is not None and algorithm.name not in ("md5", "sha1") else "sha256"
+    return b"tls-server-end-point:" + hashlib.new(name, certificate).digest()
