@@ -40,7 +40,7 @@ __all__ = ["ClientView", "ClientVip", "Evidence", "diagnose", "verdict"]
 ASIDE = frozenset(
     {
         "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
-        "server.half_open",
+        "server.half_open", "server.bindings", "server.conflict", "server.adapter",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: unknown there does not spoil the verdict."""

@@ -10,6 +10,7 @@ from dsrwizard.core.commands import commands
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.windows_words import on_windows, show_address
 from dsrwizard.core.diagnosis.within import leak_fault, leak_reason
 from dsrwizard.core.director import key_of, wanted_state
 from dsrwizard.core.facts import Destination, VirtualService
@@ -84,11 +85,13 @@ def _leak(ledger: Ledger, reading: Reading, vip: Vip) -> Check:
     seen = f"who-has {vip.address} answered by {reading.leaks(vip)}"
     if not command and reading.facts is not None:
         words = "its settings look right: look at other interfaces in the same network, and at proxy ARP"
+    if not command:
+        command = show_address(reading, vip) if on_windows(reading) else "sysctl -w net.ipv4.conf.all.arp_ignore=1"
     return ledger.fail(
         where, leak_fault(reading, vip),
         f"{reading.name} answers ARP for {vip.address} and takes the director's traffic.",
         f"{seen}; {words}" if words else seen,
-        f"On {reading.name}: {command or 'sysctl -w net.ipv4.conf.all.arp_ignore=1'}",
+        f"On {reading.name}: {command}",
     )  # fmt: skip
 
 
@@ -182,7 +185,8 @@ def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, pre
 
 
 UNPROVED: tuple[Cause, ...] = (
-    "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "firewall",
+    "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "firewall", "weak-host",
+    "windows-adapter", "site-binding", "address-conflict",
 )  # fmt: skip
 """Faults of a server through which the VIP does not answer: apply gives it no clients, and neither should anybody."""
 

@@ -15,6 +15,7 @@ from dsrwizard.core.diagnosis.handshakes import Traffic
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone
 from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.diagnosis.within import filtered
 from dsrwizard.core.linux.half_open import REVERSE_PATH
 from dsrwizard.core.model import Service, Vip
@@ -22,7 +23,7 @@ from dsrwizard.core.steps import DIRECTOR
 
 STOPS: tuple[Cause, ...] = (
     "unreachable", "not-on-link", "vip-missing", "vip-prefix", "service-down", "rip-only-listener", "firewall",
-    "rp-filter", "gateway", "spoof-filter",
+    "rp-filter", "gateway", "spoof-filter", "weak-host", "windows-adapter", "site-binding", "address-conflict",
 )  # fmt: skip
 """Causes on a real server that keep a handshake with it from being completed."""
 _MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
@@ -204,7 +205,8 @@ def _half_open(reading: Reading, ledger: Ledger, vip: Vip, service: Service, rip
         )  # fmt: skip
     return where.unknown(
         f"Clients' handshakes with {name} hang, and where could not be told.", seen,
-        f"On {name}, as root: tcpdump -ni any host {vip.address} and port {service.port}",
+        f"On {name}: netstat -an -p tcp shows them as SYN_RECEIVED" if on_windows(reading)
+        else f"On {name}, as root: tcpdump -ni any host {vip.address} and port {service.port}",
     )  # fmt: skip
 
 

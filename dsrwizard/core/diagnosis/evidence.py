@@ -74,6 +74,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     traffic: dict[PairKey, Traffic] | None = None
     """Clients' own connections; None: nobody looked, or `traffic_problem` says why it could not be seen."""
     traffic_problem: str = ""
+    deployed: dict[str, float] = {}
+    """Since when a server has its VIPs, in seconds since the epoch; not known of one that is missing."""
 
     @classmethod
     def gathered(
@@ -89,6 +91,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         client_like: Mapping[str, ClientLike] | None = None,
         traffic: Mapping[PairKey, Traffic] | None = None,
         traffic_problem: str = "",
+        deployed: Mapping[str, float] | None = None,
     ) -> Self:
         """Files the answers of the wire under canonical addresses."""
         return cls(
@@ -102,6 +105,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
             client_like=dict(client_like or {}),
             traffic=None if traffic is None else dict(traffic),
             traffic_problem=traffic_problem,
+            deployed=dict(deployed or {}),
         )
 
     def ping(self, rip: str) -> Ping:

@@ -6,7 +6,9 @@ the right one loads its own (field guide B5).
 
 from __future__ import annotations
 
+from dsrwizard.core.diagnosis import windows_served
 from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.facts import PacketFilter
 from dsrwizard.core.model import Service, Vip
 
@@ -45,12 +47,8 @@ def rules_seen(reading: Reading, vip: Vip) -> str:
 def opening(reading: Reading, vip: Vip, service: Service) -> str:
     """What to do on the server so that packets to the VIP's service get in, and how that is undone."""
     name = reading.name
-    if reading.facts is not None and reading.facts.windows is not None:
-        return (
-            f'On {name}: New-NetFirewallRule -DisplayName "dsrwizard {vip.address} {service.label}" -Direction Inbound '
-            f"-Action Allow -Profile Any -Protocol {service.protocol.upper()} -LocalAddress {vip.address} "
-            f"-LocalPort {service.port} (undo: Remove-NetFirewallRule with the same name)"
-        )
+    if on_windows(reading):
+        return windows_served.opening(reading, vip, service)
     if _known(reading) is None:
         return (
             f"On {name}: let {service.label} to {vip.address} in; as root, nft list ruleset or iptables-save shows "

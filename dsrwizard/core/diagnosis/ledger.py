@@ -10,6 +10,7 @@ from dsrwizard.core.checks import Cause, Check, Outcome
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong on one host. `vip` and `service` are empty where it is about all of them, `family` (4, 6)
     is 0 where it is about both; `server` tells faults of the director's table apart that concern one real server each.
+    `aside`: clients feel nothing of it, so it explains no other fault.
     """
 
     host: str
@@ -18,9 +19,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     service: str = ""
     server: str = ""
     family: int = 0
+    aside: bool = False
 
     def touches(self, vip: str, service: str = "") -> bool:
         """Whether it can be felt at this VIP and service (empty: at any)."""
+        if self.aside and (vip or service):
+            return False
         if vip and not (self.vip in ("", vip) and self.family in (0, 6 if ":" in vip else 4)):
             return False
         return not service or self.service in ("", service)

@@ -9,6 +9,7 @@ from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
 from dsrwizard.core.diagnosis.filters import opening
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.model import Service, Vip
 
@@ -48,11 +49,12 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
     seen = "no answer to ping and TCP"
     if not owners.problem and owners.macs:
         vips = ", ".join(f"{vip.address}/{vip.prefix}" for vip in reading.vips)
+        show = "ipconfig" if on_windows(reading) else "ip addr"
         return ledger.fail(
             where, Fault(host=name, cause="unreachable"),
             f"{name} answers ARP for {rip} but nothing else: a firewall, or a VIP there with too wide a prefix.",
             f"{seen}, ARP answered by {', '.join(owners.macs)}",
-            f"On the console of {name}: its firewall must let it answer, and ip addr must show {vips}.",
+            f"On the console of {name}: its firewall must let it answer, and {show} must show {vips}.",
         )  # fmt: skip
     if not owners.problem:
         seen += ", no answer to ARP"
@@ -192,8 +194,14 @@ def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check
             f"Start the service on {name}, listening on port {service.port} of all addresses.",
         )  # fmt: skip
     fault = ledger.find(name, "firewall", service=service.label) or ledger.find(name, "not-on-link")
+    if on_windows(reading):  # its firewall refuses nothing, and our rule lets in clients of the VIP alone
+        fault = fault or ledger.find(name, "service-down", "rip-only-listener", "site-binding", service=service.label)
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
+    if on_windows(reading) and reading.facts is not None:
+        return where.skipped(
+            f"TCP to {target} gets no answer: the firewall need let in only clients of the VIP.", connected.result
+        )
     return ledger.fail(
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",

@@ -156,7 +156,16 @@ class Reading:
             address = canonical(vip.address)
             if address in self.facts.ways:
                 return self.facts.ways[address]
-        return next((route for route in self.facts.default_routes if route.family == family), None)
+        return next((route for route in self._default_routes if route.family == family), None)
+
+    @cached_property
+    def _default_routes(self) -> tuple[Route, ...]:
+        """Those that lead to a network. Windows lists them by adapter: that of the director's frames before others."""
+        if self.facts is None or self.facts.windows is None:
+            return self.facts.default_routes if self.facts else ()
+        nowhere = {link.name for link in self.facts.interfaces if link.kind in ("dummy", "loopback")}
+        found = [route for route in self.facts.default_routes if route.interface not in nowhere]
+        return tuple(sorted(found, key=lambda route: self.nic is None or route.interface != self.nic.name))
 
     def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
         """Where the VIP is, on any interface."""

@@ -15,7 +15,7 @@ from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import CLIENT, DIRECTOR
 
 AILING: tuple[Cause, ...] = (
-    *UNPROVED, "vip-prefix", "gateway", "rp-filter", "spoof-filter", "weak-host", "windows-adapter", "site-binding",
+    *UNPROVED, "vip-prefix", "gateway", "rp-filter", "spoof-filter",
 )  # fmt: skip
 """Causes for which a real server does not answer clients that the director sends it."""
 ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis import windows, windows_served
+from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import endpoint, mac
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
@@ -92,6 +94,8 @@ class _Probe:
                 )
             case "wrong-reply":
                 return self._wrong_reply(probe)
+            case _ if self.held in ("held", "prefix") and (shown := self._on_windows(probe)) is not None:
+                return shown
             case "rst":
                 return self._refused(probe)
             case "port-unreachable" if udp:
@@ -100,6 +104,24 @@ class _Probe:
                 return self._vip_missing(probe) if self.held == "missing" else self._firewall(probe, "rejects")
             case _:
                 return self._silence(probe)
+
+    def _on_windows(self, probe: Probed) -> Check | None:
+        """What the facts of a Windows server explain it by: its firewall answers nobody, whatever is wrong."""
+        if not words.on_windows(self.reading) or self.reading.facts is None:
+            return None
+        if probe.signature == "silence" and self.held == "prefix" and swallowed(self.reading):
+            return None
+        seen = self._seen(probe)
+        fault = windows.explained(self.reading, self.ledger, self.vip, self.service, self.where, seen)
+        if fault is not None or probe.signature != "silence":
+            return fault
+        match self.listening:
+            case "elsewhere":
+                return self._rip_only(probe)
+            case "nowhere":
+                return self._service_down(probe)
+            case _:
+                return None
 
     def _by_router(self, probe: Probed) -> bool:
         """Whether the answer is this server's and took its router, as all from the VIP does by a policy route that
@@ -192,7 +214,10 @@ class _Probe:
             more.append(f"{self.vip.address} is on {self.name}")
         if self.listening == "vip":
             more.append(f"{self.service.label} listens on it")
-        more.append(rules_seen(self.reading, self.vip))
+        if words.on_windows(self.reading):
+            more.append(windows_served.rules_seen(self.reading, self.vip, self.service))
+        else:
+            more.append(rules_seen(self.reading, self.vip))
         return self.ledger.fail(
             self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
             f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
@@ -231,7 +256,11 @@ class _Probe:
 
 
 def vip_missing(reading: Reading, ledger: Ledger, vip: Vip, where: Where, message: str, seen: str) -> Check:
-    """The fault vip-missing, with where the VIP is to be put."""
+    """The fault vip-missing, with where the VIP is to be put; on Windows what lies behind it, where that is seen."""
+    if words.on_windows(reading):
+        behind = windows.vip_gone(reading, ledger, vip, where, seen)
+        if behind is not None:
+            return behind
     state = ""
     for link, entry in reading.entries(vip):
         state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
@@ -239,9 +268,12 @@ def vip_missing(reading: Reading, ledger: Ledger, vip: Vip, where: Where, messag
         state = f"; no interface of {reading.name} has {vip.address}"
     link_name = reading.server.vip_interface
     nodad = " nodad" if vip.ip.version == 6 else ""
+    command = f"ip addr add {vip.address}/{vip.prefix} dev {link_name}{nodad}"
+    if words.on_windows(reading):
+        command = words.put(reading, vip)
     return ledger.fail(
         where, Fault(host=reading.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
-        f"On {reading.name}: ip addr add {vip.address}/{vip.prefix} dev {link_name}{nodad}",
+        f"On {reading.name}: {command}",
     )  # fmt: skip
 
 
@@ -250,11 +282,15 @@ def vip_prefix(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: s
     wrong = next(((link, entry) for link, entry in reading.entries(vip) if entry.prefix != vip.prefix), None)
     place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (reading.server.vip_interface, prefixes[0])
     add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {place}"
+    command = f"ip addr del {vip.address}/{prefix} dev {place}{add}"
+    if words.on_windows(reading):
+        command = words.take(reading, vip, place, prefix)
+        command += "" if vip.prefix in prefixes else f"; {words.put(reading, vip, place)}"
     return ledger.fail(
         where, Fault(host=reading.name, cause="vip-prefix", vip=vip.address),
         f"{vip.address} is on {reading.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
         f"{vip.address}/{prefix} on {place}" + (f"; {seen}" if seen else ""),
-        f"On {reading.name}: ip addr del {vip.address}/{prefix} dev {place}{add}",
+        f"On {reading.name}: {command}",
     )  # fmt: skip
 
 
@@ -301,13 +337,13 @@ def inside(reading: Reading, ledger: Ledger) -> list[Check]:
 
 def _vip(reading: Reading, ledger: Ledger, vip: Vip) -> Check:
     where, name = Where(check="server.vip", host=reading.name, vip=vip.address), reading.name
-    held = reading.held(vip)
+    held, shown = reading.held(vip), f"ip addr show to {vip.address}"
     if held == "prefix":
         return vip_prefix(reading, ledger, vip, where, "", [entry.prefix for _, entry in reading.entries(vip)])
     if held == "held":
         places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in reading.entries(vip))
         return where.passed(f"{vip.address} is on {name}.", places or "it answered for the VIP")
-    known = ledger.find(name, "vip-missing", vip=vip.address)
+    known = ledger.find(name, *windows.NO_VIP, vip=vip.address)
     if known:
         return where.follows(known, f"{vip.address} is not on {name}.")
     if held == "missing":
@@ -319,7 +355,7 @@ def _vip(reading: Reading, ledger: Ledger, vip: Vip) -> Check:
         return where.follows(fault)
     return where.unknown(
         f"Whether {vip.address} is on {name} could not be seen.", "no login, and nothing came back from the VIP",
-        f"On {name}: ip addr show to {vip.address}",
+        f"On {name}: {words.show_address(reading, vip) if words.on_windows(reading) else shown}",
     )  # fmt: skip
 
 
@@ -329,6 +365,10 @@ def _listener(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> C
     if reading.good(vip, service):
         return where.passed(f"{service.label} listens on {vip.address} of {name}.", "it answered the probe")
     state = reading.listening(vip, service)
+    if state in ("elsewhere", "nowhere"):
+        unbound = windows_served.site_fault(reading, ledger, vip, service, where, "")
+        if unbound is not None:
+            return unbound
     if state == "vip":
         bound = ", ".join(endpoint(one.address, one.port) for one in reading.listeners(service))
         return where.passed(f"{service.label} listens on {vip.address} of {name}.", bound)
@@ -341,6 +381,10 @@ def _listener(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> C
     )
     if fault:
         return where.follows(fault)
+    if words.on_windows(reading):
+        command = words.show_listeners(reading, service)
+        message = f"On which addresses {service.label} listens on {name} could not be seen."
+        return where.unknown(message, "", f"On {name}: {command}")
     return where.unknown(
         f"On which addresses {service.label} listens on {name} could not be seen.", "",
         f"On {name}: ss -ltn 'sport = :{service.port}'" if service.protocol == "tcp"

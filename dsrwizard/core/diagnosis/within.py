@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dsrwizard.core.changes import FileChange
 from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis import windows, windows_served
+from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import canonical, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone, settings
@@ -15,11 +17,17 @@ from dsrwizard.core.model import Vip
 
 def within(reading: Reading, ledger: Ledger) -> list[Check]:
     """`server.guard`, `server.announce`, `server.gateway`: what a client-like SYN may stumble over comes before it."""
+    if words.on_windows(reading):
+        return [*windows.within(reading, ledger), *_gateway(reading, ledger)]
     return [_guard(reading, ledger), _announce(reading, ledger), *_gateway(reading, ledger)]
 
 
 def afterwards(reading: Reading, ledger: Ledger) -> list[Check]:
     """`server.rp_filter` and `server.persistent`: what a client-like SYN has shown comes before them."""
+    if words.on_windows(reading):
+        where = Where(check="server.rp_filter", host=reading.name)
+        skipped = where.skipped("Windows does not filter by the way back; what it has is the weak-host model.")
+        return [skipped, windows_served.persistent(reading, ledger)]
     return [_rp_filter(reading, ledger), _persistent(reading, ledger)]
 
 
@@ -28,6 +36,8 @@ def afterwards(reading: Reading, ledger: Ledger) -> list[Check]:
 
 def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
     """Why this server answers ARP for the VIP, by its facts, and the command that silences it; empty: unexplained."""
+    if words.on_windows(reading):
+        return windows.leak_reason(reading, vip)
     nic = reading.on_nic(vip)
     if nic is not None:
         entry = nic.has(vip.address)
@@ -60,7 +70,7 @@ def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
 
 def leak_fault(reading: Reading, vip: Vip) -> Fault:
     """One for the guard, which is of all IPv4 VIPs, and one for each VIP on an interface that no guard silences."""
-    if reading.on_nic(vip) or vip.ip.version == 6:
+    if reading.on_nic(vip) or vip.ip.version == 6 or words.on_windows(reading):
         return Fault(host=reading.name, cause="arp-leak", vip=vip.address)
     return Fault(host=reading.name, cause="arp-leak", family=4)
 
@@ -144,6 +154,8 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
     """The worst way back of the VIPs of a family: a policy route may send one of them elsewhere than the rest."""
     where, name = Where(check="server.gateway", host=reading.name), reading.name
     command = "ip route show default" if family == 4 else "ip -6 route show default"
+    if words.on_windows(reading):
+        command = words.show_gateway(reading, family)
     if reading.facts is None:
         return _unseen(where, reading, ledger, "the default gateway", command)
     ways = {vip.address: reading.way(family, vip) for vip in reading.vips if vip.ip.version == family}
@@ -155,7 +167,7 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
             return ledger.fail(
                 where, fault,
                 f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
-                f"{command}: none", f"On {name}: {change} {via}",
+                f"{command}: none", f"On {name}: {_lead(reading, family, None) or f'{change} {via}'}",
             )  # fmt: skip
         if canonical(route.gateway) in _own(reading) if route.gateway else False:
             policy = _policy(reading, route)
@@ -167,7 +179,8 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
             return ledger.fail(
                 where, fault, text, _told(reading, vip, route),
                 f"On {name}: ip {'-6 ' if family == 6 else ''}rule shows the rule for {vip}; take it off, or let its "
-                f"table say default {via}" if policy else f"On {name}: {change} {via}",
+                f"table say default {via}" if policy
+                else f"On {name}: {_lead(reading, family, route) or f'{change} {via}'}",
             )  # fmt: skip
     told = dict.fromkeys(_told(reading, vip, route) for vip, route in ways.items() if route)
     evidence = reading.evidence
@@ -177,6 +190,17 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
             "known.", "; ".join(told), "On the director: ip addr show",
         )  # fmt: skip
     return where.passed(f"{name} replies to clients past the director.", "; ".join(told))
+
+
+def _lead(reading: Reading, family: int, instead: Route | None) -> str:
+    """On Windows, the commands for a default gateway past the director; empty on Linux, which has its own."""
+    if not words.on_windows(reading):
+        return ""
+    nic = reading.nic.name if reading.nic else "<adapter>"
+    add = words.add_gateway(reading, family, nic, _router(reading, family))
+    if instead is None:
+        return add
+    return f"{words.drop_gateway(reading, family, instead.interface, instead.gateway)}; {add}"
 
 
 def _own(reading: Reading) -> set[str]:
