@@ -35,6 +35,17 @@ frame = ethernet.build(ethernet.mac_bytes("{WEB1.mac}"), ethernet.mac_bytes("{ne
 with Capture("eth0", 0x0800) as capture:
     capture.send(frame)
 """
+LISTENS = f"""
+import sys, threading
+import msgspec
+from backends.wire import Wire
+heard, first = [], threading.Event()
+hearing = Wire().hear("eth0", ["{VIP}", "{VIP6}"], lambda claim: (heard.append(claim), first.set()))
+print(hearing.problem or "listening", flush=True)
+first.wait(20)
+hearing.close()
+print("heard", msgspec.json.encode(heard).decode(), flush=True)
+"""
 ROUND = f"""
 import json, sys
 from backends.wire import Wire
@@ -191,6 +202,23 @@ def test_an_announcement_reaches_neighbours_and_is_heard_as_a_claim(lab: Lab) ->
     with lab.spawn(WEB3.name, [sys.executable, "-c", claim]):
         found = call(lab, "owners", "eth0", [VIP], 1.0)
     assert (found[VIP]["macs"], found[VIP]["claims"]) == ([], [WEB3.mac])
+
+
+def test_a_real_server_that_asks_for_its_router_in_the_name_of_the_vip_is_heard(lab: Lab) -> None:
+    """The theft of field guide A2, by the kernel's own doing: a reply from the VIP needs the router's MAC."""
+    lab.run(WEB2.name, "sysctl -qw net.ipv4.conf.all.arp_announce=0 net.ipv4.conf.eth0.arp_announce=0").ok()
+    asks = f"ip neigh flush dev eth0; ping -c 1 -W 1 -I {VIP} {network.ROUTER.address}"
+    try:
+        with lab.spawn("director", [sys.executable, "-c", LISTENS]) as listening:
+            listening.expect("listening")
+            lab.run(WEB1.name, asks)  # guarded: asks in its own name
+            lab.run(WEB2.name, asks)
+            listening.expect("heard", 20)
+            listening.close_input()
+            heard = json.loads(listening.wait().ok().stdout.partition("\n")[2].partition(" ")[2])
+    finally:
+        lab.run(WEB2.name, "sysctl -qw net.ipv4.conf.all.arp_announce=2").ok()
+    assert {(claim["address"], claim["mac"], claim["kind"]) for claim in heard} == {(VIP, WEB2.mac, "request")}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -33,7 +35,13 @@ def mangled(draw: st.DrawFn) -> bytes:
         data[at : at + len(piece)] = piece
     data = data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data
     data += draw(st.binary(max_size=20))
+    if draw(st.booleans()):
+        data[12:12] = draw(st.sampled_from(TAGS))
     return repaired(bytes(data)) if draw(st.booleans()) else bytes(data)
+
+
+TAGS = [bytes.fromhex(tag) for tag in ("81000000", "8100000a", "88a80005 81000007", "8100", "810000", "88a8ffff 8100")]
+"""802.1Q and 802.1ad tags, whole and cut."""
 
 
 def repaired(data: bytes) -> bytes:
@@ -110,6 +118,41 @@ def test_a_forged_syn_ack_needs_our_port_and_sequence_number(port: int, acknowle
     table = Shots(DIRECTOR_MAC, [one])
     table.take(frame(ethernet.build(DIRECTOR_MAC, one.mac, ethernet.IPV4, packet)), 100.001)
     assert table.result(one).good == ((port, acknowledged) == (one.source_port, one.sequence + 1))
+
+
+@given(
+    st.sampled_from([(3, 0), (3, 1), (3, 3), (3, 13), (5, 1), (11, 0)]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "source": st.sampled_from(["10.0.0.3", "10.0.0.10"]),
+            "vip": st.sampled_from(["10.0.0.11", "10.0.0.2"]),
+            "source_port": PORTS,
+            "port": PORTS,
+            "sequence": NUMBERS,
+            "protocol": st.sampled_from([ip.TCP, ip.UDP, 1, 47]),
+        },
+    ),
+    st.integers(20, 60),
+)
+def test_an_icmp_error_counts_only_when_it_quotes_our_very_packet(
+    kind: tuple[int, int], forged: dict[str, Any], length: int
+) -> None:
+    one = shot()
+    own = {"source": "10.0.0.2", "vip": "10.0.0.10", "source_port": 40000, "port": 80, "sequence": 0x11223344}
+    said = {**own, "protocol": ip.TCP, **forged}
+    syn = transport.syn(
+        packed(said["source"]), packed(said["vip"]), said["source_port"], said["port"], said["sequence"]
+    )
+    quote = (syn[:9] + bytes([said["protocol"]]) + syn[10:])[:length]
+    message = bytes([*kind, 0, 0]) + packed("10.0.0.10") + quote
+    message = message[:2] + checksum(message).to_bytes(2, "big") + message[4:]
+    packet = ip.build(packed("10.0.0.101"), one.source, ip.ICMP, message)
+    table = Shots(DIRECTOR_MAC, [one])
+    table.take(frame(ethernet.build(DIRECTOR_MAC, one.mac, ethernet.IPV4, packet)), 100.001)
+    quoted = {**own, "protocol": ip.TCP} == said and length >= 28
+    assert (one.answer is not None) == quoted
+    assert not table.result(one).good
 
 
 @given(PAIRS, PORTS, PORTS, NUMBERS, st.binary(max_size=60))
