@@ -1,5 +1,6 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
+# make faults    every fault of the lab, and what verify and the classic checks make of it
 # make pictures  the screens of the README     make install-check  `uv tool install` and `pipx install`, in scratch
 # make clean     what the targets above made
 SHELL := /bin/sh
@@ -12,7 +13,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs
 
-.PHONY: demo test check lint unit bench pictures install-check clean packages
+.PHONY: demo test check lint unit bench faults pictures install-check clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -33,12 +34,16 @@ unit: $(VENV)/.ready-dev
 
 bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.diagnose
 	$(BIN)/python -m tests.bench.live_pane
 	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/ipvs_dump.py
 	$(BIN)/python -m tests.bench.refresh
 	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/refresh.py --kernel
 	$(BIN)/python -m tests.bench.detection
 	PATH="$$PWD/$(VENV)-bench/bin:$$PATH" $(AS_ROOT) $(BIN)/python -m tests.bench.ssh_farm 20 50
+
+faults: packages $(VENV)/.ready-dev
+	$(BIN)/python -m tests.bench.fault_matrix --healthy 50
 
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures

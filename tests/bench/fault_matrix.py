@@ -1,11 +1,12 @@
 """Which cause `verify` reports for each fault of the lab, alone and in pairs, beside what the classic checks see.
 
-    python -m tests.bench.fault_matrix [--pairs N] [--healthy N] [--seed N] [--only CAUSE@HOST,CAUSE@HOST …]
-        [--keepalived PROGRAM]
+    python -m tests.bench.fault_matrix [--pairs N] [--same-host N] [--healthy N] [--seed N] [--rich]
+        [--only CAUSE@HOST,CAUSE@HOST …] [--keepalived PROGRAM]
 
 Every fault is made on the lab's hosts, `verify` looks, the fault is mended. The classic checks are those of load
 balancers: ping to the real server's address, a TCP connection to its address and port, and keepalived's TCP_CHECK
-where keepalived is installed. The exit status is 1 when a diagnosis was wrong.
+where keepalived is installed. Clients are at work all the time. `--rich`: on the rich deployment, each fault at every
+VIP and service it can be made on alone. The exit status is 1 when a diagnosis was wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from backends.lab import network
 from backends.lab.faults import FAULTS, Made, parse
-from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, Lab
+from tests.lab.harness import DEPLOYMENT_FILE, RICH_FILE, SERVERS, Lab
 
 Named = tuple[str, str]
 """A cause and the host it is reported on."""
@@ -41,6 +42,24 @@ REAL_SERVER = """    real_server {address} {port} {{
 """
 
 
+TRAFFIC = f"""while :; do
+  exec 3<>/dev/tcp/{network.VIP}/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && timeout 1 cat <&3
+  exec 3>&-; sleep 0.1
+done >/dev/null 2>&1"""
+EXCLUSIVE = (
+    {"vip-missing", "vip-prefix"}, {"service-down", "rip-only-listener"}, {"gateway", "rp-filter"},
+    {"ipvs-missing", "ipvs-differs", "drained"},
+)  # fmt: skip
+"""Causes that cannot be made together on one server: they change the same thing."""
+HIDING = {
+    "vip-missing": {"firewall", "ipvs-missing", "drained"},
+    "service-down": {"ipvs-missing", "drained"},
+    "rip-only-listener": {"ipvs-missing", "drained"},
+    "firewall": {"ipvs-missing", "drained"},
+}
+"""What a fault hides of the same server, as `dsrwizard.core.diagnosis` tells; unreachable hides all."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What was made, and who said what."""
@@ -49,6 +68,8 @@ class Trial:
     reported: frozenset[Named]
     nameless: int
     """Failing checks that name no cause."""
+    elsewhere: int
+    """Failing checks about another VIP or service than the ones a fault was made on."""
     verdict: str
     seconds: float
     ping: str
@@ -61,7 +82,13 @@ class Trial:
 
     @property
     def right(self) -> bool:
-        return self.reported == self.expected and not self.nameless and (self.verdict == "fail") == bool(self.made)
+        named = self.reported == self.expected and not self.nameless and not self.elsewhere
+        return named and self.verdict == ("fail" if self.made else "pass")
+
+
+def _at(made: Made, check: dict[str, str]) -> bool:
+    """Whether a check is about what a fault was made on; of a whole host where either says no more."""
+    return made.vip in ("", check["vip"] or made.vip) and made.service in ("", check["service"] or made.service)
 
 
 def singles() -> list[list[Made]]:
@@ -72,25 +99,47 @@ def singles() -> list[list[Made]]:
     return chosen
 
 
-def pairs(count: int, seed: int) -> list[list[Made]]:
-    """Two different faults, each on a host of its own."""
+def narrowed() -> list[list[Made]]:
+    """Every fault that can be made on one VIP or service, on each of the rich deployment, the servers by turns."""
+    chosen = []
+    for number, fault in enumerate(fault for fault in FAULTS if fault.narrow):
+        for turn, (vip, services) in enumerate(network.SERVICES.items()):
+            host = fault.hosts[(number + turn) % len(fault.hosts)]
+            labels = [f"/{protocol}/{port}" for protocol, port in services] if fault.narrow == "service" else [""]
+            chosen += [[parse(f"{fault.cause}@{host}/{vip}{label}")] for label in labels]
+    return chosen
+
+
+def pairs(count: int, seed: int, *, same_host: bool = False) -> list[list[Made]]:
+    """Two different faults that do not hide each other, each on a host of its own or both on one server."""
     chance = random.Random(seed)
     everything = [Made(fault, host) for fault in FAULTS for host in fault.hosts]
     chosen: list[list[Made]] = []
     while len(chosen) < count:
-        first, second = chance.sample(everything, 2)
-        if first.fault.cause != second.fault.cause and first.host != second.host:
-            chosen.append([first, second])
+        first, second = pair = chance.sample(everything, 2)
+        fits = first.host == second.host in SERVERS if same_host else first.host != second.host
+        if fits and first.fault.cause != second.fault.cause and _both_show(first, second) and pair not in chosen:
+            chosen.append(pair)
     return chosen
+
+
+def _both_show(first: Made, second: Made) -> bool:
+    causes = {first.fault.cause, second.fault.cause}
+    if any(one.name == "ipvs-missing@director" for one in (first, second)):
+        return not causes & {"ipvs-differs", "drained"}
+    if first.host != second.host:
+        return True
+    hidden = any(one in causes and causes & others for one, others in HIDING.items())
+    return "unreachable" not in causes and not hidden and not any(causes <= group for group in EXCLUSIVE)
 
 
 class Farm:
     """A lab with its deployment in force."""
 
-    def __init__(self, lab: Lab, keepalived: str | None) -> None:
-        self._lab = lab
+    def __init__(self, lab: Lab, keepalived: str | None, file: str) -> None:
+        self._lab, self._file = lab, file
         self._watched = keepalived is not None
-        lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
+        lab.dsrwizard("apply", file, "--yes").ok()
         if keepalived:
             self._watch(keepalived)
 
@@ -109,13 +158,14 @@ class Farm:
         if names:
             self._lab.dsrwizard("lab", "fault", *names).ok()
         begun = time.monotonic()
-        report = self._lab.dsrwizard("verify", DEPLOYMENT_FILE, "--json").json
+        report = self._lab.dsrwizard("verify", self._file, "--json").json
         seconds = time.monotonic() - begun
         failed = [check for check in report["checks"] if check["outcome"] == "fail"]
         trial = Trial(
             made=tuple(made),
             reported=frozenset((check["cause"], check["host"]) for check in failed if check["cause"]),
             nameless=sum(not check["cause"] for check in failed),
+            elsewhere=sum(not any(_at(one, check) for one in made) for check in failed),
             verdict=report["verdict"],
             seconds=seconds,
             ping=self._each("ping -n -c1 -W1 {0} >/dev/null"),
@@ -142,6 +192,7 @@ def show(trial: Trial) -> None:
     names = " + ".join(one.name for one in trial.made) or "healthy"
     causes = " ".join(sorted(f"{cause}@{host}" for cause, host in trial.reported)) or trial.verdict
     extra = f" (+{trial.nameless} without cause)" if trial.nameless else ""
+    extra += f" ({trial.elsewhere} elsewhere)" if trial.elsewhere else ""
     sign = "ok   " if trial.right else "WRONG"
     classic = f"{trial.ping:10} {trial.tcp:10} {trial.keepalived}"
     print(f"{sign} {names:46} {causes + extra:52} {trial.seconds:4.1f}  {classic}", flush=True)
@@ -165,7 +216,9 @@ def table(trials: list[Trial]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--same-host", type=int, default=5)
     parser.add_argument("--healthy", type=int, default=3)
+    parser.add_argument("--rich", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="trials of these faults instead of all")
     found = shutil.which("keepalived", path="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -174,8 +227,10 @@ def main() -> int:
     chosen = [[parse(name) for name in names.split(",")] for names in wanted.only]
     trials: list[Trial] = []
     with Lab() as lab:
-        farm = Farm(lab, wanted.keepalived)
-        plan = chosen or [*singles(), *pairs(wanted.pairs, wanted.seed)]
+        farm = Farm(lab, wanted.keepalived, RICH_FILE if wanted.rich else DEPLOYMENT_FILE)
+        lab.spawn("client", TRAFFIC)
+        together = pairs(wanted.pairs, wanted.seed) + pairs(wanted.same_host, wanted.seed, same_host=True)
+        plan = chosen or [*(narrowed() if wanted.rich else singles()), *together]
         print(f"seed {wanted.seed}; {len(plan)} trials, {wanted.healthy} healthy runs; servers: {', '.join(SERVERS)}")
         print(f"      {'made':46} {'verify':52} {'s':>4}  {'ping RIP':10} {'TCP RIP:80':10} keepalived")
         for made in [*plan, *([[]] * wanted.healthy)]:
@@ -183,6 +238,8 @@ def main() -> int:
             show(trials[-1])
     if any(len(trial.made) == 1 for trial in trials):
         table(trials)
+    alarms = sum(trial.verdict != "pass" for trial in trials if not trial.made)
+    print(f"{wanted.healthy} healthy runs: {alarms} false alarms")
     wrong = [trial for trial in trials if not trial.right]
     print(f"{len(trials) - len(wrong)} of {len(trials)} right")
     return 1 if wrong else 0
