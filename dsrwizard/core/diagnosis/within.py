@@ -159,7 +159,7 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
     if reading.facts is None:
         return _unseen(where, reading, ledger, "the default gateway", command)
     ways = {vip.address: reading.way(family, vip) for vip in reading.vips if vip.ip.version == family}
-    fault = Fault(host=name, cause="gateway", family=family)
+    fault, own = Fault(host=name, cause="gateway", family=family), _own(reading)
     change = "ip route replace default" if family == 4 else "ip -6 route replace default"
     via = f"via {_router(reading, family)} dev {reading.nic.name if reading.nic else '<interface>'}"
     for vip, route in ways.items():
@@ -169,7 +169,7 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
                 f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
                 f"{command}: none", f"On {name}: {_lead(reading, family, None) or f'{change} {via}'}",
             )  # fmt: skip
-        if canonical(route.gateway) in _own(reading) if route.gateway else False:
+        if route.gateway and canonical(route.gateway) in own:
             policy = _policy(reading, route)
             text = (
                 f"The default gateway of {name} is the director, which drops replies that carry its own VIP as source."
