@@ -17,7 +17,7 @@ from dsrwizard.core.errors import DsrError
 from dsrwizard.core.wire import Owners
 
 _PACE = 200
-"""Questions a second: each is a broadcast, and every machine of the network has to look at it."""
+"""Questions of an audit a second: each is a broadcast that every machine of the network looks at, again and again."""
 
 
 class Asked(msgspec.Struct):
@@ -144,7 +144,7 @@ def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: 
     open_questions = set(wanted)
     audit = Audit(link, wanted, heard=lambda asked: open_questions.discard(asked.wanted))
     ended = False
-    with Loop(_PACE) as loop:
+    with Loop(0 if first else _PACE) as loop:
         captures = {
             size: loop.watch(Capture(interface, ethertype, program), audit.take)
             for size, ethertype, program in ((4, ethernet.ARP, b""), (16, ethernet.IPV6, only_icmpv6()))
@@ -166,7 +166,8 @@ def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: 
 
         for asked in audit.asked.values():
             ask(asked)
-        loop.at(time.monotonic() + max(deadline, 2 * len(wanted) / _PACE + deadline / 4), end)
+        least = 0.0 if first else 2 * len(wanted) / _PACE + deadline / 4
+        loop.at(time.monotonic() + max(deadline, least), end)
         loop.run(lambda: ended or (first and not open_questions))
     return audit.asked
 
