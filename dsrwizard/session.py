@@ -90,20 +90,28 @@ class _Saved(msgspec.Struct):
     draft: Draft
     step: str = ""
     visited: list[str] = []
+    ticks: dict[str, list[str]] = {}
 
 
 @dataclass
 class Session:
-    """The wizard's draft, the step the operator is at (its id), the steps visited, and the file they are kept in."""
+    """The wizard's draft, the step the operator is at (its id), the steps visited, what was ticked in runbooks (server,
+    address and system → titles of steps), and the file they are kept in."""
 
     draft: Draft = field(default_factory=Draft)
     step: str = ""
     visited: set[str] = field(default_factory=set)
+    ticks: dict[str, set[str]] = field(default_factory=dict)
     path: Path = field(default_factory=lambda: state_dir() / _FILE)
 
     def save(self) -> None:
         """Writes the session, whole or not at all. Raises DsrError when the disk does not take it."""
-        saved = _Saved(draft=self.draft, step=self.step, visited=sorted(self.visited))
+        saved = _Saved(
+            draft=self.draft,
+            step=self.step,
+            visited=sorted(self.visited),
+            ticks={book: sorted(titles) for book, titles in self.ticks.items() if titles},
+        )
         try:
             content = msgspec.json.format(msgspec.json.encode(saved))
         except UnicodeEncodeError:  # a terminal in another encoding hands over bytes that are no characters
@@ -133,7 +141,13 @@ class Session:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             tell(_set_aside(path))
             return None
-        return cls(draft=saved.draft, step=saved.step, visited=set(saved.visited), path=path)
+        return cls(
+            draft=saved.draft,
+            step=saved.step,
+            visited=set(saved.visited),
+            ticks={book: set(titles) for book, titles in saved.ticks.items()},
+            path=path,
+        )
 
     def discard(self) -> None:
         """Removes the session from the disk. Missing is fine. Raises DsrError."""

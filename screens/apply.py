@@ -14,9 +14,10 @@ from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome, RunResult
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan
 from screens import clock
+from screens.by_hand import ByHand
 from screens.confirm import ConfirmModal
 from screens.modals import Choice, Question
-from screens.pane import Desk, Pane
+from screens.pane import Desk
 from screens.widgets.glyphs import glyph
 from screens.widgets.run_view import RunView, Work
 
@@ -24,7 +25,7 @@ FRESH_SECONDS = 30.0
 """A plan older than this is made again before anything is changed: people read the review for a while."""
 
 
-class ApplyPane(Pane):
+class ApplyPane(ByHand):
     """Carries the plan out. `desk.result` is what became of it."""
 
     step_id = "apply"
@@ -34,7 +35,8 @@ class ApplyPane(Pane):
     HELP = (
         "Each host is one row: where it is, how long it has taken, what it said last. Below is the log of the chosen "
         "host. A host that fails stops no other; its row says what was tried and what the host said, and you retry "
-        "it, skip it, or roll it back.\n\n"
+        "it, skip it, or roll it back. A server that is set up by hand waits at weight 0 until it answers for the VIP: "
+        "h shows what is to be done there, r then gives it its weight.\n\n"
         "Stop finishes the commands that run now and begins no new ones. The journal holds every prior value, so "
         "whatever was done can be taken back later too."
     )
@@ -93,13 +95,13 @@ class ApplyPane(Pane):
             return "There is no plan: go back to the review."
         if not self._settled():
             return "Nothing is applied yet: a applies the plan."
-        broken = self.view.runs.broken()
+        broken = self._undecided()
         if broken:
             return f"{broken[0]} needs a decision: r retry, k skip, b roll back."
         return ""
 
     def show_problems(self) -> None:
-        broken = self.view.runs.broken()
+        broken = self._undecided()
         if not self._settled():
             self.action_apply()
         elif broken and not self.view.doing:
@@ -107,7 +109,7 @@ class ApplyPane(Pane):
             self.query_one("#do-retry").focus()
 
     def mark(self) -> str:
-        if self.view.runs.broken():
+        if self._undecided():
             return "problem"
         return "done" if self._settled() and not self.out_of_date else "out-of-date"
 
@@ -119,6 +121,21 @@ class ApplyPane(Pane):
 
     def _settled(self) -> bool:
         return self._applied or (self.desk.plan is not None and self.desk.plan.empty)
+
+    # Servers that are set up by hand.
+
+    def chosen_host(self) -> str:
+        return self.view.chosen
+
+    def _waiting(self) -> list[str]:
+        """Those whose VIP does not answer yet: they stand at weight 0, and nothing is wrong with that."""
+        hosts = self.view.runs.hosts
+        return [name for name in self.by_hand() if name in hosts and hosts[name].state == Outcome.HELD]
+
+    def _undecided(self) -> list[str]:
+        """Hosts that need a decision."""
+        waiting = self._waiting()
+        return [host for host in self.view.runs.broken() if host not in waiting]
 
     # What the operator does.
 
@@ -139,7 +156,7 @@ class ApplyPane(Pane):
             case "roll_back_all":
                 return self._applied and not busy
             case _:
-                return True
+                return super().check_action(action, parameters)
 
     def action_apply(self) -> None:
         """Asks, then applies."""
@@ -291,8 +308,10 @@ class ApplyPane(Pane):
             return "Nothing was changed. Next proves each real server through the VIP."
         if not self._applied:
             return "Nothing has been changed yet."
-        if view.runs.broken() or view.error:
+        if self._undecided() or view.error:
             return "What is done stays. Decide on each host that failed: retry, skip or roll back."
+        if self._waiting():
+            return "h shows what is to be done by hand; r then gives the server its weight. Next verifies meanwhile."
         states = {run.state for run in view.runs.hosts.values()}
         if states <= {Outcome.ROLLED_BACK, Outcome.SKIPPED, Outcome.UNCHANGED}:
             return "Everything is as it was before. The review plans anew: esc."
@@ -304,9 +323,14 @@ class ApplyPane(Pane):
             return f"{glyph('ok')} Nothing to do: every host is as the deployment wants it."
         if not self._applied:
             return "Nothing is applied yet: a applies the plan."
-        total, broken = len(runs.hosts), runs.broken()
+        total, broken, waiting = len(runs.hosts), self._undecided(), self._waiting()
         if broken:
             return f"{glyph('fail')} {runs.done} of {total} hosts done; {', '.join(broken)}: not done."
+        if waiting:
+            return (
+                f"{glyph('warn')} {runs.done} of {total} hosts done; at weight 0 until set up by hand: "
+                f"{', '.join(waiting)}."
+            )
         begun = total - runs.counted((Outcome.NOT_ATTEMPTED, "waiting"))
         if begun < total:
             return f"{glyph('warn')} Stopped: {total - begun} of {total} hosts were not begun or not finished."

@@ -1,4 +1,4 @@
-"""Where a text goes: asks for a path; and the change ticket, written there as Markdown."""
+"""Where a text goes: asks for a path; the change ticket, written there as Markdown, and a runbook, also as HTML."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model import Deployment
+from dsrwizard.core.runbook import Runbook, html, markdown
 from dsrwizard.core.steps import Plan
 from dsrwizard.core.ticket import ticket
 from dsrwizard.session import state_dir
@@ -29,9 +30,24 @@ def default_path(deployment: str) -> Path:
 def write_ticket(path: Path, deployment: Deployment, plan: Plan) -> None:
     """Writes the plan as Markdown. Raises OSError. Only the owner reads it where the folder is made anew."""
     when = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(clock.now()))
+    _write(path, ticket(deployment, plan, when))
+
+
+def write_runbook(path: Path, book: Runbook) -> tuple[Path, Path]:
+    """Writes it as Markdown and as a page of HTML, and returns where: whatever ending is asked for, .md and .html.
+    Raises OSError."""
+    known = path.suffix.lower() in (".md", ".html", ".htm")
+    base = path.with_suffix("") if known else path
+    written = (base.with_name(f"{base.name}.md"), base.with_name(f"{base.name}.html"))
+    for target, content in zip(written, (markdown(book), html(book)), strict=True):
+        _write(target, content)
+    return written
+
+
+def _write(path: Path, content: str) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.write_text(ticket(deployment, plan, when), encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
 
 
 class PathModal(ModalScreen[Path | None]):
@@ -80,3 +96,11 @@ class ExportModal(PathModal):
     def __init__(self, deployment: str) -> None:
         about = "The whole plan as Markdown: changes, reasons, exact commands, undo."
         super().__init__("Change ticket", about, default_path(deployment))
+
+
+class RunbookModal(PathModal):
+    """Asks where a runbook goes."""
+
+    def __init__(self, deployment: str, server: str) -> None:
+        about = f"The runbook of {server}: Markdown as .md, and beside it a page to print as .html."
+        super().__init__("Runbook", about, state_dir() / "runbooks" / f"{deployment}-{server}.md")

@@ -114,9 +114,10 @@ WEIGHT = FieldText(
 )
 CONNECT = FieldText(
     "Reached by",
-    "ssh: dsrwizard sets it up. manual: you do, and dsrwizard proves the result.",
-    "ssh: Linux real servers, as root or with sudo. winrm: Windows real servers; not built yet. manual: somebody else "
-    "sets the server up; checks on the wire run the same.",
+    "ssh, winrm: dsrwizard sets it up. manual: you do, by a runbook that it writes.",
+    "ssh: Linux real servers, as root or with sudo. winrm: Windows Server 2008 to 2025, as an administrator. manual: "
+    "you set the server up by a runbook with your addresses filled in, also Windows Server 2003; checks on the wire "
+    "run the same.",
 )
 USER = FieldText(
     "User",
@@ -140,6 +141,57 @@ IDENTITY = FieldText(
     "Empty: your agent and the keys of ~/.ssh are tried, as ssh does.",
     "Path of a private key. A passphrase is asked for when it is needed and never stored.",
     "~/.ssh/id_ed25519",
+)
+WINDOWS_USER = FieldText(
+    "User",
+    "Must be an administrator there. The password is asked for, never stored.",
+    "A local account (administrator) or one of the domain (DOM\\user, user@dom). A local account other than the "
+    "built-in Administrator gets a filtered token over the network, which may change nothing; the message that says "
+    "so also says what to set.",
+    "administrator",
+    _NO_SPACE,
+    104,
+)
+WINRM = FieldText(
+    "Transport",
+    "https proves who the server is. http: what is sent is sealed all the same.",
+    "https: the server's certificate is checked against this machine's CAs or the CA file; one that is not trusted is "
+    "shown with its fingerprint, and you decide. http: only with NTLM or Kerberos, which seal every message; anything "
+    "weaker is refused.",
+)
+WINRM_PORT = FieldText(
+    "WinRM port",
+    "The port of WinRM, not of the service. Empty: 5986 for https, 5985 for http.",
+    "The port on which the server's WinRM listener waits. `winrm enumerate winrm/config/listener` shows it there.",
+    "5986",
+    _NUMBER,
+    5,
+)
+AUTH = FieldText(
+    "Login by",
+    "ntlm works for most. kerberos needs a ticket. basic only inside https.",
+    "ntlm: a local or domain account and its password. kerberos: a domain account; the ticket comes from this "
+    "machine's cache (kinit). basic: a local account; the password goes to the server inside TLS, and Windows has "
+    "Basic switched off unless somebody allowed it.",
+)
+CA_FILE = FieldText(
+    "CA file",
+    "The CA that signed its certificate. Empty: the CAs this machine trusts.",
+    "Path of a file with CA certificates (PEM). A self-signed certificate of the server itself can stand here, too.",
+    "~/ca.pem",
+)
+WINDOWS_ADAPTER = FieldText(
+    "VIP goes on",
+    "Our own adapter is installed unattended and removed again at teardown.",
+    "A Microsoft loopback adapter of our own, named dsrwizard, holds the VIP where the network does not see it; those "
+    "of others are left alone. The built-in Loopback Pseudo-Interface 1 needs no installation: for servers where "
+    "policy forbids new devices.",
+)
+SYSTEM = FieldText(
+    "System",
+    "Its runbook is written for it: other commands, other windows.",
+    "What the server runs. The runbook (h in review, apply and verify) has its commands with your addresses filled in. "
+    "Windows Server 2003 can only be set up this way.",
 )
 VIP_INTERFACE = FieldText(
     "VIP goes on",

@@ -17,9 +17,10 @@ from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from screens import clock
+from screens.by_hand import ByHand
 from screens.export import ExportModal, write_ticket
 from screens.modals import HelpModal
-from screens.pane import Desk, Pane, in_thread
+from screens.pane import Desk, in_thread
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import failure_lines, legend, plan_rows, problem_key, step_key, step_lines, step_text
@@ -29,7 +30,7 @@ from screens.widgets.live_rows import Row, Rows, fit
 Seen = DirectorFacts | ServerFacts | Failure
 
 
-class ReviewPane(Pane):
+class ReviewPane(ByHand):
     """Shows the plan. `desk.plan` and `desk.observed` are set when it is there."""
 
     step_id = "review"
@@ -41,7 +42,7 @@ class ReviewPane(Pane):
         "execution: the director's own settings, each real server (guard before VIP), then destinations at weight 0, "
         "and the weight only once the VIP was seen to answer through that server.\n\n"
         "Enter on a step shows its exact commands and how it is undone. e writes everything as Markdown for a change "
-        "ticket. r looks at all hosts again."
+        "ticket. r looks at all hosts again. A server that is set up by hand has no steps here: h shows its runbook."
     )
     BINDINGS = [
         Binding("e", "export", "Export", id="review.export", tooltip="Write the plan as Markdown for a change ticket"),
@@ -203,9 +204,16 @@ class ReviewPane(Pane):
             host = next(host for host in self.desk.plan.hosts if problem_key(host.host) == key)
             detail.show([("", host.problem), ("", "r looks again.")])
         elif key.startswith("note "):
-            detail.show([("", self.query_one(Rows).row_at(self.query_one(Rows).cursor).text.strip())])
+            more = "h shows what is to be done on it." if self.chosen_host() in self.by_hand() else ""
+            detail.show([("", self.query_one(Rows).row_at(self.query_one(Rows).cursor).text.strip()), ("", more)])
         else:
             detail.show([])
+
+    def chosen_host(self) -> str:
+        key = self.query_one("#review-rows", Rows).key
+        if key in self._steps:
+            return self._steps[key].server or self._steps[key].host
+        return key.split(" ")[1] if key.startswith(("note ", "problem ", "seen ")) else ""
 
     def _failure(self, key: str) -> Failure | None:
         host = key.partition(" ")[2] if key.startswith(("seen ", "problem ")) else ""

@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.draft import Draft, DraftServer
 from dsrwizard.core.problems import Problem
+from dsrwizard.core.runbook import NAMES
 from dsrwizard.core.validate import problems_of_draft
 from screens import field_texts
 from screens.modals import HelpModal
@@ -24,9 +25,25 @@ from screens.widgets.toggles import Tick
 
 WAYS = (
     ("ssh     Linux, dsrwizard sets it up", "ssh"),
+    ("winrm   Windows, dsrwizard sets it up", "winrm"),
     ("manual  you set it up, dsrwizard proves it", "manual"),
-    ("winrm   Windows, not built yet", "winrm"),
 )
+TRANSPORTS = (
+    ("https  the certificate is checked", "https"),
+    ("http   NTLM or Kerberos seal what is sent", "http"),
+)
+PROOFS = (
+    ("ntlm      local and domain accounts", "ntlm"),
+    ("kerberos  domain accounts, with a ticket", "kerberos"),
+    ("basic     local accounts, only over https", "basic"),
+)
+SYSTEMS = (("not said: its runbook asks", ""), *((name, system) for system, name in NAMES.items()))
+ADAPTERS = (
+    ("a loopback adapter of our own", "lo"),
+    ("the built-in pseudo-interface", "pseudo"),
+)
+OF_THE_WAY = ("user", "port", "identity_file", "winrm", "auth", "ca_file", "system", "vip_interface")
+"""What a server's entry says about how it is reached: other values, or none, with another way."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,54 @@ class ServesVips(Vertical):
         self._server.vips = None if len(chosen) == len(self._vips) else chosen
 
 
+class WayFields(Vertical):
+    """The fields that belong to the way the server is reached. Each way keeps what was typed in its own."""
+
+    DEFAULT_CSS = """
+    WayFields { height: auto; }
+    """
+
+    def __init__(self, server: DraftServer, key: str) -> None:
+        super().__init__()
+        self._server = server
+        self._key = key
+        self._way = server.connect
+        self._typed: dict[str, dict[str, str]] = {}
+
+    def compose(self) -> ComposeResult:
+        key, server = self._key, self._server
+        match server.connect:
+            case "winrm":
+                yield TextField(field_texts.WINDOWS_USER, f"{key}.user", server, "user", width=30)
+                yield ChoiceField(field_texts.WINRM, f"{key}.winrm", server, "winrm", TRANSPORTS, width=50)
+                yield TextField(field_texts.WINRM_PORT, f"{key}.port", server, "port", width=9)
+                yield ChoiceField(field_texts.AUTH, f"{key}.auth", server, "auth", PROOFS, width=50)
+                yield TextField(field_texts.CA_FILE, f"{key}.ca_file", server, "ca_file", width=50)
+                yield ChoiceField(
+                    field_texts.WINDOWS_ADAPTER, f"{key}.vip_interface", server, "vip_interface", ADAPTERS, width=50
+                )
+            case "manual":
+                yield ChoiceField(field_texts.SYSTEM, f"{key}.system", server, "system", SYSTEMS, width=50)
+                yield TextField(field_texts.VIP_INTERFACE, f"{key}.vip_interface", server, "vip_interface", width=20)
+            case _:
+                yield TextField(field_texts.USER, f"{key}.user", server, "user", width=30)
+                yield TextField(field_texts.SSH_PORT, f"{key}.port", server, "port", width=9)
+                yield TextField(field_texts.IDENTITY, f"{key}.identity_file", server, "identity_file", width=50)
+                yield TextField(field_texts.VIP_INTERFACE, f"{key}.vip_interface", server, "vip_interface", width=20)
+
+    async def follow(self) -> None:
+        """Shows the fields of the way that was chosen, if it is another now."""
+        server = self._server
+        if server.connect == self._way:
+            return
+        self._typed[self._way] = {name: getattr(server, name) for name in OF_THE_WAY}
+        values = self._typed.get(server.connect) or {name: getattr(DraftServer(), name) for name in OF_THE_WAY}
+        for name, value in values.items():
+            setattr(server, name, value)
+        self._way = server.connect
+        await self.recompose()
+
+
 class ServerForm(ModalScreen[ServerAnswer | None]):
     """Adds a server or edits one. Works on a copy; None when the operator goes back."""
 
@@ -94,10 +159,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
                 yield TextField(field_texts.SERVER_ADDRESS6, f"{key}.address6", server, "address6", width=41)
                 yield TextField(field_texts.WEIGHT, f"{key}.weight", server, "weight", width=9)
                 yield ChoiceField(field_texts.CONNECT, f"{key}.connect", server, "connect", WAYS, width=50)
-                yield TextField(field_texts.USER, f"{key}.user", server, "user", width=30)
-                yield TextField(field_texts.SSH_PORT, f"{key}.port", server, "port", width=9)
-                yield TextField(field_texts.IDENTITY, f"{key}.identity_file", server, "identity_file", width=50)
-                yield TextField(field_texts.VIP_INTERFACE, f"{key}.vip_interface", server, "vip_interface", width=20)
+                yield WayFields(server, key)
                 if len(vips) > 1:
                     yield ServesVips(server, vips)
             yield Static("", markup=False, id="server-problem")
@@ -135,6 +197,14 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
             if text:
                 self.app.push_screen(HelpModal(getattr(node, "help_title", "Help"), text))
                 return
+
+    @on(Form.Edited)
+    async def edited(self, event: Form.Edited) -> None:
+        """Another way of reaching it has other fields."""
+        event.stop()
+        if event.field.key.endswith(".connect"):
+            await self.query_one(WayFields).follow()
+            self.query_one(Form).show()
 
     @on(Field.Entered)
     def entered(self, event: Field.Entered) -> None:
@@ -182,5 +252,9 @@ def _next(draft: Draft) -> DraftServer:
         user=last.user,
         port=last.port,
         identity_file=last.identity_file,
+        winrm=last.winrm,
+        auth=last.auth,
+        ca_file=last.ca_file,
+        system=last.system,
         vip_interface=last.vip_interface,
     )

@@ -38,7 +38,8 @@ class ServerTable(DataTable[Text]):
     """The real servers; Enter edits the one under the cursor."""
 
     help_text = (
-        "Each real server must be in the director's layer-2 network and reachable by SSH with root or sudo. a adds "
+        "Each real server must be in the director's layer-2 network. dsrwizard logs in by SSH (root or sudo) or by "
+        "WinRM (an administrator), or you set it up by hand with a runbook. a adds "
         "one, Enter edits, d removes, i imports. t tests the one under the cursor, T all: it connects as apply will, "
         "and changes nothing."
     )
@@ -367,7 +368,7 @@ class ServersPane(Pane):
 
 
 def _login(server: DraftServer) -> str:
-    return f"ssh {server.user}".strip() if server.connect == "ssh" else server.connect
+    return f"{server.connect} {server.user}".strip() if server.connect != "manual" else "by hand"
 
 
 def _index_of(key: str) -> int | None:

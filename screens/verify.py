@@ -18,9 +18,10 @@ from dsrwizard.core.events import Event, HostFinished, StepStarted
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.steps import Plan
+from screens.by_hand import ByHand
 from screens.confirm import ConfirmModal
 from screens.modals import Choice, HelpModal, Question
-from screens.pane import Desk, Pane, in_thread
+from screens.pane import Desk, in_thread
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.check_rows import check_lines, check_row, summed, verdict_line
 from screens.widgets.glyphs import glyph
@@ -28,7 +29,7 @@ from screens.widgets.host_words import in_words
 from screens.widgets.live_rows import Rows
 
 
-class VerifyPane(Pane):
+class VerifyPane(ByHand):
     """Runs the checks. `desk.report` is what they found."""
 
     step_id = "verify"
@@ -90,6 +91,8 @@ class VerifyPane(Pane):
     def entered(self) -> None:
         if (self.desk.report is None or self.out_of_date) and not self._doing:
             self.action_verify()
+        elif not self._doing:
+            self.runbook_closed()
 
     def first_focus(self) -> Widget:
         return self.query_one("#verify-rows", Rows)
@@ -108,7 +111,21 @@ class VerifyPane(Pane):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("verify", "mend", "mend_all"):
             return None if self._doing else True
-        return True
+        return super().check_action(action, parameters)
+
+    # Servers that are set up by hand.
+
+    def chosen_host(self) -> str:
+        check = self._chosen()
+        return (check.server or check.host) if check is not None else ""
+
+    def runbook_closed(self) -> None:
+        """Shows what was verified from there."""
+        report = self.desk.report
+        if report is not None and not self._doing and tuple(self._checks) != report.checks:
+            self._error, self._mended = None, ""
+            self._take(report)
+            self._show()
 
     # Looking.
 
@@ -264,6 +281,10 @@ class VerifyPane(Pane):
     def _expected(self) -> str:
         """What fails because it was left out at apply, so that nobody looks for a fault there."""
         failing = {check.host for check in self.desk.report.failures} if self.desk.report else set()
+        manual = [host for host in self.by_hand() if host in failing]
+        if manual:
+            are = "is" if len(manual) == 1 else "are"
+            return f"{glyph('warn')} {', '.join(manual)} {are} set up by hand: h shows what is to be done there."
         hosts = [host for host in self.desk.left_out if host in failing]
         if not hosts:
             return ""

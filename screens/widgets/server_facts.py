@@ -10,6 +10,8 @@ from textual.content import Content
 from dsrwizard.core.api import ServerTest
 from dsrwizard.core.facts import Failure, Interface, Listener, ServerFacts
 from dsrwizard.core.model import Deployment, RealServer, Service
+from dsrwizard.core.windows.commands import ADAPTER, PSEUDO
+from dsrwizard.core.windows.facts import WindowsFacts
 from dsrwizard.core.wire import Connected
 from screens.widgets.glyphs import Name, glyph
 
@@ -54,9 +56,7 @@ def findings(test: ServerTest, deployment: Deployment, server: RealServer) -> li
         found += _failure(test.failure)
     facts = test.facts
     if facts is not None:
-        told = ", ".join(part for part in (facts.os, facts.kernel) if part) or "unknown system"
-        right = "root or sudo works" if facts.privileged else "neither root nor sudo: nothing can be changed there"
-        found.append(("ok" if facts.privileged else "fail", "System", f"{told}; {right}"))
+        found += _system(facts) if facts.windows is None else _windows(facts.windows, server)
         found.append(_ingress(facts, server))
     found.append(_layer2(test))
     services = [(vip.address, service) for vip in deployment.vips_of(server) for service in vip.services]
@@ -89,6 +89,36 @@ def _failure(failure: Failure) -> list[tuple[Name, str, str]]:
         found.append(("fail", "", failure.why))
     if failure.next:
         found.append(("unknown", "Next", failure.next))
+    return found
+
+
+def _system(facts: ServerFacts) -> list[tuple[Name, str, str]]:
+    told = ", ".join(part for part in (facts.os, facts.kernel) if part) or "unknown system"
+    right = "root or sudo works" if facts.privileged else "neither root nor sudo: nothing can be changed there"
+    return [("ok" if facts.privileged else "fail", "System", f"{told}; {right}")]
+
+
+def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str, str]]:
+    """Which Windows, whether the login may change it, and its loopback adapters."""
+    shell = f", PowerShell {windows.powershell}" if windows.powershell else ""
+    told = f"{windows.product or 'Windows'} ({windows.version}){shell}"
+    right = "administrator" if windows.elevated else "not an administrator: nothing can be changed there"
+    found: list[tuple[Name, str, str]] = [("ok" if windows.elevated else "fail", "System", f"{told}; {right}")]
+    if server.vip_interface == PSEUDO:
+        found.append(("ok", "Loopback", "the built-in pseudo-interface holds the VIP; nothing is installed"))
+        return found
+    own = windows.adapter(ADAPTER)
+    others = [adapter.name for adapter in windows.loopbacks if adapter is not own]
+    beside = f"; {', '.join(others)}: of somebody else, left alone" if others else ""
+    if own is not None and own.loopback:
+        held = ", ".join(f"{one.address}/{one.prefix}" for one in own.addresses)
+        found.append(("ok", "Loopback", f"{own.name} is there, with {held or 'no address'}{beside}"))
+    elif windows.wow64:
+        found.append(("fail", "Loopback", "32-bit PowerShell on a 64-bit Windows: no adapter can be installed from it"))
+    elif windows.restricted:
+        found.append(("fail", "Loopback", f"a policy forbids installing devices: {windows.restricted}"))
+    else:
+        found.append(("ok", "Loopback", f"none of ours yet: apply installs {ADAPTER}{beside}"))
     return found
 
 

@@ -16,7 +16,8 @@ NAMES: dict[System, str] = {
 
 class RunbookStep(msgspec.Struct, frozen=True, kw_only=True):
     """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
-    that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside."""
+    that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
+    `vip` and `service` where only that one's check does."""
 
     title: str
     why: str
@@ -25,6 +26,8 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True):
     check: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
     proves: str = ""
+    vip: str = ""
+    service: str = ""
 
 
 class Runbook(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ def steps(deployment: Deployment, server: RealServer) -> tuple[tuple[str, ...], 
                 check=(f"ip addr show to {vip.address}",),
                 undo=(f"ip addr del {vip.address}/{vip.prefix} dev {link}",),
                 proves="vip.probe",
+                vip=vip.address,
             )
         )
     found += [_kept(deployment, server), _listen(deployment, server), _way_back(deployment, server)]

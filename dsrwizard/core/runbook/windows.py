@@ -139,6 +139,7 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
                 check=("ipconfig /all",),
                 undo=(f'netsh interface ip delete address name="{ADAPTER}" addr={vip.address}',),
                 proves="vip.probe",
+                vip=vip.address,
             )
         )
         steps += [
@@ -155,6 +156,8 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
                     "profile=ALL",
                 ),
                 proves="vip.probe",
+                vip=vip.address,
+                service=service.label,
             )
             for service in vip.services
         ]
@@ -255,6 +258,7 @@ def _address_modern(vip: Vip) -> RunbookStep:
         check=(f"Get-NetIPAddress -IPAddress {vip.address} | Format-List PrefixLength, SkipAsSource, AddressState",),
         undo=(f"Remove-NetIPAddress -IPAddress {vip.address} -InterfaceAlias {ADAPTER} -Confirm:$false",),
         proves="vip.probe",
+        vip=vip.address,
     )
 
 
@@ -269,6 +273,7 @@ def _address_legacy(vip: Vip) -> RunbookStep:
         check=(f'netsh interface ipv{vip.ip.version} show addresses "{ADAPTER}"',),
         undo=(f'netsh interface ipv{vip.ip.version} delete address "{ADAPTER}" {vip.address}',),
         proves="vip.probe",
+        vip=vip.address,
     )
 
 
@@ -285,6 +290,8 @@ def _firewall_modern(vip: Vip, service: Service) -> RunbookStep:
         check=(f"Get-NetFirewallRule -Name {name}",),
         undo=(f"Remove-NetFirewallRule -Name {name}",),
         proves="vip.probe",
+        vip=vip.address,
+        service=service.label,
     )
 
 
@@ -301,6 +308,8 @@ def _firewall_legacy(vip: Vip, service: Service) -> RunbookStep:
         check=(f"netsh advfirewall firewall show rule name={name}",),
         undo=(f"netsh advfirewall firewall delete rule name={name}",),
         proves="vip.probe",
+        vip=vip.address,
+        service=service.label,
     )
 
 

@@ -1,0 +1,379 @@
+"""The runbook of a server that is set up by hand: steps to do, copy and tick, and what is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model import Deployment, RealServer, System
+from dsrwizard.core.runbook import NAMES, Proof, Runbook, RunbookStep, proof_of, runbook, system_of
+from screens.background import in_thread
+from screens.export import RunbookModal, write_runbook
+from screens.modals import Choice, HelpModal, Question
+from screens.pane import Desk
+from screens.widgets.check_detail import Detail, labelled
+from screens.widgets.glyphs import Name, glyph
+from screens.widgets.host_words import in_words
+from screens.widgets.keybar import KeyBar
+from screens.widgets.live_rows import Row, Rows, fit
+
+HELP = (
+    "dsrwizard does not log in to this server: you do what is written here, in this order, and tick it. Each step says "
+    "why, what to type or click, how to see that it took, and how to take it back.\n\n"
+    "v verifies: what can be seen from outside is then marked as proved, or as failed with what was seen. The proof "
+    "is a SYN to the VIP sent to this server's MAC, and silence when the network asks who has the VIP. A server "
+    "without the VIP is silent, too, so silence counts only once the VIP answers.\n\n"
+    "Space ticks a step by hand; ticks are kept in the session. c copies the commands of the chosen step to the "
+    "terminal's clipboard (OSC 52; some terminals must allow it). e writes the whole runbook as Markdown and as a page "
+    "to print. s says what the server runs: each system has its own commands."
+)
+SHORT: dict[System, str] = {
+    "linux": "Linux",
+    "windows-2003": "2003",
+    "windows-2008": "2008 / R2",
+    "windows-2012": "2012 to 2025",
+}
+BEFORE = "before"
+MARKS: dict[str, tuple[Name, str, str]] = {
+    "proved": ("ok", "proved", "good"),
+    "failed": ("fail", "FAIL", "bad"),
+    "ticked": ("on", "ticked", "accent"),
+    "open": ("off", "to do", "dim"),
+}
+"""State of a step → glyph, word, style."""
+
+
+class SystemQuestion(Question):
+    """Which system; five buttons beside each other."""
+
+    DEFAULT_CSS = """
+    SystemQuestion .modal-buttons Button { min-width: 9; }
+    """
+
+
+class RunbookScreen(Screen[None]):
+    """Shows the runbook of `name`, a manual server of the desk's draft. What was verified is left in `desk.report`."""
+
+    BINDINGS = [
+        Binding("escape,q", "back", "Back", id="runbook.back", key_display="esc", tooltip="Back; ticks are kept"),
+        Binding("space", "tick", "Tick", id="runbook.tick", tooltip="Tick the chosen step as done, or take that back"),
+        Binding("c", "copy", "Copy", id="runbook.copy", tooltip="Copy the chosen step's commands to the clipboard"),
+        Binding("v", "verify", "Verify", id="runbook.verify", tooltip="Look from outside at what is done"),
+        Binding("e", "export", "Export", id="runbook.export", tooltip="Write it as Markdown and as HTML"),
+        Binding("s", "system", "System", id="runbook.system", tooltip="Say what this server runs"),
+        Binding("n", "next_server", "Next", id="runbook.next", tooltip="The next server that is set up by hand"),
+        Binding("f1,question_mark", "help", "Help", id="runbook.help", tooltip="How it works", key_display="f1"),
+    ]
+    DEFAULT_CSS = """
+    RunbookScreen #book-frame { border: round $primary; border-title-color: $text-primary; height: 1fr;
+        border-title-style: bold; padding: 0 1; }
+    RunbookScreen #book-summary { height: auto; max-height: 3; width: 1fr; padding: 0 1; }
+    RunbookScreen #book-rows { height: auto; max-height: 50%; min-height: 3; }
+    RunbookScreen #book-detail { height: 1fr; min-height: 5; }
+    """
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        super().__init__()
+        self._desk = desk
+        self._host = name
+        self._deployment = desk.session.draft.deployment()
+        self._book = runbook(self._deployment, self._server)
+        self._looking = False
+        self._error: DsrError | None = None
+
+    def compose(self) -> ComposeResult:
+        with Container(id="book-frame"):
+            yield Static(id="book-summary", markup=False)
+            yield Rows(id="book-rows")
+            yield Detail(id="book-detail")
+        yield Static(id="hint", markup=False)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self._rows.focus()
+        self._open(self._host)
+
+    @property
+    def _rows(self) -> Rows:
+        return self.query_one("#book-rows", Rows)
+
+    @property
+    def _server(self) -> RealServer:
+        return self._deployment.server(self._host)
+
+    def _by_hand(self) -> list[str]:
+        return [server.name for server in self._deployment.servers if server.connect == "manual"]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "verify":
+                return None if self._looking else True
+            case "next_server":
+                return len(self._by_hand()) > 1
+            case _:
+                return True
+
+    # Which server, which system.
+
+    def _open(self, name: str) -> None:
+        """Shows this server's runbook; what it runs is asked when nothing says so."""
+        self._host = name
+        self._take(self._server)
+        self.query_one("#book-frame").border_title = f"Runbook: {name} ({self._server.address}), by hand"
+        first = next((number for number, step in enumerate(self._book.steps) if not self._done(step)), 0)
+        self._rows.put_cursor(f"step {first}" if self._ticks or self._desk.report else BEFORE)
+        if self._server.system is None:
+            self.action_system()
+
+    def _take(self, server: RealServer) -> None:
+        self._book = runbook(self._deployment, server)
+        self._show()
+
+    def action_next_server(self) -> None:
+        names = self._by_hand()
+        self._open(names[(names.index(self._host) + 1) % len(names)])
+
+    def action_system(self) -> None:
+        """Asks what the server runs and writes it to the draft."""
+        name = self._host
+        now = self._server.system
+        body = f"What does {name} run: Linux, or which Windows Server? The commands are written for it."
+        if now is None:
+            body += " Without an answer they are those of Linux."
+        choices = [Choice(system, SHORT[system]) for system in get_args(System)]
+        choices.append(Choice("later", "Not now" if now is None else "Cancel", "primary"))
+        safe = now if now is not None else "later"
+
+        def answered(choice: str | None) -> None:
+            system = next((known for known in get_args(System) if known == choice), None)
+            if system is not None and system != self._deployment.server(name).system:
+                self._choose(name, system)
+
+        self.app.push_screen(SystemQuestion(f"System of {name}", body, choices, safe=safe), answered)
+
+    def _choose(self, name: str, system: System) -> None:
+        """Into the draft, and into the deployment the plan was made for: no step of the plan depends on it."""
+        desk = self._desk
+        for server in desk.session.draft.servers:
+            if server.name.strip() == name:
+                server.system = system
+        current = desk.planned_for == self._deployment
+        self._deployment = desk.session.draft.deployment()
+        if current:
+            desk.planned_for = self._deployment
+            if desk.result is not None:
+                self._keep()
+        self._save()
+        self._open(self._host)
+
+    def _keep(self) -> None:
+        """The file of a deployment that is applied already says it, too."""
+        from dsrwizard.session import save_deployment
+
+        try:
+            save_deployment(self._deployment)
+        except DsrError as error:
+            self.notify(str(error), severity="warning", markup=False)
+
+    # Ticks.
+
+    @property
+    def _ticks(self) -> set[str]:
+        server = self._server
+        return self._desk.session.ticks.setdefault(f"{server.name} {server.address} {system_of(server)}", set())
+
+    def action_tick(self) -> None:
+        """Done by hand, or not after all."""
+        step = self._chosen()
+        if step is None:
+            return
+        self._ticks.symmetric_difference_update({step.title})
+        self._save()
+        self._show()
+        if step.title in self._ticks:
+            self._rows.action_move(1)
+
+    def _save(self) -> None:
+        try:
+            self._desk.session.save()
+        except DsrError as error:
+            self.notify(str(error), severity="warning", markup=False)
+
+    def _proof(self, step: RunbookStep) -> Proof:
+        return proof_of(step, self._deployment, self._server, self._desk.report)
+
+    def _state(self, step: RunbookStep) -> str:
+        outcome = self._proof(step).outcome
+        if outcome != "open":
+            return outcome
+        return "ticked" if step.title in self._ticks else "open"
+
+    def _done(self, step: RunbookStep) -> bool:
+        return self._state(step) in ("proved", "ticked")
+
+    # Looking.
+
+    def action_verify(self) -> None:
+        """Runs every check; those about this server mark its steps."""
+        if not self._looking:
+            self._looking, self._error = True, None
+            self._say()
+            self.run_worker(self._verify(self._deployment), group="verify")
+
+    async def _verify(self, deployment: Deployment) -> None:
+        try:
+            self._desk.report = await in_thread(lambda: self._desk.engine().verify(deployment))
+        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+            self._error = in_words(error)
+        self._looking = False
+        self._show()
+
+    # Showing.
+
+    def _show(self) -> None:
+        rows = [Row(BEFORE, ((" " * 11, ""), ("   Before you begin", "head")))]
+        for number, step in enumerate(self._book.steps):
+            name, word, style = MARKS[self._state(step)]
+            rows.append(
+                Row(
+                    f"step {number}",
+                    (
+                        (fit(f" {glyph(name)} {word}", 11), style),
+                        (f"{number + 1:2d} ", "dim"),
+                        (step.title, "" if style != "good" else "dim"),
+                    ),
+                )
+            )
+        self._rows.set_rows(rows)
+        self._say()
+        self._show_detail()
+
+    def _say(self) -> None:
+        self.query_one("#book-summary", Static).update(self._summary())
+        self.query_one("#hint", Static).update(self._consequence())
+        self.refresh_bindings()
+
+    def _summary(self) -> str:
+        if self._error is not None:
+            return f"{glyph('fail')} {self._error}"
+        if self._looking:
+            return f"{glyph('working')} Looking at {self._host} from outside."
+        states = [self._state(step) for step in self._book.steps]
+        named = NAMES[self._book.system]
+        if self._server.system is None:
+            named = f"{named} is assumed (s)"
+        parts = [f"{sum(state in ('proved', 'ticked') for state in states)} of {len(states)} steps done"]
+        for state, words in (("proved", "{} proved from outside"), ("failed", "{} not as they should be")):
+            if state in states:
+                parts.append(words.format(states.count(state)))
+        return f"{named}. {', '.join(parts)}."
+
+    def _consequence(self) -> str:
+        """What follows from what is seen."""
+        states = {self._state(step) for step in self._book.steps}
+        waits = self._host in self._desk.left_out
+        if "failed" in states:
+            return "What failed is said under its step. Mend it on the server, then v looks again."
+        if "open" in states and "proved" not in states:
+            return "Nothing is done here by itself: do each step on the server, tick it with space, then v."
+        if waits:
+            return f"{self._host} stands at weight 0. Back in Apply r, or in Verify a, gives it its weight."
+        if "proved" in states:
+            return "Clients of the VIP are answered by this server when the director sends them there."
+        return "All is ticked. v proves from outside what can be proved."
+
+    @on(Rows.Moved, "#book-rows")
+    def _show_detail(self) -> None:
+        self.query_one("#book-detail", Detail).show([self._text()])
+
+    def _text(self) -> Content:
+        step = self._chosen()
+        return _before(self._book) if step is None else self._step_text(step)
+
+    def _step_text(self, step: RunbookStep) -> Content:
+        proof = self._proof(step)
+        seen: list[tuple[str, str]] = []
+        check = proof.check
+        if check is not None:
+            label = "Proved" if proof.outcome == "proved" else "Seen"
+            seen.append((label, check.message + (f" {check.evidence}." if check.evidence else "")))
+            if proof.outcome == "failed":
+                seen.append(("", _contradicts(step.title in self._ticks)))
+        blocks = [labelled([*seen, ("Why", step.why)]), *_blocks(step, "$" if self._book.system == "linux" else ">")]
+        return Content("\n").join(block for block in blocks if block.plain)
+
+    @on(Rows.Chosen, "#book-rows")
+    def _open_step(self) -> None:
+        step = self._chosen()
+        title = "Before you begin" if step is None else step.title
+        self.app.push_screen(HelpModal(f"{self._host}: {title}", self._text()))
+
+    def _chosen(self) -> RunbookStep | None:
+        head, _, number = self._rows.key.partition(" ")
+        return self._book.steps[int(number)] if head == "step" else None
+
+    # What else the operator does.
+
+    def action_copy(self) -> None:
+        """The chosen step's commands, as they stand."""
+        step = self._chosen()
+        if step is None or not step.commands:
+            what = "Choose a step first." if step is None else "This step has no commands: it is done by hand."
+            self.notify(what, markup=False)
+            return
+        self.app.copy_to_clipboard("\n".join(step.commands) + "\n")
+        count = len(step.commands)
+        self.notify(f"{count} command{'' if count == 1 else 's'} in the clipboard.", title=step.title, markup=False)
+
+    def action_export(self) -> None:
+        """Asks where to, then writes both forms."""
+        self.app.push_screen(RunbookModal(self._deployment.name, self._host), self._export_to)
+
+    def _export_to(self, path: Path | None) -> None:
+        if path is None:
+            return
+        try:
+            written = write_runbook(path, self._book)
+        except OSError as error:
+            self.notify(f"{path} could not be written: {error.strerror}.", severity="error", markup=False)
+        else:
+            self.notify("\n".join(map(str, written)), title="Written", timeout=15, markup=False)
+
+    def action_back(self) -> None:
+        self.dismiss(None)
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpModal("Runbook", Content(HELP)))
+
+
+def _before(book: Runbook) -> Content:
+    entries = [Content(line) for line in book.before]
+    outside = [Content.assemble(("From outside", "bold")), *(Content(line) for line in book.outside)]
+    return Content("\n").join([*entries, Content(""), *outside])
+
+
+def _blocks(step: RunbookStep, prompt: str) -> Iterator[Content]:
+    """The parts of a step; what is typed stands behind a prompt, so that one sees where each command begins."""
+    for label, entries, sign in (
+        ("By hand", step.hand, "-"),
+        ("Commands (c copies)", step.commands, prompt),
+        ("See that it took", step.check, prompt),
+        ("Take it back", step.undo, prompt),
+    ):
+        if entries:
+            lines = [entry if entry.startswith("#") else f"{sign} {entry}" for entry in entries]
+            yield Content.assemble((label, "bold"), "\n", "\n".join(lines))
+
+
+def _contradicts(ticked: bool) -> str:
+    return "It is ticked, but that is not what is seen." if ticked else ""
