@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from typing import cast
 
+import msgspec
 import pytest
 
-from backends.packets import loop
+from backends.packets import loop, owners, probe
 from backends.packets.capture import Capture
+from backends.packets.link import Link, LinkAddress
+from backends.wire import Wire
+from dsrwizard.core.model import Service
+from dsrwizard.core.ports import ProbeTarget
+from tests.unit.test_packets_frames import DIRECTOR_MAC, packed
 
 
 class Clock:
@@ -159,3 +166,80 @@ def test_an_interface_that_is_full_for_a_moment_gets_everything(clock: Clock) ->
     made.at(clock.now + 1, refill)
     made.run(never)
     assert len(interface.taken) == 100
+
+
+# The instruments at their pace
+
+
+@pytest.fixture
+def interface(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interface]:
+    """eth0 of a director, with nobody on the other side."""
+    made = Interface(clock)
+    link = Link("eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 16), LinkAddress(packed("fd00::2"), 64)))
+    with socket.socket() as quiet:
+        monkeypatch.setattr(made, "fileno", quiet.fileno, raising=False)
+        for module in (owners, probe):
+            monkeypatch.setattr(module, "look_up", lambda _name: link)
+            monkeypatch.setattr(module, "Capture", lambda *_: made)
+            monkeypatch.setattr(module, "Loop", Resting)
+        monkeypatch.setattr(owners, "time", clock)
+        yield made
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 1.0), (100, 1.25), (400, 4.25)])
+def test_an_audit_asks_for_each_address_twice_and_never_200_times_in_less_than_a_second(
+    clock: Clock, interface: Interface, count: int, least: float
+) -> None:
+    began = clock.now
+    addresses = [f"10.0.{number // 200}.{number % 200 + 3}" for number in range(count)]
+    found = Wire().owners("eth0", addresses, 1.0)
+    assert [one.problem for one in found.values()] == [""] * count
+    times = [at for at, _ in interface.taken]
+    assert len(times) == 2 * count
+    assert len({frame for _, frame in interface.taken}) == count
+    for first, later in zip(times, times[200:], strict=False):
+        assert later - first > 1 - 1e-3
+    assert clock.now - began == pytest.approx(least, abs=0.05)
+
+
+def test_finding_the_rips_of_a_farm_does_not_wait_for_a_pace(interface: Interface) -> None:
+    Wire().resolve("eth0", [f"10.0.0.{number}" for number in range(3, 103)], 1.0)
+    first = [at for at, _ in interface.taken][:100]
+    assert first[-1] - first[0] < 0.01
+
+
+def test_the_same_target_is_probed_once_and_its_answer_given_to_each(interface: Interface) -> None:
+    web, dns = Service(port=80), Service(protocol="udp", port=53)
+    mac = "02:00:0a:00:00:65"
+    one, other, third = (
+        msgspec.structs.replace(ProbeTarget.of("10.0.0.101", vip, service), mac=mac)
+        for vip, service in (("10.0.0.10", web), ("10.0.0.11", web), ("10.0.0.10", dns))
+    )
+    found = Wire().probe("eth0", [one, other, one, third, one], 1.0)
+    assert [(answer.vip, answer.port, answer.signature) for answer in found] == [
+        ("10.0.0.10", 80, "silence"), ("10.0.0.11", 80, "silence"), ("10.0.0.10", 80, "silence"),
+        ("10.0.0.10", 53, "silence"), ("10.0.0.10", 80, "silence"),
+    ]  # fmt: skip
+    questions = {frame for _, frame in interface.taken if frame[47] != 4}
+    assert len(questions) == 3
+
+
+def test_a_paced_round_counts_each_deadline_from_the_sending_and_ends_soon_after_the_last(
+    clock: Clock, interface: Interface
+) -> None:
+    began = clock.now
+    targets = [
+        ProbeTarget(rip="10.0.0.101", vip=f"10.0.{vip // 200 + 1}.{vip % 200}", port=80, mac="02:00:0a:00:00:65")
+        for vip in range(1000)
+    ]
+    found = Wire().probe("eth0", targets, 1.0, 500)
+    assert {answer.signature for answer in found} == {"silence"}
+    questions = [at for at, frame in interface.taken if frame[47] == 2]
+    resets = [at for at, frame in interface.taken if frame[47] == 4]
+    assert (len(questions), len(resets)) == (2000, 1000)  # all are silent: each is asked twice and reset
+    for first, later in zip(questions, questions[500:], strict=False):
+        assert later - first > 1 - 1e-3
+    # Repeats take their share of the pace from those not asked yet, and nobody is given up early.
+    assert clock.now - began == pytest.approx(4.5, abs=0.4)
+    last_asked = {frame: at for at, frame in interface.taken if frame[47] == 2}
+    assert len(last_asked) == 1000
