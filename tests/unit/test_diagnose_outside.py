@@ -208,6 +208,15 @@ def test_a_server_behind_a_router_with_a_login_is_not_on_link_and_nothing_else()
     assert faults(report) == [("not-on-link", "web2")]
 
 
+def test_a_server_that_is_the_director_itself_is_not_blamed_for_another_network() -> None:
+    farm = without_login(Farm())
+    farm.world.machine.links["eth0"].addresses[WEB2] = 24
+    farm.server("web2").reachable = False
+    report = farm.verify(wire=Altered(farm, connect=connect_says("open")))
+    assert (report.verdict, report.failures) == ("unknown", ())
+    assert find(report, "server.link", "web2").message.startswith("web2 is the director itself")
+
+
 def test_a_server_that_only_ignores_ping_is_there() -> None:
     farm = Farm()
     report = farm.verify(wire=Altered(farm, ping=deaf))

@@ -110,6 +110,13 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
     if not owners.macs:
         if fault:
             return where.follows(fault, f"nobody answers ARP for {rip}.")
+        director = reading.evidence.observed.director
+        if director is not None and any(link.has(rip) for link in director.interfaces):
+            return where.unknown(
+                f"{name} is the director itself, through which nothing can be probed.",
+                f"{rip} is an address of this machine",
+                f"Give {name} the address of another machine: what a director sends itself takes no way on the wire.",
+            )  # fmt: skip
         if reading.mute() and ":" not in rip:
             return _muted(reading, ledger, where, rip)
         wide = swallowed(reading)
