@@ -20,6 +20,7 @@ from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.ports import Asker, Connector
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.quiet import Quiet
 from tests.fakes.world import World
 from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, Say, server
@@ -31,7 +32,7 @@ from tests.windows.host import WindowsHost
 Listen = Callable[..., Endpoint]
 
 
-def engine_of(folder: Path, operator: Operator) -> Engine:
+def engine_of(folder: Path, asker: Asker) -> Engine:
     def connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
         assert isinstance(target, RealServer)
         return open_winrm(host, target, asker)
@@ -41,7 +42,7 @@ def engine_of(folder: Path, operator: Operator) -> Engine:
         director=lambda interface: world.director(),
         wire=world.wire(),
         connect=connect,
-        asker=operator,
+        asker=asker,
         journals=Journals(folder / "journal"),
     )
 
@@ -66,13 +67,14 @@ def test_set_up_again_and_taken_back(
     endpoint = listen(
         host, certificate=self_signed if tls else None, generation="2008 R2" if version == "2008 R2" else "2012"
     )
-    deployment, engine = farm_of(server(endpoint)), engine_of(tmp_path, operator)
+    asker = Quiet(operator)  # as the product has it: what is remembered is remembered for this very one
+    deployment, engine = farm_of(server(endpoint)), engine_of(tmp_path, asker)
     plan = engine.plan(deployment, engine.observe(deployment))
     result = engine.apply(deployment, plan, lambda event: None)
     assert result.ok, [one.failure for one in result.hosts]
     assert host.accepts(VIP)
     assert host.admits(VIP, "tcp", 80)
-    again = engine_of(tmp_path, operator)
+    again = engine_of(tmp_path, asker)
     assert again.plan(deployment, again.observe(deployment)).steps == ()
     assert engine.teardown(deployment, engine.teardown_plan(deployment), lambda event: None).ok
     assert host.state() == before

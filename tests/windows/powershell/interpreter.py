@@ -95,6 +95,7 @@ class PowerShell:
         self._out = out
         self._err = err
         self._functions: dict[str, Node] = {}
+        self._inner: dict[int, tuple[Node, Node]] = {}
         self._scope = _Scope()
         self._scope.names["psversiontable"] = Hash({"PSVersion": Version(machine.powershell)})
 
@@ -381,7 +382,18 @@ class PowerShell:
 
     # -- expressions
 
+    def _passed(self, node: Node) -> Node:
+        """What the levels of precedence that hold one thing alone come down to; remembered, for the sake of loops."""
+        found = self._inner.get(node.id)
+        if found is None:
+            inner = node
+            while inner.child_count == 1 and inner.type in CHAIN:
+                inner = inner.children[0]
+            found = self._inner[node.id] = (node, inner)  # the node, too: while it lives, nobody else has its id
+        return found[1]
+
     def _expression(self, node: Node) -> Any:
+        node = self._passed(node)
         if node.type in CHAIN:
             return self._chain(node)
         match node.type:
