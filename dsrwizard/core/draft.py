@@ -102,8 +102,16 @@ def _given(draft: DraftServer | DraftClient | DraftService, numbers: tuple[str, 
 
 
 def _vip(vip: DraftVip) -> dict[str, object]:
-    services = [_given(service, numbers=("port", "persistence")) for service in vip.services]
+    services = [_service(service) for service in vip.services]
     return {"address": vip.address.strip(), "services": services}
+
+
+def _service(service: DraftService) -> dict[str, object]:
+    data = _given(service, numbers=("port", "persistence"))
+    if service.protocol == "tcp":  # kept in the draft, in case it becomes UDP again
+        data.pop("probe", None)
+        data.pop("payload", None)
+    return data
 
 
 def _server(server: DraftServer) -> dict[str, object]:

@@ -19,7 +19,7 @@ def problems_of(deployment: Deployment) -> list[Problem]:
     """Everything an expert would refuse in this deployment, in the order of the file. Empty: it can be planned."""
     problems = _spaces(msgspec.to_builtins(deployment), "")
     problems += problems_of_draft(Draft.from_deployment(deployment))
-    problems += _empty_payloads(deployment)
+    problems += _asked_in_vain(deployment)
     for number, server in enumerate(deployment.servers):
         problems += _service_port(deployment, server, f"servers[{number}].service_port")
     return problems
@@ -95,14 +95,8 @@ def _services(vip: DraftVip, key: str, found: _Found) -> None:
 
 def _asked(service: DraftService, here: str, found: _Found) -> None:
     """What a UDP service is sent to see whether it answers."""
-    given = [field for field in ("probe", "payload") if getattr(service, field)]
-    if given and service.protocol == "tcp":
-        found.add(
-            f"{here}.{given[0]}",
-            f"{given[0]} is for UDP: a TCP service shows by its handshake that it answers.",
-            f'Leave {given[0]} out, or write protocol = "udp".',
-        )
-        return
+    if service.protocol == "tcp":
+        return  # nothing of it is used then, and the wizard shows no field for it; in a file it is refused
     found.check(f"{here}.probe", fields.probe(service.probe))
     if found.check(f"{here}.payload", fields.payload(service.payload)) and service.probe == "dns" and service.payload:
         found.add(
@@ -305,18 +299,21 @@ def _service_port(deployment: Deployment, server: RealServer, key: str) -> list[
     return []
 
 
-def _empty_payloads(deployment: Deployment) -> list[Problem]:
-    """In a file an empty text is something, in a draft it is nothing."""
-    return [
-        Problem(
-            key=f"vips[{number}].services[{place}].payload",
-            message="The payload is empty.",
-            hint='Write what to send, for example payload = "ping", or leave it out.',
-        )
-        for number, vip in enumerate(deployment.vips)
-        for place, service in enumerate(vip.services)
-        if service.payload == ""
-    ]
+def _asked_in_vain(deployment: Deployment) -> list[Problem]:
+    """What a file says of asking a service that is not asked so: TCP, or an empty payload, which in a draft is none."""
+    problems = []
+    for number, vip in enumerate(deployment.vips):
+        for place, service in enumerate(vip.services):
+            key = f"vips[{number}].services[{place}]"
+            given = "probe" if service.probe is not None else "payload" if service.payload is not None else ""
+            if given and service.protocol == "tcp":
+                message = f"{given} is for UDP: a TCP service shows by its handshake that it answers."
+                hint = f'Leave {given} out, or write protocol = "udp".'
+                problems.append(Problem(key=f"{key}.{given}", message=message, hint=hint))
+            elif service.payload == "":
+                hint = 'Write what to send, for example payload = "ping", or leave it out.'
+                problems.append(Problem(key=f"{key}.payload", message="The payload is empty.", hint=hint))
+    return problems
 
 
 def _spaces(value: object, key: str) -> list[Problem]:

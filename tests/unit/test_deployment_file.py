@@ -123,6 +123,15 @@ def test_what_a_udp_service_is_asked_comes_from_the_file_or_from_its_port(
     assert (service.expects, service.datagram) == (expects, sends)
 
 
+def test_a_draft_keeps_what_a_udp_service_is_asked_and_tcp_goes_without_it() -> None:
+    udp = SHOP.replace("port = 80", 'protocol = "udp"\nport = 80\nprobe = "echo"\npayload = "hex:00"')
+    draft = Draft.from_deployment(loads(udp))
+    draft.vips[0].services[0].protocol = "tcp"
+    assert draft.deployment().vips[0].services == (Service(port=80),)
+    draft.vips[0].services[0].protocol = "udp"
+    assert draft.deployment() == loads(udp)
+
+
 def test_a_tcp_service_on_port_53_is_asked_by_its_handshake() -> None:
     assert Service(port=53).expects == "any"
 
