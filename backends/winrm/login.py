@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,11 +25,20 @@ class WrongPassword(Exception):
 
 @dataclass(slots=True)
 class _Account:
-    """What is known of one account's passwords."""
+    """What is known of one account's passwords. `refused` with the time of each, as time.monotonic()."""
 
     taken: Secret | None = None
-    refused: list[Secret] = field(default_factory=list)
-    given_up: float = 0.0
+    refused: list[tuple[float, Secret]] = field(default_factory=list)
+
+    def refuse(self, secret: Secret) -> None:
+        self.taken = None
+        self.refused.append((time.monotonic(), secret))
+
+    def is_refused(self, secret: Secret) -> bool:
+        return any(secret is one for _, one in self.refused)
+
+    def is_enough(self, since: float) -> bool:
+        return sum(when >= since for when, _ in self.refused) >= TRIES
 
 
 def log_in(place: Place, asker: Asker, memory: Memory, attempt: Callable[[Secret], T]) -> T:
@@ -48,30 +58,24 @@ def log_in(place: Place, asker: Asker, memory: Memory, attempt: Callable[[Secret
         kind="password", host=place.host, user=place.user, detail=f"Windows password of {place.user} at {place.at}"
     )
     came, wrong = time.monotonic(), None
-    for _ in range(TRIES):
+    while not account.is_enough(came):
         secret = memory.obtain(asker, slot, question, wrong)
         if secret is None:
             raise login_refused(place, "No password was given.")
-        if account.taken is secret:
-            try:
-                return attempt(secret)
-            except WrongPassword:
-                account.taken, wrong = None, secret
-                continue
-        with shared.lock:
-            if account.given_up > came:
+        # A password that worked is used by all hosts at once; one that nobody has tried yet, by one at a time.
+        with contextlib.nullcontext() if account.taken is secret else shared.lock:
+            if account.is_enough(came):
                 break
-            if any(secret is one for one in account.refused):
+            if account.is_refused(secret):
                 wrong = secret
                 continue
             try:
                 result = attempt(secret)
             except WrongPassword:
-                account.refused.append(secret)
+                account.refuse(secret)
                 wrong = secret
                 continue
             account.taken = secret
             return result
-    account.given_up = time.monotonic()
     memory.drop(slot, wrong)
     raise login_refused(place, f"{TRIES} passwords were tried; more might lock the account.")

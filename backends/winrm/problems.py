@@ -75,8 +75,8 @@ def translated(place: Place, error: Exception) -> HostError:
     if isinstance(error, NotSealed):
         return HostError(
             f"{place.host}: nothing was sent to {place.at}, because it could not be sealed.",
-            f"The login by {place.auth} gave no key for it.",
-            'Write winrm = "https" for this server.',
+            f"There was no login by {place.auth}, which gives the key for it: another web server may have the port.",
+            f"Check the port; on that host: {place.listener}",
         )
     if isinstance(error, AuthenticationError | PermissionError):
         return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", "", _ACCOUNT)
@@ -93,8 +93,6 @@ def translated(place: Place, error: Exception) -> HostError:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ConnectionResetError | BrokenPipeError):
             return unreachable(place, cause)
-    if isinstance(error, requests.exceptions.TooManyRedirects):
-        return _status(place, 302)
     if isinstance(error, requests.exceptions.ConnectionError):
         return _cut(place)
     return HostError(

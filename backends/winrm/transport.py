@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from winrm.exceptions import WinRMError
+from winrm.exceptions import WinRMError, WinRMTransportError
 from winrm.protocol import Protocol
 from winrm.transport import Transport
 
@@ -45,6 +45,8 @@ class _Adapter(HTTPAdapter):
 
     def send(self, *arguments: Any, **options: Any) -> requests.Response:
         response = super().send(*arguments, **options)
+        if 300 <= response.status_code < 400:  # WinRM sends nobody elsewhere; a password is not carried there
+            raise WinRMTransportError("http", response.status_code, "")
         if response.status_code == 401:
             for header in response.headers.get("WWW-Authenticate", "").split(","):
                 self.offered.add(header.strip().partition(" ")[0].lower())
@@ -88,6 +90,8 @@ class _Transport(Transport):
     def setup_encryption(self, session: requests.Session) -> None:
         self._prepare(session)  # it sends the first message
         super().setup_encryption(session)
+        if self.auth_method == "ntlm" and getattr(session.auth, "session_security", None) is None:
+            raise NotSealed("nobody asked for a login")
 
     def send_message(self, message: str | bytes) -> bytes:
         self.build_session()
@@ -106,7 +110,6 @@ class _Transport(Transport):
 
     def _prepare(self, session: requests.Session) -> None:
         session.trust_env = False  # no netrc, no CA bundle and no proxy of the environment
-        session.max_redirects = 0  # WinRM redirects nobody; a password is not carried elsewhere
         session.mount("http://", self.adapter)
         session.mount("https://", self.adapter)
 

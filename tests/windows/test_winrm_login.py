@@ -1,0 +1,222 @@
+"""Logging in to Windows: what is refused before anything is sent, which passwords are tried where, and how often."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from backends.memory import forget
+from backends.winrm import open_winrm
+from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, LoginRefused, NameUnknown
+from dsrwizard.core.model import RealServer
+from dsrwizard.core.ports import SecretQuestion
+from dsrwizard.core.secret import Secret
+from tests.ssh.sshd import Operator, free_port
+from tests.windows.behaving import Behaving, server
+from tests.windows.certificates import Certificate
+from tests.windows.conftest import PASSWORD
+from tests.windows.endpoint import Endpoint
+
+Listen = Callable[..., Endpoint]
+
+
+class Slow(Operator):
+    """Takes time to type."""
+
+    __hash__ = object.__hash__
+
+    def secret(self, question: SecretQuestion) -> Secret | None:
+        time.sleep(1.2)
+        return super().secret(question)
+
+
+def hello(endpoint: Endpoint, operator: Operator, name: str = "win1", **options: object) -> int:
+    connection = open_winrm(name, server(endpoint, name=name, **options), operator)
+    try:
+        return connection.run("exit 0", deadline=20).status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("user", ["Administrator", "CORP\\deploy", "deploy@corp.example"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_ways_to_write_an_account(
+    listen: Listen, operator: Operator, self_signed: Certificate, user: str, tls: bool
+) -> None:
+    runner = Behaving()
+    endpoint = listen(runner, users={user: PASSWORD}, certificate=self_signed if tls else None)
+    assert hello(endpoint, operator, user=user) == 0
+    assert runner.users == [user]
+
+
+def test_basic_goes_over_tls_only(listen: Listen, operator: Operator, self_signed: Certificate) -> None:
+    safe, open_ = listen(Behaving(), certificate=self_signed), listen(Behaving())
+    safe.basic = open_.basic = True
+    assert hello(safe, operator, auth="basic") == 0
+    with pytest.raises(HostError) as caught:
+        hello(open_, operator, auth="basic")
+    assert "Basic authentication over HTTP is refused" in caught.value.what
+    assert 'auth = "ntlm"' in caught.value.next
+    assert not open_.seen, "nothing was sent"
+
+
+def test_kerberos_without_its_library_is_refused_before_anything_is_sent(
+    listen: Listen, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("winrm.transport.HAVE_KERBEROS", False)
+    endpoint = listen(Behaving())
+    with pytest.raises(HostError) as caught:
+        hello(endpoint, operator, auth="kerberos")
+    assert "pywinrm[kerberos]" in caught.value.next
+    assert not endpoint.seen
+
+
+@pytest.mark.parametrize("auth", ["basic", "ntlm"])
+def test_a_way_to_log_in_that_is_turned_off_asks_for_no_second_password(
+    listen: Listen, operator: Operator, self_signed: Certificate, auth: str
+) -> None:
+    endpoint = listen(Behaving(), certificate=self_signed)
+    endpoint.basic, endpoint.negotiate = auth == "ntlm", auth == "basic"
+    with pytest.raises(LoginRefused) as caught:
+        hello(endpoint, operator, auth=auth)
+    assert f"log in by {auth}" in caught.value.what
+    assert "winrm set winrm/config/service/auth" in caught.value.next
+    assert len(operator.secrets) == 1
+
+
+def test_a_wrong_password_is_asked_for_again(listen: Listen) -> None:
+    endpoint, operator = listen(Behaving()), Operator(answers=["wrong", PASSWORD])
+    assert hello(endpoint, operator) == 0
+    assert [question.refused for question in operator.secrets] == [False, True]
+    assert [good for _, good in endpoint.logins] == [False, True]
+
+
+@pytest.mark.parametrize("auth", ["ntlm", "basic"])
+def test_two_wrong_passwords_are_enough(listen: Listen, self_signed: Certificate, auth: str) -> None:
+    endpoint = listen(Behaving(), certificate=self_signed)
+    endpoint.basic = True
+    operator = Operator(answers=["wrong", "worse", PASSWORD], accepts=True)
+    with pytest.raises(LoginRefused) as caught:
+        hello(endpoint, operator, auth=auth)
+    assert "login as Administrator" in caught.value.what
+    assert "might lock the account" in caught.value.why
+    assert "net user NAME" in caught.value.next
+    assert len(endpoint.logins) == 2
+    assert hello(endpoint, operator, auth=auth) == 0, "whoever tries again is asked again"
+
+
+def test_no_password_given(listen: Listen) -> None:
+    endpoint = listen(Behaving())
+    with pytest.raises(LoginRefused) as caught:
+        hello(endpoint, Operator())
+    assert caught.value.why == "No password was given."
+    assert endpoint.logins == []
+
+
+def test_a_domain_accounts_wrong_password_is_tried_on_one_host_of_many(listen: Listen) -> None:
+    user = "CORP\\deploy"
+    endpoints = [listen(Behaving(), users={user: PASSWORD}) for _ in range(8)]
+    operator = Operator(answers=["typing error", PASSWORD])
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda at: hello(endpoints[at], operator, f"win{at}", user=user), range(8)))
+    assert found == [0] * 8
+    assert len(operator.secrets) == 2
+    assert [good for endpoint in endpoints for _, good in endpoint.logins].count(False) == 1
+
+
+def test_a_domain_account_is_not_locked_by_many_hosts(listen: Listen) -> None:
+    user = "CORP\\deploy"
+    endpoints = [listen(Behaving(), users={user: PASSWORD}) for _ in range(8)]
+    operator = Slow(answers=["wrong", "worse", "worst"])  # as people are: meanwhile all hosts have come to the question
+
+    def one(number: int) -> str:
+        with pytest.raises(LoginRefused) as caught:
+            hello(endpoints[number], operator, f"win{number}", user=user)
+        return caught.value.what
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(one, range(8)))
+    assert all(what.startswith(f"win{number}: login as") for number, what in enumerate(said))
+    assert sum(len(endpoint.logins) for endpoint in endpoints) == 2
+    assert len(operator.secrets) == 2
+
+
+def test_a_local_account_has_a_password_of_its_own_on_each_host(listen: Listen) -> None:
+    first = listen(Behaving())
+    second = listen(Behaving(), users={"Administrator": "another"})
+    operator = Operator(answers=[PASSWORD, "another"])
+    assert hello(first, operator) == hello(second, operator, "win2") == 0
+    assert hello(first, operator) == 0
+    assert [question.host for question in operator.secrets] == ["win1", "win2"]
+    forget(operator)
+    operator.answers = [PASSWORD]
+    assert hello(first, operator) == 0, "what was forgotten is asked again"
+    assert len(operator.secrets) == 3
+
+
+def test_a_password_changed_meanwhile(listen: Listen) -> None:
+    endpoint, operator = listen(Behaving()), Operator(answers=[PASSWORD, "new"])
+    connection = open_winrm("win1", server(endpoint), operator)
+    connection.run("exit 0", deadline=20)
+    endpoint.users["Administrator"] = "new"
+    endpoint.drop()
+    assert connection.run("exit 0", deadline=20).status == 0
+    assert [question.refused for question in operator.secrets] == [False, True]
+
+
+def test_the_time_of_the_operator_is_not_the_hosts(listen: Listen) -> None:
+    connection = open_winrm("win1", server(listen(Behaving())), Slow(answers=[PASSWORD]))
+    assert connection.run("exit 0", deadline=1).status == 0
+
+
+def test_no_listener(operator: Operator) -> None:
+    for winrm, command in (("http", "winrm quickconfig"), ("https", "winrm quickconfig -transport:https")):
+        place = RealServer(name="win1", address="127.0.0.1", connect="winrm", winrm=winrm, port=free_port())  # type: ignore[arg-type]
+        with pytest.raises(ConnectionRefused) as caught:
+            open_winrm("win1", place, operator)
+        assert "no listener on that port" in caught.value.why
+        assert command in caught.value.next
+
+
+def test_a_name_without_address(operator: Operator) -> None:
+    place = RealServer(name="win1", address="no-such-host.invalid", connect="winrm")
+    with pytest.raises(NameUnknown):
+        open_winrm("win1", place, operator)
+
+
+def test_a_silent_host(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.winrm.reach.CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as mute:
+        place = RealServer(name="win1", address="127.0.0.1", connect="winrm", port=mute.getsockname()[1])
+        with pytest.raises(ConnectTimeout) as caught:
+            open_winrm("win1", place, operator)
+    assert "did not answer within 0.5 s" in caught.value.what
+
+
+def test_proxies_and_netrc_of_the_environment_do_not_count(
+    listen: Listen, operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    assert hello(listen(Behaving()), operator) == 0
+
+
+def test_nothing_goes_out_readable_after_sealing_failed(listen: Listen, operator: Operator) -> None:
+    """pywinrm goes on without when the first attempt to set it up was cut off."""
+    endpoint = listen(Behaving())
+    connection = open_winrm("win1", server(endpoint), operator)
+    endpoint.status = 503
+    with pytest.raises(HostError):
+        connection.run("exit 0 # canary", deadline=20)
+    endpoint.status = 0
+    operator.answers = [PASSWORD]
+    assert connection.run("exit 0 # canary", deadline=20).status == 0
+    assert b"canary" not in endpoint.seen
+    assert b"wsman/1/windows/shell" not in endpoint.seen, "every message was sealed"
