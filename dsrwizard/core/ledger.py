@@ -263,6 +263,20 @@ def given_up(entries: Iterable[Entry]) -> bool:
     return torn_down
 
 
+def deployed_since(entries: Iterable[Entry]) -> dict[str, float]:
+    """When a VIP was last put on each host, in seconds since the epoch; hosts where that never ended well are left
+    out."""
+    found: dict[str, float] = {}
+    putting: set[tuple[str, str, str]] = set()
+    for entry in entries:
+        if isinstance(entry, Intent):
+            if any(isinstance(change, AddressChange) and change.new for change in entry.step.changes):
+                putting.add((entry.run, entry.step.host, entry.step.id))
+        elif isinstance(entry, Result) and (entry.run, entry.host, entry.step) in putting:
+            found |= {entry.host: entry.at} if entry.outcome is Outcome.CHANGED else {}
+    return found
+
+
 def in_force(entries: Iterable[Entry]) -> bool:
     """Whether a VIP, a service or a destination of it stands, and nobody has given it up."""
     entries = list(entries)

@@ -22,6 +22,7 @@ from dsrwizard.core.ledger import (
     RunBegan,
     RunEnded,
     Verb,
+    deployed_since,
     drained_on_purpose,
     given_up,
     in_force,
@@ -328,7 +329,8 @@ class Engine:
             )
             view = lambda: self._on_client(client, lambda one: look(deployment, one, director))  # noqa: E731
         observed = self._observe(deployment, closely=True)
-        report = verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed))
+        since = deployed_since(self._journals.of(deployment.name).entries())
+        report = verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed), since)
         for watcher in self._watchers:
             if watcher.deployment == deployment.name:
                 watcher.verified(report)

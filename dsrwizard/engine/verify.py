@@ -6,7 +6,7 @@ as long as the slowest of them and not their sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from dsrwizard.core.checks import Check, Report
@@ -36,10 +36,11 @@ def verify(
     client: ClientSource = None,
     seen: Callable[[Check], None] | None = None,
     inside: Inside | None = None,
+    deployed: Mapping[str, float] | None = None,
 ) -> Report:
     """Gathers what is missing, diagnoses, and hands every check to `seen` in order. Failures of hosts are in the
     report; raises what `seen` raises."""
-    report = diagnose(gather(deployment, observed, wire, client, inside))
+    report = diagnose(gather(deployment, observed, wire, client, inside, deployed))
     if seen is not None:
         for check in report.checks:
             seen(check)
@@ -52,8 +53,10 @@ def gather(
     wire: WirePort,
     client: ClientSource = None,
     inside: Inside | None = None,
+    deployed: Mapping[str, float] | None = None,
 ) -> Evidence:
-    """Everything one verification needs to see, in one wait. `inside`: where it may look on the hosts themselves."""
+    """Everything one verification needs to see, in one wait. `inside`: where it may look on the hosts themselves;
+    `deployed`: since when each server has its VIPs, in seconds since the epoch."""
     interface = deployment.director.interface
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips]))
@@ -77,6 +80,7 @@ def gather(
             client_like=within.result() if within else None,
             traffic=traffic.result()[0] if traffic else None,
             traffic_problem=traffic.result()[1] if traffic else "",
+            deployed=deployed,
         )
 
 

@@ -205,9 +205,10 @@ def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check
         fault = fault or ledger.find(name, "service-down", "rip-only-listener", "site-binding", service=service.label)
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
-    if on_windows(reading) and reading.facts is not None:
+    if on_windows(reading):
         return where.skipped(
-            f"TCP to {target} gets no answer: the firewall need let in only clients of the VIP.", connected.result
+            f"TCP to {target} gets no answer, and need not: the firewall has to let in clients of the VIP alone.",
+            connected.result,
         )
     return ledger.fail(
         where, Fault(host=name, cause="firewall", service=service.label),

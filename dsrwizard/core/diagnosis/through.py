@@ -160,7 +160,8 @@ class _Probe:
                 f"Send {self.vip.address} a request that {self.service.label} answers, from a client.",
             )
         connected = self.reading.connect(self.vip, self.service)
-        if self.held == "unknown" and (connected is None or connected.result not in ("silent", "unreachable")):
+        silent = connected is not None and connected.result in ("silent", "unreachable")
+        if self.held == "unknown" and (not silent or words.on_windows(self.reading)):
             return self._vip_missing(probe)
         if self.reading.fate(self.vip, self.service) == "accepted":
             return self._replies_lost(probe)

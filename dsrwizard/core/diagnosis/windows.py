@@ -364,7 +364,7 @@ def _speaks(reading: Reading, ledger: Ledger) -> Check:
         for vip in reading.vips
         for adapter in facts.carrying(str(vip.ip))
         for entry in adapter.addresses
-        if entry.address == str(vip.ip)
+        if entry.address == str(vip.ip) and not _real(adapter)  # on a network's adapter, that is what is wrong
     ]
     loud = [vip for vip, entry in entries if entry.skip_as_source is False]
     if loud:

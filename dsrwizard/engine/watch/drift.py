@@ -15,6 +15,7 @@ import msgspec
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.ledger import deployed_since
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import WirePort
 from dsrwizard.core.proof import judge
@@ -23,6 +24,7 @@ from dsrwizard.core.watching.heard import Heard
 from dsrwizard.core.watching.readings import Place
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.hosts import Hosts, failure_of
+from dsrwizard.engine.journal import Journal
 from dsrwizard.engine.quiet import Quiet
 from dsrwizard.engine.watch.board import Board
 
@@ -39,11 +41,14 @@ _LOGIN_KINDS = frozenset({"login", "privilege", "key-unknown", "key-changed"})
 class Drift:
     """Looks at the real servers from within. Used from one thread at a time, but for `reached`."""
 
-    def __init__(self, deployment: Deployment, hosts: Hosts, wire: WirePort, quiet: Quiet, board: Board) -> None:
+    def __init__(
+        self, deployment: Deployment, hosts: Hosts, wire: WirePort, quiet: Quiet, board: Board, journal: Journal
+    ) -> None:
         self._deployment = deployment
         self._hosts = hosts
         self._wire = wire
         self._quiet = quiet
+        self._journal = journal
         self._board = board
         self._director: DirectorFacts | None = None
         self._held: dict[str, tuple[float, Failure]] = {}
@@ -178,6 +183,7 @@ class Drift:
             | {rip: Owners(address=rip) for rip in quiet}
             | {p.rip: Owners(address=p.rip, macs=(p.mac,)) for p in probes if p.mac},
             probes=probes,
+            deployed=self._deployed(facts),
         )
         report = diagnose(evidence)
         consent = [
@@ -191,6 +197,11 @@ class Drift:
         ]
         findings = findings.with_look(names, report, part, began).with_consent(names, consent)
         return findings.with_director(report, began) if self._director is not None else findings
+
+    def _deployed(self, facts: dict[str, ServerFacts]) -> dict[str, float]:
+        """Since when each server has its VIPs; asked for where a system log tells of conflicts, which is rare."""
+        told = any(seen.windows is not None and seen.windows.conflicts for seen in facts.values())
+        return deployed_since(self._journal.entries()) if told else {}
 
     def _places(self, server: RealServer) -> list[Place]:
         return [

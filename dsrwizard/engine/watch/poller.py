@@ -74,7 +74,7 @@ class Poller:
         self._weights = Weights(deployment, director, journal, read_only=read_only)
         self._drift = None
         if hosts is not None and quiet is not None:
-            self._drift = Drift(deployment, hosts, wire, quiet, self.board)
+            self._drift = Drift(deployment, hosts, wire, quiet, self.board, journal)
 
     # --- core.api.Watcher ----------------------------------------------------------------------------------------
 
