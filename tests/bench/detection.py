@@ -2,9 +2,11 @@
 
     python -m tests.bench.detection [--times N] [CAUSE@HOST …]
 
-`dsrwizard watch --json` runs on the lab's director; each fault is made and mended there by the lab's own scripts, and
-the clock runs from just before the script to the line that tells the state (both are the guest's). The limit of two
-seconds is that of the default interval; causes that only facts can show wait for the next look from within.
+`dsrwizard watch --json` runs on the lab's director; each fault is made and mended there by the lab's own scripts. The
+clock (the guest's) runs from just before the fault's script, and from just after the mending one, to the line that
+tells the state; below zero: it was told before the script had ended. How long mending took is told beside it. The limit
+of two seconds is that of the default interval; causes that only facts can show wait for the next look from within. The
+lab is one process on one processor, so this machine's load is told as well.
 The exit status is 1 when a cause with a limit took longer in the median, or never showed.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -31,7 +34,7 @@ LONGEST = 45.0
 SCRIPT = (
     "import sys, time; from backends.lab.inside.mending import _Faulty; from backends.lab.faults import parse; "
     "lab = _Faulty(); made = parse(sys.argv[2]); began = time.time(); "
-    "lab.make([made]) if sys.argv[1] == 'fault' else lab.mend([made]); print(began)"
+    "lab.make([made]) if sys.argv[1] == 'fault' else lab.mend([made]); print(began, time.time())"
 )
 
 
@@ -46,10 +49,11 @@ class Watched:
         whole = self._process.stdout.rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
-    def do(self, verb: str, name: str) -> float:
-        """Makes or mends a fault; when that began, by the guest's clock."""
+    def do(self, verb: str, name: str) -> tuple[float, float]:
+        """Makes or mends a fault; when that began and ended, by the guest's clock."""
         done = self._lab.run("director", [sys.executable, "-c", SCRIPT, verb, name]).ok()
-        return float(done.stdout.split()[-1])
+        began, ended = done.stdout.split()[-2:]
+        return float(began), float(ended)
 
     def until(self, cause: str, *, gone: bool, since: float) -> float | None:
         """When the picture had the cause somewhere, or nowhere any more; None: it did not in time."""
@@ -71,24 +75,27 @@ class Watched:
 
 
 def measure(watched: Watched, names: Sequence[str], times: int) -> bool:
-    print(f"{'fault':28} {'shows after s':>22} {'clears after s':>22}   limit")
+    print(f"{'fault':24} {'shows after s':>19} {'clears after s':>19} {'mending took s':>19}   limit  load")
     fine = True
     for name in names:
         cause = name.partition("@")[0]
         shows: list[float] = []
         clears: list[float] = []
+        scripts: list[float] = []
         for _ in range(times):
-            began = watched.do("fault", name)
+            began, _ = watched.do("fault", name)
             seen = watched.until(cause, gone=False, since=began)
-            mended = watched.do("mend", name)
-            gone = watched.until(cause, gone=True, since=mended)
+            mending, mended = watched.do("mend", name)
+            gone = watched.until(cause, gone=True, since=mending)
+            scripts.append(mended - mending)
             shows.append(seen - began if seen else LONGEST)
             clears.append(gone - mended if gone else LONGEST)
             time.sleep(1.3)
         limited = name in LIMITED
         if limited and (median(shows) > LIMIT or median(clears) > LIMIT):
             fine = False
-        print(f"{name:28} {_spread(shows):>22} {_spread(clears):>22}   {LIMIT if limited else '-'}", flush=True)
+        figures = " ".join(f"{_spread(values):>19}" for values in (shows, clears, scripts))
+        print(f"{name:24} {figures}   {LIMIT if limited else '-':<5} {os.getloadavg()[0]:5.1f}", flush=True)
     return fine
 
 
