@@ -23,8 +23,6 @@ class ConfirmModal(ModalScreen[bool]):
     """Asks whether to apply this plan. The VIP must be typed only when something existing is replaced or removed."""
 
     DEFAULT_CSS = """
-    ConfirmModal .modal-text { max-height: 50vh; }
-    ConfirmModal.-rows .modal-text { max-height: 30vh; }
     ConfirmModal #confirm-rows { height: auto; min-height: 3; max-height: 25vh; margin: 0 1; }
     """
     BINDINGS = [

@@ -154,7 +154,7 @@ WINDOWS_USER = FieldText(
 )
 WINRM = FieldText(
     "Transport",
-    "https proves who the server is. http: what is sent is sealed all the same.",
+    "https proves who the server is; http is sealed, too, but does not.",
     "https: the server's certificate is checked against this machine's CAs or the CA file; one that is not trusted is "
     "shown with its fingerprint, and you decide. http: only with NTLM or Kerberos, which seal every message; anything "
     "weaker is refused.",

@@ -70,7 +70,7 @@ class RunbookScreen(Screen[None]):
         Binding("c", "copy", "Copy", id="runbook.copy", tooltip="Copy the chosen step's commands to the clipboard"),
         Binding("v", "verify", "Verify", id="runbook.verify", tooltip="Look from outside at what is done"),
         Binding("e", "export", "Export", id="runbook.export", tooltip="Write it as Markdown and as HTML"),
-        Binding("s", "system", "System", id="runbook.system", tooltip="Say what this server runs"),
+        Binding("s", "system", "OS", id="runbook.system", tooltip="Say what this server runs"),
         Binding("n", "next_server", "Next", id="runbook.next", tooltip="The next server that is set up by hand"),
         Binding("f1,question_mark", "help", "Help", id="runbook.help", tooltip="How it works", key_display="f1"),
     ]

@@ -111,7 +111,9 @@ def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str,
     others = [adapter.name for adapter in windows.loopbacks if adapter is not own]
     beside = f"; {', '.join(others)}: of somebody else, left alone" if others else ""
     if own is not None and own.loopback:
-        held = ", ".join(f"{one.address}/{one.prefix}" for one in own.addresses)
+        held = ", ".join(
+            f"{one.address}/{one.prefix}" for one in own.addresses if not ip_address(one.address).is_link_local
+        )
         found.append(("ok", "Loopback", f"{own.name} is there, with {held or 'no address'}{beside}"))
     elif windows.wow64:
         found.append(("fail", "Loopback", "32-bit PowerShell on a 64-bit Windows: no adapter can be installed from it"))

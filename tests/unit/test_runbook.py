@@ -7,12 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from dsrwizard.cli import run
+from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.deployment_file import dumps
 from dsrwizard.core.model import Deployment, Director, RealServer, Service, System, Vip
-from dsrwizard.core.runbook import Runbook, html, markdown, runbook, text
+from dsrwizard.core.runbook import Runbook, html, markdown, proof_of, runbook, text
 
 SYSTEMS: tuple[System, ...] = get_args(System)
 SHOP = Deployment(
@@ -160,3 +162,42 @@ class TestTheCommand:
     ) -> None:
         assert run(["runbook", file, *arguments]) in (2, 3)
         assert says in capsys.readouterr().err
+
+
+def audited(*checks: tuple[str, str, str]) -> Report:
+    """(check, host, outcome) of the VIP 10.0.0.10."""
+    found = tuple(
+        Check(check=check, host=host, outcome=outcome, vip="10.0.0.10", service="tcp/80", message="")  # type: ignore[arg-type]
+        for check, host, outcome in checks
+    )
+    return Report(deployment="shop", verdict="unknown", checks=found)
+
+
+@pytest.mark.parametrize(
+    ("checks", "outcome"),
+    [
+        ([("arp.audit", "director", "pass"), ("vip.probe", "web1", "pass")], "proved"),
+        ([("arp.audit", "director", "pass"), ("vip.probe", "web1", "fail")], "open"),
+        ([("arp.audit", "director", "unknown"), ("vip.probe", "web1", "pass")], "open"),
+        ([("vip.probe", "web1", "pass")], "open"),
+        ([("arp.audit", "web1", "fail"), ("vip.probe", "web1", "pass")], "failed"),
+        ([("arp.audit", "web2", "fail"), ("vip.probe", "web1", "pass")], "proved"),
+        ([("arp.audit", "director", "fail"), ("vip.probe", "web1", "pass")], "open"),
+    ],
+    ids=["silent", "no VIP", "not heard", "not asked", "leaks", "another leaks", "a stranger answers"],
+)
+def test_silence_proves_the_guard_only_where_the_vip_is_and_all_answers_are_known(
+    checks: list[tuple[str, str, str]], outcome: str
+) -> None:
+    one_vip = msgspec.structs.replace(SHOP, vips=SHOP.vips[:1])
+    server = one_vip.servers[1]
+    guard = runbook(one_vip, server, "linux").steps[0]
+    assert guard.proves == "arp.audit"
+    assert proof_of(guard, one_vip, server, audited(*checks)).outcome == outcome
+
+
+def test_what_says_nothing_about_a_server_proves_nothing_of_it() -> None:
+    server = SHOP.servers[1]
+    for step in runbook(SHOP, server, "windows-2012").steps:
+        assert proof_of(step, SHOP, server, None).outcome == "open"
+        assert proof_of(step, SHOP, server, audited(("vip.probe", "old1", "pass"))).outcome == "open"

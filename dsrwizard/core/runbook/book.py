@@ -17,7 +17,7 @@ NAMES: dict[System, str] = {
 class RunbookStep(msgspec.Struct, frozen=True, kw_only=True):
     """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
     that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
-    `vip` and `service` where only that one's check does."""
+    `vip` and `service` where only that one's check does, `every` where each service of each VIP must answer."""
 
     title: str
     why: str
@@ -28,6 +28,7 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True):
     proves: str = ""
     vip: str = ""
     service: str = ""
+    every: bool = False
 
 
 class Runbook(msgspec.Struct, frozen=True, kw_only=True):

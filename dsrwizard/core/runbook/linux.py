@@ -119,6 +119,7 @@ def _listen(deployment: Deployment, server: RealServer) -> RunbookStep:
         check=tuple(dict.fromkeys(checks)),
         undo=tuple(dict.fromkeys(line.replace(" -I ", " -D ") for line in opened)),
         proves="vip.probe",
+        every=True,
     )
 
 

@@ -19,8 +19,13 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     check: Check | None = None
 
 
+APPLICATION = ("service-down", "rip-only-listener", "site-binding")
+"""Causes by which the VIP itself was heard to answer: not what stands in its way, but nobody listens on it."""
+
+
 def proof_of(step: RunbookStep, deployment: Deployment, server: RealServer, report: Report | None) -> Proof:
-    """A VIP that answers for one of its services is there; a step for all services is proved when all answer.
+    """What makes the VIP answer at all is proved by an answer of any of its services; a step for one service, or for
+    every one, by those.
 
     Silence in ARP proves a guard only where the VIP answers to its probe: a server without the VIP is silent, too.
     """
@@ -38,8 +43,12 @@ def proof_of(step: RunbookStep, deployment: Deployment, server: RealServer, repo
         and step.service in ("", check.service)
     ]
     passed = [check for check in mine if check.outcome == "pass"]
-    enough = bool(passed) if step.vip and not step.service else len(passed) == len(mine)
-    return _judged(mine, proved=bool(passed) and enough)
+    if not step.service and not step.every:
+        answering = {check.vip for check in passed}
+        mine = [check for check in mine if check.outcome == "pass" or check.vip not in answering]
+    if passed and len(passed) == len(mine):
+        return Proof(outcome="proved", check=passed[0])
+    return _failed([check for check in mine if _blames(check, step)])
 
 
 def _silent(report: Report, name: str, vips: list[str]) -> Proof:
@@ -53,12 +62,17 @@ def _silent(report: Report, name: str, vips: list[str]) -> Proof:
         if check.check == "vip.probe" and check.host == name and check.outcome == "pass"
     }
     if clean and looked and held.issuperset(vips):
-        return Proof(outcome="proved", check=next((check for check in about), None))
-    return _judged([check for check in about if check.host == name], proved=False)
+        return Proof(outcome="proved", check=next(iter(about), None))
+    return _failed([check for check in about if check.host == name])
 
 
-def _judged(checks: list[Check], *, proved: bool) -> Proof:
-    if proved:
-        return Proof(outcome="proved", check=next(check for check in checks if check.outcome == "pass"))
+def _blames(check: Check, step: RunbookStep) -> bool:
+    """Whether what a failed probe found may lie in this step."""
+    if check.cause in APPLICATION:
+        return step.every
+    return check.cause != "firewall" or bool(step.service) or step.every
+
+
+def _failed(checks: list[Check]) -> Proof:
     failed = next((check for check in checks if check.outcome == "fail"), None)
     return Proof(outcome="failed", check=failed) if failed is not None else Proof()

@@ -171,6 +171,7 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
             ),
             check=("netstat -an",),
             proves="vip.probe",
+            every=True,
         )
     )
     before = (
@@ -333,6 +334,7 @@ def _sites(deployment: Deployment, server: RealServer) -> list[RunbookStep]:
             check=("netsh http show iplisten", "netstat -ano -p tcp | findstr LISTENING"),
             undo=(f"netsh http delete iplisten ipaddress={vips[0]}",),
             proves="vip.probe",
+            every=True,
         )
     ]
 
