@@ -52,7 +52,7 @@ def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
     events = tuple(events)
     last: dict[tuple[str, str, str], Happening] = {}
     for entry in events:
-        if entry.state != "info":
+        if entry.state not in ("info", entry.before):  # with the state it had, only its cause became known
             last[entry.host, entry.vip, entry.service] = entry
 
     def row_since(row: DestinationRow) -> DestinationRow:

@@ -154,6 +154,8 @@ def test_a_single_look_learns_from_the_timeline_since_when() -> None:
     fresh = snapshot(destination("web1"), msgspec.structs.replace(DEAD, since=AT))
     seen = remembered(fresh, [event(AT - 900, "up"), event(AT - 600, "vip-dead")])
     assert [row.since for row in seen.services[0].rows] == [fresh.services[0].rows[0].since, AT - 600]
+    learnt = event(AT - 300, "vip-dead", before="vip-dead")  # only what its cause is
+    assert remembered(fresh, [event(AT - 600, "vip-dead"), learnt]).services == seen.services
     other = remembered(fresh, [event(AT - 600, "vip-dead"), event(AT - 300, "up")])
     assert other.services[0].rows[1].since == AT, "it was up in between"
     whole_host = remembered(fresh, [event(AT - 500, "vip-dead", vip="", service="")])

@@ -20,6 +20,7 @@ from dsrwizard.core.snapshot import Bypass, DestinationRow, Snapshot
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.timeline import Recorder, Timeline
 from dsrwizard.engine.watch import Poller
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
@@ -490,3 +491,15 @@ def test_what_the_wire_says_is_looked_into_at_once(tmp_path: Path) -> None:
             causes = [row.cause for row in rows]
     finally:
         watch.poller.close()
+
+
+def test_a_timeline_that_cannot_be_written_is_said_and_the_watch_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "events").write_text("a file where the folder should be")
+    timeline = Timeline(tmp_path / "events", "shop")
+    made = Watch(tmp_path / "journal", record=Recorder(timeline))
+    made.once()
+    del made.world.servers["web1"].machine.links["lo"].addresses["10.0.0.10"]
+    snapshot = made.once()
+    assert any("timeline" in line and "cannot be written" in line for line in snapshot.unseen)
+    made.poller.close()
+    made.hosts.close()

@@ -179,6 +179,7 @@ class Board:
             now = self.clock()
             audits = [at for at, _ in self._heard.owners.values()]
             read_problem = self._problems.get("read", "")
+            unwritten = (self._record.problem,) if self._record is not None and self._record.problem else ()
             return Snapshot(
                 deployment=self._deployment.name,
                 at=now,
@@ -190,7 +191,7 @@ class Board:
                 read_problem=read_problem,
                 audit_age=now - min(audits) if audits else None,
                 drift_age=None if self._drift_at is None else now - self._drift_at,
-                unseen=tuple(dict.fromkeys(line for lines in self._unseen.values() for line in lines)),
+                unseen=tuple(dict.fromkeys(line for lines in (*self._unseen.values(), unwritten) for line in lines)),
                 round=self._round,
                 bypass=self._bypass,
                 history=self._history,

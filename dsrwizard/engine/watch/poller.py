@@ -90,8 +90,8 @@ class Poller:
         self._guarded("ear", self._ear.open)
         for name, work in works:
             thread = threading.Thread(target=work, name=f"watch-{name}", daemon=True)
+            thread.start()  # before it is listed: closing waits for those that are, and must not find one that is not
             self._threads.append(thread)
-            thread.start()
 
     def once(self) -> Snapshot:
         began = time.monotonic()
