@@ -15,7 +15,7 @@ import click
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 
-_WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password"}
+_WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password", "windows": "Windows password"}
 _INTERRUPT = b"\x03"
 
 

@@ -137,7 +137,12 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
     BINDINGS = [
         Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Go on without; the host is reported")
     ]
-    KINDS: ClassVar[dict[str, str]] = {"password": "Password", "passphrase": "Key passphrase", "sudo": "sudo password"}
+    KINDS: ClassVar[dict[str, str]] = {
+        "password": "Password",
+        "passphrase": "Key passphrase",
+        "sudo": "sudo password",
+        "windows": "Windows password",
+    }
 
     def __init__(self, question: SecretQuestion) -> None:
         super().__init__()

@@ -54,9 +54,7 @@ def log_in(place: Place, asker: Asker, memory: Memory, attempt: Callable[[Secret
     with shared.lock:
         account: _Account = shared.link or _Account()
         shared.link = account
-    question = SecretQuestion(
-        kind="password", host=place.host, user=place.user, detail=f"Windows password of {place.user} at {place.at}"
-    )
+    question = SecretQuestion(kind="windows", host=place.host, user=place.user, detail=f"for WinRM at {place.at}")
     came, wrong = time.monotonic(), None
     while not account.is_enough(came):
         secret = memory.obtain(asker, slot, question, wrong)

@@ -78,8 +78,14 @@ def translated(place: Place, error: Exception) -> HostError:
             f"There was no login by {place.auth}, which gives the key for it: another web server may have the port.",
             f"Check the port; on that host: {place.listener}",
         )
+    if place.auth == "kerberos" and (isinstance(error, AuthenticationError) or "Kerberos" in type(error).__name__):
+        return LoginRefused(
+            f"{place.host}: login by Kerberos at {place.at} was refused.",
+            f"Kerberos says: {' '.join(str(error).split())[:200]}",
+            f"Get a ticket for {place.user} with kinit, and check that HTTP/NAME of the host is known to the domain.",
+        )
     if isinstance(error, AuthenticationError | PermissionError):
-        return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", "", _ACCOUNT)
+        return login_refused(place, "")
     if isinstance(error, WinRMTransportError):
         return _status(place, int(error.code))
     if isinstance(error, requests.exceptions.SSLError):

@@ -49,12 +49,12 @@ SHOW_CERTIFICATES = (
 
 
 class SecretQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret is needed. `kind`: login password, key passphrase or sudo password; `detail` says for what exactly.
+    """A secret is needed. `kind`: login password, key passphrase, sudo or Windows password; `detail` says for what exactly.
 
     `refused` is true when an earlier answer to the same question did not work.
     """
 
-    kind: Literal["password", "passphrase", "sudo"]
+    kind: Literal["password", "passphrase", "sudo", "windows"]
     host: str
     user: str
     detail: str = ""

@@ -144,6 +144,29 @@ class TestQuestions:
             await pilot.press("escape")
             assert await third is None
 
+    async def test_a_certificate_is_shown_with_why_and_how_to_compare(self, make_app: Make) -> None:
+        digits = "0123456789ABCDEF" * 4
+        question = HostKeyQuestion(
+            host="win1",
+            address="10.0.0.101 port 5986",
+            key_type="certificate for WIN1, valid until 2030-01-01",
+            fingerprint=f"SHA256:{digits}",
+            untrusted="It is self-signed: no authority vouches for it.",
+        )
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await pilot.pause()
+            shown = seen(app)
+            assert "Untrusted certificate: win1" in shown
+            assert "self-signed" in shown
+            assert digits in shown, "in one piece, to be compared"
+            assert "LocalMachine" in shown
+            assert "ssh-keygen" not in shown
+            await pilot.press("right", "enter")
+            assert await asyncio.wait_for(asked, 5) is True
+
     async def test_leaving_answers_no(self, make_app: Make) -> None:
         app = make_app()
         question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint=FINGERPRINT)

@@ -36,6 +36,13 @@ def key():
     question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint="SHA256:abc")
     return "yes" if TerminalAsker().accept_key(question) else "no"
 
+def certificate():
+    question = HostKeyQuestion(
+        host="win1", address="10.0.0.101 port 5986", key_type="certificate for WIN1, valid until 2030-01-01",
+        fingerprint="SHA256:ABCD", untrusted="It is self-signed: no authority vouches for it.",
+    )
+    return "yes" if TerminalAsker().accept_key(question) else "no"
+
 def slow():
     print("slow begins", flush=True)
     threading.Event().wait(300)
@@ -122,6 +129,18 @@ def test_ctrl_c_at_a_question_ends_it_all_and_leaves_the_terminal_as_it_was(dial
 def test_only_yes_is_yes(dialogue: Dialogue, typed: str, answer: str) -> None:
     dialogue.expect("[y/N]: ")
     assert "ssh-ed25519 SHA256:abc" in dialogue.said
+    dialogue.type(typed)
+    dialogue.expect(f"got {answer}")
+
+
+@pytest.mark.parametrize("dialogue", ["certificate"], indirect=True)
+@pytest.mark.parametrize(("typed", "answer"), [("y\r", "yes"), ("\r", "no")])
+def test_a_certificate_is_no_host_key(dialogue: Dialogue, typed: str, answer: str) -> None:
+    dialogue.expect("[y/N]: ")
+    assert "It is self-signed: no authority vouches for it." in dialogue.said
+    assert "SHA256:ABCD" in dialogue.said
+    assert "Cert:\\LocalMachine\\My" in dialogue.said
+    assert "ssh-keygen" not in dialogue.said
     dialogue.type(typed)
     dialogue.expect(f"got {answer}")
 
