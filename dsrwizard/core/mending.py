@@ -38,6 +38,8 @@ the check; its fix says what to do."""
 
 _SETTINGS = frozenset({"arp-leak", "arp-announce", "rp-filter"})
 _WINDOWS = frozenset({"weak-host", "windows-adapter"})
+_UNPROVED = frozenset({"vip-missing", "vip-prefix", "firewall", "site-binding", *_WINDOWS})
+"""Causes for which apply held a server back; cured, it comes to its weight."""
 _ON_SERVER = frozenset({"vip-missing", "vip-prefix", "not-persistent", *_SETTINGS, *_WINDOWS})
 _ON_DIRECTOR = frozenset({"ipvs-missing", "ipvs-differs", "drained", "director-vip", "stale-arp"})
 CURABLE = _ON_SERVER | _ON_DIRECTOR
@@ -204,7 +206,7 @@ class _Finder:
             return Cure(check=check, by_hand=f"{server.name} cannot be changed from here. {host.problem}")
         if not steps:
             return _nothing(check)
-        if check.cause in ("vip-missing", "vip-prefix"):
+        if check.cause in _UNPROVED and [step.id for step in steps] != ["hygiene"]:  # of that no client feels anything
             lifted, more = self._to_weight(server, check.vip)
             steps, notes = [*steps, *lifted], [*notes, *more]
         if check.cause in ("arp-leak", "arp-announce"):
@@ -303,13 +305,16 @@ class _Finder:
             return [], [f"Its weight on the director stays as it is. {host.problem}"]
         steps: list[Step] = []
         notes: list[str] = []
-        for service in (service for one in self._deployment.vips if one.address == vip for service in one.services):
-            mine = _behind(host, vip, service.label, server.name)
+        about = [one for one in self._deployment.vips_of(server) if vip in ("", one.address)]
+        places = [(one.address, service) for one in about for service in one.services]
+        for address, service in places:
+            mine = _behind(host, address, service.label, server.name)
             first = next((change for change in _destinations(mine)), None)
             if first is None or not self._held_back(first):
                 continue
             if place_of(first) in self._drained:
-                notes.append(f"{server.name} stays at weight 0 in {vip} {service.label}: it was drained on purpose.")
+                place = f"{address} {service.label}"
+                notes.append(f"{server.name} stays at weight 0 in {place}: it was drained on purpose.")
             else:
                 steps += mine
         return steps, notes

@@ -19,9 +19,11 @@ from dsrwizard.core.checks import Report
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.facts import DirectorFacts, Failure, Interface, InterfaceAddress, Observed, Route, ServerFacts
 from dsrwizard.core.mending import mending
-from dsrwizard.core.model import Deployment, Director
+from dsrwizard.core.model import Deployment, Director, Service
 from dsrwizard.core.plan import host_plan
 from dsrwizard.core.ports import Answer, Connector
+from dsrwizard.core.watching.judging import Seen
+from dsrwizard.core.watching.judging import judged as judged_live
 from dsrwizard.core.windows.facts import Conflict, FirewallRule, SiteBinding, WindowsAddress
 from dsrwizard.core.windows.facts import Site as SeenSite
 from dsrwizard.core.wire import Connected, Owners, Ping, Probed
@@ -631,3 +633,13 @@ class TestOddities:
         deployment = msgspec.structs.replace(deployment, servers=(server,))
         report = judged(None, wire=False, change=lambda seen: msgspec.structs.replace(seen, deployment=deployment))
         assert find(report, "server.weak_host", "win1").outcome == "skipped"
+
+
+@pytest.mark.parametrize("seen", ["silence", "leak", "claim"])
+def test_the_live_pane_tells_a_windows_server_nothing_of_linux(seen: str) -> None:
+    server, mac = shop().servers[0], _healthy("2025")[0].wire.mac
+    silent = Probed(vip=VIP, port=80, protocol="tcp", rip=server.address, mac=mac, signature="silence")
+    place = {"silence": Seen(probe=silent), "leak": Seen(leak=mac), "claim": Seen(claim=mac)}[seen]
+    fix = judged_live(server, Service(port=80), VIP, place).fix
+    assert ("ipconfig" if seen == "silence" else "loopback adapter") in fix
+    assert not any(word in fix for word in ("sysctl", "ip addr"))

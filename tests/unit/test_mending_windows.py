@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsrwizard.core.changes import WindowsChange
+from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceKey, WindowsChange
 from dsrwizard.core.mending import mending
 from dsrwizard.core.steps import HostPlan, Phase, Plan, Step
 from tests.unit.diagnosed import VIP, Farm
@@ -44,6 +44,25 @@ def test_a_windows_server_is_cured_by_its_own_steps(monkeypatch: pytest.MonkeyPa
     (cure,) = mending(farm.deployment, farm.observed(), [unseen(cause, vip=VIP)]).cures
     assert [step.id for step in cure.steps] == WINDOWS[cause]
     assert bool(cure.by_hand) is (not WINDOWS[cause])
+
+
+@pytest.mark.parametrize(("cause", "lifted"), [("weak-host", True), ("firewall", True), ("windows-adapter", False)])
+def test_cured_of_what_kept_it_from_serving_it_comes_to_its_weight(
+    monkeypatch: pytest.MonkeyPatch, cause: str, lifted: bool
+) -> None:
+    farm = Farm()
+    change = DestinationChange(
+        service=ServiceKey(VIP, "tcp", 80), address=farm.rip("web2"), port=80,
+        old=DestinationState(weight=0), new=DestinationState(weight=1),
+    )  # fmt: skip
+    weight = Step(
+        id=f"weight {VIP} tcp/80 web2", host="director", phase="weight", title="", why="", changes=(change,),
+        server="web2",
+    )  # fmt: skip
+    hosts = (HostPlan(host="director", steps=(weight,)), windows_plan("weak-host", "hygiene", f"firewall {VIP}"))
+    monkeypatch.setattr("dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=hosts))
+    (cure,) = mending(farm.deployment, farm.observed(), [unseen(cause, vip=VIP)]).cures
+    assert (weight in cure.steps) is lifted
 
 
 def test_with_its_adapter_a_windows_server_lost_everything_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ Several faults at once are each named, on one host and on several. What a fault 
 - unreachable, not-on-link: everything else on that server
 - vip-missing: a firewall there that drops packets to the same VIP
 - vip-prefix: a firewall there, where the prefix takes in the director's own address
+- windows-adapter by an adapter that is gone or disabled: what is wrong with the VIPs and weak-host on it
 - service-down by UDP: a firewall for that port, because both are silent; and a datagram that no server answers is
   unknown on all, because the application may rightly ignore it
 - arp-leak by a VIP on the interface to the director: not-persistent there, because no plan touches such an address

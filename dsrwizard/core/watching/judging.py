@@ -144,6 +144,8 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
     if cause == "arp-leak":
         message = f"It answers ARP for the VIP ({mac}): clients may go straight to it. Its guard is off."
         fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
+        if _windows(server):
+            message = f"It answers ARP for the VIP ({mac}): clients may go straight to it. The VIP is on its network."
         if ":" in vip:
             message = f"It answers neighbour solicitations for the VIP ({mac}): clients may go straight to it."
             fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
@@ -152,7 +154,14 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
         fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_announce=2"
         if ":" in vip:
             fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
+    if _windows(server):
+        fix = f"On {server.name}: take {vip} off the network's adapter; it belongs on a loopback adapter."
     return Judged(state="leaking", cause=cause, message=message, fix=known.fix if known and known.fix else fix)
+
+
+def _windows(server: RealServer) -> bool:
+    """Whether it runs Windows, as far as the deployment says."""
+    return server.connect == "winrm" or (server.system or "").startswith("windows")
 
 
 def _dead(server: RealServer, service: Service, vip: str, seen: Seen, found: list[Finding]) -> Judged | None:
@@ -166,8 +175,9 @@ def _dead(server: RealServer, service: Service, vip: str, seen: Seen, found: lis
     if _mute(probe) or not (reason := judge(probe)):
         return None
     named = _AT_ONCE.get(probe.signature, "")
+    show = "ipconfig" if _windows(server) else f"ip addr show to {vip}"
     fixes = {
-        "vip-missing": f"On {server.name}: ip addr show to {vip}; apply puts it back.",
+        "vip-missing": f"On {server.name}: {show}; apply puts it back.",
         "service-down": f"Start the service on {server.name}, listening on port {service.port} of all addresses.",
         "rip-only-listener": f"Make the application on {server.name} listen on {vip} too, or on all addresses.",
         "firewall": f"Let {service.label} to {vip} pass the firewall of {server.name}.",
