@@ -36,6 +36,7 @@ bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.diagnose
 	$(BIN)/python -m tests.bench.live_pane
+	$(BIN)/python -m tests.bench.winrm_farm
 	$(AS_ROOT) $(BIN)/python -m tests.bench.probe_round
 	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/ipvs_dump.py
 	$(BIN)/python -m tests.bench.refresh

@@ -49,7 +49,7 @@ SHOW_CERTIFICATES = (
 
 
 class SecretQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret is needed. `kind`: login password, key passphrase, sudo or Windows password; `detail` says for what exactly.
+    """A secret is needed. `kind`: login password, key passphrase, sudo or Windows password; `detail` says what for.
 
     `refused` is true when an earlier answer to the same question did not work.
     """
