@@ -21,7 +21,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -31,6 +31,7 @@ from cryptography import x509
 from spnego.channel_bindings import GssChannelBindings
 
 from tests.windows import wsman
+from tests.windows.shells import PIECE, Command, Shell
 from tests.windows.wsman import Fault, Request
 
 _NTLM = threading.Lock()
@@ -38,7 +39,6 @@ _NTLM = threading.Lock()
 _BOUNDARY = b"--Encrypted Boundary"
 _SEALED = "application/HTTP-SPNEGO-session-encrypted"
 _LONGEST_LINE, _LONGEST_PROCESS, _LONGEST_VARIABLE = 8191, 32767, 32767
-_PIECE = 100_000
 T = TypeVar("T")
 
 
@@ -67,35 +67,6 @@ class Generation:
 
 
 GENERATIONS = {"2008 R2": Generation(5, 15, by_wmi=False), "2012": Generation(30, 1500, by_wmi=True)}
-
-
-@dataclass
-class Shell:
-    """A remote shell and its one or more commands."""
-
-    user: str
-    environment: dict[str, str]
-    commands: dict[str, Command] = field(default_factory=dict)
-
-
-class Command:
-    """A process with its output, waited for by Receive."""
-
-    def __init__(self) -> None:
-        self.condition = threading.Condition()
-        self.output: list[tuple[str, bytes]] = []
-        self.status: int | None = None
-
-    def put(self, name: str, data: bytes) -> None:
-        with self.condition:
-            for begin in range(0, len(data), _PIECE):
-                self.output.append((name, data[begin : begin + _PIECE]))
-            self.condition.notify_all()
-
-    def end(self, status: int) -> None:
-        with self.condition:
-            self.status = status if self.status is None else self.status
-            self.condition.notify_all()
 
 
 class Endpoint:
@@ -314,7 +285,7 @@ class Endpoint:
             if command.status is None:
                 command.condition.wait(0.02)
             taken: list[tuple[str, bytes]] = []
-            while command.output and sum(len(data) for _, data in taken) < _PIECE:
+            while command.output and sum(len(data) for _, data in taken) < PIECE:
                 taken.append(command.output.pop(0))
             status = command.status if not command.output else None
         return wsman.received(asked, name, taken, status)
