@@ -11,7 +11,8 @@ from dsrwizard.core.secret import Secret
 
 
 class Unasked:
-    """What would have been asked in one quiet look: `password`, `passphrase`, `sudo`, `windows`, `host key`, `certificate`."""
+    """What would have been asked in one quiet look: `password`, `passphrase`, `sudo`, `windows`, `host key`,
+    `certificate`."""
 
     def __init__(self) -> None:
         self.questions: list[str] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError, UsageError
+from dsrwizard.core.errors import AnswerUnreadable, ConnectionLost, HostError, UsageError
 from dsrwizard.core.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.linux import apply as linux_apply
 from dsrwizard.core.linux import half_open as linux_half_open
@@ -18,6 +18,7 @@ from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import Answer, Asker, Connector, Line, OpenConnector, ServerPort, StepDone
 from dsrwizard.core.steps import Step
+from dsrwizard.engine import carried
 
 OBSERVE_SECONDS = 20.0
 STEP_SECONDS = 20.0
@@ -80,7 +81,7 @@ class LinuxServer:
             self._run_again_if_lost(":")
         nonce = secrets.token_hex(8)
         afterwards = linux_observe.observe_script(nonce, self._files, brief=True)
-        progress = linux_apply.Progress(
+        progress = linux_apply.LineProgress(
             nonce,
             steps,
             started=lambda step: line(f"▸ {step.title}"),
@@ -92,28 +93,7 @@ class LinuxServer:
             deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),
             on_line=progress.feed,
         )
-        if progress.failed is not None:
-            said = progress.said.strip() or "It said nothing."
-            if progress.halfway:
-                title = progress.failed.title
-                stuck = CommandFailed(
-                    f"{self._server.name}: “{title}” failed, and so did taking back what it had changed.",
-                    f"The host said: {said}",
-                    "Mend that on the host, then apply again or tear it down; both look at what is there first.",
-                )
-                stuck.halfway = True
-                raise stuck
-            raise CommandFailed(
-                f"{self._server.name}: “{progress.failed.title}” failed; what that step had changed was taken back.",
-                f"The host said: {said}",
-                "Mend that on the host and retry it.",
-            )
-        if len(progress.finished_steps) < len(steps):
-            raise ConnectionLost(
-                f"{self._server.name}: the script ended before all its steps (exit status {answer.status}).",
-                f"The host said: {answer.stderr.strip() or 'nothing'}",
-                "What was done is not known: observe it again.",
-            )
+        carried.check(self._server.name, steps, progress, answer)
         try:
             after = linux_observe.parse(self._server.name, nonce, answer.stdout)
             if self._seen is not None:  # no step changes routes or listeners, so they are not asked for again

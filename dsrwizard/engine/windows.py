@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError
+from dsrwizard.core.errors import AnswerUnreadable, ConnectionLost, HostError
 from dsrwizard.core.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import Answer, Connector, Line, StepDone
@@ -17,6 +17,7 @@ from dsrwizard.core.windows import half_open as windows_half_open
 from dsrwizard.core.windows import observe as windows_observe
 from dsrwizard.core.windows.frames import document_of
 from dsrwizard.core.windows.steps import system_of
+from dsrwizard.engine import carried
 
 OBSERVE_SECONDS = 60.0
 STEP_SECONDS = 60.0
@@ -77,7 +78,7 @@ class WindowsServer:
 
     def _apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
         nonce = secrets.token_hex(8)
-        progress = windows_apply.Progress(
+        progress = windows_apply.FrameProgress(
             nonce,
             steps,
             started=lambda step: line(f"▸ {step.title}"),
@@ -94,35 +95,11 @@ class WindowsServer:
         )
         deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
         answer = self._run(script, deadline=deadline, on_line=progress.feed)
-        if progress.failed is not None:
-            raise self._failure(progress)
-        if len(progress.finished_steps) < len(steps):
-            raise ConnectionLost(
-                f"{self._server.name}: the script ended before all its steps (exit status {answer.status}).",
-                f"The host said: {answer.stderr.strip() or 'nothing'}",
-                "What was done is not known: observe it again.",
-            )
+        carried.check(self._server.name, steps, progress, answer)
         try:
             return self._parse(nonce, answer)
         except AnswerUnreadable:
             return None  # the steps are done and told; only the look afterwards is missing
-
-    def _failure(self, progress: windows_apply.Progress) -> CommandFailed:
-        assert progress.failed is not None  # noqa: S101 - asked only then
-        said, title = progress.said.strip() or "It said nothing.", progress.failed.title
-        if progress.halfway:
-            stuck = CommandFailed(
-                f"{self._server.name}: “{title}” failed, and so did taking back what it had changed.",
-                f"The host said: {said}",
-                "Mend that on the host, then apply again or tear it down; both look at what is there first.",
-            )
-            stuck.halfway = True
-            return stuck
-        return CommandFailed(
-            f"{self._server.name}: “{title}” failed; what that step had changed was taken back.",
-            f"The host said: {said}",
-            "Mend that on the host and retry it.",
-        )
 
     def _parse(self, nonce: str, answer: Answer) -> ServerFacts:
         return windows_observe.parse(

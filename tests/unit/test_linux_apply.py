@@ -28,7 +28,7 @@ from dsrwizard.core.commands import HERE_DOC
 from dsrwizard.core.errors import CommandFailed, ConnectionLost, HostError
 from dsrwizard.core.facts import ServerFacts
 from dsrwizard.core.ledger import owed
-from dsrwizard.core.linux.apply import Progress, apply_script
+from dsrwizard.core.linux.apply import LineProgress, apply_script
 from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.outcome import Outcome, RunResult
 from dsrwizard.core.ports import Answer, Line
@@ -118,9 +118,9 @@ class Host:
     def close(self) -> None:
         pass
 
-    def carry_out(self, *steps: Step, afterwards: str = ":") -> tuple[Progress, Answer]:
+    def carry_out(self, *steps: Step, afterwards: str = ":") -> tuple[LineProgress, Answer]:
         """The bare script; what was told as it came is in `log`."""
-        progress = Progress(
+        progress = LineProgress(
             "n0nce",
             steps,
             started=lambda step: self.log.append(f"start {step.id}"),
@@ -313,7 +313,7 @@ def test_a_file_that_does_not_fit_on_the_disk_is_put_back_or_removed(plain: Host
     kept.write_text("short\n")
     full = "ulimit -f 8; trap '' XFSZ\n"  # 4 or 8 KiB, depending on the shell
     changes = (written(plain.file("new"), "n\n"), written(str(kept), "x" * 40_000 + "\n", old=FileState("short\n")))
-    progress = Progress("n0nce", [one := step(*changes)], lambda _: None, lambda *_: None, lambda _: None)
+    progress = LineProgress("n0nce", [one := step(*changes)], lambda _: None, lambda *_: None, lambda _: None)
     plain.run(full + apply_script("n0nce", [one], ":"), deadline=60, on_line=progress.feed)
     assert progress.failed is one
     assert not progress.halfway
@@ -350,7 +350,7 @@ def test_lines_that_look_like_markers_are_the_hosts_own_words(plain: Host) -> No
 
 def test_markers_out_of_range_are_passed_over() -> None:
     told: list[str] = []
-    progress = Progress(
+    progress = LineProgress(
         "n", [step()], lambda s: told.append(s.id), lambda s, ok, said: told.append(f"{s.id} {ok}"), told.append
     )
     for word in ("start:0", "start:2", "start:", "start:²", "done:-1", "failed:x", "halfway:7", "other:1"):

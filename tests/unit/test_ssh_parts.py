@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.memory import Memory
 from backends.ssh import known
 from backends.ssh.connector import framed
-from backends.memory import Memory
 from backends.ssh.privilege import sudo_command
 from backends.ssh.session import Stream
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion

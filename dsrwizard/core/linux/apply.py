@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dsrwizard.core.changes import Change, FileChange, FileState, SysctlChange
 from dsrwizard.core.commands import HERE_DOC, commands, replaces_link
+from dsrwizard.core.progress import Progress
 from dsrwizard.core.steps import Step
 
 _PREAMBLE = r"""
@@ -138,59 +139,22 @@ def precondition(change: Change) -> tuple[str, ...]:
             return ()
 
 
-class Progress:
-    """Reads the script's lines as they come: tells `started` and `finished` of each step, keeps what was said.
+class LineProgress(Progress):
+    """Reads the script's lines as they come; those that are no marker are what the host said."""
 
-    `line` gets every line that is no marker, for the host's log. A step that failed and could not be taken back whole
-    is in `failed` with `halfway` set and is not told as finished: what it left is not known.
-    """
-
-    def __init__(
-        self,
-        nonce: str,
-        steps: Sequence[Step],
-        started: Callable[[Step], None],
-        finished: Callable[[Step, bool, str], None],
-        line: Callable[[str], None],
-    ) -> None:
-        self._opening = f"==dsr:{nonce}:"
-        self._steps = steps
-        self._started = started
-        self._finished = finished
-        self._line = line
-        self._said: list[str] = []
-        self._observing = False
-        self.failed: Step | None = None
-        self.halfway = False
-        self.said = ""
-        self.finished_steps: list[str] = []
+    _observing = False
 
     def feed(self, text: str) -> None:
         """One line of the host's output, without its newline."""
+        opening = f"==dsr:{self._nonce}:"
         if self._observing:
             return
-        if not (text.startswith(self._opening) and text.endswith("==")):
+        if not (text.startswith(opening) and text.endswith("==")):
             if text.strip():
-                self._said.append(text)
-                self._line(text)
+                self._hear(text)
             return
-        word, _, number = text[len(self._opening) : -2].partition(":")
+        word, _, number = text[len(opening) : -2].partition(":")
         if word == "begin":
             self._observing = True
-            return
-        if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= len(self._steps):
-            return
-        step = self._steps[int(number) - 1]
-        if word == "start":
-            self._said = []
-            self._started(step)
-            return
-        if word not in ("done", "failed", "halfway"):
-            return
-        said = "\n".join(self._said)
-        if word != "done":
-            self.failed, self.said, self.halfway = step, said, word == "halfway"
-            if self.halfway:
-                return
-        self.finished_steps.append(step.id)
-        self._finished(step, word == "done", said)
+        elif number.isascii() and number.isdigit():
+            self._reached(word, int(number))

@@ -8,9 +8,10 @@ everything but weak-host receive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dsrwizard.core.changes import AddressChange, Change, LinkChange, System, WindowsChange
+from dsrwizard.core.progress import Progress
 from dsrwizard.core.steps import Step
 from dsrwizard.core.windows.commands import quoted, standalone
 from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, document_of
@@ -126,27 +127,8 @@ def _text(value: str | None) -> str:
     return "$null" if value is None else quoted(value)
 
 
-class Progress:
-    """Reads the script's frames as they come; like `core.linux.apply.Progress`, which says what each part means."""
-
-    def __init__(
-        self,
-        nonce: str,
-        steps: Sequence[Step],
-        started: Callable[[Step], None],
-        finished: Callable[[Step, bool, str], None],
-        line: Callable[[str], None],
-    ) -> None:
-        self._nonce = nonce
-        self._steps = steps
-        self._started = started
-        self._finished = finished
-        self._line = line
-        self._said: list[str] = []
-        self.failed: Step | None = None
-        self.halfway = False
-        self.said = ""
-        self.finished_steps: list[str] = []
+class FrameProgress(Progress):
+    """Reads the script's frames as they come."""
 
     def feed(self, text: str) -> None:
         """One line of the host's output, without its newline."""
@@ -155,27 +137,10 @@ class Progress:
             if text.strip():
                 self._line(text)
             return
-        message = str(document.get("message", ""))
-        if document.get("kind") == "log":
-            self._said.append(message)
-            self._line(message)
-            return
-        number = document.get("step")
-        if not isinstance(number, int) or not 1 <= number <= len(self._steps):
-            return
-        self._of_step(str(document.get("kind")), self._steps[number - 1], message)
-
-    def _of_step(self, kind: str, step: Step, message: str) -> None:
-        if kind == "start":
-            self._said = []
-            self._started(step)
-            return
-        if kind not in ("done", "failed", "halfway"):
-            return
-        said = "\n".join([*self._said, *([message] if message else [])])
-        if kind != "done":
-            self.failed, self.said, self.halfway = step, said, kind == "halfway"
-            if self.halfway:
-                return
-        self.finished_steps.append(step.id)
-        self._finished(step, kind == "done", said)
+        kind, message, number = str(document.get("kind")), str(document.get("message", "")), document.get("step")
+        if kind == "log":
+            self._hear(message)
+        elif isinstance(number, int):
+            if message:
+                self._said.append(message)
+            self._reached(kind, number)

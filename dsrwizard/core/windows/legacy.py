@@ -447,13 +447,6 @@ function Write-Interface {
     $said = & 'netsh' 'interface' ('ipv' + $parts.part) 'set' 'interface' ([string]$index) $setting 'store=persistent'
     Assert-Exit -what ('netsh set interface ' + $setting)
 }
-function Get-Word {
-    param($value)
-    if ($value) {
-        return 'true'
-    }
-    return 'false'
-}
 function Read-Registration {
     param($key)
     $config = Find-Config -key $key

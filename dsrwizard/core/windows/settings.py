@@ -9,6 +9,13 @@ UNBINDABLE = ("ms_tcpip6", "ms_msclient", "ms_server", "ms_pacer", "ms_lltdio", 
 """Components that can be bound again; others (ms_netbt, ms_pppoe …) could not (PowerShell/PowerShell#7428)."""
 
 SHARED_SETTINGS = r"""
+function Get-Word {
+    param($value)
+    if ($value) {
+        return 'true'
+    }
+    return 'false'
+}
 function Send-Log {
     param($text)
     Send-Frame @{ kind = 'log'; message = [string]$text }
@@ -379,13 +386,6 @@ function Write-Component {
     else {
         Disable-NetAdapterBinding -Name $adapter.Name -ComponentID $parts.part
     }
-}
-function Get-Word {
-    param($value)
-    if ($value) {
-        return 'true'
-    }
-    return 'false'
 }
 function Read-Registration {
     param($key)
