@@ -20,6 +20,8 @@ STRANGER = "stranger"
 """A host of the LAN that is not in the deployment. It comes with its fault and goes with it."""
 STRANGER_ADDRESS = "10.0.0.66"
 STRANGER_MAC = "02:00:0a:00:00:42"
+FORGET = "; ".join(f"ip neigh flush to {vip}" for vip in network.SERVICES)
+"""For the router, once the fault is gone: with clients at work it would learn the same again before."""
 
 _SERVERS = tuple(host.name for host in network.SERVERS)
 _ROUTER, _DIRECTOR, _CLIENT = network.ROUTER.name, network.DIRECTOR.name, network.CLIENT.name
@@ -55,6 +57,8 @@ class Fault:
     """The host that `verify` names with the cause; empty: the one it is made on."""
     narrow: Literal["", "vip", "service"] = ""
     """What the fault can be made on alone: a VIP, or a VIP's service; empty: it is of the whole host."""
+    learned: bool = False
+    """Whether neighbours learn another MAC for a VIP from it, which they keep: mended means that they forgot it."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,6 @@ _KEEP_VIP = (
 )
 _RUNS = "[ -s /run/lab-service.pid ]"
 _RUNS_NOT = "its service does not run"
-# Where neighbours learned another MAC for the VIP, they keep it for a while: mended means that they have forgotten it.
-_FORGET = Action(_ROUTER, ":", "ip neigh flush to $VIP")
 
 
 def _sysctls(name: str, value: int) -> Action:
@@ -181,11 +183,11 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "arp-leak", _SERVERS, "arp_ignore is off: the server answers ARP for the VIP and takes the director's traffic.",
-        (_sysctls("arp_ignore", 0), _FORGET), _HOLDS_VIP, _NO_VIP,
+        (_sysctls("arp_ignore", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
     ),
     Fault(
         "arp-announce", _SERVERS, "arp_announce is off: the server names the VIP as sender when it asks for others.",
-        (_sysctls("arp_announce", 0), _FORGET), _HOLDS_VIP, _NO_VIP,
+        (_sysctls("arp_announce", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
     ),
     Fault(
         "rp-filter", _SERVERS,
@@ -233,9 +235,8 @@ FAULTS: tuple[Fault, ...] = (
                 "{ [ $FAMILY = -4 ] || nodad=nodad; ip -n stranger addr add $VIP/$LENGTH dev eth0 $nodad; }",
                 "ip netns del stranger 2>/dev/null; ip link del vstranger 2>/dev/null; true",
             ),
-            _FORGET,
         ),
-        blamed=_DIRECTOR, narrow="vip",
+        blamed=_DIRECTOR, narrow="vip", learned=True,
     ),
     Fault(
         "stale-arp", (_ROUTER,), "The router still has another MAC for the VIP, as after a failover it missed.",
@@ -290,11 +291,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "director-vip", (_DIRECTOR,), "The director does not hold the VIP: soon no client finds it.",
-        (
-            Action("", _KEEP_VIP, "ip addr replace $KEPT"),
-            _FORGET,
-        ),
-        _HOLDS_VIP, _NO_VIP, narrow="vip",
+        (Action("", _KEEP_VIP, "ip addr replace $KEPT"),), _HOLDS_VIP, _NO_VIP, narrow="vip", learned=True,
     ),
     Fault(
         "drained", _SERVERS, "The server's weight in IPVS is 0: it gets no new clients.",

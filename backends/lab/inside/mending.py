@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backends.lab import network, recipe
-from backends.lab.faults import BASE, FAULTS, STRANGER, Made, parse, parse_all
+from backends.lab.faults import BASE, FAULTS, FORGET, STRANGER, Made, parse, parse_all
 from dsrwizard.core.errors import DsrError, LookError, UsageError
 
 _ROOT = Path("/proc/1/root")
@@ -133,6 +133,8 @@ class _Faulty:
             done = self._run(made, action.at, action.mend, before)
             if done.returncode:
                 problems.append(done.stderr.strip())
+        if made.fault.learned:
+            self._run(made, network.ROUTER.name, FORGET)
         del self._kept[made.name]
         self._write()
         if problems:
