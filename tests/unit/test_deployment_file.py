@@ -427,13 +427,13 @@ TOML_BITS = st.lists(st.sampled_from(BITS), max_size=30).map("".join)
 
 
 @given(st.text(max_size=200) | TOML_BITS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     read_or_refused(text)
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
     text = DESIGN
     for _ in range(data.draw(st.integers(1, 3))):
@@ -464,13 +464,13 @@ TREES = st.recursive(
 
 
 @given(st.dictionaries(KEYS, TREES, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_structure_is_read_or_refused(tree: dict[str, Any]) -> None:
     read_or_refused(tomli_w.dumps(tree))
 
 
 @given(st.sampled_from(["address", "name", "interface", "port", "user", "weight", "vips"]), TREES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_value_of_one_key_is_read_or_refused(key: str, value: Any) -> None:
     tree: dict[str, Any] = {
         "name": "shop",

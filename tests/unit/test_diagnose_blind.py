@@ -132,6 +132,7 @@ def test_a_healthy_farm_half_seen_has_no_fault_and_every_gap_says_how_to_close_i
     assert all(check.fix and check.message.endswith(".") for check in unknown)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("blind", BLIND)
 def test_no_fault_is_painted_green_or_blamed_on_another(blind: str) -> None:
     look, hidden = BLIND[blind]

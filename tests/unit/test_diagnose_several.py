@@ -48,6 +48,7 @@ def test_a_fault_is_found_where_it_is_and_nowhere_else(made: Made) -> None:
     assert {one.host for one in report.checks if one.outcome not in ("pass", "skipped")} <= touched
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("first", HERE, ids=lambda made: made.name)
 def test_every_two_faults_of_a_server_and_its_director_are_both_named(first: Made) -> None:
     wrong = []
@@ -58,7 +59,7 @@ def test_every_two_faults_of_a_server_and_its_director_are_both_named(first: Mad
     assert not wrong, "\n".join(wrong)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.lists(st.sampled_from(EVERYWHERE), min_size=3, max_size=4, unique_by=lambda made: made.slot))
 def test_any_three_or_four_faults_on_any_hosts_are_each_named(made: list[Made]) -> None:
     assert told(report_of(made)) == expected(made), names(made)

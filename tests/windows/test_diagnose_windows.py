@@ -16,7 +16,8 @@ from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.facts import ServerFacts
 from dsrwizard.core.mending import mending
 from tests.unit.diagnosed import faults, find, only
-from tests.unit.diagnosed_windows import (
+from tests.windows.conftest import VIP, VIP6, shop
+from tests.windows.diagnosed import (
     SOME,
     evidence,
     look,
@@ -24,7 +25,6 @@ from tests.unit.diagnosed_windows import (
     unknown,
     verify,
 )
-from tests.windows.conftest import VIP, VIP6, shop
 from tests.windows.faults import FAULTS, UNTOLD_2008
 from tests.windows.host import WindowsHost
 

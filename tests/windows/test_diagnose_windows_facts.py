@@ -19,7 +19,9 @@ from dsrwizard.core.windows.facts import Conflict, FirewallRule, SiteBinding, Wi
 from dsrwizard.core.windows.facts import Site as SeenSite
 from dsrwizard.core.wire import Owners, Probed
 from tests.unit.diagnosed import faults, find, only
-from tests.unit.diagnosed_windows import (
+from tests.windows.conftest import VIP, shop
+from tests.windows.conftest import Farm as WindowsFarm
+from tests.windows.diagnosed import (
     BALANCER,
     NOW,
     SOME,
@@ -31,8 +33,6 @@ from tests.unit.diagnosed_windows import (
     set_up,
     verify,
 )
-from tests.windows.conftest import VIP, shop
-from tests.windows.conftest import Farm as WindowsFarm
 from tests.windows.faults import FAULTS
 from tests.windows.host import Address, Event, WindowsHost
 
