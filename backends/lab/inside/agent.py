@@ -165,7 +165,10 @@ class Agent:
         elif kind == frames.SIZE and session.terminal:
             _set_size(session.stdin, *(int(word) for word in payload.split()))
         elif kind == frames.SIGNAL:
-            os.killpg(session.pid, int(payload))
+            try:
+                os.killpg(session.pid, int(payload))
+            except ProcessLookupError:  # just forked, it does not lead a group yet
+                os.kill(session.pid, int(payload))
 
     def _spawn(self, number: int, payload: bytes) -> None:
         host, cwd, mode, size, env, argv = frames.read_spawn(payload)
