@@ -95,9 +95,8 @@ for line in sys.stdin:
 TOGETHER = (
     ("weak-host, receive on the NIC",),
     ("firewall, rule removed",),
-    ("site-binding, listen list",),
     ("windows-adapter, removed",),
-    ("arp-leak, VIP on the NIC",),
+    ("arp-leak, VIP on the NIC", "site-binding, listen list"),
     ("vip-missing", "site-binding, explicit address"),
     ("weak-host, send on the loopback", "windows-adapter, DHCP", "rip-only-listener"),
     (
@@ -207,6 +206,10 @@ def test_it_is_deployed_by_keyboard(farm: Farm) -> None:
         wizard.press(NEXT)
         wizard.expect("3/3 up")
         assert farm.answering() == ALL
+        farm.tell("fault weak-host, receive on the NIC")
+        wizard.expect("2/3 up")
+        farm.tell("cure")
+        wizard.expect("3/3 up")
         seen = lab.run("director", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'").stdout
         assert "DSRWIZARD_LAB" in seen
         assert PASSWORD not in seen
