@@ -55,7 +55,7 @@ ALLOWED: dict[Dialect, dict[str, set[str]]] = {
         "set-dnsclient": {"interfaceindex", "registerthisconnectionsaddress", "usesuffixwhenregistering"},
     },
 }  # fmt: skip
-PROGRAMS = {"netsh", "$appcmd"}
+PROGRAMS = {"netsh", "arp", "$appcmd"}
 TYPES = {
     "string", "int", "bool", "version", "array", "collections.idictionary", "text.encoding", "console", "convert",
     "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",

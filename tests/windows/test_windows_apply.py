@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dsrwizard.core.commands import commands
 from dsrwizard.core.outcome import Outcome
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Adapter, Address, Binding, Rule, Site, WindowsHost
@@ -52,6 +53,17 @@ def test_the_loopback_adapter_keeps_to_itself(farm: Make, version: str) -> None:
     assert (adapter.register, adapter.suffix, adapter.netbios) == (False, False, 2)
     bound = {name for name, on in adapter.bindings.items() if on}
     assert bound == ({"ms_tcpip"} if version in MODERN else set(adapter.bindings))
+
+
+@pytest.mark.parametrize("version", SOME)
+def test_what_it_had_learnt_of_the_vip_is_forgotten(farm: Make, version: str) -> None:
+    one = farm(WindowsHost(version))
+    one.host.neighbours[VIP] = "02:00:0a:00:00:02"
+    one.apply()
+    assert one.host.neighbours == {}
+    assert any(
+        "arp -d *" in commands(change) for step in farm(WindowsHost(version)).plan().steps for change in step.changes
+    )
 
 
 @pytest.mark.parametrize("version", SOME)

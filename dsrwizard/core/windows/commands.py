@@ -27,7 +27,7 @@ def windows_commands(change: WindowsChange | AddressChange | LinkChange) -> tupl
     if isinstance(change, LinkChange):
         return _adapter(change)
     if isinstance(change, AddressChange):
-        return (_address(change),)
+        return (_address(change), "arp -d *")  # what it learnt of the VIP as another host's is no longer true
     if change.new is None and not standalone(change):
         return ()
     return (_legacy(change),) if change.system == "windows-2008" else (_modern(change),)

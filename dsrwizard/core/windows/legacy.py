@@ -381,6 +381,7 @@ function Write-Address {
     if ($after -eq $null) {
         $said = & 'netsh' 'interface' $family 'delete' 'address' ([string]$index) $parts[1]
         Assert-Exit -what 'netsh delete address'
+        Clear-Neighbours
         return
     }
     if ($family -eq 'ipv6') {
@@ -395,6 +396,7 @@ function Write-Address {
         $said = & 'netsh' 'interface' $family 'add' 'address' ([string]$index) $where 'store=persistent'
         Assert-Exit -what 'netsh add address'
     }
+    Clear-Neighbours
 }
 function Read-Interface {
     param($what, $key)

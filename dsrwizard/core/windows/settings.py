@@ -40,6 +40,9 @@ function Assert-Exit {
         throw ($what + ' ended with status ' + [string]$LASTEXITCODE)
     }
 }
+function Clear-Neighbours {
+    $said = & 'arp' '-d' '*'
+}
 function Find-Rule {
     param($name)
     $policy = New-Object -ComObject HNetCfg.FwPolicy2
@@ -269,6 +272,7 @@ function Write-Address {
     Protect-Session -index $index
     if ($after -eq $null) {
         Remove-NetIPAddress -InterfaceIndex $index -IPAddress $parts[1] -Confirm:$false
+        Clear-Neighbours
         return
     }
     New-NetIPAddress -InterfaceIndex $index -IPAddress $parts[1] -PrefixLength ([int]$parts[2]) -SkipAsSource $true |
@@ -286,6 +290,7 @@ function Write-Address {
     if ($state -ne 4) {
         throw ($parts[1] + ' is not usable: its state is ' + [string]$state)
     }
+    Clear-Neighbours
 }
 function Get-Family {
     param($part)

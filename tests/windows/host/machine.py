@@ -45,6 +45,8 @@ class WindowsHost:
         self.listeners: list[tuple[str, str, int]] = [("tcp", "0.0.0.0", 80), ("tcp", "0.0.0.0", 5985)]
         self.half_open: list[tuple[str, int, str, int]] = []
         self.events: list[Event] = []
+        self.neighbours: dict[str, str] = {}
+        """The ARP cache: address → MAC."""
         self.restriction = ""
         self.elevated = True
         self.wow64 = False

@@ -25,6 +25,13 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
         return _appcmd(host, arguments)
     if program == "netsh":
         return _netsh(host, arguments)
+    if program == "arp":
+        if arguments != ["-d", "*"]:
+            raise NotModelled("arp " + " ".join(arguments))
+        if not host.elevated:
+            return DENIED
+        host.neighbours.clear()
+        return 0, []
     raise NotModelled(f"program {name}")
 
 
