@@ -19,7 +19,7 @@ demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
 
 test: packages lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope tests
+	$(BIN)/python -m pytest -q -n 3 --dist loadscope tests
 
 check: lint unit
 

@@ -137,7 +137,7 @@ def test_ipv6_vip_udp_service_and_two_vips_on_the_same_servers(clean: Lab) -> No
     lab = clean
     vips = (
         f'[[vips]]\naddress = "{VIP}"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
-        '[[vips.services]]\nprotocol = "udp"\nport = 7\nscheduler = "rr"\n'
+        '[[vips.services]]\nprotocol = "udp"\nport = 7\nscheduler = "rr"\npayload = "hello"\n'
         '[[vips]]\naddress = "10.0.0.11"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
         f'[[vips]]\naddress = "{VIP6}"\n[[vips.services]]\nport = 80\nscheduler = "rr"\n'
     )

@@ -32,11 +32,6 @@ TRAFFIC = """while :; do
 done >/dev/null 2>&1"""
 TOGETHER = (
     (
-        "vip-missing@web1/10.0.0.11", "vip-prefix@web2/fd00:10::10", "service-down@web3/10.0.0.10/udp/7",
-        "rip-only-listener@web2/10.0.0.11/tcp/8080", "ipvs-differs@director/fd00:10::10",
-        "drained@web1/10.0.0.10/udp/7",
-    ),
-    (
         "vip-missing@web2/fd00:10::10", "firewall@web3/fd00:10::10", "firewall@web1/10.0.0.10/udp/7",
         "gateway@web1/fd00:10::10", "duplicate-vip@stranger/10.0.0.11", "ipvs-missing@web3/10.0.0.11/tcp/8080",
         "rip-only-listener@web2/10.0.0.10/udp/7",

@@ -86,15 +86,18 @@ def test_what_keeps_clients_out_or_their_answers_from_them_is_named_on_each_serv
         lab.run("web3", f"iptables-legacy -D {STRANGERS}").ok()
         lab.dsrwizard("lab", "mend").ok()
     failed = [one for one in report["checks"] if one["outcome"] == "fail"]
-    assert {(one["check"], one["cause"], one["host"]) for one in failed} == {
-        ("server.half_open", "spoof-filter", "web1"),
-        ("probe.client_like", "rp-filter", "web2"),
-        ("probe.client_like", "firewall", "web3"),
-    }, failed
+    assert {(one["cause"], one["host"]) for one in failed} == {
+        ("spoof-filter", "web1"), ("rp-filter", "web2"), ("firewall", "web3"),
+    }, failed  # fmt: skip
+    by = {one["host"]: one["check"] for one in failed}
+    assert (by["web2"], by["web3"]) == ("probe.client_like", "probe.client_like")
+    # Whether five of these clients' handshakes hang at the moment of looking is chance; the client host's own do.
+    assert by["web1"] in ("server.half_open", "client.servers")
     evidence = {one["host"]: one["evidence"] for one in failed}
     assert "TcpExtIPReversePathFilter went from " in evidence["web2"]
     assert "rp_filter: all=0, eth0=1" in evidence["web2"]
-    assert "completed meanwhile, half-open on web1: " in evidence["web1"]
+    waits = "completed meanwhile, half-open on web1: " if by["web1"] == "server.half_open" else "was accepted there"
+    assert waits in evidence["web1"]
     assert "no counter rose" in evidence["web3"]
 
 

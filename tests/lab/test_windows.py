@@ -93,8 +93,7 @@ for line in sys.stdin:
     print(json.dumps(told), flush=True)
 """
 TOGETHER = (
-    ("weak-host, receive on the NIC",),
-    ("firewall, rule removed",),
+    ("weak-host, receive on the NIC", "firewall, rule removed"),
     ("windows-adapter, removed",),
     ("arp-leak, VIP on the NIC", "site-binding, listen list"),
     ("vip-missing", "site-binding, explicit address"),

@@ -159,6 +159,9 @@ def test_verify_with_a_fault(snap_compare: Compare, make_app: Make, world: World
         await confirmed(pilot)
         del world.servers["web2"].machine.links["lo"].addresses[VIP]
         await steps(pilot, 1)
+        await settled(pilot)
+        for _ in range(3):
+            await pilot.pause()
 
     assert snap_compare(make_app(deployment=world.deployment()), terminal_size=size, run_before=before)
 

@@ -137,10 +137,18 @@ def test_failed_connections_are_the_consequence_of_the_fault_of_the_server_that_
     assert "web2 0 of 2" in check.evidence
 
 
+def test_a_server_that_took_a_client_like_syn_and_leaves_clients_unanswered_is_filtered(seen: Seen) -> None:
+    seen.host.flaky.add("10.0.0.102")
+    check = only(seen.verify())
+    assert (check.check, check.host, check.cause) == ("client.servers", "web2", "spoof-filter")
+    assert "its answers do not reach the client host" in check.message
+    assert "web2 0 of 2" in check.evidence
+
+
 def test_a_server_that_fails_without_a_known_fault_fails_by_its_name(seen: Seen) -> None:
     seen.host.flaky.add("10.0.0.102")
-    report = seen.verify()
-    check = only(report)
+    seen.farm.world.servers["web2"].ssh = False  # whether a client-like SYN was accepted there cannot be seen
+    check = only(seen.verify())
     assert (check.check, check.host, check.cause) == ("client.servers", "web2", "")
     assert "web2 was given 2 connections of the client host to 10.0.0.10:80 and left 2 unanswered" in check.message
     assert "silent" in check.evidence

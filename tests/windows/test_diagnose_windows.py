@@ -160,7 +160,7 @@ def test_each_fault_is_named_alone_with_what_mends_it(version: str, name: str) -
     assert all(check.consequence_of in ("", fault.cause) for check in report.checks)
 
 
-@pytest.mark.parametrize(("version", "name"), EACH)
+@pytest.mark.parametrize(("version", "name"), [one for one in EACH if one[0] == "2025"])
 def test_without_raw_sockets_the_facts_still_name_it(version: str, name: str) -> None:
     host, facts = broken(version, name)
     report = diagnose(evidence(host, facts, wire=False))

@@ -135,6 +135,16 @@ class Served:
         name, tries = self.name(rip), self.of(rip)
         host = name if rip in self._known else DIRECTOR
         words = ", ".join(sorted({one.result for one in failed}))
+        reading = self._known.get(rip)
+        if words == "silent" and reading is not None and reading.fate(self.vip, self.service) == "accepted":
+            return self.ledger.fail(
+                self.where("client.servers", host),
+                Fault(host=host, cause="spoof-filter", vip=self.vip.address, service=self.service.label),
+                f"{name} accepts what clients send to {self.target}, but its answers do not reach the client host.",
+                f"{_figures(name, tries)}; a SYN with a client-like source was accepted there",
+                f"Let the network send frames with source {self.vip.address} from the port of {name} (switch, "
+                "hypervisor, cloud), and look at the way from there to clients.",
+            )  # fmt: skip
         return self.where("client.servers", host).result(
             "fail",
             f"{name} was given {_connections(tries)} of the client host to {self.target} and left {len(failed)} "
