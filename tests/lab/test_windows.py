@@ -94,7 +94,6 @@ for line in sys.stdin:
 """
 TOGETHER = (
     ("weak-host, receive on the NIC", "firewall, rule removed"),
-    ("windows-adapter, removed",),
     ("arp-leak, VIP on the NIC", "site-binding, listen list"),
     ("vip-missing", "site-binding, explicit address"),
     ("weak-host, send on the loopback", "windows-adapter, DHCP", "rip-only-listener"),

@@ -104,14 +104,16 @@ FIXES = {
         f'netsh interface ipv4 add address "dsrwizard" {VIP} 255.255.255.255',
     ),
     "vip-prefix": (
-        f"Remove-NetIPAddress -IPAddress {VIP} -InterfaceAlias 'dsrwizard' -Confirm:$false; New-NetIPAddress",
-        f'netsh interface ipv4 delete address "dsrwizard" {VIP}; netsh interface ipv4 add address "dsrwizard" {VIP}',
+        f"Remove-NetIPAddress -IPAddress {VIP} -InterfaceAlias 'dsrwizard' -Confirm:$false; arp -d *; New-NetIPAddress",
+        f'netsh interface ipv4 delete address "dsrwizard" {VIP}; arp -d *; '
+        f'netsh interface ipv4 add address "dsrwizard" {VIP}',
     ),
     "not-persistent": ("-PolicyStore PersistentStore", 'netsh interface ipv4 add address "dsrwizard"'),
     "arp-leak, VIP on the NIC": (
-        f"Remove-NetIPAddress -IPAddress {VIP} -InterfaceAlias 'Ethernet' -Confirm:$false; New-NetIPAddress "
+        f"Remove-NetIPAddress -IPAddress {VIP} -InterfaceAlias 'Ethernet' -Confirm:$false; arp -d *; New-NetIPAddress "
         "-InterfaceAlias 'dsrwizard'",
-        f'netsh interface ipv4 delete address "Ethernet" {VIP}; netsh interface ipv4 add address "dsrwizard" {VIP}',
+        f'netsh interface ipv4 delete address "Ethernet" {VIP}; arp -d *; '
+        f'netsh interface ipv4 add address "dsrwizard" {VIP}',
     ),
     "gateway, none": (
         "New-NetRoute -DestinationPrefix 0.0.0.0/0 -InterfaceAlias 'Ethernet' -NextHop",
