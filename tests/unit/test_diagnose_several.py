@@ -52,7 +52,7 @@ def test_a_fault_is_found_where_it_is_and_nowhere_else(made: Made) -> None:
 @pytest.mark.parametrize("first", HERE, ids=lambda made: made.name)
 def test_every_two_faults_of_a_server_and_its_director_are_both_named(first: Made) -> None:
     wrong = []
-    for other in HERE[HERE.index(first) + 1 :: 2]:  # every second; the next test draws from all
+    for other in HERE[HERE.index(first) + 1 :: 3]:  # every third; the next test draws from all
         pair = (first, other)
         if coexist(pair) and (found := told(report_of(pair))) != expected(pair):
             wrong.append(f"{names(pair)}: {dict(found)}, not {dict(expected(pair))}")
