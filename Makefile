@@ -19,7 +19,8 @@ demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
 
 test: packages lint
-	$(BIN)/python -m pytest -q -n 3 --dist loadscope tests
+	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder \
+	  tests/lab tests/screens tests/ssh tests/windows tests/unit tests/fakes
 
 check: lint unit
 
