@@ -2,6 +2,7 @@
 # make test   every test, lab included         make bench  figures, side by side
 # make faults    every fault of the lab, and what verify and the classic checks make of it
 # make pictures  the screens of the README     make install-check  `uv tool install` and `pipx install`, in scratch
+# make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
 # make clean     what the targets above made
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -13,14 +14,14 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs
 
-.PHONY: demo test check lint unit bench faults pictures install-check clean packages
+.PHONY: demo test check lint unit bench faults hostile pictures install-check clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
 
 test: packages lint
 	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder \
-	  tests/lab tests/screens tests/ssh tests/windows tests/unit tests/fakes
+	  tests/lab tests/screens tests/ssh tests/windows tests/hostile tests/unit tests/fakes
 
 check: lint unit
 
@@ -47,6 +48,9 @@ bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 
 faults: packages $(VENV)/.ready-dev
 	$(BIN)/python -m tests.bench.fault_matrix --healthy 50
+
+hostile: packages $(VENV)/.ready-dev
+	DSRWIZARD_HOSTILE=all $(BIN)/python -m pytest -q -n 2 tests/hostile
 
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures
