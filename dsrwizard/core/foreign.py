@@ -1,0 +1,103 @@
+r"""Foreign text made harmless: what a host, a file, a neighbour on the wire or a library said, before anyone reads it.
+
+A sign that a terminal obeys, or that a reader cannot see, is written out as Python writes it: `\x1b`, `\n`, `\u202e`.
+Nothing is dropped, so the text still tells what was there, and nothing of it acts. These are written out:
+
+- controls: C0 with escape, DEL, and C1, in which 0x9b alone begins a sequence;
+- line breaks of every kind (in one line): a field must not begin a line that looks like one of dsrwizard's own;
+- what turns the direction of text: bidirectional marks, overrides and isolates;
+- what has no picture: zero-width signs, fillers, tags, variation selectors, soft hyphens, byte order marks;
+- halves of surrogate pairs and noncharacters, which no file takes;
+- marks over marks over marks, which grow into the lines above and below.
+
+Accents, scripts and emoji stay as they are, with the joiners and selectors that belong to them.
+Both functions are idempotent: a text may pass through them at the border and again on its way out.
+"""
+
+from __future__ import annotations
+
+import re
+
+FIELD = 4_000
+"""Characters of a field at most. The longest sentences of dsrwizard's own have some hundred."""
+BLOCK = 40_000
+"""Characters of a text of several lines at most."""
+
+_E = "\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+_JOINING = "\u0620-\u06ff\u0750-\u077f\u0900-\u0dff"
+_MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
+_UNSEEN = (  # Default_Ignorable_Code_Point of the Unicode database, and annotation marks
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_LAST_TWO = "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17))
+_CONTROLS = "\x00-\x1f\x7f-\x9f"
+_BROKEN = f"\u2028\u2029\ud800-\udfff\ufdd0-\ufdef{_LAST_TWO}"
+_HARM = f"[{_CONTROLS}{_UNSEEN}{_BROKEN}]|(?<=[{_MARKS}]{{4}})[{_MARKS}]"
+_KEPT = (
+    f"[{_E}][\ufe0e\ufe0f]?(?:\u200d[{_E}]\ufe0f?)*"  # emoji, joined to one picture
+    "|[0-9#*]\ufe0f?\u20e3"  # keycaps
+    f"|(?<=[{_JOINING}])[\u200c\u200d](?=[{_JOINING}])"  # how Persian and the scripts of India spell
+)
+_FLAGS = "|".join(
+    "\U0001f3f4" + "".join(chr(0xE0000 + ord(sign)) for sign in region) + "\U000e007f"
+    for region in ("gbeng", "gbsct", "gbwls")
+)
+_HARMFUL = re.compile(_HARM)
+_PIECES = re.compile(f"(?:{_FLAGS}|{_KEPT})|({_HARM})")
+_HARMFUL_IN_BLOCK = re.compile(_HARM.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+_TAIL = f"\u200c\u200d\ufe0e\ufe0f{''.join(map(chr, range(0xE0000, 0xE0080)))}"
+"""What a cut must not leave behind: with what followed it, it had a meaning."""
+_MARK = "… ({} characters more)"
+
+
+def one_line(text: str, limit: int = FIELD) -> str:
+    """The text as one line of at most `limit` characters (40 or more), for a field among dsrwizard's own words."""
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
+    return _shortened(_written_out(text[: limit + 1], _HARMFUL), len(text), limit)
+
+
+def lines(text: str, limit: int = BLOCK, *, tabs: bool = False) -> str:
+    """The text with its line ends (`\\n`, `\\r\\n`), all else made harmless. Tabs become spaces unless `tabs`: a file's
+    content keeps them. Show it where each line is marked as a quotation: a line of it may look like anything."""
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
+    whole, text = len(text), text[: limit + 1].replace("\r\n", "\n")
+    if "\t" not in text:
+        return _shortened(_written_out(text, _HARMFUL_IN_BLOCK), whole, limit)
+    parts = [_written_out(part, _HARMFUL_IN_BLOCK) for part in text.split("\t")]
+    return _shortened("\t".join(parts) if tabs else "\t".join(parts).expandtabs(8), whole, limit)
+
+
+def harmless(text: str) -> bool:
+    """Whether the text is one line that nobody need write out, whatever its length."""
+    return _written_out(text, _HARMFUL) == text
+
+
+def _written_out(text: str, harmful: re.Pattern[str]) -> str:
+    if not harmful.search(text):
+        return text
+    block = harmful is _HARMFUL_IN_BLOCK
+
+    def piece(match: re.Match[str]) -> str:
+        sign = match[1]
+        return match[0] if sign is None or (block and sign == "\n") else _NAMED.get(sign) or _numbered(ord(sign))
+
+    return _PIECES.sub(piece, text)
+
+
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def _numbered(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _shortened(text: str, whole: int, limit: int) -> str:
+    """Cut to `limit`, with a mark that says how much of the original (`whole` characters) is not shown."""
+    if len(text) <= limit and whole <= limit:
+        return text
+    mark = _MARK.format(f"{whole:,}")
+    kept = text[: max(0, limit - len(mark))].rstrip(_TAIL)
+    return kept + _MARK.format(f"{max(1, whole - len(kept)):,}")
