@@ -35,7 +35,8 @@ $bytes = [Convert]::FromBase64String(@PARTS@)
 $stream = New-Object -TypeName IO.MemoryStream
 $stream.Write($bytes, 0, $bytes.Length)
 $stream.Position = 0
-$unpacked = New-Object -TypeName IO.Compression.GZipStream -ArgumentList @($stream, 'Decompress')
+$mode = [IO.Compression.CompressionMode]::Decompress
+$unpacked = New-Object -TypeName IO.Compression.GZipStream -ArgumentList @($stream, $mode)
 $reader = New-Object -TypeName IO.StreamReader -ArgumentList @($unpacked)
 $script = $reader.ReadToEnd()
 [Console]::Out.WriteLine('@MARKER@')

@@ -22,10 +22,10 @@ BOTH = {
     "add-type": {"typedefinition"},
     "get-wmiobject": {"class", "filter"},
     "new-object": {"comobject", "typename", "argumentlist"},
-    "test-path": {"path"},
-    "get-itemproperty": {"path"},
-    "set-itemproperty": {"path", "name", "value"},
-    "get-childitem": {"path"},
+    "test-path": {"literalpath"},
+    "get-itemproperty": {"literalpath"},
+    "set-itemproperty": {"literalpath", "name", "value"},
+    "get-childitem": {"literalpath"},
     "get-date": set(),
     "start-sleep": {"milliseconds"},
     "write-output": set(),
@@ -38,7 +38,7 @@ ALLOWED: dict[Dialect, dict[str, set[str]]] = {
         "convertto-json": {"inputobject", "depth", "compress"},
         "get-winevent": {"filterhashtable", "erroraction"},
         "get-netadapter": {"includehidden"},
-        "rename-netadapter": {"name", "newname"},
+        "rename-netadapter": {"inputobject", "newname"},
         "get-netadapterbinding": {"name", "componentid", "allbindings"},
         "enable-netadapterbinding": {"name", "componentid"},
         "disable-netadapterbinding": {"name", "componentid"},
@@ -57,10 +57,10 @@ ALLOWED: dict[Dialect, dict[str, set[str]]] = {
 }  # fmt: skip
 PROGRAMS = {"netsh", "arp", "$appcmd"}
 TYPES = {
-    "string", "int", "bool", "version", "array", "collections.idictionary", "text.encoding", "console", "convert",
-    "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
+    "string", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
+    "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
     "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
-    "dsrinterface",
+    "dsrinterface", "management.automation.wildcardpattern", "io.compression.compressionmode",
 }  # fmt: skip
 FORBIDDEN_2008 = (
     "convertto-json",

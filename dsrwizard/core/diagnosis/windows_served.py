@@ -97,7 +97,9 @@ def _firewall(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> C
     if reading.good(vip, service):
         return where.passed(f"The firewall of {name} lets {target} in.", "the VIP probe came through")
     unknown = where.unknown(
-        f"Whether the firewall of {name} lets {target} in could not be seen.", "", f"On {name}: {words.SHOW_RULES}"
+        f"Whether the firewall of {name} lets {target} in could not be seen.",
+        facts.firewall_problem if facts is not None else "",
+        f"On {name}: {words.SHOW_RULES}",
     )
     silent = (probe := reading.probe(vip, service)) is not None and probe.signature == "silence"
     if facts is None or facts.firewall is None:

@@ -222,7 +222,7 @@ def serve(reading: Reading, facts: WindowsFacts, vip: Vip, service: Service) -> 
 def certify(facts: WindowsFacts, vip: Vip, port: int, binding: SiteBinding) -> str:
     """The certificate of another address of the same port, or the binding's own, for the VIP."""
     known = facts.certificates or {}
-    of_port = next((parts for key, parts in sorted(known.items()) if key.endswith(f":{port}")), "")
+    of_port = next((parts for key, parts in sorted(known.items()) if key.endswith(f":{port}") and parts[0] != " "), "")
     if not of_port and binding.certificate:
         of_port = f"{binding.certificate} {IIS} {binding.store or 'MY'}"
     if not of_port:

@@ -133,6 +133,8 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
     restricted: str = ""
     adapters: tuple[WindowsAdapter, ...] = ()
     firewall: Firewall | None = None
+    firewall_problem: str = ""
+    """Why firewall and rules are unknown, in the host's words; empty where they are known."""
     rules: tuple[FirewallRule, ...] | None = None
     sites: tuple[Site, ...] | None = None
     """None: IIS could not be read; empty: no IIS, or no sites."""

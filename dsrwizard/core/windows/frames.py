@@ -37,6 +37,15 @@ function ConvertTo-Text {
 """
 
 
+LITERAL = r"""
+function Get-Literal {
+    param($text)
+    return [Management.Automation.WildcardPattern]::Escape([string]$text)
+}
+"""
+"""For parameters that are patterns: a name that matches itself alone."""
+
+
 def documents(nonce: str, text: str) -> Iterator[dict[str, object]]:
     """The documents of this script in a host's output, in order; anything else is passed over."""
     for line in text.splitlines():

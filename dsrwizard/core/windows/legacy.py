@@ -99,7 +99,7 @@ function Get-Conflicts {
     $found = @()
     $entries = @(Get-EventLog -LogName System -Source Tcpip -After $since -ErrorAction SilentlyContinue)
     foreach ($entry in $entries) {
-        $number = [int]$entry.InstanceId -band 65535
+        $number = [int]([int64]$entry.InstanceId -band 65535)
         if (@(4198, 4199) -contains $number) {
             $age = ((Get-Date) - $entry.TimeGenerated).TotalSeconds
             $found += @{
@@ -463,8 +463,8 @@ function Write-Registration {
     $result = $config.SetDynamicDNSRegistration(($parts[0] -eq 'true'), ($parts[1] -eq 'true'))
     if (@(0, 1) -notcontains [int]$result.ReturnValue) {
         $path = 'HKLM:\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces\' + [string]$config.SettingID
-        Set-ItemProperty -Path $path -Name 'RegistrationEnabled' -Value ([int]($parts[0] -eq 'true'))
-        Set-ItemProperty -Path $path -Name 'RegisterAdapterName' -Value ([int]($parts[1] -eq 'true'))
+        Set-ItemProperty -LiteralPath $path -Name 'RegistrationEnabled' -Value ([int]($parts[0] -eq 'true'))
+        Set-ItemProperty -LiteralPath $path -Name 'RegisterAdapterName' -Value ([int]($parts[1] -eq 'true'))
     }
 }
 """

@@ -15,7 +15,7 @@ from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Route, ServerFacts, parsed
 from dsrwizard.core.windows.commands import PSEUDO, quoted
 from dsrwizard.core.windows.facts import Site, SiteBinding, WindowsAddress, WindowsFacts
-from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, documents
+from dsrwizard.core.windows.frames import JSON_2012, LITERAL, PRELUDE, documents
 
 PREFERRED = 4
 """MSFT_NetIPAddress.AddressState of an address that is usable."""
@@ -29,10 +29,10 @@ function Test-Elevated {
 }
 function Get-RegistryValue {
     param($path, $name)
-    if (-not (Test-Path -Path $path)) {
+    if (-not (Test-Path -LiteralPath $path)) {
         return $null
     }
-    $item = Get-ItemProperty -Path $path
+    $item = Get-ItemProperty -LiteralPath $path
     return $item.$name
 }
 function Get-Restriction {
@@ -94,9 +94,17 @@ function Get-FirewallRules {
     }
     return $found
 }
+function Get-Firewall {
+    try {
+        return @{ state = (Get-FirewallState); rules = @(Get-FirewallRules); problem = '' }
+    }
+    catch {
+        return @{ state = $null; rules = $null; problem = [string]$_.Exception.Message }
+    }
+}
 function Get-SiteXml {
     $appcmd = $env:windir + '\system32\inetsrv\appcmd.exe'
-    if (-not (Test-Path -Path $appcmd)) {
+    if (-not (Test-Path -LiteralPath $appcmd)) {
         return ''
     }
     $lines = & $appcmd 'list' 'site' '/config' '/xml'
@@ -114,10 +122,13 @@ function Get-ListenList {
 function Get-Certificates {
     $path = 'HKLM:\SYSTEM\CurrentControlSet\Services\HTTP\Parameters\SslBindingInfo'
     $found = @{}
-    if (Test-Path -Path $path) {
-        foreach ($entry in Get-ChildItem -Path $path) {
-            $value = Get-ItemProperty -Path ($path + '\' + $entry.PSChildName)
-            $hash = ([BitConverter]::ToString($value.SslCertHash)) -replace '-', ''
+    if (Test-Path -LiteralPath $path) {
+        foreach ($entry in Get-ChildItem -LiteralPath $path) {
+            $value = Get-ItemProperty -LiteralPath ($path + '\' + $entry.PSChildName)
+            $hash = ''
+            if ($null -ne $value.SslCertHash) {
+                $hash = ([BitConverter]::ToString($value.SslCertHash)) -replace '-', ''
+            }
             $found[[string]$entry.PSChildName] = @($hash, [string]$value.AppId, [string]$value.SslCertStoreName)
         }
     }
@@ -125,7 +136,9 @@ function Get-Certificates {
 }
 """
 
-FACTS_2012 = r"""
+FACTS_2012 = (
+    LITERAL
+    + r"""
 function Get-Conflicts {
     $since = (Get-Date).AddHours(-24)
     $filter = @{ LogName = 'System'; ProviderName = 'Tcpip'; Id = @(4198, 4199); StartTime = $since }
@@ -224,7 +237,7 @@ function Get-Adapters {
             }
             if ($loopback) {
                 $bindings = @{}
-                foreach ($binding in @(Get-NetAdapterBinding -Name $adapter.Name -AllBindings)) {
+                foreach ($binding in @(Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -AllBindings)) {
                     $bindings[[string]$binding.ComponentID] = [bool]$binding.Enabled
                 }
                 $row['bindings'] = $bindings
@@ -249,10 +262,12 @@ function Get-Adapters {
     return $found
 }
 """
+)
 
 _MAIN = r"""
 $modern = ([int]$PSVersionTable.PSVersion.Major -ge 3) -and ([Environment]::OSVersion.Version -ge [Version]'6.2')
 $system = Get-WmiObject -Class Win32_OperatingSystem
+$firewall = Get-Firewall
 $facts = @{
     kind = 'facts'
     version = [string]$system.Version
@@ -266,8 +281,9 @@ $facts = @{
     elevated = [bool](Test-Elevated)
     restricted = [string](Get-Restriction)
     listeners = @(Get-Listeners)
-    firewall = (Get-FirewallState)
-    rules = @(Get-FirewallRules)
+    firewall = $firewall.state
+    rules = $firewall.rules
+    firewall_problem = $firewall.problem
     sites = [string](Get-SiteXml)
     listen_list = @(Get-ListenList)
     certificates = (Get-Certificates)

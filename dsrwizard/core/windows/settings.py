@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dsrwizard.core.windows.frames import LITERAL
+
 UNBINDABLE = ("ms_tcpip6", "ms_msclient", "ms_server", "ms_pacer", "ms_lltdio", "ms_rspndr", "ms_lldp", "ms_implat")
 """Components that can be bound again; others (ms_netbt, ms_pppoe …) could not (PowerShell/PowerShell#7428)."""
 
@@ -46,10 +48,16 @@ function Clear-Neighbours {
 function Find-Rule {
     param($name)
     $policy = New-Object -ComObject HNetCfg.FwPolicy2
-    foreach ($rule in $policy.Rules) {
-        if ([string]$rule.Name -eq $name) {
-            return $rule
+    try {
+        foreach ($rule in $policy.Rules) {
+            if ([string]$rule.Name -eq $name) {
+                return $rule
+            }
         }
+    }
+    catch {
+        throw ('the rules of the firewall cannot be read; its service, MpsSvc, may be stopped or disabled: ' +
+            [string]$_.Exception.Message)
     }
     return $null
 }
@@ -124,7 +132,7 @@ function Write-Binding {
 }
 function Read-Listen {
     param($name)
-    $item = Get-ItemProperty -Path 'HKLM:\SYSTEM\CurrentControlSet\Services\HTTP\Parameters'
+    $item = Get-ItemProperty -LiteralPath 'HKLM:\SYSTEM\CurrentControlSet\Services\HTTP\Parameters'
     if (@($item.ListenOnlyList) -contains $name) {
         return 'present'
     }
@@ -142,11 +150,14 @@ function Write-Listen {
 function Read-Certificate {
     param($name)
     $path = 'HKLM:\SYSTEM\CurrentControlSet\Services\HTTP\Parameters\SslBindingInfo\' + $name
-    if (-not (Test-Path -Path $path)) {
+    if (-not (Test-Path -LiteralPath $path)) {
         return $null
     }
-    $value = Get-ItemProperty -Path $path
-    $hash = ([BitConverter]::ToString($value.SslCertHash)) -replace '-', ''
+    $value = Get-ItemProperty -LiteralPath $path
+    $hash = ''
+    if ($null -ne $value.SslCertHash) {
+        $hash = ([BitConverter]::ToString($value.SslCertHash)) -replace '-', ''
+    }
     return ($hash + ' ' + [string]$value.AppId + ' ' + [string]$value.SslCertStoreName)
 }
 function Write-Certificate {
@@ -172,12 +183,14 @@ function Write-NetBios {
     $result = $config.SetTcpipNetbios([int]$after)
     if (@(0, 1) -notcontains [int]$result.ReturnValue) {
         $path = 'HKLM:\SYSTEM\CurrentControlSet\Services\NetBT\Parameters\Interfaces\Tcpip_' + [string]$config.SettingID
-        Set-ItemProperty -Path $path -Name 'NetbiosOptions' -Value ([int]$after)
+        Set-ItemProperty -LiteralPath $path -Name 'NetbiosOptions' -Value ([int]$after)
     }
 }
 """
 
-SETTINGS_2012 = r"""
+SETTINGS_2012 = (
+    LITERAL
+    + r"""
 function Find-SessionIndex {
     $own = @(Get-NetIPAddress -IPAddress $reached)
     return [int]$own[0].InterfaceIndex
@@ -236,7 +249,7 @@ function Add-Adapter {
         if ($ready -eq $null) {
             throw 'the new adapter had no IP interface after 30 seconds'
         }
-        Rename-NetAdapter -Name $ready.Name -NewName $name
+        Rename-NetAdapter -InputObject $ready -NewName $name
     }
     catch {
         $message = [string]$_.Exception.Message
@@ -363,7 +376,7 @@ function Read-Component {
     param($key)
     $parts = Split-Key -key $key
     $adapter = Find-Adapter -key $parts.adapter
-    $binding = Get-NetAdapterBinding -Name $adapter.Name -ComponentID $parts.part
+    $binding = Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $parts.part
     if ($binding.Enabled) {
         return 'Enabled'
     }
@@ -376,20 +389,20 @@ function Write-Component {
     Protect-Session -index $adapter.ifIndex
     if ($parts.part -eq '*') {
         $kept = $after -split ','
-        foreach ($binding in @(Get-NetAdapterBinding -Name $adapter.Name)) {
+        foreach ($binding in @(Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name))) {
             $component = [string]$binding.ComponentID
             $ours = @UNBINDABLE@
             if ($binding.Enabled -and ($ours -contains $component) -and ($kept -notcontains $component)) {
-                Disable-NetAdapterBinding -Name $adapter.Name -ComponentID $component
+                Disable-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $component
             }
         }
         return
     }
     if ($after -eq 'Enabled') {
-        Enable-NetAdapterBinding -Name $adapter.Name -ComponentID $parts.part
+        Enable-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $parts.part
     }
     else {
-        Disable-NetAdapterBinding -Name $adapter.Name -ComponentID $parts.part
+        Disable-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $parts.part
     }
 }
 function Read-Registration {
@@ -408,6 +421,7 @@ function Write-Registration {
         -UseSuffixWhenRegistering ($parts[1] -eq 'true')
 }
 """.replace("@UNBINDABLE@", "@(" + ", ".join(f"'{name}'" for name in UNBINDABLE) + ")")
+)
 
 DISPATCH = r"""
 function Read-Setting {

@@ -75,4 +75,5 @@ def _certificate(facts: WindowsFacts, address: str, vip: Vip, port: int) -> list
     if own in known or f"0.0.0.0:{port}" in known:
         return []
     source = known.get(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-    return [("certificate", own, source)] if source else []
+    # An entry without a hash leaves the choice to the central store, and there is nothing to copy.
+    return [("certificate", own, source)] if source and not source.startswith(" ") else []

@@ -137,6 +137,12 @@ class _Planner:
                 f"Which protocols are bound to {self.target} cannot be seen by script on this Windows: in its "
                 "properties, leave only Internet Protocol checked."
             )
+        if self.facts.firewall is None or self.facts.rules is None:
+            notes.append(
+                f"The firewall could not be looked at: {self.facts.firewall_problem or 'its rules were not told'}. "
+                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP: see that its clients "
+                "get in when it runs again."
+            )
         if self.facts.sites is None:
             notes.append("IIS' sites could not be read: see that they are bound to all addresses, or to the VIP.")
         return notes

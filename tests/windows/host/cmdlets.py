@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.windows.host import com, registry, wmi
 from tests.windows.host.model import PREFERRED, TENTATIVE, Adapter, Address, Row
-from tests.windows.powershell import Hash, NotModelled, Object, PowerShellError
+from tests.windows.powershell import Hash, NotModelled, Object, PowerShellError, wildcard
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
@@ -51,7 +51,7 @@ class _Register:
 
 def _named(host: WindowsHost, name: str) -> Adapter:
     for adapter in host.adapters:
-        if adapter.name.lower() == str(name).lower():
+        if wildcard(str(name)).match(adapter.name):
             return adapter
     raise PowerShellError(f"No MSFT_NetAdapter objects found with property 'Name' equal to '{name}'.")
 
@@ -74,14 +74,15 @@ def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
                 "InterfaceOperationalStatus": 1 if adapter.up else 2,
                 "ComponentID": adapter.component,
             },
+            {"Itself": lambda adapter=adapter: adapter},
         )
         for adapter in chosen
     ]
 
 
-@_Register("Rename-NetAdapter", "Name NewName", changes=True)
+@_Register("Rename-NetAdapter", "InputObject NewName", changes=True)
 def _rename(host: WindowsHost, given: Arguments) -> list[Any]:
-    adapter = _named(host, given["name"])
+    adapter: Adapter = given["inputobject"].call("Itself", [])
     if any(other.name.lower() == str(given["newname"]).lower() for other in host.adapters):
         raise PowerShellError(
             "{Object Exists} An attempt was made to create an object and the object name already existed."
@@ -305,25 +306,37 @@ def _new(host: WindowsHost, given: Arguments) -> list[Any]:
     return [com.create(host, given)]
 
 
-@_Register("Test-Path", "Path", since=2)
+def _paths(host: WindowsHost, given: Arguments) -> list[str]:
+    """The one path that is meant, or those that match a pattern."""
+    if "literalpath" in given:
+        return [str(given["literalpath"])]
+    return registry.matching(host, str(given["path"]))
+
+
+@_Register("Test-Path", "Path LiteralPath", since=2)
 def _test_path(host: WindowsHost, given: Arguments) -> list[Any]:
-    return [registry.exists(host, str(given["path"]))]
+    return [any(registry.exists(host, path) for path in _paths(host, given))]
 
 
-@_Register("Get-ItemProperty", "Path", since=2)
+@_Register("Get-ItemProperty", "Path LiteralPath", since=2)
 def _item(host: WindowsHost, given: Arguments) -> list[Any]:
-    return [registry.item(host, str(given["path"]))]
+    return [registry.item(host, path) for path in _paths(host, given)]
 
 
-@_Register("Set-ItemProperty", "Path Name Value", since=2, changes=True)
+@_Register("Set-ItemProperty", "Path LiteralPath Name Value", since=2, changes=True)
 def _set_item(host: WindowsHost, given: Arguments) -> list[Any]:
-    registry.write(host, str(given["path"]), str(given["name"]), given["value"])
+    for path in _paths(host, given):
+        registry.write(host, path, str(given["name"]), given["value"])
     return []
 
 
-@_Register("Get-ChildItem", "Path", since=2)
+@_Register("Get-ChildItem", "Path LiteralPath", since=2)
 def _children(host: WindowsHost, given: Arguments) -> list[Any]:
-    return [Object("RegistryKey", {"PSChildName": name}) for name in registry.children(host, str(given["path"]))]
+    return [
+        Object("RegistryKey", {"PSChildName": name})
+        for path in _paths(host, given)
+        for name in registry.children(host, path)
+    ]
 
 
 @_Register("Get-Date", "", since=2)

@@ -62,7 +62,18 @@ def create(host: WindowsHost, given: dict[str, Any]) -> Any:
 
 
 def _policy(host: WindowsHost) -> Object:
+    def served() -> None:
+        if not host.firewall_service:
+            raise PowerShellError(
+                "There are no more endpoints available from the endpoint mapper. (Exception from HRESULT: 0x800706D9)"
+            )
+
+    def listed() -> list[Any]:
+        served()
+        return [_RuleObject(rule) for rule in host.rules]
+
     def add(rule: _RuleObject) -> None:
+        served()
         if not host.elevated:
             raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
         if "fwrule" in host.broken:
@@ -70,13 +81,12 @@ def _policy(host: WindowsHost) -> Object:
         host.rules.append(rule.rule)
 
     def remove(name: str) -> None:
+        served()
         if not host.elevated:
             raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
         host.rules = [rule for rule in host.rules if rule.name != name]
 
-    rules = Collection(
-        "INetFwRules", lambda: [_RuleObject(rule) for rule in host.rules], {"Add": add, "Remove": remove}
-    )
+    rules = Collection("INetFwRules", listed, {"Add": add, "Remove": remove})
     return Object(
         "INetFwPolicy2",
         {"Rules": rules, "LocalPolicyModifyState": host.policy_state},

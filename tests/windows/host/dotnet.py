@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tests.windows.host.model import Row
-from tests.windows.powershell import NotModelled, Object, PowerShellError, Static, Version
+from tests.windows.host.streams import DECOMPRESS
+from tests.windows.powershell import NotModelled, Object, PowerShellError, Static, Version, escaped
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
@@ -25,7 +26,11 @@ def static(host: WindowsHost, name: str) -> Static:
         case "console":
             return Static(name, {"Out": Object("TextWriter", {})})
         case "bitconverter":
-            return Static(name, {"ToString": lambda data: data.hex("-").upper()})
+            return Static(name, {"ToString": _hexadecimal})
+        case "io.compression.compressionmode":
+            return Static(name, {"Decompress": DECOMPRESS})
+        case "management.automation.wildcardpattern":
+            return Static(name, {"Escape": escaped})
         case "math":
             return Static(name, {"Floor": math.floor, "Pow": lambda base, power: int(base) ** int(power)})
         case "intptr":
@@ -54,6 +59,12 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError:
         raise PowerShellError("The input is not a valid Base-64 string.") from None
+
+
+def _hexadecimal(data: bytes | None) -> str:
+    if data is None:
+        raise PowerShellError('Exception calling "ToString" with "1" argument(s): "Value cannot be null."')
+    return data.hex("-").upper()
 
 
 def _end(address: str, port: int) -> Object:

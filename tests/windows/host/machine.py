@@ -35,6 +35,8 @@ class WindowsHost:
         self.profiles = {1: True, 2: True, 4: True}
         self.block_all = False
         self.policy_state = 0
+        self.firewall_service = True
+        """Whether the service MpsSvc runs; without it nobody gets at the rules."""
         self.rules = [
             Rule("Windows Remote Management (HTTP-In)", ports="5985"),
             Rule("File and Printer Sharing (Echo Request - ICMPv4-In)", protocol=1),

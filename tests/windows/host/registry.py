@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.windows.powershell import NotModelled, Object, PowerShellError
+from tests.windows.powershell import NotModelled, Object, PowerShellError, wildcard
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
@@ -42,6 +42,14 @@ def exists(host: WindowsHost, path: str) -> bool:
     raise NotModelled(f"path {path}")
 
 
+def matching(host: WindowsHost, path: str) -> list[str]:
+    """What `-Path` finds: the path itself, or the certificates' keys that a pattern matches."""
+    if not set(path) & set("*?["):
+        return [path]
+    keys = [CERTIFICATES + "\\" + name for name in host.certificates]
+    return [key for key in keys if wildcard(path).match(key)]
+
+
 def item(host: WindowsHost, path: str) -> Object:
     """`Get-ItemProperty`."""
     if not exists(host, path):
@@ -54,8 +62,10 @@ def item(host: WindowsHost, path: str) -> Object:
     if lower.startswith(CERTIFICATES + "\\"):
         wanted = lower.removeprefix(CERTIFICATES + "\\")
         thumbprint, application, store = next(v for k, v in host.certificates.items() if k.lower() == wanted)
-        values = {"SslCertHash": bytes.fromhex(thumbprint), "AppId": application, "SslCertStoreName": store}
-        return _Item(values, ())
+        values: dict[str, Any] = {"AppId": application, "SslCertStoreName": store}
+        if thumbprint:  # an entry of the central store has none
+            values["SslCertHash"] = bytes.fromhex(thumbprint)
+        return _Item(values, ("SslCertHash",))
     adapter = next(one for one in host.adapters if one.guid.lower() == lower.removeprefix(TCPIP))
     fixed = [one.address for one in adapter.addresses if one.persistent and ":" not in one.address]
     return _Item({"IPAddress": fixed} if fixed else {}, ("IPAddress",))

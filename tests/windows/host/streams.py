@@ -8,6 +8,9 @@ from typing import Any
 
 from tests.windows.powershell import NotModelled, Object, PowerShellError
 
+DECOMPRESS = Object("CompressionMode", {"value__": 0})
+"""`[IO.Compression.CompressionMode]::Decompress`."""
+
 
 class MemoryStream(Object):
     """`IO.MemoryStream`: written, wound back, read by another stream."""
@@ -33,7 +36,9 @@ class GZipStream(Object):
 
     def __init__(self, arguments: list[Any]) -> None:
         stream, mode = arguments
-        if not isinstance(stream, MemoryStream) or mode != "Decompress":
+        if isinstance(mode, str):  # from .NET 4.5 on it may be a CompressionMode or a CompressionLevel
+            raise PowerShellError('Multiple ambiguous overloads found for "GZipStream" and the argument count: "2".')
+        if not isinstance(stream, MemoryStream) or mode is not DECOMPRESS:
             raise NotModelled(f"a GZipStream to {mode}")
         self.stream = stream
         super().__init__("GZipStream", {})

@@ -5,7 +5,17 @@ the run with `NotModelled`, so that no test passes because the model shrugged.
 """
 
 from tests.windows.powershell.interpreter import PowerShell
-from tests.windows.powershell.values import Collection, Hash, NotModelled, Object, PowerShellError, Static, Version
+from tests.windows.powershell.values import (
+    Collection,
+    Hash,
+    NotModelled,
+    Object,
+    PowerShellError,
+    Static,
+    Version,
+    escaped,
+    wildcard,
+)
 
 __all__ = [
     "Collection",
@@ -16,4 +26,6 @@ __all__ = [
     "PowerShellError",
     "Static",
     "Version",
+    "escaped",
+    "wildcard",
 ]

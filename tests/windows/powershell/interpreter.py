@@ -524,8 +524,8 @@ class PowerShell:
         match kind:
             case "string":
                 return text_of(value)
-            case "int":
-                return _integer(value)
+            case "int" | "int64":
+                return _fitting(_integer(value), 31 if kind == "int" else 63, value)
             case "bool":
                 return truth(value)
             case "version":
@@ -578,6 +578,15 @@ def _integer(value: Any) -> int:
         return round(float(value)) if not isinstance(value, Object) else int(value.member("value__"))
     except (TypeError, ValueError):
         raise PowerShellError(f'Cannot convert value "{text_of(value)}" to type "System.Int32".') from None
+
+
+def _fitting(number: int, bits: int, value: Any) -> int:
+    if not -(1 << bits) <= number < 1 << bits:
+        raise PowerShellError(
+            f'Cannot convert value "{text_of(value)}" to type "System.Int{bits + 1}". '
+            f'Error: "Value was either too large or too small for an Int{bits + 1}."'
+        )
+    return number
 
 
 def _unary(word: str, value: Any) -> Any:

@@ -174,7 +174,22 @@ def same(left: Any, right: Any) -> bool:
 
 
 def wildcard(pattern: str) -> re.Pattern[str]:
-    """A pattern of `-like`."""
-    if "[" in pattern:
-        raise NotModelled(f"brackets in the wildcard {pattern}")
-    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".") + r"\Z", re.I | re.S)
+    """A pattern of `-like`, `-Path` and `-Name`: `*`, `?`, `[…]`; after a backtick a character is itself."""
+    parts = _PARTS.findall(pattern)
+    return re.compile("".join(_meant(part) for part in parts) + r"\Z", re.I | re.S)
+
+
+def _meant(part: str) -> str:
+    if part in ("*", "?"):
+        return {"*": ".*", "?": "."}[part]
+    if part.startswith("[") and len(part) > 2:
+        return f"[{re.escape(part[1:-1])}]".replace(r"\-", "-")
+    return re.escape(part.removeprefix("`") if len(part) == 2 else part)
+
+
+_PARTS = re.compile(r"`.|\[[^\]]+\]|.", re.S)
+
+
+def escaped(text: str) -> str:
+    """`[WildcardPattern]::Escape`."""
+    return re.sub(r"[*?\[\]`]", r"`\g<0>", text)
