@@ -14,9 +14,10 @@ from dsrwizard.core.changes import AddressChange, Change, LinkChange, System, Wi
 from dsrwizard.core.progress import Progress
 from dsrwizard.core.steps import Step
 from dsrwizard.core.windows.commands import quoted, standalone
+from dsrwizard.core.windows.dispatch import DISPATCH
 from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, document_of
 from dsrwizard.core.windows.loopback import ADD_TYPE
-from dsrwizard.core.windows.settings import DISPATCH, SETTINGS_2012, SHARED_SETTINGS
+from dsrwizard.core.windows.settings import SETTINGS_2012, SHARED_SETTINGS
 
 _LOOP = r"""
 function Test-Before {
