@@ -1,20 +1,27 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
 # make faults    every fault of the lab, and what verify and the classic checks make of it
-# make pictures  the screens of the README     make install-check  `uv tool install` and `pipx install`, in scratch
+# make pictures  the screens of the README     make install-check  the README's ways to install, in scratch
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
+# make lock      requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
+# make outdated  what the lock holds back: name, locked, newest
 # make clean     what the targets above made
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Wheels alone: a package built from its source would bring build tools that no hash holds.
+LOCKED := install -q --require-hashes --only-binary :all:
+OURSELVES := install -q --no-deps --no-build-isolation
+UV := uv==0.13.9
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 # command that must be there = Debian package that brings it
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs
 
-.PHONY: demo test check lint unit bench faults hostile pictures install-check clean packages
+.PHONY: demo test check lint unit bench faults hostile pictures install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -61,7 +68,21 @@ install-check: | $(VENV)/bin/python
 	export UV_TOOL_DIR="$$scratch/uv" UV_TOOL_BIN_DIR="$$scratch/uv-bin" UV_CACHE_DIR="$$scratch/cache" \
 	  PIPX_HOME="$$scratch/pipx" PIPX_BIN_DIR="$$scratch/pipx-bin" PATH="$$scratch/tools/bin:$$PATH" && \
 	uv tool install -q . && "$$scratch/uv-bin/dsrwizard" --version && \
-	pipx install -q . && "$$scratch/pipx-bin/dsrwizard" --version
+	pipx install -q . && "$$scratch/pipx-bin/dsrwizard" --version && \
+	$(PYTHON) -m venv "$$scratch/locked" && \
+	"$$scratch/locked/bin/pip" install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/run.txt && \
+	"$$scratch/locked/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation . && \
+	"$$scratch/locked/bin/dsrwizard" --version
+
+# The build backend is locked with the rest; --no-build-isolation then takes it from there.
+COMPILE = $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+          --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml
+lock: $(VENV)-lock/.ready
+	$(COMPILE) --group build -o requirements/run.txt
+	$(COMPILE) --group build --extra dev -c requirements/run.txt -o requirements/dev.txt
+
+outdated: $(VENV)/.ready-dev
+	@$(PIP) list --outdated --exclude pip --exclude setuptools --exclude dsrwizard
 
 packages:
 	@missing=; \
@@ -81,8 +102,9 @@ $(VENV)/bin/python: | packages
 	  echo "dsrwizard needs Python 3.11 or later; $$($(PYTHON) --version) is here. Name another: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: pyproject.toml $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+$(VENV)/.ready: pyproject.toml requirements/run.txt $(VENV)/bin/python
+	$(PIP) $(LOCKED) -r requirements/run.txt
+	$(PIP) $(OURSELVES) -e .
 	@touch $@
 
 # What the SSH bench is held against; kept apart from the product's own environment.
@@ -91,10 +113,16 @@ $(VENV)-bench/.ready: | $(VENV)/bin/python
 	$(VENV)-bench/bin/python -m pip install -q --disable-pip-version-check pyinfra ansible
 	@touch $@
 
-$(VENV)/.ready-dev: pyproject.toml $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+$(VENV)-lock/.ready: | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install -q --disable-pip-version-check $(UV)
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml requirements/dev.txt $(VENV)/bin/python
+	$(PIP) $(LOCKED) -r requirements/dev.txt
+	$(PIP) $(OURSELVES) -e .
 	@touch $@ $(VENV)/.ready
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

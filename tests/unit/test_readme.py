@@ -59,3 +59,7 @@ def test_what_is_installed_by_hand_is_tried_by_a_make_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for tool in re.findall(r"^    (uv tool|pipx) install \.$", README, re.MULTILINE):
         assert f"{tool} install" in makefile
+    by_lock = re.findall(r"^    /opt/dsrwizard/bin/pip install (.+)$", README, re.MULTILINE)
+    assert len(by_lock) == 2
+    for words in by_lock:
+        assert re.search(rf'/locked/bin/pip" install -q --disable-pip-version-check {re.escape(words)} && ', makefile)
