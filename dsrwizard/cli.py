@@ -239,13 +239,12 @@ def _carry_out(
 def _known(deployment: Deployment, host: str, cause: str) -> None:
     """Refuses hosts and causes that there are not: they would only ever be found to be well."""
     from difflib import get_close_matches
-    from typing import get_args
 
-    from dsrwizard.core.checks import Cause
+    from dsrwizard.core.causes import CAUSES
     from dsrwizard.core.steps import CLIENT, DIRECTOR
 
     names = [*(server.name for server in deployment.servers), DIRECTOR, CLIENT]
-    for word, value, known in (("host", host, names), ("cause", cause, list(get_args(Cause)))):
+    for word, value, known in (("host", host, names), ("cause", cause, list(CAUSES))):
         if value and value not in known:
             near = get_close_matches(value, known, n=1)
             hint = f"Did you mean {near[0]}? " if near else ""

@@ -13,13 +13,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from dsrwizard.core.api import Engine
+from dsrwizard.core.causes import told
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.snapshot import Happening
 from dsrwizard.core.timeline import merged
 from screens.background import in_thread
 from screens.modals import HelpModal
 from screens.widgets.check_detail import Detail, labelled
-from screens.widgets.check_rows import CAUSES
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
@@ -170,12 +170,11 @@ def _row(entry: Happening) -> Row:
 
 def _lines(entry: Happening) -> list[tuple[str, str]]:
     about = " ".join(part for part in (entry.vip, entry.service) if part)
-    cause = f"{entry.cause}: {CAUSES[entry.cause]}" if entry.cause in CAUSES else entry.cause
     state = STATES[entry.state][1] if entry.state != "info" else ""
     was = f"{STATES[entry.before][1]} before" if entry.before else ""
     return [
         (f"{moment(entry.at)} {entry.host}", arrows(entry.message)),
         ("Service", about),
         ("State", ", ".join(part for part in (state, was) if part)),
-        ("Cause", cause),
+        ("Cause", told(entry.cause)),
     ]

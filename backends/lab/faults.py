@@ -152,6 +152,25 @@ FAULTS: tuple[Fault, ...] = (
         (Action(BASE, "ip link set $CABLE down", "ip link set $CABLE up"),),
     ),
     Fault(
+        "not-on-link", _SERVERS, "The server is behind a router of its own: no frame for the VIP gets there.",
+        (
+            Action(
+                BASE,
+                "ip link add far type bridge mcast_snooping 0 && ip link set far up && "
+                "ip link set $CABLE master far && "
+                "ip link add vfar type veth peer name far0 netns router && ip link set vfar master far up && "
+                "ip -n router link set far0 up && ip -n router route add $RIP/32 dev far0 && "
+                "ip netns exec router sysctl -qw net.ipv4.conf.far0.proxy_arp=1",
+                "ip link set $CABLE master br0; ip link del vfar 2>/dev/null; ip link del far 2>/dev/null; true",
+            ),
+            Action(
+                _DIRECTOR, f"ip route add $RIP/32 via {network.ROUTER.address}; ip neigh flush to $RIP",
+                "ip route del $RIP/32 2>/dev/null; ip neigh flush to $RIP",
+            ),
+            Action("", "ip neigh flush dev eth0", "ip neigh flush dev eth0"),
+        ),
+    ),
+    Fault(
         "service-down", _SERVERS, "The service is stopped: nothing listens on its port.",
         (Action(
             "", "lab-service stop $ONE",
@@ -220,6 +239,16 @@ FAULTS: tuple[Fault, ...] = (
         (Action(
             "", "ip $FAMILY route show default; ip $FAMILY route replace default via $DIP dev eth0",
             "ip $FAMILY route replace $KEPT",
+        ),),
+        narrow="vip",
+    ),
+    Fault(
+        "spoof-filter", _SERVERS, "The switch drops what the server's port sends from an address that is not its own.",
+        (Action(
+            BASE,
+            "tc qdisc add dev $CABLE clsact && tc filter add dev $CABLE ingress protocol "
+            "$([ $FAMILY = -6 ] && echo ipv6 || echo ip) flower src_ip $VIP action drop",
+            "tc qdisc del dev $CABLE clsact 2>/dev/null; true",
         ),),
         narrow="vip",
     ),

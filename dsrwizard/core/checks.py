@@ -1,4 +1,4 @@
-"""A check's result and the report of all of them (design section 5), and the stable causes (section 6)."""
+"""A check's result and the report of all of them (design section 5)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from dsrwizard.core.snapshot import Bypass
 
 Outcome = Literal["pass", "fail", "unknown", "skipped"]
 Verdict = Literal["pass", "fail", "unknown"]
-Cause = Literal[
-    "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "vip-prefix", "arp-leak",
-    "arp-announce", "rp-filter", "firewall", "gateway", "duplicate-vip", "stale-arp", "not-persistent",
-    "ipvs-missing", "ipvs-differs", "director-vip", "drained", "weak-host", "windows-adapter", "site-binding",
-    "address-conflict", "spoof-filter",
-]  # fmt: skip
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from dsrwizard.core.causes import CAUSES, CURABLE, HELD_BACK, by_hand
 from dsrwizard.core.changes import AnnounceChange, DestinationChange, FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.facts import Observed
@@ -19,31 +20,6 @@ from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.plan import plan as planned
 from dsrwizard.core.steps import CLIENT, DIRECTOR, HostPlan, Plan, Step
-
-BY_HAND: dict[str, str] = {
-    "unreachable": "No step reaches {host}: somebody has to bring it back at its console or its cable.",
-    "not-on-link": "No step moves {host}: whoever runs the network has to put it into the director's network.",
-    "service-down": "dsrwizard starts no services: whoever runs the service on {host} has to.",
-    "rip-only-listener": "dsrwizard sets up no application: whoever runs it on {host} has to make it use the VIP.",
-    "spoof-filter": "No step changes that filter: whoever runs the network or the hypervisor of {host} has to.",
-    "firewall": "dsrwizard changes no firewall: whoever runs the one of {host} has to let the packets in.",
-    "gateway": "dsrwizard changes no routes: whoever runs {host} has to set its default gateway.",
-    "duplicate-vip": "That host is not in the deployment: whoever runs the network has to take the VIP off it.",
-    "site-binding": "dsrwizard sets up no web server: whoever runs the one on {host} has to bind it to the VIP.",
-    "address-conflict": "Whoever runs the network has to find the host that claims the VIP, and take it off there.",
-    "": "No cause of its own is known for this.",
-}
-"""Causes that no step cures, but for firewalls and sites on Windows: who has to do something. `{host}` is the host of
-the check; its fix says what to do."""
-
-_SETTINGS = frozenset({"arp-leak", "arp-announce", "rp-filter"})
-_WINDOWS = frozenset({"weak-host", "windows-adapter"})
-_UNPROVED = frozenset({"vip-missing", "vip-prefix", "firewall", "site-binding", *_WINDOWS})
-"""Causes for which apply held a server back; cured, it comes to its weight."""
-_ON_SERVER = frozenset({"vip-missing", "vip-prefix", "not-persistent", *_SETTINGS, *_WINDOWS})
-_ON_DIRECTOR = frozenset({"ipvs-missing", "ipvs-differs", "drained", "director-vip", "stale-arp"})
-CURABLE = _ON_SERVER | _ON_DIRECTOR
-"""Causes that a step can cure."""
 
 
 class Cure(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +146,7 @@ class _Finder:
     def cure(self, check: Check) -> Cure:
         if check.host in self._servers:
             return self._on_server(check, self._servers[check.host])
-        if check.cause in _ON_DIRECTOR:
+        if check.cause in CURABLE and CAUSES[check.cause].place != "server":
             return self._on_director(check)
         return _by_hand(check)
 
@@ -198,7 +174,7 @@ class _Finder:
         host = self._plans[server.name]
         reached = server.connect != "manual" and not host.problem
         steps, notes = self._of_server(check, server, host) if reached else ([], [])
-        if not steps and check.cause not in _ON_SERVER:
+        if not steps and check.cause not in CURABLE:
             return _by_hand(check)
         if server.connect == "manual":
             return Cure(check=check, by_hand=f"{server.name} is looked after by hand: whoever runs it has to do it.")
@@ -206,7 +182,7 @@ class _Finder:
             return Cure(check=check, by_hand=f"{server.name} cannot be changed from here. {host.problem}")
         if not steps:
             return _nothing(check)
-        if check.cause in _UNPROVED and [step.id for step in steps] != ["hygiene"]:  # of that no client feels anything
+        if check.cause in HELD_BACK and [step.id for step in steps] != ["hygiene"]:  # of that no client feels anything
             lifted, more = self._to_weight(server, check.vip)
             steps, notes = [*steps, *lifted], [*notes, *more]
         if check.cause in ("arp-leak", "arp-announce"):
@@ -390,7 +366,7 @@ def _unmuting(host: HostPlan) -> list[Step]:
 
 
 def _by_hand(check: Check) -> Cure:
-    return Cure(check=check, by_hand=BY_HAND.get(check.cause, BY_HAND[""]).format(host=check.host))
+    return Cure(check=check, by_hand=by_hand(check.cause, check.host))
 
 
 def _nothing(check: Check) -> Cure:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from dsrwizard.core.causes import told
 from dsrwizard.core.history import METRICS
 from dsrwizard.core.snapshot import Bypass, DestinationRow, Happening, Latency, ServiceRow, Snapshot, Totals
 from screens import clock
-from screens.widgets.check_rows import CAUSES
 from screens.widgets.glyphs import arrows
 from screens.widgets.live_cells import METRIC_TITLES, STATES, replies
 from screens.widgets.live_numbers import age, counted, short, trend, volume
@@ -41,7 +41,7 @@ def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | 
 
 def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[str, str]]:
     yield f"{service.vip} {service.service}", service.message
-    yield "Cause", _cause(service.cause)
+    yield "Cause", told(service.cause)
     yield "Fix", service.fix
     owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(service.owner, service.owner)
     yield "VIP answered by", owner
@@ -56,7 +56,7 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
 
 def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
     yield f"{row.server} {row.address}", _state_words(row)
-    yield "Cause", _cause(row.cause)
+    yield "Cause", told(row.cause)
     yield "Fix", row.fix
     yield "Probe", _probe_words(row)
     yield "Answers", latency_words(row.latency)
@@ -75,11 +75,6 @@ def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) 
     yield "Counted", total_words(row.totals) if row.weight is not None else ""
     yield "Connections", f"{row.active} active, {row.inactive} inactive: estimated, the director sees one direction"
     yield from _trends(snapshot, row.vip, row.service, row.server)
-
-
-def _cause(cause: str) -> str:
-    """`vip-missing: what that is`; empty where there is none."""
-    return f"{cause}: {CAUSES[cause]}" if cause in CAUSES else cause
 
 
 def _state_words(row: DestinationRow) -> str:

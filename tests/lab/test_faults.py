@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from backends.lab import faults
-from dsrwizard.core.mending import CURABLE
+from dsrwizard.core.causes import CURABLE
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 
 pytestmark = pytest.mark.lab
@@ -26,10 +26,10 @@ TOGETHER = (
     # The director's table proves a stale entry beside another fault that clients feel.
     ("stale-arp@router", "rip-only-listener@web2", "not-persistent@web3", "ipvs-differs@web1"),
 )
-UNREACHABLE = ("unreachable@web1", "service-down@web2")
-"""Only looked at: each look waits for the login to a host that does not answer."""
+APART = (("unreachable@web1", "service-down@web2"), ("not-on-link@web1", "spoof-filter@web3"))
+"""Only looked at: no step cures them, and a look waits for the login to a host that does not answer."""
 SETTINGS = (
-    "ip -o addr | sed 's/valid_lft.*//'; ip route; ip -o link | sed 's/ .*//'; iptables-legacy -S 2>/dev/null; "
+    "ip -o addr | sed 's/valid_lft.*//; s/ tentative//'; ip route; ip -o link | sed 's/ .*//'; iptables-legacy -S 2>/dev/null; "
     "sysctl -a 2>/dev/null | grep -E 'arp_ignore|arp_announce|rp_filter|base_reachable_time_ms'; "
     "ls -A /etc/sysctl.d /etc/network/interfaces.d; ss -Hltn 'sport = :80'; ipvsadm -Sn 2>/dev/null; ls /run/netns"
 )
@@ -103,13 +103,14 @@ def test_what_was_made_is_named_and_nothing_else_and_what_a_step_can_cure_is_cur
     assert done["verdict"] == ("fail" if left else "pass"), done
 
 
-def test_a_server_out_of_reach_hides_no_fault_of_another(deployed: Deployed) -> None:
-    deployed.fault(*UNREACHABLE)
+@pytest.mark.parametrize("names", APART, ids=" ".join)
+def test_a_server_out_of_reach_hides_no_fault_of_another(deployed: Deployed, names: tuple[str, ...]) -> None:
+    deployed.fault(*names)
     try:
         found = deployed.failures()
     finally:
         deployed.mend()
-    assert {(cause, host) for cause, host, _ in found} == reported(UNREACHABLE), found
+    assert {(cause, host) for cause, host, _ in found} == reported(names), found
 
 
 def test_everything_mended_passes(deployed: Deployed) -> None:
@@ -126,7 +127,7 @@ def test_a_teardown_after_all_that_mending_is_exact(deployed: Deployed) -> None:
 
 
 def test_every_cause_of_the_lab_is_made_here() -> None:
-    assert {name.partition("@")[0] for names in (*TOGETHER, UNREACHABLE) for name in names} == set(faults.CAUSES)
+    assert {name.partition("@")[0] for names in (*TOGETHER, *APART) for name in names} == set(faults.CAUSES)
 
 
 def test_a_fault_is_made_and_mended_by_name_once_and_only_where_it_makes_sense(deployed: Deployed) -> None:

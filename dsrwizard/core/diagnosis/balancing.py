@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from dsrwizard.core.causes import UNPROVED, Cause
 from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceChange
-from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.checks import Check
 from dsrwizard.core.commands import commands
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
@@ -182,13 +183,6 @@ def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, pre
             _command(ServiceChange(service=key_of(vip, service), old=present.state, new=wanted)),
         )  # fmt: skip
     return where.passed(f"IPVS balances {name}.", f"scheduler {present.state.scheduler}")
-
-
-UNPROVED: tuple[Cause, ...] = (
-    "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "firewall", "weak-host",
-    "windows-adapter", "site-binding", "address-conflict",
-)  # fmt: skip
-"""Faults of a server through which the VIP does not answer: apply gives it no clients, and neither should anybody."""
 
 
 def _destination(

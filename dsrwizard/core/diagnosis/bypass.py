@@ -89,7 +89,10 @@ def _through(served: Served, names: str, evidence: str) -> Check:
 
 def _explains(served: Served) -> Fault | None:
     for reading in served.expected.values():
-        fault = served.ledger.find(reading.name, "gateway", vip=served.vip.address, service=served.service.label)
+        # A server behind a router: the router returns the packets to the VIP's owner, and IPVS counts them again.
+        fault = served.ledger.find(
+            reading.name, "gateway", "not-on-link", vip=served.vip.address, service=served.service.label
+        )
         if fault is not None:
             return fault
     return served.ledger.find(DIRECTOR, "ipvs-differs", vip=served.vip.address, service=served.service.label)

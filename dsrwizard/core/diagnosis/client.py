@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.causes import FELT
+from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis.balancing import director_macs, strangers
 from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, endpoint, mac
@@ -14,13 +15,6 @@ from dsrwizard.core.diagnosis.served import Served
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import CLIENT, DIRECTOR
-
-FELT: tuple[Cause, ...] = (
-    "director-vip", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak", "arp-announce", "ipvs-differs",
-    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "service-down", "rip-only-listener",
-    "firewall", "gateway", "rp-filter", "spoof-filter", "drained",
-)  # fmt: skip
-"""Causes that a client can feel, the ones that hit every client first."""
 
 
 def client(evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool) -> list[Check]:

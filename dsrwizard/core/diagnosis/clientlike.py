@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.causes import STOPS, Cause
+from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.handshakes import Traffic
@@ -21,13 +22,8 @@ from dsrwizard.core.linux.half_open import REVERSE_PATH
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import DIRECTOR
 
-STOPS: tuple[Cause, ...] = (
-    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "service-down", "rip-only-listener", "firewall",
-    "rp-filter", "gateway", "spoof-filter", "weak-host", "windows-adapter", "site-binding", "address-conflict",
-)  # fmt: skip
-"""Causes on a real server that keep a handshake with it from being completed."""
 _MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
-"""The same on the director."""
+"""Causes on the director that send a handshake elsewhere."""
 _EMITS_FIX = (
     "Let the director's port send from any address (port security, IP source guard, SpoofGuard, source/destination "
     "check): direct routing passes clients' packets on with the clients' addresses."

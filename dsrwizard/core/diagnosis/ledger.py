@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.checks import Cause, Check, Outcome
+from dsrwizard.core.causes import Cause
+from dsrwizard.core.checks import Check, Outcome
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from dsrwizard.core.checks import Cause, Check
-from dsrwizard.core.diagnosis.balancing import UNPROVED, director_macs, strangers
+from dsrwizard.core.causes import STOPS, Cause
+from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis.balancing import director_macs, strangers
 from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, canonical, endpoint, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.passage import ONE_SERVER, Passage, Tried
@@ -14,10 +15,6 @@ from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import CLIENT, DIRECTOR
 
-AILING: tuple[Cause, ...] = (
-    *UNPROVED, "vip-prefix", "gateway", "rp-filter", "spoof-filter",
-)  # fmt: skip
-"""Causes for which a real server does not answer clients that the director sends it."""
 ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained")
 """Faults of the director's table that concern one real server."""
 
@@ -166,7 +163,7 @@ class Served:
 
     def _ailing(self, readings: Iterable[Reading]) -> Iterable[Fault]:
         for reading in readings:
-            fault = self.ledger.find(reading.name, *AILING, vip=self.vip.address, service=self.service.label)
+            fault = self.ledger.find(reading.name, *STOPS, vip=self.vip.address, service=self.service.label)
             if fault is not None:
                 yield fault
 

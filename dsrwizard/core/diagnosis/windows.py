@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.causes import Cause
+from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone

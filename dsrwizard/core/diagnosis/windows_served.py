@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.checks import Cause, Check
+from dsrwizard.core.causes import Cause
+from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import endpoint
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from dsrwizard.core.causes import APPLICATION
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.runbook.book import RunbookStep
@@ -17,10 +18,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     outcome: Literal["proved", "failed", "open"] = "open"
     check: Check | None = None
-
-
-APPLICATION = ("service-down", "rip-only-listener", "site-binding")
-"""Causes by which the VIP itself was heard to answer: not what stands in its way, but nobody listens on it."""
 
 
 def proof_of(step: RunbookStep, deployment: Deployment, server: RealServer, report: Report | None) -> Proof:

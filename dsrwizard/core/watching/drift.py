@@ -11,17 +11,6 @@ from dsrwizard.core.model import Deployment
 from dsrwizard.core.steps import DIRECTOR
 from dsrwizard.core.watching.readings import Place
 
-DEADLY = frozenset(
-    {
-        "unreachable", "not-on-link", "service-down", "rip-only-listener", "vip-missing", "vip-prefix", "firewall",
-        "spoof-filter", "weak-host", "windows-adapter", "site-binding", "address-conflict",
-    }
-)  # fmt: skip
-"""Causes that may be behind a VIP that does not answer through a server."""
-ON_THE_WIRE = frozenset({*DEADLY, "arp-leak", "arp-announce"} - {"vip-prefix"})
-"""Causes whose coming and going a probe or the ARP audit shows before facts do: once the wire has changed, older facts
-say nothing about them."""
-
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong. `at`: when the look began that found it, seconds since the epoch."""

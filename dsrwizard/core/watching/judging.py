@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
+from dsrwizard.core.causes import DEADLY, ON_THE_WIRE
 from dsrwizard.core.facts import Destination
 from dsrwizard.core.model import RealServer, Service
 from dsrwizard.core.proof import judge
 from dsrwizard.core.snapshot import State
-from dsrwizard.core.watching.drift import DEADLY, ON_THE_WIRE, Finding
+from dsrwizard.core.watching.drift import Finding
 from dsrwizard.core.wire import Probed
 
 _AT_ONCE = {
