@@ -29,7 +29,8 @@ TOGETHER = (
 APART = (("unreachable@web1", "service-down@web2"), ("not-on-link@web1", "spoof-filter@web3"))
 """Only looked at: no step cures them, and a look waits for the login to a host that does not answer."""
 SETTINGS = (
-    "ip -o addr | sed 's/valid_lft.*//; s/ tentative//'; ip route; ip -o link | sed 's/ .*//'; iptables-legacy -S 2>/dev/null; "
+    "ip -o addr | sed 's/valid_lft.*//; s/ tentative//'; ip route; ip -o link | sed 's/ .*//'; "
+    "iptables-legacy -S 2>/dev/null; "
     "sysctl -a 2>/dev/null | grep -E 'arp_ignore|arp_announce|rp_filter|base_reachable_time_ms'; "
     "ls -A /etc/sysctl.d /etc/network/interfaces.d; ss -Hltn 'sport = :80'; ipvsadm -Sn 2>/dev/null; ls /run/netns"
 )
