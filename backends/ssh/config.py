@@ -6,7 +6,7 @@ the deployment says 10.0.0.101. Only HostName counts under the address alone: wh
 and a like-named host of another network must never be configured by mistake.
 
 Match knows `all`, `final`, `host`, `originalhost`, `user` and `localuser`; a block with another criterion (`exec`,
-`localnetwork`, …) never applies.
+`localnetwork`, …) never applies, and no command of it is run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 from dsrwizard.core.errors import HostError
+from dsrwizard.core.foreign import one_line
 
 SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
 _DEPTH = 16
@@ -202,5 +203,7 @@ def _included(words: tuple[str, ...], parent: Path, stamps: dict[Path, _Stamp]) 
 def broken(place: str, why: str) -> HostError:
     """The error for a configuration that cannot be used."""
     return HostError(
-        f"The SSH configuration cannot be used: {place}.", f"{why[0].upper()}{why[1:]}.", "Mend that line."
+        f"The SSH configuration cannot be used: {one_line(place)}.",
+        one_line(f"{why[0].upper()}{why[1:]}."),
+        "Mend that line.",
     )

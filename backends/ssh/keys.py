@@ -10,6 +10,7 @@ import base64
 import binascii
 import io
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -19,13 +20,16 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from backends.ssh.config import home, stamp
+from backends.ssh.config import stamp
+from backends.ssh.expand import File
 from backends.ssh.route import Route
 
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN = b"BEGIN OPENSSH PRIVATE KEY"
 _PUBLIC = ("ssh-", "ecdsa-", "sk-")
 _AGENT_SECONDS = 3.0
+_LARGEST = 1_000_000
+"""Bytes of a key file: more than any key has."""
 
 
 class KeyProblem(Exception):
@@ -40,14 +44,18 @@ class WrongPassphrase(Exception):
 class KeyFile:
     """A key file before it is opened. `blob` is its public part where that can be had without the passphrase."""
 
-    path: Path
+    file: File
     data: bytes
     blob: bytes | None
     encrypted: bool
 
     @property
     def label(self) -> str:
-        return f"key {shown(self.path)}"
+        return f"key {self.file.text}"
+
+    @property
+    def path(self) -> Path:
+        return self.file.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +67,28 @@ class Offer:
     file: KeyFile | None = None
 
 
-def shown(path: Path) -> str:
-    """A path as the operator writes it."""
-    try:
-        return f"~/{path.relative_to(home())}"
-    except ValueError:
-        return str(path)
-
-
-def read(path: Path) -> KeyFile:
+def read(file: File) -> KeyFile:
     """Raises KeyProblem; FileNotFoundError is one, too, since its text is the same."""
     try:
-        data = path.read_bytes()
+        data = _content(file.path)
     except FileNotFoundError as error:
         raise KeyProblem("there is no such file") from error
     except OSError as error:
         raise KeyProblem(f"it cannot be read: {error.strerror}") from error
     blob, encrypted = _public_part(data)
-    return KeyFile(path, data, blob or _public_file(path), encrypted)
+    return KeyFile(file, data, blob or _public_file(file.path), encrypted)
+
+
+def _content(path: Path) -> bytes:
+    """A key file is short and a file: a pipe or a device may never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise KeyProblem("it is not an ordinary file")
+        data = opened.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise KeyProblem("it is too large to be a key")
+    return data
 
 
 def open_key(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
@@ -146,8 +158,8 @@ def _public_part(data: bytes) -> tuple[bytes | None, bool]:
 
 def _public_file(path: Path) -> bytes | None:
     try:
-        return _decoded(path.with_name(path.name + ".pub").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _decoded(_content(path.with_name(path.name + ".pub")).decode())
+    except (OSError, ValueError, KeyProblem):
         return None
 
 
@@ -169,28 +181,28 @@ class Ring:
         self.problems: list[str] = []
         self._agent: paramiko.Agent | None = None
         files = [required] if required else []
-        for path in route.key_files:
-            if required and path == required.path:
+        for named in route.key_files:
+            if required and named.path == required.path:
                 continue
             try:
-                files.append(read(path))
+                files.append(read(named))
             except KeyProblem as problem:
-                if stamp(path):
-                    self.problems.append(f"{shown(path)}: {problem}")
+                if stamp(named.path):
+                    self.problems.append(f"{named.text}: {problem}")
         held = self._agent_keys()
         by_blob = {key.asbytes(): key for key in held}
-        named, left = [], []
+        told, left = [], []
         for file in files:
             key = by_blob.pop(file.blob, None) if file.blob else None
             if key:
-                named.append(Offer(f"agent key {shown(file.path)}", key=key))
+                told.append(Offer(f"agent key {file.file.text}", key=key))
             else:
                 left.append(Offer(file.label, file=file))
         loose = [Offer(f"agent key {_comment(key)}", key=key) for key in by_blob.values()]
         first = [each for each in left if required and each.file is required]
         plain = [each for each in left if each not in first and each.file and not each.file.encrypted]
         locked = [each for each in left if each not in first and each.file and each.file.encrypted]
-        self.offers = first + named + ([] if route.identities_only else loose) + plain + locked
+        self.offers = first + told + ([] if route.identities_only else loose) + plain + locked
 
     def _agent_keys(self) -> tuple[paramiko.PKey, ...]:
         if not os.environ.get("SSH_AUTH_SOCK"):

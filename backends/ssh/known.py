@@ -14,10 +14,10 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 from backends.ssh.config import matches, stamp
+from backends.ssh.expand import File
 
 ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
@@ -33,7 +33,7 @@ ALGORITHMS = {
 class Known:
     """One line of a known_hosts file. `salt` and `digest` are those of a hashed name."""
 
-    file: Path
+    file: File
     line: int
     marker: str
     patterns: tuple[str, ...]
@@ -49,7 +49,7 @@ class Known:
 
     @property
     def place(self) -> str:
-        return f"{self.file} line {self.line}"
+        return f"{self.file.text} line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ def fingerprint(blob: bytes) -> str:
 def removal(known: Known, names: Sequence[str]) -> str:
     """The exact command that takes a host's old keys out of the file."""
     name = next((each for each in names if known.names(each)), names[0])
-    return f"ssh-keygen -f {shlex.quote(str(known.file))} -R {shlex.quote(name)}"
+    return f"ssh-keygen -f {known.file.argument} -R {shlex.quote(name)}"
 
 
-def host_keys(files: Sequence[Path], names: tuple[str, ...]) -> HostKeys:
+def host_keys(files: Sequence[File], names: tuple[str, ...]) -> HostKeys:
     """Looks a host up in all files; unreadable files and lines count as empty, as in ssh."""
     lines = [line for file in files for line in _lines(file)]
     here = [line for line in lines if line.names(names[0])]
@@ -104,18 +104,18 @@ def host_keys(files: Sequence[Path], names: tuple[str, ...]) -> HostKeys:
     )
 
 
-_cache: dict[Path, tuple[tuple[int, int] | None, tuple[Known, ...]]] = {}
+_cache: dict[File, tuple[tuple[int, int] | None, tuple[Known, ...]]] = {}
 _cache_lock = Lock()
 
 
-def _lines(file: Path) -> tuple[Known, ...]:
+def _lines(file: File) -> tuple[Known, ...]:
     with _cache_lock:
-        now = stamp(file)
+        now = stamp(file.path)
         cached = _cache.get(file)
         if cached and cached[0] == now:
             return cached[1]
         try:
-            text = file.read_text(encoding="utf-8", errors="surrogateescape")
+            text = file.path.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             text = ""
         parsed = (_parse(file, number, line) for number, line in enumerate(text.split("\n"), 1))
@@ -124,7 +124,7 @@ def _lines(file: Path) -> tuple[Known, ...]:
         return lines
 
 
-def _parse(file: Path, number: int, line: str) -> Known | None:
+def _parse(file: File, number: int, line: str) -> Known | None:
     words = line.split()
     if not words or words[0].startswith("#"):
         return None
@@ -145,17 +145,17 @@ def _parse(file: Path, number: int, line: str) -> Known | None:
 _add_lock = Lock()
 
 
-def add(file: Path, name: str, key_type: str, blob: bytes, *, hashed: bool) -> None:
+def add(file: File, name: str, key_type: str, blob: bytes, *, hashed: bool) -> None:
     """Appends a key (file 0600, directory 0700 where they are made), once, also when many threads and other programs
     append at the same time. Raises OSError."""
     with _add_lock:
         if any(line.names(name) and line.blob == blob and not line.marker for line in _lines(file)):
             return
-        if not file.parent.is_dir():
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.path.parent.is_dir():
+            file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         written = _hashed(name) if hashed else name
         line = f"{written} {key_type} {base64.b64encode(blob).decode()}\n".encode()
-        descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(file.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.fstat(descriptor).st_size

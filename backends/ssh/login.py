@@ -6,7 +6,7 @@ import paramiko
 
 from backends.memory import Memory
 from backends.ssh.config import stamp
-from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read, shown
+from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read
 from backends.ssh.route import Route
 from dsrwizard.core.errors import LoginRefused
 from dsrwizard.core.ports import Asker, SecretQuestion
@@ -118,7 +118,7 @@ class Login:
                     return self._memory.keys[slot]
             secret = self._passphrase(file, wrong) if file.encrypted else None
             if file.encrypted and secret is None:
-                self._ring.problems.append(f"{shown(file.path)}: its passphrase was not given")
+                self._ring.problems.append(f"{file.file.text}: its passphrase was not given")
                 return None
             try:
                 with self._memory.key_lock:  # one host decrypts, the others find it done
@@ -128,15 +128,15 @@ class Login:
             except WrongPassphrase:
                 wrong = secret
             except KeyProblem as problem:
-                self._ring.problems.append(f"{shown(file.path)}: {problem}")
+                self._ring.problems.append(f"{file.file.text}: {problem}")
                 return None
         self._memory.drop(("passphrase", file.path), wrong)
-        self._ring.problems.append(f"{shown(file.path)}: its passphrase was wrong {TRIES} times")
+        self._ring.problems.append(f"{file.file.text}: its passphrase was wrong {TRIES} times")
         return None
 
     def _passphrase(self, file: KeyFile, wrong: Secret | None) -> Secret | None:
         question = SecretQuestion(
-            kind="passphrase", host=self._route.host, user=self._route.user, detail=shown(file.path)
+            kind="passphrase", host=self._route.host, user=self._route.user, detail=file.file.text
         )
         self._asked = True
         return self._memory.obtain(self._asker, ("passphrase", file.path), question, wrong)
@@ -226,7 +226,7 @@ def _required(route: Route) -> KeyFile | None:
         return read(route.required_key)
     except KeyProblem as problem:
         raise LoginRefused(
-            f"{route.host}: the identity file {shown(route.required_key)} cannot be used.",
+            f"{route.host}: the identity file {route.required_key.text} cannot be used.",
             f"{str(problem)[0].upper()}{str(problem)[1:]}.",
             "Correct identity_file of this host; ssh-keygen -t ed25519 makes a new key.",
         ) from problem

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from backends.ssh import expand
 from backends.ssh.config import Settings, Value, broken, home, lookup
+from backends.ssh.expand import File, Unfit
+from dsrwizard.core import fields
+from dsrwizard.core.errors import HostError
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.model import Client, RealServer
 
 CONNECT_TIMEOUT = 8.0
 """Seconds for TCP connect and SSH banner together, unless ConnectTimeout says otherwise."""
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _GLOBAL_KNOWN = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
+_DEPLOYMENT = "the deployment"
+_DIGITS = 9
+_Put = TypeVar("_Put")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +37,17 @@ class Route:
     address: str
     port: int
     user: str
-    required_key: Path | None
+    required_key: File | None
     """The deployment's identity_file: it must be there."""
-    key_files: tuple[Path, ...]
+    key_files: tuple[File, ...]
     """Further keys, those of the configuration first; missing ones are passed over, as ssh does."""
     identities_only: bool
     jumps: tuple[str, ...]
     proxy_command: str | None
     known_name: str
     """HostKeyAlias, or empty: then the address and port are the name."""
-    user_known: tuple[Path, ...]
-    global_known: tuple[Path, ...]
+    user_known: tuple[File, ...]
+    global_known: tuple[File, ...]
     hash_names: bool
     timeout: float
 
@@ -60,8 +71,12 @@ def bracketed(address: str) -> str:
 
 
 def route_to(host: str, target: RealServer | Client) -> Route:
-    """The route to a real server or the client host. Raises HostError for a broken configuration."""
+    """The route to a real server or the client host. Raises HostError for a broken configuration, and for a name that
+    no host or login can have."""
     name = target.name if isinstance(target, RealServer) else ""
+    _check_host(host, target.address, _DEPLOYMENT)
+    if target.user:
+        _check_user(host, target.user, _DEPLOYMENT)
     settings = lookup(target.address, name, target.user)
     return _route(host, target.address, settings, target.user, target.port, target.identity_file)
 
@@ -82,79 +97,146 @@ def route_to_hop(hop: str, before: tuple[str, ...]) -> Route:
 def _route(
     host: str, given: str, settings: Settings, user: str | None, port: int | None, identity: str | None
 ) -> Route:
-    def text(key: str) -> str | None:
-        return settings[key][0].text if key in settings else None
-
-    hostname = text("hostname")
-    address = _tokens(hostname, {"h": given}) if hostname else given
-    user = user or text("user") or getpass.getuser()
-    port = port or _number(settings, "port", 1, 65535) or 22
-    tokens = {"h": address, "n": given, "p": str(port), "r": user, "u": getpass.getuser(), "d": str(home())}
-    tokens |= {"l": socket.gethostname(), "i": str(os.getuid()), "k": text("hostkeyalias") or given}
-    keys = [_path(value.text, tokens) for value in settings.get("identityfile", []) if value.text.lower() != "none"]
-    if "identityfile" not in settings:
-        keys = [home() / ".ssh" / key for key in _DEFAULT_KEYS]
-    jump, command = _first(settings, "proxyjump", "proxycommand")
-    # `Host *` with `ProxyJump bastion` matches the bastion, too; ssh does not jump to a host through itself either.
-    hops = tuple(_tokens(hop.strip(), tokens) for hop in jump.split(",")) if jump else ()
-    user_known = settings["userknownhostsfile"][0].words if "userknownhostsfile" in settings else ()
-    global_known = settings["globalknownhostsfile"][0].words if "globalknownhostsfile" in settings else ()
+    found = _Settings(settings)
+    address = given
+    if hostname := found.first("hostname"):
+        address = _put(hostname.place, expand.with_tokens, hostname.text, {"h": given}, expand.IN_HOSTNAME)
+        _check_host(host, address, hostname.place)
+    if not user:
+        setting = found.first("user")
+        user = setting.text if setting else getpass.getuser()
+        _check_user(host, user, setting.place if setting else "LOGNAME or USER of the environment")
+    alias = found.first("hostkeyalias")
+    if alias:
+        _check_host(host, alias.text, alias.place)
+    port = port or found.number("port", 1, 65535) or 22
+    jump, command = found.either("proxyjump", "proxycommand")
+    tokens = _tokens(given, address, port, user, alias.text if alias else given, jump.text if jump else "")
+    hops = _put(jump.place, expand.with_tokens, jump.text, tokens, expand.IN_PROXY).split(",") if jump else []
+    jumps = tuple(hop.strip() for hop in hops)
     return Route(
         host=host,
         address=address,
         port=port,
         user=user,
-        required_key=_path(identity, tokens) if identity else None,
-        key_files=tuple(dict.fromkeys(keys)),
-        identities_only=(text("identitiesonly") or "no").lower() == "yes",
-        jumps=() if hops and _hop_parts(hops[-1])[1].lower() == given.lower() else hops,
-        proxy_command=_tokens(command, tokens) if command else None,
-        known_name=(text("hostkeyalias") or "").lower(),
-        user_known=_files(user_known, tokens) if user_known else (home() / ".ssh" / "known_hosts",),
-        global_known=_files(global_known, tokens) if global_known else _GLOBAL_KNOWN,
-        hash_names=(text("hashknownhosts") or "no").lower() == "yes",
-        timeout=float(_number(settings, "connecttimeout", 1, 3600) or CONNECT_TIMEOUT),
+        required_key=_identity(host, identity, tokens) if identity else None,
+        key_files=found.files("identityfile", tokens, *(home() / ".ssh" / key for key in _DEFAULT_KEYS)),
+        identities_only=found.yes("identitiesonly"),
+        # `Host *` with `ProxyJump bastion` matches the bastion, too; ssh does not jump to a host through itself either.
+        jumps=() if jumps and _hop_parts(jumps[-1])[1].lower() == given.lower() else jumps,
+        proxy_command=_put(command.place, expand.command, command.text, tokens) if command else None,
+        known_name=alias.text.lower() if alias else "",
+        user_known=found.files("userknownhostsfile", tokens, home() / ".ssh" / "known_hosts"),
+        global_known=found.files("globalknownhostsfile", None, *_GLOBAL_KNOWN),
+        hash_names=found.yes("hashknownhosts"),
+        timeout=float(found.number("connecttimeout", 1, 3600) or CONNECT_TIMEOUT),
     )
 
 
+class _Settings:
+    """The settings found for one host, read one by one. Raises HostError that names file and line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def first(self, key: str) -> Value | None:
+        return self._settings[key][0] if key in self._settings else None
+
+    def yes(self, key: str) -> bool:
+        value = self.first(key)
+        return value is not None and value.text.lower() == "yes"
+
+    def either(self, *keys: str) -> tuple[Value | None, ...]:
+        """ProxyJump and ProxyCommand exclude each other: the first to be found counts, `none` turns both off."""
+        key = next((each for each in self._settings if each in keys), "")
+        value = self.first(key)
+        if value is None or value.text.lower() == "none":
+            return tuple(None for _ in keys)
+        return tuple(value if each == key else None for each in keys)
+
+    def number(self, key: str, lowest: int, highest: int) -> int | None:
+        value = self.first(key)
+        if value is None or value.text.lower() == "none":
+            return None
+        if not value.text.isdecimal() or len(value.text) > _DIGITS or not lowest <= int(value.text) <= highest:
+            raise broken(value.place, f"“{one_line(value.text, 40)}” is no number from {lowest} to {highest}")
+        return int(value.text)
+
+    def files(self, key: str, tokens: dict[str, str] | None, *default: Path) -> tuple[File, ...]:
+        """The files a keyword names, `none` being no file. Without `tokens` nothing is put into their names but `~`."""
+        if key not in self._settings:
+            return tuple(expand.plain(path) for path in default)
+        # IdentityFile stands several times with one file each, the others once with several.
+        named = [
+            (value.place, word)
+            for value in self._settings[key]
+            for word in ([value.text] if key == "identityfile" else value.words)
+            if word.lower() != "none"
+        ]
+        return tuple(dict.fromkeys(_put(place, expand.file, word, tokens) for place, word in named))
+
+
+def _put(place: str, how: Callable[..., _Put], *given: object) -> _Put:
+    """What `how` makes of a value that stands at `place`. Raises HostError where it is unfit."""
+    try:
+        return how(*given)
+    except Unfit as why:
+        raise broken(place, str(why)) from why
+
+
+def _tokens(given: str, address: str, port: int, user: str, key_name: str, jump: str) -> dict[str, str]:
+    """The %-tokens of ssh_config(5). %C is a hash that programs use to tell connections apart."""
+    local = socket.gethostname()
+    told = f"{local}{address}{port}{user}{jump}".encode("utf-8", "surrogateescape")
+    connection = hashlib.sha1(told, usedforsecurity=False).hexdigest()
+    tokens = {"h": address, "n": given, "p": str(port), "r": user, "k": key_name, "j": jump, "C": connection}
+    here = {"d": str(home()), "i": str(os.getuid()), "u": getpass.getuser(), "l": local, "L": local.partition(".")[0]}
+    return tokens | here
+
+
+def _identity(host: str, identity: str, tokens: dict[str, str]) -> File:
+    """The deployment's identity_file, which knows no variables of the environment."""
+    try:
+        return expand.file(identity, tokens, variables=False)
+    except Unfit as why:
+        raise HostError(
+            f"{host}: its identity_file cannot be used.",
+            f"{str(why)[0].upper()}{str(why)[1:]}.",
+            "Correct it in the deployment.",
+        ) from why
+
+
+def _check_host(host: str, name: str, place: str) -> None:
+    if not fields.host_name(name):
+        raise HostError(
+            f"{host}: “{one_line(name, 60)}” cannot be the name of a host.",
+            "It begins with “-” or has a space or a character that means something to a shell or in known_hosts.",
+            f"Correct it: {one_line(place)}.",
+        )
+
+
+def _check_user(host: str, name: str, place: str) -> None:
+    """The name is not quoted: people paste passwords there."""
+    if not fields.login_name(name):
+        raise HostError(
+            f"{host}: the user to log in as cannot be the name of one.",
+            "It begins with “-” or has a space, a colon or a character that means something to a shell.",
+            f"Correct it: {one_line(place)}.",
+        )
+
+
 def _hop_parts(hop: str) -> tuple[str | None, str, int | None]:
+    """User, address and port of a jump host. Raises HostError where one of them is none."""
     spec = hop.removeprefix("ssh://").rstrip("/")
     user, _, place = spec.rpartition("@")
-    found = re.fullmatch(r"\[(?P<v6>[^]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:]+)(?::(?P<port>\d+))?|(?P<bare>.+)", place)
-    if not found:
-        raise broken("ProxyJump", f"“{hop}” is no host")
-    port = found["p6"] or found["port"]
-    return user or None, found["v6"] or found["host"] or found["bare"], int(port) if port else None
-
-
-def _first(settings: Settings, *keys: str) -> tuple[str | None, ...]:
-    """ProxyJump and ProxyCommand exclude each other; `none` turns both off (ssh_config(5))."""
-    for key in keys:
-        if key in settings:
-            value = settings[key][0].text
-            return tuple(value if each == key and value.lower() != "none" else None for each in keys)
-    return tuple(None for _ in keys)
-
-
-def _number(settings: Settings, key: str, lowest: int, highest: int) -> int | None:
-    if key not in settings:
-        return None
-    value = settings[key][0]
-    if value.text.lower() == "none":
-        return None
-    if not value.text.isdecimal() or not lowest <= int(value.text) <= highest:
-        raise broken(value.place, f"“{value.text}” is no number from {lowest} to {highest}")
-    return int(value.text)
-
-
-def _tokens(text: str, tokens: dict[str, str]) -> str:
-    text = re.sub(r"\$\{(\w+)\}", lambda found: os.environ.get(found[1], ""), text)
-    return re.sub(r"%(.)", lambda found: "%" if found[1] == "%" else tokens.get(found[1], found[0]), text)
-
-
-def _path(text: str, tokens: dict[str, str]) -> Path:
-    return Path(_tokens(text, tokens)).expanduser()
-
-
-def _files(words: tuple[str, ...], tokens: dict[str, str]) -> tuple[Path, ...]:
-    return tuple(_path(word, tokens) for word in words if word.lower() != "none")
+    found = re.fullmatch(
+        r"\[(?P<v6>[^]]+)\](?::(?P<p6>[0-9]{1,5}))?|(?P<host>[^:]+)(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[^/]+)", place
+    )
+    port = int((found and (found["p6"] or found["port"])) or 22)
+    if not found or not 1 <= port <= 65535:
+        raise broken("ProxyJump", f"“{one_line(hop, 60)}” is no host")
+    address = found["v6"] or found["host"] or found["bare"]
+    _check_host("A jump host", address, "ProxyJump of the SSH configuration")
+    if user:
+        _check_user("A jump host", user, "ProxyJump of the SSH configuration")
+    return user or None, address, port if found["p6"] or found["port"] else None

@@ -47,7 +47,7 @@ def check_key(route: Route, known: HostKeys, key: paramiko.PKey, asker: Asker) -
         add(file, known.names[0], kind, blob, hashed=route.hash_names)
     except OSError as error:
         raise HostKeyUnknown(
-            f"{route.host}: its accepted host key cannot be written to {file}.",
+            f"{route.host}: its accepted host key cannot be written to {file.text}.",
             f"The system says: {error.strerror or error}.",
             "Make that file writable for you.",
         ) from error

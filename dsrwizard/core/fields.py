@@ -2,7 +2,8 @@
 
 Nothing here looks at other fields (`validate` does) or at hosts. Spaces around a value do not count.
 Sources: interface names, kernel `dev_valid_name` (net/core/dev.c) and the names sysctl keeps for itself
-(net/ipv4/devinet.c); persistence, `MAX_TIMEOUT` of ipvsadm, 31 days; weight, ipvsadm(8), 0 to 65535; ports, RFC 6335.
+(net/ipv4/devinet.c); persistence, `MAX_TIMEOUT` of ipvsadm, 31 days; weight, ipvsadm(8), 0 to 65535; ports, RFC 6335;
+login and host names, `valid_ruser` and `valid_hostname` of OpenSSH since 9.6 (ssh.c; CVE-2023-51385).
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ NO_PORT_CHANGE = (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _HOSTNAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
+_SHELL = frozenset("'`\"$;&<>|(){}")
+"""What begins something in a shell, wherever it stands. OpenSSH lets `$` pass in a login name; a shell expands it."""
+_NO_HOST = _SHELL | frozenset("\\,*?!#@/")
+"""For a host also what has a meaning in known_hosts and in front of a host. OpenSSH refuses the first two of these."""
+_MAX_LOGIN = 255
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})\s*([a-z]+)", re.ASCII | re.IGNORECASE)
 _UNITS = {"s": 1, "sec": 1, "seconds": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600, "d": 86400}
@@ -348,9 +354,32 @@ def vip_interface(text: str) -> Fault | None:
 def user(text: str) -> Fault | None:
     """A login name; empty is the one of ssh's configuration. Never quoted back: people paste passwords here."""
     text = text.strip()
-    if re.search(r"[\s:]", text) or text.startswith("-") or not text.isprintable():
-        return Fault("This cannot be a login name.", "Write the name alone, for example root; passwords are asked for.")
-    return None
+    if not text or login_name(text):
+        return None
+    if _SHELL & set(text):
+        return Fault(
+            "This cannot be a login name: it has a character that means something to a shell.",
+            "Write the name alone, for example root.",
+        )
+    return Fault("This cannot be a login name.", "Write the name alone, for example root; passwords are asked for.")
+
+
+def login_name(text: str) -> bool:
+    """Whether this may be sent to a host as the name to log in with, and stand in a command of ~/.ssh/config."""
+    return _word(text) and ":" not in text and not _SHELL & set(text) and not text.endswith("\\")
+
+
+def host_name(text: str) -> bool:
+    """Whether this may be looked up as a host, written to known_hosts, and stand in a command of ~/.ssh/config.
+
+    IPv6 addresses are, without brackets and with or without a zone.
+    """
+    return _word(text) and not _NO_HOST & set(text)
+
+
+def _word(text: str) -> bool:
+    """One word that no program takes for an option."""
+    return 0 < len(text) <= _MAX_LOGIN and text.isprintable() and " " not in text and not text.startswith("-")
 
 
 def identity_file(text: str) -> Fault | None:
@@ -359,4 +388,6 @@ def identity_file(text: str) -> Fault | None:
         return Fault("This is a private key itself.", "Write the path of its file, for example ~/.ssh/id_ed25519.")
     if not text.strip().isprintable():
         return Fault("The path contains characters that no path has.", "Write for example ~/.ssh/id_ed25519.")
+    if "${" in text:
+        return Fault("Variables of the environment are not put in here.", "Write the path itself.")
     return None

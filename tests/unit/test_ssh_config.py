@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends.ssh import config
+from backends.ssh.expand import File, plain
 from backends.ssh.route import Route, route_to, route_to_hop
 from dsrwizard.core.errors import HostError
 from dsrwizard.core.model import Client, RealServer
@@ -31,21 +32,26 @@ def route(ssh: Path, text: str, **given: str | int) -> Route:
     return route_to("web1", RealServer(name="web1", address=ADDRESS, **given))  # type: ignore[arg-type]
 
 
+def paths(files: tuple[File, ...]) -> list[Path]:
+    return [file.path for file in files]
+
+
 def test_without_configuration_everything_is_as_ssh_has_it(ssh: Path) -> None:
     found = route_to("client", Client(address="203.0.113.10"))
     assert (found.address, found.port, found.user) == ("203.0.113.10", 22, getpass.getuser())
-    assert found.key_files[0] == ssh / "id_ed25519"
-    assert found.user_known == (ssh / "known_hosts",)
+    assert paths(found.key_files)[0] == ssh / "id_ed25519"
+    assert paths(found.user_known) == [ssh / "known_hosts"]
     assert found.timeout == 8
 
 
 def test_the_deployment_weighs_more_than_the_configuration(ssh: Path) -> None:
     text = f"Host {ADDRESS}\n User admin\n Port 2200\n IdentityFile ~/.ssh/farm\n"
     found = route(ssh, text)
-    assert (found.user, found.port, found.key_files) == ("admin", 2200, (ssh / "farm",))
+    assert (found.user, found.port, paths(found.key_files)) == ("admin", 2200, [ssh / "farm"])
     found = route(ssh, text, user="root", port=22, identity_file="~/mine")
     assert (found.user, found.port) == ("root", 22)
-    assert (found.required_key, found.key_files) == (ssh.parent / "mine", (ssh / "farm",))
+    assert found.required_key == plain(ssh.parent / "mine")
+    assert paths(found.key_files) == [ssh / "farm"]
 
 
 def test_a_server_is_found_by_its_name_too_but_its_place_is_the_deployments(ssh: Path) -> None:
@@ -58,7 +64,7 @@ def test_a_server_is_found_by_its_name_too_but_its_place_is_the_deployments(ssh:
 def test_the_first_value_counts_and_keys_add_up(ssh: Path) -> None:
     found = route(ssh, "IdentityFile ~/a\nHost web1\n User one\n IdentityFile %d/b-%r\nHost *\n User two\n")
     assert found.user == "one"
-    assert found.key_files == (ssh.parent / "a", ssh.parent / "b-one")
+    assert paths(found.key_files) == [ssh.parent / "a", ssh.parent / "b-one"]
 
 
 def test_include_ends_where_the_file_ends(ssh: Path) -> None:

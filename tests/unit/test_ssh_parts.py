@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from backends.memory import Memory
 from backends.ssh import known
 from backends.ssh.connector import framed
+from backends.ssh.expand import plain
 from backends.ssh.privilege import sudo_command
 from backends.ssh.session import Stream
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
@@ -81,7 +82,11 @@ def test_a_no_counts_for_all_who_waited_and_not_for_those_who_come_later() -> No
 def test_many_threads_add_many_keys(tmp_path: Path) -> None:
     file = tmp_path / "new" / "known_hosts"
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda number: known.add(file, f"h{number % 50}", "ssh-ed25519", BLOB, hashed=False), range(200)))
+        list(
+            pool.map(
+                lambda number: known.add(plain(file), f"h{number % 50}", "ssh-ed25519", BLOB, hashed=False), range(200)
+            )
+        )
     assert sorted(file.read_text().splitlines()) == sorted(
         f"h{number} ssh-ed25519 {base64.b64encode(BLOB).decode()}" for number in range(50)
     )
@@ -90,16 +95,16 @@ def test_many_threads_add_many_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["|1|xx|yy ssh-ed25519 AAAA", "a b", "@revoked", "a ssh-rsa %%%", "|1|a ssh-rsa AAAA"])
 def test_a_damaged_line_spoils_nothing(tmp_path: Path, line: str) -> None:
     file = tmp_path / "known_hosts"
-    known.add(file, "web1", "ssh-ed25519", BLOB, hashed=True)
+    known.add(plain(file), "web1", "ssh-ed25519", BLOB, hashed=True)
     file.write_text(f"{line}\n{file.read_text()}")
-    assert known.host_keys([file, tmp_path / "missing"], ("web1",)).has(BLOB)
+    assert known.host_keys([plain(file), plain(tmp_path / "missing")], ("web1",)).has(BLOB)
 
 
 def test_algorithms_of_known_keys_come_first(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("web1 ssh-rsa AAAA\n")
     default = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
-    assert known.host_keys([file], ("web1",)).algorithms(default) == (
+    assert known.host_keys([plain(file)], ("web1",)).algorithms(default) == (
         "rsa-sha2-512",
         "rsa-sha2-256",
         "ssh-ed25519",

@@ -126,8 +126,19 @@ def test_what_cannot_be_a_rip(text: str, words: str) -> None:
             ["", "lo", "eth0:1", "eth 0", "x" * 16],
         ),
         (validate.vip_interface_problem, ["lo", "dummy0"], ["", "lo:0", "a/b", ".", "..", "all", "-x", "dummy0@NONE"]),
-        (validate.user_problem, ["", "root", "deploy_1", "DOM\\user"], ["a b", "root:hunter2", "-oProxy", "a\x1b"]),
-        (validate.identity_file_problem, ["", "~/.ssh/id ed"], ["-----BEGIN OPENSSH PRIVATE KEY-----", "a\x00b"]),
+        (
+            validate.user_problem,
+            ["", "root", "deploy_1", "DOM\\user", "ops@example.com", "jörg"],
+            [
+                *("a b", "root:hunter2", "-oProxy", "a\x1b", "a\nb", "x" * 256, "DOM\\"),
+                *(f"a{sign}b" for sign in "'`\"$;&<>|(){}"),
+            ],
+        ),
+        (
+            validate.identity_file_problem,
+            ["", "~/.ssh/id ed", "~/.ssh/$key"],
+            ["-----BEGIN OPENSSH PRIVATE KEY-----", "a\x00b", "${HOME}/key"],
+        ),
     ],
 )
 def test_single_fields(check: Callable[[str], str | None], good: list[str], bad: list[str]) -> None:
