@@ -101,7 +101,8 @@ def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
     if facts.module_loaded is False:
         steps.append(
             Step(
-                id="module", host=DIRECTOR, phase="prepare", title=f"Load the kernel module {MODULE}",
+                id="module", purpose="module", host=DIRECTOR, phase="prepare",
+                title=f"Load the kernel module {MODULE}",
                 why="IPVS is the part of the kernel that balances.", changes=(ModuleChange(module=MODULE),),
             )
         )  # fmt: skip
@@ -114,7 +115,8 @@ def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
         if present != wanted:
             steps.append(
                 Step(
-                    id=f"sysctl {key}", host=DIRECTOR, phase="prepare", title=f"{key} = {wanted}", why=reason,
+                    id=f"sysctl {key}", purpose="setting", host=DIRECTOR, phase="prepare", title=f"{key} = {wanted}",
+                    why=reason,
                     changes=(SysctlChange(key=key, old=present, new=wanted),),
                 )
             )  # fmt: skip
@@ -128,6 +130,8 @@ def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
     return [
         Step(
             id=f"vip {vip.address}",
+            purpose="vip",
+            vip=vip.address,
             host=DIRECTOR,
             phase="vip",
             title=f"VIP {vip.address}/{vip.prefix} on {interface}, announced to the neighbours",
@@ -158,6 +162,9 @@ def _service(facts: DirectorFacts, vip: Vip, service: Service) -> list[Step]:
     return [
         Step(
             id=f"service {vip.address} {service.label}",
+            purpose="service",
+            vip=vip.address,
+            service=service.label,
             host=DIRECTOR,
             phase="service",
             title=f"Service {vip.address} {service.label}, scheduler {service.scheduler}{persistence}",
@@ -185,6 +192,9 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
         steps.append(
             Step(
                 id=f"destination {label}",
+                purpose="destination",
+                vip=vip.address,
+                service=service.label,
                 host=DIRECTOR,
                 phase="destination",
                 title=f"{server.name} ({rip}) behind {vip.address} {service.label}, direct, weight 0",
@@ -201,6 +211,9 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
         steps.append(
             Step(
                 id=f"weight {label}",
+                purpose="weight",
+                vip=vip.address,
+                service=service.label,
                 host=DIRECTOR,
                 phase="weight",
                 title=f"Weight {server.weight} for {server.name} in {vip.address} {service.label}, once proved",

@@ -92,6 +92,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     order: int
     certain: bool = True
     perhaps: tuple[Change, ...] = ()
+    owner: str = ""
+    """The deployment that left it, where that is not the one whose journal is looked at."""
 
 
 def identity(change: Change) -> str:

@@ -19,7 +19,7 @@ from dsrwizard.core.linux.steps import files_of, loose_filter
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.plan import plan as planned
-from dsrwizard.core.steps import CLIENT, DIRECTOR, HostPlan, Plan, Step
+from dsrwizard.core.steps import CLIENT, DIRECTOR, HostPlan, Plan, Purpose, Step
 
 
 class Cure(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +182,9 @@ class _Finder:
             return Cure(check=check, by_hand=f"{server.name} cannot be changed from here. {host.problem}")
         if not steps:
             return _nothing(check)
-        if check.cause in HELD_BACK and [step.id for step in steps] != ["hygiene"]:  # of that no client feels anything
+        if check.cause in HELD_BACK and [step.purpose for step in steps] != [
+            "hygiene"
+        ]:  # of that no client feels anything
             lifted, more = self._to_weight(server, check.vip)
             steps, notes = [*steps, *lifted], [*notes, *more]
         if check.cause in ("arp-leak", "arp-announce"):
@@ -191,10 +193,10 @@ class _Finder:
 
     def _of_server(self, check: Check, server: RealServer, host: HostPlan) -> tuple[list[Step], list[str]]:
         guard = [step for step in host.steps if step.phase == "guard"]
-        fresh = [step for step in host.steps if step.id.startswith(("link ", "adapter "))]
+        fresh = _for(host, "adapter")
         match check.cause:
             case "vip-missing" | "vip-prefix":
-                vip = next((step for step in host.steps if step.id == f"vip {check.vip}"), None)
+                vip = next(iter(_for(host, "vip", check.vip)), None)
                 if vip is None:
                     return [], []
                 wanted = [*fresh, *_in_force(guard), vip, *self._kept(server, host)]
@@ -212,15 +214,13 @@ class _Finder:
             case "not-persistent":
                 return [s for s in host.steps if any(isinstance(change, FileChange) for change in s.changes)], []
             case "weak-host":
-                return [step for step in host.steps if step.id == "weak-host"], []
+                return _for(host, "weak-host"), []
             case "windows-adapter":
                 # With the adapter everything on it is gone.
-                return [*host.steps] if fresh else [step for step in host.steps if step.id == "hygiene"], []
+                return [*host.steps] if fresh else _for(host, "hygiene"), []
             case "firewall" | "site-binding":
-                # Where Windows can do it with a rule or a binding of ours; on Linux no step has such a name.
-                word = "firewall" if check.cause == "firewall" else "sites"
-                ids = {f"{word} {vip.address}" for vip in self._deployment.vips if check.vip in ("", vip.address)}
-                return [step for step in host.steps if step.id in ids], []
+                # Where Windows can do it with a rule or a binding of ours; on Linux no step has such a purpose.
+                return _for(host, "firewall" if check.cause == "firewall" else "sites", check.vip), []
             case _:
                 return [], []
 
@@ -230,7 +230,7 @@ class _Finder:
         facts = self._observed.servers[server.name]
         if any(facts.files.get(path) is not None for path in files_of(self._deployment.name)):
             return []
-        return [step for step in host.steps if step.id == "persistence"]
+        return _for(host, "persistence")
 
     # --- the director
 
@@ -256,7 +256,7 @@ class _Finder:
     def _of_director(self, check: Check, host: HostPlan) -> list[Step]:
         match check.cause:
             case "director-vip":
-                return [step for step in host.steps if step.id == f"vip {check.vip}"]
+                return _for(host, "vip", check.vip)
             case "stale-arp":
                 return [step for step in [self._announcement(check.vip)] if step is not None]
             case _:
@@ -265,7 +265,7 @@ class _Finder:
             return [step for step in host.steps if step.phase != "vip"]
         if check.server:
             return _behind(host, check.vip, check.service, check.server)
-        steps = [step for step in host.steps if step.id == f"service {check.vip} {check.service}"]
+        steps = _for(host, "service", check.vip, check.service)
         if check.cause == "ipvs-missing":  # with the service all servers behind it are gone
             for name in self._servers:
                 steps += _behind(host, check.vip, check.service, name)
@@ -318,6 +318,8 @@ class _Finder:
             return None
         return Step(
             id=f"announce {vip} {server}".strip(),
+            purpose="announce",
+            vip=vip,
             host=DIRECTOR,
             phase="vip",
             title=f"Announce {vip} on {interface}",
@@ -329,8 +331,20 @@ class _Finder:
 
 def _behind(host: HostPlan, vip: str, service: str, server: str) -> list[Step]:
     """The director's steps about one real server in one service."""
-    label = f"{vip} {service} {server}"
-    return [step for step in host.steps if step.id in (f"destination {label}", f"weight {label}")]
+    return [
+        step
+        for step in (*_for(host, "destination", vip, service), *_for(host, "weight", vip, service))
+        if step.server == server
+    ]
+
+
+def _for(host: HostPlan, purpose: Purpose, vip: str = "", service: str = "") -> list[Step]:
+    """The steps with this purpose; those about another VIP or service than the one given, where one is, left out."""
+    return [
+        step
+        for step in host.steps
+        if step.purpose == purpose and vip in ("", step.vip) and service in ("", step.service)
+    ]
 
 
 def _destinations(steps: Sequence[Step]) -> list[DestinationChange]:

@@ -12,6 +12,12 @@ from dsrwizard.core.facts import Failure
 Phase = Literal["prepare", "guard", "vip", "service", "destination", "weight", "withdraw"]
 """In the order of safety: guard before address, destination at weight 0 before its probe, weight last."""
 
+Purpose = Literal[
+    "", "module", "setting", "guard", "rp-filter", "adapter", "weak-host", "hygiene", "vip", "persistence", "firewall",
+    "sites", "service", "destination", "weight", "announce",
+]  # fmt: skip
+"""What a step of a plan is for; empty for steps that take something back or strike it out."""
+
 DIRECTOR = "director"
 CLIENT = "client"
 """Names of the two hosts that are no real servers, in steps, checks and events."""
@@ -28,10 +34,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     why: str
     changes: tuple[Change, ...]
+    purpose: Purpose = ""
+    vip: str = ""
+    """The VIP it is about; empty where it is about all of them."""
+    service: str = ""
+    """The service of that VIP it is about (`tcp/80`); empty where it is about all of them."""
     interrupts: str = ""
     proof: Proof | None = None
     server: str = ""
     """The real server a step on the director is about; it waits for that server's own steps."""
+    owner: str = ""
+    """The deployment whose journal it belongs to, where that is not the one of the run."""
 
     def inverse(self) -> Self:
         """The step that takes this one back."""

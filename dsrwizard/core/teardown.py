@@ -244,7 +244,7 @@ def _strangers(change: ServiceChange, leaving: Sequence[DestinationChange], fact
 def _undo(item: Owed, changes: Sequence[Change]) -> Step:
     phase: Phase = item.phase
     return Step(
-        id=f"undo {item.step}",
+        id=f"undo {item.step}" + (f" of {item.owner}" if item.owner else ""),
         host=item.host,
         phase=phase,
         title=f"Take back: {item.title}",
@@ -254,6 +254,7 @@ def _undo(item: Owed, changes: Sequence[Change]) -> Step:
         changes=tuple(changes),
         interrupts="Clients of the VIP are no longer served." if phase in ("vip", "service") else "",
         server=item.server,
+        owner=item.owner,
     )
 
 

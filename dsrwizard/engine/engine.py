@@ -199,7 +199,7 @@ class Engine:
     def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         applier = self._applier(deployment, "teardown", watch, stop)
         for other, _ in self._left_behind(deployment):
-            applier.run.aside[_suffix(other.name)] = self._journals.of(other.name).begin("teardown", other)
+            applier.run.writes_for(other.name, self._journals.of(other.name).begin("teardown", other))
         with self._acting(deployment):
             result = applier.withdraw(plan)
             self._settle(deployment, result.ok)
@@ -304,7 +304,7 @@ class Engine:
         names = {server.address: server.name for server in deployment.servers if server.connect != "manual"}
         names |= {item.address: item.host for item in standing}
         return [
-            msgspec.structs.replace(item, host=names[item.address], step=item.step + _suffix(other.name))
+            msgspec.structs.replace(item, host=names[item.address], owner=other.name)
             for other, items in self._left_behind(deployment)
             for item in items
             if item.address in names
@@ -412,11 +412,6 @@ class Engine:
             self._client[1].close()
             self._client = None
         self._forget()
-
-
-def _suffix(deployment: str) -> str:
-    """Marks a step that takes back what another deployment left behind."""
-    return f" of {deployment}"
 
 
 def _left_behind(entries: Sequence[Entry], items: Sequence[Owed]) -> bool:

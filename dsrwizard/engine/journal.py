@@ -110,29 +110,37 @@ def _cut_torn(descriptor: int) -> None:
 
 
 class Run:
-    """One run's entries. `aside` holds runs in other deployments' journals, by the suffix of the steps that are theirs:
-    a guard that was left for the sake of this deployment is taken back in the books of the one that set it."""
+    """One run's entries. A step that belongs to another deployment is written into that one's journal: a guard that was
+    left for the sake of this deployment is taken back in the books of the one that set it."""
 
     def __init__(self, journal: Journal, run: str) -> None:
         self._journal = journal
         self.id = run
-        self.aside: dict[str, Run] = {}
+        self._others: dict[str, Run] = {}
+        """Deployment → the run in its journal."""
+        self._elsewhere: dict[tuple[str, str], Run] = {}
+        """Host and step id → the run it was written into, where that is not this one."""
+
+    def writes_for(self, deployment: str, run: Run) -> None:
+        """From now on steps of that deployment are written into `run`, which ends with this one."""
+        self._others[deployment] = run
 
     def intend(self, address: str, *steps: Step) -> None:
         """Before the steps run."""
         now = time.time()
-        mine = [step for step in steps if self._of(step.id) is self]
+        mine = [step for step in steps if not step.owner]
         if mine:
             self._journal.append(*(Intent(run=self.id, at=now, address=address, step=step) for step in mine))
         for step in steps:
-            other = self._of(step.id)
-            if other is not self:
-                other.intend(address, step)
+            if step.owner:
+                other = self._others[step.owner]
+                self._elsewhere[step.host, step.id] = other
+                other.intend(address, msgspec.structs.replace(step, owner=""))
 
     def result(self, host: str, step: str, outcome: Outcome, detail: str = "") -> None:
         """When a step's end is known."""
-        other = self._of(step)
-        if other is not self:
+        other = self._elsewhere.get((host, step))
+        if other is not None:
             other.result(host, step, outcome, detail)
             return
         result = Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail)
@@ -140,11 +148,8 @@ class Run:
 
     def end(self, ok: bool) -> None:
         self._journal.append(RunEnded(run=self.id, at=time.time(), ok=ok))
-        for other in self.aside.values():
+        for other in self._others.values():
             other.end(ok)
-
-    def _of(self, step: str) -> Run:
-        return next((run for suffix, run in self.aside.items() if step.endswith(suffix)), self)
 
 
 class Journals:

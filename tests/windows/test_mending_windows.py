@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceKey, WindowsChange
 from dsrwizard.core.mending import mending
-from dsrwizard.core.steps import HostPlan, Phase, Plan, Step
+from dsrwizard.core.steps import HostPlan, Phase, Plan, Purpose, Step
 from tests.unit.diagnosed import VIP, Farm
 from tests.unit.test_mending import unseen
 
@@ -25,13 +27,18 @@ WINDOWS = {
 def windows_plan(*ids: str) -> HostPlan:
     phases: dict[str, Phase] = {"adapter": "prepare", "weak-host": "guard", "hygiene": "guard"}
     setting = WindowsChange(item="metric", key="dsrwizard/4", old="1", new="254")
-    return HostPlan(
-        host="web2",
-        steps=tuple(
-            Step(id=id_, host="web2", phase=phases.get(id_.split()[0], "vip"), title=id_, why="", changes=(setting,))
-            for id_ in ids
-        ),
-    )
+    steps = []
+    for id_ in ids:
+        word, _, about = id_.partition(" ")
+        purpose = cast("Purpose", word)
+        vip = "" if word == "adapter" else about
+        steps.append(
+            Step(
+                id=id_, purpose=purpose, vip=vip, host="web2", phase=phases.get(word, "vip"), title=id_, why="",
+                changes=(setting,),
+            )
+        )  # fmt: skip
+    return HostPlan(host="web2", steps=tuple(steps))
 
 
 @pytest.mark.parametrize("cause", WINDOWS)
@@ -57,7 +64,7 @@ def test_cured_of_what_kept_it_from_serving_it_comes_to_its_weight(
     )  # fmt: skip
     weight = Step(
         id=f"weight {VIP} tcp/80 web2", host="director", phase="weight", title="", why="", changes=(change,),
-        server="web2",
+        server="web2", purpose="weight", vip=VIP, service="tcp/80",
     )  # fmt: skip
     hosts = (HostPlan(host="director", steps=(weight,)), windows_plan("weak-host", "hygiene", f"firewall {VIP}"))
     monkeypatch.setattr("dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=hosts))

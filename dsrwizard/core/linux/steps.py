@@ -159,6 +159,7 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
     return [
         Step(
             id="guard",
+            purpose="guard",
             host=server.name,
             phase="guard",
             title="Guard: stay silent about the VIP in ARP",
@@ -178,6 +179,7 @@ def loose_filter(server: RealServer, facts: ServerFacts) -> list[Step]:
     return [
         Step(
             id="rp_filter",
+            purpose="rp-filter",
             host=server.name,
             phase="guard",
             title=f"Loose reverse-path filter on {nic.name}",
@@ -193,6 +195,7 @@ def _link(server: RealServer, facts: ServerFacts) -> list[Step]:
     return [
         Step(
             id=f"link {server.vip_interface}",
+            purpose="adapter",
             host=server.name,
             phase="vip",
             title=f"Dummy interface {server.vip_interface}",
@@ -221,6 +224,8 @@ def _vip(server: RealServer, facts: ServerFacts, vip: Vip) -> list[Step]:
     return [
         Step(
             id=f"vip {vip.address}",
+            purpose="vip",
+            vip=vip.address,
             host=server.name,
             phase="vip",
             title=f"VIP {vip.address} as /{vip.prefix} alone"
@@ -251,6 +256,7 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
     return [
         Step(
             id="persistence",
+            purpose="persistence",
             host=server.name,
             phase="vip",
             title=f"Keep the VIP over a reboot with {with_what}",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dsrwizard.core.changes import AddressChange, Change, LinkChange, System, WindowsChange, WindowsItem
 from dsrwizard.core.facts import ServerFacts
 from dsrwizard.core.model import Deployment, RealServer, Service, Vip
-from dsrwizard.core.steps import HostPlan, Step
+from dsrwizard.core.steps import HostPlan, Purpose, Step
 from dsrwizard.core.windows import sites
 from dsrwizard.core.windows.commands import ADAPTER, PSEUDO
 from dsrwizard.core.windows.facts import WindowsAdapter, WindowsFacts
@@ -152,6 +152,7 @@ class _Planner:
     def _install(self) -> Step:
         return Step(
             id=f"adapter {self.target}",
+            purpose="adapter",
             host=self.server.name,
             phase="prepare",
             title=f"Loopback adapter {self.target}",
@@ -169,7 +170,7 @@ class _Planner:
             changes += self._set("weak-receive", f"{self.target}/{family}", "Enabled")
             changes += self._set("weak-send", f"{self.target}/{family}", "Enabled")
         return self._step(
-            "weak-host", "guard", f"Weak-host model on {self.nic.name} and {self.target}",
+            "weak-host", f"Weak-host model on {self.nic.name} and {self.target}",
             "Strict, Windows drops packets for the VIP, which come in by another interface than the one that holds it.",
             changes,
         )  # fmt: skip
@@ -190,7 +191,7 @@ class _Planner:
             for family in self.families:
                 changes += self._set("metric", f"{self.target}/{family}", METRIC)
         return self._step(
-            "hygiene", "guard", f"{self.target} keeps to itself: no DHCP, DNS, NetBIOS, only IP",
+            "hygiene", f"{self.target} keeps to itself: no DHCP, DNS, NetBIOS, only IP",
             "Otherwise the VIP is registered under this server's name, and clients go to it past the director.",
             changes,
         )  # fmt: skip
@@ -225,8 +226,9 @@ class _Planner:
         if not any(prefix == vip.prefix for _, prefix in entries):
             changes.append(self._address(self.target, vip, vip.prefix, there=False))
         return self._step(
-            f"vip {vip.address}", "vip", f"VIP {vip.address}/{vip.prefix} on {self.target}",
+            "vip", f"VIP {vip.address}/{vip.prefix} on {self.target}",
             "The server must own the VIP, or it drops the packets the director passes on unchanged.", changes,
+            vip.address,
             interrupts=f"The VIP is gone from {self.server.name} for a moment while its prefix changes."
             if wrong else "",
         )  # fmt: skip
@@ -244,8 +246,8 @@ class _Planner:
                     "firewall-rule", rule_name(vip, service), f"{service.protocol} {service.port} {vip.ip}"
                 )
         return self._step(
-            f"firewall {vip.address}", "vip", f"Firewall rule for {vip.address}",
-            "No rule lets clients of the VIP in. One rule is added; the firewall stays on.", changes,
+            "firewall", f"Firewall rule for {vip.address}",
+            "No rule lets clients of the VIP in. One rule is added; the firewall stays on.", changes, vip.address,
         )  # fmt: skip
 
     def _sites(self, vip: Vip) -> list[Step]:
@@ -253,8 +255,8 @@ class _Planner:
         for service in vip.services:
             changes += self._served(vip, service)
         return self._step(
-            f"sites {vip.address}", "vip", f"IIS and http.sys listen on {vip.address}",
-            "Sites there are bound to single addresses, the VIP not among them.", changes,
+            "sites", f"IIS and http.sys listen on {vip.address}",
+            "Sites there are bound to single addresses, the VIP not among them.", changes, vip.address,
         )  # fmt: skip
 
     def _served(self, vip: Vip, service: Service) -> list[Change]:
@@ -274,15 +276,17 @@ class _Planner:
         return [WindowsChange(item=item, key=key, old=old, new=wanted, system=self.system)]
 
     def _step(
-        self, id: str, phase: str, title: str, why: str, changes: Sequence[Change], interrupts: str = ""  # noqa: A002
-    ) -> list[Step]:  # fmt: skip
+        self, purpose: Purpose, title: str, why: str, changes: Sequence[Change], vip: str = "", interrupts: str = ""
+    ) -> list[Step]:
         if not changes:
             return []
         return [
             Step(
-                id=id,
+                id=f"{purpose} {vip}".rstrip(),
+                purpose=purpose,
+                vip=vip,
                 host=self.server.name,
-                phase="guard" if phase == "guard" else "vip",
+                phase="vip" if vip else "guard",
                 title=title,
                 why=why,
                 changes=tuple(changes),
