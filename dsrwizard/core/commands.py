@@ -34,11 +34,11 @@ def commands(change: Change) -> tuple[str, ...]:
         return windows_commands(change)
     match change:
         case SysctlChange(key=key, new=new):
-            return (f"sysctl -qw {key}={shlex.quote(new)}",)
+            return (f"sysctl -qw {shlex.quote(key)}={shlex.quote(new)}",)
         case AddressChange():
             verb = "add" if change.new else "del"
             manner = IPV6_MANNER if change.new and ":" in change.address else ""
-            return (f"ip addr {verb} {change.address}/{change.prefix} dev {change.interface}{manner}",)
+            return (f"ip addr {verb} {change.address}/{change.prefix} dev {shlex.quote(change.interface)}{manner}",)
         case LinkChange(interface=name, new=True):
             return (f"ip link add {name} type dummy", f"ip link set {name} up")
         case LinkChange(interface=name):
@@ -106,5 +106,6 @@ def _destination(change: DestinationChange) -> str:
     real = f"{_virtual(change.service)} -r {_endpoint(change.address, change.port)}"
     if change.new is None:
         return f"ipvsadm -d {real}"
-    method = {"dr": "-g", "tun": "-i", "nat": "-m", "local": "-g"}[change.new.method]
+    # What ipvsadm has no word for (a newer kernel's method, or `bypass`), it cannot be told either.
+    method = {"tun": "-i", "nat": "-m"}.get(change.new.method, "-g")
     return f"ipvsadm {'-a' if change.old is None else '-e'} {real} {method} -w {change.new.weight}"

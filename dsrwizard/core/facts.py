@@ -24,10 +24,16 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 class InterfaceAddress(_Facts, frozen=True, kw_only=True):
+    """An address with its prefix length. Raises ValueError where they are none: nothing need ask again."""
+
     address: str
     prefix: int
     scope: str = "global"
     tentative: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prefix <= parsed(self.address).max_prefixlen:
+            raise ValueError(f"{self.address} has no prefix of {self.prefix}")
 
 
 class Interface(_Facts, frozen=True, kw_only=True):
@@ -49,7 +55,8 @@ class Interface(_Facts, frozen=True, kw_only=True):
 
 
 class Listener(_Facts, frozen=True, kw_only=True):
-    """A listening socket. `address` is `*` for the wildcard of either family, otherwise the bound address."""
+    """A listening socket. `address` is `*` for the wildcard of either family, otherwise the bound address. Raises
+    ValueError for what is no address or port."""
 
     protocol: Literal["tcp", "udp"]
     address: str
@@ -57,6 +64,12 @@ class Listener(_Facts, frozen=True, kw_only=True):
     process: str = ""
     only6: bool = False
     """A socket on `::` that does not take IPv4, as is the rule on Windows."""
+
+    def __post_init__(self) -> None:
+        if self.address != "*":
+            parsed(self.address)
+        if not 0 <= self.port < 65_536:
+            raise ValueError(f"{self.port} is no port")
 
     def covers(self, address: str) -> bool:
         """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` for one, `::` by `only6`."""
@@ -71,11 +84,15 @@ class Listener(_Facts, frozen=True, kw_only=True):
 
 
 class Route(_Facts, frozen=True, kw_only=True):
-    """A default route."""
+    """A default route; `gateway` is empty where the link needs none. Raises ValueError for one that is no address."""
 
     gateway: str
     interface: str
     family: Literal[4, 6] = 4
+
+    def __post_init__(self) -> None:
+        if self.gateway:
+            parsed(self.gateway)
 
 
 FilterTool = Literal["nft", "iptables-nft", "iptables-legacy", "iptables", "firewalld", "ufw"]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from dsrwizard.core.steps import Step
+
+SAID_LINES = 100
+"""Of what a host says about one step this many are kept, the last ones: an error comes at the end."""
+SAID_LENGTH = 2_000
+"""Characters of one such line."""
 
 
 class Progress:
@@ -27,7 +33,9 @@ class Progress:
         self._started = started
         self._finished = finished
         self._line = line
-        self._said: list[str] = []
+        self._said: deque[str] = deque(maxlen=SAID_LINES)
+        self._at = 0
+        """The step that has begun and not ended, counted from 1; 0: none."""
         self.failed: Step | None = None
         self.halfway = False
         self.said = ""
@@ -39,19 +47,25 @@ class Progress:
 
     def _hear(self, text: str) -> None:
         """Something the host said about the step it is at."""
+        text = text[:SAID_LENGTH]
         self._said.append(text)
         self._line(text)
 
     def _reached(self, word: str, number: int) -> None:
         """The host is at this point: `start`, `done`, `failed` or `halfway` of a step, counted from 1. Other words and
-        numbers are no report of ours."""
-        if not 1 <= number <= len(self._steps) or word not in ("start", "done", "failed", "halfway"):
-            return
-        step = self._steps[number - 1]
+        numbers are no report of ours, and neither is what comes out of turn: a step begins when the one before it is
+        done, ends when it has begun, and none follows one that failed."""
         if word == "start":
-            self._said = []
-            self._started(step)
+            if self._at or self.failed or not number == len(self.finished_steps) + 1 <= len(self._steps):
+                return
+            self._at = number
+            self._said.clear()
+            self._started(self._steps[number - 1])
             return
+        if word not in ("done", "failed", "halfway") or not 0 < number == self._at:
+            return
+        self._at = 0
+        step = self._steps[number - 1]
         said = "\n".join(self._said)
         if word != "done":
             self.failed, self.said, self.halfway = step, said, word == "halfway"

@@ -20,6 +20,7 @@ from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Answer, Line
 from dsrwizard.engine.client import look, parse, script
+from dsrwizard.engine.client.parse import MOST_LINES
 from dsrwizard.engine.client.program import PROGRAM
 
 NONCE = "dsr0123456789abcdef"
@@ -135,6 +136,16 @@ def test_a_frame_that_makes_no_sense_or_belongs_to_nobody_is_no_reply(old: str, 
 def test_a_connection_whose_own_end_makes_no_sense_is_not_told(old: str, new: str) -> None:
     first = parse(deployment(), NONCE, TRIED.replace(old, new))[0].tries[0]
     assert (first.result, first.client_port) == ("open", 0)
+
+
+def test_what_follows_an_address_is_no_part_of_it() -> None:
+    first = parse(deployment(), NONCE, TRIED.replace(CLIENT, "fe80::1%\x1b]0;x\x07"))[0].tries[0]
+    assert first.client == "fe80::1"
+
+
+def test_of_a_flood_of_results_no_more_is_taken_than_a_script_can_print() -> None:
+    flood = f"{NONCE} tcp {VIP} 80 open 1.21 {CLIENT} 5001 2.40 78 890 79 891\n" * 20_000
+    assert len(parse(deployment(), NONCE, flood + TRIED)[0].tries) == MOST_LINES
 
 
 @pytest.mark.parametrize("count", ["-", "-5", "1e9", "99999999999999999999", "٣"])

@@ -187,8 +187,8 @@ def test_addresses_of_listeners(local: str, address: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "tcp", "nl UNCONN 0 0 rtnl:kernel *", "tcp LISTEN 0 1 localhost:80 *:*", "udp UNCONN 0 0 10.0.0.1:* *:*",
-     "tcp LISTEN 0 1 10.0.0.1:² *:*", "p_raw UNCONN 0 0 *:eth0 *"],
+    ["", "tcp", "nl UNCONN 0 0 rtnl:kernel *", "udp UNCONN 0 0 10.0.0.1:* *:*", "p_raw UNCONN 0 0 *:eth0 *",
+     'cp",pid=7,fd=3)) tcp LISTEN 0 0 *:80 *:*', "tcp a 0 0 *:8 ", "v_str LISTEN 0 0 *:80 *:*"],
 )  # fmt: skip
 def test_lines_of_another_form_are_passed_over(line: str) -> None:
     assert list(parse_listeners([line])) == []
@@ -234,11 +234,6 @@ def test_ifupdown_counts_where_it_reads_the_directory_we_write_to(interfaces: st
 @pytest.mark.parametrize("line", ["PRETTY_NAME='open", "PRETTY_NAME=", 'NAME="x"'])
 def test_an_os_without_a_name(line: str) -> None:
     assert read(texts=texts(os=line)).os == ""
-
-
-def test_settings_that_are_no_numbers_are_unknown() -> None:
-    facts = read(texts="/proc/sys/net/ipv4/conf/all/arp_ignore:²\n/proc/sys/net/ipv4/conf/all/arp_announce:\nx")
-    assert facts.sysctls == {}
 
 
 def test_cut_short_at_any_line_is_said_and_never_taken_for_facts() -> None:

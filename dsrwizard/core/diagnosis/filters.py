@@ -6,6 +6,8 @@ the right one loads its own (field guide B5).
 
 from __future__ import annotations
 
+import shlex
+
 from dsrwizard.core.diagnosis import windows_served
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
@@ -65,9 +67,10 @@ def opening(reading: Reading, vip: Vip, service: Service) -> str:
 
 def _command(one: PacketFilter, reading: Reading, vip: Vip, service: Service) -> str:
     six, protocol, port = vip.ip.version == 6, service.protocol, service.port
+    place = " ".join(map(shlex.quote, one.chain.split()))
     match one.tool:
         case "firewalld":
-            nic = reading.nic.name if reading.nic else "<interface>"
+            nic = shlex.quote(reading.nic.name) if reading.nic else "<interface>"
             rule = (
                 f'\'rule family="ipv{6 if six else 4}" destination address="{vip.address}" '
                 f'port port="{port}" protocol="{protocol}" accept\''
@@ -83,11 +86,11 @@ def _command(one: PacketFilter, reading: Reading, vip: Vip, service: Service) ->
         case "nft":
             family = "ip6" if six else "ip"
             return (
-                f"nft insert rule {one.chain} {family} daddr {vip.address} {protocol} dport {port} accept "
-                f"(undo: nft -a list chain {one.chain} shows its handle for nft delete rule {one.chain} handle …)"
+                f"nft insert rule {place} {family} daddr {vip.address} {protocol} dport {port} accept "
+                f"(undo: nft -a list chain {place} shows its handle for nft delete rule {place} handle …)"
             )
         case tool:
-            *_, table, chain = one.chain.split()
+            *_, table, chain = place.split()
             program = tool.replace("iptables", "ip6tables" if six else "iptables")
             where = "" if table == "filter" else f"-t {table} "
             return (

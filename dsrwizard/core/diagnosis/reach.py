@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from ipaddress import ip_interface
 
 from dsrwizard.core.checks import Check
@@ -11,6 +12,7 @@ from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.facts import Failure
+from dsrwizard.core.linux.steps import key
 from dsrwizard.core.model import Service, Vip
 
 
@@ -66,7 +68,7 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
 
 
 def _muted(reading: Reading, ledger: Ledger, where: Where, rip: str) -> Check:
-    nic = f" net.ipv4.conf.{reading.nic.name.replace('.', '/')}.arp_ignore=0" if reading.nic else ""
+    nic = f" {shlex.quote(key(reading.nic.name, 'arp_ignore'))}=0" if reading.nic else ""
     return ledger.fail(
         where, Fault(host=reading.name, cause="unreachable"),
         f"{reading.name} answers ARP for none of its addresses, {rip} included: arp_ignore is 8 or more.",
@@ -233,7 +235,5 @@ def settings(reading: Reading, name: str) -> str:
     if reading.facts is None or reading.nic is None:
         return ""
     nic = reading.nic.name
-    values = {
-        scope: reading.facts.sysctls.get(f"net.ipv4.conf.{scope.replace('.', '/')}.{name}") for scope in ("all", nic)
-    }
+    values = {scope: reading.facts.sysctls.get(key(scope, name)) for scope in ("all", nic)}
     return f"{name}: " + ", ".join(f"{scope}={value or 'unknown'}" for scope, value in values.items())

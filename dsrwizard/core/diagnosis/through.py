@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import windows, windows_served
 from dsrwizard.core.diagnosis import windows_words as words
@@ -282,8 +284,9 @@ def vip_prefix(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: s
     """The fault vip-prefix, with the commands that put it right."""
     wrong = next(((link, entry) for link, entry in reading.entries(vip) if entry.prefix != vip.prefix), None)
     place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (reading.server.vip_interface, prefixes[0])
-    add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {place}"
-    command = f"ip addr del {vip.address}/{prefix} dev {place}{add}"
+    device = shlex.quote(place)
+    add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {device}"
+    command = f"ip addr del {vip.address}/{prefix} dev {device}{add}"
     if words.on_windows(reading):
         command = words.take(reading, vip, place, prefix)
         command += "" if vip.prefix in prefixes else f"; {words.put(reading, vip, place)}"

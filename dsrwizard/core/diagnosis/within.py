@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from dsrwizard.core.changes import FileChange
 from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import windows, windows_served
@@ -46,7 +48,7 @@ def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
         nodad = " nodad" if vip.ip.version == 6 else ""
         return (
             f"the VIP is on {nic.name}, which answers for its own addresses whatever the guard",
-            f"ip addr del {vip.address}/{prefix} dev {nic.name} && "
+            f"ip addr del {vip.address}/{prefix} dev {shlex.quote(nic.name)} && "
             f"ip addr add {vip.address}/{vip.prefix} dev {target}{nodad}",
         )
     if vip.ip.version == 6 or reading.facts is None:
@@ -61,7 +63,7 @@ def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
     if everywhere not in ("1", "2"):
         writes.append(f"{key('all', 'arp_ignore')}=1")
     if own not in ("0", "1", "2"):
-        writes.append(f"{key(answering, 'arp_ignore')}=1")
+        writes.append(f"{shlex.quote(key(answering, 'arp_ignore'))}=1")
     return (
         f"arp_ignore acts as {value} on {answering} (all={everywhere}, {answering}={own}; 1 or 2 is needed)",
         "sysctl -w " + " ".join(writes),
@@ -161,7 +163,7 @@ def _gateway_of(reading: Reading, ledger: Ledger, family: int) -> Check:
     ways = {vip.address: reading.way(family, vip) for vip in reading.vips if vip.ip.version == family}
     fault, own = Fault(host=name, cause="gateway", family=family), _own(reading)
     change = "ip route replace default" if family == 4 else "ip -6 route replace default"
-    via = f"via {_router(reading, family)} dev {reading.nic.name if reading.nic else '<interface>'}"
+    via = f"via {_router(reading, family)} dev {shlex.quote(reading.nic.name) if reading.nic else '<interface>'}"
     for vip, route in ways.items():
         if route is None:
             return ledger.fail(
@@ -267,7 +269,7 @@ def filtered(reading: Reading, ledger: Ledger, where: Where, vip: Vip, seen: str
     return ledger.fail(
         where, Fault(host=name, cause="rp-filter", family=4),
         f"{name} drops clients' packets: they come in by {nic}, {elsewhere}, and rp_filter is strict.",
-        "; ".join(filter(None, told)), f"On {name}: sysctl -w {key(nic, 'rp_filter')}=2",
+        "; ".join(filter(None, told)), f"On {name}: sysctl -w {_setting(reading, 'rp_filter')}=2",
         shared=True,
     )  # fmt: skip
 
@@ -323,7 +325,12 @@ def _written(reading: Reading) -> set[str]:
 
 
 def _nic(reading: Reading) -> str:
-    return reading.nic.name.replace(".", "/") if reading.nic else "<interface>"
+    return shlex.quote(reading.nic.name.replace(".", "/")) if reading.nic else "<interface>"
+
+
+def _setting(reading: Reading, name: str) -> str:
+    """A kernel setting of the interface the director's frames arrive on, as a word of a command."""
+    return f"net.ipv4.conf.{_nic(reading)}.{name}"
 
 
 def _unseen(where: Where, reading: Reading, ledger: Ledger, what: str, command: str) -> Check:

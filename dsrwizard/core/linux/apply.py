@@ -139,6 +139,10 @@ def precondition(change: Change) -> tuple[str, ...]:
             return ()
 
 
+_DIGITS = 6
+"""Of a step's number; no plan has more steps."""
+
+
 class LineProgress(Progress):
     """Reads the script's lines as they come; those that are no marker are what the host said."""
 
@@ -156,5 +160,5 @@ class LineProgress(Progress):
         word, _, number = text[len(opening) : -2].partition(":")
         if word == "begin":
             self._observing = True
-        elif number.isascii() and number.isdigit():
+        elif number.isascii() and number.isdigit() and len(number) <= _DIGITS:
             self._reached(word, int(number))

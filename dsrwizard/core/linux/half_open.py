@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.facts import HalfOpen, HalfOpenLook
+from dsrwizard.core.linux import values
 from dsrwizard.core.linux.observe import sections
 
 REVERSE_PATH = "TcpExtIPReversePathFilter"
@@ -172,10 +173,11 @@ def _endpoint(text: str, *, big: bool) -> tuple[str, int] | None:
         if ":" not in word and "." not in word:
             address, number = _words(word, big=big), int(port, 16)
         else:
-            address, number = ip_address(word.replace("[", "").replace("]", "").partition("%")[0]), int(port)
+            address = ip_address(values.address(word.replace("[", "").replace("]", "")))
+            number = values.port(port)
     except ValueError:
         return None
-    if not 0 < number < 65536:
+    if not 0 < number < 65_536:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address), number

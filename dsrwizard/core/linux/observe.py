@@ -8,22 +8,22 @@ section begins with a marker line that holds a nonce, so that nothing a host pri
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal
 
 from dsrwizard.core.changes import FileState
 from dsrwizard.core.errors import AnswerUnreadable
 from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route, ServerFacts
-from dsrwizard.core.linux import packet_filter
+from dsrwizard.core.foreign import one_line
+from dsrwizard.core.linux import packet_filter, values
+from dsrwizard.core.linux.values import Impossible, reading
 from dsrwizard.core.nowhere import SOMEWHERE
 
-_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
-"""What JSON of another shape raises on its way into facts."""
+_LINE = 200
+"""Characters of a text that is only shown: the names of the host, its system, its kernel and its programs."""
 
 _SCRIPT = r"""
 m='==dsr:@NONCE@'
@@ -89,9 +89,20 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
             "The observing script did not run to its end.",
             "Run it again; if it stays so, look at the shell and the disk space of that host.",
         )
-    listeners = found.get("listeners", [])
     texts = [(path, text) for path, colon, text in (line.partition(":") for line in found.get("texts", [])) if colon]
     modes = {path: mode for mode, _, path in (line.partition(" ") for line in found.get("modes", []))}
+    with reading(host, "its default routes"):
+        routes = (*_routes(found, "route4", 4), *_routes(found, "route6", 6))
+    with reading(host, "its kernel settings"):
+        sysctls = dict(_sysctls(found.get("texts", [])))
+    with reading(host, "its listening sockets"):
+        listeners = _listeners(found.get("listeners", []))
+    with reading(host, "the way its replies take"):
+        ways = {
+            name[4:]: way
+            for name, lines in found.items()
+            if name.startswith("way:") and (way := _way("\n".join(lines))) != ""
+        }
     return ServerFacts(
         host=host,
         os=_os(texts),
@@ -100,16 +111,12 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         boot_id=_text(texts, "/proc/sys/kernel/random/boot_id"),
         privileged=_first(found, "root") == "yes",
         interfaces=interfaces(host, "\n".join(found.get("addr", []))),
-        default_routes=(*_routes(found, "route4", 4), *_routes(found, "route6", 6)),
-        sysctls=dict(_sysctls(found.get("texts", []))),
-        listeners=tuple(parse_listeners(listeners[1:])) if listeners[:1] == ["ss"] else None,
+        default_routes=routes,
+        sysctls=sysctls,
+        listeners=listeners,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
         filters=packet_filter.parse_filters(found),
-        ways={
-            name[4:]: way
-            for name, lines in found.items()
-            if name.startswith("way:") and (way := _way("\n".join(lines))) != ""
-        },
+        ways=ways,
         files={
             name[5:]: _file(host, name[5:], lines, modes.get(name[5:], ""))
             for name, lines in found.items()
@@ -120,7 +127,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
 
 def _text(texts: Iterable[tuple[str, str]], path: str) -> str:
     """The first line of a file that grep printed."""
-    return next((text.strip() for name, text in texts if name == path), "")
+    return one_line(next((text.strip() for name, text in texts if name == path), ""), _LINE)
 
 
 def _os(texts: Iterable[tuple[str, str]]) -> str:
@@ -128,7 +135,7 @@ def _os(texts: Iterable[tuple[str, str]]) -> str:
     for path, text in texts:
         if path == "/etc/os-release" and text.startswith("PRETTY_NAME="):
             try:
-                return " ".join(shlex.split(text.partition("=")[2]))
+                return one_line(" ".join(shlex.split(text.partition("=")[2][:_LINE])), _LINE)
             except ValueError:
                 return ""
     return ""
@@ -153,72 +160,108 @@ def _first(found: dict[str, list[str]], name: str) -> str:
 
 
 def interfaces(host: str, text: str) -> tuple[Interface, ...]:
-    """`ip -j -d addr show` as interfaces. Raises AnswerUnreadable where the host's `ip` knows no JSON."""
-    try:
-        return tuple(_interface(link) for link in json.loads(text) if link.get("ifname"))
-    except _MALFORMED as problem:
-        raise AnswerUnreadable(
-            f"{host}: the interfaces could not be read.",
-            "`ip -j addr` does not answer in JSON there; iproute2 does since release 4.13.",
-            "Install or update the package iproute2 on that host.",
-        ) from problem
+    """`ip -j -d addr show` as interfaces. Raises AnswerUnreadable; it says so where the host's `ip` knows no JSON."""
+    with reading(host, "its interfaces"):
+        try:
+            links = values.document(text)
+        except Impossible:
+            raise
+        except ValueError:
+            raise AnswerUnreadable(
+                f"{host}: the interfaces could not be read.",
+                "`ip -j addr` does not answer in JSON there; iproute2 does since release 4.13.",
+                "Install or update the package iproute2 on that host.",
+            ) from None
+        found = tuple(_interface(link) for link in values.objects(links) if link)
+        if sum(len(interface.addresses) for interface in found) > values.MOST:
+            raise Impossible(f"list of fewer than {values.MOST:,} addresses", links)
+        return found
 
 
-def _interface(link: dict[str, Any]) -> Interface:
+def _interface(link: Mapping[str, Any]) -> Interface:
     return Interface(
-        name=str(link["ifname"]),
-        mac=str(link.get("address", "")) if link.get("link_type") != "loopback" else "",
-        up="UP" in link.get("flags", []),
-        kind=str(link.get("linkinfo", {}).get("info_kind", "")),
+        name=values.interface(link.get("ifname")),
+        mac=_mac(link),
+        up="UP" in values.words(link, "flags"),
+        kind=one_line(values.word(values.part(link, "linkinfo"), "info_kind"), _LINE),
         addresses=tuple(
             InterfaceAddress(
-                address=str(ip_address(entry["local"])),
-                prefix=int(entry["prefixlen"]),
-                scope=str(entry.get("scope", "global")),
+                address=(local := values.address(entry["local"])),
+                prefix=values.prefix(entry.get("prefixlen"), local),
+                scope=one_line(values.word(entry, "scope", "global"), _LINE),
                 tentative=bool(entry.get("tentative") or entry.get("dadfailed")),
             )
-            for entry in link.get("addr_info", [])
+            for entry in values.objects(link.get("addr_info", []))
             if "local" in entry
         ),
     )
 
 
+def _mac(link: Mapping[str, Any]) -> str:
+    """Of Ethernet and what passes for it. A tunnel has an IP address there, InfiniBand twenty bytes: no MAC by which a
+    frame of the director's network is known."""
+    return values.mac(link.get("address")) if link.get("link_type") == "ether" else ""
+
+
 def _routes(found: dict[str, list[str]], name: str, family: Literal[4, 6]) -> Sequence[Route]:
-    """Default routes; one without a gateway (a point-to-point link) has an empty one, several next hops are several."""
+    """Default routes that lead somewhere; several next hops are several. None where the host's `ip` answers in no JSON:
+    that the interfaces are read shows that it can, so it is an error in words, such as that it has no IPv6."""
     try:
-        routes = json.loads("\n".join(found.get(name, [])) or "[]")
-        return [
-            Route(gateway=str(hop.get("gateway", "")), interface=str(hop.get("dev", "")), family=family)
-            for route in routes
-            for hop in route.get("nexthops", [route])
-        ]
-    except _MALFORMED:
+        routes = values.document("\n".join(found.get(name, [])) or "[]")
+    except Impossible:
+        raise
+    except ValueError:
         return []
+    return [
+        hop
+        for route in values.objects(routes)
+        if route and values.word(route, "type", "unicast") == "unicast"
+        for hop in ([_hop(one, family) for one in values.objects(route.get("nexthops", []))] or [_hop(route, family)])
+    ]
+
+
+def _hop(hop: Mapping[str, Any], family: Literal[4, 6]) -> Route:
+    """A next hop; its gateway is empty where the link needs none, and in `via` where it has the other family (RFC
+    5549)."""
+    gateway = hop.get("gateway", values.part(hop, "via").get("host", ""))
+    device = hop.get("dev", "")
+    return Route(
+        gateway="" if gateway == "" else values.address(gateway),
+        interface="" if device == "" else values.interface(device),
+        family=family,
+    )
 
 
 def _way(text: str) -> Route | Literal[""] | None:
     """`ip -j route get … from VIP`: the route; None where it says that there is none; empty where it says something
-    else, such as that the host has no such address."""
-    if "unreachable" in text:
-        return None
+    else in words, such as that the host has no such address."""
     try:
-        (route,) = json.loads(text)
-        if route.get("type", "unicast") != "unicast":
-            return None
-        family: Literal[4, 6] = 6 if ":" in str(route["dst"]) else 4
-        return Route(gateway=str(route.get("gateway", "")), interface=str(route["dev"]), family=family)
-    except _MALFORMED:
+        routes = values.objects(values.document(text))
+    except Impossible:
+        raise
+    except ValueError:
+        return None if "unreachable" in text else ""
+    if not routes:
         return ""
+    if len(routes) > 1:
+        raise Impossible("list of one route", routes)
+    if values.word(routes[0], "type", "unicast") != "unicast":
+        return None
+    return _hop(routes[0], 6 if ":" in values.word(routes[0], "dst") else 4)
 
 
-_NUMBER = re.compile(r"-?[0-9]{1,10}")
+_CONF = "/proc/sys/net/ipv4/conf/"
+_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 
 
 def _sysctls(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
         path, _, value = line.rpartition(":")
-        if path.startswith("/proc/sys/") and _NUMBER.fullmatch(value.strip()):
-            yield key_of(path), value.strip()
+        if path.startswith(_CONF):
+            values.interface(path.removeprefix(_CONF).rpartition("/")[0])
+        elif path != _FORWARD:
+            continue
+        yield key_of(path), values.setting(value.strip())
 
 
 def key_of(path: str) -> str:
@@ -227,29 +270,35 @@ def key_of(path: str) -> str:
     return path.removeprefix("/proc/sys/").translate(str.maketrans("./", "/."))
 
 
+def _listeners(lines: Sequence[str]) -> tuple[Listener, ...] | None:
+    return tuple(parse_listeners(lines[1:])) if lines[:1] == ["ss"] else None
+
+
+_QUEUED = re.compile(r"(tcp|udp)\s+(?:LISTEN|UNCONN)\s+[0-9]+\s+[0-9]+\s+(\S+):(\S+)\s")
+
+
 def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
-    """Lines of `ss -H -l -t -u -n -p` (with or without `-p`); lines of another form are passed over."""
+    """Lines of `ss -H -l -t -u -n -p` (with or without `-p`); lines of another form are passed over: a program may have
+    a line break in its name, and what follows it is no socket. Raises Impossible for a port or address that is none."""
     for line in lines:
-        fields = line.split()
-        if len(fields) < 5 or fields[0] not in ("tcp", "udp"):
+        match = _QUEUED.match(line + " ")
+        if match is None or match[3] == "*":
             continue
-        address, _, port = fields[4].rpartition(":")
-        bare = _bare(address)
-        if bare is None or not _NUMBER.fullmatch(port):
-            continue
-        process = line.partition('users:(("')[2].partition('"')[0]
-        yield Listener(protocol="tcp" if fields[0] == "tcp" else "udp", address=bare, port=int(port), process=process)
+        process = line[match.end() - 1 :].partition('users:(("')[2].partition('"')[0]
+        yield Listener(
+            protocol="tcp" if match[1] == "tcp" else "udp",
+            address=_bare(match[2]),
+            port=values.port(match[3]),
+            process=one_line(process, _LINE),
+        )
 
 
-def _bare(text: str) -> str | None:
-    """`[fe80::1]%eth0` as `fe80::1`, an IPv4 address within IPv6 (`[::ffff:10.0.0.1]`) as IPv4; None: no address."""
+def _bare(text: str) -> str:
+    """`[fe80::1]%eth0` as `fe80::1`, an IPv4 address within IPv6 (`[::ffff:10.0.0.1]`) as IPv4, `*` as itself."""
     word = text.partition("%")[0].strip("[]")
     if word in ("", "*"):
         return "*"
-    try:
-        address = ip_address(word)
-    except ValueError:
-        return None
+    address = ip_address(values.address(word))
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
 
@@ -265,6 +314,9 @@ def _persistence(systemd: bool, texts: Iterable[tuple[str, str]]) -> Persistence
     return "ifupdown" if reads else "none"
 
 
+_MODE = re.compile(r"[0-7]{1,4}")
+
+
 def _file(host: str, path: str, lines: list[str], mode: str) -> FileState | None:
     if not lines or lines[0] == "none":
         return None
@@ -273,10 +325,12 @@ def _file(host: str, path: str, lines: list[str], mode: str) -> FileState | None
         if kind == "link":
             return FileState(target=rest)
         content = base64.b64decode("".join(lines[1:]), validate=True).decode()
+        if kind != "file" or not _MODE.fullmatch(mode):
+            raise ValueError(mode)
         return FileState(content=content, mode=int(mode, 8))
-    except (ValueError, binascii.Error) as problem:
+    except ValueError:
         raise AnswerUnreadable(
-            f"{host}: {path} could not be read as text.",
+            f"{host}: {one_line(path, _LINE)} could not be read as text.",
             "dsrwizard restores files byte for byte and so must be able to read what is there.",
             "Move that file away and run again.",
-        ) from problem
+        ) from None

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dsrwizard.core.facts import FilterTool, PacketFilter
+from dsrwizard.core.foreign import one_line
 
 LINES = 2000
 """Of one tool's answer, as many lines are read: a host of containers may have tens of thousands."""
+LENGTH = 4000
+"""Characters of one such line: a rule may name hundreds of addresses."""
 
 SCRIPT = r"""
 have() { command -v "$1" >/dev/null; }
@@ -65,8 +68,8 @@ class _Table:
 
 def parse_filters(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, ...] | None:
     """What may drop packets to the host, empty where nothing does; None where it could not be looked at."""
-    nft = list(sections.get("filter", ()))
-    legacy = {family: list(sections.get(f"filter{family}", ())) for family in (4, 6)}
+    nft = _lines(sections.get("filter", ()))
+    legacy = {family: _lines(sections.get(f"filter{family}", ())) for family in (4, 6)}
     answers = [nft, *legacy.values()]
     if not any(answers) or any(_REFUSED.search(line) for lines in answers for line in lines):
         return None
@@ -74,6 +77,11 @@ def parse_filters(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, 
     found = tuple(one for table in tables for one in _filters(table))
     cut = any(len(lines) >= LINES for lines in answers)
     return None if cut and not found else found
+
+
+def _lines(said: Sequence[str]) -> list[str]:
+    """What is read of a tool's answer: comments within rules are free text."""
+    return [one_line(line[:LENGTH].expandtabs(8), LENGTH) for line in said[:LINES]]
 
 
 def _nft(lines: Iterable[str]) -> list[_Table]:

@@ -6,6 +6,7 @@ looks like is in the field guide (A1, A2, B1, B2).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from dsrwizard.core.changes import (
@@ -110,7 +111,8 @@ def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str
             if interface.name != "lo" and interface.kind != "dummy":
                 return (
                     f"{vip.address} is on {interface.name} there, where the server answers ARP for it. Somebody put it "
-                    f"there, so dsrwizard leaves it: ip addr del {vip.address}/{prefix} dev {interface.name}"
+                    f"there, so dsrwizard leaves it: ip addr del {vip.address}/{prefix} dev "
+                    f"{shlex.quote(interface.name)}"
                 )
     return ""
 

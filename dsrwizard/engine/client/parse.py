@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, cast
 
-from dsrwizard.core.diagnosis.evidence import ClientVip, canonical
+from dsrwizard.core.diagnosis.evidence import ClientVip
 from dsrwizard.core.diagnosis.passage import Reply, Result, Tried
 from dsrwizard.core.errors import AnswerUnreadable
+from dsrwizard.core.linux import values
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.wire import Connected
 
 RESULTS: frozenset[str] = frozenset({"open", "refused", "silent", "unreachable", "unknown"})
 MOST_BYTES = 1 << 40
+MOST_LINES = 4_096
+"""About one VIP: a script that makes a hundred connections prints some hundred."""
 NO_TOOL = "The client host has none of python3, bash with timeout, nc and curl."
 NO_REASON = "The client host's tools did not say why."
 _TAPS = {
@@ -36,8 +39,8 @@ def parse(deployment: Deployment, nonce: str, text: str) -> tuple[ClientVip, ...
     untapped = next((_TAPS[line[1]] for line in lines if line[0] == "tap" and line[1:2] and line[1] in _TAPS), None)
     of: dict[str, list[list[str]]] = {}
     for line in lines:
-        if len(line) > 1:
-            of.setdefault(line[1], []).append(line)
+        if len(line) > 1 and len(about := of.setdefault(line[1], [])) < MOST_LINES:
+            about.append(line)
     return tuple(_vip(str(vip.ip), of.get(str(vip.ip), ()), untapped) for vip in deployment.vips)
 
 
@@ -94,8 +97,8 @@ def _tried(port: int, word: str, time: str, more: Sequence[str]) -> Tried:
         return found
     client, own, first, sent, received, _, arrived = more
     try:
-        address = canonical(client)
-    except ValueError:
+        address = values.address(client)
+    except values.Impossible:
         return found
     got, told = _count(received, MOST_BYTES), _count(arrived, MOST_BYTES)
     if got is not None and told is not None:
