@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import click
 
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 
@@ -42,9 +43,11 @@ class TerminalAsker:
     def accept_key(self, question: HostKeyQuestion) -> bool:
         if question.untrusted:
             text = (
-                f"{question.host} ({question.address}) shows a certificate that is not trusted. {question.untrusted}\n"
-                f"  {question.key_type}\n  {question.fingerprint}\n"
-                f"Compare it with what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}\n"
+                f"{question.host} ({question.address}) shows a certificate that is not trusted. Its fingerprint, made"
+                f" on this machine:\n  {question.fingerprint}\n"
+                f"{one_line(question.untrusted)}\nIt calls itself: {one_line(question.key_type)}\n"
+                "Compare the fingerprint with what PowerShell on the machine itself prints:\n"
+                f"  {SHOW_CERTIFICATES}\n"
                 "Is that the certificate of this host? [y/N]: "
             )
         else:

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Static
 
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 from screens.widgets.keybar import KeyBar
@@ -113,10 +114,11 @@ def _certificate(question: HostKeyQuestion) -> tuple[str, Content, tuple[Choice,
     return (
         f"Untrusted certificate: {question.host}",
         Content.assemble(
-            f"{question.host} ({question.address}) shows a certificate that is not trusted. {question.untrusted}\n\n",
-            f"  {question.key_type}\n  SHA-256:\n  ",
+            f"{question.host} ({question.address}) shows a certificate that is not trusted. Its fingerprint, SHA-256, "
+            "made on this machine:\n  ",
             Content.styled(digits, "bold"),
-            f"\n\nCompare it with what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}\n\n"
+            f"\n\n{one_line(question.untrusted)} It calls itself: {one_line(question.key_type)}\n\n"
+            f"Compare the fingerprint with what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}\n\n"
             "Accepted, this very certificate is remembered and asked about no more. If you cannot compare it, refuse.",
         ),
         (Choice("refuse", "Refuse", "primary"), Choice("accept", "Accept this certificate", "warning")),

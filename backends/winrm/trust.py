@@ -6,10 +6,12 @@ very certificate is then asked for, whatever its name and age: nothing is left u
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shlex
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -21,12 +23,18 @@ from cryptography.x509.oid import NameOID
 
 from backends.winrm.place import Place
 from backends.winrm.reach import Shown
-from dsrwizard.core.errors import HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.errors import HostError, HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import SHOW_CERTIFICATES, Asker, HostKeyQuestion
 from dsrwizard.session import state_dir
 
+# What cryptography thinks of an odd certificate is no news for an operator's terminal.
+warnings.filterwarnings("ignore", module=__name__.replace(".", r"\."))
+
 _SELF_SIGNED, _UNKNOWN_ISSUER = (18,), (2, 19, 20, 21)
 _EXPIRED, _NOT_YET = (10,), (9,)
+_NAME = 40
+"""Characters of a name that a certificate gives itself: fewer than a fingerprint has, so that none is taken for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +59,16 @@ def check(place: Place, shown: Shown, asker: Asker) -> Trust:
     """Returns when the certificate is trusted, known, or has just been accepted, and then written down.
 
     Raises HostKeyChanged, and HostKeyUnknown: also, without a question, where `ca_file` names an authority that has
-    not signed it. A changed certificate is never offered for acceptance.
+    not signed it. A changed certificate is never offered for acceptance. Raises HostError for what is no certificate.
     """
-    found = x509.load_der_x509_certificate(shown.der)
+    try:
+        found = x509.load_der_x509_certificate(shown.der)
+    except Exception as error:  # whatever a parser makes of foreign bytes
+        raise HostError(
+            f"{place.host}: the certificate of {place.at} cannot be read.",
+            f"{type(error).__name__} while it was read; the handshake took it.",
+            f"Give the listener another certificate. On that host: {place.listener}",
+        ) from error
     if shown.verified and _is_for(found, place.address):
         return Trust(authorities=place.authorities)
     print_ = fingerprint(shown.der)
@@ -100,42 +115,62 @@ def check(place: Place, shown: Shown, asker: Asker) -> Trust:
 def _why(place: Place, found: x509.Certificate, shown: Shown) -> str:
     """Why it is not trusted, in one sentence."""
     if shown.verified:
-        names = ", ".join(_names(found)) or "nobody"
-        return f"A trusted authority signed it, but for {names}, not for {place.address}."
+        return f"A trusted authority signed it, but for {_called(_names(found))}, not for {place.address}."
     if shown.code in _SELF_SIGNED:
         return "It is self-signed: no authority vouches for it."
     if shown.code in _UNKNOWN_ISSUER:
-        return f"Its issuer, {_common_name(found.issuer)}, is not trusted here."
+        return f"Its issuer, {_called(_common_name(found, 'issuer'))}, is not trusted here."
     if shown.code in _EXPIRED:
-        return f"It expired on {found.not_valid_after_utc:%Y-%m-%d}; today is {datetime.now(UTC):%Y-%m-%d}."
+        return f"It expired on {_day(found, 'not_valid_after_utc')}; today is {datetime.now(UTC):%Y-%m-%d}."
     if shown.code in _NOT_YET:
-        return f"It is valid from {found.not_valid_before_utc:%Y-%m-%d} only; today is {datetime.now(UTC):%Y-%m-%d}."
+        return f"It is valid from {_day(found, 'not_valid_before_utc')} only; today is {datetime.now(UTC):%Y-%m-%d}."
     return f"It could not be verified: {shown.problem}."
 
 
 def _described(found: x509.Certificate) -> str:
-    names = ", ".join(_names(found)[:3]) or "nobody"
-    return f"certificate for {names}, valid until {found.not_valid_after_utc:%Y-%m-%d}"
+    return f"certificate for {_called(_names(found))}, valid until {_day(found, 'not_valid_after_utc')}"
 
 
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string() or "nobody"
+def _called(names: list[str]) -> str:
+    """The names as a certificate gives them, which anybody may have written: the first in quotes, made harmless and
+    short, the others counted."""
+    if not names:
+        return "nobody"
+    first = one_line(names[0].replace('"', "'"), _NAME)
+    return f'"{first}" and {len(names) - 1} more' if names[1:] else f'"{first}"'
+
+
+# What a certificate says of itself is parsed when it is asked for, and may not be what it should be.
+
+
+def _day(found: x509.Certificate, which: str) -> str:
+    try:
+        return f"{getattr(found, which):%Y-%m-%d}"
+    except Exception:  # noqa: BLE001 - whatever a parser makes of foreign bytes
+        return "a day that cannot be read"
+
+
+def _common_name(found: x509.Certificate, whose: str) -> list[str]:
+    try:
+        name: x509.Name = getattr(found, whose)
+        common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return [str(common[0].value) if common else name.rfc4514_string()]
+    except Exception:  # noqa: BLE001
+        return []
 
 
 def _alternatives(found: x509.Certificate) -> tuple[list[str], list[str]]:
     """DNS names and IP addresses."""
-    try:
+    with contextlib.suppress(Exception):
         extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return [], []
-    names = list(extension.get_values_for_type(x509.DNSName))
-    return names, [str(address) for address in extension.get_values_for_type(x509.IPAddress)]
+        names = list(extension.get_values_for_type(x509.DNSName))
+        return names, [str(address) for address in extension.get_values_for_type(x509.IPAddress)]
+    return [], []
 
 
 def _names(found: x509.Certificate) -> list[str]:
     names, addresses = _alternatives(found)
-    return [*names, *addresses] or [_common_name(found.subject)]
+    return [*names, *addresses] or [name for name in _common_name(found, "subject") if name]
 
 
 def _is_for(found: x509.Certificate, address: str) -> bool:

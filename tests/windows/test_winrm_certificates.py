@@ -124,7 +124,7 @@ def test_one_for_another_name_is_said_to_be_so(
     signed = issue(tmp_path / "signed.pem", "win1.example", by=authority)
     assert hello(listen(Behaving(), certificate=signed), operator, ca_file=str(authority.file)) == 0
     (question,) = operator.keys
-    assert question.untrusted == "A trusted authority signed it, but for win1.example, not for 127.0.0.1."
+    assert question.untrusted == 'A trusted authority signed it, but for "win1.example", not for 127.0.0.1.'
 
 
 def test_a_forged_issuer_with_another_name_does_not_pass_as_signed(
@@ -152,7 +152,7 @@ def test_an_unknown_authority_is_named(
 ) -> None:
     signed = issue(tmp_path / "signed.pem", "win1.example", addresses=("127.0.0.1",), by=authority)
     assert hello(listen(Behaving(), certificate=signed), operator) == 0
-    assert operator.keys[0].untrusted == "Its issuer, Example CA, is not trusted here."
+    assert operator.keys[0].untrusted == 'Its issuer, "Example CA", is not trusted here.'
 
 
 def test_an_expired_one_says_since_when(
