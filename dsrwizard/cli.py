@@ -452,6 +452,15 @@ def runbook(file: Path, host: str | None, system: str | None, form: str, output:
     return write_runbooks(_load(file), host, system, form, output)
 
 
+@commands.command()
+@click.argument("cause", required=False)
+def explain(cause: str | None) -> None:
+    """What a cause means: what you see, why it happens, how to mend it; without CAUSE, all of them."""
+    from dsrwizard.explaining import explain as shown
+
+    shown(cause)
+
+
 @commands.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--fault", "faults", multiple=True, metavar="CAUSE@HOST", help="Apply, then make this fault; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

@@ -19,6 +19,7 @@ from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.steps import Plan
 from screens.by_hand import ByHand
+from screens.cause_page import show_cause
 from screens.confirm import ConfirmModal
 from screens.modals import Choice, HelpModal, Question
 from screens.pane import Desk, in_thread
@@ -44,13 +45,14 @@ class VerifyPane(ByHand):
         "from the VIP by that server alone.\n\n"
         "m mends the chosen check that failed: it shows the steps that cure its cause, or who must do what, asks, and "
         "verifies again. a looks at all hosts, shows whatever is missing of what dsrwizard sets up, applies it when "
-        "you agree, and verifies again."
+        "you agree, and verifies again. x explains the cause of the chosen check."
     )
     BINDINGS = [
         Binding("r", "verify", "Run again", id="verify.run", tooltip="Run every check again"),
         Binding("m", "mend", "Mend this", id="verify.mend", tooltip="Show what cures the chosen check, and do it"),
         Binding("a", "mend_all", "Mend all", id="verify.mend-all", tooltip="Apply whatever is missing, verify again"),
         Binding("f", "next_fault", "Next fault", id="verify.fault", tooltip="To the next check that did not pass"),
+        Binding("x", "explain", "Explain", id="verify.explain", show=False, tooltip="The page of the check's cause"),
     ]
     DEFAULT_CSS = """
     VerifyPane { overflow: hidden; }
@@ -310,6 +312,11 @@ class VerifyPane(ByHand):
             if number < len(self._checks) and self._checks[number].outcome in ("fail", "unknown"):
                 rows.put_cursor(f"check {number}")
                 return
+
+    def action_explain(self) -> None:
+        """The page of what the chosen check found, or follows from."""
+        check = self._chosen()
+        show_cause(self, check.cause or check.consequence_of if check else "")
 
     def _chosen(self) -> Check | None:
         number = self.query_one("#verify-rows", Rows).cursor

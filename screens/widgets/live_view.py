@@ -24,6 +24,7 @@ from dsrwizard.core.model import Deployment
 from dsrwizard.core.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
 from screens import clock
 from screens.background import in_thread
+from screens.cause_page import show_cause
 from screens.export import PathModal
 from screens.modals import Choice, HelpModal, Question
 from screens.weight import Weighed, WeightModal
@@ -65,6 +66,7 @@ class LiveView(Watching):
         Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Leave dsrwizard; the service goes on"),
         Binding("e", "export", "Export incident…", id="live.export", show=False,
                 tooltip="Write what is wrong, since when and why as text for a ticket"),
+        Binding("x", "explain", "Explain", id="live.explain", show=False, tooltip="The page of this server's cause"),
         Binding("t", "metric", "Trend of…", id="live.trend", show=False,
                 tooltip="Trend lines of connections, packets or bytes"),
         Binding("i", "unseen", "What is unseen", id="live.unseen", show=False,
@@ -410,6 +412,11 @@ class LiveView(Watching):
             return
         self._leaving = True
         self.post_message(self.MendAsked(self.deployment, row))
+
+    def action_explain(self) -> None:
+        row = self._chosen_server()
+        if row is not None:
+            show_cause(self, row.cause)
 
     def action_timeline(self) -> None:
         if self.deployment is not None:

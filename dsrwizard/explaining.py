@@ -1,0 +1,39 @@
+"""`dsrwizard explain`: the page of a cause in the terminal, or the list of all causes."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+
+import click
+
+from dsrwizard.core.causes import CAUSES
+from dsrwizard.core.errors import UsageError
+from dsrwizard.pages import page
+
+_WIDEST = 100
+"""Columns: longer lines of prose are hard to read, however wide the terminal is."""
+
+
+def explain(cause: str | None) -> None:
+    """Prints the page, formatted on a terminal and as Markdown elsewhere; without a cause, every cause in a line.
+
+    Raises UsageError for a cause that there is not.
+    """
+    if cause is None:
+        width = max(map(len, CAUSES))
+        for row in CAUSES.values():
+            click.echo(f"{row.id:<{width}}  {row.words}")
+        return
+    if cause not in CAUSES:
+        near = get_close_matches(cause, CAUSES, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"There is no cause {cause!r}.", "", f"{hint}List them: dsrwizard explain")
+    if not sys.stdout.isatty():
+        click.echo(page(cause), nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.print(Markdown(page(cause), code_theme="ansi_dark"), width=min(console.width, _WIDEST))
