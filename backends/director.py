@@ -13,8 +13,8 @@ from threading import Lock
 import msgspec
 
 from backends.director_changes import SYSTEM_PATH, Changes
-from backends.netlink.ipvs import Ipvs, endpoint, loaded, named, privileged
-from backends.netlink.problems import LOAD, NOT_LOADED
+from backends.netlink.ipvs import Ipvs, endpoint, loaded, may_load_modules, named, privileged
+from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
 from dsrwizard.core.changes import Change, ServiceKey
 from dsrwizard.core.director import sysctl_keys
 from dsrwizard.core.errors import CommandFailed, DsrError, LookError
@@ -67,7 +67,12 @@ class LocalDirector:
     def _with_ipvs(self, facts: DirectorFacts) -> DirectorFacts:
         if not facts.module_loaded:
             available = module_available(MODULE)
-            problem, next_ = (NOT_LOADED, LOAD) if available is not False else self._no_module(facts.kernel)
+            if available is False:
+                problem, next_ = self._no_module(facts.kernel)
+            elif may_load_modules():
+                problem, next_ = NOT_LOADED, LOAD
+            else:
+                available, problem, next_ = False, MAY_NOT_LOAD, LOAD
             return msgspec.structs.replace(facts, module_available=available, ipvs_problem=problem, ipvs_next=next_)
         try:
             services, foreign = self._ipvs.read()

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from backends.netlink.ipvs import Ipvs, endpoint, named
+from backends.netlink.problems import AS_ROOT
 from dsrwizard.core.changes import (
     AddressChange,
     AnnounceChange,
@@ -90,7 +91,8 @@ class Changes:
         try:
             self._setting(change.key).write_text(change.new + "\n", encoding="utf-8")
         except PermissionError:
-            raise _needs_root(f"{change.key} could not be set.") from None
+            why = "The network's settings are changed only by root (CAP_NET_ADMIN)."
+            raise NoPrivilege(f"{change.key} could not be set.", why, AS_ROOT) from None
         except OSError as error:
             raise _system(f"{change.key} could not be set to {change.new}.", error) from None
 

@@ -167,7 +167,7 @@ class DirectorPane(Pane):
             lines.append(_line("ok", "IPVS is not needed here: another product balances.", ""))
             if not facts.privileged:
                 lines.append(_line("warn", "Not root: probes and the ARP audit will be “unknown”.", "$text-warning"))
-                lines.append(_aside("Start dsrwizard with sudo to have them."))
+                lines.append(_aside("Start dsrwizard with sudo or with CAP_NET_RAW to have them."))
             return lines
         if facts.services is not None:
             count = len(facts.services)
@@ -184,7 +184,7 @@ class DirectorPane(Pane):
             lines.append(_line("ok", "Allowed to change addresses and IPVS.", "$text-success"))
         else:
             lines.append(_line("fail", "Not allowed to change this machine.", "$text-error"))
-            lines.append(_aside("Start dsrwizard with sudo, or let another product balance."))
+            lines.append(_aside("Start dsrwizard with sudo or CAP_NET_ADMIN, or let another product balance."))
         return lines
 
     def _interface_lines(self, facts: DirectorFacts) -> list[Content]:

@@ -372,15 +372,25 @@ def _selector(key: ServiceKey) -> bytes:
 
 
 def privileged() -> bool:
-    """Whether this process may change the network: CAP_NET_ADMIN in its effective set (capabilities(7))."""
+    """Whether this process may change the network (CAP_NET_ADMIN)."""
+    return _capable(_CAP_NET_ADMIN)
+
+
+def may_load_modules() -> bool:
+    """Whether this process may load a kernel module (CAP_SYS_MODULE)."""
+    return _capable(_CAP_SYS_MODULE)
+
+
+def _capable(capability: int) -> bool:
+    """Whether a capability is in this process's effective set (capabilities(7))."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:
         return os.geteuid() == 0
     for line in status.splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+            return bool(int(line.split()[1], 16) >> capability & 1)
     return os.geteuid() == 0
 
 
-_CAP_NET_ADMIN = 12
+_CAP_NET_ADMIN, _CAP_SYS_MODULE = 12, 16  # linux/capability.h

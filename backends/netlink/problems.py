@@ -8,8 +8,9 @@ import os
 from dsrwizard.core.errors import CommandFailed, DsrError, LookError, NoPrivilege
 
 LOAD = "Run `sudo modprobe ip_vs`."
-AS_ROOT = "Run it as root (`sudo dsrwizard …`); in a container also give it the capability NET_ADMIN."
+AS_ROOT = "Run it as root (`sudo dsrwizard …`) or with CAP_NET_ADMIN; in a container, too, it needs that capability."
 NOT_LOADED = "The kernel module ip_vs is not loaded."
+MAY_NOT_LOAD = f"{NOT_LOADED[:-1]}, and only root (CAP_SYS_MODULE) may load it."
 NO_PRIVILEGE = "IPVS shows and changes its table only for root (CAP_NET_ADMIN)."
 
 _MEANINGS: dict[int, tuple[str, str]] = {

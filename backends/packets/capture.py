@@ -39,7 +39,9 @@ _MOST_CLAIMED = 1000
 def no_privilege(interface: str) -> LookError:
     """The error for a packet socket the kernel refused."""
     return LookError(
-        f"No packets can be sent from {interface}: raw sockets need root or CAP_NET_RAW.", "", "Start it with sudo."
+        f"No packets can be sent from {interface}: raw sockets need root or CAP_NET_RAW.",
+        "",
+        "Start it with sudo, or with CAP_NET_RAW.",
     )
 
 

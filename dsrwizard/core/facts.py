@@ -246,7 +246,7 @@ class DirectorFacts(_Facts, frozen=True, kw_only=True):
     ipvs_problem: str = ""
     ipvs_next: str = ""
     module_available: bool | None = None
-    """Whether `modprobe ip_vs` would find the module; None: not asked, because it is there."""
+    """Whether this process could load ip_vs: there is such a module, and it may. None: not asked, it is loaded."""
     foreign_services: tuple[str, ...] = ()
     """IPVS services that no deployment can name (firewall marks, SCTP), as text; they are left alone."""
 

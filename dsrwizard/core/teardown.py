@@ -153,7 +153,9 @@ def _director(
     if facts is None:
         return unseen(DIRECTOR, observed)
     if not facts.privileged:
-        return HostPlan(host=DIRECTOR, problem="Changing IPVS and addresses needs root or CAP_NET_ADMIN: use sudo.")
+        return HostPlan(
+            host=DIRECTOR, problem="Changing IPVS and addresses needs root or CAP_NET_ADMIN: run it with sudo."
+        )
     mine = _backwards([item for item in owed if item.host == DIRECTOR])
     if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):
         return HostPlan(host=DIRECTOR, problem=f"{facts.ipvs_problem} {facts.ipvs_next}".strip())

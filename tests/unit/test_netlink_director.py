@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backends import director
 from backends.director import LocalDirector
 from backends.netlink import ipvs
 from dsrwizard.core.changes import Change, FileChange, FileState, SysctlChange
+from dsrwizard.core.director import plan_director
 from dsrwizard.core.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.steps import Step
 from tests.fakes.world import World
@@ -126,16 +128,17 @@ def test_a_step_that_fails_takes_back_what_it_did_last_first(root: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("available", "modules", "next_"),
+    ("available", "modules", "may", "next_"),
     [
-        (True, True, "Run `sudo modprobe ip_vs`."),
-        (None, True, "Run `sudo modprobe ip_vs`."),
-        (False, True, "Install it with `sudo apt install linux-modules-extra-"),
-        (False, False, "After a kernel update: reboot."),
+        (True, True, True, "Run `sudo modprobe ip_vs`."),
+        (True, True, False, "Run `sudo modprobe ip_vs`."),
+        (None, True, True, "Run `sudo modprobe ip_vs`."),
+        (False, True, True, "Install it with `sudo apt install linux-modules-extra-"),
+        (False, False, False, "After a kernel update: reboot."),
     ],
 )
 def test_status_and_plan_name_the_same_way_out(
-    root: Path, monkeypatch: pytest.MonkeyPatch, available: bool | None, modules: bool, next_: str
+    root: Path, monkeypatch: pytest.MonkeyPatch, available: bool | None, modules: bool, may: bool, next_: str
 ) -> None:
     """modprobe helps only where there is a module to load."""
     (root / "etc/os-release").write_text("ID=ubuntu\n")
@@ -144,9 +147,23 @@ def test_status_and_plan_name_the_same_way_out(
     monkeypatch.setattr(director, "loaded", lambda: False)
     monkeypatch.setattr(ipvs, "loaded", lambda: False)
     monkeypatch.setattr(director, "module_available", lambda module: available)
+    monkeypatch.setattr(director, "may_load_modules", lambda: may)
     here = LocalDirector(root=root)
     with pytest.raises(LookError) as raised:
         here.services()
     assert raised.value.next.startswith(next_)
     facts = here.observe(World.lab().deployment())
-    assert (facts.ipvs_problem, facts.ipvs_next) == (raised.value.why, raised.value.next)
+    assert facts.ipvs_next == raised.value.next
+    assert facts.ipvs_problem.startswith(raised.value.why.removesuffix("."))
+
+
+def test_who_may_not_load_ip_vs_is_told_before_anything_is_changed(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    """CAP_NET_ADMIN changes addresses and IPVS, and loads no module: apply would break off at its first step."""
+    deployment = World.lab().deployment()
+    monkeypatch.setattr(director, "loaded", lambda: False)
+    monkeypatch.setattr(director, "module_available", lambda module: True)
+    for may in (True, False):
+        monkeypatch.setattr(director, "may_load_modules", lambda may=may: may)
+        facts = msgspec.structs.replace(LocalDirector(root=root).observe(deployment), privileged=True)
+        planned = plan_director(deployment, facts, frozenset())
+        assert ("only root (CAP_SYS_MODULE) may load it. Run `sudo modprobe ip_vs`." in planned.problem) is not may
