@@ -17,7 +17,7 @@ _REASONS = (
     (
         ("not in the sudoers", "not allowed to execute", "may not run sudo"),
         "is not allowed to by sudo",
-        "Allow it in {file}",
+        "Allow it in {file}: `{user} ALL=(root) /bin/sh`",
     ),
     (("sudo: not found", "sudo: command not found", "sudo: no such file"), "has no sudo there", "Install sudo there"),
     (("must have a tty", "no tty present"), "may use sudo only from a terminal", "Remove requiretty in {file}"),
@@ -89,7 +89,8 @@ class Sudo:
             raise NoPrivilege(
                 f"{self._host}: {self._user} needs a password for sudo, and none was given.",
                 "",
-                "Give it when asked, or log in as root, or allow sudo without password for this user.",
+                "Give it when asked, or log in as root, or allow it without password in sudoers: "
+                f"`{self._user} ALL=(root) NOPASSWD: /bin/sh`.",
             )
         return secret
 
@@ -118,7 +119,7 @@ class Sudo:
                 return NoPrivilege(
                     f"{self._host}: {self._user} is not root and {reason}.",
                     f"The host says: {quote(said)}",
-                    f"{mend.format(file=file)}, or log in as root.",
+                    f"{mend.format(file=file, user=self._user)}, or log in as root.",
                 )
         quoted = quote(said)
         return NoPrivilege(

@@ -12,7 +12,7 @@ from backends.ssh import open_ssh
 from dsrwizard.core.errors import NoPrivilege
 from dsrwizard.core.ports import Connector, SecretQuestion
 from dsrwizard.core.secret import Secret
-from tests.ssh.sshd import Operator, Sshd
+from tests.ssh.sshd import ACCOUNT, Operator, Sshd
 
 MakeSshd = Callable[..., Sshd]
 CANARY = "canary-8d1f"
@@ -66,16 +66,22 @@ def test_no_answer_is_no_privilege(connect: Connect, operator: Operator) -> None
     with pytest.raises(NoPrivilege) as caught:
         connect("asks", operator).run("echo out", deadline=10)
     assert "none was given" in caught.value.what
+    assert f"`{ACCOUNT} ALL=(root) NOPASSWD: /bin/sh`" in caught.value.next
 
 
 @pytest.mark.parametrize(
-    ("sudo", "said"), [("not-in", "not in the sudoers"), ("tty", "must have a tty"), ("missing", "not found")]
+    ("sudo", "said", "next_"),
+    [
+        ("not-in", "not in the sudoers", f"Allow it in /etc/sudoers.d on web1: `{ACCOUNT} ALL=(root) /bin/sh`"),
+        ("tty", "must have a tty", "Remove requiretty"),
+        ("missing", "not found", "Install sudo there"),
+    ],
 )
-def test_what_sudo_says_is_quoted(connect: Connect, operator: Operator, sudo: str, said: str) -> None:
+def test_what_sudo_says_is_quoted(connect: Connect, operator: Operator, sudo: str, said: str, next_: str) -> None:
     with pytest.raises(NoPrivilege) as caught:
         connect(sudo, operator).run("echo out", deadline=10)
     assert said in caught.value.why
-    assert caught.value.next
+    assert caught.value.next.startswith(next_)
 
 
 class SlowTypist(Operator):
