@@ -8,6 +8,7 @@ from dsrwizard.core.causes import UNPROVED, Cause
 from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceChange
 from dsrwizard.core.checks import Check
 from dsrwizard.core.commands import commands
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
@@ -86,13 +87,15 @@ def _leak(ledger: Ledger, reading: Reading, vip: Vip) -> Check:
     seen = f"who-has {vip.address} answered by {reading.leaks(vip)}"
     if not command and reading.facts is not None:
         words = "its settings look right: look at other interfaces in the same network, and at proxy ARP"
+    fix = f"On {reading.name}: {command}"
     if not command:
-        command = show_address(reading, vip) if on_windows(reading) else "sysctl -w net.ipv4.conf.all.arp_ignore=1"
+        fix = sentences.silence(reading.name)
+        if on_windows(reading):
+            fix = f"On {reading.name}: {show_address(reading, vip)}"
     return ledger.fail(
         where, leak_fault(reading, vip),
-        f"{reading.name} answers ARP for {vip.address} and takes the director's traffic.",
-        f"{seen}; {words}" if words else seen,
-        f"On {reading.name}: {command}",
+        sentences.arp_leak(reading.name, vip.address),
+        f"{seen}; {words}" if words else seen, fix,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import shlex
 from ipaddress import ip_interface
 
 from dsrwizard.core.checks import Check
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
 from dsrwizard.core.diagnosis.filters import opening
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
@@ -60,11 +61,8 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
         )  # fmt: skip
     if not owners.problem:
         seen += ", no answer to ARP"
-    return ledger.fail(
-        where, Fault(host=name, cause="unreachable"),
-        f"{name} does not answer at its address {rip}.", seen,
-        f"Check that {name} is switched on and cabled, and that {rip} is its address.",
-    )  # fmt: skip
+    message, fix = sentences.unreachable(name, rip)
+    return ledger.fail(where, Fault(host=name, cause="unreachable"), message, seen, fix)
 
 
 def _muted(reading: Reading, ledger: Ledger, where: Where, rip: str) -> Check:
@@ -125,11 +123,8 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
         if wide:
             return where.follows(wide, f"nobody answers ARP for {rip}.")
         if reading.facts is None and not reading.answers(rip):
-            return ledger.fail(
-                where, Fault(host=name, cause="unreachable"),
-                f"{name} does not answer at its address {rip}.", "no answer to ARP",
-                f"Check that {name} is switched on and cabled, and that {rip} is its address.",
-            )  # fmt: skip
+            message, fix = sentences.unreachable(name, rip)
+            return ledger.fail(where, Fault(host=name, cause="unreachable"), message, "no answer to ARP", fix)
         return ledger.fail(
             where, Fault(host=name, cause="not-on-link"),
             f"{name} is not in the director's layer-2 network: {rip} answers, but only through a router.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from dsrwizard.core.checks import Check
-from dsrwizard.core.diagnosis import windows, windows_served
+from dsrwizard.core.diagnosis import sentences, windows, windows_served
 from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import endpoint, mac
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
@@ -179,7 +179,7 @@ class _Probe:
         sure = self.reading.facts is not None or probe.signature == "redirect"
         message = f"{self.vip.address} is not on {self.name}, so it drops what the director sends it."
         if probe.signature == "redirect":
-            message = f"{self.vip.address} is not on {self.name}, which sends its packets back: they go in a circle."
+            message = sentences.sent_back(self.name, self.vip.address)
         elif not sure:
             message = f"{self.vip.address} is most likely not on {self.name} (or a firewall there drops it)."
         return vip_missing(self.reading, self.ledger, self.vip, self.where, message, self._seen(probe))
@@ -191,25 +191,14 @@ class _Probe:
         return rip_only(self.reading, self.ledger, self.vip, self.service, self.where, self._seen(probe))
 
     def _wrong_source(self, probe: Probed) -> Check:
-        return self.ledger.fail(
-            self.where,
-            Fault(host=self.name, cause="rip-only-listener", vip=self.vip.address, service=self.service.label),
-            f"{self.service.label} on {self.name} answers clients of {self.vip.address} from "
-            f"{probe.source or 'its RIP'}, so they discard the answer.",
-            self._seen(probe),
-            f"Make the application on {self.name} bind a socket to {self.vip.address} itself (or use IP_PKTINFO).",
-        )  # fmt: skip
+        fault = Fault(host=self.name, cause="rip-only-listener", vip=self.vip.address, service=self.service.label)
+        message, fix = sentences.answers_from_elsewhere(self.name, self.vip.address, self.service, probe.source)
+        return self.ledger.fail(self.where, fault, message, self._seen(probe), fix)
 
     def _wrong_reply(self, probe: Probed) -> Check:
-        what = "a DNS server" if self.service.expects == "dns" else "an echo service"
-        return self.ledger.fail(
-            self.where,
-            Fault(host=self.name, cause="service-down", service=self.service.label),
-            f"What answers {self.service.label} on {self.name} is not {what}.",
-            f"{self._seen(probe)}: {probe.detail}",
-            f"Start the service on {self.name}; if {self.service.label} is to be something else, write what to send "
-            f'it as payload = "…" under [[vips.services]].',
-        )  # fmt: skip
+        fault = Fault(host=self.name, cause="service-down", service=self.service.label)
+        message, fix = sentences.not_the_service(self.name, self.service)
+        return self.ledger.fail(self.where, fault, message, f"{self._seen(probe)}: {probe.detail}", fix)
 
     def _firewall(self, probe: Probed, verb: str) -> Check:
         more = []
@@ -269,9 +258,7 @@ def vip_missing(reading: Reading, ledger: Ledger, vip: Vip, where: Where, messag
         state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
     if reading.facts is not None and not state:
         state = f"; no interface of {reading.name} has {vip.address}"
-    link_name = reading.server.vip_interface
-    nodad = " nodad" if vip.ip.version == 6 else ""
-    command = f"ip addr add {vip.address}/{vip.prefix} dev {link_name}{nodad}"
+    command = sentences.put_vip(reading.server, vip.address)
     if words.on_windows(reading):
         command = words.put(reading, vip)
     return ledger.fail(
@@ -310,7 +297,7 @@ def service_down(reading: Reading, ledger: Ledger, service: Service, where: Wher
     return ledger.fail(
         where, Fault(host=reading.name, cause="service-down", service=service.label),
         f"Nothing listens on {service.label} of {reading.name}{least}.", (seen + state).strip("; "),
-        f"Start the service on {reading.name}, listening on port {service.port} of all addresses.",
+        sentences.start_service(reading.name, service),
     )  # fmt: skip
 
 
@@ -325,7 +312,7 @@ def rip_only(reading: Reading, ledger: Ledger, vip: Vip, service: Service, where
         where, Fault(host=reading.name, cause="rip-only-listener", vip=vip.address, service=service.label),
         f"The application for {service.label} on {reading.name} listens on its own address but not on {vip.address}.",
         (f"{seen}; listening: {bound}" if bound else seen).strip("; "),
-        f"On {reading.name}: make the application listen on {endpoint(vip.address, service.port)} too, or on all.",
+        sentences.listen_on(reading.name, vip.address, service),
         shared=known is not None,
     )  # fmt: skip
 

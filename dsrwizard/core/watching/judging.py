@@ -9,22 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.causes import DEADLY, ON_THE_WIRE
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.facts import Destination
 from dsrwizard.core.model import RealServer, Service
 from dsrwizard.core.proof import judge
 from dsrwizard.core.snapshot import State
 from dsrwizard.core.watching.drift import Finding
 from dsrwizard.core.wire import Probed
-
-_AT_ONCE = {
-    "silence": "vip-missing",
-    "redirect": "vip-missing",
-    "rst": "service-down",
-    "port-unreachable": "service-down",
-    "wrong-source": "rip-only-listener",
-    "wrong-reply": "service-down",
-    "unreachable": "firewall",
-}
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,28 +124,20 @@ def _unreachable(server: RealServer, probe: Probed | None, found: list[Finding])
     cause = next((one for one in found if one.cause in ("unreachable", "not-on-link")), None)
     if cause is not None:
         return Judged(state="unreachable", cause=cause.cause, message=cause.message, fix=cause.fix)
-    rip = probe.rip if probe is not None else server.address
-    return Judged(
-        state="unreachable", cause="unreachable", message=f"{rip} does not answer on the director's network.",
-        fix=f"Check that {server.name} is switched on and cabled, and that {rip} is its address.",
-    )  # fmt: skip
+    message, fix = sentences.unreachable(server.name, probe.rip if probe is not None else server.address)
+    return Judged(state="unreachable", cause="unreachable", message=message, fix=fix)
 
 
 def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac: str) -> Judged:
     known = next((one for one in found if one.cause == cause), None)
     if cause == "arp-leak":
-        message = f"It answers ARP for the VIP ({mac}): clients may go straight to it. Its guard is off."
-        fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
-        if _windows(server):
-            message = f"It answers ARP for the VIP ({mac}): clients may go straight to it. The VIP is on its network."
-        if ":" in vip:
-            message = f"It answers neighbour solicitations for the VIP ({mac}): clients may go straight to it."
-            fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
+        message = f"{sentences.arp_leak(server.name, vip)} It answered by {mac}."
+        fix = sentences.silence(server.name)
     else:
         message = f"It names the VIP as its own on the wire ({mac}), and neighbours then send to it."
         fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_announce=2"
-        if ":" in vip:
-            fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
+    if ":" in vip:
+        fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
     if _windows(server):
         fix = f"On {server.name}: take {vip} off the network's adapter; it belongs on a loopback adapter."
     return Judged(state="leaking", cause=cause, message=message, fix=known.fix if known and known.fix else fix)
@@ -175,18 +158,31 @@ def _dead(server: RealServer, service: Service, vip: str, seen: Seen, found: lis
         return Judged(state="vip-dead", cause=cause.cause, message=cause.message, fix=cause.fix)
     if _mute(probe) or not (reason := judge(probe)):
         return None
-    named = _AT_ONCE.get(probe.signature, "")
-    show = "ipconfig" if _windows(server) else f"ip addr show to {vip}"
-    fixes = {
-        "vip-missing": f"On {server.name}: {show}; apply puts it back.",
-        "service-down": f"Start the service on {server.name}, listening on port {service.port} of all addresses.",
-        "rip-only-listener": f"Make the application on {server.name} listen on {vip} too, or on all addresses.",
-        "firewall": f"Let {service.label} to {vip} pass the firewall of {server.name}.",
-    }
+    named, message, fix = _evident(server, service, vip, probe)
+    if named:
+        return Judged(state="vip-dead", cause=named, message=message, fix=fix)
+    # The wire alone does not tell which of several causes it is; the look from within, which follows at once, does.
     return Judged(
-        state="vip-dead", cause=named, message=f"Through this server {reason}",
-        fix=fixes.get(named, f"Verify: it looks at {server.name} from within."),
+        state="vip-dead", message=f"Through this server {reason}",
+        fix=f"Verify: it looks at {server.name} from within.",
     )  # fmt: skip
+
+
+def _evident(server: RealServer, service: Service, vip: str, probe: Probed) -> tuple[str, str, str]:
+    """What an answer proves by itself, as verify says it: cause, message and fix; all empty where it proves nothing."""
+    match probe.signature:
+        case "redirect":
+            fix = f"On {server.name}: {sentences.put_vip(server, vip)}"
+            if _windows(server):
+                fix = f"On {server.name}: ipconfig shows where {vip} is; apply puts it back."
+            return "vip-missing", sentences.sent_back(server.name, vip), fix
+        case "wrong-source":
+            return "rip-only-listener", *sentences.answers_from_elsewhere(server.name, vip, service, probe.source)
+        case "wrong-reply":
+            message, fix = sentences.not_the_service(server.name, service)
+            return "service-down", f"{message[:-1]}: {probe.detail}.", fix
+        case _:
+            return "", "", ""
 
 
 def _mute(probe: Probed) -> bool:

@@ -1,0 +1,60 @@
+"""What is said of a fault, and what to do, where verify and the live view have the same evidence: one text for both."""
+
+from __future__ import annotations
+
+from dsrwizard.core.diagnosis.evidence import endpoint
+from dsrwizard.core.model import RealServer, Service
+
+
+def unreachable(name: str, rip: str) -> tuple[str, str]:
+    """Nobody answers at the RIP: message and fix."""
+    return (
+        f"{name} does not answer at its address {rip}.",
+        f"Check that {name} is switched on and cabled, and that {rip} is its address.",
+    )
+
+
+def sent_back(name: str, vip: str) -> str:
+    """An ICMP redirect came back: the server forwards what it does not own."""
+    return f"{vip} is not on {name}, which sends its packets back: they go in a circle."
+
+
+def put_vip(server: RealServer, vip: str) -> str:
+    """The command that puts the VIP on a Linux real server."""
+    six = ":" in vip
+    return f"ip addr add {vip}/{128 if six else 32} dev {server.vip_interface}{' nodad' if six else ''}"
+
+
+def start_service(name: str, service: Service) -> str:
+    return f"Start the service on {name}, listening on port {service.port} of all addresses."
+
+
+def answers_from_elsewhere(name: str, vip: str, service: Service, source: str) -> tuple[str, str]:
+    """The reply to a probe came from another address than the VIP: message and fix."""
+    return (
+        f"{service.label} on {name} answers clients of {vip} from {source or 'its RIP'}, so they discard the answer.",
+        f"Make the application on {name} bind a socket to {vip} itself (or use IP_PKTINFO).",
+    )
+
+
+def not_the_service(name: str, service: Service) -> tuple[str, str]:
+    """Something answers a datagram, and not as that service would: message and fix."""
+    what = "a DNS server" if service.expects == "dns" else "an echo service"
+    return (
+        f"What answers {service.label} on {name} is not {what}.",
+        f"Start the service on {name}; if {service.label} is to be something else, write what to send "
+        f'it as payload = "…" under [[vips.services]].',
+    )
+
+
+def listen_on(name: str, vip: str, service: Service) -> str:
+    return f"On {name}: make the application listen on {endpoint(vip, service.port)} too, or on all."
+
+
+def arp_leak(name: str, vip: str) -> str:
+    return f"{name} answers ARP for {vip} and takes the director's traffic."
+
+
+def silence(name: str) -> str:
+    """The fix where nothing more than the answer to ARP is known of a Linux real server."""
+    return f"On {name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
