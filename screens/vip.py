@@ -251,8 +251,8 @@ class VipPane(Pane):
         else:
             if owners.problem:
                 said = f"{glyph('unknown')} not looked: {owners.problem}"
-            elif owners.macs:
-                said = f"{glyph('warn')} in use: {', '.join(owners.macs)} answers"
+            elif owners.where:
+                said = f"{glyph('warn')} in use: {', '.join(owners.where)} answers"
             else:
                 said = ""
         self.desk.in_use[address] = said

@@ -7,6 +7,7 @@ lab's hosts are really wrong until the fault is mended. `backends.lab.inside.men
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -86,7 +87,8 @@ class Made:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the scripts see: $HOST, $RIP (of the VIP's family), $CABLE (the host's port on the switch), $DIP;
+        """What the scripts see: $HOST, $RIP (of the VIP's family), $CABLE (the host's port on the switch), $DIP, $OTHER
+        (another server's MAC), $PYTHON;
         $VIP with $LENGTH, $WIDE (a prefix that is too short) and $FAMILY (`-4`, `-6`); $PROTOCOL and $PORT;
         $SERVICE and $FLAG as ipvsadm writes them, $ONE where a service was named (`tcp/80`), $IPTABLES, $SYSCTL."""
         vip = self.vip or network.VIP
@@ -96,6 +98,8 @@ class Made:
         rip = (host.address6 if six else host.address) if host else ""
         return {
             "HOST": self.host,
+            "OTHER": next(host.mac for host in network.SERVERS if host.name != self.host),
+            "PYTHON": sys.executable,
             "RIP": rip,
             "REAL": f"[{rip}]" if six else rip,
             "CABLE": f"v{self.host}",
@@ -207,6 +211,17 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "arp-announce", _SERVERS, "arp_announce is off: the server names the VIP as sender when it asks for others.",
         (_sysctls("arp_announce", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
+    ),
+    Fault(
+        "arp-mismatch", _SERVERS, "The server says by ARP that the VIP is at another server's MAC.",
+        (Action(
+            "",
+            "setsid $PYTHON -m backends.lab.inside.forge $VIP $OTHER </dev/null >/run/lab-forge.log 2>&1 & "
+            "until grep -qx sent /run/lab-forge.log; do "
+            "kill -0 $! 2>/dev/null || { cat /run/lab-forge.log >&2; exit 1; }; sleep 0.1; done; echo $!",
+            "kill $KEPT 2>/dev/null; true",
+        ),),
+        narrow="vip", learned=True,
     ),
     Fault(
         "rp-filter", _SERVERS,

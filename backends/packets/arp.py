@@ -15,13 +15,18 @@ UNSPECIFIED = bytes(4)
 
 
 class Arp(msgspec.Struct, frozen=True):
-    """An ARP message: `sender_mac` claims to be where `sender_ip` lives."""
+    """An ARP message: it says that `sender_ip` is at `sender_mac`. `by`: the MAC it came from, its Ethernet source."""
 
     operation: int
     sender_mac: bytes
     sender_ip: bytes
     target_mac: bytes
     target_ip: bytes
+    by: bytes
+
+    def replies_to(self, mac: bytes) -> bool:
+        """Whether it is a reply to a question of `mac`. Some devices leave the target's MAC empty."""
+        return self.operation == REPLY and self.target_mac in (mac, NOBODY, ethernet.BROADCAST)
 
 
 def who_has(own_mac: bytes, own_ip: bytes, wanted: bytes) -> bytes:
@@ -48,7 +53,7 @@ def parse(frame: ethernet.Frame) -> Arp | None:
     sender_mac, sender_ip, target_mac, target_ip = struct.unpack_from("!6s4s6s4s", frame.payload, 8)
     if not ethernet.is_unicast(sender_mac):
         return None
-    return Arp(operation, sender_mac, sender_ip, target_mac, target_ip)
+    return Arp(operation, sender_mac, sender_ip, target_mac, target_ip, frame.source)
 
 
 def _frame(operation: int, sender_mac: bytes, sender_ip: bytes, target_mac: bytes, target_ip: bytes) -> bytes:

@@ -39,7 +39,7 @@ class Claims:
         for text in dict.fromkeys(addresses):
             self._texts.setdefault(pack(text) or b"", []).append(text)
         self._own = own
-        self._told: dict[tuple[bytes, bytes, Kind], float] = {}
+        self._told: dict[tuple[bytes, bytes, bytes, Kind], float] = {}
 
     def take(self, frame: Frame, now: float, at: float) -> list[Claim]:
         """What is to be told of a frame taken at `now` (monotonic); `at` is the same moment for the reader."""
@@ -49,10 +49,11 @@ class Claims:
         # Asked only now, and anew each time: an interface may have come meanwhile, and claims are rare.
         if found[1] in self._own():
             return []
-        address, mac, kind = found
-        return [Claim(at=at, address=text, mac=mac_text(mac), kind=kind) for text in self._texts[address]]
+        address, mac, sender, kind = found
+        by = "" if sender == mac else mac_text(sender)
+        return [Claim(at=at, address=text, mac=mac_text(mac), by=by, kind=kind) for text in self._texts[address]]
 
-    def _due(self, found: tuple[bytes, bytes, Kind], now: float) -> bool:
+    def _due(self, found: tuple[bytes, bytes, bytes, Kind], now: float) -> bool:
         if now - self._told.get(found, -_AGAIN) < _AGAIN:
             return False
         if len(self._told) >= _MOST:
@@ -63,25 +64,26 @@ class Claims:
         return True
 
     @staticmethod
-    def _arp(frame: Frame) -> tuple[bytes, bytes, Kind] | None:
+    def _arp(frame: Frame) -> tuple[bytes, bytes, bytes, Kind] | None:
+        """Address, the MAC it is said to be at, the MAC that said so, and how."""
         message = arp.parse(frame)
         if message is None:
             return None
         kind: Kind = "reply" if message.operation == arp.REPLY else "request"
         if message.target_ip == message.sender_ip or (kind == "reply" and frame.destination == ethernet.BROADCAST):
             kind = "gratuitous"
-        return message.sender_ip, message.sender_mac, kind
+        return message.sender_ip, message.sender_mac, message.by, kind
 
     @staticmethod
-    def _neighbour(frame: Frame) -> tuple[bytes, bytes, Kind] | None:
+    def _neighbour(frame: Frame) -> tuple[bytes, bytes, bytes, Kind] | None:
         message = ndp.parse(frame)
         if message is None:
             return None
         if isinstance(message, ndp.Advertisement):
-            return message.target, message.mac, "advertisement"
+            return message.target, message.mac, message.by, "advertisement"
         # From nowhere: duplicate address detection, somebody is about to take the address (RFC 4862 section 5.4).
         address = message.target if message.source == ndp.UNSPECIFIED else message.source
-        return address, message.mac, "solicitation"
+        return address, message.mac, message.by, "solicitation"
 
 
 class Listener:

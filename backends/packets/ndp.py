@@ -21,21 +21,25 @@ _SOLICITED = 0x40000000
 
 
 class Advertisement(msgspec.Struct, frozen=True):
-    """`mac` claims to be where `target` lives. `solicited`: said in answer to a question, not out of the blue."""
+    """It says that `target` is at `mac`. `solicited`: said in answer to a question, not out of the blue. `by`: the MAC
+    it came from, its Ethernet source."""
 
     source: bytes
     destination: bytes
     target: bytes
     mac: bytes
     solicited: bool
+    by: bytes
 
 
 class Solicitation(msgspec.Struct, frozen=True):
-    """Somebody at `mac` asks for `target`; `source` all zeros means it is about to take that address itself."""
+    """Somebody at `mac` asks for `target`; `source` all zeros means it is about to take that address itself. `by` as
+    in `Advertisement`."""
 
     source: bytes
     target: bytes
     mac: bytes
+    by: bytes
 
 
 def solicitation(own_mac: bytes, own_ip: bytes, wanted: bytes) -> bytes:
@@ -73,8 +77,8 @@ def parse(frame: ethernet.Frame) -> Advertisement | Solicitation | None:
     if not ethernet.is_unicast(mac):
         return None
     if data[0] == _SOLICITATION:
-        return Solicitation(packet.source, target, mac)
-    return Advertisement(packet.source, packet.destination, target, mac, bool(flags & _SOLICITED))
+        return Solicitation(packet.source, target, mac, frame.source)
+    return Advertisement(packet.source, packet.destination, target, mac, bool(flags & _SOLICITED), frame.source)
 
 
 def _frame(own_mac: bytes, source: bytes, group: bytes, message: bytes) -> bytes:

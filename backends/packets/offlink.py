@@ -87,8 +87,8 @@ def _resolved(interface: str, found: Sequence[Sent], deadline: float) -> list[Se
         owner = owners.get(sent.rip) if not sent.mac and not sent.problem else None
         if owner is None:
             results.append(sent)
-        elif owner.macs:
-            results.append(msgspec.structs.replace(sent, mac=owner.macs[0]))
+        elif owner.where:
+            results.append(msgspec.structs.replace(sent, mac=owner.where[0]))
         else:
             results.append(_failed(sent, owner.problem or f"Nobody answers for {sent.rip} on {interface}."))
     return results

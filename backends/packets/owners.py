@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -11,32 +12,52 @@ from backends.packets import arp, ethernet, ndp
 from backends.packets.addresses import no_address, pack
 from backends.packets.capture import Capture, only_icmpv6
 from backends.packets.ethernet import Frame, mac_text
-from backends.packets.link import Link, look_up
+from backends.packets.link import Link, look_up, own_macs
 from backends.packets.loop import Loop
 from dsrwizard.core.errors import DsrError
-from dsrwizard.core.wire import Owners
+from dsrwizard.core.wire import Owners, Told
 
 _PACE = 200
 """Questions of an audit a second: each is a broadcast that every machine of the network looks at, again and again."""
+_MOST = 200
+"""MACs kept for an address: whoever makes them up fills neither memory nor report."""
 
 
 class Asked(msgspec.Struct):
-    """One address, who answered for it, and who claimed it without being asked; MACs in order of arrival."""
+    """One address, who answered for it, and who claimed it without being asked; MACs in order of arrival.
+
+    `told`: what was said by another MAC than the one named: (MAC named, MAC it came from) → whether it was an answer.
+    """
 
     wanted: bytes
     source: bytes
     answers: list[bytes] = msgspec.field(default_factory=list)
     claims: list[bytes] = msgspec.field(default_factory=list)
+    told: dict[tuple[bytes, bytes], bool] = msgspec.field(default_factory=dict)
+
+    @property
+    def where(self) -> bytes | None:
+        """The MAC to send to: the first that answered for itself, else the first that was named in an answer."""
+        named = (mac for (mac, _), answer in self.told.items() if answer)
+        return self.answers[0] if self.answers else next(named, None)
 
 
 class Audit:
     """The rules: which frames to send, and what each frame that comes in says about the addresses asked for.
 
-    `heard` is called for each new answer. Nothing here waits or sends.
+    `heard` is called for each MAC that answers for itself. `own` gives this machine's other MACs. Nothing here
+    waits or sends.
     """
 
-    def __init__(self, link: Link, wanted: Sequence[bytes], heard: Callable[[Asked], None] | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        wanted: Sequence[bytes],
+        heard: Callable[[Asked], None] | None = None,
+        own: Callable[[], frozenset[bytes]] = frozenset,
+    ) -> None:
         self._mac = link.mac
+        self._own = lru_cache(maxsize=1)(own)
         self._heard = heard
         self.asked = {address: Asked(address, self.source(link, address)) for address in wanted}
 
@@ -67,10 +88,7 @@ class Audit:
         if message is None or asked is None:
             return
         to_us = frame.destination == self._mac and message.target_ip in (asked.source, asked.wanted)
-        if message.operation == arp.REPLY and to_us:
-            self._answer(asked, message.sender_mac)
-        else:
-            self._claim(asked, message.sender_mac)
+        self._note(asked, message.sender_mac, message.by, answer=to_us and message.replies_to(self._mac))
 
     def _neighbour(self, frame: Frame) -> None:
         message = ndp.parse(frame)
@@ -80,27 +98,30 @@ class Audit:
             # From the address: its owner asks for somebody. From nowhere: somebody is about to take the address.
             asked = self.asked.get(message.source if message.source != ndp.UNSPECIFIED else message.target)
             if asked is not None:
-                self._claim(asked, message.mac)
+                self._note(asked, message.mac, message.by, answer=False)
             return
         asked = self.asked.get(message.target)
         if asked is None:
             return
         # Asked from nowhere, the answer goes to all nodes and cannot say that it is one (RFC 4861 section 7.2.4).
         to_us = message.destination == asked.source and message.solicited
-        if to_us or (asked.source == ndp.UNSPECIFIED and message.destination == ndp.ALL_NODES):
-            self._answer(asked, message.mac)
-        else:
-            self._claim(asked, message.mac)
+        to_all = asked.source == ndp.UNSPECIFIED and message.destination == ndp.ALL_NODES
+        self._note(asked, message.mac, message.by, answer=to_us or to_all)
 
-    def _answer(self, asked: Asked, mac: bytes) -> None:
-        if mac not in asked.answers:
-            asked.answers.append(mac)
-            if self._heard is not None:
-                self._heard(asked)
-
-    def _claim(self, asked: Asked, mac: bytes) -> None:
-        if mac != self._mac and mac not in asked.claims:
-            asked.claims.append(mac)
+    def _note(self, asked: Asked, mac: bytes, by: bytes, *, answer: bool) -> None:
+        """The address is said to be at `mac`, in a frame that came from `by`."""
+        if mac == self._mac or mac in self._own():
+            return
+        if mac != by:
+            if len(asked.told) < _MOST or (mac, by) in asked.told:
+                asked.told[mac, by] = answer or asked.told.get((mac, by), False)
+            return
+        found = asked.answers if answer else asked.claims
+        if mac in found or len(found) >= _MOST:
+            return
+        found.append(mac)
+        if answer and self._heard is not None:
+            self._heard(asked)
 
 
 def owners(interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
@@ -113,7 +134,7 @@ def owners(interface: str, addresses: Sequence[str], deadline: float = 1.0) -> M
 
 
 def resolve(interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
-    """As `owners`, but returns as soon as every address has one answer."""
+    """As `owners`, but returns as soon as every address has one answer by the MAC that it names."""
     return _ask(interface, addresses, deadline, first=True)
 
 
@@ -132,9 +153,12 @@ def _ask(interface: str, addresses: Sequence[str], deadline: float, *, first: bo
         if value is None or problem:
             found[address] = Owners(address=address, problem=problem or no_address(address))
             continue
-        answers, claims = asked[value].answers, asked[value].claims
+        one = asked[value]
         found[address] = Owners(
-            address=address, macs=tuple(map(mac_text, answers)), claims=tuple(map(mac_text, claims))
+            address=address,
+            macs=tuple(map(mac_text, one.answers)),
+            claims=tuple(map(mac_text, one.claims)),
+            told=tuple(Told(mac=mac_text(mac), by=mac_text(by), answer=yes) for (mac, by), yes in one.told.items()),
         )
     return found
 
@@ -142,7 +166,7 @@ def _ask(interface: str, addresses: Sequence[str], deadline: float, *, first: bo
 def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: bool) -> dict[bytes, Asked]:
     link = look_up(interface)
     open_questions = set(wanted)
-    audit = Audit(link, wanted, heard=lambda asked: open_questions.discard(asked.wanted))
+    audit = Audit(link, wanted, heard=lambda asked: open_questions.discard(asked.wanted), own=own_macs)
     ended = False
     with Loop(0 if first else _PACE) as loop:
         captures = {

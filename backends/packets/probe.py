@@ -7,7 +7,7 @@ its own address) only after packet sockets have seen them. No route, rule, addre
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from backends.packets import ethernet, ndp
 from backends.packets.addresses import no_address, pack
@@ -114,8 +114,17 @@ class _Round:
 
             def resolved(asked: Asked) -> None:
                 for shot in self._waiting.pop(asked.wanted, ()):
-                    shot.mac = asked.answers[0]
+                    shot.mac = asked.where or b""
                     self._send(loop, table, shot)
+
+            def unresolved(rip: bytes) -> None:
+                """Nobody answered for itself: a MAC that another machine named is better than none."""
+                asked = audit.asked[rip]
+                if asked.where is not None:
+                    resolved(asked)
+                for shot in self._waiting.pop(rip, ()):
+                    self._results[shot.index] = shot.probed("no-mac")
+                    self._left -= 1
 
             audit = Audit(link, list(self._waiting), heard=resolved)
 
@@ -133,7 +142,7 @@ class _Round:
 
             for rip in self._waiting:
                 capture = resolver[4] if len(rip) == 4 else self._captures[16]
-                self._resolve(loop, capture, rip, audit.question(audit.asked[rip]))
+                self._resolve(loop, capture, rip, audit.question(audit.asked[rip]), unresolved)
             for shot in shots:
                 if shot.mac:
                     self._send(loop, table, shot)
@@ -151,10 +160,12 @@ class _Round:
                 program = to_addresses(ethertype, [own for own in sources | asking if len(own) == size])
                 self._captures[size] = loop.watch(Capture(self._interface, ethertype, program), take)
 
-    def _resolve(self, loop: Loop, capture: Capture, rip: bytes, question: bytes) -> None:
+    def _resolve(
+        self, loop: Loop, capture: Capture, rip: bytes, question: bytes, unresolved: Callable[[bytes], None]
+    ) -> None:
         def sent(now: float) -> None:
             loop.at(now + self._deadline / 2, again)
-            loop.at(now + self._deadline, lambda: self._unresolved(rip))
+            loop.at(now + self._deadline, lambda: unresolved(rip))
 
         def again() -> None:
             if rip in self._waiting:
@@ -190,11 +201,6 @@ class _Round:
         self._left -= 1
         if shot.tcp and not shot.resetting and not (shot.final and shot.answer and shot.answer.signature == "syn-ack"):
             loop.send(self._captures[len(shot.vip)], shot.reset(table.own_mac), turn="free")
-
-    def _unresolved(self, rip: bytes) -> None:
-        for shot in self._waiting.pop(rip, ()):
-            self._results[shot.index] = shot.probed("no-mac")
-            self._left -= 1
 
 
 def _failed(target: ProbeTarget, problem: str) -> Probed:

@@ -12,10 +12,10 @@ from typing import Literal
 import msgspec
 
 Cause = Literal[
-    "director-vip", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak", "arp-announce", "ipvs-differs",
-    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host", "windows-adapter", "address-conflict",
-    "service-down", "rip-only-listener", "site-binding", "firewall", "gateway", "rp-filter", "spoof-filter", "drained",
-    "not-persistent",
+    "director-vip", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak", "arp-announce", "arp-mismatch",
+    "ipvs-differs", "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host", "windows-adapter",
+    "address-conflict", "service-down", "rip-only-listener", "site-binding", "firewall", "gateway", "rp-filter",
+    "spoof-filter", "drained", "not-persistent",
 ]  # fmt: skip
 """The stable ids, as they stand in JSON, metrics and the timeline."""
 
@@ -66,6 +66,11 @@ _ROWS = (
     CauseInfo(
         id="arp-announce", words="the real server sends ARP with the VIP as sender", place="server", probe="answered",
         on_wire=True,
+    ),
+    CauseInfo(
+        id="arp-mismatch", words="a machine says by ARP that the VIP is at another machine's MAC", place="network",
+        probe="answered", on_wire=True,
+        by_hand="No step stops it: whoever runs that machine, or the network, has to find out why it says so.",
     ),
     CauseInfo(
         id="ipvs-differs",

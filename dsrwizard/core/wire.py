@@ -29,9 +29,21 @@ class Connected(_Answer, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class Owners(_Answer, frozen=True, kw_only=True):
-    """Every MAC that answered who-has (IPv6: neighbour solicitation) for an address, in order of answer.
+class Told(_Answer, frozen=True, kw_only=True):
+    """A frame that says an address is at `mac`, but came from another MAC, `by` (its Ethernet source).
 
+    Proxies, bridges and access points may send such frames, and forgers do. `answer`: it answered our question.
+    """
+
+    mac: str
+    by: str
+    answer: bool = False
+
+
+class Owners(_Answer, frozen=True, kw_only=True):
+    """Who answered who-has (IPv6: neighbour solicitation) for an address; this machine's own MACs are left out.
+
+    `macs`: those that answered for themselves, in order of answer: the frame came from the MAC that it names.
     `problem`: it could not be asked (no privilege, no such interface); then `macs` means nothing.
     """
 
@@ -41,6 +53,14 @@ class Owners(_Answer, frozen=True, kw_only=True):
     claims: tuple[str, ...] = ()
     """MACs, not ours, that named the address as their own without being asked (gratuitous ARP, ARP requests with the
     address as sender; IPv6 likewise) while we listened."""
+    told: tuple[Told, ...] = ()
+    """What other MACs said of it, asked or not."""
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The MACs to send to: those that answered for themselves; only where there are none, those that others named
+        in an answer."""
+        return self.macs or tuple(dict.fromkeys(told.mac for told in self.told if told.answer))
 
 
 class Claim(_Answer, frozen=True, kw_only=True):
@@ -48,12 +68,14 @@ class Claim(_Answer, frozen=True, kw_only=True):
 
     `kind`: `reply`, `request` and `gratuitous` are ARP (a request claims its sender's address: that is how
     `arp_announce=0` steals a VIP; gratuitous is what asks or answers nobody in particular); `advertisement` and
-    `solicitation` are IPv6, the latter also where somebody asks whether the address is still free.
+    `solicitation` are IPv6, the latter also where somebody asks whether the address is still free. `by`: the MAC the
+    frame came from (its Ethernet source), where that is another than the one it names; otherwise empty.
     """
 
     at: float
     address: str
     mac: str
+    by: str = ""
     kind: Literal["reply", "request", "gratuitous", "advertisement", "solicitation"]
 
 

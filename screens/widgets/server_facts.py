@@ -139,10 +139,13 @@ def _layer2(test: ServerTest) -> tuple[Name, str, str]:
         return "unknown", "Layer 2", "not looked"
     if owners.problem:
         return "unknown", "Layer 2", f"could not be asked: {owners.problem}"
-    if not owners.macs:
+    if not owners.where:
         return "fail", "Layer 2", f"nobody answers ARP for {owners.address}: a router is between, or it is off"
-    if len(owners.macs) > 1:
-        return "warn", "Layer 2", f"several machines answer for {owners.address}: {', '.join(owners.macs)}"
+    if len(owners.where) > 1:
+        return "warn", "Layer 2", f"several machines answer for {owners.address}: {', '.join(owners.where)}"
+    if not owners.macs:
+        others = ", ".join(dict.fromkeys(told.by for told in owners.told if told.answer))
+        return "warn", "Layer 2", f"the same as the director's; {others} answers for {owners.where[0]}"
     return "ok", "Layer 2", f"the same as the director's; {owners.macs[0]} answers"
 
 

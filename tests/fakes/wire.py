@@ -37,7 +37,12 @@ class FakeWire:
             problem = self._problem(interface)
             if problem:
                 return {address: Owners(address=address, problem=problem) for address in addresses}
-            return {address: Owners(address=address, macs=self._macs(address)) for address in addresses}
+            return {
+                address: Owners(
+                    address=address, macs=self._macs(address), told=tuple(self._world.told.get(address, ()))
+                )
+                for address in addresses
+            }
 
     def probe(
         self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0

@@ -42,7 +42,7 @@ from dsrwizard.core.linux.steps import files_of
 from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
 from dsrwizard.core.steps import DIRECTOR, Step
-from dsrwizard.core.wire import Claim, Sent
+from dsrwizard.core.wire import Claim, Sent, Told
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.wire import FakeHearing, FakeWire
@@ -130,6 +130,8 @@ class World:
         self.privileged = True
         self.strangers: dict[str, list[str]] = {}
         """Address → MACs of hosts outside the deployment that answer for it."""
+        self.told: dict[str, list[Told]] = {}
+        """Address → what other MACs than the one named say of it."""
         self.done: list[tuple[str, Change]] = []
         """Every change carried out, as (host, change): a run that touches nothing adds nothing."""
         self.dumps = 0
@@ -238,12 +240,14 @@ class World:
         address: str,
         mac: str,
         kind: Literal["reply", "request", "gratuitous", "advertisement", "solicitation"] = "gratuitous",
+        by: str = "",
     ) -> None:
-        """A machine with this MAC names the address as its own; whoever listens hears it before this returns."""
+        """A machine with this MAC names the address as its own, or another (`by`) does so in its name; whoever listens
+        hears it before this returns."""
         with self.lock:
             hearings = list(self.hearings)
         for hearing in hearings:
-            hearing.take(Claim(at=time.time(), address=address, mac=mac, kind=kind))
+            hearing.take(Claim(at=time.time(), address=address, mac=mac, by=by, kind=kind))
 
     def asks(self, server: str, vip: str = "10.0.0.10") -> None:
         """A real server answers a client from the VIP and has to ask for its router first: without the guard

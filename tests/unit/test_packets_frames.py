@@ -228,10 +228,10 @@ def test_an_ipv6_redirect_from_beyond_the_link_is_refused() -> None:
 
 def test_arp_and_neighbour_answers_are_read() -> None:
     assert arp.parse(frame(ARP_REPLY)) == arp.Arp(
-        arp.REPLY, SERVER_MAC, packed("10.0.0.101"), DIRECTOR_MAC, packed("10.0.0.2")
+        arp.REPLY, SERVER_MAC, packed("10.0.0.101"), DIRECTOR_MAC, packed("10.0.0.2"), by=SERVER_MAC
     )
     assert ndp.parse(frame(ADVERTISEMENT)) == ndp.Advertisement(
-        packed("fd00::101"), packed("fd00::2"), packed("fd00::101"), SERVER_MAC, solicited=True
+        packed("fd00::101"), packed("fd00::2"), packed("fd00::101"), SERVER_MAC, solicited=True, by=SERVER_MAC
     )
     assert ndp.parse(frame(ADVERTISEMENT[:21] + b"\xfe" + ADVERTISEMENT[22:])) is None
 
@@ -258,7 +258,7 @@ def test_questions_and_announcements_are_the_bytes_of_the_standards() -> None:
     assert len(duplicate) == len(solicited) - 8
     announced = ndp.parse(frame(ndp.unsolicited(DIRECTOR_MAC, packed("fd00::10"))))
     assert announced == ndp.Advertisement(
-        packed("fd00::10"), packed("ff02::1"), packed("fd00::10"), DIRECTOR_MAC, solicited=False
+        packed("fd00::10"), packed("ff02::1"), packed("fd00::10"), DIRECTOR_MAC, solicited=False, by=DIRECTOR_MAC
     )
 
 

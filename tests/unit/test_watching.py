@@ -22,9 +22,9 @@ from dsrwizard.core.watching.readings import Place, Reading, rates
 from dsrwizard.core.watching.table import Table
 from dsrwizard.core.watching.telling import Change, told
 from dsrwizard.core.watching.turns import Turns
-from dsrwizard.core.wire import Owners, Probed
+from dsrwizard.core.wire import Owners, Probed, Told
 
-MAC, OTHER = "02:00:0a:00:00:65", "02:00:0a:00:00:66"
+MAC, OTHER, STRANGE = "02:00:0a:00:00:65", "02:00:0a:00:00:66", "02:00:00:00:be:ef"
 WEB1 = RealServer(name="web1", address="10.0.0.101")
 SHOP = Deployment(
     name="shop",
@@ -439,3 +439,41 @@ def test_latency_is_that_of_the_last_minute() -> None:
     assert "web2" not in latencies.of_all(65.0)
     gone = latencies.of_all(200.0)["web1"]
     assert (gone.sent, gone.median) == (0, None)
+
+
+def naming(mac: str, by: str, at: float = 9.0, *, asked: bool = False) -> Heard:
+    """One MAC says that the VIP is at another."""
+    found = heard().with_macs({OTHER: "web2"})
+    if asked:
+        owners = Owners(address="10.0.0.10", told=(Told(mac=mac, by=by, answer=True),))
+        return found.with_owners(at, {"10.0.0.10": owners})
+    return found.with_told("10.0.0.10", at, mac, by)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_who_names_a_server_is_at_fault_and_the_server_is_not(asked: bool) -> None:
+    row = rows(reading(10.0), None, naming(MAC, STRANGE, asked=asked))
+    assert row.cause == "arp-mismatch"
+    assert MAC in row.message
+    assert STRANGE in row.message
+    assert row.rows[0].state != "leaking"
+    assert row.rows[0].arp == "silent"
+    server = rows(reading(10.0), None, naming(OTHER, MAC, asked=asked)).rows[0]
+    assert (server.state, server.cause, server.arp) == ("leaking", "arp-mismatch", "leaks")
+    assert OTHER in server.message
+    assert rows(reading(200.0), None, naming(MAC, STRANGE)).cause == ""
+
+
+def test_two_ports_of_a_server_are_one_and_a_strangers_two_are_a_stranger() -> None:
+    own = naming(MAC, STRANGE, asked=True).with_macs({STRANGE: "web1"})
+    assert rows(reading(10.0), None, own).rows[0].cause == "arp-leak"
+    assert rows(reading(10.0), None, naming("02:00:00:00:00:77", STRANGE, asked=True)).cause == "duplicate-vip"
+
+
+def test_made_up_claims_are_bounded_and_a_servers_stays() -> None:
+    found = claiming(MAC, 1.0)
+    for number in range(5000):
+        made_up = f"02:00:00:00:{number // 256:02x}:{number % 256:02x}"
+        found = found.with_claims("10.0.0.10", 9.0, (made_up,)).with_told("10.0.0.10", 9.0, made_up, STRANGE)
+    assert max(len(found.claims["10.0.0.10"]), len(found.told["10.0.0.10"])) <= 2000
+    assert MAC in found.claims["10.0.0.10"]

@@ -9,8 +9,9 @@ from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceC
 from dsrwizard.core.checks import Check
 from dsrwizard.core.commands import commands
 from dsrwizard.core.diagnosis import sentences
-from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, canonical, director_macs, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows, show_address
 from dsrwizard.core.diagnosis.within import leak_fault, leak_reason
@@ -19,18 +20,21 @@ from dsrwizard.core.facts import Destination, VirtualService
 from dsrwizard.core.model import RealServer, Service, Vip
 from dsrwizard.core.steps import DIRECTOR
 
-
-def director_macs(evidence: Evidence) -> frozenset[str]:
-    """MACs of this machine."""
-    director = evidence.observed.director
-    return frozenset(mac(link.mac) for link in director.interfaces if link.mac) if director else frozenset()
+_SHOWN = 8
+"""MACs in one line of evidence."""
 
 
 def strangers(evidence: Evidence, vip: Vip, readings: list[Reading]) -> tuple[str, ...]:
-    """MACs that answered for the VIP and belong to no host of the deployment."""
-    known = director_macs(evidence).union(*(reading.macs for reading in readings))
+    """MACs that answered for the VIP, or were named in an answer, and belong to no host of the deployment.
+
+    A balancer of another product may answer with a virtual MAC that its frames do not come from.
+    """
+    known = director_macs(evidence).union(*(reading.voices for reading in readings))
     owners = evidence.owner(vip.address)
-    return () if owners.problem else tuple(found for found in map(mac, owners.macs) if found not in known)
+    if owners.problem:
+        return ()
+    named = [told.mac for told in owners.told if told.answer and mac(told.by) not in known]
+    return tuple(found for found in dict.fromkeys(map(mac, (*owners.macs, *named))) if found not in known)
 
 
 def audit(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[Check]:
@@ -38,7 +42,7 @@ def audit(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[C
     checks: list[Check] = []
     for vip in evidence.deployment.vips:
         checks += _audit(evidence, ledger, readings, vip)
-    return checks
+    return [*checks, *of_rips(evidence, ledger, readings)]
 
 
 def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip) -> list[Check]:
@@ -52,6 +56,7 @@ def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip
             )
         ]  # fmt: skip
     checks = [_leak(ledger, reading, vip) for reading in readings if reading.leaks(vip)]
+    checks += of_vip(evidence, ledger, readings, vip)
     foreign = strangers(evidence, vip, readings)
     external = evidence.deployment.director.engine == "external"
     if external and not foreign:
@@ -70,7 +75,8 @@ def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip
                 f"A host outside the deployment owns {vip.address}, too."
                 if not external
                 else f"{len(foreign)} hosts outside the deployment own {vip.address}; only the load balancer may.",
-                f"who-has {vip.address} is answered by {', '.join(foreign)}",
+                f"who-has {vip.address} is answered by {'; '.join(spoken(owners, one) for one in foreign[:_SHOWN])}"
+                + (f"; and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""),
                 f"Find the host with that MAC (switch table, DHCP leases) and take {vip.address} off it.",
             )
         )  # fmt: skip
@@ -84,9 +90,16 @@ def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip
 def _leak(ledger: Ledger, reading: Reading, vip: Vip) -> Check:
     where = Where(check="arp.audit", host=reading.name, vip=vip.address)
     words, command = leak_reason(reading, vip)
-    seen = f"who-has {vip.address} answered by {reading.leaks(vip)}"
+    seen = f"who-has {vip.address} answered by {spoken(reading.evidence.owner(vip.address), reading.leaks(vip))}"
     if not command and reading.facts is not None:
-        words = "its settings look right: look at other interfaces in the same network, and at proxy ARP"
+        words = (
+            "its settings look right: look at other interfaces in the same network, at proxy ARP, and for another "
+            "machine that uses its MAC"
+        )
+    if not command and reading.facts is not None and not on_windows(reading):
+        nic = reading.nic.name if reading.nic else "any"
+        what = "icmp6" if vip.ip.version == 6 else "arp"
+        command = f"tcpdump -eni {nic} '{what} and ether src {reading.leaks(vip)}' shows whether it sends the answers"
     fix = f"On {reading.name}: {command}"
     if not command:
         fix = sentences.silence(reading.name)

@@ -9,8 +9,8 @@ routing it counts none even where the director would forward them.
 from __future__ import annotations
 
 from dsrwizard.core.checks import Check
-from dsrwizard.core.diagnosis.balancing import director_macs, strangers
-from dsrwizard.core.diagnosis.evidence import ClientView, Evidence, canonical, mac
+from dsrwizard.core.diagnosis.balancing import strangers
+from dsrwizard.core.diagnosis.evidence import ClientView, Evidence, canonical, director_macs, mac
 from dsrwizard.core.diagnosis.ledger import Fault
 from dsrwizard.core.diagnosis.passage import Reply, Tried
 from dsrwizard.core.diagnosis.served import Served
@@ -124,7 +124,9 @@ def hops(ttl: int) -> int:
 
 def _director(served: Served) -> frozenset[str]:
     if served.evidence.deployment.director.engine == "external":
-        return frozenset(strangers(served.evidence, served.vip, served.readings))
+        named = frozenset(strangers(served.evidence, served.vip, served.readings))
+        told = served.evidence.owner(served.vip.address).told
+        return named | {mac(one.by) for one in told if mac(one.mac) in named}
     return director_macs(served.evidence)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from dsrwizard.core.causes import FELT
 from dsrwizard.core.checks import Check
-from dsrwizard.core.diagnosis.balancing import director_macs, strangers
+from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.bypass import bypass
-from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, endpoint, mac
+from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, director_macs, endpoint, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.mismatch import known as mismatched
+from dsrwizard.core.diagnosis.mismatch import mismatches
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.served import Served
 from dsrwizard.core.facts import Failure
@@ -88,6 +90,9 @@ class _Vip:
             if found in strangers(self.evidence, self.vip, self.readings)
             else None
         )
+        told = (one.named for one in mismatches(self.evidence, self.readings, self.vip.address))
+        if known is None and found in told:
+            known = mismatched(self.ledger, self.readings, self.vip.address)
         if known:
             return where.follows(known, f"the client host sends {self.vip.address} to {found}.")
         if not self._rightful():

@@ -6,7 +6,7 @@ Nothing here is a judgement. What could not be looked at is missing, or carries 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from typing import Literal, Self
 
@@ -56,7 +56,7 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
         return next((seen for seen in self.vips if canonical(seen.vip) == canonical(vip.address)), None)
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything that was seen. Addresses in the keys are in canonical form: build it with `gathered`.
 
     `client` is None where the deployment names no client host, a Failure where it could not be reached.
@@ -122,6 +122,16 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         wanted = canonical(address)
         return self.owners.get(wanted) or Owners(address=wanted, problem="Nobody was asked.")
 
+    @cached_property
+    def nics(self) -> Mapping[str, frozenset[str]]:
+        """MAC → the real servers that have it, by their own facts."""
+        found: dict[str, set[str]] = {}
+        for name, facts in self.observed.servers.items():
+            for link in facts.interfaces:
+                if link.mac:
+                    found.setdefault(mac(link.mac), set()).add(name)
+        return {one: frozenset(names) for one, names in found.items()}
+
     def probe(self, rip: str, vip: Vip, service: Service) -> Probed:
         key = (canonical(rip), canonical(vip.address), service.protocol, service.port)
         return self.probes.get(key) or Probed(
@@ -139,6 +149,12 @@ def canonical(address: str) -> str:
 def mac(text: str) -> str:
     """One spelling per MAC."""
     return text.lower().replace("-", ":")
+
+
+def director_macs(evidence: Evidence) -> frozenset[str]:
+    """MACs of this machine."""
+    director = evidence.observed.director
+    return frozenset(mac(link.mac) for link in director.interfaces if link.mac) if director else frozenset()
 
 
 def endpoint(address: str, port: int) -> str:

@@ -10,6 +10,7 @@ from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
 from dsrwizard.core.diagnosis.filters import opening
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.mismatch import spoken
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.facts import Failure
@@ -47,7 +48,7 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
         wide = swallowed(reading)
         if wide:
             return where.follows(wide, f"{name} does not answer at {rip}.", "no answer to ping and TCP")
-        if owners.problem or owners.macs:
+        if owners.problem or owners.where:
             return where.passed(f"{name} does not answer ping at {rip}, but a login there worked.", "facts read")
     seen = "no answer to ping and TCP"
     if not owners.problem and owners.macs:
@@ -60,7 +61,8 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
             f"On the console of {name}: its firewall must let it answer, and {show} must show {vips}.",
         )  # fmt: skip
     if not owners.problem:
-        seen += ", no answer to ARP"
+        others = "; ".join(spoken(owners, mac(one)) for one in owners.where)
+        seen += f", ARP answered for it with {others}" if others else ", no answer to ARP"
     message, fix = sentences.unreachable(name, rip)
     return ledger.fail(where, Fault(host=name, cause="unreachable"), message, seen, fix)
 
@@ -107,7 +109,9 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
             f"Whether {name} is on the director's link could not be seen.", owners.problem,
             "Run dsrwizard as root or with CAP_NET_RAW on the interface named in the deployment.",
         )  # fmt: skip
-    if not owners.macs:
+    if fault and not owners.macs and owners.where:
+        return where.follows(fault)
+    if not owners.where:
         if fault:
             return where.follows(fault, f"nobody answers ARP for {rip}.")
         director = reading.evidence.observed.director
@@ -131,12 +135,13 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
             f"no answer to ARP for {rip} on {interface}; {reading.answers(rip) or 'a login worked'}",
             f"Put {name} into the same VLAN as the director's {interface}.",
         )  # fmt: skip
-    if len(owners.macs) > 1 and not {mac(found) for found in owners.macs} <= reading.macs:
+    if len(owners.where) > 1 and not {mac(found) for found in owners.where} <= reading.macs:
         return where.unknown(
-            f"Several hosts answer for {rip}; which of them is {name} cannot be told.", ", ".join(owners.macs),
+            f"Several hosts answer for {rip}; which of them is {name} cannot be told.", ", ".join(owners.where),
             f"Find the other host with this address and give it another, or name the right address of {name}.",
         )  # fmt: skip
-    return where.passed(f"{name} is on the director's link.", f"{rip} is at {', '.join(owners.macs)}")
+    at = "; ".join(spoken(owners, mac(one)) for one in owners.where)
+    return where.passed(f"{name} is on the director's link.", f"{rip} is at {at}")
 
 
 def _access(reading: Reading, ledger: Ledger) -> Check:

@@ -64,11 +64,32 @@ class Reading:
     @cached_property
     def macs(self) -> frozenset[str]:
         """Every MAC known to be this server's, from its facts and from who answers for its RIPs alone."""
-        found = {mac(interface.mac) for interface in self.facts.interfaces if interface.mac} if self.facts else set()
+        found = set(self.nics)
         for rip in self.rips:
             owners = self.evidence.owner(rip)
-            if not owners.problem and len(owners.macs) == 1:
-                found.add(mac(owners.macs[0]))
+            if not owners.problem and len(owners.where) == 1:
+                # Another server that answers for this one's address does not become this one by that.
+                heard = mac(owners.where[0])
+                if self.name in self.evidence.nics.get(heard, (self.name,)):
+                    found.add(heard)
+        return frozenset(found)
+
+    @cached_property
+    def nics(self) -> frozenset[str]:
+        """The MACs that it has by its own facts."""
+        return frozenset(mac(link.mac) for link in self.facts.interfaces if link.mac) if self.facts else frozenset()
+
+    @cached_property
+    def voices(self) -> frozenset[str]:
+        """The MACs that its frames come from: its own, and what alone speaks for its RIPs, such as an access point."""
+        found = set(self.macs)
+        for rip in self.rips:
+            owners = self.evidence.owner(rip)
+            if not owners.problem and not owners.macs and len(owners.where) == 1:
+                found |= {
+                    mac(told.by) for told in owners.told
+                    if told.answer and self.name in self.evidence.nics.get(mac(told.by), (self.name,))
+                }  # fmt: skip
         return frozenset(found)
 
     @cached_property
@@ -109,11 +130,13 @@ class Reading:
         return any(self.evidence.connect(rip, port).result != "unknown" for port in self._ports)
 
     def leaks(self, vip: Vip) -> str:
-        """The MAC of this server that answered for the VIP; empty: none did, or nobody could be asked."""
+        """The MAC of this server that it answered with for the VIP; empty: it did not, or nobody could be asked. What
+        others answered with its MAC it did not say."""
         owners = self.evidence.owner(vip.address)
         if owners.problem:
             return ""
-        return next((found for found in map(mac, owners.macs) if found in self.macs), "")
+        said = [told.mac for told in owners.told if told.answer and mac(told.by) in self.voices]
+        return next((found for found in map(mac, (*owners.macs, *said)) if found in self.macs), "")
 
     def proven(self, vip: Vip) -> bool:
         """Whether the wire showed that this server holds the VIP: it answered for it, if only with a refusal."""

@@ -58,3 +58,18 @@ def arp_leak(name: str, vip: str) -> str:
 def silence(name: str) -> str:
     """The fix where nothing more than the answer to ARP is known of a Linux real server."""
     return f"On {name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
+
+
+def arp_mismatch(sender: str, address: str, place: str) -> str:
+    """A frame named another MAC than it came from. `sender` is a real server, or empty; `place` whose MAC it named."""
+    by = "neighbour discovery" if ":" in address else "ARP"
+    return f"{sender or 'A machine outside the deployment'} says by {by} that {address} is at {place}."
+
+
+def silence_sender(sender: str, address: str, mac: str) -> str:
+    """The fix for that, of which only `mac`, the Ethernet source, is known."""
+    where = f"On {sender}: find what sends it." if sender else f"Find the machine with the MAC {mac} (switch table)."
+    return (
+        f"{where} A router that proxies, a bridge, a container network or an access point may do so, and has to leave "
+        f"out {address}; anything else forges it."
+    )

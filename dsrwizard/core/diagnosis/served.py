@@ -7,9 +7,10 @@ from statistics import median
 
 from dsrwizard.core.causes import STOPS, Cause
 from dsrwizard.core.checks import Check
-from dsrwizard.core.diagnosis.balancing import director_macs, strangers
-from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, canonical, endpoint, mac
+from dsrwizard.core.diagnosis.balancing import strangers
+from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, canonical, director_macs, endpoint, mac
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.mismatch import known as mismatched
 from dsrwizard.core.diagnosis.passage import ONE_SERVER, Passage, Tried
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.model import Service, Vip
@@ -201,7 +202,7 @@ class Served:
         if not lost or not self.passage.able:
             return None
         known = self.ledger.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address)
-        known = known or self._thief(lost)
+        known = known or self._thief(lost) or mismatched(self.ledger, self.readings, self.vip.address)
         answered = [one for one in lost if one.result in ("open", "refused")]
         evidence = f"{len(lost)} of {_connections(self.tries)} not in the director's table: " + ", ".join(
             sorted({one.result for one in lost})

@@ -18,6 +18,13 @@ STRANGERS_CLAIM_SECONDS = 5.0
 """A stranger that has the VIP answers when it is asked for, and it is asked for all the time."""
 
 
+MOST_CLAIMS = 2000
+"""Claims kept for a VIP: whoever makes up MACs does not fill the memory."""
+
+Spoken = tuple[str, str]
+"""The MAC that a VIP was said to be at, and the MAC that said so: the same, where a machine speaks for itself."""
+
+
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Times are seconds since the epoch. `macs`: MAC → server name, as learnt by probing and from facts."""
 
@@ -25,6 +32,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     owners: Mapping[str, tuple[float, Owners]] = {}
     claims: Mapping[str, Mapping[str, float]] = {}
     """VIP → MAC → when it last named the VIP as its own without being asked."""
+    told: Mapping[str, Mapping[Spoken, float]] = {}
+    """VIP → what other MACs than the one named said of it without being asked → when last."""
     macs: Mapping[str, str] = {}
     gone: Mapping[str, float] = {}
     """RIP → since when nobody answers for it; a RIP that answers is not in it."""
@@ -51,9 +60,20 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, owners=timed)
 
     def with_claims(self, vip: str, at: float, macs: Iterable[str]) -> Heard:
-        """With claims of a VIP by these MACs."""
+        """With claims of a VIP by these MACs. Where there are too many, the oldest by strangers go."""
         mine = {**self.claims.get(vip, {}), **dict.fromkeys(macs, at)}
+        if len(mine) > MOST_CLAIMS:
+            ranked = sorted(mine, key=lambda one: (one in self.macs, mine[one]))
+            mine = {one: mine[one] for one in ranked[-MOST_CLAIMS // 2 :]}
         return msgspec.structs.replace(self, claims={**self.claims, vip: mine})
+
+    def with_told(self, vip: str, at: float, mac: str, by: str) -> Heard:
+        """With what one MAC said of another, or of one of its own."""
+        mine = {**self.told.get(vip, {}), (mac, by): at}
+        if len(mine) > MOST_CLAIMS:
+            ranked = sorted(mine, key=lambda one: (bool(self.macs.keys() & set(one)), mine[one]))
+            mine = {one: mine[one] for one in ranked[-MOST_CLAIMS // 2 :]}
+        return msgspec.structs.replace(self, told={**self.told, vip: mine})
 
     def with_macs(self, macs: Mapping[str, str]) -> Heard:
         """With these MACs known to be servers'."""
@@ -70,6 +90,9 @@ class Owning(msgspec.Struct, frozen=True, kw_only=True):
     """Servers that claim it unasked: name → (MAC, when last)."""
     strangers: tuple[str, ...] = ()
     """MACs of hosts outside the deployment that answer for it or claim it; those that answer come first."""
+    mismatches: Mapping[str, Spoken] = {}
+    """Servers that say it is at a MAC that is not theirs: name → what they said; with the empty name, a host outside
+    the deployment that says it is at a server's."""
     first: str = ""
     """The MAC that answered first."""
 
@@ -78,16 +101,31 @@ def owning(vip: Vip, heard: Heard, at: float) -> Owning:
     """One VIP as of `at`."""
     entry = heard.owners.get(vip.address)
     asked = entry is not None and not entry[1].problem
-    answers = entry[1].macs if entry is not None and asked else ()
-    fresh = {mac: when for mac, when in heard.claims.get(vip.address, {}).items() if at - when <= CLAIM_SECONDS}
-    return Owning(
-        asked=asked,
-        leaks={heard.macs[mac]: mac for mac in answers if mac in heard.macs},
-        claims={heard.macs[mac]: (mac, when) for mac, when in fresh.items() if mac in heard.macs},
-        strangers=tuple(
-            mac
-            for mac in dict.fromkeys((*answers, *fresh))
-            if mac not in heard.macs and (mac in answers or at - fresh[mac] <= STRANGERS_CLAIM_SECONDS)
-        ),
-        first=answers[0] if answers else "",
+    owners = entry[1] if entry is not None and asked else Owners(address=vip.address)
+    answers = dict.fromkeys(
+        [(mac, mac) for mac in owners.macs] + [(one.mac, one.by) for one in owners.told if one.answer]
     )
+    unasked = {(mac, mac): when for mac, when in heard.claims.get(vip.address, {}).items()}
+    unasked.update(heard.told.get(vip.address, {}))
+    fresh = {said: when for said, when in unasked.items() if at - when <= CLAIM_SECONDS}
+    leaks: dict[str, str] = {}
+    claims: dict[str, tuple[str, float]] = {}
+    strangers: dict[str, None] = {}
+    mismatches: dict[str, Spoken] = {}
+    for said in (*answers, *fresh):
+        mac, by = said
+        owner, sender = heard.macs.get(mac), heard.macs.get(by)
+        if owner is None and sender is None:
+            if said in answers or at - fresh[said] <= STRANGERS_CLAIM_SECONDS:
+                strangers[mac] = None
+        elif owner != sender:  # who is named did not say it
+            if mac not in owners.macs or owner is not None:
+                mismatches.setdefault(sender or "", said)
+        elif owner is not None and said in answers:
+            leaks[owner] = mac
+        elif owner is not None:
+            claims[owner] = (mac, fresh[said])
+    return Owning(
+        asked=asked, leaks=leaks, claims=claims, strangers=tuple(strangers), mismatches=mismatches,
+        first=next(iter(owners.where), ""),
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from dsrwizard.core.model import RealServer, Service
 from dsrwizard.core.proof import judge
 from dsrwizard.core.snapshot import State
 from dsrwizard.core.watching.drift import Finding
+from dsrwizard.core.watching.heard import Spoken
 from dsrwizard.core.wire import Probed
 
 
@@ -40,6 +41,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The MAC by which the server answers ARP for the VIP."""
     claim: str = ""
     """The MAC by which it claims the VIP unasked."""
+    mismatch: Spoken = ("", "")
+    """The MAC, not its own, that it says the VIP is at, and the one it says so by."""
     consent: bool = False
     """Facts say that a UDP service which keeps silent is there."""
     findings: tuple[Finding, ...] = ()
@@ -60,6 +63,13 @@ def judged(server: RealServer, service: Service, vip: str, seen: Seen) -> Judged
         return _leaking(server, vip, found, "arp-leak", seen.leak)
     if seen.claim:
         return _leaking(server, vip, found, "arp-announce", seen.claim)
+    if seen.mismatch[0]:
+        named, by = seen.mismatch
+        return Judged(
+            state="leaking", cause="arp-mismatch",
+            message=sentences.arp_mismatch(server.name, vip, f"{named}, which is not its own MAC ({by})"),
+            fix=sentences.silence_sender(server.name, vip, by),
+        )  # fmt: skip
     dead = _dead(server, service, vip, seen, found)
     if dead is not None:
         return dead
@@ -114,7 +124,7 @@ def wire_word(seen: Seen) -> str:
     """What the wire says of a place, in one word: when it becomes another, older facts may be wrong."""
     if seen.gone or (seen.probe is not None and seen.probe.signature == "no-mac"):
         return "gone"
-    guard = "leak" if seen.leak else "claim" if seen.claim else ""
+    guard = "leak" if seen.leak else "claim" if seen.claim else "mismatch" if seen.mismatch[0] else ""
     if seen.probe is None or seen.probe.signature == "unknown":
         return guard
     return guard + ("good" if seen.probe.good else seen.probe.signature)

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.changes import ServiceKey
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.director import key_of
 from dsrwizard.core.facts import Destination, Stats, VirtualService
 from dsrwizard.core.history import NOTHING, History, Metric
@@ -147,7 +148,8 @@ class Table:
                 inactive += destination.inactive
             arp: Literal["silent", "leaks", "unknown"] = "unknown"  # an answer could be its own
             if owning_.asked:
-                arp = "leaks" if name in owning_.leaks else "silent" if name in known else "unknown"
+                heard_of = name in owning_.leaks or name in owning_.mismatches
+                arp = "leaks" if heard_of else "silent" if name in known else "unknown"
             children.append(
                 DestinationRow(
                     server=name, address=slot.rip, vip=vip, service=label, wanted_weight=slot.server.weight,
@@ -187,17 +189,19 @@ class Table:
         if claim is not None and _refuted(name, claim[1], mine, findings):
             claim = None
         leak = owning_.leaks.get(name, "")
+        mismatch = owning_.mismatches.get(name, ("", ""))
         gone, consent = slot.rip in heard.gone, slot.place in findings.consent
         basis = (
-            probe, balanced, destination.state if destination else None, gone, leak, claim[0] if claim else "", consent,
-            mine, fault,
+            probe, balanced, destination.state if destination else None, gone, leak, claim[0] if claim else "",
+            mismatch, consent, mine, fault,
         )  # fmt: skip
         if basis == slot.basis:
             return slot.judgement
         slot.basis = basis
         seen = Seen(
             balanced=balanced, destination=destination, probe=probe, gone=gone, leak=leak,
-            claim=claim[0] if claim else "", consent=consent, findings=mine, changed=slot.changed, service_fault=fault,
+            claim=claim[0] if claim else "", mismatch=mismatch, consent=consent, findings=mine, changed=slot.changed,
+            service_fault=fault,
         )  # fmt: skip
         word = wire_word(seen)
         if word != slot.word:
@@ -233,6 +237,13 @@ class Table:
             return Finding(
                 cause="duplicate-vip", message=f"A host outside the deployment owns {vip}, too: {macs}.",
                 fix=f"Find the host with that MAC (switch table, DHCP leases) and take {vip} off it.",
+            )  # fmt: skip
+        if "" in owning_.mismatches:
+            named, by = owning_.mismatches[""]
+            return Finding(
+                cause="arp-mismatch",
+                message=sentences.arp_mismatch("", vip, f"a real server's MAC ({named}); the frame came from {by}"),
+                fix=sentences.silence_sender("", vip, by),
             )  # fmt: skip
         if vip in findings.vips:
             return findings.vips[vip]

@@ -120,10 +120,11 @@ class Board:
         if new:
             self.changed.set()
 
-    def claimed(self, vip: str, at: float, mac: str) -> None:
-        """Somebody named a VIP as its own without being asked."""
+    def claimed(self, vip: str, at: float, mac: str, by: str = "") -> None:
+        """Somebody named a VIP as its own without being asked. `by`: who said so, where that is another than `mac`."""
         with self._lock:
-            self._heard = self._heard.with_claims(vip, at, (mac,))
+            heard = self._heard
+            self._heard = heard.with_told(vip, at, mac, by) if by else heard.with_claims(vip, at, (mac,))
         self.changed.set()
 
     def found(self, findings: Findings, macs: Mapping[str, str], at: float | None) -> None:

@@ -161,4 +161,4 @@ class Ear:
     def _heard(self, claim: Claim) -> None:
         if claim.kind in ANSWERS:
             return
-        self._board.claimed(claim.address, self._board.clock(), claim.mac)
+        self._board.claimed(claim.address, self._board.clock(), claim.mac, claim.by)
