@@ -22,6 +22,8 @@ from dsrwizard.core.errors import ConnectionLost, HostError, NoPrivilege
 from dsrwizard.core.model import Client, RealServer
 from dsrwizard.core.ports import Answer, Asker, Line
 
+_TRAFFIC = 64 * 1024 * 1024
+"""Bytes a server may send for one run, all it takes to carry the output among them."""
 _OPENING = 20.0
 """Seconds the host may take to open a session."""
 
@@ -94,6 +96,7 @@ class SshConnector:
 
     def _session(self, command: str, clock: Clock, marker: str, on_line: Line | None) -> Session:
         transport = self._link.transport
+        transport.packets.allow(_TRAFFIC)
         try:
             channel = transport.open_session(timeout=min(_OPENING, max(clock.left, 0.1)))
             channel.exec_command(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -13,25 +14,31 @@ from typing import Any
 import paramiko
 
 from backends.memory import Memory
-from backends.ssh.known import ALGORITHMS, host_keys
+from backends.ssh.algorithms import nothing_in_common
+from backends.ssh.known import host_keys as known_keys
 from backends.ssh.login import HungUp, Login
 from backends.ssh.reach import Stream, direct, proxied
 from backends.ssh.route import Route, route_to_hop
+from backends.ssh.transport import Transport
 from backends.ssh.trust import check_key
 from dsrwizard.core.errors import (
     ConnectionRefused,
     ConnectTimeout,
     HostError,
 )
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import Asker
 
 _NEGOTIATION = 15.0
 """Seconds for the key exchange after the banner: slow hosts compute long."""
 _LOGIN = 30.0
 """Seconds the server may take over one login attempt (PAM, LDAP)."""
+_AFTER_LOGIN = 1024 * 1024
+"""Bytes a server may send before it is given something to do."""
 _REDIALS = 4
+_SAID = 200
+"""Characters of what a server or a library said, in a message."""
 _HOPS = 8
-_KEX_FIRST = ("curve25519-sha256", "curve25519-sha256@libssh.org")
 
 
 def _silence() -> None:
@@ -45,23 +52,10 @@ def _silence() -> None:
 _silence()
 
 
-class _Transport(paramiko.Transport):
-    """curve25519 first: it costs a tenth of what larger groups do, which counts with 50 hosts on two cores. RFC 8731
-    registered it without the `@libssh.org`, and some servers are set to that name alone."""
-
-    _kex_info = paramiko.Transport._kex_info | {  # type: ignore[attr-defined]
-        _KEX_FIRST[0]: paramiko.Transport._kex_info[_KEX_FIRST[1]]  # type: ignore[attr-defined]
-    }
-    _preferred_kex: tuple[str, ...] = (
-        *_KEX_FIRST,
-        *(each for each in paramiko.Transport._preferred_kex if each not in _KEX_FIRST),  # type: ignore[attr-defined]
-    )
-
-
 class Link:
     """A logged-in connection and what it stands on."""
 
-    def __init__(self, route: Route, transport: paramiko.Transport, release: Callable[[], None]) -> None:
+    def __init__(self, route: Route, transport: Transport, release: Callable[[], None]) -> None:
         self.route, self.transport, self._release = route, transport, release
 
     def close(self) -> None:
@@ -70,7 +64,7 @@ class Link:
         self._release()
 
 
-def _end(transport: paramiko.Transport) -> None:
+def _end(transport: Transport) -> None:
     # Shutting the socket wakes paramiko's thread at once; left alone it looks up only every tenth of a second.
     with contextlib.suppress(OSError, AttributeError, EOFError):
         transport.sock.shutdown(socket.SHUT_RDWR)
@@ -98,11 +92,14 @@ def dial(route: Route, asker: Asker, memory: Memory, depth: int = 0) -> Link:
             except HungUp:
                 _end(transport)
                 stream.release()
+                if transport.packets.trouble:
+                    raise transport.misbehaved(route.host, route.at) from None
                 continue
             except BaseException:
                 _end(transport)
                 stream.release()
                 raise
+            transport.packets.allow(math.inf if depth else _AFTER_LOGIN)  # others' sessions go through a jump host
             return Link(route, transport, stream.release)
         raise login.refused("The server closed the connection during login each time")
     finally:
@@ -192,18 +189,16 @@ def _not_through(route: Route, hop: str, error: Exception) -> HostError:
     )
 
 
-def _negotiate(route: Route, stream: Stream, asker: Asker) -> paramiko.Transport:
+def _negotiate(route: Route, stream: Stream, asker: Asker) -> Transport:
     """Banner, key exchange, host key. Raises HostError kinds, and HungUp when the answer to the host key question came
     after the server had lost patience."""
-    known = host_keys((*route.user_known, *route.global_known), route.key_names)
-    transport = _Transport(stream.sock)
+    known = known_keys((*route.user_known, *route.global_known), route.key_names)
+    ours = route.algorithms
+    host_keys = known.algorithms(ours.host_keys) if ours.known_first else ours.host_keys
+    transport = Transport(stream.sock, ours, host_keys)
     transport.banner_timeout = route.timeout
     transport.handshake_timeout = _NEGOTIATION
     transport.auth_timeout = _LOGIN
-    default = [
-        algorithm for algorithm in transport.preferred_keys if any(algorithm in each for each in ALGORITHMS.values())
-    ]
-    transport.get_security_options().key_types = known.algorithms(default)
     try:
         _handshake(route, stream, transport)
         check_key(route, known, _shown_key(transport), asker)
@@ -215,14 +210,14 @@ def _negotiate(route: Route, stream: Stream, asker: Asker) -> paramiko.Transport
     return transport
 
 
-def _shown_key(transport: paramiko.Transport) -> paramiko.PKey:
+def _shown_key(transport: Transport) -> paramiko.PKey:
     try:
         return transport.get_remote_server_key()
     except paramiko.SSHException as error:
         raise HungUp from error
 
 
-def _handshake(route: Route, stream: Stream, transport: paramiko.Transport) -> None:
+def _handshake(route: Route, stream: Stream, transport: Transport) -> None:
     done = Event()
     begin = time.monotonic()
     transport.start_client(event=done)
@@ -230,17 +225,22 @@ def _handshake(route: Route, stream: Stream, transport: paramiko.Transport) -> N
     if done.is_set() and transport.is_active():
         return
     error = transport.get_exception()
-    if not transport.remote_version:
+    if not transport.remote_version and not transport.packets.trouble:
         raise _no_banner(route, stream, time.monotonic() - begin) from error
+    if transport.packets.trouble:
+        raise transport.misbehaved(route.host, route.at) from error
     if isinstance(error, paramiko.SSHException) and not done.is_set():
         error = None
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        raise HostError(
-            f"{route.host}: {route.at} and this machine have no SSH algorithm in common.",
-            f"{str(error).rstrip('.')}.",
-            "Bring its SSH server up to date, or let it accept curve25519-sha256 and ssh-ed25519.",
+        offer = transport.packets.offer
+        found = nothing_in_common(route.host, route.at, route.given, route.algorithms, offer) if offer else None
+        raise found or HostError(
+            f"{route.host}: {route.at} and this machine have no way of SSH in common.",
+            one_line(f"{str(error).rstrip('.')}.", _SAID),
+            "Bring its SSH server up to date.",
         ) from error
-    why = f"The connection ended: {error}." if error and str(error) else "The connection ended or nothing more came."
+    said = one_line(str(error), _SAID) if error else ""
+    why = f"The connection ended: {said}." if said else "The connection ended or nothing more came."
     raise ConnectTimeout(
         f"{route.host}: {route.at} began SSH but did not finish the key exchange.",
         why,

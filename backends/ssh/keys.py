@@ -20,9 +20,11 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from backends.ssh.algorithms import PUBLIC_KEYS
 from backends.ssh.config import stamp
 from backends.ssh.expand import File
 from backends.ssh.route import Route
+from dsrwizard.core.foreign import one_line
 
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN = b"BEGIN OPENSSH PRIVATE KEY"
@@ -189,8 +191,9 @@ class Ring:
             except KeyProblem as problem:
                 if stamp(named.path):
                     self.problems.append(f"{named.text}: {problem}")
-        held = self._agent_keys()
+        held = [key for key in self._agent_keys() if route.algorithms.takes(key.get_name())]
         by_blob = {key.asbytes(): key for key in held}
+        files = [file for file in files if self._may_be_offered(route, file)]
         told, left = [], []
         for file in files:
             key = by_blob.pop(file.blob, None) if file.blob else None
@@ -203,6 +206,17 @@ class Ring:
         plain = [each for each in left if each not in first and each.file and not each.file.encrypted]
         locked = [each for each in left if each not in first and each.file and each.file.encrypted]
         self.offers = first + told + ([] if route.identities_only else loose) + plain + locked
+
+    def _may_be_offered(self, route: Route, file: KeyFile) -> bool:
+        """Whether a key of this type may be used. Where the file does not tell the type, it is looked at when open."""
+        kind = key_type(file.blob) if file.blob else ""
+        if not kind or route.algorithms.takes(kind):
+            return True
+        self.not_allowed(file, kind)
+        return False
+
+    def not_allowed(self, file: KeyFile, kind: str) -> None:
+        self.problems.append(f"{file.file.text}: {PUBLIC_KEYS.keyword} does not allow {one_line(kind, 64)}")
 
     def _agent_keys(self) -> tuple[paramiko.PKey, ...]:
         if not os.environ.get("SSH_AUTH_SOCK"):
@@ -231,5 +245,10 @@ class Ring:
             self._agent.close()
 
 
+def key_type(blob: bytes) -> str:
+    """The type that a public key's own first field names."""
+    return blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
+
+
 def _comment(key: paramiko.PKey) -> str:
-    return str(getattr(key, "comment", "") or key.get_name())
+    return one_line(str(getattr(key, "comment", "") or key.get_name()), 200)

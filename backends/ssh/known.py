@@ -66,7 +66,7 @@ class HostKeys:
         """Signature algorithms for the negotiation, those of known keys first: a server with several keys then shows
         the one that is known."""
         known = [each for key in (*self.keys, *self.fallback) for each in ALGORITHMS.get(key.key_type, ())]
-        return tuple(dict.fromkeys((*known, *default)))
+        return tuple(dict.fromkeys((*(each for each in known if each in default), *default)))
 
     def is_revoked(self, blob: bytes) -> Known | None:
         return next((key for key in self.revoked if key.blob == blob), None)

@@ -8,6 +8,7 @@ from backends.memory import Memory
 from backends.ssh.config import stamp
 from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read
 from backends.ssh.route import Route
+from backends.ssh.transport import Transport
 from dsrwizard.core.errors import LoginRefused
 from dsrwizard.core.ports import Asker, SecretQuestion
 from dsrwizard.core.secret import Secret
@@ -16,6 +17,9 @@ TRIES = 3
 """How often a password or passphrase is asked for, as ssh does."""
 _TYPING = 600.0
 """Seconds a server's own question (a one-time code) may wait for the operator."""
+
+
+_SHA1_ONLY = "RSA keys, if its SSH server knows them with SHA-1 alone, which is refused here (use an ed25519 key)"
 
 
 class HungUp(Exception):
@@ -42,7 +46,7 @@ class Login:
     def close(self) -> None:
         self._ring.close()
 
-    def go(self, transport: paramiko.Transport) -> None:
+    def go(self, transport: Transport) -> None:
         """Logs in. Raises LoginRefused, and HungUp when the connection is gone and another is worth while."""
         try:
             if not self._with_keys(transport):
@@ -69,7 +73,7 @@ class Login:
             " there (ssh-copy-id).",
         )
 
-    def _with_keys(self, transport: paramiko.Transport) -> bool:
+    def _with_keys(self, transport: Transport) -> bool:
         while self._left:
             offer = self._left[0]
             self._asked = False
@@ -78,6 +82,9 @@ class Login:
                 raise HungUp  # it was the passphrase that took so long; the opened key is remembered
             self._left.pop(0)
             if key is None:
+                continue
+            if offer.file and not self._route.algorithms.takes(key.get_name()):
+                self._ring.not_allowed(offer.file, key.get_name())
                 continue
             try:
                 rest = transport.auth_publickey(self._route.user, key)
@@ -90,6 +97,7 @@ class Login:
                     self._left.insert(0, offer)  # the server left while the passphrase was typed: not the key's fault
                     raise HungUp from error
                 self._note(offer.label)
+                self._sha1_only(transport, key)
                 if not transport.is_active():
                     raise HungUp from error
                 continue
@@ -101,6 +109,12 @@ class Login:
             self._with_password(transport)
             return True
         return False
+
+    def _sha1_only(self, transport: Transport, key: paramiko.PKey) -> None:
+        """Says so where the server may have refused an RSA key because it knows no signature but SHA-1's (RFC 8332)."""
+        told = transport.server_extensions.get("server-sig-algs", b"")
+        if key.get_name() == "ssh-rsa" and b"rsa-sha2" not in told and _SHA1_ONLY not in self._ring.problems:
+            self._ring.problems.append(_SHA1_ONLY)
 
     def _note(self, label: str) -> None:
         if label not in self._tried:
@@ -141,7 +155,7 @@ class Login:
         self._asked = True
         return self._memory.obtain(self._asker, ("passphrase", file.path), question, wrong)
 
-    def _with_password(self, transport: paramiko.Transport) -> None:
+    def _with_password(self, transport: Transport) -> None:
         if not self._allowed:
             try:
                 transport.auth_none(self._route.user)
@@ -192,7 +206,7 @@ class Login:
         )
         return self._memory.obtain(self._asker, self._slot, question, self._wrong)
 
-    def _send(self, transport: paramiko.Transport, way: str, secret: Secret) -> list[str]:
+    def _send(self, transport: Transport, way: str, secret: Secret) -> list[str]:
         if way == "password":
             return transport.auth_password(self._route.user, secret.reveal(), fallback=False)
         given = False

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backends.ssh import expand
+from backends.ssh.algorithms import Algorithms, allowed
 from backends.ssh.config import Settings, Value, broken, home, lookup
 from backends.ssh.expand import File, Unfit
 from dsrwizard.core import fields
@@ -50,6 +51,9 @@ class Route:
     global_known: tuple[File, ...]
     hash_names: bool
     timeout: float
+    algorithms: Algorithms
+    given: str
+    """The address as the deployment or ProxyJump has it, by which the configuration finds this host."""
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -130,6 +134,8 @@ def _route(
         global_known=found.files("globalknownhostsfile", None, *_GLOBAL_KNOWN),
         hash_names=found.yes("hashknownhosts"),
         timeout=float(found.number("connecttimeout", 1, 3600) or CONNECT_TIMEOUT),
+        algorithms=allowed(found.first),
+        given=given,
     )
 
 

@@ -6,8 +6,11 @@ import paramiko
 
 from backends.ssh.known import HostKeys, add, fingerprint, removal
 from backends.ssh.route import Route
-from dsrwizard.core.errors import HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.ports import Asker, HostKeyQuestion
+
+_SMALLEST = 1024
+"""Bits of an RSA key, as in OpenSSH (RequiredRSASize)."""
 
 
 def check_key(route: Route, known: HostKeys, key: paramiko.PKey, asker: Asker) -> None:
@@ -17,6 +20,12 @@ def check_key(route: Route, known: HostKeys, key: paramiko.PKey, asker: Asker) -
     HostKeyUnknown. A changed key is never offered for acceptance.
     """
     blob, kind = key.asbytes(), key.get_name()
+    if kind == "ssh-rsa" and key.get_bits() < _SMALLEST:
+        raise HostError(
+            f"{route.host}: the host key of {route.at} is too short to be trusted.",
+            f"It is an RSA key of {key.get_bits()} bits; one below {_SMALLEST} can be forged.",
+            "Make a new one there: ssh-keygen -A makes an ed25519 key, too.",
+        )
     if revoked := known.is_revoked(blob):
         raise HostKeyChanged(
             f"{route.host}: the host key of {route.at} is revoked.",

@@ -31,13 +31,13 @@ USED: dict[type, set[str]] = {
     GenericNetlinkSocket: {"_run_with_cleanup"},
     AsyncGenericNetlinkSocket: {"_do_request"},
     App: {"_close_messages_no_wait", "_exception", "_exit_renderables"},
-    paramiko.Transport: {"_kex_info", "_preferred_kex"},
+    paramiko.Transport: {"_kex_info"},
 }
 REPLACED: dict[type, set[str]] = {
     App: {"_fatal_error"},
     DOMNode: {"_inherit_bindings"},
     ToggleButton: {"_button"},
-    paramiko.Transport: {"_kex_info", "_preferred_kex"},
+    paramiko.Transport: {"_kex_info"},
 }
 PLAIN = {"_exit"}  # of os, documented there
 DISTRIBUTIONS = {"pyroute2": "pyroute2", "textual": "textual", "paramiko": "paramiko"}

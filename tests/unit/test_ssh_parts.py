@@ -17,7 +17,11 @@ from backends.ssh import known
 from backends.ssh.connector import framed
 from backends.ssh.expand import plain
 from backends.ssh.privilege import sudo_command
+from backends.ssh.route import route_to
 from backends.ssh.session import Stream
+from backends.ssh.trust import check_key
+from dsrwizard.core.errors import HostError
+from dsrwizard.core.model import RealServer
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 
@@ -103,13 +107,32 @@ def test_a_damaged_line_spoils_nothing(tmp_path: Path, line: str) -> None:
 def test_algorithms_of_known_keys_come_first(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("web1 ssh-rsa AAAA\n")
-    default = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
+    default = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256")
     assert known.host_keys([plain(file)], ("web1",)).algorithms(default) == (
         "rsa-sha2-512",
         "rsa-sha2-256",
         "ssh-ed25519",
         "ecdsa-sha2-nistp256",
     )
+
+
+def test_a_short_rsa_host_key_is_refused_before_anybody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short:
+        def asbytes(self) -> bytes:
+            return BLOB
+
+        def get_name(self) -> str:
+            return "ssh-rsa"
+
+        def get_bits(self) -> int:
+            return 768
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    there = route_to("web1", RealServer(name="web1", address="10.0.0.101"))
+    with pytest.raises(HostError, match="768 bits"):
+        check_key(there, known.host_keys([], ("web1",)), Short(), Answers())  # type: ignore[arg-type]
 
 
 @given(st.binary(max_size=50), st.lists(st.text(alphabet="ab\n\u00e9", max_size=9)), st.integers(1, 7))
