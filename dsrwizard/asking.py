@@ -9,12 +9,12 @@ import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shutil import get_terminal_size
 
-import click
-
-from dsrwizard.core.foreign import one_line
+from dsrwizard import out
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
+from dsrwizard.core.trust import told
 
 _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password", "windows": "Windows password"}
 _INTERRUPT = b"\x03"
@@ -42,23 +42,17 @@ class TerminalAsker:
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
         if question.untrusted:
-            text = (
-                f"{question.host} ({question.address}) shows a certificate that is not trusted. Its fingerprint, made"
-                f" on this machine:\n  {question.fingerprint}\n"
-                f"{one_line(question.untrusted)}\nIt calls itself: {one_line(question.key_type)}\n"
-                "Compare the fingerprint with what PowerShell on the machine itself prints:\n"
-                f"  {SHOW_CERTIFICATES}\n"
-                "Is that the certificate of this host? [y/N]: "
-            )
+            what, head = "certificate", "A certificate that is not trusted."
+            compared = f"what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}"
         else:
-            text = (
-                f"{question.host} ({question.address}) shows a host key that is not known yet:\n"
-                f"  {question.key_type} {question.fingerprint}\n"
-                "Compare it with what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n"
-                "Is that the key of this host? [y/N]: "
-            )
-        answer = self._line(text, echo=True)
-        return answer.strip().lower() in ("y", "yes")
+            what, head = "key", "A host key that is not known yet."
+            compared = "what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+        width = min(max(get_terminal_size().columns - 1, 40), 100)
+        text = [
+            f"{head} Its fingerprint, made on this machine:", f"    {question.fingerprint}", *told(question, width),
+            f"Compare the fingerprint with {compared}", f"Is that the {what} of this host? [y/N]: ",
+        ]  # fmt: skip
+        return self._line("\n".join(text), echo=True).strip().lower() in ("y", "yes")
 
     def _line(self, text: str, *, echo: bool) -> str:
         """What is typed up to Enter; nothing without a terminal, after ctrl+c, and at the end of input."""
@@ -67,12 +61,12 @@ class TerminalAsker:
                 return ""
             terminal = sys.stdin.fileno()
             with _line_mode(terminal, echo=echo):
-                click.echo(text, nl=False, err=True)
+                out.question(text)
                 typed = b""
                 while not typed.endswith((b"\n", _INTERRUPT)) and (more := os.read(terminal, 4096)):
                     typed += more
                 if not echo or not typed.endswith(b"\n"):
-                    click.echo(err=True)
+                    out.line(err=True)
             if typed.endswith(_INTERRUPT):
                 self._interrupted = True
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-import click
-
+from dsrwizard import out
 from dsrwizard.core.errors import LookError, UsageError
+from dsrwizard.core.foreign import whole
 from dsrwizard.core.model import Deployment, RealServer, System
 from dsrwizard.core.runbook import Runbook, html, markdown, runbook, text
 
@@ -26,13 +26,13 @@ def write_runbooks(deployment: Deployment, host: str | None, system: str | None,
     books = [runbook(deployment, server, chosen) for server in _servers(deployment, host)]
     ending, write = FORMS[form]
     if output is None:
-        click.echo("\n".join(write(book) for book in books), nl=False)
+        out.text("\n".join(write(book) for book in books))
         return 0
     several = len(books) > 1 or output.is_dir()
     for book in books:
         path = output / f"{deployment.name}-{book.server}{ending}" if several else output
         save(path, write(book))
-        click.echo(f"Written: {path}")
+        out.line(f"Written: {path}")
     return 0
 
 
@@ -40,7 +40,7 @@ def save(path: Path, content: str) -> None:
     """Writes a runbook, with the folder it goes to. Raises LookError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        path.write_text(whole(content), encoding="utf-8")
     except OSError as problem:
         raise LookError(
             f"{path} cannot be written.", f"{problem.strerror or problem}.", "Name another place with --output."

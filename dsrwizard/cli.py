@@ -61,12 +61,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(*lines: str) -> None:
+    from dsrwizard import out
+
     for line in lines:
-        click.echo(line, err=True)
+        out.line(said=line, err=True)
 
 
 def _crashed(problem: BaseException) -> int:
     """A fault of dsrwizard itself: the traceback goes to a file that can be reported."""
+    from dsrwizard.core.foreign import whole
     from dsrwizard.session import state_dir
 
     path = state_dir() / "crash.txt"
@@ -74,7 +77,7 @@ def _crashed(problem: BaseException) -> int:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as file:
-            file.write("".join(traceback.format_exception(problem)))
+            file.write(whole("".join(traceback.format_exception(problem))))
         where = f"Details are in {path}: please report them with what you did."
     except OSError:
         where = "Please report it with what you did."
@@ -252,11 +255,13 @@ def _known(deployment: Deployment, host: str, cause: str) -> None:
 
 
 def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
+    from dsrwizard import out
+
     if not made.steps or yes:
         return
     if as_json or not sys.stdin.isatty():
         raise UsageError("This changes hosts and nobody can be asked.", "", "Add --yes to go ahead.")
-    if not click.confirm("Go ahead?", err=True):
+    if not out.confirm("Go ahead?"):
         raise Stopped("Nothing was changed.")
 
 
@@ -350,7 +355,7 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
 @click.option("--incident", "as_incident", is_flag=True, help="As text for a ticket, with the last events.")
 def status(file: Path, as_json: bool, as_incident: bool) -> int:
     """One snapshot of the live pane."""
-    from dsrwizard import printing
+    from dsrwizard import out, printing
     from dsrwizard.core.timeline import remembered
     from dsrwizard.session import incident_text
 
@@ -362,7 +367,7 @@ def status(file: Path, as_json: bool, as_incident: bool) -> int:
         events = engine.events(deployment)
     snapshot = remembered(snapshot, events)
     if as_incident:
-        click.echo(incident_text(snapshot), nl=False)
+        out.text(incident_text(snapshot))
     else:
         printing.snapshot(snapshot, as_json=as_json)
     states = {row.state for service in snapshot.services for row in service.rows}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-import msgspec
-
+from dsrwizard import out
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.commands import commands
 from dsrwizard.core.events import Event, HostFinished, StepFinished
 from dsrwizard.core.mending import Mending, MendResult
-from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.steps import Plan, Step
 
@@ -25,20 +22,9 @@ _GOOD = {"pass", "up", "changed", "unchanged", "skipped", "cured"}
 _BAD = {"fail", "left", "failed", "vip-dead", "leaking", "drifted", "unreachable"}
 
 
-def _json(document: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-
-
-def _word(word: str, width: int = 0) -> str:
+def _word(word: str, width: int = 0) -> out.Word:
     """A state as a coloured word; the word itself carries the meaning."""
-    colour = "green" if word in _GOOD else "red" if word in _BAD else "yellow"
-    return click.style(word.ljust(width), fg=colour) if _coloured() else word.ljust(width)
-
-
-def _coloured() -> bool:
-    import os
-
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return out.Word(word.ljust(width), "green" if word in _GOOD else "red" if word in _BAD else "yellow")
 
 
 def step_document(step: Step) -> dict[str, Any]:
@@ -57,7 +43,7 @@ def step_document(step: Step) -> dict[str, Any]:
 def plan(made: Plan, *, as_json: bool = False) -> None:
     """The plan, host by host, in the order in which it runs."""
     if as_json:
-        _json(
+        out.document(
             {
                 "deployment": made.deployment,
                 "changes": len(made.steps),
@@ -75,34 +61,31 @@ def plan(made: Plan, *, as_json: bool = False) -> None:
         return
     for host in made.hosts:
         count = f"{len(host.steps)} step{'' if len(host.steps) == 1 else 's'}" if host.steps else "nothing to do"
-        click.echo(f"{host.host}: {'cannot be planned' if host.problem else count}")
+        out.line(f"{host.host}: {'cannot be planned' if host.problem else count}")
         if host.problem:
-            click.echo(f"  ! {host.problem}")
+            out.line(f"  ! {host.problem}")
         for note in host.notes:
-            click.echo(f"  i {note}")
+            out.line(f"  i {note}")
         for step in host.steps:
             _step(step)
     total = len(made.steps)
-    click.echo(f"{total} step{'' if total == 1 else 's'} on {sum(bool(host.steps) for host in made.hosts)} hosts.")
+    out.line(f"{total} step{'' if total == 1 else 's'} on {sum(bool(host.steps) for host in made.hosts)} hosts.")
 
 
 def _step(step: Step, *, undo: bool = False) -> None:
-    click.echo(f"  - {step.title}")
-    click.echo(f"      {step.why}")
+    out.line(f"  - {step.title}")
+    out.line(f"      {step.why}")
     _commands("$ ", step)
     if undo:
         _commands("undo: ", step.inverse())
     if step.interrupts:
-        click.echo(f"      ! {step.interrupts}")
+        out.line(f"      ! {step.interrupts}")
 
 
 def _commands(mark: str, step: Step) -> None:
     for change in step.changes:
         for command in commands(change):
-            first, *more = command.splitlines()
-            click.echo(f"      {mark}{first}")
-            for line in more:
-                click.echo(f"      {' ' * len(mark)}{line}")
+            out.command(f"      {mark}", command)
 
 
 class Progress:
@@ -118,25 +101,27 @@ class Progress:
         with self._lock:
             match event:
                 case StepFinished(result=result):
-                    detail = f": {result.detail}" if result.detail else ""
-                    click.echo(
-                        f"{event.at:6.1f}s {result.host:<10} {_word(result.outcome.value, 13)} {result.step}{detail}"
-                    )
+                    about = f" {result.step}{': ' if result.detail else ''}"
+                    out.line(*_when(event, result), about, said=result.detail)
                 case HostFinished(result=result) if result.failure is not None:
-                    click.echo(f"{event.at:6.1f}s {result.host:<10} {_word(result.outcome.value, 13)}", err=True)
+                    out.line(*_when(event, result), err=True)
                 case _:
                     pass
+
+
+def _when(event: Event, result: StepResult | HostResult) -> tuple[str | out.Word, ...]:
+    return f"{event.at:6.1f}s {result.host:<10} ", _word(str(result.outcome), 13)
 
 
 def result(run: RunResult, *, as_json: bool = False) -> None:
     """How a run ended, host by host."""
     if as_json:
-        _json({"deployment": run.deployment, "ok": run.ok, "changed": run.changed, "hosts": run.hosts})
+        out.document({"deployment": run.deployment, "ok": run.ok, "changed": run.changed, "hosts": run.hosts})
         return
     _failures(run)
-    words = ", ".join(f"{host.host} {_word(host.outcome.value)}" for host in run.hosts)
-    nothing = " No change." if run.ok and not run.changed else ""
-    click.echo(f"{words or 'Nothing was owed'}.{nothing}")
+    words = [part for host in run.hosts for part in (f", {host.host} ", _word(str(host.outcome)))]
+    words[:1] = [f"{run.hosts[0].host} "] if run.hosts else ["Nothing was owed"]
+    out.line(*words, ". No change." if run.ok and not run.changed else ".")
 
 
 def _failures(run: RunResult) -> None:
@@ -144,25 +129,25 @@ def _failures(run: RunResult) -> None:
         if host.failure is not None:
             what = host.failure.what
             named = what if what.startswith(host.host) else f"{host.host}: {what}"
-            for line in (named, host.failure.why, host.failure.next):
-                if line:
-                    click.echo(line, err=True)
+            for text in (named, host.failure.why, host.failure.next):
+                if text:
+                    out.line(said=text, err=True)
 
 
 def report(made: Report, *, as_json: bool = False) -> None:
     """The checks in the order a packet travels, and the verdict."""
     if as_json:
-        _json(made)
+        out.document(made)
         return
     for check in made.checks:
         about = " ".join(part for part in (check.vip, check.service) if part)
-        click.echo(f"{_word(check.outcome, 8)} {check.host:<10} {check.check:<18} {about}")
-        click.echo(f"         {check.message}")
+        out.line(_word(check.outcome, 8), f" {check.host:<10} {check.check:<18} {about}")
+        out.line(f"         {check.message}")
         if check.outcome in ("fail", "unknown"):
             for label, text in (("cause", check.cause), ("seen", check.evidence), ("fix", check.fix)):
                 if text:
-                    click.echo(f"         {label}: {text}")
-    click.echo(f"Verdict: {_word(made.verdict)}")
+                    out.line(f"         {label}: {text}")
+    out.line("Verdict: ", _word(made.verdict))
 
 
 def _fault(check: Check) -> str:
@@ -174,21 +159,21 @@ def mending(made: Mending) -> None:
     """What is wrong, and what is done about it: each step once, with its exact commands and its exact undo."""
     for cure in made.cures:
         check = cure.check
-        click.echo(f"{_word(check.outcome, 8)} {_fault(check)}")
-        click.echo(f"         {check.message}")
+        out.line(_word(check.outcome, 8), f" {_fault(check)}")
+        out.line(f"         {check.message}")
         known = (("seen", check.evidence), ("not mended", cure.by_hand), ("fix", check.fix if cure.by_hand else ""))
         for label, text in known:
             if text:
-                click.echo(f"         {label}: {text}")
+                out.line(f"         {label}: {text}")
     for host in made.plan.hosts:
         if host.steps or host.notes:
-            click.echo(f"{host.host}:")
+            out.line(f"{host.host}:")
         for note in host.notes:
-            click.echo(f"  i {note}")
+            out.line(f"  i {note}")
         for step in host.steps:
             _step(step, undo=True)
     able = sum(bool(cure.steps) for cure in made.cures)
-    click.echo(f"{len(made.cures)} wrong, {able} of them can be mended, in {_count(len(made.plan.steps), 'step')}.")
+    out.line(f"{len(made.cures)} wrong, {able} of them can be mended, in {_count(len(made.plan.steps), 'step')}.")
 
 
 def _count(number: int, word: str) -> str:
@@ -198,7 +183,7 @@ def _count(number: int, word: str) -> str:
 def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) -> None:
     """Each fault before and after, and what is left. `left` are the checks that fail now."""
     if as_json:
-        _json(
+        out.document(
             {
                 "deployment": done.run.deployment,
                 "cured": done.cured,
@@ -223,44 +208,46 @@ def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) ->
     for one in done.mended:
         word = "cured" if one.cured else "left"
         told = one.after.message if one.after else "It was not looked at again."
-        click.echo(f"{_word(word, 8)} {_fault(one.cure.check)}: {told}")
+        out.line(_word(word, 8), f" {_fault(one.cure.check)}: {told}")
     if not done.mended:
-        click.echo("Nothing was found that fails.")
+        out.line("Nothing was found that fails.")
     before = {(one.cure.check.host, one.cure.check.server, one.cure.check.cause) for one in done.mended}
     for check in left:
         if (check.host, check.server, check.cause) not in before:
-            click.echo(f"{_word(check.outcome, 8)} {_fault(check)}: {check.message}")
+            out.line(_word(check.outcome, 8), f" {_fault(check)}: {check.message}")
             if check.fix:
-                click.echo(f"         fix: {check.fix}")
+                out.line(f"         fix: {check.fix}")
     if done.report is not None:
-        click.echo(f"Verdict: {_word(done.report.verdict)}")
+        out.line("Verdict: ", _word(done.report.verdict))
 
 
 def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
     """One moment of the live pane."""
     if as_json:
-        _json({name: getattr(made, name) for name in made.__struct_fields__ if name != "history"})
+        out.document({name: getattr(made, name) for name in made.__struct_fields__ if name != "history"})
         return
     if made.problem:
-        click.echo(f"! {made.problem}")
+        out.line(f"! {made.problem}")
     for service in made.services:
         owner = f"VIP owner: {service.owner or 'unknown'}"
         head = f"{service.vip} {service.service} {service.scheduler}"
-        click.echo(f"{head}  {_rates(service.rates)}  {owner}; {_replies(service)}")
+        out.line(f"{head}  {_rates(service.rates)}  {owner}; {_replies(service)}")
         for row in service.rows:
             weight = "-" if row.weight is None else str(row.weight)
             probe = f"{row.probe.milliseconds:.1f} ms" if row.probe and row.probe.milliseconds is not None else "-"
-            click.echo(
-                f"  {row.server:<12} {_word(row.state, 11)} weight {weight:>3}  active {row.active:>5}  "
-                f"inactive {row.inactive:>5}  {_rates(row.rates)}  probe {probe:>8}  arp {row.arp}"
+            out.line(
+                f"  {row.server:<12} ",
+                _word(row.state, 11),
+                f" weight {weight:>3}  active {row.active:>5}  "
+                f"inactive {row.inactive:>5}  {_rates(row.rates)}  probe {probe:>8}  arp {row.arp}",
             )
             _about(row, made.at)
         if service.present:
-            click.echo(f"  {'total':<12} {_totals(service.totals)}")
+            out.line(f"  {'total':<12} {_totals(service.totals)}")
     if made.unseen:
-        click.echo("Not seen:")
+        out.line("Not seen:")
         for line in made.unseen:
-            click.echo(f"  {line}")
+            out.line(f"  {line}")
 
 
 def _about(row: DestinationRow, at: float) -> None:
@@ -269,20 +256,20 @@ def _about(row: DestinationRow, at: float) -> None:
 
     zone = datetime.now().astimezone().tzinfo or UTC
     if row.since and at - row.since >= _NOW:
-        click.echo(f"    since {moment(row.since, zone)} ({span(at - row.since)})")
+        out.line(f"    since {moment(row.since, zone)} ({span(at - row.since)})")
     reason = cause_line(row.cause, row.message)
     if reason:
-        click.echo(f"    {reason}")
+        out.line(f"    {reason}")
     if row.fix and row.fix not in row.message:
-        click.echo(f"    fix: {row.fix}")
+        out.line(f"    fix: {row.fix}")
     latency = row.latency
     if latency.sent:
         known = (latency.minimum, latency.median, latency.maximum)
         figures = " / ".join(f"{one:.1f}" for one in known if one is not None)
         answers = f"answers in {figures} ms (minimum / median / maximum)" if figures else "no answers"
-        click.echo(f"    {answers}, {latency.lost} of {latency.sent} probes lost")
+        out.line(f"    {answers}, {latency.lost} of {latency.sent} probes lost")
     if row.weight is not None:
-        click.echo(f"    {_totals(row.totals)}")
+        out.line(f"    {_totals(row.totals)}")
 
 
 def _totals(totals: Totals) -> str:
@@ -292,15 +279,15 @@ def _totals(totals: Totals) -> str:
 def events(deployment: str, entries: Sequence[Happening], *, as_json: bool = False) -> None:
     """The timeline, oldest first."""
     if as_json:
-        _json({"deployment": deployment, "events": list(entries)})
+        out.document({"deployment": deployment, "events": list(entries)})
         return
     from dsrwizard.core.incident import event_line
 
     zone = datetime.now().astimezone().tzinfo or UTC
     for entry in entries:
-        click.echo(event_line(entry, zone).strip())
+        out.line(event_line(entry, zone).strip())
     if not entries:
-        click.echo("No events.")
+        out.line("No events.")
 
 
 def _replies(service: ServiceRow) -> str:

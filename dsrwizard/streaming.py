@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from ipaddress import ip_address
 
-import click
-import msgspec
-
+from dsrwizard import out
 from dsrwizard.core.api import Watcher
 from dsrwizard.core.errors import LookError, UsageError
 from dsrwizard.core.metrics import exposition
@@ -82,7 +80,7 @@ def changes(watcher: Watcher) -> int:
                 if snapshot is not None and not stream.begun:
                     watcher.start(latest.show)
                 for line in stream.lines(snapshot) if snapshot is not None else ():
-                    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+                    out.document(line, indent=0)
                 sys.stdout.flush()
         except BrokenPipeError:
             forget_output()
@@ -141,9 +139,9 @@ def metrics(watcher: Watcher, listen: str) -> int:
         closing(metrics_server(address, port, lambda: exposition(latest.snapshot, time.time()))) as server,
     ):
         where = f"[{address}]" if ":" in address else address
-        click.echo(f"Metrics at http://{where}:{server.port}/metrics", err=True)
+        out.line(f"Metrics at http://{where}:{server.port}/metrics", err=True)
         if not server.loopback:
-            click.echo(
+            out.line(
                 f"Whoever reaches {where}:{server.port} can read them: there is no password. "
                 "Let a firewall admit only Prometheus, or listen on 127.0.0.1.",
                 err=True,

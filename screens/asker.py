@@ -67,7 +67,8 @@ class ScreenAsker:
         """Shows the modal for one question; called by the app, on its loop."""
         future = asked.future
         if isinstance(asked.question, HostKeyQuestion):
-            self._app.push_screen(HostKeyModal(asked.question), lambda choice: answer(future, choice == "accept"))
+            modal = HostKeyModal(asked.question, self._app.size.width)
+            self._app.push_screen(modal, lambda choice: answer(future, choice == "accept"))
         else:
             self._app.push_screen(SecretModal(asked.question), lambda given: answer(future, given))
 

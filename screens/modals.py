@@ -14,9 +14,9 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Static
 
-from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
+from dsrwizard.core.trust import told
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
 
@@ -88,41 +88,35 @@ class Question(ModalScreen[str]):
 
 class HostKeyModal(Question):
     """An SSH host key nobody has seen before, or a certificate that is not trusted. Returns `accept` or `refuse`; the
-    focus is on refusing."""
+    focus is on refusing. `width`: cells of the terminal."""
 
-    def __init__(self, question: HostKeyQuestion) -> None:
+    def __init__(self, question: HostKeyQuestion, width: int = 80) -> None:
         if question.untrusted:
-            super().__init__(*_certificate(question), safe="refuse")
-            return
+            title, what = "Untrusted certificate", "certificate"
+            head = "This certificate is not trusted. Its fingerprint, SHA-256, made on this machine:"
+            digits = question.fingerprint.removeprefix("SHA256:")
+            compare = f"what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}"
+            then = "this very certificate is remembered"
+        else:
+            title, what = "Unknown host key", "key"
+            head = "This host key is in no known_hosts file. Its fingerprint, made on this machine:"
+            digits = question.fingerprint
+            compare = (
+                "what the machine itself says, on its console:\n  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+            )
+            then = "it is written to known_hosts"
+        room = max(min(76, width * 96 // 100) - 8, 40)
         super().__init__(
-            f"Unknown host key: {question.host}",
+            f"{title}: {question.host}",
             Content.assemble(
-                f"{question.host} ({question.address}) shows a host key that is in no known_hosts file.\n\n",
-                f"  {question.key_type}\n  ",
-                Content.styled(question.fingerprint, "bold"),
-                "\n\nCompare it with what the machine itself says, on its console:\n"
-                "  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n\n"
-                "Accepted, it is written to known_hosts and asked about no more. If you cannot compare it, refuse.",
+                f"{head}\n  ",
+                Content.styled(digits, "bold"),
+                "\n".join(["", "", *told(question, room), "", f"Compare the fingerprint with {compare}", "", ""])
+                + f"Accepted, {then} and asked about no more. If you cannot compare it, refuse.",
             ),
-            (Choice("refuse", "Refuse", "primary"), Choice("accept", "Accept this key", "warning")),
+            (Choice("refuse", "Refuse", "primary"), Choice("accept", f"Accept this {what}", "warning")),
             safe="refuse",
         )
-
-
-def _certificate(question: HostKeyQuestion) -> tuple[str, Content, tuple[Choice, ...]]:
-    digits = question.fingerprint.removeprefix("SHA256:")
-    return (
-        f"Untrusted certificate: {question.host}",
-        Content.assemble(
-            f"{question.host} ({question.address}) shows a certificate that is not trusted. Its fingerprint, SHA-256, "
-            "made on this machine:\n  ",
-            Content.styled(digits, "bold"),
-            f"\n\n{one_line(question.untrusted)} It calls itself: {one_line(question.key_type)}\n\n"
-            f"Compare the fingerprint with what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}\n\n"
-            "Accepted, this very certificate is remembered and asked about no more. If you cannot compare it, refuse.",
-        ),
-        (Choice("refuse", "Refuse", "primary"), Choice("accept", "Accept this certificate", "warning")),
-    )
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.snapshot import Bypass
 
 Outcome = Literal["pass", "fail", "unknown", "skipped"]
 Verdict = Literal["pass", "fail", "unknown"]
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(Shown, frozen=True, kw_only=True):
     """One question with its outcome. In JSON every key is always there."""
 
     check: str
@@ -30,7 +29,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """The real server that a check of the director's is about; empty where it is about none or `host` says it."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(Shown, frozen=True, kw_only=True):
     """All checks of one verification, in the order a packet travels."""
 
     deployment: str

@@ -8,8 +8,6 @@ from __future__ import annotations
 import difflib
 from typing import Literal
 
-import msgspec
-
 from dsrwizard.core.changes import (
     AddressChange,
     AnnounceChange,
@@ -27,6 +25,7 @@ from dsrwizard.core.changes import (
     WindowsChange,
 )
 from dsrwizard.core.ledger import identity
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan, Step
 
 Symbol = Literal["+", "~", "-", ">"]
@@ -34,7 +33,7 @@ LEGEND: dict[str, str] = {"+": "new", "~": "changed", "-": "removed", ">": "done
 """What each symbol means, in the order of a legend."""
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class Difference(Shown, frozen=True, kw_only=True):
     """One change as a line. `old` is empty for what is new, `new` for what is removed; both for what is done once."""
 
     symbol: Symbol
@@ -123,7 +122,7 @@ def file_difference(change: FileChange) -> str:
     return "\n".join(lines)
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class Group(Shown, frozen=True, kw_only=True):
     """Steps of one host that run one after the other. The director has two: before the servers, and after them."""
 
     host: str

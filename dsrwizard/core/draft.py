@@ -10,6 +10,7 @@ import msgspec
 
 from dsrwizard.core.errors import UsageError
 from dsrwizard.core.model import Client, Deployment, RealServer, Service, Vip
+from dsrwizard.core.shown import Harmless
 
 
 class DraftService(msgspec.Struct):
@@ -21,12 +22,12 @@ class DraftService(msgspec.Struct):
     payload: str = ""
 
 
-class DraftVip(msgspec.Struct):
+class DraftVip(Harmless, msgspec.Struct):
     address: str = ""
     services: list[DraftService] = msgspec.field(default_factory=lambda: [DraftService()])
 
 
-class DraftServer(msgspec.Struct):
+class DraftServer(Harmless, msgspec.Struct):
     name: str = ""
     address: str = ""
     address6: str = ""
@@ -43,14 +44,14 @@ class DraftServer(msgspec.Struct):
     vips: list[str] | None = None
 
 
-class DraftClient(msgspec.Struct):
+class DraftClient(Harmless, msgspec.Struct):
     address: str = ""
     user: str = ""
     port: str = ""
     identity_file: str = ""
 
 
-class Draft(msgspec.Struct):
+class Draft(Harmless, msgspec.Struct):
     name: str = "dsr"
     interface: str = ""
     engine: str = "netlink"

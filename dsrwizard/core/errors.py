@@ -6,9 +6,14 @@ secret and never a traceback.
 
 from __future__ import annotations
 
+from dsrwizard.core.foreign import lines, one_line
+
 
 class DsrError(Exception):
-    """Something did not work. `what`, `why` and `next` are one sentence each; `why` and `next` may be empty."""
+    """Something did not work. `what`, `why` and `next` are one sentence each; `why` and `next` may be empty.
+
+    They may quote what a host, a file or a library said; here it is made harmless. `why` keeps a quotation's lines.
+    """
 
     exit_code = 1
     kind = "error"
@@ -16,17 +21,17 @@ class DsrError(Exception):
     """True: a step failed and what it had changed could not be taken back whole, so that something of it stands."""
 
     def __init__(self, what: str, why: str = "", next_: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.why = why
-        self.next = next_
+        self.what = one_line(what)
+        self.why = lines(why)
+        self.next = one_line(next_)
+        super().__init__(self.what)
 
     def lines(self) -> tuple[str, ...]:
-        """The message as lines for a terminal, without the empty ones."""
+        """What, why and next, without the empty ones."""
         return tuple(line for line in (self.what, self.why, self.next) if line)
 
     def __str__(self) -> str:
-        return " ".join(self.lines())
+        return one_line(" ".join(self.lines()))
 
 
 class UsageError(DsrError):

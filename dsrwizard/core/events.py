@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from dsrwizard.core.outcome import HostResult, StepResult
+from dsrwizard.core.shown import Shown
 
 
-class _Event(msgspec.Struct, frozen=True):
+class _Event(Shown, frozen=True):
     host: str
     at: float
     """Seconds since the run began."""

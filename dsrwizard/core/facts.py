@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
 from dsrwizard.core.changes import DestinationState, FileState, ServiceKey, ServiceState
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.windows.facts import WindowsFacts
 
 Persistence = Literal["systemd", "ifupdown", "none"]
@@ -23,7 +24,7 @@ class _Facts(msgspec.Struct, frozen=True):
     pass
 
 
-class InterfaceAddress(_Facts, frozen=True, kw_only=True):
+class InterfaceAddress(Shown, frozen=True, kw_only=True):
     """An address with its prefix length. Raises ValueError where they are none: nothing need ask again."""
 
     address: str
@@ -32,11 +33,12 @@ class InterfaceAddress(_Facts, frozen=True, kw_only=True):
     tentative: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.prefix <= parsed(self.address).max_prefixlen:
             raise ValueError(f"{self.address} has no prefix of {self.prefix}")
 
 
-class Interface(_Facts, frozen=True, kw_only=True):
+class Interface(Shown, frozen=True, kw_only=True):
     """One network interface; `kind` is the link type (`dummy`, `vlan`, `bridge`, … or empty for hardware)."""
 
     name: str
@@ -54,7 +56,7 @@ class Interface(_Facts, frozen=True, kw_only=True):
         return None
 
 
-class Listener(_Facts, frozen=True, kw_only=True):
+class Listener(Shown, frozen=True, kw_only=True):
     """A listening socket. `address` is `*` for the wildcard of either family, otherwise the bound address. Raises
     ValueError for what is no address or port."""
 
@@ -66,6 +68,7 @@ class Listener(_Facts, frozen=True, kw_only=True):
     """A socket on `::` that does not take IPv4, as is the rule on Windows."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.address != "*":
             parsed(self.address)
         if not 0 <= self.port < 65_536:
@@ -83,7 +86,7 @@ class Listener(_Facts, frozen=True, kw_only=True):
         return parsed(self.address) == wanted
 
 
-class Route(_Facts, frozen=True, kw_only=True):
+class Route(Shown, frozen=True, kw_only=True):
     """A default route; `gateway` is empty where the link needs none. Raises ValueError for one that is no address."""
 
     gateway: str
@@ -91,6 +94,7 @@ class Route(_Facts, frozen=True, kw_only=True):
     family: Literal[4, 6] = 4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.gateway:
             parsed(self.gateway)
 
@@ -98,7 +102,7 @@ class Route(_Facts, frozen=True, kw_only=True):
 FilterTool = Literal["nft", "iptables-nft", "iptables-legacy", "iptables", "firewalld", "ufw"]
 
 
-class PacketFilter(_Facts, frozen=True, kw_only=True):
+class PacketFilter(Shown, frozen=True, kw_only=True):
     """A base chain on the way into a host that may drop something, and the program that rules are told to there.
 
     `family` 0: both; `chain` as the program's own commands want it (nft: `inet filter input`; iptables: `filter
@@ -111,7 +115,7 @@ class PacketFilter(_Facts, frozen=True, kw_only=True):
     rules: tuple[str, ...]
 
 
-class ServerFacts(_Facts, frozen=True, kw_only=True):
+class ServerFacts(Shown, frozen=True, kw_only=True):
     """A real server. `sysctls` holds the values of the keys asked for; a missing key could not be read.
 
     `files` holds every file a step may write: None where there is none.
@@ -232,7 +236,7 @@ class HalfOpenLook(_Facts, frozen=True, kw_only=True):
         return None if before is None or after is None else after - before
 
 
-class DirectorFacts(_Facts, frozen=True, kw_only=True):
+class DirectorFacts(Shown, frozen=True, kw_only=True):
     """This machine. `services` None: IPVS could not be read; `ipvs_problem` says why and `ipvs_next` what mends it."""
 
     privileged: bool = False
@@ -263,7 +267,7 @@ class DirectorFacts(_Facts, frozen=True, kw_only=True):
         return None
 
 
-class Observed(_Facts, frozen=True, kw_only=True):
+class Observed(Shown, frozen=True, kw_only=True):
     """All hosts, looked at in one go. A host that could not be looked at is in `failed` and has no facts."""
 
     director: DirectorFacts | None = None
@@ -271,8 +275,10 @@ class Observed(_Facts, frozen=True, kw_only=True):
     failed: dict[str, Failure] = {}
 
 
-class Failure(_Facts, frozen=True, kw_only=True):
+class Failure(Shown, frozen=True, kw_only=True):
     """Why one host could not be looked at or changed, as its error said; `kind` as in `errors`."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"why"})
 
     kind: str
     what: str

@@ -22,6 +22,8 @@ FIELD = 4_000
 """Characters of a field at most. The longest sentences of dsrwizard's own have some hundred."""
 BLOCK = 40_000
 """Characters of a text of several lines at most."""
+WHOLE = 50_000_000
+"""Characters of a text that dsrwizard has put together: a runbook, a ticket. It is far below."""
 
 _E = "\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _JOINING = "\u0620-\u06ff\u0750-\u077f\u0900-\u0dff"
@@ -70,6 +72,26 @@ def lines(text: str, limit: int = BLOCK, *, tabs: bool = False) -> str:
     return _shortened("\t".join(parts) if tabs else "\t".join(parts).expandtabs(8), whole, limit)
 
 
+def rows(text: str, width: int, most: int = 6) -> list[str]:
+    """The text as rows of at most `width` cells and `most` rows: where it breaks is decided here and not by whoever
+    wrote it, who might fill a line with spaces up to the terminal's edge and go on as if with a line of ours."""
+    plain = " ".join(one_line(text).split())
+    found, row, used = [], "", 0
+    for sign in plain:
+        cells = 1 if sign.isascii() else 2  # at most
+        if used + cells > width:
+            found.append(row)
+            row, used = "", 0
+        row, used = row + sign, used + cells
+    found.append(row)
+    return found if len(found) <= most else [*found[: most - 1], f"… ({len(plain):,} characters in all)"[:width]]
+
+
+def whole(text: str) -> str:
+    """A text of several lines on its way to a terminal, a file or the clipboard, after all is put together."""
+    return lines(text, WHOLE, tabs=True)
+
+
 def harmless(text: str) -> bool:
     """Whether the text is one line that nobody need write out, whatever its length."""
     return _written_out(text, _HARMFUL) == text
@@ -101,3 +123,17 @@ def _shortened(text: str, whole: int, limit: int) -> str:
     mark = _MARK.format(f"{whole:,}")
     kept = text[: max(0, limit - len(mark))].rstrip(_TAIL)
     return kept + _MARK.format(f"{max(1, whole - len(kept)):,}")
+
+
+_RAW_IN_JSON = re.compile(f"[\x7f-\x9f{_UNSEEN}{_BROKEN}]")
+
+
+def in_json(text: str) -> str:
+    """A JSON document with what JSON itself lets through raw (DEL, C1, bidirectional and unseen signs) escaped. It
+    means the same; texts of people stay as they are."""
+
+    def escaped(match: re.Match[str]) -> str:
+        units = match[0].encode("utf-16-be", "surrogatepass")
+        return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
+
+    return text if text.isascii() and "\x7f" not in text else _RAW_IN_JSON.sub(escaped, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -27,12 +27,13 @@ from dsrwizard.core.changes import (
 )
 from dsrwizard.core.model import Deployment, same_in
 from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.steps import Phase, Step
 
 Verb = Literal["apply", "teardown", "roll-back", "weight", "mend"]
 
 
-class _Entry(msgspec.Struct, frozen=True, tag=True):
+class _Entry(Shown, frozen=True, tag=True):
     pass
 
 
@@ -58,6 +59,8 @@ class Intent(_Entry, frozen=True, kw_only=True):
 class Result(_Entry, frozen=True, kw_only=True):
     """Written when the step's end is known."""
 
+    SEVERAL_LINES: ClassVar = frozenset({"detail"})
+
     run: str
     at: float
     host: str
@@ -75,7 +78,7 @@ class RunEnded(_Entry, frozen=True, kw_only=True):
 Entry = RunBegan | Intent | Result | RunEnded
 
 
-class Owed(msgspec.Struct, frozen=True, kw_only=True):
+class Owed(Shown, frozen=True, kw_only=True):
     """One change that stands: from what was there before dsrwizard came (`old`) to what it left (`new`).
 
     `certain` is false where the end of a step about it is not known: then what is there may also be the `new` of one of

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from dsrwizard.core.causes import CAUSES, CURABLE, HELD_BACK, by_hand
 from dsrwizard.core.changes import AnnounceChange, DestinationChange, FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.checks import Check, Report
@@ -19,10 +17,11 @@ from dsrwizard.core.linux.steps import files_of, loose_filter
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.plan import plan as planned
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.steps import CLIENT, DIRECTOR, HostPlan, Plan, Purpose, Step
 
 
-class Cure(msgspec.Struct, frozen=True, kw_only=True):
+class Cure(Shown, frozen=True, kw_only=True):
     """What is done about one failed check. Without `steps`, `by_hand` says why and who has to do something; what to do
     is the check's own fix. `notes` are what the operator may not expect of the steps."""
 
@@ -32,14 +31,14 @@ class Cure(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Mending(msgspec.Struct, frozen=True, kw_only=True):
+class Mending(Shown, frozen=True, kw_only=True):
     """What is done about some failed checks: a cure each, and one plan with every step once."""
 
     cures: tuple[Cure, ...]
     plan: Plan
 
 
-class Mended(msgspec.Struct, frozen=True, kw_only=True):
+class Mended(Shown, frozen=True, kw_only=True):
     """A failed check and what became of it. `after` is the same question asked again; None: it was not asked again."""
 
     cure: Cure
@@ -47,7 +46,7 @@ class Mended(msgspec.Struct, frozen=True, kw_only=True):
     cured: bool
 
 
-class MendResult(msgspec.Struct, frozen=True, kw_only=True):
+class MendResult(Shown, frozen=True, kw_only=True):
     """How a mending ended. `report` is the verification after it; None: it was stopped before."""
 
     run: RunResult

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-
-import msgspec
+from typing import ClassVar
 
 from dsrwizard.core.facts import Failure
+from dsrwizard.core.shown import Shown
 
 
 class Outcome(StrEnum):
@@ -22,21 +22,23 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-class StepResult(msgspec.Struct, frozen=True, kw_only=True):
+class StepResult(Shown, frozen=True, kw_only=True):
+    SEVERAL_LINES: ClassVar = frozenset({"detail"})
+
     host: str
     step: str
     outcome: Outcome
     detail: str = ""
 
 
-class HostResult(msgspec.Struct, frozen=True, kw_only=True):
+class HostResult(Shown, frozen=True, kw_only=True):
     host: str
     outcome: Outcome
     steps: tuple[StepResult, ...] = ()
     failure: Failure | None = None
 
 
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+class RunResult(Shown, frozen=True, kw_only=True):
     """A whole apply or teardown."""
 
     deployment: str

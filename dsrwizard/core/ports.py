@@ -11,6 +11,7 @@ from dsrwizard.core.changes import ServiceKey
 from dsrwizard.core.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
 from dsrwizard.core.model import Client, Deployment, RealServer, Service
 from dsrwizard.core.secret import Secret
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.steps import Step
 from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 
@@ -27,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
-class HostKeyQuestion(msgspec.Struct, frozen=True, kw_only=True):
+class HostKeyQuestion(Shown, frozen=True, kw_only=True):
     """An SSH host key nobody has seen before; `fingerprint` as `ssh` prints it (`SHA256:…`).
 
     Or a TLS certificate, when `untrusted` says in a sentence why it is not trusted: `key_type` then describes it, and
@@ -48,7 +49,7 @@ SHOW_CERTIFICATES = (
 """PowerShell that prints the SHA-256 of a Windows host's certificates as a `HostKeyQuestion` shows it."""
 
 
-class SecretQuestion(msgspec.Struct, frozen=True, kw_only=True):
+class SecretQuestion(Shown, frozen=True, kw_only=True):
     """A secret is needed. `kind`: login password, key passphrase, sudo or Windows password; `detail` says what for.
 
     `refused` is true when an earlier answer to the same question did not work.

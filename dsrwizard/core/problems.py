@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
+from dsrwizard.core.shown import Shown
 
 _SHOWN = 60
 
 
-class Problem(msgspec.Struct, frozen=True):
+class Problem(Shown, frozen=True):
     """`key` is the path in the deployment, e.g. `vips[0].services[1].port` or `servers[2].address`.
 
     `message` says what is wrong, `hint` what to write instead. `line` is the line in the file, 1-based, where known.

@@ -7,8 +7,11 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.history import History
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.wire import Probed
 
+QUICKLY = 1_000
+"""A row whose texts are plain and no longer than this together needs no look at each: there are ten thousand."""
 State = Literal["up", "draining", "vip-dead", "leaking", "drifted", "unreachable", "unknown"]
 
 
@@ -69,7 +72,7 @@ class Bypass(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.reply_bytes / self.request_bytes if self.request_bytes else None
 
 
-class DestinationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class DestinationRow(Shown, frozen=True, kw_only=True, gc=False):
     """One real server behind one service. `weight` None: it is not in IPVS."""
 
     server: str
@@ -96,8 +99,13 @@ class DestinationRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     latency: Latency = Latency()
     arp: Literal["silent", "leaks", "unknown"] = "unknown"
 
+    def __post_init__(self) -> None:
+        told = f"{self.server}{self.address}{self.vip}{self.service}{self.cause}{self.message}{self.fix}"
+        if not (told.isascii() and told.isprintable()) or len(told) > QUICKLY:
+            super().__post_init__()
 
-class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
+
+class ServiceRow(Shown, frozen=True, kw_only=True):
     """One service with its totals. `present` None: IPVS could not be read."""
 
     vip: str
@@ -120,7 +128,7 @@ class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[DestinationRow, ...] = ()
 
 
-class Happening(msgspec.Struct, frozen=True, kw_only=True):
+class Happening(Shown, frozen=True, kw_only=True):
     """One line of the timeline: a state that changed, or something the operator did (`state` info)."""
 
     at: float
@@ -134,7 +142,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(Shown, frozen=True, kw_only=True):
     """Everything at once. `read_at` is when IPVS was last read, seconds since the epoch; `problem` says why the
     numbers are old or missing."""
 

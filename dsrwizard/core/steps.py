@@ -8,6 +8,7 @@ import msgspec
 
 from dsrwizard.core.changes import Change
 from dsrwizard.core.facts import Failure
+from dsrwizard.core.shown import Shown
 
 Phase = Literal["prepare", "guard", "vip", "service", "destination", "weight", "withdraw"]
 """In the order of safety: guard before address, destination at weight 0 before its probe, weight last."""
@@ -23,7 +24,7 @@ CLIENT = "client"
 """Names of the two hosts that are no real servers, in steps, checks and events."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(Shown, frozen=True, kw_only=True):
     """`changes` are carried out in order; undone in reverse. `proof` names what must be proved before the step runs:
     the VIP answers through this real server."""
 
@@ -52,7 +53,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, changes=undone, proof=None, title=f"undo: {self.title}")
 
 
-class Proof(msgspec.Struct, frozen=True, kw_only=True):
+class Proof(Shown, frozen=True, kw_only=True):
     """The VIP must answer through this server on this port before the step it guards may run."""
 
     server: str
@@ -62,7 +63,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     port: int
 
 
-class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
+class HostPlan(Shown, frozen=True, kw_only=True):
     """What is to be done on one host, in order. `problem` says why nothing can be planned for it."""
 
     host: str
@@ -74,7 +75,7 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What was found that the operator may not expect: things of others, drift."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(Shown, frozen=True, kw_only=True):
     """All hosts' steps. The director's steps that concern one server carry that server's name in `Step.proof` or run
     after that server's own steps (phases `destination`, `weight`)."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
+from dsrwizard.core.shown import Shown
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Answer(Shown, frozen=True):
     pass
 
 

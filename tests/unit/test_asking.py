@@ -128,7 +128,8 @@ def test_ctrl_c_at_a_question_ends_it_all_and_leaves_the_terminal_as_it_was(dial
 @pytest.mark.parametrize(("typed", "answer"), [("y\r", "yes"), ("yes\r", "yes"), ("\r", "no"), ("n\r", "no")])
 def test_only_yes_is_yes(dialogue: Dialogue, typed: str, answer: str) -> None:
     dialogue.expect("[y/N]: ")
-    assert "ssh-ed25519 SHA256:abc" in dialogue.said
+    assert "| ssh-ed25519" in dialogue.said
+    assert "\r\n    SHA256:abc\r\n" in dialogue.said
     dialogue.type(typed)
     dialogue.expect(f"got {answer}")
 

@@ -114,8 +114,10 @@ def test_an_unreadable_session_is_left_where_it_is(state: Path) -> None:
 
 
 def test_what_cannot_be_saved_is_said_plainly() -> None:
+    draft = Draft()
+    draft.name = "\ud800"  # as a field sets it
     with pytest.raises(DsrError, match="no text"):
-        Session(draft=Draft(name="\ud800")).save()
+        Session(draft=draft).save()
 
 
 def test_discard_forgets_and_may_be_repeated() -> None:

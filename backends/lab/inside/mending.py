@@ -14,6 +14,7 @@ from pathlib import Path
 
 from backends.lab import network, recipe
 from backends.lab.faults import BASE, FAULTS, FORGET, STRANGER, Made, parse, parse_all
+from dsrwizard import out
 from dsrwizard.core.errors import DsrError, LookError, UsageError
 
 _ROOT = Path("/proc/1/root")
@@ -34,30 +35,31 @@ def run(words: Sequence[str]) -> int:
         chosen = parse_all(names) if names else None
         mended, problems = lab.mend(chosen)
         for made in mended:
-            print(f"Mended: {made.name}.", flush=True)  # noqa: T201 - the command's output
+            out.line(f"Mended: {made.name}.")
         if problems:
             raise problems[0]
         if not mended:
-            print("No fault is made.")  # noqa: T201
+            out.line("No fault is made.")
         return 0
     if not names:
         _show(lab.made)
         return 0
     now = lab.make(parse_all(names))
     for made in now:
-        print(f"Made: {made.name}. {made.fault.why}", flush=True)  # noqa: T201
+        out.line(f"Made: {made.name}. {made.fault.why}")
     file = recipe.RICH_FILE if any(made.rich for made in now) else "$DSRWIZARD_LAB"
-    print(f"See it: dsrwizard verify {file}    Undo it: dsrwizard lab mend", flush=True)  # noqa: T201
+    out.line(f"See it: dsrwizard verify {file}    Undo it: dsrwizard lab mend")
     return 0
 
 
 def _show(made: Sequence[Made]) -> None:
     for fault in FAULTS:
         narrow = {"": "", "vip": "[/VIP]", "service": "[/VIP[/SERVICE]]"}[fault.narrow]
-        print(f"{fault.cause}@{{{','.join(fault.hosts)}}}{narrow}\n    {fault.why}")  # noqa: T201
+        out.line(f"{fault.cause}@{{{','.join(fault.hosts)}}}{narrow}")
+        out.line(f"    {fault.why}")
     for vip, services in network.SERVICES.items():
-        print(f"VIP {vip}: {', '.join(f'{protocol}/{port}' for protocol, port in services)}")  # noqa: T201
-    print(f"Made now: {', '.join(one.name for one in made) or 'none'}")  # noqa: T201
+        out.line(f"VIP {vip}: {', '.join(f'{protocol}/{port}' for protocol, port in services)}")
+    out.line(f"Made now: {', '.join(one.name for one in made) or 'none'}")
 
 
 class _Faulty:

@@ -9,13 +9,14 @@ import msgspec
 from dsrwizard.core import fields
 from dsrwizard.core.draft import DraftServer
 from dsrwizard.core.problems import shown
+from dsrwizard.core.shown import Harmless
 
 MAX_NOTES = 50
 MAX_SERVERS = 10_000
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 
-class Imported(msgspec.Struct):
+class Imported(Harmless, msgspec.Struct):
     """Real servers found in a text, and a note for everything that was not understood or not taken over."""
 
     servers: list[DraftServer] = []

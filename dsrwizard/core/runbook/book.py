@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import ClassVar
 
 from dsrwizard.core.model import Deployment, RealServer, System
+from dsrwizard.core.shown import Shown
 
 NAMES: dict[System, str] = {
     "linux": "Linux",
@@ -14,10 +15,12 @@ NAMES: dict[System, str] = {
 }
 
 
-class RunbookStep(msgspec.Struct, frozen=True, kw_only=True):
+class RunbookStep(Shown, frozen=True, kw_only=True):
     """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
     that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
     `vip` and `service` where only that one's check does, `every` where each service of each VIP must answer."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"commands", "check", "undo"})
 
     title: str
     why: str
@@ -31,7 +34,7 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True):
     every: bool = False
 
 
-class Runbook(msgspec.Struct, frozen=True, kw_only=True):
+class Runbook(Shown, frozen=True, kw_only=True):
     """`before`: what to know or have at hand. `outside`: what dsrwizard sees of it without logging in."""
 
     title: str

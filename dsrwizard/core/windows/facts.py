@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
+from dsrwizard.core.shown import Shown
 
 Dialect = Literal["2012", "2008"]
 """`2012`: Server 2012 to 2025, PowerShell 3 and the Net cmdlets. `2008`: Server 2008 and 2008 R2, PowerShell 2 with
 WMI, COM and P/Invoke. Server 2003 has no dialect: it gets a runbook."""
 
 
-class _Facts(msgspec.Struct, frozen=True):
+class _Facts(Shown, frozen=True):
     pass
 
 

@@ -1,0 +1,95 @@
+"""The one way to standard output and standard error for the commands: lines, quotations, whole texts, JSON.
+
+Whatever comes in is made harmless here, the whole line of it, so that nobody who prints has to think of it. Colour is
+given as a `Word` and put on afterwards. One call of `line` is one line on the terminal: what a host said cannot begin
+another one, and the lines of a quotation stand behind a bar.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import msgspec
+
+from dsrwizard.core.foreign import in_json, lines, one_line, whole
+
+LONGEST_LINE = 20_000
+LONGEST_COMMAND = 200_000
+"""Characters. What dsrwizard prints is far below."""
+_BAR = "  | "
+
+
+@dataclass(frozen=True)
+class Word:
+    """A text in a colour, where the terminal shows colours."""
+
+    text: str
+    colour: str
+
+
+def line(*parts: str | Word, said: str = "", err: bool = False, end: str = "\n") -> None:
+    """One line. `said` follows on it; where it has more lines, they come behind a bar. `err`: to standard error."""
+    first, *more = lines(said).split("\n")
+    click.echo("".join(_styled(part) for part in (*parts, first)) + end, nl=False, err=err)
+    for one in more:
+        click.echo(_BAR + one_line(one, LONGEST_LINE), err=err)
+
+
+def command(mark: str, typed: str) -> None:
+    """A command behind its mark, tabs kept; the further lines of a here-document are indented to where it begins."""
+    first, *more = lines(typed, LONGEST_COMMAND, tabs=True).split("\n")
+    click.echo(one_line(mark) + first)
+    for one in more:
+        click.echo(" " * len(mark) + one)
+
+
+def text(content: str) -> None:
+    """A text of several lines that dsrwizard has put together, as it stands."""
+    click.echo(whole(content), nl=False)
+
+
+def question(content: str) -> None:
+    """A question on standard error, the cursor behind it."""
+    click.echo(whole(content), nl=False, err=True)
+
+
+def document(content: Any, *, indent: int = 2) -> None:
+    """One JSON document; with `indent` 0 on one line."""
+    encoded = _encoded(content)
+    text = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+    click.echo(in_json(text))
+
+
+def confirm(question: str) -> bool:
+    """Asks on standard error; no is what Enter answers. Raises click.Abort at the end of input."""
+    return click.confirm(one_line(question), err=True)
+
+
+def _styled(part: str | Word) -> str:
+    if isinstance(part, Word):
+        shown = one_line(part.text, LONGEST_LINE)
+        return click.style(shown, fg=part.colour) if _coloured() else shown
+    return one_line(part, LONGEST_LINE)
+
+
+def _coloured() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _encoded(content: Any) -> bytes:
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError:  # halves of surrogate pairs, from bytes that are no text
+        return msgspec.json.encode(_whole_signs(msgspec.to_builtins(content)))
+
+
+def _whole_signs(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_whole_signs(key): _whole_signs(one) for key, one in value.items()}
+    return [_whole_signs(one) for one in value] if isinstance(value, list | tuple) else value
