@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from difflib import get_close_matches
 
-import click
-
+from dsrwizard import out
 from dsrwizard.core.causes import CAUSES
 from dsrwizard.core.errors import UsageError
 from dsrwizard.pages import page
-
-_WIDEST = 100
-"""Columns: longer lines of prose are hard to read, however wide the terminal is."""
 
 
 def explain(cause: str | None) -> None:
@@ -23,17 +18,10 @@ def explain(cause: str | None) -> None:
     if cause is None:
         width = max(map(len, CAUSES))
         for row in CAUSES.values():
-            click.echo(f"{row.id:<{width}}  {row.words}")
+            out.line(f"{row.id:<{width}}  {row.words}")
         return
     if cause not in CAUSES:
         near = get_close_matches(cause, CAUSES, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(f"There is no cause {cause!r}.", "", f"{hint}List them: dsrwizard explain")
-    if not sys.stdout.isatty():
-        click.echo(page(cause), nl=False)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console()
-    console.print(Markdown(page(cause), code_theme="ansi_dark"), width=min(console.width, _WIDEST))
+    out.markdown(page(cause))

@@ -21,6 +21,8 @@ LONGEST_LINE = 20_000
 LONGEST_COMMAND = 200_000
 """Characters. What dsrwizard prints is far below."""
 _BAR = "  | "
+_WIDEST = 100
+"""Columns of a page: longer lines of prose are hard to read, however wide the terminal is."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,18 @@ def command(mark: str, typed: str) -> None:
 def text(content: str) -> None:
     """A text of several lines that dsrwizard has put together, as it stands."""
     click.echo(whole(content), nl=False)
+
+
+def markdown(content: str) -> None:
+    """A page of Markdown, formatted on a terminal and as it is elsewhere."""
+    if not sys.stdout.isatty():
+        text(content)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.print(Markdown(whole(content), code_theme="ansi_dark"), width=min(console.width, _WIDEST))
 
 
 def question(content: str) -> None:
