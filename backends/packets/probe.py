@@ -7,6 +7,7 @@ its own address) only after packet sockets have seen them. No route, rule, addre
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Callable, Sequence
 
 from backends.packets import ethernet, ndp
@@ -21,8 +22,9 @@ from dsrwizard.core.errors import DsrError
 from dsrwizard.core.ports import ProbeTarget
 from dsrwizard.core.wire import Probed
 
-_PORTS = range(32768, 61000)
-"""Linux' own ephemeral ports (ip-sysctl, ip_local_port_range)."""
+_PORTS = range(32768, 65536)
+"""Every port that clients use: Linux (ip-sysctl, ip_local_port_range) and IANA (RFC 6335), which most others follow."""
+_TOKEN = 16
 _MOST = 10_000
 """Probes in one round; more go in rounds one after the other, so that every probe has a port of its own."""
 _GRACE = 0.25
@@ -102,7 +104,8 @@ class _Round:
         source = link.source(rip, vip)
         if source is None:
             return f"{link.name} has no address of its own to ask {target.vip} from."
-        return Shot(index, target, vip, rip, source, port, sequence, mac)
+        token = secrets.token_bytes(_TOKEN) if target.expects == "echo" else b""
+        return Shot(index, target, vip, rip, source, port, sequence, mac, token=token)
 
     def _fly(self, link: Link, shots: list[Shot]) -> None:
         self._left = len(shots)

@@ -22,6 +22,9 @@ Signature = Literal[
 ]  # fmt: skip
 
 
+_TFTP = 69
+
+
 class Answer(msgspec.Struct, frozen=True):
     """The first answer that counts, and where it came from."""
 
@@ -42,12 +45,15 @@ class Shot(msgspec.Struct, eq=False):
     source: bytes
     source_port: int
     sequence: int
+    """32 random bits: TCP's sequence number, DNS's identifier."""
     mac: bytes = b""
     sent_at: float = 0.0
     answer: Answer | None = None
     final: bool = False
     resetting: bool = False
     """The server has answered with RST itself: no half-open connection is left to end."""
+    token: bytes = b""
+    """Random bytes at the end of what an echo is asked: who has not seen the question cannot answer it."""
 
     @property
     def tcp(self) -> bool:
@@ -62,7 +68,9 @@ class Shot(msgspec.Struct, eq=False):
     @property
     def asked(self) -> bytes:
         """What the datagram carries."""
-        return dns.query(self.sequence) if self.target.expects == "dns" else self.target.payload
+        if self.target.expects == "dns":
+            return dns.query(self.sequence)
+        return self.target.payload + self.token
 
     def amiss(self, said: bytes, *, complete: bool = True) -> str:
         """Why a datagram does not answer what was asked, or nothing. Of one cut by fragmentation the start counts."""
@@ -104,20 +112,46 @@ class Shot(msgspec.Struct, eq=False):
         )
 
 
+GUESSES = 32
+"""Answers to questions that nobody asked, in one round, until no answer to a datagram is believed: its port has 15
+random bits, and who has to guess it sends thousands. Late answers to an earlier round are a handful."""
+_MOST_GUESSED = 10_000
+
+Asked = tuple[bool, bytes, int]
+"""TCP or not, VIP, port."""
+
+
 class Shots:
     """All probes of one round, found again by the port each was sent from."""
 
     def __init__(self, own_mac: bytes, shots: Iterable[Shot]) -> None:
         self.own_mac = own_mac
         self._shots = {(shot.tcp, shot.source, shot.source_port): shot for shot in shots}
+        self._asked: frozenset[Asked] = frozenset(_asked(shot) for shot in self._shots.values())
         self._redirected: dict[tuple[bytes, bytes], str] = {}
+        self._strays: dict[tuple[Asked, bytes], int] = {}
 
     def result(self, shot: Shot) -> Probed:
         """What is known of a probe now. A server sends redirects sparingly (Linux: ip_rt_send_redirect backs off per
         neighbour), so one that it sent for another port of the same VIP counts for this port as well."""
+        strays = self._strays.get((_asked(shot), shot.mac), 0)
         if not shot.final and (detail := self._redirected.get((shot.mac, shot.vip))):
-            return shot.probed("redirect", answered_by=mac_text(shot.mac), detail=f"{detail}, for another port")
-        return shot.result()
+            found = shot.probed("redirect", answered_by=mac_text(shot.mac), detail=f"{detail}, for another port")
+        else:
+            found = shot.result()
+        if not shot.tcp and strays > GUESSES and found.signature != "silence":
+            return msgspec.structs.replace(
+                shot.probed("unknown"), strays=strays,
+                problem=f"{strays} answers in the name of {found.vip} udp/{found.port} from {found.mac} fit no "
+                "question: somebody guesses, so none can be believed.",
+            )  # fmt: skip
+        return msgspec.structs.replace(found, strays=strays)
+
+    def _stray(self, frame: Frame, tcp: bool, vip: bytes, port: int) -> None:
+        """An answer of a VIP's to a question that nobody asked."""
+        key = ((tcp, vip, port), frame.source)
+        if key[0] in self._asked and (key in self._strays or len(self._strays) < _MOST_GUESSED):
+            self._strays[key] = self._strays.get(key, 0) + 1
 
     def take(self, frame: Frame, now: float) -> tuple[Shot | None, bytes | None]:
         """The probe this frame answers, and a frame to be sent at once; None, None for a frame that answers none.
@@ -147,6 +181,7 @@ class Shots:
             or not segment.flags & transport.ACK
             or segment.acknowledged != (shot.sequence + 1) & 0xFFFFFFFF
         ):
+            self._stray(frame, True, packet.source, segment.source_port)
             return None, None
         from_vip = packet.source == shot.vip
         if segment.flags & transport.RST:
@@ -161,17 +196,22 @@ class Shots:
     def _udp(self, frame: Frame, packet: ip.Packet, now: float) -> Shot | None:
         datagram = transport.parse_udp(packet, checksums=frame.checksums)
         shot = self._shots.get((False, packet.destination, datagram.destination_port)) if datagram is not None else None
-        if datagram is None or shot is None or not shot.sent_at:
+        if datagram is None:
+            return None
+        if shot is None or not shot.sent_at:
+            self._stray(frame, False, packet.source, datagram.source_port)
             return None
         same_port = datagram.source_port == shot.target.port
-        # TFTP answers from a port of its own (RFC 1350): that is a good reply when the VIP says it. From anywhere but
-        # the machine that was asked, nothing but the right port counts.
-        if frame.source != shot.mac and not (same_port and packet.source == shot.vip):
-            return None
         from_vip = packet.source == shot.vip
+        if frame.source != shot.mac and not (same_port and from_vip):
+            return None
+        # TFTP answers from a port of its own (RFC 1350). Everything else answers from the port that was asked.
+        if from_vip and not same_port and shot.target.port != _TFTP:
+            return None
         signature: Signature = "reply" if from_vip else "wrong-source"
         amiss = shot.amiss(datagram.payload, complete=packet.complete)
         if amiss:
+            self._stray(frame, False, packet.source, datagram.source_port)
             if not from_vip or not same_port or frame.source != shot.mac:
                 return None  # an accident, or a forgery by who has not seen the question
             signature = "wrong-reply"
@@ -189,6 +229,7 @@ class Shots:
             or (tcp and about.sequence != shot.sequence)
             or packet.destination != shot.source
         ):
+            self._stray(frame, tcp, about.destination, about.destination_port)
             return None
         signature: Signature = error.kind
         detail = error.words
@@ -209,3 +250,7 @@ class Shots:
             return
         shot.answer = answer
         shot.final = asked and answer.signature != "wrong-reply"  # the right one may still be on its way
+
+
+def _asked(shot: Shot) -> Asked:
+    return shot.tcp, shot.vip, shot.target.port

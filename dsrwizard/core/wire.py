@@ -120,6 +120,8 @@ class Probed(_Answer, frozen=True, kw_only=True, gc=False):
     detail: str = ""
     """What an ICMP answer said, in words (`administratively prohibited`), where a redirect points, or what a reply is
     not."""
+    strays: int = 0
+    """Answers of this VIP and port from `mac`, meanwhile, that fit no question. Many: somebody forges answers."""
 
     @property
     def good(self) -> bool:

@@ -10,7 +10,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from backends.packets import loop, owners, probe
+from backends.packets import ethernet, loop, owners, probe
 from backends.packets.capture import Capture
 from backends.packets.link import Link, LinkAddress
 from backends.wire import Wire
@@ -243,3 +243,25 @@ def test_a_paced_round_counts_each_deadline_from_the_sending_and_ends_soon_after
     assert clock.now - began == pytest.approx(4.5, abs=0.4)
     last_asked = {frame: at for at, frame in interface.taken if frame[47] == 2}
     assert len(last_asked) == 1000
+
+
+@pytest.mark.parametrize(("by", "at_once"), [("02000a000065", True), ("02000a000067", False)])
+def test_a_mac_that_another_machine_names_is_probed_when_nobody_speaks_for_itself(
+    clock: Clock, interface: Interface, monkeypatch: pytest.MonkeyPatch, by: str, at_once: bool
+) -> None:
+    named, rip, own = bytes.fromhex("02000a000065"), packed("10.0.0.101"), packed("10.0.0.2")
+    body = bytes.fromhex("0001 0800 06 04 0002") + named + rip + DIRECTOR_MAC + own
+    reply = ethernet.parse(DIRECTOR_MAC + bytes.fromhex(by) + b"\x08\x06" + body)
+    assert reply is not None
+
+    def receive(self: Resting, wait: float) -> None:
+        clock.now += min(wait, 0.01)
+        for _, heard in self._captures.values():
+            heard(reply, clock.now)
+
+    monkeypatch.setattr(Resting, "_receive", receive)
+    began = clock.now
+    (found,) = Wire().probe("eth0", [ProbeTarget(rip="10.0.0.101", vip="10.0.0.10", port=80)], 1.0)
+    assert (found.mac, found.signature) == ("02:00:0a:00:00:65", "silence")
+    asked = next(at for at, frame in interface.taken if frame[47:48] == b"\x02" and frame[12:14] == b"\x08\x00")
+    assert (asked - began < 0.5) is at_once

@@ -203,8 +203,10 @@ def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check
             f"Start the service on {name}, listening on port {service.port} of all addresses.",
         )  # fmt: skip
     fault = ledger.find(name, "firewall", service=service.label) or ledger.find(name, "not-on-link")
+    # What answers the VIP's port with a reset lets packets in: that the RIP's is silent adds nothing to it.
+    fault = fault or ledger.find(name, "service-down", service=service.label)
     if on_windows(reading):  # its firewall refuses nothing, and our rule lets in clients of the VIP alone
-        fault = fault or ledger.find(name, "service-down", "rip-only-listener", "site-binding", service=service.label)
+        fault = fault or ledger.find(name, "rip-only-listener", "site-binding", service=service.label)
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
     if on_windows(reading):
@@ -212,6 +214,11 @@ def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check
             f"TCP to {target} gets no answer, and need not: the firewall has to let in clients of the VIP alone.",
             connected.result,
         )
+    if reading.forged:
+        return where.unknown(
+            f"Whether {name} accepts TCP at {target} could not be seen: somebody else uses its MAC.", reading.forged,
+            sentences.find_forger(name),
+        )  # fmt: skip
     return ledger.fail(
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",

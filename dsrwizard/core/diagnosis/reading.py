@@ -19,6 +19,8 @@ from dsrwizard.core.wire import Connected, Probed
 
 Held = Literal["held", "prefix", "missing", "unknown"]
 Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]
+FORGED = 64
+"""Answers that fit no question until they are more than late ones and those to this machine's own connections."""
 _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
 """Programs that hold a container's port on its host while a packet filter translates what arrives there."""
 
@@ -137,6 +139,13 @@ class Reading:
             return ""
         said = [told.mac for told in owners.told if told.answer and mac(told.by) in self.voices]
         return next((found for found in map(mac, (*owners.macs, *said)) if found in self.macs), "")
+
+    @cached_property
+    def forged(self) -> str:
+        """What says that somebody sends answers in its name, empty where nothing does. A switch that hears its MAC at
+        the forger's port delivers its frames there, so that silence then says nothing about this server."""
+        most = max((one.strays for found in self._probes.values() for _, one in found), default=0)
+        return f"{most} answers in its name fit no question" if most > FORGED else ""
 
     def proven(self, vip: Vip) -> bool:
         """Whether the wire showed that this server holds the VIP: it answered for it, if only with a refusal."""

@@ -66,6 +66,14 @@ def arp_mismatch(sender: str, address: str, place: str) -> str:
     return f"{sender or 'A machine outside the deployment'} says by {by} that {address} is at {place}."
 
 
+def find_forger(name: str) -> str:
+    """The fix where somebody sends answers with a real server's MAC."""
+    return (
+        f"On the switch: see at which port the MAC of {name} is learnt, and whether it moves; whatever sends from "
+        "another port than the server's has to go. Then verify again."
+    )
+
+
 def silence_sender(sender: str, address: str, mac: str) -> str:
     """The fix for that, of which only `mac`, the Ethernet source, is known."""
     where = f"On {sender}: find what sends it." if sender else f"Find the machine with the MAC {mac} (switch table)."

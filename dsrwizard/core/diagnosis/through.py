@@ -70,7 +70,9 @@ class _Probe:
         return self.where.unknown(
             f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen.",
             probe.problem or WORDS[probe.signature],
-            "Run dsrwizard as root or with CAP_NET_RAW on the director, or on a host in its network.",
+            sentences.find_forger(self.name)
+            if probe.strays
+            else "Run dsrwizard as root or with CAP_NET_RAW on the director, or on a host in its network.",
         )
 
     def _bad(self, probe: Probed) -> Check:
@@ -151,6 +153,12 @@ class _Probe:
             return vip_prefix(self.reading, self.ledger, self.vip, self.where, self._seen(probe), prefixes)
         if self.held == "missing":
             return self._vip_missing(probe)
+        if self.reading.forged:
+            return self.where.unknown(
+                f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen: "
+                "somebody else uses its MAC.",
+                f"{self._seen(probe)}; {self.reading.forged}", sentences.find_forger(self.name),
+            )  # fmt: skip
         udp = self.service.protocol == "udp"
         if udp and self.listening == "nowhere":
             return self._service_down(probe)  # a host sends few ICMP errors a second: the refusal may be held back
