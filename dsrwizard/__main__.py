@@ -27,14 +27,16 @@ def main() -> None:
 
 def _leave(code: int) -> NoReturn:
     """Ends the program. A thread that still waits for a slow host after an interrupt holds nobody up."""
-    import contextlib
     import os
     import threading
 
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
+    waits = any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            waits = True  # for a reader or a terminal that is gone; Python would try once more, and say so
+    if waits:
         os._exit(code)
     sys.exit(code)
 

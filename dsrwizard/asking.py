@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import termios
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from shutil import get_terminal_size
+from typing import Any
 
-from dsrwizard import out
+from dsrwizard import out, signals
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.trust import told
 
 _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password", "windows": "Windows password"}
 _INTERRUPT = b"\x03"
+_before: dict[int, list[Any]] = {}
+"""Modes of terminals at which a question stands, as they were before it."""
 
 
 class TerminalAsker:
@@ -59,17 +61,16 @@ class TerminalAsker:
         with self._lock:
             if self._interrupted or not sys.stdin.isatty():
                 return ""
-            terminal = sys.stdin.fileno()
-            with _line_mode(terminal, echo=echo):
+            typed = b""
+            with suppress(OSError, termios.error), _line_mode(sys.stdin.fileno(), echo=echo):  # closed meanwhile
                 out.question(text)
-                typed = b""
-                while not typed.endswith((b"\n", _INTERRUPT)) and (more := os.read(terminal, 4096)):
+                while not typed.endswith((b"\n", _INTERRUPT)) and (more := os.read(sys.stdin.fileno(), 4096)):
                     typed += more
                 if not echo or not typed.endswith(b"\n"):
                     out.line(err=True)
             if typed.endswith(_INTERRUPT):
                 self._interrupted = True
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                signals.typed()
                 return ""
             return typed.decode(sys.stdin.encoding or "utf-8", "surrogateescape").rstrip("\r\n")
 
@@ -82,8 +83,17 @@ def _line_mode(terminal: int, *, echo: bool) -> Iterator[None]:
     mode[3] = mode[3] | termios.ICANON | termios.ECHO if echo else (mode[3] | termios.ICANON) & ~termios.ECHO
     mode[6][termios.VINTR] = b"\x00"
     mode[6][termios.VEOL] = _INTERRUPT
-    termios.tcsetattr(terminal, termios.TCSAFLUSH, mode)
+    _before[terminal] = before
     try:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, mode)
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, _before.pop(terminal, before))
+
+
+def put_back() -> None:
+    """The terminal as it was before the question that stands, if one does; what was typed there is forgotten. For the
+    end of the program, which waits for no thread that asks."""
+    for terminal, before in list(_before.items()):
+        with suppress(termios.error):
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, before)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from dsrwizard import __version__
+from dsrwizard import __version__, signals
 from dsrwizard.core.errors import DsrError, LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from dsrwizard.core.model import Deployment
     from dsrwizard.core.outcome import RunResult
     from dsrwizard.core.steps import Plan
-
-T = TypeVar("T")
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -41,7 +38,8 @@ YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before changing
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code. Errors go to standard error as what, why, next."""
     try:
-        code = commands.main(args=list(arguments), prog_name="dsrwizard", standalone_mode=False)
+        with signals.handled(_interrupted):
+            code = commands.main(args=list(arguments), prog_name="dsrwizard", standalone_mode=False)
     except DsrError as problem:
         _complain(*problem.lines())
         return problem.exit_code
@@ -52,19 +50,36 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _complain("Interrupted.", "What was already done is in the journal; run it again or tear it down.")
         return 3
-    except (BrokenPipeError, SystemExit):  # click makes the latter of the former, with a status that means "it is not"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
-        return 3
+    except SystemExit:  # click makes it of a broken pipe, with a status that means "it is not"
+        return _unread()
     except Exception as problem:  # noqa: BLE001 - whatever it is, no traceback reaches the user
-        return _crashed(problem)
+        from dsrwizard import out
+
+        return _unread() if out.nobody_reads(problem) else _crashed(problem)
+    finally:
+        if "dsrwizard.asking" in sys.modules:
+            from dsrwizard.asking import put_back
+
+            put_back()
     return int(code or 0)
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _unread() -> int:
+    """What was to be told was not read: whether it is so remains open."""
+    from dsrwizard import out
+
+    out.forget()
+    return 3
 
 
 def _complain(*lines: str) -> None:
     from dsrwizard import out
 
-    for line in lines:
-        out.line(said=line, err=True)
+    out.complaint(*lines)
 
 
 def _crashed(problem: BaseException) -> int:
@@ -226,13 +241,14 @@ def _carry_out(
 ) -> RunResult:
     """Shows the plan, asks, and runs it so that an interrupt finishes the running commands and begins no new ones."""
     from dsrwizard import printing
+    from dsrwizard.interruptible import interruptible
 
     if not as_json:
         printing.plan(made)
     _consent(made, yes=yes, as_json=as_json)
     stop = threading.Event()
     watch = printing.Progress(quiet=as_json)
-    result = _interruptible(lambda: work(watch, stop), stop)
+    result = interruptible(lambda: work(watch, stop), stop)
     printing.result(result, as_json=as_json)
     if stop.is_set() and not result.ok:
         raise Stopped("Stopped before all was done.", "", "Run it again to go on, or tear it down.")
@@ -265,36 +281,6 @@ def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
         raise Stopped("Nothing was changed.")
 
 
-def _interruptible(work: Callable[[], T], stop: threading.Event) -> T:
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            done.append(work())
-        except BaseException as problem:  # noqa: BLE001 - handed to the caller's thread as it is
-            failed.append(problem)
-
-    def interrupt(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        _complain("Stopping: what runs now is finished, nothing new is begun. Press again to leave at once.")
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    thread = threading.Thread(target=body, name="run", daemon=True)
-    try:
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.2)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if failed:
-        raise failed[0]
-    return done[0]
-
-
 @commands.command()
 @FILE
 @JSON
@@ -322,6 +308,7 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
     from dsrwizard.core.mending import Mending, concerning, mended
     from dsrwizard.core.outcome import RunResult
     from dsrwizard.core.steps import Plan
+    from dsrwizard.interruptible import interruptible
 
     deployment = _load(file)
     _known(deployment, host, cause)
@@ -337,7 +324,7 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
         _consent(made.plan, yes=yes, as_json=as_json)
         if made.plan.steps:
             watch = printing.Progress(quiet=as_json)
-            done = _interruptible(lambda: engine.mend(deployment, made, watch, stop), stop)
+            done = interruptible(lambda: engine.mend(deployment, made, watch, stop), stop)
         else:
             done = mended(made, RunResult(deployment=deployment.name, hosts=()), report)
     left = concerning(done.report.failures if done.report else (), host=host, cause=cause)

@@ -7,8 +7,11 @@ another one, and the lines of a quotation stand behind a bar.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +74,13 @@ def question(content: str) -> None:
     click.echo(whole(content), nl=False, err=True)
 
 
+def complaint(*said: str) -> None:
+    """What went wrong, on standard error. Where that is gone, nobody can be told."""
+    with suppress(OSError):
+        for one in said:
+            line(said=one, err=True)
+
+
 def document(content: Any, *, indent: int = 2) -> None:
     """One JSON document; with `indent` 0 on one line."""
     encoded = _encoded(content)
@@ -81,6 +91,20 @@ def document(content: Any, *, indent: int = 2) -> None:
 def confirm(question: str) -> bool:
     """Asks on standard error; no is what Enter answers. Raises click.Abort at the end of input."""
     return click.confirm(one_line(question), err=True)
+
+
+def nobody_reads(problem: Exception) -> bool:
+    """Whether this error of writing says that the other end of standard output is gone: the reader of a pipe, or the
+    terminal, which was closed."""
+    if isinstance(problem, OSError) and problem.errno == errno.EIO:
+        with suppress(OSError, ValueError):
+            return stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
+    return isinstance(problem, BrokenPipeError)
+
+
+def forget() -> None:
+    """Nobody reads standard output any more; without this Python complains once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _styled(part: str | Word) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import select
-import signal
 import sys
 import threading
 import time
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from ipaddress import ip_address
 
-from dsrwizard import out
+from dsrwizard import out, signals
 from dsrwizard.core.api import Watcher
 from dsrwizard.core.errors import LookError, UsageError
 from dsrwizard.core.metrics import exposition
@@ -51,14 +49,13 @@ class Latest:
 
 @contextmanager
 def until_signalled() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT or SIGTERM came: the usual end of what runs until it is stopped."""
+    """Gives a function that says whether a signal came: the usual end of what runs until it is stopped."""
     came: list[int] = []
-    before = {number: signal.signal(number, lambda *_: came.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals.handled(lambda number, _: came.append(number)):
+        note = signals.how_to_stop()
+        if note:
+            out.complaint(note)
         yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def changes(watcher: Watcher) -> int:
@@ -82,8 +79,10 @@ def changes(watcher: Watcher) -> int:
                 for line in stream.lines(snapshot) if snapshot is not None else ():
                     out.document(line, indent=0)
                 sys.stdout.flush()
-        except BrokenPipeError:
-            forget_output()
+        except OSError as problem:
+            if not out.nobody_reads(problem):
+                raise
+            out.forget()
     return LookError.exit_code if stream.problem else 0
 
 
@@ -95,11 +94,6 @@ def _reader_gone() -> bool:
     except (OSError, ValueError):  # no file behind it
         return False
     return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
-
-
-def forget_output() -> None:
-    """Nobody reads standard output any more; without this Python complains once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def listen_at(text: str) -> tuple[str, int]:

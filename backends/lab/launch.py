@@ -14,12 +14,12 @@ from types import FrameType
 
 from backends.lab import frames, guest, recipe
 from backends.lab.faults import parse_all
+from dsrwizard import signals
 from dsrwizard.core.errors import DsrError, LookError
 
 KNOWN_HOSTS_VARIABLE = "DSRWIZARD_LAB_KNOWN_HOSTS"
 _SESSION = 1
 _QUEUE_LIMIT = 1 << 16  # input beyond this waits where it is until the guest has taken some
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _LINES = 5  # of what a failing preparation said
 # What a program leaves behind that could not say goodbye: alternate screen, hidden cursor, mouse, paste and key modes.
@@ -51,6 +51,8 @@ def launch(
     machine = guest.Guest(known_hosts=bool(names or os.environ.get(KNOWN_HOSTS_VARIABLE)))
     try:
         with _ended_by_signals():
+            if not on_terminal and os.isatty(_STDERR) and (note := signals.how_to_stop()):
+                sys.stderr.write(f"{note}\n")  # to a terminal alone: elsewhere standard error is the command's own
             with _please_wait(shown=on_terminal and os.isatty(_STDERR)):
                 machine.start()
                 machine.wait_until_ready()
@@ -98,12 +100,8 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         raise _Ended(number)
 
-    before = {number: signal.signal(number, end) for number in _ENDING}
-    try:
+    with signals.handled(end):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

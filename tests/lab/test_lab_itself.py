@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from backends.lab import network
+from tests.fakes.started import started
 from tests.lab import harness
 from tests.lab.harness import Lab, LabDied
 
@@ -277,11 +278,20 @@ def test_the_wizard_without_a_terminal_is_one_clear_error() -> None:
     assert "dsrwizard lab -- " in got.stderr.splitlines()[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_guest_and_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "ignored"),
+    [
+        (signal.SIGINT, []),
+        (signal.SIGTERM, [signal.SIGINT, signal.SIGHUP]),  # as in a background job of a script below nohup
+        (signal.SIGHUP, []),
+    ],
+)
+def test_a_signal_ends_the_guest_and_leaves_nothing(
+    number: signal.Signals, ignored: list[signal.Signals], tmp_path: Path
+) -> None:
     env = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        launcher("bash", "-c", "echo up; exec sleep 100"),
+        started(launcher("bash", "-c", "echo up; exec sleep 100"), ignored),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         cwd=ROOT,
@@ -292,6 +302,8 @@ def test_a_signal_ends_the_guest_and_leaves_nothing(number: signal.Signals, tmp_
         assert len(list(tmp_path.iterdir())) == 1
         groups = {int(pid) for pid in guests_of(process.pid)} - {process.pid}
         assert groups
+        for other in ignored:
+            process.send_signal(other)
         process.send_signal(number)
         assert process.wait(20) == 128 + number
     assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ import pytest
 
 from dsrwizard.asking import TerminalAsker
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from tests.fakes.started import started
 
 PROGRAM = """
 import fcntl, sys, termios, threading
@@ -64,7 +66,7 @@ class Dialogue:
         self._master, self._slave = os.openpty()
         self.said = ""
         self._child = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.replace("WORK", work)],
+            started([sys.executable, "-c", PROGRAM.replace("WORK", work)]),
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
@@ -163,3 +165,20 @@ def test_without_a_terminal_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) ->
         assert not asker.accept_key(
             HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint="SHA256:abc")
         )
+
+
+def test_a_terminal_closed_while_a_question_stands_answers_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+
+    def close() -> None:
+        while termios.tcgetattr(slave)[3] & termios.ECHO:  # until the question stands
+            time.sleep(0.01)
+        os.close(master)
+
+    with os.fdopen(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        threading.Thread(target=close, daemon=True).start()
+        asker = TerminalAsker()
+        question = SecretQuestion(kind="sudo", host="web1", user="ops")
+        assert asker.secret(question) is None
+        assert asker.secret(question) is None

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from dsrwizard import __version__, cli, wiring
+from dsrwizard import __version__, cli, out, wiring
 from dsrwizard.core.deployment_file import dumps
 from dsrwizard.core.model import Service
 from dsrwizard.engine.engine import Engine
 from dsrwizard.session import state_dir
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
+from tests.fakes.started import heeding
 from tests.fakes.world import World
 
 
@@ -275,7 +276,7 @@ def test_interrupted_in_the_middle_finishes_what_runs_and_begins_nothing_new(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = threading.Event()
-    complain = cli._complain
+    complain = out.complaint
 
     def complained(*lines: str) -> None:
         complain(*lines)
@@ -287,12 +288,13 @@ def test_interrupted_in_the_middle_finishes_what_runs_and_begins_nothing_new(
             told.wait(10)
         shell.world.release("director")
 
-    monkeypatch.setattr(cli, "_complain", complained)
+    monkeypatch.setattr(out, "complaint", complained)
     shell.world.hold("director")
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    code = shell("apply", str(shell.file), "--yes")
-    thread.join()
+    with heeding():
+        thread.start()
+        code = shell("apply", str(shell.file), "--yes")
+        thread.join()
     assert code == 3
     assert "Stopping: what runs now is finished" in shell.err
     assert "Stopped before all was done" in shell.err
@@ -396,6 +398,18 @@ def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
         assert child.stderr.read() == ""
         assert child.wait(60) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_nobody_reads_leaves_the_exit_status_as_it_is() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys\nfrom dsrwizard import __main__\nsys.stdout.write('left')\n__main__._leave(1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_output_that_the_terminal_cannot_show_is_replaced(

@@ -29,6 +29,7 @@ from dsrwizard.streaming import listen_at
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import AT, destination, picture, service
+from tests.fakes.started import heeding
 from tests.fakes.world import World
 from tests.unit.test_cli import Shell, shell
 
@@ -311,7 +312,8 @@ def test_the_command_serves_until_it_is_stopped(
         return server
 
     monkeypatch.setattr(wiring, "metrics_server", serve)
-    assert shell("metrics", str(shell.file), "--listen", listen) == 0
+    with heeding():
+        assert shell("metrics", str(shell.file), "--listen", listen) == 0
     assert states
     assert states[0] in ("up", "unknown")
     assert shell.out == ""

@@ -24,6 +24,7 @@ from dsrwizard.core.stream import Stream
 from dsrwizard.engine.timeline import Timeline
 from dsrwizard.session import state_dir
 from tests.fakes.pictures import AT, destination, picture, service
+from tests.fakes.started import started
 from tests.unit.test_cli import Shell, shell
 
 __all__ = ["shell"]
@@ -266,7 +267,7 @@ class Child:
 
     def __init__(self, folder: Path, file: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(folder), "watch", str(file), "--json", "--interval", "0.2"],
+            started([sys.executable, "-c", CHILD, str(folder), "watch", str(file), "--json", "--interval", "0.2"]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
             env=os.environ | {"XDG_STATE_HOME": str(folder)},
         )  # fmt: skip
@@ -327,7 +328,7 @@ def test_watch_json_says_at_its_end_that_it_could_not_look(child: Child) -> None
 def test_watch_json_ends_when_nobody_reads_any_more(tmp_path: Path, shell: Shell) -> None:
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path / "child"), "watch", str(shell.file), "--json"],
+        started([sys.executable, "-c", CHILD, str(tmp_path / "child"), "watch", str(shell.file), "--json"]),
         stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         os.close(writing)

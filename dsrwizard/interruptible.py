@@ -1,0 +1,43 @@
+"""Runs that change hosts, so that being asked to end finishes what runs and begins nothing new."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from dsrwizard import out, signals
+
+T = TypeVar("T")
+LONG = 3.0
+"""Seconds after which a run says how it is stopped, where ctrl+c is ignored."""
+
+
+def interruptible(work: Callable[[], T], stop: threading.Event) -> T:
+    """Does `work` in a thread of its own. The first signal sets `stop`, the second one raises KeyboardInterrupt."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            done.append(work())
+        except BaseException as problem:  # noqa: BLE001 - handed to the caller's thread as it is
+            failed.append(problem)
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        out.complaint("Stopping: what runs now is finished, nothing new is begun. Press again to leave at once.")
+
+    thread = threading.Thread(target=body, name="run", daemon=True)
+    with signals.handled(interrupt):
+        thread.start()
+        thread.join(LONG)
+        if thread.is_alive() and (note := signals.how_to_stop()):
+            out.complaint(note)
+        while thread.is_alive():
+            thread.join(0.2)
+    if failed:
+        raise failed[0]
+    return done[0]
