@@ -4,8 +4,9 @@
 
 `dsrwizard watch --json` runs on the lab's director; each fault is made and mended there by the lab's own scripts. The
 clock (the guest's) runs from just before the fault's script, and from just after the mending one, to the line that
-tells the state; below zero: it was told before the script had ended. How long mending took is told beside it. The limit
-of two seconds is that of the default interval; causes that only facts can show wait for the next look from within. The
+tells that a server is not well; below zero: it was told before the script had ended. When its cause was named and how
+long mending took is told beside it. The limit of two seconds is that of the default interval; what only facts can show
+waits for the next look from within, and so does the cause of a silence or a refusal. The
 lab is one process on one processor, so this machine's load is told as well.
 The exit status is 1 when a cause with a limit took longer in the median, or never showed.
 """
@@ -17,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import median
 
 from backends.lab import guest
@@ -55,46 +56,56 @@ class Watched:
         began, ended = done.stdout.split()[-2:]
         return float(began), float(ended)
 
-    def until(self, cause: str, *, gone: bool, since: float) -> float | None:
-        """When the picture had the cause somewhere, or nowhere any more; None: it did not in time."""
+    def shown(self, cause: str, since: float) -> tuple[float | None, float | None]:
+        """When some server was told not to be well, and when the cause was named; None: not in time."""
+        ill = self._until(lambda rows: any(state != "up" for state, _ in rows), since)
+        return ill, self._until(lambda rows: any(named == cause for _, named in rows), since)
+
+    def cleared(self, since: float) -> float | None:
+        """When every server was told to be well again; None: not in time."""
+        return self._until(lambda rows: all(state == "up" for state, _ in rows), since)
+
+    def _until(self, so: Callable[[Collection[tuple[object, object]]], bool], since: float) -> float | None:
         deadline = time.monotonic() + LONGEST
         while time.monotonic() < deadline:
-            causes: dict[tuple[object, object, object], object] = {}
+            rows: dict[tuple[object, object, object], tuple[object, object]] = {}
             for line in self.lines():
                 if line["type"] == "snapshot":
                     for service in line["services"]:  # type: ignore[attr-defined]
                         for row in service["servers"]:
-                            causes[service["vip"], service["service"], row["host"]] = row["cause"]
+                            rows[service["vip"], service["service"], row["host"]] = row["state"], row["cause"]
                 elif line["type"] == "change":
-                    causes[line["vip"], line["service"], line["host"]] = line["cause"]
-                    now = cause in causes.values()
-                    if float(str(line["at"])) >= since and (not any(causes.values()) if gone else now):
+                    rows[line["vip"], line["service"], line["host"]] = line["state"], line["cause"]
+                    if float(str(line["at"])) >= since and so(rows.values()):
                         return float(str(line["at"]))
             time.sleep(0.05)
         return None
 
 
 def measure(watched: Watched, names: Sequence[str], times: int) -> bool:
-    print(f"{'fault':24} {'shows after s':>19} {'clears after s':>19} {'mending took s':>19}   limit  load")
+    columns = " ".join(f"{what:>19}" for what in ("shows after s", "named after s", "clears after s", "mending took s"))
+    print(f"{'fault':24} {columns}   limit  load")
     fine = True
     for name in names:
         cause = name.partition("@")[0]
         shows: list[float] = []
+        names_it: list[float] = []
         clears: list[float] = []
         scripts: list[float] = []
         for _ in range(times):
             began, _ = watched.do("fault", name)
-            seen = watched.until(cause, gone=False, since=began)
+            seen, named = watched.shown(cause, began)
             mending, mended = watched.do("mend", name)
-            gone = watched.until(cause, gone=True, since=mending)
+            gone = watched.cleared(mending)
             scripts.append(mended - mending)
             shows.append(seen - began if seen else LONGEST)
+            names_it.append(named - began if named else LONGEST)
             clears.append(gone - mended if gone else LONGEST)
             time.sleep(1.3)
         limited = name in LIMITED
         if limited and (median(shows) > LIMIT or median(clears) > LIMIT):
             fine = False
-        figures = " ".join(f"{_spread(values):>19}" for values in (shows, clears, scripts))
+        figures = " ".join(f"{_spread(values):>19}" for values in (shows, names_it, clears, scripts))
         print(f"{name:24} {figures}   {LIMIT if limited else '-':<5} {os.getloadavg()[0]:5.1f}", flush=True)
     return fine
 
