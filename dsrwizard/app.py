@@ -18,9 +18,9 @@ from textual.screen import Screen
 
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
+from dsrwizard.engine.defects import Defect
 from dsrwizard.session import Session
 from screens.asker import Asked, ScreenAsker
-from screens.defect import Defect
 from screens.modals import Choice, Question
 from screens.pane import Desk
 from screens.widgets.ascii_lines import AsciiLines

@@ -19,6 +19,7 @@ import msgspec
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.model import Deployment
+from dsrwizard.engine.state import state_dir as state_dir  # noqa: PLC0414 - it is given on from here
 
 if TYPE_CHECKING:
     from dsrwizard.core.checks import Report
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
 _FILE = "session.json"
 _MAX_BYTES = 16_000_000
 Notice = Callable[[str], None]
-
-
-def state_dir() -> Path:
-    """Where dsrwizard keeps its state: `$XDG_STATE_HOME/dsrwizard`, usually `~/.local/state/dsrwizard`."""
-    from platformdirs import user_state_path
-
-    return user_state_path("dsrwizard")
 
 
 def deployments_dir() -> Path:

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TypeVar
 
 from dsrwizard.core.errors import DsrError
-from screens.defect import Defect
+from dsrwizard.engine.defects import Defect
 
 T = TypeVar("T")
 

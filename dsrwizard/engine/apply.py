@@ -30,7 +30,8 @@ from dsrwizard.core.plan import host_plan
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.core.proof import judge
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan, Proof, Step
-from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
+from dsrwizard.engine.defects import Defect, blaming, failure_of
+from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Run
 
 PROBE_TRIES = 3
@@ -110,6 +111,17 @@ class Applier:
     def _server(
         self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool = False
     ) -> None:
+        """All that is done about one server. Whatever goes wrong is its failure."""
+        try:
+            with blaming(host.host, "changed"):
+                self._in_turn(host, on_director, ready, wait_for_director)
+        except Defect as defect:
+            self._fail(host.host, defect)
+            told = {one.step for results in (host.host, DIRECTOR) for one in self._results.get(results, ())}
+            left = [step for step in (*host.steps, *on_director) if step.id not in told]
+            self._skip(left, "dsrwizard itself failed")
+
+    def _in_turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
         name = host.host
         if host.problem:
             self._skip(host.steps, "it cannot be planned")
@@ -173,22 +185,23 @@ class Applier:
         for number, step in enumerate(steps):
             if problem.halfway and number == 0:
                 self._result(step, Outcome.UNKNOWN, "it failed and could not be taken back whole")
-            elif (isinstance(problem, ConnectionLost) and problem.begun) or (
-                begun and not isinstance(problem, CommandFailed)
-            ):
+            elif isinstance(problem, Defect) or (begun and not isinstance(problem, CommandFailed | ConnectionLost)):
+                self._result(step, Outcome.UNKNOWN, "what became of it is not known; observe it again")
+            elif isinstance(problem, ConnectionLost) and (begun or problem.begun):
                 self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
             else:
                 self._result(step, Outcome.NOT_ATTEMPTED)
 
     def took(self, name: str) -> tuple[str, ...]:
-        """Titles of the steps that are still needed though they reported success; empty: it took."""
+        """Titles of the steps that are still needed though they reported success; empty: it took. Raises Defect."""
         facts = self._facts.get(name)
         try:
             server = self._deployment.server(name)
         except KeyError:
             return ()
         ran = {result.step for result in self._results.get(name, ())}
-        steps = host_plan(self._deployment, server, facts).steps if facts else ()
+        with blaming(name, "looked at afterwards"):
+            steps = host_plan(self._deployment, server, facts).steps if facts else ()
         return tuple(step.title for step in steps if step.id in ran)
 
     # --- the director --------------------------------------------------------------------------------------------
@@ -268,7 +281,12 @@ class Applier:
         if isinstance(what, Failure):
             self._failures.setdefault(name, what)
         changed = {step.outcome for step in self._results[name]} == {Outcome.CHANGED}
-        missing = self.took(name) if changed and name not in self._failures and not self._withdrawing else ()
+        missing: tuple[str, ...] = ()
+        try:
+            if changed and name not in self._failures and not self._withdrawing:
+                missing = self.took(name)
+        except Defect as defect:
+            self._fail(name, defect)
         if missing:
             self._failures[name] = Failure(
                 kind="took", what=f"{name}: it reported success, yet this is still not so: {'; '.join(missing)}.",

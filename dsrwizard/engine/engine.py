@@ -36,12 +36,13 @@ from dsrwizard.core.outcome import Outcome, RunResult
 from dsrwizard.core.plan import plan as planned
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
 from dsrwizard.core.snapshot import Happening
-from dsrwizard.core.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.steps import CLIENT, DIRECTOR, Plan, Step
 from dsrwizard.core.teardown import gone, guard_only, teardown_plan
 from dsrwizard.core.timeline import of_journal
 from dsrwizard.core.wire import Owners
 from dsrwizard.engine.apply import Applier
-from dsrwizard.engine.hosts import Hosts, failure_of, side_by_side
+from dsrwizard.engine.defects import apart, blaming, failure_of
+from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.quiet import Quiet
 from dsrwizard.engine.remote import server_port
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from dsrwizard.engine.watch import Poller
 
 T = TypeVar("T")
+PLANNED = "planned"
 
 
 class Engine:
@@ -156,10 +158,14 @@ class Engine:
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
         leaving = obsolete(deployment, self._owed(deployment))
-        plan = planned(deployment, observed)
         if not leaving:
-            return plan
-        return merged(plan, teardown_plan(deployment.name, leaving, observed, *self._theirs(deployment)))
+            return apart(observed, lambda seen: planned(deployment, seen), PLANNED)
+        theirs = self._theirs(deployment)
+
+        def both(seen: Observed) -> Plan:
+            return merged(planned(deployment, seen), teardown_plan(deployment.name, leaving, seen, *theirs))
+
+        return apart(observed, both, PLANNED)
 
     def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         with self._acting(deployment):
@@ -173,14 +179,13 @@ class Engine:
             for item in owed(entries, run=runs[-1] if runs else "")
             if item.host in hosts or (item.host == DIRECTOR and item.server in hosts)
         ]
-        observed = self.observe(deployment)
-        plan = teardown_plan(deployment.name, mine, observed, *self._theirs(deployment))
+        plan = self._back(deployment, mine, self.observe(deployment))
         with self._acting(deployment):
             return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
 
     def mend_plan(self, deployment: Deployment, *checks: Check) -> Mending:
         drained = drained_on_purpose(self._entries(deployment))
-        return mending(deployment, self.observe(deployment), checks, drained)
+        return apart(self.observe(deployment), lambda seen: mending(deployment, seen, checks, drained), PLANNED)
 
     def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
         run = RunResult(deployment=deployment.name, hosts=())
@@ -194,7 +199,12 @@ class Engine:
         standing = self._owed(deployment)
         orphans = self._orphans(deployment, standing)
         observed = self.observe(deployment) if standing else Observed()
-        return teardown_plan(deployment.name, (*orphans, *standing), observed, *self._theirs(deployment))
+        return self._back(deployment, (*orphans, *standing), observed)
+
+    def _back(self, deployment: Deployment, owed: Sequence[Owed], observed: Observed) -> Plan:
+        """The plan that takes back what is owed."""
+        theirs = self._theirs(deployment)
+        return apart(observed, lambda seen: teardown_plan(deployment.name, owed, seen, *theirs), PLANNED)
 
     def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         applier = self._applier(deployment, "teardown", watch, stop)
@@ -224,7 +234,7 @@ class Engine:
         if not standing:
             return
         run = None
-        for item in gone(standing, self.observe(deployment)):
+        for item in apart(self.observe(deployment), lambda seen: gone(standing, seen), "looked at"):
             run = run or self._journals.of(deployment.name).begin("teardown", deployment)
             step = Step(
                 id=f"gone {item.order} {item.step}",
@@ -375,6 +385,7 @@ class Engine:
 
         return Timeline(self._events or self._journals.folder / "events", deployment.name)
 
+    @blaming(CLIENT, "looked at")
     def _on_client(self, client: Client, work: Callable[[Connector], T]) -> T:
         """Something that changes nothing, over the client host's one connection: opened when first needed, and opened
         again when it has died since."""
@@ -398,7 +409,7 @@ class Engine:
             if self._client is not None:
                 self._client[1].close()
                 self._client = None
-            self._client = (client, self._connect("client", client, self._asker))
+            self._client = (client, self._connect(CLIENT, client, self._asker))
             return self._client[1], False
 
     def close(self) -> None:

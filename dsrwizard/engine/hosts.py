@@ -9,26 +9,15 @@ from functools import cached_property
 from typing import TypeVar
 
 from dsrwizard.core.api import HostSeen
-from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import DirectorPort, ServerPort
 from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.engine.defects import failure_of, guarded
 
 T = TypeVar("T")
 MOST_AT_ONCE = 64
 """Threads: each mostly waits for its host, so a dead one costs its own deadline and nobody else's time."""
-
-
-def failure_of(problem: BaseException) -> Failure:
-    """An error as a value. What is no DsrError is a fault of dsrwizard and says so."""
-    if isinstance(problem, DsrError):
-        return Failure(kind=problem.kind, what=problem.what, why=problem.why, next=problem.next)
-    return Failure(
-        kind="internal",
-        what=f"dsrwizard itself failed: {type(problem).__name__}: {problem}",
-        next="This is a bug; please report it with what you did.",
-    )
 
 
 def side_by_side(work: Iterable[tuple[str, Callable[[], T]]], finished: Callable[[str, T | Failure], None]) -> None:
@@ -65,13 +54,13 @@ class Hosts:
     @cached_property
     def director(self) -> DirectorPort:
         """This machine, when it is first needed: with another product balancing it may never be."""
-        return self._make_director()
+        return guarded(self._make_director(), DIRECTOR)
 
     def port(self, server: RealServer) -> ServerPort:
         """This server's port: the same one as long as nothing about how it is reached changes."""
         with self._lock:
             if server not in self._ports:
-                self._ports[server] = self._open_server(server)
+                self._ports[server] = guarded(self._open_server(server), server.name)
             return self._ports[server]
 
     def observe(

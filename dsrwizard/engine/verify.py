@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import msgspec
+
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.diagnosis import ClientView, Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
@@ -16,7 +18,9 @@ from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure, Observed
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import ProbeTarget, WirePort
+from dsrwizard.core.steps import CLIENT
 from dsrwizard.core.wire import Connected, Probed
+from dsrwizard.engine.defects import apart
 from dsrwizard.engine.handshakes import Inside, client_like, watch_traffic
 
 AUDIT_SECONDS = 2.0
@@ -40,11 +44,23 @@ def verify(
 ) -> Report:
     """Gathers what is missing, diagnoses, and hands every check to `seen` in order. Failures of hosts are in the
     report; raises what `seen` raises."""
-    report = diagnose(gather(deployment, observed, wire, client, inside, deployed))
+    evidence = gather(deployment, observed, wire, client, inside, deployed)
+    also = [CLIENT] if isinstance(evidence.client, ClientView) else []
+    report = apart(evidence.observed, lambda seen: diagnose(among(evidence, seen)), "diagnosed", *also)
     if seen is not None:
         for check in report.checks:
             seen(check)
     return report
+
+
+def among(evidence: Evidence, seen: Observed) -> Evidence:
+    """The evidence with what these hosts answered alone: no more of one that has failed than that it did."""
+    return msgspec.structs.replace(
+        evidence,
+        observed=seen,
+        client=seen.failed.get(CLIENT, evidence.client),
+        client_like={name: look for name, look in evidence.client_like.items() if name not in seen.failed},
+    )
 
 
 def gather(
@@ -58,6 +74,7 @@ def gather(
     """Everything one verification needs to see, in one wait. `inside`: where it may look on the hosts themselves;
     `deployed`: since when each server has its VIPs, in seconds since the epoch."""
     interface = deployment.director.interface
+    observed, held = apart(observed, lambda seen: (seen, _held(seen)), "looked at")
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips]))
     with ThreadPoolExecutor(max_workers=7, thread_name_prefix="verify") as pool:
@@ -66,7 +83,7 @@ def gather(
         owners = pool.submit(wire.owners, interface, asked, AUDIT_SECONDS)
         probes = pool.submit(wire.probe, interface, probe_targets(deployment), PROBE_SECONDS)
         view = _client(pool, client)
-        within = pool.submit(_client_like, deployment, observed, wire, inside, probes) if inside else None
+        within = pool.submit(_client_like, deployment, held, wire, inside, probes) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
         return Evidence.gathered(
@@ -85,18 +102,22 @@ def gather(
 
 
 def _client_like(
-    deployment: Deployment, observed: Observed, wire: WirePort, inside: Inside, probes: Future[Sequence[Probed]]
+    deployment: Deployment, held: Sequence[str], wire: WirePort, inside: Inside, probes: Future[Sequence[Probed]]
 ) -> dict[str, ClientLike]:
     targets = {server.name: targets_of(deployment, server) for server in deployment.servers}
-    links = [link for facts in observed.servers.values() for link in facts.interfaces]
-    links += observed.director.interfaces if observed.director else ()
-    held = [entry.address for link in links for entry in link.addresses]
 
     def good(target: ProbeTarget) -> bool:
         wanted = (target.rip, target.vip, target.port, target.protocol)
         return any(one.good for one in probes.result() if (one.rip, one.vip, one.port, one.protocol) == wanted)
 
     return client_like(deployment.director.interface, targets, held, wire, inside, good)
+
+
+def _held(observed: Observed) -> list[str]:
+    """Every address that a host here has."""
+    links = [link for facts in observed.servers.values() for link in facts.interfaces]
+    links += observed.director.interfaces if observed.director else ()
+    return [entry.address for link in links for entry in link.addresses]
 
 
 def probe_targets(deployment: Deployment) -> list[ProbeTarget]:

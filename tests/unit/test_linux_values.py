@@ -56,6 +56,7 @@ IMPOSSIBLE = [
     ("addr", entry(scope={"x": 1}), "interfaces", "an object"),
     ("addr", addr(ifname=None), "interfaces", "null"),
     ("addr", addr(ifname=""), "interfaces", "“”"),
+    ("addr", addr(ifname="\ud800"), "interfaces", r"“\ud800”"),
     ("addr", addr(ifname="."), "interfaces", "“.”"),
     ("addr", addr(ifname="a/b"), "interfaces", "“a/b”"),
     ("addr", addr(ifname="a b"), "interfaces", "“a b”"),

@@ -467,7 +467,7 @@ def test_a_fault_of_a_look_is_told_and_the_next_look_goes_on(tmp_path: Path) -> 
     wire._world = watch.world
     snapshots = shown(watch)
     try:
-        while "nobody thought of this" not in snapshots.get(timeout=30).problem:
+        while "dsrwizard itself failed" not in snapshots.get(timeout=30).problem:
             pass
         wire.broken.clear()
         while snapshots.get(timeout=30).problem:

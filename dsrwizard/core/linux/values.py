@@ -24,6 +24,7 @@ MOST = 65_536
 _SHOWN = 60
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _NO_NAME = re.compile(r"[/\t-\r ]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME_BYTES = 15
 """IFNAMSIZ of the kernel's if.h, without the zero byte at the end."""
 _DIGITS = 20
@@ -148,9 +149,9 @@ def prefix(value: object, address: str) -> int:
 def interface(value: object) -> str:
     """A name that the kernel takes for an interface (dev_valid_name in its net/core/dev.c)."""
     if isinstance(value, str) and value not in ("", ".", "..") and not _NO_NAME.search(value):
-        # What is not UTF-8 was replaced on the way, a sign of three bytes for each byte.
-        size = sum(1 if sign == "\ufffd" else len(sign.encode("utf-8", "replace")) for sign in value)
-        if size <= _NAME_BYTES:
+        # What is not UTF-8 was replaced on the way, a sign of three bytes for each byte; a surrogate no byte makes.
+        size = sum(1 if sign == "\ufffd" else len(sign.encode("utf-8", "surrogatepass")) for sign in value)
+        if size <= _NAME_BYTES and not _SURROGATE.search(value):
             return value
     raise Impossible("name of an interface", value)
 

@@ -7,7 +7,7 @@ import time
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.ports import DirectorPort
 from dsrwizard.core.watching.readings import Reading
-from dsrwizard.engine.hosts import failure_of
+from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.watch.board import Board
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -23,9 +23,11 @@ from dsrwizard.core.watching.drift import Findings
 from dsrwizard.core.watching.heard import Heard
 from dsrwizard.core.watching.readings import Place
 from dsrwizard.core.wire import Owners
-from dsrwizard.engine.hosts import Hosts, failure_of
+from dsrwizard.engine.defects import apart, failure_of
+from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journal
 from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.verify import among
 from dsrwizard.engine.watch.board import Board
 
 AT_A_TIME = 8
@@ -35,6 +37,7 @@ PAIRS_AT_A_TIME = 1000
 RETRY_SECONDS = 60.0
 REFUSED_SECONDS = 900.0
 _CONNECTS = 64
+LOOKED = "looked at"
 _LOGIN_KINDS = frozenset({"login", "privilege", "key-unknown", "key-changed"})
 
 
@@ -66,14 +69,16 @@ class Drift:
         chosen = [one for one in self._deployment.servers if names is None or one.name in names]
         if names is None or self._director is None:
             self._look_here()
-        facts = self._facts(chosen)
+        seen, macs, conflicts = apart(
+            Observed(servers=self._facts(chosen)), lambda seen: (seen, _macs(seen), _conflicts(seen)), LOOKED
+        )
+        facts = seen.servers
+        self._failed |= seen.failed
+        deployed = deployed_since(self._journal.entries()) if conflicts else {}
         heard = self._board.heard
         findings = self._board.findings
         for chunk in self._chunks(chosen):
-            findings = self._diagnosed(chunk, facts, heard, findings, began)
-        macs = {
-            link.mac.lower(): name for name, seen in facts.items() for link in seen.interfaces if link.mac.strip("0:")
-        }
+            findings = self._diagnosed(chunk, facts, heard, findings, began, deployed)
         self._board.found(findings, macs, began if names is None else None)
         self._board.unseen("drift", self._unseen())
 
@@ -163,9 +168,9 @@ class Drift:
         heard: Heard,
         findings: Findings,
         began: float,
+        deployed: Mapping[str, float],
     ) -> Findings:
         part = msgspec.structs.replace(self._deployment, servers=tuple(chunk), client=None)
-        names = [one.name for one in chunk if one.name in facts or one.name not in self._failed]
         probes = [heard.probes[place][1] for one in chunk for place in self._places(one) if place in heard.probes]
         rips = {one.name: self._rips(one) for one in chunk}
         quiet = [rip for found in rips.values() for rip in found if rip in heard.gone]
@@ -183,25 +188,27 @@ class Drift:
             | {rip: Owners(address=rip) for rip in quiet}
             | {p.rip: Owners(address=p.rip, macs=(p.mac,)) for p in probes if p.mac},
             probes=probes,
-            deployed=self._deployed(facts),
+            deployed=deployed,
         )
-        report = diagnose(evidence)
-        consent = [
-            place
-            for one in chunk
-            if one.name in facts
-            for place in self._places(one)
-            if place in heard.probes
-            and heard.probes[place][1].signature == "silence"
-            and not judge(heard.probes[place][1], facts[one.name])
-        ]
-        findings = findings.with_look(names, report, part, began).with_consent(names, consent)
-        return findings.with_director(report, began) if self._director is not None else findings
 
-    def _deployed(self, facts: dict[str, ServerFacts]) -> dict[str, float]:
-        """Since when each server has its VIPs; asked for where a system log tells of conflicts, which is rare."""
-        told = any(seen.windows is not None and seen.windows.conflicts for seen in facts.values())
-        return deployed_since(self._journal.entries()) if told else {}
+        def concluded(seen: Observed) -> tuple[Observed, Findings]:
+            report = diagnose(among(evidence, seen))
+            names = [one.name for one in chunk if one.name in seen.servers or one.name not in seen.failed]
+            consent = [
+                place
+                for one in chunk
+                if one.name in seen.servers
+                for place in self._places(one)
+                if place in heard.probes
+                and heard.probes[place][1].signature == "silence"
+                and not judge(heard.probes[place][1], seen.servers[one.name])
+            ]
+            found = findings.with_look(names, report, part, began).with_consent(names, consent)
+            return seen, found.with_director(report, began) if seen.director is not None else found
+
+        seen, found = apart(evidence.observed, concluded, LOOKED)
+        self._failed |= {name: why for name, why in seen.failed.items() if name in facts}
+        return found
 
     def _places(self, server: RealServer) -> list[Place]:
         return [
@@ -214,6 +221,17 @@ class Drift:
     def _rips(self, server: RealServer) -> list[str]:
         rips = (server.rip_for(vip) for vip in self._deployment.vips_of(server))
         return list(dict.fromkeys(rip for rip in rips if rip is not None))
+
+
+def _macs(observed: Observed) -> dict[str, str]:
+    """MAC → the server that has it."""
+    links = [(link, name) for name, facts in observed.servers.items() for link in facts.interfaces]
+    return {link.mac.lower(): name for link, name in links if link.mac.strip("0:")}
+
+
+def _conflicts(observed: Observed) -> bool:
+    """Whether a system log tells of address conflicts, which is rare: then it matters since when VIPs are there."""
+    return any(facts.windows is not None and bool(facts.windows.conflicts) for facts in observed.servers.values())
 
 
 def _sentence(names: Sequence[str], why: str) -> str:

@@ -19,7 +19,8 @@ from dsrwizard.core.snapshot import Happening, Snapshot
 from dsrwizard.core.steps import DIRECTOR
 from dsrwizard.core.watching.readings import KERNEL_SECONDS
 from dsrwizard.core.watching.turns import BUDGET
-from dsrwizard.engine.hosts import Hosts, failure_of
+from dsrwizard.engine.defects import failure_of
+from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journal
 from dsrwizard.engine.quiet import Quiet
 from dsrwizard.engine.timeline import Recorder
