@@ -14,10 +14,12 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.filter import LineFilter
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
+from dsrwizard.core.foreign import lines, one_line, whole
 from dsrwizard.engine.defects import Defect
 from dsrwizard.session import Session
 from screens.asker import Asked, ScreenAsker
@@ -25,6 +27,7 @@ from screens.modals import Choice, Question
 from screens.pane import Desk
 from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
+from screens.widgets.harmless_lines import HarmlessLines
 from screens.wizard import INPUT_STEPS, STEPS, WizardScreen
 
 if TYPE_CHECKING:
@@ -115,6 +118,7 @@ class DsrApp(App[int]):
         use_ascii(plain)
         super().__init__()
         self._ascii = AsciiLines(enabled=plain)
+        self._harmless = HarmlessLines()
         self.asker = ScreenAsker(self)
         self.engine = LazyEngine(engine_factory, self.asker)
         self._deployment = deployment
@@ -140,9 +144,28 @@ class DsrApp(App[int]):
         self._resumes = True
         return WizardScreen(Desk(session, self.engine), waiting=True)
 
+    # What leaves for the terminal: lines, toasts, the clipboard.
+
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's own, and on a console that only knows ASCII one that leaves nothing else."""
-        return [*super().get_line_filters(), self._ascii] if self._ascii.enabled else super().get_line_filters()
+        """Every line drawn is harmless; then Textual's own, and one for a console that only knows ASCII."""
+        filters = [self._harmless, *super().get_line_filters()]
+        return [*filters, self._ascii] if self._ascii.enabled else filters
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast. Its text is never markup."""
+        super().notify(lines(message), title=one_line(title), severity=severity, timeout=timeout, markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """What is pasted from there may be typed into a shell: it holds no controls but tabs and the ends of lines."""
+        super().copy_to_clipboard(whole(text))
 
     def on_mount(self) -> None:
         for notice in self._notices:

@@ -12,6 +12,7 @@ from textual.widgets import Markdown
 from dsrwizard.core.causes import CAUSES
 from dsrwizard.pages import page
 from screens.widgets.keybar import KeyBar
+from screens.widgets.words import frame_title
 
 
 def show_cause(asked_from: Widget, cause: str) -> None:
@@ -48,7 +49,7 @@ class CausePage(ModalScreen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".cause-page").border_title = self._cause
+        self.query_one(".cause-page").border_title = frame_title(self._cause)
 
     def action_scroll_by(self, lines: int) -> None:
         self.query_one("#cause-text").scroll_relative(y=lines, animate=False)

@@ -17,6 +17,7 @@ from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import plan_rows
 from screens.widgets.keybar import KeyBar
 from screens.widgets.live_rows import Rows
+from screens.widgets.words import frame_title
 
 
 class ConfirmModal(ModalScreen[bool]):
@@ -75,7 +76,7 @@ class ConfirmModal(ModalScreen[bool]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = self._title
+        self.query_one(".modal").border_title = frame_title(self._title)
         self.query_one("#confirm-complaint").display = False
         if self._rows:
             self.query_one(Rows).set_rows(plan_rows(self._plan))

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from dsrwizard.core.foreign import whole
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.runbook import Runbook, html, markdown
 from dsrwizard.core.steps import Plan
@@ -19,6 +20,7 @@ from dsrwizard.core.ticket import ticket
 from dsrwizard.session import state_dir
 from screens import clock
 from screens.widgets.keybar import KeyBar
+from screens.widgets.words import frame_title
 
 
 def default_path(deployment: str) -> Path:
@@ -47,7 +49,7 @@ def write_runbook(path: Path, book: Runbook) -> tuple[Path, Path]:
 def _write(path: Path, content: str) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
+    path.write_text(whole(content), encoding="utf-8")
 
 
 class PathModal(ModalScreen[Path | None]):
@@ -71,7 +73,7 @@ class PathModal(ModalScreen[Path | None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = self._title
+        self.query_one(".modal").border_title = frame_title(self._title)
         self.query_one(Input).focus()
 
     @on(Input.Submitted)

@@ -14,10 +14,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from dsrwizard.core.draft import DraftServer
+from dsrwizard.core.foreign import lines
 from screens.pane import in_thread
 from screens.widgets.field import Menu
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.keybar import KeyBar
+from screens.widgets.words import frame_title
 
 if TYPE_CHECKING:
     from dsrwizard.core.importers import Imported, Kind
@@ -69,7 +71,7 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = "Import real servers"
+        self.query_one(".modal").border_title = frame_title("Import real servers")
         self.query_one("#list").focus()
         self._preview()
 
@@ -143,4 +145,4 @@ def _read(text: str) -> str:
     with contextlib.suppress(RuntimeError):  # no home directory is known
         path = path.expanduser()
     with path.open("rb") as file:
-        return file.read(LONGEST).decode("utf-8", errors="replace")
+        return lines(file.read(LONGEST).decode("utf-8", errors="replace"), LONGEST, tabs=True)

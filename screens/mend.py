@@ -30,6 +30,7 @@ from screens.widgets.host_plan import step_text
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.run_view import RunView
+from screens.widgets.words import frame_title
 
 HELP = (
     "One cause on one host is cured by the steps that the plan has for it, and by no others: the guard before the "
@@ -94,7 +95,7 @@ class MendScreen(Screen[Report]):
         row = self._row
         host = row.server if row is not None else self._checks[0].server or self._checks[0].host
         cause = row.cause if row is not None else self._checks[0].cause
-        self.query_one("#mend-frame").border_title = f"Mend {cause + ' of ' if cause else ''}{host}"
+        self.query_one("#mend-frame").border_title = frame_title(f"Mend {cause + ' of ' if cause else ''}{host}")
         self.query_one("#mend-text").focus()
         self._begin_look(verify=not self._checks)
 

@@ -19,6 +19,7 @@ from dsrwizard.core.secret import Secret
 from dsrwizard.core.trust import told
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
+from screens.widgets.words import frame_title
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Question(ModalScreen[str]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = self._title
+        self.query_one(".modal").border_title = frame_title(self._title)
         self.query_one(f"#choice-{self._safe}", Button).focus()
 
     @on(Button.Pressed)
@@ -165,7 +166,7 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = f"{self.KINDS[self._question.kind]}: {self._question.host}"
+        self.query_one(".modal").border_title = frame_title(f"{self.KINDS[self._question.kind]}: {self._question.host}")
         self.query_one("#secret", Input).focus()
 
     @on(Input.Submitted, "#secret")
@@ -202,7 +203,7 @@ class HelpModal(ModalScreen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = self._title
+        self.query_one(".modal").border_title = frame_title(self._title)
         self.query_one("#help-text").focus()
 
     def action_close(self) -> None:

@@ -30,6 +30,7 @@ from textual.widget import Widget
 
 from dsrwizard.core.problems import Problem
 from screens.background import in_thread
+from screens.widgets.words import frame_title
 
 if TYPE_CHECKING:
     from dsrwizard.core.api import Engine
@@ -119,7 +120,7 @@ class Pane(VerticalScroll, can_focus=False):
     def __init__(self, desk: Desk) -> None:
         super().__init__(id=self.step_id)
         self.desk = desk
-        self.border_title = self.heading
+        self.border_title = frame_title(self.heading)
 
     @property
     def session(self) -> Session:

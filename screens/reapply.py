@@ -20,6 +20,7 @@ from screens.modals import HelpModal
 from screens.pane import Desk, Pane
 from screens.review import ReviewPane
 from screens.widgets.keybar import KeyBar
+from screens.widgets.words import frame_title
 
 
 class ReapplyScreen(Screen[bool]):
@@ -45,7 +46,9 @@ class ReapplyScreen(Screen[bool]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(ReviewPane).border_title = f"{self._deployment.name}: what differs from the deployment"
+        self.query_one(ReviewPane).border_title = frame_title(
+            f"{self._deployment.name}: what differs from the deployment"
+        )
         self._go(ReviewPane.step_id)
 
     @property

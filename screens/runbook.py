@@ -26,6 +26,7 @@ from screens.widgets.glyphs import Name, glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.live_rows import Row, Rows, fit
+from screens.widgets.words import frame_title
 
 HELP = (
     "dsrwizard does not log in to this server: you do what is written here, in this order, and tick it. Each step says "
@@ -129,7 +130,7 @@ class RunbookScreen(Screen[None]):
         """Shows this server's runbook; what it runs is asked when nothing says so."""
         self._host = name
         self._take(self._server)
-        self.query_one("#book-frame").border_title = f"Runbook: {name} ({self._server.address}), by hand"
+        self.query_one("#book-frame").border_title = frame_title(f"Runbook: {name} ({self._server.address}), by hand")
         first = next((number for number, step in enumerate(self._book.steps) if not self._done(step)), 0)
         self._rows.put_cursor(f"step {first}" if self._ticks or self._desk.report else BEFORE)
         if self._server.system is None:

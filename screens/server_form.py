@@ -22,6 +22,7 @@ from screens.widgets.field import ChoiceField, Field, TextField
 from screens.widgets.form import Form
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
+from screens.widgets.words import frame_title
 
 WAYS = (
     ("ssh     Linux, dsrwizard sets it up", "ssh"),
@@ -172,7 +173,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
 
     def on_mount(self) -> None:
         title = "New real server" if self._new else f"Real server {self._server.name}"
-        self.query_one(".modal").border_title = title
+        self.query_one(".modal").border_title = frame_title(title)
         self.watch(self, "focused", self._show_hint, init=False)
         if self._key:
             form = self.query_one(Form)

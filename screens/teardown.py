@@ -29,6 +29,7 @@ from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.live_rows import Row, Rows
 from screens.widgets.run_view import RunView
+from screens.widgets.words import frame_title
 
 HELP = (
     "Everything this deployment set up is taken back, value for value, from the journal: first the director stops "
@@ -83,7 +84,7 @@ class TeardownScreen(Screen[bool]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one("#teardown-frame").border_title = f"Tear down {self._deployment.name}"
+        self.query_one("#teardown-frame").border_title = frame_title(f"Tear down {self._deployment.name}")
         self.query_one("#teardown-rows").focus()
         self.action_look()
 

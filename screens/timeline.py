@@ -27,6 +27,7 @@ from screens.widgets.live_cells import STATES
 from screens.widgets.live_numbers import counted
 from screens.widgets.live_rows import Row, Rows, fit
 from screens.widgets.live_words import moment
+from screens.widgets.words import frame_title
 
 HELP = (
     "Every change of a real server's state that a watch of this deployment saw, and what was done from dsrwizard: "
@@ -72,7 +73,7 @@ class TimelineScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one("#log-frame").border_title = f"Events of {self._deployment.name}"
+        self.query_one("#log-frame").border_title = frame_title(f"Events of {self._deployment.name}")
         self._rows.focus()
         self._show()
         self.action_read()

@@ -17,6 +17,7 @@ from dsrwizard.core.snapshot import DestinationRow
 from screens.widgets.glyphs import glyph
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
+from screens.widgets.words import frame_title
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class WeightModal(ModalScreen[Weighed | None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = f"Weight of {self._chosen.server}"
+        self.query_one(".modal").border_title = frame_title(f"Weight of {self._chosen.server}")
         self.query_one(Input).focus()
         self._say()
 

@@ -21,6 +21,7 @@ from screens.pane import Desk, Pane
 from screens.widgets.field import Field
 from screens.widgets.keybar import KeyBar
 from screens.widgets.stepper import State, StepMark, Stepper
+from screens.widgets.words import frame_title
 
 SAVE_AFTER = 0.5
 """Seconds after the last edit until the session is written."""
@@ -233,7 +234,7 @@ class WizardScreen(Screen[None]):
             self._said = said
             self.query_one("#hint", Static).update(self._complaint or self._hint())
             self.query_one("#hint").set_class(bool(self._complaint), "-complaint")
-            self.query_one("#help").border_title = title
+            self.query_one("#help").border_title = frame_title(title)
             self.query_one("#help-text", Static).update(text)
         self.refresh_bindings()
 

@@ -17,6 +17,7 @@ Both functions are idempotent: a text may pass through them at the border and ag
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 FIELD = 4_000
 """Characters of a field at most. The longest sentences of dsrwizard's own have some hundred."""
@@ -47,7 +48,6 @@ _FLAGS = "|".join(
 )
 _HARMFUL = re.compile(_HARM)
 _PIECES = re.compile(f"(?:{_FLAGS}|{_KEPT})|({_HARM})")
-_HARMFUL_IN_BLOCK = re.compile(_HARM.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 _TAIL = f"\u200c\u200d\ufe0e\ufe0f{''.join(map(chr, range(0xE0000, 0xE0080)))}"
 """What a cut must not leave behind: with what followed it, it had a meaning."""
 _MARK = "… ({} characters more)"
@@ -57,7 +57,7 @@ def one_line(text: str, limit: int = FIELD) -> str:
     """The text as one line of at most `limit` characters (40 or more), for a field among dsrwizard's own words."""
     if text.isascii() and text.isprintable() and len(text) <= limit:
         return text
-    return _shortened(_written_out(text[: limit + 1], _HARMFUL), len(text), limit)
+    return _shortened(replaced(text[: limit + 1], _number), len(text), limit)
 
 
 def lines(text: str, limit: int = BLOCK, *, tabs: bool = False) -> str:
@@ -67,8 +67,8 @@ def lines(text: str, limit: int = BLOCK, *, tabs: bool = False) -> str:
         return text
     whole, text = len(text), text[: limit + 1].replace("\r\n", "\n")
     if "\t" not in text:
-        return _shortened(_written_out(text, _HARMFUL_IN_BLOCK), whole, limit)
-    parts = [_written_out(part, _HARMFUL_IN_BLOCK) for part in text.split("\t")]
+        return _shortened(replaced(text, _number_in_block), whole, limit)
+    parts = [replaced(part, _number_in_block) for part in text.split("\t")]
     return _shortened("\t".join(parts) if tabs else "\t".join(parts).expandtabs(8), whole, limit)
 
 
@@ -94,26 +94,27 @@ def whole(text: str) -> str:
 
 def harmless(text: str) -> bool:
     """Whether the text is one line that nobody need write out, whatever its length."""
-    return _written_out(text, _HARMFUL) == text
+    return replaced(text, _number) == text
 
 
-def _written_out(text: str, harmful: re.Pattern[str]) -> str:
-    if not harmful.search(text):
+def replaced(text: str, instead: Callable[[str], str]) -> str:
+    """The text with each harmful sign as `instead` gives it."""
+    if not _HARMFUL.search(text):
         return text
-    block = harmful is _HARMFUL_IN_BLOCK
-
-    def piece(match: re.Match[str]) -> str:
-        sign = match[1]
-        return match[0] if sign is None or (block and sign == "\n") else _NAMED.get(sign) or _numbered(ord(sign))
-
-    return _PIECES.sub(piece, text)
+    return _PIECES.sub(lambda match: match[0] if match[1] is None else instead(match[1]), text)
 
 
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
-def _numbered(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def _number(sign: str) -> str:
+    code = ord(sign)
+    named = _NAMED.get(sign)
+    return named or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+
+
+def _number_in_block(sign: str) -> str:
+    return "\n" if sign == "\n" else _number(sign)
 
 
 def _shortened(text: str, whole: int, limit: int) -> str:

@@ -9,6 +9,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from screens.widgets.words import quoted
+
 
 class Detail(VerticalScroll, can_focus=True):
     """Lines of "label: text". Labels stand out, text is never taken for markup."""
@@ -38,7 +40,7 @@ class Detail(VerticalScroll, can_focus=True):
 
 
 def labelled(lines: Iterable[tuple[str, str] | Content]) -> Content:
-    """Lines of "label: text" as content; an empty label gives the text alone."""
+    """Lines of "label: text" as content; an empty label gives the text alone; several lines are a quotation."""
     parts: list[Content] = []
     for line in lines:
         if isinstance(line, Content):
@@ -47,5 +49,5 @@ def labelled(lines: Iterable[tuple[str, str] | Content]) -> Content:
         label, text = line
         if not text:
             continue
-        parts.append(Content.assemble((f"{label}: ", "bold"), text) if label else Content(text))
+        parts.append(Content.assemble((f"{label}: ", "bold"), quoted(text)) if label else Content(quoted(text)))
     return Content("\n").join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -16,6 +17,7 @@ from textual.widgets import Input, Label, RadioSet, Select, Static
 
 from screens.widgets.glyphs import glyph
 from screens.widgets.toggles import Dot
+from screens.widgets.words import entry
 
 
 @dataclass(frozen=True)
@@ -215,18 +217,21 @@ class ChoiceField(Field):
         self._options = list(options)
 
     def control(self) -> Menu:
-        return Menu(self._with_value(), value=self.value, allow_blank=False, compact=True)
+        return Menu(self._entries(), value=self.value, allow_blank=False, compact=True)
 
     def offer(self, options: Sequence[tuple[str, str]]) -> None:
         """Other options; the value stays, also when it is not among them."""
         self._options = list(options)
         menu = self.query_one(Menu)
         with menu.prevent(Select.Changed):
-            menu.set_options(self._with_value())
+            menu.set_options(self._entries())
             menu.value = self.value
         # A select whose value stays the same keeps the words it had.
-        shown = next(label for label, value in self._with_value() if value == self.value)
+        shown = next(label for label, value in self._entries() if value == self.value)
         menu.query_one("SelectCurrent #label", Static).update(shown)
+
+    def _entries(self) -> list[tuple[Text, str]]:
+        return [(entry(label), value) for label, value in self._with_value()]
 
     def _with_value(self) -> list[tuple[str, str]]:
         """The options, with the draft's value among them: what was entered is never changed by what is offered."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import DIRECTOR
-from screens.widgets.glyphs import ascii_only
 from screens.widgets.host_runs import HostRun, HostRuns
 from screens.widgets.host_words import EDIT_HELPS, LIKELY, stale
 
@@ -24,20 +23,13 @@ def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
         title = runs.title_of(step)
         yield "Tried", title if failure is None or title not in failure.what else ""
         if step.detail and (failure is None or step.detail not in failure.why + failure.what):
-            yield "The host said", quoted(step.detail)
+            yield "The host said", step.detail
     if run.state == Outcome.UNKNOWN:
         yield "State", "unknown: a retry looks at the host again before it does anything."
     if failure is not None:
         yield "Why", failure.why
         yield "Likely", STALE if stale(failure) else LIKELY.get(failure.kind, "")
         yield "Next", failure.next
-
-
-def quoted(text: str) -> str:
-    """A host's words, each line behind a bar."""
-    bar = "|" if ascii_only() else "│"
-    lines = text.strip().splitlines()
-    return lines[0] if len(lines) == 1 else "".join(f"\n{bar} {line}" for line in lines)
 
 
 def buttons_for(run: HostRun) -> frozenset[str]:

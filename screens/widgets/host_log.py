@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from textual.widgets import Log
 
+from screens.widgets.words import frame_title
+
 
 class TitledLog(Log):
     """Follows its end only where its end is in sight (Log's own rule). Text is plain; control characters do nothing."""
@@ -18,7 +20,7 @@ class TitledLog(Log):
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, highlight=False)
-        self.border_title = title
+        self.border_title = frame_title(title)
         self.hint = "The arrow keys scroll the log; at its end it follows."
         self._of = ""
         self._written = 0
@@ -28,6 +30,6 @@ class TitledLog(Log):
         if of != self._of or len(lines) < self._written:
             self.clear()
             self._of, self._written = of, 0
-            self.border_title = title
+            self.border_title = frame_title(title)
         self.write_lines(lines[self._written :])
         self._written = len(lines)

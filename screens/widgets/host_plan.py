@@ -9,11 +9,13 @@ from textual.content import Content
 from dsrwizard.core.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
 from dsrwizard.core.facts import Failure
+from dsrwizard.core.foreign import lines, one_line
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.live_rows import Part, Row
+from screens.widgets.words import typed
 
 STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}
 
@@ -112,7 +114,7 @@ def step_lines(step: Step) -> Iterator[tuple[str, str]]:
     yield "Could interrupt", step.interrupts
     undo = undo_commands(step)
     more = f"  (and {len(undo) - 1} more)" if len(undo) > 1 else ""
-    yield "Undone by", (undo[0].splitlines()[0] + more) if undo else _no_undo(step)
+    yield "Undone by", (one_line(undo[0].partition("\n")[0]) + more) if undo else _no_undo(step)
     yield "", "Enter shows the exact commands."
 
 
@@ -135,12 +137,12 @@ def step_text(step: Step, *, undo: bool = True) -> Content:
         proof = step.proof
         text = f"the VIP {proof.vip} answers through {proof.server} on {proof.protocol}/{proof.port}"
         blocks.append(labelled([("Only after", text)]))
-    blocks.append(_block("Commands", "\n".join(step_commands(step))))
+    blocks.append(_block("Commands", "\n".join(map(typed, step_commands(step)))))
     for change in step.changes:
         if isinstance(change, FileChange) and change.old is not None:
-            blocks.append(_block(f"Changes in {change.path}", file_difference(change)))
+            blocks.append(_block(one_line(f"Changes in {change.path}"), lines(file_difference(change))))
     if undo:
-        blocks.append(_block("Undo", "\n".join(undo_commands(step)) or _no_undo(step).capitalize()))
+        blocks.append(_block("Undo", "\n".join(map(typed, undo_commands(step))) or _no_undo(step).capitalize()))
     return Content("\n\n").join(block for block in blocks if block.plain)
 
 

@@ -43,7 +43,7 @@ class HostRun:
     def say(self, text: str) -> None:
         """Adds to the log; every line of a longer text keeps the first one's indent."""
         indent = text[: len(text) - len(text.lstrip(" "))]
-        lines = text.strip().splitlines() or [""]
+        lines = text.strip().split("\n")
         self.lines += [f"{indent}{line}" for line in lines]
         if len(self.lines) > 2 * KEPT_LINES:
             del self.lines[:-KEPT_LINES]
@@ -52,7 +52,7 @@ class HostRun:
     def said(self, text: str) -> bool:
         """Whether the end of the log has it already."""
         recent = "\n".join(line.strip() for line in self.lines[-20:])
-        return all(line.strip() in recent for line in text.splitlines())
+        return all(line.strip() in recent for line in text.split("\n"))
 
 
 class HostRuns:

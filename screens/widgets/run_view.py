@@ -21,7 +21,7 @@ from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.steps import Plan
 from screens import clock
 from screens.background import in_thread
-from screens.widgets.check_detail import Detail
+from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_failure import buttons_for, report_lines
 from screens.widgets.host_log import TitledLog
@@ -157,7 +157,7 @@ class RunView(Vertical):
     def report(self) -> str:
         """What became of the chosen host, with its log, as text."""
         run = self.runs.hosts[self.chosen]
-        said = "\n".join(f"{label}: {line}" if label else line for label, line in report_lines(run, self.runs))
+        said = labelled(report_lines(run, self.runs)).plain
         return "\n".join([run.host, said, *run.lines])
 
     # Running.

@@ -1,0 +1,33 @@
+"""The last gate before the terminal: no line that is drawn holds a sign that a terminal obeys or nobody sees.
+
+What is shown was made harmless before (`core.shown`, `core.errors`), where such a sign is written out. Here a line has
+its width already: a sign that takes no cell is left out, another becomes a question mark.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+from dsrwizard.core.foreign import replaced
+
+
+class HarmlessLines(LineFilter):
+    """Looks at every line that is drawn, whatever widget it is of."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same segments, as wide as they were."""
+        for text, _, _ in segments:
+            if not (text.isascii() and text.isprintable()) and drawn(text) != text:
+                return [Segment(drawn(text), style, control) for text, style, control in segments]
+        return segments
+
+
+@lru_cache(4096)
+def drawn(text: str) -> str:
+    """A text as it may be drawn, as many cells wide."""
+    return replaced(text, lambda sign: "?" * cell_len(sign))

@@ -1,0 +1,37 @@
+"""Foreign words among the screens' own: titles of frames, entries of a menu, quotations. None of it is markup."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.content import Content
+
+from dsrwizard.core.foreign import lines, one_line
+from screens.widgets.glyphs import ascii_only
+
+_TITLE = 200
+"""Characters: no frame is wider."""
+
+
+def frame_title(text: str) -> Content:
+    """For `border_title`, which takes a plain string for markup."""
+    return Content(one_line(text, _TITLE))
+
+
+def entry(text: str) -> Text:
+    """For a menu, which takes a plain string for markup."""
+    return Text(one_line(text, _TITLE))
+
+
+def quoted(text: str) -> str:
+    """A text of several lines as a quotation, each behind a bar, so that none is taken for a line of the screen's own.
+    One line stays as it is."""
+    if "\n" not in text:
+        return text
+    bar = "|" if ascii_only() else "│"
+    found = lines(text).strip().split("\n")
+    return found[0] if len(found) == 1 else "".join(f"\n{bar} {line}" for line in found)
+
+
+def typed(command: str) -> str:
+    """A command; the further lines of a here-document are indented: a file's content may look like anything."""
+    return lines(command).replace("\n", "\n  ")
