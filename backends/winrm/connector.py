@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
-from spnego.exceptions import SpnegoError
 from winrm.exceptions import AuthenticationError, WinRMOperationTimeoutError
 
 from backends.memory import Memory, memory_of
+from backends.winrm.bounds import OutOfBounds
 from backends.winrm.login import WrongPassword, log_in
 from backends.winrm.place import Place, place_of
 from backends.winrm.problems import (
@@ -23,12 +23,15 @@ from backends.winrm.problems import (
     fault_code,
     is_gone,
     not_offered,
+    of_the_network,
+    said,
     stale,
     translated,
     unreached,
+    unreadable,
 )
-from backends.winrm.reach import answers, certificate
-from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack, plain
+from backends.winrm.reach import CONNECT_SECONDS, answers, certificate
+from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack
 from backends.winrm.transport import OPERATION_SECONDS, Winrm
 from backends.winrm.trust import Trust, check
 from dsrwizard.core.errors import AnswerUnreadable, ConnectionLost, HostError
@@ -38,10 +41,13 @@ from dsrwizard.core.secret import Secret
 
 AWAY_SECONDS = 20.0
 """How long a host may be out of reach while a script runs: changing its network cuts the connection for a moment."""
+_HURRY_SECONDS = 5.0
+"""How long a host has to answer that its script is to end."""
+_PACE = 0.05
+"""Seconds between two questions to a host that answers at once and has nothing to say."""
 _IDLE = "PT300S"
 """After this a shell that could not be closed ends by itself; the host's own default is two hours."""
 _UTF_8 = 65001
-_FAILURES: tuple[type[Exception], ...] = (*BROKEN, SpnegoError)
 _LOOK_AGAIN = "Look at the host again before anything else is done to it."
 T = TypeVar("T")
 
@@ -72,6 +78,10 @@ class _Clock:
             yield
         finally:
             self._end += time.monotonic() - stop
+
+
+class _Senseless(AnswerUnreadable):
+    """The host's messages are no WinRM: it is not spoken to any further."""
 
 
 class WinrmConnector:
@@ -105,7 +115,7 @@ class WinrmConnector:
             shell = self._open_shell(packed, clock)
             try:
                 answer = self._in_shell(shell, packed, Lines(marker, on_line), clock, deadline)
-            except ConnectionLost:
+            except (ConnectionLost, _Senseless):
                 self._reset()
                 raise
             self._close_shell(shell)
@@ -140,7 +150,7 @@ class WinrmConnector:
             self._reset()
             self._winrm = None
             return self._log_in(opened, clock)
-        except _FAILURES as error:
+        except BROKEN as error:
             self._reset()
             if unreached(error):
                 raise _not_begun(self._place.host, "the connection is gone and could not be made again") from error
@@ -151,7 +161,7 @@ class WinrmConnector:
             winrm = Winrm(self._place, self._trust, password, self._kerberos_name())
             try:
                 result = opened(winrm)
-            except _FAILURES as error:
+            except BROKEN as error:
                 offered = winrm.transport.adapter.offered
                 winrm.transport.reset()
                 if not winrm.transport.offers(self._place.auth):
@@ -184,7 +194,7 @@ class WinrmConnector:
         """Once more over a new connection, where the old one was gone and so nothing was acted on."""
         try:
             return ask()
-        except _FAILURES as error:
+        except BROKEN as error:
             if not stale(error):
                 raise
             winrm.transport.reset()
@@ -195,12 +205,12 @@ class WinrmConnector:
         assert winrm is not None  # noqa: S101 - a shell is opened by it
         try:
             self._again_if_stale(winrm, lambda: winrm.close_shell(shell, close_session=False))
-        except _FAILURES:
+        except BROKEN:
             self._reset()
 
     def _reset(self) -> None:
         if self._winrm is not None:
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(*BROKEN):
                 self._winrm.transport.reset()
 
     # -- the script
@@ -208,14 +218,14 @@ class WinrmConnector:
     def _in_shell(self, shell: str, packed: Packed, lines: Lines, clock: _Clock, deadline: float) -> Answer:
         try:
             command = self._start(shell, packed)
-        except ConnectionLost:
+        except (ConnectionLost, _Senseless):
             raise
         except BaseException:
             self._close_shell(shell)
             raise
         try:
             return self._received(shell, command, lines, clock, deadline)
-        except ConnectionLost:
+        except (ConnectionLost, _Senseless):
             raise
         except BaseException:  # the listener's own, or the program ends: the script is not left to run on
             self._stop(shell, command)
@@ -233,13 +243,15 @@ class WinrmConnector:
 
             try:
                 return self._again_if_stale(winrm, ask)
-            except _FAILURES as error:
+            except BROKEN as error:
                 if fault_code(error) in NOT_FOUND and direct:
                     continue
                 if fault_code(error):
                     raise translated(self._place, error) from error
                 if unreached(error):
                     raise _not_begun(self._place.host, "the connection broke") from error
+                if not of_the_network(error):
+                    raise self._senseless(error) from error
                 raise ConnectionLost(
                     f"{self._place.host}: the connection broke as the script was sent.",
                     "Whether it arrived, and so whether it runs, is not known.",
@@ -250,7 +262,7 @@ class WinrmConnector:
     def _received(self, shell: str, command: str, lines: Lines, clock: _Clock, deadline: float) -> Answer:
         winrm = self._winrm
         assert winrm is not None  # noqa: S101
-        errors, heard = bytearray(), time.monotonic()
+        heard = time.monotonic()
         while True:
             if clock.left <= 0 or self._closed:
                 self._stop(shell, command)
@@ -266,10 +278,13 @@ class WinrmConnector:
                 out, err, status, done = winrm.get_command_output_raw(shell, command)
             except WinRMOperationTimeoutError:
                 heard = time.monotonic()  # nothing new, but it answers
+                time.sleep(_PACE)
                 continue
-            except _FAILURES as error:
+            except BROKEN as error:
                 if is_gone(error):
                     raise self._broken("its shell is gone: the host or its WinRM service was restarted") from error
+                if not fault_code(error) and not of_the_network(error):
+                    raise self._senseless(error) from error
                 if fault_code(error) or time.monotonic() - heard > AWAY_SECONDS:
                     raise self._broken("the connection broke") from error
                 winrm.transport.reset()
@@ -278,27 +293,43 @@ class WinrmConnector:
             finally:
                 winrm.operation_timeout_sec = OPERATION_SECONDS
             heard = time.monotonic()
-            errors += err
-            lines.feed(out)
+            try:
+                lines.feed_errors(err)
+                lines.feed(out)
+                if done:
+                    lines.end()
+            except OutOfBounds as error:
+                raise unreadable(self._place, error, begun=True) from error
             if done:
-                lines.end()
-                return self._answer(status, lines, plain(bytes(errors)))
+                return self._answer(status, lines)
+            if not out and not err:
+                time.sleep(_PACE)
 
     def _stop(self, shell: str, command: str) -> None:
         """Ends a script that is no longer waited for."""
         winrm = self._winrm
         if winrm is not None:
-            with contextlib.suppress(*_FAILURES):
+            patience = winrm.transport.read_timeout_sec
+            winrm.transport.read_timeout_sec = (CONNECT_SECONDS, _HURRY_SECONDS)  # type: ignore[assignment]
+            with contextlib.suppress(*BROKEN):
                 winrm.cleanup_command(shell, command)
             self._close_shell(shell)
+            winrm.transport.read_timeout_sec = patience
 
     def _broken(self, what: str) -> ConnectionLost:
         return ConnectionLost(
             f"{self._place.host}: {what} while the script ran.", "What it had done by then is unknown.", _LOOK_AGAIN
         )
 
-    def _answer(self, status: int, lines: Lines, errors: str) -> Answer:
-        host = self._place.host
+    def _senseless(self, error: Exception) -> _Senseless:
+        """What came makes no sense while the script may have run: nobody is asked to end it, the connection goes."""
+        found = unreadable(self._place, error, begun=True)
+        senseless = _Senseless(found.what, found.why, found.next)
+        senseless.begun = True
+        return senseless
+
+    def _answer(self, status: int, lines: Lines) -> Answer:
+        host, errors = self._place.host, lines.errors
         if lines.wow64:
             raise AnswerUnreadable(
                 f"{host}: WinRM there runs a 32-bit PowerShell on a 64-bit Windows.",
@@ -306,10 +337,10 @@ class WinrmConnector:
                 "On that host look at: winrm enumerate winrm/config/plugin. The shell is to be 64-bit.",
             )
         if not lines.begun:
-            said = errors or lines.noise or f"nothing (exit status {status})"
+            told = said(errors or lines.noise) or f"nothing (exit status {status})"
             raise AnswerUnreadable(
                 f"{host}: PowerShell there did not run the script.",
-                f"The host says: {said[:400]}",
+                f"The host says: {told}",
                 "A policy may restrict PowerShell (AppLocker, constrained language mode) for"
                 f" {self._place.user}, or security software stopped it.",
             )

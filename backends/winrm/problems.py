@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from xml.etree import ElementTree as ET
 
 import requests
 from winrm.exceptions import (
     AuthenticationError,
-    WinRMError,
     WinRMOperationTimeoutError,
     WinRMTransportError,
     WSManFaultError,
 )
 
+from backends.winrm.bounds import OutOfBounds
 from backends.winrm.place import HTTPS, Place
 from backends.winrm.reach import no_tls, unreachable
 from backends.winrm.transport import NotSealed
-from dsrwizard.core.errors import ConnectTimeout, HostError, HostKeyChanged, LoginRefused, NoPrivilege
+from dsrwizard.core.errors import (
+    AnswerUnreadable,
+    ConnectTimeout,
+    HostError,
+    HostKeyChanged,
+    LoginRefused,
+    NoPrivilege,
+)
+from dsrwizard.core.foreign import one_line
 
-BROKEN: tuple[type[Exception], ...] = (
-    requests.RequestException, WinRMError, WinRMTransportError, WinRMOperationTimeoutError, ET.ParseError, OSError,
-    KeyError, ValueError, StopIteration, AssertionError,
-)  # fmt: skip
-"""Everything that one exchange may raise, by the network's doing or the host's; spnego's errors are among them."""
+BROKEN: tuple[type[Exception], ...] = (Exception,)
+"""Everything that one exchange may raise, by the network's doing or the host's: pywinrm, requests and spnego take the
+host's bytes apart and raise whatever comes of that."""
+_SAID = 300
+"""Characters of what a host says in a fault."""
 NOT_FOUND = (2147942402, 2147942403)
 _DENIED = (5, 2147942405)
 _SHELLS = (2150859173, 2150859236, 2150859238, 2150859179, 2150859237)
@@ -56,6 +63,23 @@ def unreached(error: Exception) -> bool:
     )
 
 
+def of_the_network(error: Exception) -> bool:
+    """Whether it is the way to the host that failed; otherwise the host's answer made no sense."""
+    return isinstance(error, requests.RequestException | OSError | WinRMTransportError)
+
+
+def unreadable(place: Place, error: Exception, *, begun: bool = False) -> AnswerUnreadable:
+    """An answer that is no answer. `begun`: the script may have run."""
+    what = str(error) if isinstance(error, OutOfBounds) else f"what is not WinRM ({type(error).__name__})"
+    found = AnswerUnreadable(
+        f"{place.host}: {place.at} gave an answer that is not read.",
+        f"It answered {what}.",
+        f"Check the port, and who has that address. On that host: {place.listener}",
+    )
+    found.begun = begun
+    return found
+
+
 def fault_code(error: Exception) -> int:
     """The code of a fault, by either generation's detail; 0 where there is none."""
     if not isinstance(error, WSManFaultError):
@@ -72,6 +96,8 @@ def translated(place: Place, error: Exception) -> HostError:
     """The error as the operator reads it."""
     if isinstance(error, WSManFaultError):
         return _fault(place, error)
+    if isinstance(error, OutOfBounds):
+        return unreadable(place, error)
     if isinstance(error, NotSealed):
         return HostError(
             f"{place.host}: nothing was sent to {place.at}, because it could not be sealed.",
@@ -81,7 +107,7 @@ def translated(place: Place, error: Exception) -> HostError:
     if place.auth == "kerberos" and (isinstance(error, AuthenticationError) or "Kerberos" in type(error).__name__):
         return LoginRefused(
             f"{place.host}: login by Kerberos at {place.at} was refused.",
-            f"Kerberos says: {' '.join(str(error).split())[:200]}",
+            f"Kerberos says: {said(str(error))}",
             f"Get a ticket for {place.user} with kinit, and check that HTTP/NAME of the host is known to the domain.",
         )
     if isinstance(error, AuthenticationError | PermissionError):
@@ -101,11 +127,12 @@ def translated(place: Place, error: Exception) -> HostError:
             return unreachable(place, cause)
     if isinstance(error, requests.exceptions.ConnectionError):
         return _cut(place)
-    return HostError(
-        f"{place.host}: {place.at} answered something that is not WinRM.",
-        f"{type(error).__name__} while its answer was read.",
-        f"Check the port; on that host: {place.listener}",
-    )
+    return unreadable(place, error)
+
+
+def said(text: str) -> str:
+    """What a host or a library said, on one line and harmless."""
+    return one_line(" ".join(text.split()), _SAID)
 
 
 _ACCOUNT = (
@@ -122,7 +149,7 @@ def login_refused(place: Place, why: str) -> LoginRefused:
 def not_offered(place: Place, offered: set[str]) -> LoginRefused:
     """The host does not take this way to log in at all."""
     name = {"basic": "Basic", "kerberos": "Kerberos"}.get(place.auth, "Negotiate")
-    takes = ", ".join(sorted(offered - {""})) or "nothing"
+    takes = one_line(", ".join(sorted(offered - {""})), 100) or "nothing"
     return LoginRefused(
         f"{place.host}: {place.at} does not let anyone log in by {place.auth}.",
         f"It takes: {takes}.",
@@ -131,7 +158,7 @@ def not_offered(place: Place, offered: set[str]) -> LoginRefused:
 
 
 def _fault(place: Place, error: WSManFaultError) -> HostError:
-    code, said = fault_code(error), " ".join(str(error.reason).split())
+    code, reason = fault_code(error), said(str(error.reason))
     if code in _DENIED:
         return NoPrivilege(
             f"{place.host}: {place.user} is logged in but gets no shell: access is denied.",
@@ -151,19 +178,19 @@ def _fault(place: Place, error: WSManFaultError) -> HostError:
         where = "winrs" if code in _SHELLS else "service"
         return HostError(
             f"{place.host}: {place.user} has as many {what} open there as WinRM allows one user.",
-            f"The host says: {said}",
+            f"The host says: {reason}",
             "Programs that ended without closing theirs leave them for two hours: wait, or on that host:"
             f""" Restart-Service WinRM. To allow more: winrm set winrm/config/{where} '@{{{key}="{many}"}}'""",
         )
     if code in NOT_FOUND:
         return HostError(
             f"{place.host}: powershell.exe was not found there.",
-            f"The host says: {said}",
+            f"The host says: {reason}",
             "Install Windows PowerShell 2.0 or later there (KB968930 for Windows Server 2008).",
         )
     return HostError(
         f"{place.host}: WinRM there refused the request{f' (code {code})' if code else ''}.",
-        f"The host says: {said}",
+        f"The host says: {reason}",
         f"Look at the WinRM service of that host: winrm get winrm/config, {place.listener}",
     )
 

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from backends.winrm.bounds import KEPT_ERRORS, LARGEST_OUTPUT, MOST_LINES, OutOfBounds
+from dsrwizard.core.foreign import lines as harmless_lines
 from dsrwizard.core.ports import Line
 
 POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
@@ -25,6 +27,8 @@ LARGEST = 100_000
 """Characters of all parts; an envelope of WinRM 2.0 holds 150 kB."""
 WOW64 = "32-bit"
 """What the bootstrap says after its marker in a 32-bit PowerShell on a 64-bit Windows, before it ends."""
+_KEPT_NOISE = 4_096
+"""Characters of what was printed before the script began."""
 _BOOTSTRAP = r"""$ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 if ($env:PROCESSOR_ARCHITEW6432) {
@@ -68,28 +72,48 @@ def pack(script: str, marker: str) -> Packed:
 
 
 class Lines:
-    """Standard output as lines: what comes before the marker line is kept apart, CR LF is one end of line."""
+    """Standard output as lines: what comes before the marker line is kept apart, CR LF is one end of line. Standard
+    error beside it, of which the beginning is kept. Both raise OutOfBounds for more than a script of ours prints."""
 
     def __init__(self, marker: str, on_line: Line | None) -> None:
         self._marker, self._on_line = marker, on_line
-        self._rest = b""
+        self._rest: list[bytes] = []
         self._text: list[str] = []
-        self._noise: list[str] = []
+        self._noise = ""
+        self._count = 0
+        self._size = 0
+        self._errors = bytearray()
         self.begun = False
         self.wow64 = False
 
     def feed(self, data: bytes) -> None:
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        for line in whole:
-            self._take(line)
+        self._weigh(data)
+        first, *more = data.split(b"\n", MOST_LINES + 1)
+        for line in more:
+            self._take(b"".join((*self._rest, first)))
+            self._rest, first = [], line
+        if first:
+            self._rest.append(first)
+
+    def feed_errors(self, data: bytes) -> None:
+        self._weigh(data)
+        self._errors += data[: max(0, KEPT_ERRORS - len(self._errors))]
 
     def end(self) -> None:
         """What came last without a newline is a line, too."""
         if self._rest:
-            self._take(self._rest)
-            self._rest = b""
+            self._take(b"".join(self._rest))
+            self._rest = []
+
+    def _weigh(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > LARGEST_OUTPUT:
+            raise OutOfBounds(f"more than {LARGEST_OUTPUT >> 20} MB to one script")
 
     def _take(self, data: bytes) -> None:
+        self._count += 1
+        if self._count > MOST_LINES:
+            raise OutOfBounds(f"more than {MOST_LINES:,} lines to one script")
         line = data.removesuffix(b"\r").decode("utf-8", "replace")
         if self.begun:
             self._text.append(line)
@@ -99,8 +123,8 @@ class Lines:
             self.begun = True
         elif line.strip() == f"{self._marker} {WOW64}":
             self.wow64 = True
-        else:
-            self._noise.append(line)
+        elif len(self._noise) < _KEPT_NOISE:
+            self._noise += f"{line[:_KEPT_NOISE]}\n"
 
     @property
     def text(self) -> str:
@@ -108,20 +132,26 @@ class Lines:
 
     @property
     def noise(self) -> str:
-        return "\n".join(self._noise)
+        return self._noise
+
+    @property
+    def errors(self) -> str:
+        """Standard error as text."""
+        return plain(bytes(self._errors))
 
 
 _CLIXML = "#< CLIXML"
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-_STRING = re.compile(r'<S S="(?!progress)\w+">(.*?)</S>', re.S)
+_STRING = re.compile(r'<S S="(?!progress)\w{1,20}">([^<]*)')
 
 
 def plain(errors: bytes) -> str:
-    """Standard error as text. PowerShell writes its own errors there as CLIXML, together with progress reports."""
+    """Standard error as harmless text. PowerShell writes its own errors there as CLIXML, together with progress
+    reports."""
     text = errors.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
     head, mark, rest = text.partition(_CLIXML)
     if not mark:
-        return text.strip()
+        return harmless_lines(text.strip())
     found = [html.unescape(one) for one in _STRING.findall(rest)]  # by pattern: it may be cut off
     said = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), "".join(found)).replace("\r\n", "\n")
-    return f"{head}{said}".strip()
+    return harmless_lines(f"{head}{said}".strip())

@@ -9,11 +9,11 @@ import logging
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from winrm.exceptions import WinRMError, WinRMTransportError
 from winrm.protocol import Protocol
 from winrm.transport import Transport
 
+from backends.winrm.bounds import BoundedAdapter, OutOfBounds, envelope
 from backends.winrm.place import Place
 from backends.winrm.reach import CONNECT_SECONDS
 from backends.winrm.trust import Trust
@@ -30,7 +30,7 @@ class NotSealed(WinRMError):
     """The message would have gone out readable; it was not sent."""
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(BoundedAdapter):
     """Pins the certificate where there is a fingerprint, and notes what ways to log in the host offers."""
 
     def __init__(self, print_: str) -> None:
@@ -98,6 +98,16 @@ class _Transport(Transport):
         if self._seals and self.encryption is None:
             raise NotSealed("there is nothing to seal the message with")
         return super().send_message(message)
+
+    def _get_message_response_text(self, response: requests.Response) -> bytes:
+        """What is returned here is made into a tree."""
+        text = super()._get_message_response_text(response)
+        try:
+            return envelope(text)
+        except OutOfBounds:
+            if response.ok:
+                raise
+            return b""  # another web server's page; the status says enough
 
     def reset(self) -> None:
         """Drops the connection and the keys that belong to it; the next message logs in again."""

@@ -119,9 +119,13 @@ class ConnectionLost(HostError):
 
 
 class AnswerUnreadable(HostError):
-    """The host answered something that is not what the script prints."""
+    """The host answered something that is not what the script prints.
+
+    `begun` true: the script may have run, so the host's state is unknown until it is observed again.
+    """
 
     kind = "answer"
+    begun = False
 
 
 class Stopped(DsrError):

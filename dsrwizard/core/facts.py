@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import ClassVar, Literal
 
 import msgspec
 
 from dsrwizard.core.changes import DestinationState, FileState, ServiceKey, ServiceState
 from dsrwizard.core.shown import Shown
+from dsrwizard.core.values import parsed
 from dsrwizard.core.windows.facts import WindowsFacts
 
 Persistence = Literal["systemd", "ifupdown", "none"]
 """What brings addresses back after a reboot on this host, as far as dsrwizard can write to it."""
-
-
-parsed = lru_cache(maxsize=65536)(ip_address)
-"""An address for comparison, however it is written. Kept, because every check of every server compares."""
 
 
 class _Facts(msgspec.Struct, frozen=True):

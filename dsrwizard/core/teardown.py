@@ -24,12 +24,13 @@ from dsrwizard.core.changes import (
     UnitChange,
     WindowsChange,
 )
-from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts, parsed
+from dsrwizard.core.facts import DirectorFacts, Observed, ServerFacts
 from dsrwizard.core.ledger import Owed
 from dsrwizard.core.linux.steps import GUARD_FILE
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.plan import unseen
 from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Plan, Step
+from dsrwizard.core.values import parsed
 from dsrwizard.core.windows.commands import standalone
 from dsrwizard.core.windows.state import UNSEEN, present
 

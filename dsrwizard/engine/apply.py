@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from dsrwizard.core.changes import DestinationChange
-from dsrwizard.core.errors import CommandFailed, ConnectionLost, DsrError
+from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
 from dsrwizard.core.events import (
     Event,
     HostFinished,
@@ -185,7 +185,11 @@ class Applier:
         for number, step in enumerate(steps):
             if problem.halfway and number == 0:
                 self._result(step, Outcome.UNKNOWN, "it failed and could not be taken back whole")
-            elif isinstance(problem, Defect) or (begun and not isinstance(problem, CommandFailed | ConnectionLost)):
+            elif (
+                isinstance(problem, Defect)
+                or (isinstance(problem, AnswerUnreadable) and problem.begun)
+                or (begun and not isinstance(problem, CommandFailed | ConnectionLost))
+            ):
                 self._result(step, Outcome.UNKNOWN, "what became of it is not known; observe it again")
             elif isinstance(problem, ConnectionLost) and (begun or problem.begun):
                 self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")

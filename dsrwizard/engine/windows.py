@@ -12,10 +12,11 @@ from dsrwizard.core.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model import Deployment, RealServer
 from dsrwizard.core.ports import Answer, Connector, Line, StepDone
 from dsrwizard.core.steps import Step
+from dsrwizard.core.windows import answer as windows_answer
 from dsrwizard.core.windows import apply as windows_apply
 from dsrwizard.core.windows import half_open as windows_half_open
 from dsrwizard.core.windows import observe as windows_observe
-from dsrwizard.core.windows.frames import document_of
+from dsrwizard.core.windows.frames import frame_of
 from dsrwizard.core.windows.steps import system_of
 from dsrwizard.engine import carried
 
@@ -62,8 +63,8 @@ class WindowsServer:
 
             def heard(text: str) -> None:
                 nonlocal told
-                document = document_of(nonce, text)
-                if not told and document is not None and document.get("kind") == "ready":
+                frame = None if told else frame_of(nonce, text)
+                if frame is not None and frame.kind == "ready":
                     told = True
                     ready()
 
@@ -102,8 +103,13 @@ class WindowsServer:
             return None  # the steps are done and told; only the look afterwards is missing
 
     def _parse(self, nonce: str, answer: Answer) -> ServerFacts:
-        return windows_observe.parse(
-            self._server.name, nonce, answer.stdout, now=self._clock(), reached=self._server.address
+        return windows_answer.parse(
+            self._server.name,
+            nonce,
+            answer.stdout,
+            now=self._clock(),
+            reached=self._server.address,
+            said=answer.stderr,
         )
 
     def _run(

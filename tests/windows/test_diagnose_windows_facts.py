@@ -150,8 +150,12 @@ class TestConflicts:
 
     def test_another_address_does_not_count(self) -> None:
         other = Conflict(event=4198, address="10.0.0.101", mac="", at=NOW)
-        odd = Conflict(event=4198, address="?", mac="", at=NOW)
-        assert faults(judged(altered(conflicts=(other, odd)))) == []
+        assert faults(judged(altered(conflicts=(other,)))) == []
+
+    def test_an_event_that_names_no_address_does_not_count(self) -> None:
+        host = set_up("2025")
+        host.events.append(Event(4198, "?", "", 60))
+        assert faults(verify(host)) == []
 
     def test_a_second_owner_on_the_wire_explains_it(self) -> None:
         def doubled(seen: Evidence) -> Evidence:

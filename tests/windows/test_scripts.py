@@ -60,7 +60,7 @@ TYPES = {
     "string", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
     "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
     "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
-    "dsrinterface", "management.automation.wildcardpattern", "io.compression.compressionmode",
+    "dsrinterface", "management.automation.wildcardpattern", "io.compression.compressionmode", "xml",
 }  # fmt: skip
 FORBIDDEN_2008 = (
     "convertto-json",

@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from dsrwizard.core.facts import Connection, parsed
+from dsrwizard.core.facts import Connection
+from dsrwizard.core.values import parsed
 
 Result = Literal["open", "refused", "silent", "unreachable", "unknown"]
 

@@ -18,11 +18,11 @@ from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.diagnosis.windows_served import firewall_fault, served, site_fault
-from dsrwizard.core.facts import parsed
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.core.values import parsed
+from dsrwizard.core.windows.answer import PREFERRED
 from dsrwizard.core.windows.facts import WindowsAdapter, WindowsFacts
-from dsrwizard.core.windows.observe import PREFERRED
 from dsrwizard.core.windows.settings import UNBINDABLE
 from dsrwizard.core.windows.steps import nic_of, target
 

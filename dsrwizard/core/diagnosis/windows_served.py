@@ -14,8 +14,8 @@ from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import endpoint
 from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reading import Reading
-from dsrwizard.core.facts import parsed
 from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.values import parsed
 from dsrwizard.core.windows import sites
 from dsrwizard.core.windows.facts import FirewallRule, SiteBinding, WindowsFacts
 from dsrwizard.core.windows.firewall import EVERY_PROFILE, covers

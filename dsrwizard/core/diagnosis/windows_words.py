@@ -8,7 +8,7 @@ from __future__ import annotations
 from dsrwizard.core.changes import AddressChange, System, WindowsChange, WindowsItem
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.model import Service, Vip
-from dsrwizard.core.windows import sites
+from dsrwizard.core.windows import sites, values
 from dsrwizard.core.windows.commands import PSEUDO, quoted, windows_commands
 from dsrwizard.core.windows.facts import SiteBinding, WindowsAdapter, WindowsFacts
 from dsrwizard.core.windows.firewall import rule_name
@@ -200,6 +200,8 @@ LET_RULES_COUNT = "netsh advfirewall set allprofiles firewallpolicy blockinbound
 
 
 def disable_rule(name: str) -> str:
+    if set(name) & set('"%`$'):  # it would end the quotes it stands in, or mean something within them
+        return f"in Windows Firewall, disable the inbound rule {quoted(name)}"
     return f'netsh advfirewall firewall set rule name="{name}" new enable=no'
 
 
@@ -214,7 +216,7 @@ def serve(reading: Reading, facts: WindowsFacts, vip: Vip, service: Service) -> 
     lines: list[str] = []
     for item, key, new in sites.missing(facts, vip, service):
         lines += windows_commands(WindowsChange(item=item, key=key, old=None, new=new, system=system(reading)))
-    odd = [site.name for site, _ in sites.left_out(facts, vip, service) if set(site.name) & set(sites.FORBIDDEN)]
+    odd = [site.name for site, one in sites.left_out(facts, vip, service) if not sites.typeable(site, one)]
     lines += [f"in IIS Manager, add a binding for {vip.ip} to {name}" for name in dict.fromkeys(odd)]
     return "; ".join(lines)
 
@@ -222,9 +224,9 @@ def serve(reading: Reading, facts: WindowsFacts, vip: Vip, service: Service) -> 
 def certify(facts: WindowsFacts, vip: Vip, port: int, binding: SiteBinding) -> str:
     """The certificate of another address of the same port, or the binding's own, for the VIP."""
     known = facts.certificates or {}
-    of_port = next((parts for key, parts in sorted(known.items()) if key.endswith(f":{port}") and parts[0] != " "), "")
+    of_port = next((parts for key, parts in sorted(known.items()) if parts and key.endswith(f":{port}")), "")
     if not of_port and binding.certificate:
-        of_port = f"{binding.certificate} {IIS} {binding.store or 'MY'}"
+        of_port = values.certificate(binding.certificate, IIS, binding.store or "MY")
     if not of_port:
         return f"in IIS Manager, choose the certificate of the https binding {binding.information}"
     change = WindowsChange(item="certificate", key=f"{sites.written(vip)}:{port}", old=None, new=of_port)

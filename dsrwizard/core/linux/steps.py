@@ -19,9 +19,10 @@ from dsrwizard.core.changes import (
     UnitChange,
 )
 from dsrwizard.core.commands import IPV6_MANNER
-from dsrwizard.core.facts import Interface, ServerFacts, parsed
+from dsrwizard.core.facts import Interface, ServerFacts
 from dsrwizard.core.model import Deployment, RealServer, Vip
 from dsrwizard.core.steps import HostPlan, Step
+from dsrwizard.core.values import parsed
 
 GUARD_FILE = "/etc/sysctl.d/90-dsrwizard.conf"
 GUARD = {"arp_ignore": "1", "arp_announce": "2"}

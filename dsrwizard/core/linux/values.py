@@ -10,18 +10,19 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.facts import parsed
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.values import SHOWN, Impossible, address, prefix, shown
 
+__all__ = [
+    "MOST", "Impossible", "address", "document", "interface", "mac", "objects", "part", "port", "prefix", "reading",
+    "setting", "shown", "word", "words",
+]  # fmt: skip
 T = TypeVar("T")
 
 MOST = 65_536
 """Interfaces, addresses, routes of one host at most: more than any host has, less than hurts."""
-_SHOWN = 60
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _NO_NAME = re.compile(r"[/\t-\r ]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,30 +30,6 @@ _NAME_BYTES = 15
 """IFNAMSIZ of the kernel's if.h, without the zero byte at the end."""
 _DIGITS = 20
 """The longest number any of this holds is one of 64 bits."""
-
-
-class Impossible(ValueError):
-    """A value that no Linux host has there; the text says what it was to be, and quotes it harmlessly."""
-
-    def __init__(self, what: str, value: object) -> None:
-        super().__init__(f"{shown(value)} is no {what}")
-
-
-def shown(value: object) -> str:
-    """A value out of JSON for a sentence: short, on one line, with nothing in it that acts."""
-    match value:
-        case str():
-            return f"“{one_line(value, _SHOWN)}”"
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return one_line(str(value), _SHOWN)
-        case dict():
-            return "an object"
-        case _:
-            return "a list"
 
 
 @contextmanager
@@ -74,7 +51,7 @@ def document(text: str) -> Any:
     try:
         return json.loads(text, strict=False, parse_int=_integer, parse_constant=_no_number)
     except RecursionError:
-        raise Impossible("answer of this depth", text[:_SHOWN]) from None
+        raise Impossible("answer of this depth", text[:SHOWN]) from None
 
 
 def _integer(digits: str) -> int:
@@ -121,29 +98,6 @@ def word(value: Mapping[str, Any], key: str, default: str = "") -> str:
     if not isinstance(found, str):
         raise Impossible(f"text, as {key} is", found)
     return found
-
-
-def address(value: object) -> str:
-    """An IPv4 or IPv6 address in one spelling; the zone that may follow it says only where it is.
-
-    The length comes first: a parser of addresses need not see a megabyte.
-    """
-    if isinstance(value, str):
-        plain = value.partition("%")[0]
-        if len(plain) <= 45 and plain.isascii():
-            try:
-                return str(ip_address(plain))
-            except ValueError:
-                pass
-    raise Impossible("address", value)
-
-
-def prefix(value: object, address: str) -> int:
-    """The length of a prefix of this address."""
-    longest = parsed(address).max_prefixlen
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= longest:
-        return value
-    raise Impossible(f"prefix length of {address} (0 to {longest})", value)
 
 
 def interface(value: object) -> str:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from dsrwizard.core.changes import AddressChange, Change, LinkChange, System, WindowsChange
 from dsrwizard.core.progress import Progress
 from dsrwizard.core.steps import Step
 from dsrwizard.core.windows.commands import quoted, standalone
 from dsrwizard.core.windows.dispatch import DISPATCH
-from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, document_of
+from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, frame_of, sentence
 from dsrwizard.core.windows.loopback import ADD_TYPE
 from dsrwizard.core.windows.settings import SETTINGS_2012, SHARED_SETTINGS
+from dsrwizard.core.windows.values import Number
 
 _LOOP = r"""
 function Test-Before {
@@ -128,20 +131,31 @@ def _text(value: str | None) -> str:
     return "$null" if value is None else quoted(value)
 
 
+class _Report(msgspec.Struct):
+    """Where the script is. Other documents have none of this."""
+
+    message: str = ""
+    step: Number = 0
+
+
 class FrameProgress(Progress):
     """Reads the script's frames as they come."""
 
     def feed(self, text: str) -> None:
         """One line of the host's output, without its newline."""
-        document = document_of(self._nonce, text)
-        if document is None:
+        frame = frame_of(self._nonce, text)
+        if frame is None:
             if text.strip():
-                self._line(text)
+                self._line(sentence(text))
             return
-        kind, message, number = str(document.get("kind")), str(document.get("message", "")), document.get("step")
-        if kind == "log":
+        try:
+            report = frame.read(_Report)
+        except msgspec.ValidationError:
+            return  # no report of ours: the step stays unreported
+        message = sentence(report.message)
+        if frame.kind == "log":
             self._hear(message)
-        elif isinstance(number, int):
+        elif report.step:
             if message:
                 self._said.append(message)
-            self._reached(kind, number)
+            self._reached(frame.kind, report.step)

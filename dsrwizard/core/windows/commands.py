@@ -8,6 +8,7 @@ netsh(1) where the cmdlets do not exist.
 from __future__ import annotations
 
 from dsrwizard.core.changes import AddressChange, LinkChange, WindowsChange
+from dsrwizard.core.windows.sites import parts_of
 
 ADAPTER = "dsrwizard"
 """Name of the loopback adapter that dsrwizard makes."""
@@ -127,7 +128,7 @@ def _everywhere(change: WindowsChange) -> str:
                 f"protocol={protocol.upper()} localip={address} localport={port} profile=any"
             )
         case "site-binding":
-            site, protocol, information = change.key.split("|")
+            site, protocol, information = parts_of(change.key)
             sign = "-" if change.new is None else "+"
             return (
                 f'appcmd set site /site.name:"{site}" '
@@ -138,10 +139,10 @@ def _everywhere(change: WindowsChange) -> str:
         case "certificate":
             if change.new is None:
                 return f"netsh http delete sslcert ipport={change.key}"
-            thumbprint, application, store = change.new.split(" ")
-            return (
-                f"netsh http add sslcert ipport={change.key} certhash={thumbprint} appid={application} "
-                f"certstorename={store}"
+            thumbprint, application, store = change.new.split(" ", 2)
+            named = f'"{store}"' if " " in store else store
+            return f"netsh http add sslcert ipport={change.key} certhash={thumbprint} appid={application}" + (
+                f" certstorename={named}" if store else ""
             )
         case _:
             return ""

@@ -43,7 +43,8 @@ def _port(ports: str, wanted: int) -> bool:
         return True
     for part in ports.split(","):
         low, _, high = part.strip().partition("-")
-        if low.isdecimal() and (high or low).isdecimal() and int(low) <= wanted <= int(high or low):
+        ends = (low, high or low)
+        if all(end.isdecimal() and len(end) <= 5 for end in ends) and int(ends[0]) <= wanted <= int(ends[1]):
             return True
     return False
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
+
+from dsrwizard.core.foreign import one_line
 
 OPENING, CLOSING = "<<DSR:", ":DSR>>"
 LARGEST = 8_000_000
 """Characters; a longer frame is no answer of ours."""
+MOST_OBJECTS, MOST_VALUES = 100_000, 500_000
+"""In one document. A host with 40,000 firewall rules stays below; what is read takes some 40 MB at most."""
+SAID = 1_000
+"""Characters of a sentence that a host says."""
+T = TypeVar("T")
 
 PRELUDE = r"""
 $ErrorActionPreference = 'Stop'
@@ -46,22 +55,59 @@ function Get-Literal {
 """For parameters that are patterns: a name that matches itself alone."""
 
 
-def documents(nonce: str, text: str) -> Iterator[dict[str, object]]:
-    """The documents of this script in a host's output, in order; anything else is passed over."""
-    for line in text.splitlines():
-        document = document_of(nonce, line)
-        if document is not None:
-            yield document
+class _Mark(msgspec.Struct):
+    """What every document has."""
+
+    nonce: str
+    kind: str
 
 
-def document_of(nonce: str, line: str) -> dict[str, object] | None:
-    """The document in one line, None where it holds none of ours."""
+_MARK = msgspec.json.Decoder(_Mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One document of a script, by what kind it is of; `json` is what the host wrote, not looked at yet."""
+
+    kind: str
+    json: bytes
+
+    def read(self, into: type[T]) -> T:
+        """The document in this type. Raises msgspec.ValidationError where it does not fit."""
+        if self.json.count(b"{") > MOST_OBJECTS or self.json.count(b",") > MOST_VALUES:
+            raise msgspec.ValidationError(f"more than {MOST_OBJECTS:,} entries or {MOST_VALUES:,} values")
+        try:
+            return msgspec.json.decode(self.json, type=into)
+        except (msgspec.DecodeError, ValueError, RecursionError) as problem:
+            raise msgspec.ValidationError(one_line(str(problem), SAID)) from None
+
+
+def frames(nonce: str, text: str) -> Iterator[Frame]:
+    """The frames of this script in a host's output, in order; anything else is passed over."""
+    at = text.find(OPENING)
+    while at >= 0:
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        frame = frame_of(nonce, text[at:end])
+        if frame is not None:
+            yield frame
+        at = text.find(OPENING, end)
+
+
+def frame_of(nonce: str, line: str) -> Frame | None:
+    """The frame in one line, None where it holds none of ours."""
     begin = line.find(OPENING)
     end = line.find(CLOSING, begin)
     if begin < 0 or end < 0 or end - begin > LARGEST:
         return None
     try:
-        found = msgspec.json.decode(base64.b64decode(line[begin + len(OPENING) : end], validate=True))
+        json = base64.b64decode(line[begin + len(OPENING) : end], validate=True)
+        mark = _MARK.decode(json)
     except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found.get("nonce") == nonce else None
+    return Frame(mark.kind, json) if mark.nonce == nonce else None
+
+
+def sentence(text: str) -> str:
+    """What a host said, on one line and harmless."""
+    return one_line(" ".join(text.split()), SAID)

@@ -8,12 +8,16 @@ counters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+import msgspec
 
 from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.facts import HalfOpen, HalfOpenLook, parsed
+from dsrwizard.core.facts import HalfOpen, HalfOpenLook
+from dsrwizard.core.foreign import one_line
+from dsrwizard.core.values import address, parsed
 from dsrwizard.core.windows.commands import quoted
-from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, documents
+from dsrwizard.core.windows.frames import JSON_2012, PRELUDE, frames
+from dsrwizard.core.windows.values import Port
 
 TURNS = 15
 """Looks, a tenth of a second apart."""
@@ -62,27 +66,38 @@ def script(nonce: str, sources: Sequence[str], expected: int, *, legacy: bool) -
     return PRELUDE.replace("@NONCE@", quoted(nonce)) + (JSON_2008 if legacy else JSON_2012) + text
 
 
+class _Entry(msgspec.Struct):
+    vip: str
+    port: Port
+    client: str
+    client_port: Port
+
+
+class _Look(msgspec.Struct):
+    seen: tuple[_Entry, ...] = ()
+    waiting: tuple[_Entry, ...] = ()
+
+
 def parse(host: str, nonce: str, text: str) -> HalfOpenLook:
-    """What was seen. Raises AnswerUnreadable when the script did not run to its end."""
-    for document in documents(nonce, text):
-        if document.get("kind") == "half-open":
-            return HalfOpenLook(seen=_entries(document.get("seen")), waiting=_entries(document.get("waiting")))
+    """What was seen. Raises AnswerUnreadable when the script did not run to its end, or told what cannot be."""
+    for frame in frames(nonce, text):
+        if frame.kind == "half-open":
+            try:
+                look = frame.read(_Look)
+                return HalfOpenLook(seen=_entries(look.seen), waiting=_entries(look.waiting))
+            except (msgspec.ValidationError, ValueError) as problem:
+                raise AnswerUnreadable(
+                    f"{host}: its half-open connections could not be read.",
+                    f"Its answer cannot be right: {one_line(str(problem), 300)}.",
+                    "Verify again.",
+                ) from None
     raise AnswerUnreadable(
         f"{host}: its half-open connections could not be read.", "The script did not run to its end.", "Verify again."
     )
 
 
-def _entries(rows: Any) -> tuple[HalfOpen, ...]:
-    found = []
-    for row in rows if isinstance(rows, list) else []:
-        try:
-            one = HalfOpen(
-                vip=str(parsed(str(row["vip"]).partition("%")[0])),
-                port=int(row["port"]),
-                client=str(parsed(str(row["client"]).partition("%")[0])),
-                client_port=int(row["client_port"]),
-            )
-        except (KeyError, TypeError, ValueError):
-            continue
-        found.append(one)
-    return tuple(found)
+def _entries(rows: tuple[_Entry, ...]) -> tuple[HalfOpen, ...]:
+    return tuple(
+        HalfOpen(vip=address(row.vip), port=row.port, client=address(row.client), client_port=row.client_port)
+        for row in rows
+    )

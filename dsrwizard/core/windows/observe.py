@@ -1,4 +1,4 @@
-"""The one script that looks at a Windows host, and the reader of its answer.
+"""The one script that looks at a Windows host.
 
 The script changes nothing and reads no localised text: settings come as numbers, adapters by GUID, index and component
 id, IIS' configuration as XML that is read here. It carries both dialects and takes the one the host knows.
@@ -6,19 +6,8 @@ id, IIS' configuration as XML that is read here. It carries both dialects and ta
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as Tree
-from typing import Any
-
-import msgspec
-
-from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Route, ServerFacts, parsed
 from dsrwizard.core.windows.commands import PSEUDO, quoted
-from dsrwizard.core.windows.facts import Site, SiteBinding, WindowsAddress, WindowsFacts
-from dsrwizard.core.windows.frames import JSON_2012, LITERAL, PRELUDE, documents
-
-PREFERRED = 4
-"""MSFT_NetIPAddress.AddressState of an address that is usable."""
+from dsrwizard.core.windows.frames import JSON_2012, LITERAL, PRELUDE
 
 SHARED = r"""
 function Test-Elevated {
@@ -93,14 +82,6 @@ function Get-FirewallRules {
         }
     }
     return $found
-}
-function Get-Firewall {
-    try {
-        return @{ state = (Get-FirewallState); rules = @(Get-FirewallRules); problem = '' }
-    }
-    catch {
-        return @{ state = $null; rules = $null; problem = [string]$_.Exception.Message }
-    }
 }
 function Get-SiteXml {
     $appcmd = $env:windir + '\system32\inetsrv\appcmd.exe'
@@ -267,7 +248,18 @@ function Get-Adapters {
 _MAIN = r"""
 $modern = ([int]$PSVersionTable.PSVersion.Major -ge 3) -and ([Environment]::OSVersion.Version -ge [Version]'6.2')
 $system = Get-WmiObject -Class Win32_OperatingSystem
-$firewall = Get-Firewall
+$firewall = $null
+$rules = $null
+$problem = ''
+try {
+    $firewall = Get-FirewallState
+    $rules = @(Get-FirewallRules)
+}
+catch {
+    $firewall = $null
+    $rules = $null
+    $problem = [string]$_.Exception.Message
+}
 $facts = @{
     kind = 'facts'
     version = [string]$system.Version
@@ -281,17 +273,17 @@ $facts = @{
     elevated = [bool](Test-Elevated)
     restricted = [string](Get-Restriction)
     listeners = @(Get-Listeners)
-    firewall = $firewall.state
-    rules = $firewall.rules
-    firewall_problem = $firewall.problem
-    sites = [string](Get-SiteXml)
+    firewall = $firewall
+    rules = $rules
+    firewall_problem = $problem
+    site_xml = [string](Get-SiteXml)
     listen_list = @(Get-ListenList)
-    certificates = (Get-Certificates)
+    ssl = (Get-Certificates)
 }
 if ($modern) {
     $facts['dialect'] = '2012'
 }
-$facts['conflicts'] = @(Get-Conflicts)
+$facts['events'] = @(Get-Conflicts)
 $facts['adapters'] = @(Get-Adapters)
 Send-Frame $facts
 """
@@ -308,146 +300,3 @@ def observe_script(nonce: str) -> str:
     )
     text = PRELUDE.replace("@NONCE@", quoted(nonce)) + SHARED + chosen + _MAIN
     return text.replace("@PSEUDO@", quoted(PSEUDO))
-
-
-class _Answer(msgspec.Struct, kw_only=True):
-    """What the frame holds beside the fields of WindowsFacts."""
-
-    boot: str = ""
-    hostname: str = ""
-    listeners: tuple[dict[str, Any], ...] | None = None
-    sites: str | None = None
-    certificates: dict[str, tuple[str, str, str]] | None = None
-    conflicts: tuple[dict[str, Any], ...] | None = None
-
-
-def parse(host: str, nonce: str, text: str, *, now: float, reached: str) -> ServerFacts:
-    """The facts in a host's answer. `now` in seconds since the epoch, `reached` the address of our own connection.
-
-    Raises AnswerUnreadable when the answer is cut short or is not what the script says.
-    """
-    found = next((document for document in documents(nonce, text) if document.get("kind") == "facts"), None)
-    if found is None:
-        raise AnswerUnreadable(
-            f"{host}: its answer could not be read.",
-            "The looking script ended before it had told what it saw.",
-            "Try again; if it stays so, run PowerShell there and look at what it prints at its start.",
-        )
-    try:
-        more = msgspec.convert(found, _Answer, strict=False)
-        plain = {key: value for key, value in found.items() if key not in _Answer.__struct_fields__}
-        windows = msgspec.convert(plain, WindowsFacts, strict=False)
-    except (msgspec.ValidationError, TypeError) as problem:
-        raise AnswerUnreadable(
-            f"{host}: its answer is not what was asked for.", f"In it: {problem}.", "Please report this."
-        ) from None
-    windows = _completed(windows, more, now, reached)
-    return ServerFacts(
-        host=host,
-        os=windows.product,
-        hostname=more.hostname,
-        kernel=windows.version,
-        boot_id=more.boot,
-        privileged=windows.elevated,
-        interfaces=tuple(_interface(adapter) for adapter in windows.adapters),
-        default_routes=tuple(
-            Route(gateway=gateway, interface=adapter.name, family=6 if ":" in gateway else 4)
-            for adapter in windows.adapters
-            for gateway in adapter.gateways
-        ),
-        listeners=None if more.listeners is None else tuple(_listeners(more.listeners)),
-        windows=windows,
-    )
-
-
-def _completed(windows: WindowsFacts, more: _Answer, now: float, reached: str) -> WindowsFacts:
-    """With addresses in one spelling, the adapter of our connection marked, sites read from their XML."""
-    adapters = []
-    for adapter in windows.adapters:
-        addresses = tuple(_canonical(entry) for entry in adapter.addresses if _is_address(entry.address))
-        ours = any(parsed(entry.address) == parsed(reached) for entry in addresses)
-        adapters.append(msgspec.structs.replace(adapter, addresses=addresses, carries_session=ours))
-    conflicts = None
-    if more.conflicts is not None:
-        conflicts = tuple(
-            {"event": one.get("event"), "address": one.get("address"), "mac": one.get("mac"), "at": now - one["age"]}
-            for one in more.conflicts
-            if isinstance(one.get("age"), int | float)
-        )
-    certificates = None
-    if more.certificates is not None:
-        certificates = {endpoint: " ".join(parts) for endpoint, parts in more.certificates.items()}
-    document = msgspec.to_builtins(msgspec.structs.replace(windows, adapters=tuple(adapters)))
-    document |= {"conflicts": conflicts, "certificates": certificates, "sites": _sites(more.sites)}
-    return msgspec.convert(document, WindowsFacts)
-
-
-def _canonical(entry: WindowsAddress) -> WindowsAddress:
-    return msgspec.structs.replace(entry, address=str(parsed(entry.address)))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parsed(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _interface(adapter: Any) -> Interface:
-    """As the shared diagnosis sees it: a loopback adapter is what a dummy interface is on Linux."""
-    return Interface(
-        name=adapter.name,
-        mac=adapter.mac,
-        up=adapter.up,
-        kind="dummy" if adapter.loopback else "loopback" if adapter.pseudo else "",
-        addresses=tuple(
-            InterfaceAddress(
-                address=entry.address,
-                prefix=entry.prefix,
-                scope="link" if parsed(entry.address).is_link_local else "global",
-                tentative=entry.state is not None and entry.state != PREFERRED,
-            )
-            for entry in adapter.addresses
-        ),
-    )
-
-
-def _listeners(rows: tuple[dict[str, Any], ...]) -> list[Listener]:
-    found = []
-    for row in rows:
-        protocol, port = row.get("protocol"), row.get("port")
-        address = str(row.get("address", "")).partition("%")[0]
-        if protocol in ("tcp", "udp") and isinstance(port, int) and _is_address(address):
-            one = Listener(protocol=protocol, address=str(parsed(address)), port=port, only6=True)
-            found.append(one)
-    return list(dict.fromkeys(found))
-
-
-def _sites(text: str | None) -> list[Any] | None:
-    """IIS' sites from `appcmd list site /config /xml`; None where it is no XML, empty where there is no IIS."""
-    if text is None:
-        return None
-    if not text.strip():
-        return []
-    if "<!" in text:  # appcmd writes no declarations; entities are how XML is made to explode
-        return None
-    try:
-        root = Tree.fromstring(text)  # noqa: S314 - without declarations there is nothing to expand
-    except Tree.ParseError:
-        return None
-    sites = []
-    for entry in root.iter("SITE"):
-        bindings = tuple(
-            SiteBinding(
-                protocol=one.get("protocol", ""),
-                information=one.get("bindingInformation", ""),
-                certificate=one.get("certificateHash", ""),
-                store=one.get("certificateStoreName", ""),
-                ssl_flags=int(one.get("sslFlags", "0")) if one.get("sslFlags", "0").isdigit() else 0,
-            )
-            for one in entry.iter("binding")
-        )
-        state = entry.get("state", "")
-        sites.append(Site(name=entry.get("SITE.NAME", ""), started=state != "Stopped", bindings=bindings))
-    return [msgspec.to_builtins(site) for site in sites]

@@ -74,8 +74,8 @@ function Read-Rule {
     if ([int]$rule.Protocol -eq 17) {
         $protocol = 'udp'
     }
-    $address = ([string]$rule.LocalAddresses -split '/')[0]
-    return ($protocol + ' ' + [string]$rule.LocalPorts + ' ' + $address)
+    $address = ([string]$rule.LocalAddresses -split '/')[0] -replace ' ', ''
+    return ($protocol + ' ' + ([string]$rule.LocalPorts -replace ' ', '') + ' ' + $address)
 }
 function Write-Rule {
     param($name, $after)
@@ -105,28 +105,43 @@ function Write-Rule {
 function Get-AppCmd {
     return ($env:windir + '\system32\inetsrv\appcmd.exe')
 }
+function Split-Binding {
+    param($name)
+    $parts = @()
+    foreach ($part in ($name -split '\|')) {
+        $parts += $part.Replace('%7C', '|').Replace('%25', '%')
+    }
+    return @{ site = $parts[0]; protocol = $parts[1]; information = $parts[2] }
+}
 function Read-Binding {
     param($name)
-    $parts = $name -split '\|'
+    $parts = Split-Binding -name $name
     $appcmd = Get-AppCmd
-    $lines = & $appcmd 'list' 'site' ('/site.name:' + $parts[0]) '/config' '/xml'
-    $text = $lines -join ' '
-    $wanted = 'protocol="' + $parts[1] + '" bindingInformation="' + $parts[2] + '"'
-    if ($text.Contains($wanted)) {
-        return 'present'
+    $lines = & $appcmd 'list' 'site' ('/site.name:' + $parts.site) '/config' '/xml'
+    if ($LASTEXITCODE -ne 0) {
+        return $null
+    }
+    $document = [xml]($lines -join "`n")
+    foreach ($binding in $document.SelectNodes('//binding')) {
+        $protocol = $binding.GetAttribute('protocol')
+        $information = $binding.GetAttribute('bindingInformation')
+        if (($protocol -eq $parts.protocol) -and ($information -eq $parts.information)) {
+            return 'present'
+        }
     }
     return $null
 }
 function Write-Binding {
     param($name, $after)
-    $parts = $name -split '\|'
+    $parts = Split-Binding -name $name
     $appcmd = Get-AppCmd
     $sign = '+'
     if ($after -eq $null) {
         $sign = '-'
     }
-    $site = '/site.name:' + $parts[0]
-    $binding = '/' + $sign + "bindings.[protocol='" + $parts[1] + "',bindingInformation='" + $parts[2] + "']"
+    $site = '/site.name:' + $parts.site
+    $binding = '/' + $sign + "bindings.[protocol='" + $parts.protocol + "',bindingInformation='" +
+        $parts.information + "']"
     $said = & $appcmd 'set' 'site' $site $binding
     Assert-Exit -what 'appcmd set site'
 }
@@ -167,9 +182,14 @@ function Write-Certificate {
         Assert-Exit -what 'netsh http delete sslcert'
         return
     }
-    $parts = $after -split ' '
-    $said = & 'netsh' 'http' 'add' 'sslcert' ('ipport=' + $name) ('certhash=' + $parts[0]) ('appid=' + $parts[1]) `
-        ('certstorename=' + $parts[2])
+    $parts = $after -split ' ', 3
+    $words = @('ipport=' + $name)
+    $words += 'certhash=' + $parts[0]
+    $words += 'appid=' + $parts[1]
+    if ($parts[2] -ne '') {
+        $words += 'certstorename=' + $parts[2]
+    }
+    $said = & 'netsh' 'http' 'add' 'sslcert' $words
     Assert-Exit -what 'netsh http add sslcert'
 }
 function Get-AdapterConfig {

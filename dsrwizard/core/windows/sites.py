@@ -6,13 +6,18 @@ kept per address and port (Microsoft, "Netsh commands for HTTP").
 
 from __future__ import annotations
 
+import re
+
 from dsrwizard.core.changes import WindowsItem
 from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.windows import values
 from dsrwizard.core.windows.facts import Site, SiteBinding, WindowsFacts
 
 SNI, CENTRAL_STORE = 1, 2
-FORBIDDEN = "\"'[]/%|,"
+FORBIDDEN = "\"'[]/%,"
 """Characters of a site name that appcmd would take for its own."""
+_HOST = re.compile(r"[\w.*-]*")
+"""A binding's host name that can stand among appcmd's quotes and brackets."""
 
 Wanted = tuple[WindowsItem, str, str]
 """Item, key and value of a change."""
@@ -23,7 +28,24 @@ def endpoint(binding: SiteBinding) -> tuple[str, int, str]:
     head, _, host = binding.information.rpartition(":")
     address, _, port = head.rpartition(":")
     address = address.strip("[]") or "*"
-    return address, int(port) if port.isdecimal() else 0, host
+    return address, values.number(port), host
+
+
+def typeable(site: Site, binding: SiteBinding) -> bool:
+    """Whether appcmd can be told to add a binding like this one to the site."""
+    return not set(site.name) & set(FORBIDDEN) and bool(_HOST.fullmatch(endpoint(binding)[2]))
+
+
+def key_of(site: str, protocol: str, information: str) -> str:
+    """What a change of a site's binding is about. The bar that parts it may stand in each of them."""
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in (site, protocol, information))
+
+
+def parts_of(key: str) -> tuple[str, str, str]:
+    """Site, protocol and information of such a key."""
+    parts = [part.replace("%7C", "|").replace("%25", "%") for part in key.split("|")]
+    site, protocol, information = (*parts, "", "")[:3]
+    return site, protocol, information
 
 
 def written(vip: Vip) -> str:
@@ -55,11 +77,11 @@ def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[Wanted]:
     """Everything IIS and http.sys need so that the VIP is served as the other addresses are."""
     wanted: list[Wanted] = []
     for site, binding in left_out(facts, vip, service):
-        if set(site.name) & set(FORBIDDEN):
+        if not typeable(site, binding):
             continue
         address, port, host = endpoint(binding)
         information = f"{written(vip)}:{port}:{host}"
-        key: Wanted = ("site-binding", f"{site.name}|{binding.protocol}|{information}", "present")
+        key: Wanted = ("site-binding", key_of(site.name, binding.protocol, information), "present")
         if key not in wanted:
             wanted.append(key)
         if binding.protocol == "https" and not binding.ssl_flags & (SNI | CENTRAL_STORE):
@@ -75,5 +97,4 @@ def _certificate(facts: WindowsFacts, address: str, vip: Vip, port: int) -> list
     if own in known or f"0.0.0.0:{port}" in known:
         return []
     source = known.get(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-    # An entry without a hash leaves the choice to the central store, and there is nothing to copy.
-    return [("certificate", own, source)] if source and not source.startswith(" ") else []
+    return [("certificate", own, source)] if source else []

@@ -6,6 +6,7 @@ from dsrwizard.core.changes import WindowsChange, WindowsItem
 from dsrwizard.core.windows.commands import split
 from dsrwizard.core.windows.facts import IpSettings, WindowsAdapter, WindowsFacts
 from dsrwizard.core.windows.settings import UNBINDABLE
+from dsrwizard.core.windows.sites import parts_of
 
 UNSEEN = object()
 """It could not be seen."""
@@ -48,13 +49,13 @@ def _rule(facts: WindowsFacts, name: str) -> object:
         return None
     protocol = {6: "tcp", 17: "udp"}.get(rule.protocol, str(rule.protocol))
     address = rule.addresses.partition("/")[0]  # Windows writes a host as 10.0.0.10/255.255.255.255
-    return f"{protocol} {rule.ports} {address}"
+    return " ".join(part.replace(" ", "") for part in (protocol, rule.ports, address))
 
 
 def _site(facts: WindowsFacts, key: str) -> object:
     if facts.sites is None:
         return UNSEEN
-    name, protocol, information = key.split("|")
+    name, protocol, information = parts_of(key)
     for site in facts.sites:
         if site.name == name:
             same = any(one.protocol == protocol and one.information == information for one in site.bindings)

@@ -129,9 +129,11 @@ def _sslcert(host: WindowsHost, verb: str, endpoint: str, rest: list[str]) -> Re
         del host.certificates[endpoint]
         return 0, GIBBERISH
     given = dict(word.split("=", 1) for word in rest)
-    if set(given) != {"certhash", "appid", "certstorename"}:
+    if not {"certhash", "appid"} <= set(given) <= {"certhash", "appid", "certstorename"}:
         raise NotModelled("netsh http add sslcert " + " ".join(rest))
-    host.certificates[endpoint] = (given["certhash"].upper(), given["appid"], given["certstorename"].upper())
+    if "certstorename" in given and not given["certstorename"]:
+        return 1, GIBBERISH
+    host.certificates[endpoint] = (given["certhash"].upper(), given["appid"], given.get("certstorename", "").upper())
     return 0, GIBBERISH
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as Tree
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -530,6 +531,8 @@ class PowerShell:
                 return truth(value)
             case "version":
                 return Version.of(text_of(value))
+            case "xml":
+                return _document(text_of(value))
             case _:
                 raise NotModelled(f"cast to {kind}")
 
@@ -578,6 +581,19 @@ def _integer(value: Any) -> int:
         return round(float(value)) if not isinstance(value, Object) else int(value.member("value__"))
     except (TypeError, ValueError):
         raise PowerShellError(f'Cannot convert value "{text_of(value)}" to type "System.Int32".') from None
+
+
+def _document(text: str) -> Object:
+    """`[xml]`, of which scripts ask for elements by name."""
+    try:
+        root = Tree.fromstring(text)  # noqa: S314 - of the model
+    except Tree.ParseError as error:
+        raise PowerShellError(f'Cannot convert value to type "System.Xml.XmlDocument". Error: "{error}"') from None
+
+    def select(path: str) -> list[Object]:
+        return [Object("XmlElement", {}, {"GetAttribute": one.get}) for one in root.iter(path.removeprefix("//"))]
+
+    return Object("XmlDocument", {}, {"SelectNodes": select})
 
 
 def _fitting(number: int, bits: int, value: Any) -> int:
@@ -638,6 +654,8 @@ def _binary(word: str, left: Any, right: Any) -> Any:
             return _integer(left) / _integer(right)
         case "-band":
             return _integer(left) & _integer(right)
+        case "-split" if isinstance(right, list):
+            return re.split(text_of(right[0]), text_of(left), maxsplit=_integer(right[1]) - 1, flags=re.I)
         case "-split":
             return re.split(text_of(right), text_of(left), flags=re.I)
         case "-join":
@@ -700,6 +718,8 @@ def invoke(holder: Any, name: str, arguments: list[Any]) -> Any:
                 return holder.lower()
             case "contains":
                 return text_of(arguments[0]) in holder
+            case "replace":
+                return holder.replace(text_of(arguments[0]), text_of(arguments[1]))
             case "lastindexof":
                 return holder.rfind(text_of(arguments[0]))
             case "substring":
