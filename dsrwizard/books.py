@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from dsrwizard import out
+from dsrwizard import files, out
 from dsrwizard.core.errors import LookError, UsageError
 from dsrwizard.core.foreign import whole
 from dsrwizard.core.model import Deployment, RealServer, System
@@ -39,8 +39,7 @@ def write_runbooks(deployment: Deployment, host: str | None, system: str | None,
 def save(path: Path, content: str) -> None:
     """Writes a runbook, with the folder it goes to. Raises LookError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(whole(content), encoding="utf-8")
+        files.export(path, whole(content))
     except OSError as problem:
         raise LookError(
             f"{path} cannot be written.", f"{problem.strerror or problem}.", "Name another place with --output."

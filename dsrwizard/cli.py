@@ -84,15 +84,12 @@ def _complain(*lines: str) -> None:
 
 def _crashed(problem: BaseException) -> int:
     """A fault of dsrwizard itself: the traceback goes to a file that can be reported."""
+    from dsrwizard import files
     from dsrwizard.core.foreign import whole
-    from dsrwizard.session import state_dir
 
-    path = state_dir() / "crash.txt"
+    path = files.state_dir() / "crash.txt"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", errors="replace") as file:
-            file.write(whole("".join(traceback.format_exception(problem))))
+        files.replace(path, whole("".join(traceback.format_exception(problem))).encode(errors="replace"))
         where = f"Details are in {path}: please report them with what you did."
     except OSError:
         where = "Please report it with what you did."

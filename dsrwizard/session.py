@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,14 +15,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dsrwizard import files
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.model import Deployment
-from dsrwizard.engine.state import state_dir as state_dir  # noqa: PLC0414 - it is given on from here
+from dsrwizard.files import state_dir
 
 if TYPE_CHECKING:
     from dsrwizard.core.checks import Report
     from dsrwizard.core.snapshot import Happening, Snapshot
+
+__all__ = ["Session", "state_dir"]
 
 _FILE = "session.json"
 _MAX_BYTES = 16_000_000
@@ -36,8 +38,10 @@ def deployments_dir() -> Path:
 
 
 def saved_deployments() -> list[Path]:
-    """The deployment files kept, the one applied last first. Empty when there are none or they cannot be listed."""
+    """The deployment files kept, the one applied last first. Empty when there are none, they cannot be listed, or
+    another user could have put them there."""
     try:
+        files.check(deployments_dir())
         found = [(path.stat().st_mtime_ns, path) for path in deployments_dir().glob("*.toml") if path.is_file()]
     except OSError:
         return []
@@ -123,8 +127,7 @@ class Session:
         path = (state_dir() if directory is None else directory) / _FILE
         tell = notice or _ignore
         try:
-            with path.open("rb") as file:
-                raw = file.read(_MAX_BYTES)
+            raw = files.read(path, _MAX_BYTES, ours=True)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -168,18 +171,9 @@ def _set_aside(path: Path) -> str:
 
 def _write(path: Path, content: bytes, what: str) -> None:
     """Writes a file for its owner alone: a reader sees the old one or the new one, also after a crash."""
-    temporary = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        files.replace(path, content)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise DsrError(
             f"{what} could not be saved.", f"{path}: {_reason(error)}.", "Make room there or set XDG_STATE_HOME."
         ) from None

@@ -12,12 +12,13 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from dsrwizard import files
 from dsrwizard.core.foreign import whole
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.runbook import Runbook, html, markdown
 from dsrwizard.core.steps import Plan
 from dsrwizard.core.ticket import ticket
-from dsrwizard.session import state_dir
+from dsrwizard.files import state_dir
 from screens import clock
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
@@ -47,9 +48,7 @@ def write_runbook(path: Path, book: Runbook) -> tuple[Path, Path]:
 
 
 def _write(path: Path, content: str) -> None:
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.write_text(whole(content), encoding="utf-8")
+    files.export(path, whole(content))
 
 
 class PathModal(ModalScreen[Path | None]):

@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
+from dsrwizard import files
 from dsrwizard.core.draft import DraftServer
 from dsrwizard.core.foreign import lines
 from screens.pane import in_thread
@@ -144,5 +145,4 @@ def _read(text: str) -> str:
     path = Path(text)
     with contextlib.suppress(RuntimeError):  # no home directory is known
         path = path.expanduser()
-    with path.open("rb") as file:
-        return lines(file.read(LONGEST).decode("utf-8", errors="replace"), LONGEST, tabs=True)
+    return lines(files.read(path, LONGEST).decode("utf-8", errors="replace"), LONGEST, tabs=True)

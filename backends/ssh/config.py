@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
+from dsrwizard import files
 from dsrwizard.core.errors import HostError
 from dsrwizard.core.foreign import one_line
 
@@ -29,6 +30,8 @@ _DEPTH = 16
 """OpenSSH's own limit for Include inside Include."""
 _LINE = re.compile(r"(\w+)(?:\s*=\s*|\s+)(.*)")
 _WHOLE_LINE = {"proxycommand"}
+_LARGEST = 4_000_000
+"""Bytes of a file that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def _entries(files: tuple[Path, ...]) -> tuple[_Entry, ...]:
 def _read(path: Path, outer: tuple[_Condition, ...], stamps: dict[Path, _Stamp], depth: int) -> Iterator[_Entry]:
     stamps[path] = stamp(path)
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = files.read(path, _LARGEST, ours=True).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return
     except OSError as error:

@@ -18,6 +18,8 @@ from threading import Lock
 
 from backends.ssh.config import matches, stamp
 from backends.ssh.expand import File
+from dsrwizard import files
+from dsrwizard.core.errors import HostError
 
 ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
@@ -27,6 +29,10 @@ ALGORITHMS = {
     "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
 }
 """Key types that can be verified here, with the signature algorithms each is negotiated by (RFC 8332 for RSA)."""
+
+
+_LARGEST = 20_000_000
+"""Bytes of a file that is read: some 200,000 hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,11 @@ def _lines(file: File) -> tuple[Known, ...]:
         if cached and cached[0] == now:
             return cached[1]
         try:
-            text = file.path.read_text(encoding="utf-8", errors="surrogateescape")
+            text = files.read(file.path, _LARGEST, ours=True).decode("utf-8", "surrogateescape")
+        except files.NotOurs as error:
+            raise HostError(
+                f"The known host keys in {file.text} are not used.", f"{error.strerror}.", "Then connect again."
+            ) from error
         except OSError:
             text = ""
         parsed = (_parse(file, number, line) for number, line in enumerate(text.split("\n"), 1))
@@ -151,11 +161,9 @@ def add(file: File, name: str, key_type: str, blob: bytes, *, hashed: bool) -> N
     with _add_lock:
         if any(line.names(name) and line.blob == blob and not line.marker for line in _lines(file)):
             return
-        if not file.path.parent.is_dir():
-            file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         written = _hashed(name) if hashed else name
         line = f"{written} {key_type} {base64.b64encode(blob).decode()}\n".encode()
-        descriptor = os.open(file.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = files.opened(file.path, os.O_RDWR | os.O_APPEND, state=False)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.fstat(descriptor).st_size

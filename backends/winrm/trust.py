@@ -23,10 +23,11 @@ from cryptography.x509.oid import NameOID
 
 from backends.winrm.place import Place
 from backends.winrm.reach import Shown
+from dsrwizard import files
 from dsrwizard.core.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import SHOW_CERTIFICATES, Asker, HostKeyQuestion
-from dsrwizard.session import state_dir
+from dsrwizard.files import state_dir
 
 # What cryptography thinks of an odd certificate is no news for an operator's terminal.
 warnings.filterwarnings("ignore", module=__name__.replace(".", r"\."))
@@ -184,12 +185,19 @@ def _is_for(found: x509.Certificate, address: str) -> bool:
 
 
 _lock = Lock()
+_LARGEST = 20_000_000
+"""Bytes of the file that are read: some 200,000 hosts."""
 
 
 def recall(file: Path, address: str, port: int) -> str:
-    """The remembered SHA-256, or empty; the last line counts. An unreadable file counts as empty."""
+    """The remembered SHA-256, or empty; the last line counts. An unreadable file counts as empty. Raises HostError for
+    one that another user could have written."""
     try:
-        lines = file.read_text(encoding="ascii", errors="replace").splitlines()
+        lines = files.read(file, _LARGEST, ours=True).decode("ascii", "replace").splitlines()
+    except files.NotOurs as error:
+        raise HostError(
+            f"The known certificates in {file} are not used.", f"{error.strerror}.", "Then connect again."
+        ) from error
     except OSError:
         return ""
     found = [line.split() for line in lines]
@@ -199,8 +207,7 @@ def recall(file: Path, address: str, port: int) -> str:
 def remember(file: Path, address: str, port: int, print_: str) -> None:
     """Appends a line (file 0600, directory 0700 where they are made). Raises OSError."""
     with _lock:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = files.opened(file, os.O_WRONLY | os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.write(descriptor, f"{address} {port} {print_}\n".encode())

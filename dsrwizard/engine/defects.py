@@ -15,11 +15,11 @@ from typing import Any, Self, TypeVar, cast
 
 import msgspec
 
+from dsrwizard import files
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure, Observed
 from dsrwizard.core.foreign import one_line
 from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.engine.state import state_dir
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Defect(DsrError):
         frames = traceback.extract_tb(error.__traceback__)[-_PLACES:]
         name = one_line(type(error).__name__, 80)
         where = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-        path = state_dir() / LOG
+        path = files.state_dir() / LOG
         kept = _keep(f"{name}{where}\n{''.join(traceback.format_list(frames))}\n")
         what = f"{host} could not be {doing}: dsrwizard itself failed." if host else "dsrwizard itself failed."
         told = f"Please report it with {path}." if kept else "Please report it."
@@ -58,10 +58,9 @@ def _keep(trace: str) -> bool:
     with _telling:
         if trace in _told:
             return True
-        path = state_dir() / LOG
+        path = files.state_dir() / LOG
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            descriptor = files.opened(path, os.O_WRONLY | os.O_APPEND)
             with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
                 if file.tell() > MOST_BYTES:
                     file.truncate(0)

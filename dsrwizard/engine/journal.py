@@ -12,12 +12,16 @@ from pathlib import Path
 
 import msgspec
 
-from dsrwizard import __version__
+from dsrwizard import __version__, files
 from dsrwizard.core.errors import LookError
 from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded, Verb, in_force, last_deployment
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome
 from dsrwizard.core.steps import Step
+
+LARGEST = 500_000_000
+"""Bytes of a journal that is read: thousands of runs of thousands of steps. What is larger is none of ours."""
+_PIECE = 1 << 20
 
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -37,7 +41,7 @@ class Journal:
         is done, and a step without a result counts as uncertain.
         """
         try:
-            lines = self.path.read_bytes().split(b"\n")
+            lines = files.read(self.path, LARGEST, ours=True).split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as problem:
@@ -50,7 +54,7 @@ class Journal:
         for number, line in enumerate(lines, 1):
             try:
                 entries.append(_decoder.decode(line))
-            except msgspec.MsgspecError as problem:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
                 if not line or number == len(lines):  # the last one has no end: torn
                     continue
                 raise LookError(
@@ -80,8 +84,7 @@ class Journal:
         data = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
         try:
             with self._lock:
-                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                descriptor = files.opened(self.path, os.O_RDWR | os.O_APPEND)
                 try:
                     _cut_torn(descriptor)
                     if os.write(descriptor, data) != len(data):
@@ -105,8 +108,16 @@ class Journal:
 def _cut_torn(descriptor: int) -> None:
     """Cuts off a last line without its end: the machine went down as it was written, and nothing was done for it."""
     size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
+    if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+        return
+    while size:  # backwards, piece by piece: what is torn may be long
+        start = max(0, size - _PIECE)
+        found = os.pread(descriptor, size - start, start).rfind(b"\n")
+        if found >= 0:
+            os.ftruncate(descriptor, start + found + 1)
+            return
+        size = start
+    os.ftruncate(descriptor, 0)
 
 
 class Run:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from dsrwizard import files
 from dsrwizard.core.errors import LookError
 from dsrwizard.core.snapshot import Happening
 from dsrwizard.core.steps import DIRECTOR
@@ -27,6 +28,8 @@ BEGAN = "A watch began."
 ENDED = "A watch ended."
 FILE_BYTES = 5_000_000
 """At this size a new file is begun; one old file is kept."""
+LARGEST = 10 * FILE_BYTES
+"""Bytes of a file that is read."""
 
 _decoder = msgspec.json.Decoder(Happening)
 _Place = tuple[str, str, str]
@@ -51,11 +54,10 @@ class Timeline:
         seen: list[os.stat_result] = []
         for path in (self.path, self.old):  # in this order a rotation between the two hides nothing
             try:
-                with path.open("rb") as file:
-                    status = os.fstat(file.fileno())
-                    if not any(os.path.samestat(status, other) for other in seen):
-                        seen.append(status)
-                        texts.insert(0, file.read())
+                text, status = files.looked(path, LARGEST, ours=True)
+                if not any(os.path.samestat(status, other) for other in seen):
+                    seen.append(status)
+                    texts.insert(0, text)
             except FileNotFoundError:
                 continue
             except OSError as problem:
@@ -72,11 +74,11 @@ class Timeline:
 
     def append(self, entry: Happening) -> None:
         """Writes one line. Raises OSError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.folder(self.path.parent)
         with contextlib.suppress(FileNotFoundError):
             if self.path.stat().st_size + LINE_BYTES > self._file_bytes:
                 self.path.replace(self.old)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = files.opened(self.path, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # a line that another process is writing looks like a torn one
             size = os.fstat(descriptor).st_size
@@ -151,8 +153,7 @@ class Recorder:
         """Whether this watch holds the lock; with it comes what the file said last of each place. Raises OSError."""
         if self._descriptor is not None or self._ended:
             return not self._ended
-        self._timeline.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._timeline.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = files.opened(self._timeline.lock, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -24,8 +24,8 @@ from dsrwizard.core.wire import Probed
 from dsrwizard.engine.defects import LOG, MOST_HOSTS, Defect, apart, guarded
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.state import state_dir
 from dsrwizard.engine.verify import among
+from dsrwizard.files import state_dir
 from tests.fakes.operator import Nobody
 from tests.fakes.world import FakeServer, World
 
