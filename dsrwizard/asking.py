@@ -12,12 +12,20 @@ from shutil import get_terminal_size
 from typing import Any
 
 from dsrwizard import out, signals
+from dsrwizard.core.foreign import rows
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.secret import Secret
 from dsrwizard.core.trust import told
 
 _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password", "windows": "Windows password"}
 _INTERRUPT = b"\x03"
+_BAR = "  | "
+_MOST = 3
+"""Rows of one line of a server's question."""
+_SHORT = 40
+"""Characters of a server's question that stands in a sentence; a longer one or one of other letters has rows."""
+_MARGIN = 14
+"""Columns to spare: a joined emoji that is cut in two grows when its joiner is written out."""
 _before: dict[int, list[Any]] = {}
 """Modes of terminals at which a question stands, as they were before it."""
 
@@ -35,6 +43,9 @@ class TerminalAsker:
         self._interrupted = False
 
     def secret(self, question: SecretQuestion) -> Secret | None:
+        if question.kind == "prompt":
+            answer = self._line("\n".join(quoted(question, get_terminal_size().columns - _MARGIN)), echo=False)
+            return Secret(answer) if answer else None
         again = "That did not work. " if question.refused else ""
         detail = f" ({question.detail})" if question.detail else ""
         answer = self._line(
@@ -73,6 +84,18 @@ class TerminalAsker:
                 signals.typed()
                 return ""
             return typed.decode(sys.stdin.encoding or "utf-8", "surrogateescape").rstrip("\r\n")
+
+
+def quoted(question: SecretQuestion, width: int) -> list[str]:
+    """A server's own question in rows of at most `width` cells (40 or more): each row of it stands behind a bar, so
+    that none of them can look like one of dsrwizard's."""
+    said = [row for line in question.asked.split("\n") for row in rows(line, max(40, width) - len(_BAR), _MOST) if row]
+    last = f"Answer of {question.user} for {question.host} alone (not shown, Enter gives none): "
+    if not said:
+        return [f"{question.host} asks something without words.", last]
+    if len(said) == 1 and said[0].isascii() and len(said[0]) <= _SHORT and not set(said[0]) & set('"()'):
+        return [f"{question.host} asks: “{said[0]}”", last]
+    return [f"{question.host} asks:", *(f"{_BAR}{row}" for row in said), last]
 
 
 @contextmanager

@@ -40,13 +40,13 @@ class ScreenAsker:
 
     def secret(self, question: SecretQuestion) -> Secret | None:
         with self._turn:
-            known = self._for_all.get(question.kind)
+            known = self._for_all.get(question.kind) if question.kind != "prompt" else None
             if known is not None and not question.refused:
                 return known
             answer = self._put(question)
             if not isinstance(answer, SecretAnswer):
                 return None
-            if answer.for_all:
+            if answer.for_all and question.kind != "prompt":
                 self._for_all[question.kind] = answer.secret
             return answer.secret
 

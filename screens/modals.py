@@ -132,13 +132,16 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
     """Asks for a password or passphrase, masked. Returns None when the operator gives none."""
 
     BINDINGS = [
-        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Go on without; the host is reported")
+        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Go on without; the host is reported"),
+        Binding("pageup", "scroll(-1)", "Text up", id="secret.up", show=False, tooltip="Scroll the text back"),
+        Binding("pagedown", "scroll(1)", "Text down", id="secret.down", show=False, tooltip="Scroll the text on"),
     ]
     KINDS: ClassVar[dict[str, str]] = {
         "password": "Password",
         "passphrase": "Key passphrase",
         "sudo": "sudo password",
         "windows": "Windows password",
+        "prompt": "Question of the server",
     }
 
     def __init__(self, question: SecretQuestion) -> None:
@@ -147,18 +150,28 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
 
     def compose(self) -> ComposeResult:
         question = self._question
+        own = question.kind == "prompt"
         with Vertical(classes="modal"):
             who = f"{question.user}@{question.host}" if question.user else question.host
-            lines = [f"{self.KINDS[question.kind]} for {who}"]
-            if question.detail:
-                lines.append(question.detail)
-            if question.refused:
-                lines.append("The answer before did not work. Try again, or press Esc to go on without this host.")
-            yield Static("\n".join(lines), markup=False, classes="modal-body")
+            if own:
+                yield Static(f"{question.host} asks, in its own words:", markup=False, classes="modal-body")
+                with VerticalScroll(classes="modal-text modal-quote", can_focus=False):
+                    yield Static(question.asked, markup=False)
+                yield Static(f"The answer goes to {who} alone.", markup=False, classes="modal-note")
+            else:
+                lines = [f"{self.KINDS[question.kind]} for {who}"]
+                if question.detail:
+                    lines.append(question.detail)
+                if question.refused:
+                    lines.append("The answer before did not work. Try again, or press Esc to go on without this host.")
+                yield Static("\n".join(lines), markup=False, classes="modal-body")
             yield Input(password=True, id="secret", compact=True)
-            yield Tick("Use it for every server that asks for the same", id="for-all", compact=True)
+            if not own:
+                yield Tick("Use it for every server that asks for the same", id="for-all", compact=True)
             yield Static(
-                "It is kept in memory until dsrwizard ends, and written nowhere.", markup=False, classes="modal-note"
+                "It is written nowhere." if own else "It is kept in memory until dsrwizard ends, and written nowhere.",
+                markup=False,
+                classes="modal-note",
             )
             with Horizontal(classes="modal-buttons"):
                 yield Button("OK", id="ok", variant="primary", compact=True)
@@ -173,9 +186,12 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
     @on(Button.Pressed, "#ok")
     def given(self) -> None:
         entry = self.query_one("#secret", Input)
-        answer = SecretAnswer(Secret(entry.value), self.query_one("#for-all", Tick).value)
+        answer = SecretAnswer(Secret(entry.value), any(tick.value for tick in self.query(Tick)))
         entry.clear()
         self.dismiss(answer)
+
+    def action_scroll(self, pages: int) -> None:
+        scroll_text(self, pages)
 
     @on(Button.Pressed, "#none")
     def action_give_none(self) -> None:

@@ -17,8 +17,10 @@ from backends.memory import Memory, memory_of
 from backends.ssh.dial import Link, dial
 from backends.ssh.privilege import PATH, Sudo, quote, sudo_command
 from backends.ssh.route import route_to
-from backends.ssh.session import Clock, Overdue, Session
+from backends.ssh.session import Clock, Flood, Overdue, Session
+from backends.ssh.transport import within
 from dsrwizard.core.errors import ConnectionLost, HostError, NoPrivilege
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.model import Client, RealServer
 from dsrwizard.core.ports import Answer, Asker, Line
 
@@ -33,7 +35,7 @@ def open_connector(host: str, target: RealServer | Client, asker: Asker) -> SshC
     memory = memory_of(asker)
     try:
         link = dial(route_to(host, target), asker, memory)
-    except UnicodeError:
+    except UnicodeEncodeError:
         # Its text and its traceback would hold what could not be encoded: an answer the operator typed.
         raise HostError(
             f"{host}: a name, path or password holds characters that cannot be sent.", "", "Type it again."
@@ -42,7 +44,7 @@ def open_connector(host: str, target: RealServer | Client, asker: Asker) -> SshC
         # All that is known to happen has its own message; this is for what odd servers may think of.
         raise HostError(
             f"{host}: the SSH connection to {target.address} failed.",
-            f"{type(error).__name__}: {error}.",
+            one_line(f"{type(error).__name__}: {error}.", 300),
             f"See what ssh -v {target.address} says.",
         ) from error
     return SshConnector(link, asker, memory)
@@ -80,9 +82,13 @@ class SshConnector:
             try:
                 if root or sudo.becomes_root(session, f"[{marker}-sudo]", f"{marker}-ready"):
                     session.send(framed(script, marker), last=True)
-                    return self._answer(session, deadline)
+                    return self._answer(session)
             except Overdue as error:
                 raise self._overdue(deadline, begun=session.out.begun or root) from error
+            except Flood as error:
+                raise self._flooded(str(error), begun=session.out.begun or root) from error
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                raise self._broken(begun=session.out.begun or root) from error
             finally:
                 self._end(session)
 
@@ -97,38 +103,30 @@ class SshConnector:
     def _session(self, command: str, clock: Clock, marker: str, on_line: Line | None) -> Session:
         transport = self._link.transport
         transport.packets.allow(_TRAFFIC)
+        patience = min(_OPENING, max(clock.left, 0.1))
         try:
-            channel = transport.open_session(timeout=min(_OPENING, max(clock.left, 0.1)))
-            channel.exec_command(command)
+            channel = transport.open_session(timeout=patience)
+            with within(transport, patience):  # waits without end for the answer
+                channel.exec_command(command)
         except (paramiko.SSHException, EOFError, OSError) as error:
             if not transport.is_active():
                 lost = ConnectionLost(
-                    f"{self._host}: the connection is gone.", "The script was not begun.", "Connect again."
+                    f"{self._host}: the connection is gone.", self._why("The script was not begun."), "Connect again."
                 )
                 lost.begun = False
                 raise lost from error
             raise HostError(
                 f"{self._host}: its SSH server opens no session.",
-                f"It says: {getattr(error, 'text', '') or error}.",
+                f"It says: {one_line(getattr(error, 'text', '') or str(error), 200).rstrip('.')}.",
                 f"Check MaxSessions and ForceCommand for {self._user} in its sshd_config.",
             ) from error
         return Session(channel, clock, marker.encode(), on_line)
 
-    def _answer(self, session: Session, deadline: float) -> Answer:
+    def _answer(self, session: Session) -> Answer:
         while session.step():
             pass
         if session.status is None:
-            if not session.out.begun:
-                raise ConnectionLost(
-                    f"{self._host}: the connection broke as the script was sent.",
-                    "A script that arrives in part is not run; whether it arrived whole is not known.",
-                    "Look at the host again before anything else is done to it.",
-                )
-            raise ConnectionLost(
-                f"{self._host}: the connection broke, or the shell was killed, while the script ran.",
-                "What it had done by then is unknown.",
-                "Look at the host again before anything else is done to it.",
-            )
+            raise self._broken(begun=session.out.begun)
         if not session.out.begun:
             said = quote(session.err.noise or session.out.noise)
             raise NoPrivilege(
@@ -144,6 +142,27 @@ class SshConnector:
             "It may still be running; what it has done is unknown." if begun else "It was not begun.",
             "Look at the host again before anything else is done to it.",
         )
+
+    def _broken(self, *, begun: bool) -> ConnectionLost:
+        if begun:
+            what = f"{self._host}: the connection broke, or the shell was killed, while the script ran."
+            why = "What it had done by then is unknown."
+        else:
+            what = f"{self._host}: the connection broke as the script was sent."
+            why = "A script that arrives in part is not run; whether it arrived whole is not known."
+        return ConnectionLost(what, self._why(why), "Look at the host again before anything else is done to it.")
+
+    def _flooded(self, why: str, *, begun: bool) -> ConnectionLost:
+        return ConnectionLost(
+            f"{self._host}: the script was let go, because {why}.",
+            "It may still be running; what it has done is unknown." if begun else "It was not begun.",
+            f"See what prints so much there: the login files of {self._user}, or a program of that host.",
+        )
+
+    def _why(self, otherwise: str) -> str:
+        """What ended the connection, where that is known."""
+        trouble = self._link.transport.packets.trouble
+        return f"It was ended here: {trouble}. {otherwise}" if trouble else otherwise
 
     def _end(self, session: Session) -> None:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import paramiko
 
 from backends.memory import Memory
 from backends.ssh.config import stamp
+from backends.ssh.conversation import Conversation
 from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read
 from backends.ssh.route import Route
 from backends.ssh.transport import Transport
-from dsrwizard.core.errors import LoginRefused
+from dsrwizard.core.errors import ConnectTimeout, LoginRefused
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import Asker, SecretQuestion
 from dsrwizard.core.secret import Secret
 
 TRIES = 3
 """How often a password or passphrase is asked for, as ssh does."""
+_WAYS = 8
+"""How many of a server's ways to log in a message names."""
 _TYPING = 600.0
 """Seconds a server's own question (a one-time code) may wait for the operator."""
 
@@ -42,6 +49,8 @@ class Login:
         self._passwords = 0
         self._again: Secret | None = None
         self._declined = self._asked = False
+        self._sent: Secret | None = None
+        self._questions = 0
 
     def close(self) -> None:
         self._ring.close()
@@ -59,12 +68,12 @@ class Login:
     def refused(self, why: str = "") -> LoginRefused:
         """The error that says what was tried and what the server would take."""
         route = self._route
-        said = [why.rstrip(".") + "."] if why else []
+        said = [one_line(why, 200).rstrip(".") + "."] if why else []
         said += [f"Tried: {', '.join(self._tried)}." if self._tried else "There was no key to try."]
         if self._declined:
-            said.append("No password was given.")
+            said.append("No password was given." if self._questions == 0 else "Its question was not answered.")
         if self._allowed:
-            said.append(f"The server takes: {', '.join(self._allowed)}.")
+            said.append(f"The server takes: {one_line(', '.join(self._allowed[:_WAYS]), 120)}.")
         said += [f"Not usable: {problem}." for problem in self._ring.problems]
         return LoginRefused(
             f"{route.host}: login as {route.user} at {route.at} was refused.",
@@ -87,7 +96,7 @@ class Login:
                 self._ring.not_allowed(offer.file, key.get_name())
                 continue
             try:
-                rest = transport.auth_publickey(self._route.user, key)
+                rest = self._in_time(transport, transport.auth_publickey, self._route.user, key)
             except paramiko.BadAuthenticationType as error:
                 self._allowed = tuple(error.allowed_types)
                 self._left.clear()
@@ -158,7 +167,7 @@ class Login:
     def _with_password(self, transport: Transport) -> None:
         if not self._allowed:
             try:
-                transport.auth_none(self._route.user)
+                self._in_time(transport, transport.auth_none, self._route.user)
             except paramiko.BadAuthenticationType as error:
                 self._allowed = tuple(error.allowed_types)
             else:
@@ -167,23 +176,18 @@ class Login:
         if not ways:
             raise self.refused()
         while self._passwords < TRIES:
-            secret = self._password()
-            if secret is None:
-                self._declined = True
-                raise self.refused()
-            if not transport.is_active():
-                raise HungUp
             try:
-                rest = self._send(transport, ways[0], secret)
+                rest = self._once(transport, ways[0])
             except paramiko.BadAuthenticationType as error:
                 self._allowed = tuple(error.allowed_types)
                 raise self.refused() from error
             except paramiko.AuthenticationException as error:
-                if secret is not self._again and not transport.is_active():
+                secret = self._sent
+                if secret is not None and secret is not self._again and not transport.is_active():
                     self._again = secret  # refused, or was the server gone already? The same once more will tell.
                     raise HungUp from error
-                self._wrong, self._passwords = secret, self._passwords + 1
-                self._note_password()
+                self._wrong, self._passwords = secret or self._wrong, self._passwords + 1
+                self._note_password(ways[0])
                 if not transport.is_active():
                     raise HungUp from error
                 continue
@@ -195,9 +199,66 @@ class Login:
         self._memory.drop(self._slot, self._wrong)
         raise self.refused()
 
-    def _note_password(self) -> None:
+    def _once(self, transport: Transport, way: str) -> list[str]:
+        """One try; `_sent` is the login password, where it was sent. Returns the ways the server wants besides."""
+        self._sent = None
+        if way == "keyboard-interactive":
+            return self._in_its_words(transport)
+        secret = self._password()
+        if secret is None:
+            self._declined = True
+            raise self.refused()
+        if not transport.is_active():
+            raise HungUp
+        self._sent = secret
+        return self._in_time(transport, transport.auth_password, self._route.user, secret.reveal(), None, False)
+
+    def _in_its_words(self, transport: Transport) -> list[str]:
+        """One try by what the server asks."""
+        talk = Conversation(
+            self._route, self._asker, self._password, transport.auth_timeout, transport.close, self._questions
+        )
+        patience, transport.auth_timeout = transport.auth_timeout, _TYPING
+        try:
+            with talk:
+                return transport.auth_interactive(self._route.user, talk.answer)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            unasked, self._questions = talk.asked == self._questions, talk.asked
+            if talk.declined:
+                self._declined = True
+                raise self.refused() from error
+            if talk.excess:
+                raise self.refused("The server asks more questions than anybody answers") from error
+            if talk.silent:
+                raise self._too_slow(patience) from error
+            if talk.given is None and unasked and not transport.is_active():
+                raise HungUp from error  # before it had asked anything
+            raise
+        finally:
+            transport.auth_timeout = patience
+            self._sent, self._questions = talk.given, talk.asked
+
+    def _in_time(self, transport: Transport, attempt: Callable[..., list[str]], *given: object) -> list[str]:
+        """One try that takes no longer than the connection allows. Raises ConnectTimeout."""
+        begin = time.monotonic()
+        try:
+            return attempt(*given)
+        except paramiko.AuthenticationException as error:
+            if transport.is_active() and time.monotonic() - begin >= transport.auth_timeout:
+                raise self._too_slow(transport.auth_timeout) from error
+            raise
+
+    def _too_slow(self, patience: float) -> ConnectTimeout:
+        return ConnectTimeout(
+            f"{self._route.host}: {self._route.at} said nothing to the login within {patience:g} s.",
+            "Its SSH server, PAM or the directory behind it hangs.",
+            "Look at that host's load and at its log of logins.",
+        )
+
+    def _note_password(self, way: str) -> None:
         times = "once" if self._passwords == 1 else f"{self._passwords} times"
-        self._tried = [each for each in self._tried if not each.startswith("password ")] + [f"password ({times})"]
+        what = "password" if way == "password" or self._sent is not None else "the answers to its questions"
+        self._tried = [each for each in self._tried if not each.startswith(f"{what} ")] + [f"{what} ({times})"]
 
     def _password(self) -> Secret | None:
         route = self._route
@@ -205,32 +266,6 @@ class Login:
             kind="password", host=route.host, user=route.user, detail=f"login password of {route.user} at {route.at}"
         )
         return self._memory.obtain(self._asker, self._slot, question, self._wrong)
-
-    def _send(self, transport: Transport, way: str, secret: Secret) -> list[str]:
-        if way == "password":
-            return transport.auth_password(self._route.user, secret.reveal(), fallback=False)
-        given = False
-
-        def answer(_title: str, _instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-            nonlocal given
-            answers = []
-            for prompt, _echo in prompts:
-                if not given:
-                    given = True
-                    answers.append(secret.reveal())
-                    continue
-                question = SecretQuestion(
-                    kind="password", host=self._route.host, user=self._route.user, detail=prompt.strip()
-                )
-                more = self._asker.secret(question)
-                answers.append(more.reveal() if more else "")
-            return answers
-
-        patience, transport.auth_timeout = transport.auth_timeout, _TYPING
-        try:
-            return transport.auth_interactive(self._route.user, answer)
-        finally:
-            transport.auth_timeout = patience
 
 
 def _required(route: Route) -> KeyFile | None:

@@ -7,6 +7,7 @@ from backends.ssh.login import TRIES
 from backends.ssh.route import Route
 from backends.ssh.session import Clock, Overdue, Session
 from dsrwizard.core.errors import ConnectionLost, NoPrivilege
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.ports import Asker, SecretQuestion
 from dsrwizard.core.secret import Secret
 
@@ -131,5 +132,5 @@ class Sudo:
 
 def quote(said: str) -> str:
     """The last lines of what a host said, as one line of a message."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return " / ".join(lines[-3:])[-300:]
+    lines = [line.strip() for line in said[-2000:].splitlines() if line.strip()]
+    return one_line(" / ".join(lines[-3:])[-300:], 400)

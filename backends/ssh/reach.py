@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import select
+import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from threading import Thread
+from typing import Any
 
 from backends.ssh.route import Route
 from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
+from dsrwizard.core.foreign import one_line
 
 _UNREACHABLE = {
     errno.EHOSTUNREACH: "Nobody answers at this address: no ARP reply, or a router says it is unreachable.",
@@ -21,6 +25,12 @@ _UNREACHABLE = {
     errno.EACCES: "A local firewall rule forbids the connection.",
     errno.EPERM: "A local firewall rule forbids the connection.",
 }
+
+
+_TAIL = 400
+"""Bytes that are kept of what a ProxyCommand complains of."""
+_LAST_WORDS = 0.5
+"""Seconds in which a command that has ended has said its last."""
 
 
 def _nothing() -> None:
@@ -90,32 +100,67 @@ def _unreachable(route: Route, error: OSError) -> HostError:
 def proxied(command: str) -> Stream:
     """The standard input and output of a command. The shell that runs it is `sh`."""
     ours, theirs = socket.socketpair()
-    said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `release`)
+    complaints, says = os.pipe()
     try:
         process = subprocess.Popen(
             ["/bin/sh", "-c", f"exec {command}"],
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
-            stderr=said,
+            stderr=says,
             start_new_session=True,
         )
     finally:
         theirs.close()
+        os.close(says)
+    tail = _Tail(complaints)
 
     def release() -> None:
+        if process.returncode is not None:
+            return  # released before: its number may be another's by now
         ours.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            process.terminate()
+        _signal(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
         if process.returncode is None:
-            process.kill()
+            _signal(process, signal.SIGKILL)
             process.wait()
-        said.close()
+        tail.close()
 
-    return Stream(ours, release, lambda: "" if said.closed else _tail(said))
+    return Stream(ours, release, tail.text)
 
 
-def _tail(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read()[-400:].decode("utf-8", "replace").strip()
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """To the command and all that it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+class _Tail:
+    """Reads what a command complains of, so that it never waits for a reader, and keeps the end of it."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe, self._kept = pipe, b""
+        self._stop, self._stopped = os.pipe()
+        self._thread = Thread(target=self._read, name="ProxyCommand", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
+        while self._stop not in dict(poll.poll()):
+            data = os.read(self._pipe, 4096)
+            if not data:
+                return
+            self._kept = (self._kept + data)[-_TAIL:]
+
+    def text(self) -> str:
+        """What it said last."""
+        self._thread.join(_LAST_WORDS)
+        return one_line(self._kept.decode("utf-8", "replace").strip(), _TAIL * 2)
+
+    def close(self) -> None:
+        os.close(self._stopped)
+        self._thread.join()
+        os.close(self._pipe)
+        os.close(self._stop)

@@ -21,6 +21,12 @@ _TICK = 0.25
 """Seconds between looks at the exit status, which wakes nobody when it arrives."""
 _FULL = 0.005
 """Seconds to wait for the host to take more input."""
+OUTPUT = 8 * 1024**2
+"""Bytes of both outputs of a script that are kept: dsrwizard's own scripts print some hundred KiB at most."""
+NOISE = 64 * 1024
+"""Bytes before the script begins, of each output."""
+LONGEST = 64 * 1024
+"""Bytes of a line that is told while the script runs; the answer has it whole."""
 _LINGER = 1.0
 """Seconds without output after which a script that has ended is over, though something it started in the background
 still holds its output open."""
@@ -50,13 +56,25 @@ class Clock:
             self.began += time.monotonic() - stop
 
 
-class Stream:
-    """Bytes of one output: `before` the marker line, then `lines`."""
+class Flood(Exception):
+    """The host prints more than is kept; the text says so as a clause about the script."""
 
-    def __init__(self, marker: bytes, on_line: Line | None = None) -> None:
+
+@dataclass(slots=True)
+class Budget:
+    """Bytes of output that are still kept, of both outputs together."""
+
+    left: int = OUTPUT
+
+
+class Stream:
+    """Bytes of one output: `before` the marker line, then `text`. Raises Flood where it is too much of either."""
+
+    def __init__(self, marker: bytes, on_line: Line | None = None, budget: Budget | None = None) -> None:
         self._marker, self._on_line = marker + b"\n", on_line
-        self._rest = bytearray()
-        self._text: list[str] = []
+        self._budget = budget or Budget()
+        self._output = bytearray()
+        self._told = 0
         self.before = bytearray()
         self.begun = False
 
@@ -65,33 +83,38 @@ class Stream:
             looked = max(len(self.before) - len(self._marker), 0)
             self.before += data
             at = self.before.find(self._marker, looked)
+            if (len(self.before) if at < 0 else at) > NOISE:
+                del self.before[NOISE:]
+                raise Flood(f"more than {NOISE // 1024} KiB came before it began")
             if at < 0:
                 return
             data = bytes(self.before[at + len(self._marker) :])
             del self.before[at:]
             self.begun = True
-        self._rest += data
-        end = self._rest.rfind(b"\n") + 1
+        self._budget.left -= len(data)
+        if self._budget.left < 0:
+            raise Flood(f"it printed more than {OUTPUT // 1024**2} MiB")
+        looked = len(self._output)
+        self._output += data
+        end = self._output.rfind(b"\n", looked) + 1
         if end:
-            self._take(bytes(self._rest[:end]))
-            del self._rest[:end]
+            self._tell(end)
 
     def end(self) -> None:
         """What came last without a newline is a line, too."""
-        if self._rest:
-            self._take(bytes(self._rest))
-            self._rest.clear()
+        if len(self._output) > self._told:
+            self._tell(len(self._output))
 
-    def _take(self, data: bytes) -> None:
-        text = data.decode("utf-8", "replace")
-        self._text.append(text)
+    def _tell(self, end: int) -> None:
+        """Whole lines up to there."""
+        told, self._told = self._told, end
         if self._on_line:
-            for line in text.removesuffix("\n").split("\n"):
-                self._on_line(line)
+            for line in bytes(self._output[told:end]).removesuffix(b"\n").split(b"\n"):
+                self._on_line(line[:LONGEST].decode("utf-8", "replace"))
 
     @property
     def text(self) -> str:
-        return "".join(self._text)
+        return self._output.decode("utf-8", "replace")
 
     @property
     def noise(self) -> str:
@@ -104,7 +127,8 @@ class Session:
 
     def __init__(self, channel: paramiko.Channel, clock: Clock, marker: bytes, on_line: Line | None) -> None:
         self._channel, self._clock = channel, clock
-        self.out, self.err = Stream(marker, on_line), Stream(marker)
+        budget = Budget()
+        self.out, self.err = Stream(marker, on_line, budget), Stream(marker, budget=budget)
         self._input = memoryview(b"")
         self._last = False
         self._ended_at: float | None = None
@@ -117,7 +141,7 @@ class Session:
         self._input, self._last = memoryview(bytes(self._input) + data), last
 
     def step(self) -> bool:
-        """Waits for something to happen and deals with it; false when the command is over. Raises Overdue."""
+        """Waits for something to happen and deals with it; false when the command is over. Raises Overdue, Flood."""
         if self._clock.left <= 0:
             raise Overdue
         moved = self._drain()
@@ -161,7 +185,7 @@ class Session:
             if self._last and not self._input:
                 self._channel.shutdown_write()
                 self._last = False
-        except (OSError, EOFError):
+        except (paramiko.SSHException, OSError, EOFError):
             # The command has closed its input, or is gone: its output and status say which.
             self._input, self._last = memoryview(b""), False
 

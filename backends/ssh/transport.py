@@ -7,8 +7,9 @@ believes every count. What is checked here is what RFC 4253 and 4254 ask of a se
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from threading import Lock
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
 
 import paramiko
@@ -117,6 +118,7 @@ class Packets(Packetizer):
                 if self.closed:
                     raise EOFError from None
                 if time.monotonic() > until:
+                    self.close()  # half a packet is out: nobody can go on after it
                     raise self._broken("it takes nothing that is sent to it") from None
                 continue
             except OSError:
@@ -193,6 +195,23 @@ def _offer(kexinit: bytes) -> Offer:
     return Offer(kex, host_keys, (cipher_out, cipher_in), (mac_out, mac_in))
 
 
+@contextmanager
+def within(transport: Transport, seconds: float) -> Iterator[None]:
+    """Ends the connection when what is done in here takes longer: some waits of paramiko have no end of their own."""
+
+    def end() -> None:
+        transport.packets.trouble = transport.packets.trouble or f"it did not answer within {seconds:.0f} s"
+        transport.close()
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class Transport(paramiko.Transport):
     """A connection within the bounds that agrees on nothing but the algorithms given."""
 
@@ -203,6 +222,8 @@ class Transport(paramiko.Transport):
 
     server_extensions: dict[str, bytes]
     """RFC 8308, by name."""
+    clear_to_send_timeout: float
+    """Seconds in which a key exchange that the server began must be over."""
 
     def __init__(self, sock: Any, algorithms: Algorithms, host_keys: Iterable[str]) -> None:
         refused = [name for name in PUBLIC_KEYS.safe if name not in algorithms.public_keys]
@@ -212,6 +233,7 @@ class Transport(paramiko.Transport):
             disabled_algorithms={"pubkeys": refused},
             packetizer_class=Packets,
         )
+        self.clear_to_send_timeout = _STALL
         options = self.get_security_options()
         options.ciphers, options.digests = algorithms.ciphers, algorithms.macs
         options.kex, options.key_types = algorithms.kex, tuple(host_keys)

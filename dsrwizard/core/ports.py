@@ -52,13 +52,19 @@ SHOW_CERTIFICATES = (
 class SecretQuestion(Shown, frozen=True, kw_only=True):
     """A secret is needed. `kind`: login password, key passphrase, sudo or Windows password; `detail` says what for.
 
+    `prompt` is a question of the server's own, for a one-time code for instance, and `asked` what it says, in one line
+    or several. Show that as the host's words; an answer to it is never used again.
+
     `refused` is true when an earlier answer to the same question did not work.
     """
 
-    kind: Literal["password", "passphrase", "sudo", "windows"]
+    SEVERAL_LINES = frozenset({"asked"})
+
+    kind: Literal["password", "passphrase", "sudo", "windows", "prompt"]
     host: str
     user: str
     detail: str = ""
+    asked: str = ""
     refused: bool = False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button
+from textual.widgets import Button, Static
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.draft import Draft
@@ -143,6 +143,35 @@ class TestQuestions:
             assert "did not work" in seen(app)
             await pilot.press("escape")
             assert await third is None
+
+    async def test_a_servers_own_question_is_a_quotation_that_nothing_remembered_answers(self, make_app: Make) -> None:
+        app = make_app()
+        canary = "c0d3-c4n4ry"
+        words = "Password of root on db-master:"
+        async with app.run_test(size=(80, 24)) as pilot:
+            every = SecretQuestion(kind="password", host="web1", user="root")
+            asked = asyncio.create_task(in_thread(lambda: app.asker.secret(every)))
+            await until(pilot, lambda: isinstance(app.screen, SecretModal))
+            await type_text(pilot, "for-all")
+            await pilot.press("tab", "space", "tab", "enter")
+            assert (await asked) is not None
+            own = SecretQuestion(kind="prompt", host="web1", user="root", asked=f"Two-factor login\n{words}")
+            for _ in range(2):
+                told = asyncio.create_task(in_thread(lambda: app.asker.secret(own)))
+                await until(pilot, lambda: isinstance(app.screen, SecretModal))
+                await pilot.pause()
+                assert "web1 asks, in its own words:" in seen(app)
+                assert "goes to root@web1 alone" in seen(app)
+                quoted = app.screen.query_one(".modal-quote")
+                assert words in str(quoted.query_one(Static).render())
+                assert quoted.styles.border_left[0], "marked at its side"
+                assert not app.screen.query("#for-all")
+                await type_text(pilot, canary)
+                assert canary not in app.export_screenshot()
+                await pilot.press("enter")
+                secret = await told
+                assert secret is not None
+                assert secret.reveal() == canary
 
     async def test_a_certificate_is_shown_with_why_and_how_to_compare(self, make_app: Make) -> None:
         digits = "0123456789ABCDEF" * 4

@@ -45,6 +45,11 @@ def certificate():
     )
     return "yes" if TerminalAsker().accept_key(question) else "no"
 
+def prompt():
+    detail = "Two-factor login\\n\\x1b[2KPassword of root on db-master: ".replace("\\x1b", chr(27))
+    answer = TerminalAsker().secret(SecretQuestion(kind="prompt", host="web1", user="root", asked=detail))
+    return "nothing" if answer is None else f"{len(answer.reveal())} characters"
+
 def slow():
     print("slow begins", flush=True)
     threading.Event().wait(300)
@@ -113,6 +118,22 @@ def test_a_secret_is_not_shown_and_may_be_corrected(dialogue: Dialogue) -> None:
     assert "canary" not in dialogue.said
     assert dialogue.status() == 0
     assert dialogue.echoes()
+
+
+@pytest.mark.parametrize("dialogue", ["prompt"], indirect=True)
+def test_a_servers_own_question_is_marked_as_its_words(dialogue: Dialogue) -> None:
+    dialogue.expect("Answer of root for web1 alone (not shown, Enter gives none): ")
+    assert "web1 asks:" in dialogue.said
+    assert [line.strip("\r") for line in dialogue.said.split("\n") if "| " in line] == [
+        "  | Two-factor login",
+        r"  | \x1b[2KPassword of root on db-master:",
+    ]
+    assert "\x1b" not in dialogue.said
+    assert not dialogue.echoes()
+    dialogue.type("canary\r")
+    dialogue.expect("got 6 characters")
+    assert "canary" not in dialogue.said
+    assert dialogue.status() == 0
 
 
 @pytest.mark.parametrize("dialogue", ["twice"], indirect=True)
