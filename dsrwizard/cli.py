@@ -415,15 +415,29 @@ def events(file: Path, since: str, host: str, as_json: bool) -> int:
 @click.option(
     "--listen", default="127.0.0.1:9749", show_default=True, metavar="ADDRESS:PORT", help="Where Prometheus finds it."
 )
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A host name that Prometheus may ask for, besides the address it listens on; repeatable.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Answer only who sends the bearer token in this file; without it that of DSRWIZARD_METRICS_TOKEN, if set.",
+)
 @INTERVAL
-def metrics(file: Path, listen: str, interval: float) -> int:
+def metrics(file: Path, listen: str, names: tuple[str, ...], token_file: Path | None, interval: float) -> int:
     """Watches and serves what it sees for Prometheus, until it is stopped."""
     from dsrwizard import streaming
 
     streaming.listen_at(listen)  # what is wrong with it is told before anything is looked at
+    token = streaming.metrics_token(token_file)
     deployment = _load(file)
     with closing(_engine()) as engine, closing(engine.watch(deployment, interval)) as watcher:
-        return streaming.metrics(watcher, listen)
+        return streaming.metrics(watcher, listen, names, token)
 
 
 @commands.command()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import select
+import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from ipaddress import ip_address
+from pathlib import Path
 
-from dsrwizard import out, signals
+from dsrwizard import files, out, signals
 from dsrwizard.core.api import Watcher
 from dsrwizard.core.errors import LookError, UsageError
 from dsrwizard.core.metrics import exposition
+from dsrwizard.core.secret import Secret
 from dsrwizard.core.snapshot import Snapshot
 from dsrwizard.core.stream import Stream
 
@@ -122,7 +126,36 @@ def _is_ip(address: str) -> bool:
     return True
 
 
-def metrics(watcher: Watcher, listen: str) -> int:
+FROM_ENVIRONMENT = "DSRWIZARD_METRICS_TOKEN"
+_SHORTEST_TOKEN = 16
+
+
+def metrics_token(path: Path | None) -> Secret | None:
+    """The bearer token of the file, or else of the environment, from which it is taken out: no program that is started
+    gets it. None: there is none. Raises UsageError."""
+    set_ = os.environ.pop(FROM_ENVIRONMENT, "")
+    where = f"The file {path}" if path else f"The variable {FROM_ENVIRONMENT}"
+    make = "Make one: (umask 077; openssl rand -hex 32 >FILE), and name that file with --token-file."
+    if path is None:
+        token = set_.strip()
+        if not token:
+            return None
+    else:
+        try:
+            content, status = files.looked(path, 4096)
+        except OSError as problem:
+            raise UsageError(f"{where} with the token cannot be read.", f"{problem.strerror}.", make) from None
+        if stat.S_IMODE(status.st_mode) & stat.S_IROTH:
+            raise UsageError(f"{where} with the token can be read by everybody.", "", f"Run: chmod o-r {path}")
+        token = content.decode("utf-8", "replace").strip()
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(
+            f"{where} holds no token of at least {_SHORTEST_TOKEN} letters, digits and signs, on one line.", "", make
+        )
+    return Secret(token)
+
+
+def metrics(watcher: Watcher, listen: str, names: Sequence[str] = (), token: Secret | None = None) -> int:
     """Serves what the watcher sees until a signal comes. Raises DsrError when it cannot listen there."""
     from dsrwizard.wiring import metrics_server
 
@@ -130,14 +163,16 @@ def metrics(watcher: Watcher, listen: str) -> int:
     latest = Latest()
     with (
         until_signalled() as stopped,
-        closing(metrics_server(address, port, lambda: exposition(latest.snapshot, time.time()))) as server,
+        closing(
+            metrics_server(address, port, lambda: exposition(latest.snapshot, time.time()), names, token)
+        ) as server,
     ):
         where = f"[{address}]" if ":" in address else address
         out.line(f"Metrics at http://{where}:{server.port}/metrics", err=True)
-        if not server.loopback:
+        if not server.loopback and token is None:
             out.line(
                 f"Whoever reaches {where}:{server.port} can read them: there is no password. "
-                "Let a firewall admit only Prometheus, or listen on 127.0.0.1.",
+                "Set one with --token-file, let a firewall admit only Prometheus, or listen on 127.0.0.1.",
                 err=True,
             )
         watcher.start(latest.show)

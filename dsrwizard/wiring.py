@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dsrwizard.core.model import Client, RealServer
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, Hearing, ProbeTarget
+from dsrwizard.core.secret import Secret
 from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
@@ -88,11 +89,14 @@ class _LazyWire:
         return self._real().hear(interface, addresses, heard)
 
 
-def metrics_server(address: str, port: int, text: Callable[[], str]) -> MetricsServer:
-    """Serves `text()` over HTTP. Raises DsrError when it cannot listen there."""
-    from backends.metrics import MetricsServer
+def metrics_server(
+    address: str, port: int, text: Callable[[], str], names: Sequence[str] = (), token: Secret | None = None
+) -> MetricsServer:
+    """Serves `text()` over HTTP, also to who asks for one of these host names, and only to who has the token. Raises
+    DsrError when it cannot listen there."""
+    from backends.metrics import Access, MetricsServer
 
-    return MetricsServer(address, port, text)
+    return MetricsServer(address, port, text, Access(names=frozenset(names), token=token))
 
 
 def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -297,8 +298,8 @@ def test_the_command_serves_until_it_is_stopped(
     make = wiring.metrics_server
     states: list[str] = []
 
-    def serve(address: str, port: int, text: Callable[[], str]) -> MetricsServer:
-        server = make(address, port, text)
+    def serve(address: str, port: int, text: Callable[[], str], *access: Any) -> MetricsServer:
+        server = make(address, port, text, *access)
 
         def scrape() -> None:
             try:
