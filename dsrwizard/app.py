@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -13,10 +14,12 @@ from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from dsrwizard import signals
 from dsrwizard.core.draft import Draft
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.foreign import lines, one_line, whole
@@ -25,6 +28,7 @@ from dsrwizard.session import Session
 from screens.asker import Asked, ScreenAsker
 from screens.modals import Choice, Question
 from screens.pane import Desk
+from screens.terminal import LastingDriver
 from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.harmless_lines import HarmlessLines
@@ -130,6 +134,7 @@ class DsrApp(App[int]):
         self._notices = notices
         self._read_only = read_only
         self._interval = interval
+        self._ends = False
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen at once: another one below it would be laid out and painted for nothing."""
@@ -167,7 +172,15 @@ class DsrApp(App[int]):
         """What is pasted from there may be typed into a shell: it holds no controls but tabs and the ends of lines."""
         super().copy_to_clipboard(whole(text))
 
+    def get_driver_class(self) -> type[Driver]:
+        """One that outlives its terminal."""
+        return LastingDriver
+
     def on_mount(self) -> None:
+        if isinstance(self._driver, LastingDriver):
+            for number in signals.heeded():
+                asyncio.get_running_loop().add_signal_handler(number, self._asked_to_end)
+            self.set_interval(1.0, self._look_for_terminal)
         for notice in self._notices:
             self.notify(notice, severity="warning", timeout=20, markup=False)
         if self._lab_problem:
@@ -334,6 +347,21 @@ class DsrApp(App[int]):
     def _leave_when_stopped(self) -> None:
         if not any(screen.running() for screen in self.screen_stack if isinstance(screen, Runs)):
             self.leave()
+
+    def _asked_to_end(self) -> None:
+        """By a signal: what runs is finished, nothing new is begun, nobody is asked. A second one waits for nothing."""
+        if self._ends or not self._at_work():
+            self.leave()
+        else:
+            self._ends = True
+            self._quit_answered("stop")
+
+    def _look_for_terminal(self) -> None:
+        """Where HUP is ignored, what runs outlives a closed terminal; after that there is nothing to do any more."""
+        if isinstance(self._driver, LastingDriver) and not self._driver.there:
+            self._driver.disable_input()  # it would read the end of it over and over
+            if not self._at_work():
+                self.leave()
 
     def leave(self) -> None:
         """Ends the program: the session is saved, questions are answered with no, connections ended."""

@@ -68,8 +68,8 @@ finally:
 
 class Program:
     """`dsrwizard ARGUMENTS`; `FILE` among them is the deployment's file. `held` is a host whose next step waits until
-    `go` (`dump`: the reading of counters), `password` what web1 asks for. With `terminal` it leads a session on a
-    terminal of its own; otherwise it has pipes.
+    `go` (`dump`: the reading of counters), `password` what web1 asks for; `lab` fills the wizard's values in. With
+    `terminal` it leads a session on a terminal of its own; otherwise it has pipes.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Program:
         applied: bool = False,
         held: str = "",
         password: str = "",
+        lab: bool = False,
     ) -> None:
         self.folder = folder
         self.said = ""
@@ -98,10 +99,12 @@ class Program:
             streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._slave)
         else:
             self._reading, streams["stderr"] = os.pipe()
+        environment = os.environ | {"XDG_STATE_HOME": str(folder / "state"), "TERM": "xterm-256color"}
+        environment |= {"DSRWIZARD_LAB": str(file)} if lab else {}
         self.process = subprocess.Popen(
             started([*program, *(str(file) if word == "FILE" else word for word in arguments)], ignored),
             cwd=ROOT,
-            env=os.environ | {"XDG_STATE_HOME": str(folder / "state"), "TERM": "xterm-256color"},
+            env=environment,
             start_new_session=True,
             **streams,
         )
@@ -123,7 +126,7 @@ class Program:
         """Waits for something that has to happen, and reads what is said meanwhile."""
         end = time.monotonic() + SECONDS
         while not so():
-            assert time.monotonic() < end, self.said
+            assert time.monotonic() < end, self.said[-3000:]
             self._read(0.02)
 
     def expect(self, text: str) -> None:
