@@ -29,6 +29,8 @@ MOST_LINES = 50_000
 KEPT_ERRORS = 65_536
 """Bytes of standard error that are kept: what it begins with says what went wrong."""
 _MOST_ELEMENTS, _DEEPEST = 5_000, 64
+_PIECE = 16_384
+"""Bytes at a time: what is wrong stops the parser at the end of a piece."""
 
 
 class OutOfBounds(WinRMError):
@@ -137,7 +139,9 @@ def envelope(body: bytes) -> bytes:
     parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = declared, declared
     parser.StartElementHandler, parser.EndElementHandler = start, end
     try:
-        parser.Parse(body, True)
+        for at in range(0, len(body), _PIECE):
+            parser.Parse(body[at : at + _PIECE], False)
+        parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise OutOfBounds(f"what is no XML ({expat.errors.messages.get(error.code, 'damaged')})") from None
     return body

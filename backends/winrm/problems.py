@@ -125,7 +125,7 @@ def translated(place: Place, error: Exception) -> HostError:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ConnectionResetError | BrokenPipeError):
             return unreachable(place, cause)
-    if isinstance(error, requests.exceptions.ConnectionError):
+    if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return _cut(place)
     return unreadable(place, error)
 

@@ -19,7 +19,7 @@ from dsrwizard.core.foreign import one_line
 OPENING, CLOSING = "<<DSR:", ":DSR>>"
 LARGEST = 8_000_000
 """Characters; a longer frame is no answer of ours."""
-MOST_OBJECTS, MOST_VALUES = 100_000, 500_000
+MOST_OBJECTS, MOST_VALUES = 60_000, 400_000
 """In one document. A host with 40,000 firewall rules stays below; what is read takes some 40 MB at most."""
 SAID = 1_000
 """Characters of a sentence that a host says."""

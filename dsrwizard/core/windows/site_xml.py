@@ -9,6 +9,10 @@ from dsrwizard.core.windows import values
 from dsrwizard.core.windows.facts import Site, SiteBinding
 
 _DEEPEST = 50
+MOST = 20_000
+"""Sites and bindings together."""
+_PIECE = 65_536
+"""Characters at a time: what is wrong stops the parser at the end of a piece."""
 _LONG_TAG = re.compile(r"<[^<>]{16384}")
 
 
@@ -16,15 +20,16 @@ class _Sites:
     """Takes the parser's events and keeps what is of interest; no tree is made, so size does not matter."""
 
     def __init__(self) -> None:
-        self._depth = 0
+        self._depth = self._kept = 0
         self.found: list[Site] = []
         self._site: dict[str, str] | None = None
         self._bindings: list[SiteBinding] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise ParseError("deeper than any configuration")
+        self._kept += tag in ("SITE", "binding")
+        if self._depth > _DEEPEST or self._kept > MOST:
+            raise ParseError("deeper or larger than any configuration")
         if tag == "SITE":
             self._site, self._bindings = attributes, []
         elif tag == "binding" and self._site is not None:
@@ -59,7 +64,8 @@ def sites(text: str) -> tuple[Site, ...] | None:
     kept = _Sites()
     parser = XMLParser(target=kept)  # noqa: S314 - without declarations there is nothing to expand
     try:
-        parser.feed(text)
+        for at in range(0, len(text), _PIECE):
+            parser.feed(text[at : at + _PIECE])
         parser.close()
     except (ParseError, ValueError):
         return None
