@@ -184,7 +184,9 @@ class DirectorPane(Pane):
             lines.append(_line("ok", "Allowed to change addresses and IPVS.", "$text-success"))
         else:
             lines.append(_line("fail", "Not allowed to change this machine.", "$text-error"))
-            lines.append(_aside("Start dsrwizard with sudo or CAP_NET_ADMIN, or let another product balance."))
+            lines.append(
+                _aside("Start dsrwizard with sudo (CAP_NET_ADMIN and CAP_NET_RAW), or let another product balance.")
+            )
         return lines
 
     def _interface_lines(self, facts: DirectorFacts) -> list[Content]:

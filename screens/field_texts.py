@@ -73,7 +73,7 @@ ENGINE = FieldText(
     "Who balances",
     "Another product: nothing here is changed; servers are set up and proved.",
     "netlink: the kernel's own IPVS on this machine is the load balancer; dsrwizard sets up VIP, services and "
-    "destinations here. This needs root (or CAP_NET_ADMIN) and the module ip_vs.\n\nexternal: another product balances "
+    "destinations here. This needs root and the module ip_vs.\n\nexternal: another product balances "
     "(NetScaler, ALOHA, Barracuda, Loadbalancer.org and so on). This machine is then only a host in the servers' "
     "network: the real servers are set up and every check that does not need the director's kernel runs the same. "
     "Nothing on this machine is changed.",

@@ -372,8 +372,9 @@ def _selector(key: ServiceKey) -> bytes:
 
 
 def privileged() -> bool:
-    """Whether this process may change the network (CAP_NET_ADMIN)."""
-    return _capable(_CAP_NET_ADMIN)
+    """Whether this process may do all that a director's does: change the network (CAP_NET_ADMIN) and send packets of
+    its own (CAP_NET_RAW), as apply does to announce the VIP and to prove servers."""
+    return _capable(_CAP_NET_ADMIN) and _capable(_CAP_NET_RAW)
 
 
 def may_load_modules() -> bool:
@@ -393,4 +394,4 @@ def _capable(capability: int) -> bool:
     return os.geteuid() == 0
 
 
-_CAP_NET_ADMIN, _CAP_SYS_MODULE = 12, 16  # linux/capability.h
+_CAP_NET_ADMIN, _CAP_NET_RAW, _CAP_SYS_MODULE = 12, 13, 16  # linux/capability.h

@@ -79,7 +79,7 @@ def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[
 
 def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
     if not facts.privileged:
-        return "Setting up IPVS and addresses needs root or CAP_NET_ADMIN: run it with sudo or with that capability."
+        return "Setting up IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW: run it with sudo."
     loadable = facts.module_loaded is False and facts.module_available is not False
     if facts.services is None and not loadable:
         return f"{facts.ipvs_problem} {facts.ipvs_next}".strip()

@@ -155,7 +155,8 @@ def _director(
         return unseen(DIRECTOR, observed)
     if not facts.privileged:
         return HostPlan(
-            host=DIRECTOR, problem="Changing IPVS and addresses needs root or CAP_NET_ADMIN: run it with sudo."
+            host=DIRECTOR,
+            problem="Changing IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW: run it with sudo.",
         )
     mine = _backwards([item for item in owed if item.host == DIRECTOR])
     if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):

@@ -157,7 +157,7 @@ def test_a_server_behind_a_vip_that_it_does_not_serve_is_told() -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        (director(privileged=False), ["root or CAP_NET_ADMIN", "sudo"]),
+        (director(privileged=False), ["root, or CAP_NET_ADMIN and CAP_NET_RAW", "sudo"]),
         (director(interfaces=(LO, link("ens3"))), ["'eth0'", "ens3"]),
         (director(held=("10.0.0.101/24",)), ["web1 (10.0.0.101) is this machine"]),
         (director(held=("10.0.0.2/24", "fd00::101/64")), ["web1 (fd00::101) is this machine"]),
