@@ -102,7 +102,12 @@ def word(value: Mapping[str, Any], key: str, default: str = "") -> str:
 
 def interface(value: object) -> str:
     """A name that the kernel takes for an interface (dev_valid_name in its net/core/dev.c)."""
-    if isinstance(value, str) and value not in ("", ".", "..") and not _NO_NAME.search(value):
+    if (
+        isinstance(value, str)
+        and len(value) <= _NAME_BYTES
+        and value not in ("", ".", "..")
+        and not _NO_NAME.search(value)
+    ):
         # What is not UTF-8 was replaced on the way, a sign of three bytes for each byte; a surrogate no byte makes.
         size = sum(1 if sign == "\ufffd" else len(sign.encode("utf-8", "surrogatepass")) for sign in value)
         if size <= _NAME_BYTES and not _SURROGATE.search(value):
