@@ -17,10 +17,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from backends.lab import frames, network, prerequisites, recipe
+from backends.lab import confine, frames, network, prerequisites, recipe
 from dsrwizard.core.errors import LookError
 
-MEMORY = "768M"
+MEMORY = f"{prerequisites.MEMORY_MIB}M"
 BOOT_SECONDS = 90
 _PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ")
 _LOG_LINES = 5
@@ -44,26 +44,30 @@ class Guest:
         self._directory = Path(tempfile.mkdtemp(prefix="dsrwizard-lab-"))
         idle_before = _idle_times()
         try:
-            made = recipe.write(self._directory, programs.ssh_keygen, known_hosts=self._known_hosts)
+            made = recipe.write(
+                self._directory, programs.ssh_keygen, known_hosts=self._known_hosts, files=programs.files
+            )
             self.socket, theirs = socket.socketpair()
             with theirs, self._log_file.open("wb") as log, _on_one_processor(idle_before):
                 channel = theirs.fileno()
+                kernel = [
+                    programs.kernel,
+                    f"mem={MEMORY}",
+                    "rootfstype=hostfs",
+                    "rootflags=/",
+                    "ro",
+                    f"init={made.init}",
+                    f"uml_dir={self._directory}/",  # for the management console, which it cannot make
+                    "con=null",
+                    f"con0=fd:0,fd:{log.fileno()}",
+                    f"con1=fd:{channel}",
+                    "lpj=5000000",  # measuring it takes a quarter of a second
+                    "quiet",
+                ]
                 self._process = subprocess.Popen(
-                    [
-                        programs.kernel,
-                        f"mem={MEMORY}",
-                        "rootfstype=hostfs",
-                        "rootflags=/",
-                        "ro",
-                        f"init={made.init}",
-                        f"uml_dir={self._directory}/",
-                        "umlid=uml",
-                        "con=null",
-                        f"con0=null,fd:{log.fileno()}",
-                        f"con1=fd:{channel}",
-                        "lpj=5000000",  # measuring it takes a quarter of a second
-                        "quiet",
-                    ],
+                    confine.command(kernel),
+                    cwd=self._directory,  # it takes a file root_fs for its disk
+                    env=os.environ | {"TMPDIR": programs.memory},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

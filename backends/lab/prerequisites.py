@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.lab.confine import MEMORY_FLAGS
+from backends.lab.inside.files import NEEDED
 from dsrwizard.core.errors import LookError
 
+MEMORY_MIB = 768
 MODULES = Path("/usr/lib/uml/modules")
 _SYSTEM_TOOLS = {
     "sshd": "openssh-server",
@@ -20,15 +26,19 @@ _SYSTEM_TOOLS = {
 
 
 @dataclass(frozen=True)
-class Programs:
-    """Where the programs are that the lab starts on this machine."""
+class Machine:
+    """What the lab starts on this machine, and what it may use of it."""
 
     kernel: str
     ssh_keygen: str
+    memory: str  # the directory of the file that is the lab's memory
+    files: int  # how many files may be open
 
 
-def find() -> Programs:
-    """The programs the lab starts; raises `LookError` naming everything that is missing, with one command for all."""
+def find() -> Machine:
+    """What there is; raises `LookError` naming every program that is missing, with one command for all, or what else
+    the lab cannot do without.
+    """
     missing: dict[str, str] = {}
     kernel = shutil.which("linux.uml")
     if kernel is None:
@@ -44,7 +54,40 @@ def find() -> Programs:
             f"Not found: {', '.join(missing)}.",
             f"Install what is missing: sudo apt-get install {packages}",
         )
-    return Programs(kernel, found["ssh-keygen"] or "ssh-keygen")
+    return Machine(kernel, found["ssh-keygen"] or "ssh-keygen", _memory_directory(), _files())
+
+
+def _files() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY:
+        return sys.maxsize
+    if hard < NEEDED:
+        raise LookError(
+            "The lab cannot start: too few files may be open.",
+            f"The hard limit for one process is {hard} here (ulimit -Hn), and the lab's kernel needs {NEEDED}.",
+            "Raise the hard limit to 4096 and start the lab from there: a line with nofile in"
+            " /etc/security/limits.conf, LimitNOFILE= of a systemd unit, --ulimit nofile=4096 of a container.",
+        )
+    return hard
+
+
+def _memory_directory() -> str:
+    """In memory if possible. A container's /dev/shm may be too small: what is full there ends the lab's kernel."""
+    tried = dict.fromkeys(["/dev/shm", tempfile.gettempdir(), "/var/tmp"])
+    for directory in tried:
+        try:
+            os.close(os.open(directory, MEMORY_FLAGS, 0o700))
+            room = os.statvfs(directory)
+        except OSError:
+            continue
+        if not room.f_flag & os.ST_NOEXEC and room.f_bavail * room.f_frsize >= MEMORY_MIB << 20:
+            return directory
+    raise LookError(
+        "The lab has no room for its memory.",
+        f"It needs a file of {MEMORY_MIB} MiB without a name (O_TMPFILE), not mounted noexec; none can be made in"
+        f" {', '.join(tried)}.",
+        "Make room there, or set TMPDIR to a directory that has it.",
+    )
 
 
 def _system_tool(name: str) -> str | None:

@@ -58,8 +58,11 @@ class Recipe:
         return self.directory / "init"
 
 
-def write(directory: Path, ssh_keygen: str, *, known_hosts: bool) -> Recipe:
-    """Fills the directory; with `known_hosts` the director knows every host's key already."""
+def write(directory: Path, ssh_keygen: str, *, known_hosts: bool, files: int) -> Recipe:
+    """Fills the directory; with `known_hosts` the director knows every host's key already.
+
+    `files`: how many files of the machine the guest may hold open.
+    """
     keys = _make_keys(directory / "keys", ssh_keygen)
     _write_base(directory / "base", keys, (directory / "keys/identity.pub").read_text())
     for host in network.HOSTS:
@@ -72,15 +75,15 @@ def write(directory: Path, ssh_keygen: str, *, known_hosts: bool) -> Recipe:
     _put(directory / "net/cables", network.cables())
     for name, trait in {"ssh": "ssh", "service": "service", "forward": "forwards"}.items():
         _put(directory / "net" / f"who-{name}", "\n".join(h.name for h in network.HOSTS if getattr(h, trait)))
-    _put(directory / "init", _first_program(directory), 0o755)
+    _put(directory / "init", _first_program(directory, files), 0o755)
     return Recipe(directory)
 
 
-def _first_program(directory: Path) -> str:
+def _first_program(directory: Path, files: int) -> str:
     # A shell script, not the interpreter itself: some interpreters find their own library by /proc/self/exe.
     # -I -S: neither the user's settings nor site-packages, which take a second to read in the guest.
     start = f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); from backends.lab.inside.init import main; main()"
-    words = [sys.executable, "-I", "-S", "-c", start, str(directory)]
+    words = [sys.executable, "-I", "-S", "-c", start, str(directory), str(files)]
     return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\nexec {shlex.join(words)}\n"
 
 

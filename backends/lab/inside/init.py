@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 
-from backends.lab.inside import agent, kernel
+from backends.lab.inside import agent, files, kernel
 
 _MEMORY = "/lab/fs"  # the tmpfs that holds what the hosts write
 _OLD_ROOT = "/lab/old"
@@ -24,7 +24,7 @@ _OPS_ID = 1000
 def main() -> None:
     """Never returns: when this process ends, the guest does."""
     try:
-        _boot(sys.argv[1])
+        _boot(sys.argv[1], int(sys.argv[2]))
     except BaseException:  # noqa: BLE001 - whatever it was belongs in the boot log, which the machine shows
         traceback.print_exc()
     sys.stdout.flush()
@@ -32,12 +32,13 @@ def main() -> None:
     kernel.power_off()
 
 
-def _boot(recipe: str) -> None:
+def _boot(recipe: str, files_allowed: int) -> None:
     os.environ.clear()
     os.environ["PATH"] = _PATH
     os.umask(0o022)
     _note("first process")
     _prepare(recipe)
+    files.keep_few(files_allowed)
     _note("roots and modules")
     names = sorted(os.listdir(f"{_MEMORY}/recipe/hosts"))
     hosts = {name: _start_host(name) for name in names}
