@@ -25,8 +25,8 @@ PACKET = 256 * 1024
 """Bytes of one packet at most, as in OpenSSH (packet.c, PACKET_MAX_SIZE)."""
 _KEX_PACKET = 32 * 1024
 """Bytes of a packet of the key exchange: keys, numbers and signatures, with which is calculated."""
-_GREETING = 64 * 1024
-"""Bytes of all lines before the key exchange begins."""
+_GREETING, _GREETING_PIECE = 64 * 1024, 512
+"""Bytes of all lines before the key exchange begins, and how many are read at once."""
 _BEFORE_LOGIN = 1024 * 1024
 """Bytes in all until somebody is logged in: banners, key exchange, questions."""
 _WINDOW = 1024 * 1024
@@ -58,6 +58,7 @@ class Packets(Packetizer):
         self._line = sock
         self._allowance: float = _BEFORE_LOGIN
         self._greeted, self._greeting_ends = 0, 0.0
+        self._ahead = b""
         self._lock = Lock()
         self._windows: dict[int, int] = {}
         self._channels: dict[int, int] = {}
@@ -78,13 +79,12 @@ class Packets(Packetizer):
         self._allowance -= n
         if self._allowance < 0:
             raise self._broken("it sent more than anybody needs")
-        if n <= _READ_AT_ONCE:
-            first: bytes = super().read_all(n, check_rekey)
-            return first
-        # The base class copies all it has for each piece that arrives.
-        pieces: list[bytes] = []
-        for at in range(0, n, _READ_AT_ONCE):
-            pieces.append(super().read_all(min(_READ_AT_ONCE, n - at)))
+        pieces, self._ahead = [self._ahead[:n]], self._ahead[n:]
+        left = n - len(pieces[0])
+        while left > 0:  # the base class copies all it has for each piece that arrives: it is asked for little at once
+            size = min(left, _READ_AT_ONCE)
+            pieces.append(super().read_all(size, check_rekey and left == n))
+            left -= size
         return b"".join(pieces)
 
     def readline(self, timeout: float) -> str:
@@ -92,21 +92,21 @@ class Packets(Packetizer):
         now = time.monotonic()
         self._greeting_ends = self._greeting_ends or now + timeout
         until = min(self._greeting_ends, now + timeout)
-        line = bytearray()
-        while not line.endswith(b"\n"):
+        while b"\n" not in self._ahead:
             if self.closed or time.monotonic() > until:
                 raise EOFError
             try:
-                sign = self._line.recv(1)
+                more = self._line.recv(_GREETING_PIECE)
             except TimeoutError:
                 continue
-            if not sign:
+            if not more:
                 raise EOFError
-            line += sign
-            self._greeted += 1
+            self._ahead += more
+            self._greeted += len(more)
             if self._greeted > _GREETING:
                 raise self._broken("its greeting does not end")
-        return line.decode("utf-8", "replace").rstrip("\r\n")
+        line, _, self._ahead = self._ahead.partition(b"\n")
+        return line.decode("utf-8", "replace").rstrip("\r")
 
     def write_all(self, out: ReadableBuffer) -> None:
         """Sends everything, unless the server takes nothing for a while."""

@@ -85,6 +85,8 @@ def main() -> None:
     dial._NEGOTIATION = dial._LOGIN = connector._OPENING = sudo._SILENCE = transport._STALL = 2.0
     for line in sys.stdin:
         jobs = json.loads(line)
+        text = jobs[0].get("config", "").format(port=jobs[0]["port"])  # read by all jobs of the line
+        (Path.home() / ".ssh" / "config").write_text(f"ConnectTimeout 2\n{text}")
         with ThreadPoolExecutor(len(jobs)) as pool:
             print(json.dumps(list(pool.map(do, jobs))), flush=True)
     assert session.OUTPUT > 0

@@ -63,6 +63,8 @@ class Server:
     def __init__(self, way: Way) -> None:
         self._way = way
         self._listener = socket.create_server(("127.0.0.1", 0))
+        # The kernel would take megabytes for a server that reads nothing.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.port: int = self._listener.getsockname()[1]
         self.served: list[Served] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -250,16 +252,20 @@ class Host(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED
 
+    def check_channel_direct_tcpip_request(self, chanid: int, origin: tuple[str, int], goal: tuple[str, int]) -> int:
+        self.executed.set()
+        return OPEN_SUCCEEDED
+
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         # What is done with the script begins once the client has its yes.
         threading.Timer(0.05, self.executed.set).start()
         return True
 
     def say(self, *payloads: bytes) -> int:
-        """Sends messages of the test's own making; the login has then failed."""
+        """Sends messages of the test's own making, and then nothing more."""
         for payload in payloads:
             send(self.transport, payload)
-        return AUTH_FAILED
+        return self.hush()
 
     def hush(self) -> int:
         """Says nothing more for as long as the client stays."""
@@ -331,7 +337,7 @@ def info_request(count: int, *prompts: bytes, name: bytes = b"", instruction: by
 
 def banners_without_end(host: Host) -> int:
     for _ in host.served.forever():
-        host.say(b"\x35" + string(ESCAPES.encode() * 500) + string(b""))
+        send(host.transport, b"\x35" + string(ESCAPES.encode() * 500) + string(b""))
     return AUTH_FAILED
 
 

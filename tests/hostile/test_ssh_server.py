@@ -29,7 +29,6 @@ class Client:
 
     def __init__(self, home: Path) -> None:
         (home / ".ssh").mkdir(mode=0o700)
-        (home / ".ssh" / "config").write_text("ConnectTimeout 2\n")
         self._log = (home / "log").open("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.hostile.ssh_client"],
@@ -161,7 +160,10 @@ RUNS: dict[str, tuple[Way, str]] = {
         "not over within 4 s|the connection broke",
     ),
     "nobody reads the script": (ways.executing(ways.deaf), "not over within 4 s"),
-    "nobody takes the script from the network": (ways.executing(ways.without_ears), "takes nothing that is sent"),
+    "nobody takes the script from the network": (
+        ways.executing(ways.without_ears),
+        "takes nothing that is sent|not over within 4 s",
+    ),
     "the end without a status": (ways.executing(ways.after(ways.status())), "the connection broke, or the shell"),
     "a foul signal": (ways.executing(ways.after(ways.status(signal=b"KILL\x1b[2J"))), "the connection broke, or"),
     "a foul refusal": (
@@ -215,12 +217,62 @@ def test_each_ends_in_an_error_for_that_host(client: Client, tally: Tallies, tab
     counted.settle()
 
 
-def test_no_flood_fills_the_memory(client: Client, tally: Tallies) -> None:
+def test_no_flood_fills_the_memory(client: Client, tally: Tallies, scale: Scale) -> None:
     counted = tally("SSH: servers that flood")
-    for name, (way, says) in FLOODS.items():
+    for name, (way, says) in [*FLOODS.items()][:: scale(2, 1)]:
         [told] = client.meets((way, {}))
         with counted.case(name):
             sound(told, says, seconds=30)
+    counted.settle()
+
+
+THROUGH = "Host 127.0.0.1\n  ProxyJump root@localhost:{port}\n"
+JUMPS: dict[str, tuple[Way, str, str]] = {
+    "a jump host that says nothing": (ways.silent, THROUGH, "jump host root@localhost:.*did not speak SSH"),
+    "a jump host that leads to nowhere": (ways.executing(ways.hush), THROUGH, "did not speak SSH within 2 s"),
+    "a jump host that speaks for the goal": (
+        ways.executing(ways.flood(b"x" * 30000)),
+        THROUGH,
+        "greeting does not end",
+    ),
+    "a jump host that floods": (
+        ways.executing(ways.beyond_the_window),
+        THROUGH,
+        "greeting does not end|no SSH server|cannot be reached",
+    ),
+    "a jump host that floods itself": (ways.executing(ways.nothing_to_do), THROUGH, "did not speak SSH within 2 s"),
+    "a jump host that begins and stops": (
+        ways.executing(lambda channel, _: channel.sendall(ways.BANNER + b"\x00\x00")),
+        THROUGH,
+        "did not finish the key exchange",
+    ),
+    "a ProxyCommand that complains without end": (
+        ways.silent,
+        "ProxyCommand yes $(printf '%%0500d' 1) >&2\n",
+        "did not speak SSH within 2 s|ProxyCommand gave no connection",
+    ),
+    "a ProxyCommand that floods": (ways.silent, "ProxyCommand yes\n", "greeting does not end|no connection"),
+    "a ProxyCommand with a foul complaint": (
+        ways.silent,
+        "ProxyCommand printf '\\033]0;PWNED\\007\\033[2J' >&2; exit 1\n",
+        r"It said: \\x1b\]0;PWNED\\x07",
+    ),
+    "a ProxyCommand that ends for nobody": (
+        ways.silent,
+        "ProxyCommand sh -c \"trap '' TERM; sleep 77 & wait; sleep 77\"\n",
+        "did not speak SSH within 2 s",
+    ),
+}
+
+
+def test_what_stands_in_between_is_bounded_too(client: Client, tally: Tallies, scale: Scale) -> None:
+    counted = tally("SSH: jump hosts and ProxyCommands that misbehave")
+    for name, (way, text, says) in [*JUMPS.items()][:: scale(2, 1)]:
+        [told] = client.meets((way, {"config": text}))
+        with counted.case(name):
+            sound(told, says, seconds=30)
+    left = subprocess.run(["pgrep", "-f", "^sleep 77$"], capture_output=True, text=True, check=False)
+    assert left.stdout == "", "a ProxyCommand ends with the connection, and all that it started"
     counted.settle()
 
 

@@ -13,6 +13,8 @@ from backends.ssh import open_ssh
 from backends.ssh.algorithms import CIPHERS, HOST_KEYS, KEX, MACS, PUBLIC_KEYS, assembled
 from backends.ssh.transport import Transport
 from dsrwizard.core.errors import HostError, LoginRefused
+from dsrwizard.core.model import RealServer
+from tests.hostile.ssh_server import Host, Served, Server, started
 from tests.ssh.sshd import Operator, Sshd, keygen
 
 MakeSshd = Callable[..., Sshd]
@@ -180,6 +182,21 @@ def test_a_key_that_is_not_to_be_used_is_not_offered(
     (home / ".ssh" / "config").write_text("PubkeyAcceptedKeyTypes -rsa*\n")
     with pytest.raises(LoginRefused):
         says_hello(server, rsa, operator)
+
+
+def test_an_rsa_key_that_an_old_server_may_not_understand_is_told(operator: Operator, home: Path) -> None:
+    rsa = keygen(home / "old", "rsa")
+
+    def old(served: Served) -> None:
+        started(Host(served, "publickey"), server_sig_algs=False).join(30)
+
+    server = Server(old)
+    target = RealServer(name="web1", address="127.0.0.1", port=server.port, user="root", identity_file=str(rsa))
+    with pytest.raises(LoginRefused) as caught:
+        open_ssh("web1", target, operator)
+    server.close()
+    assert "RSA keys, if its SSH server knows them with SHA-1 alone" in caught.value.why
+    assert "ed25519" in caught.value.why
 
 
 def test_a_list_of_which_nothing_is_left_names_its_line(sshd: Sshd, key: Path, operator: Operator, home: Path) -> None:

@@ -16,12 +16,13 @@ from dsrwizard.core.errors import (
     ConnectionRefused,
     ConnectTimeout,
     HostError,
+    HostKeyChanged,
     HostKeyUnknown,
     LoginRefused,
     NameUnknown,
 )
 from dsrwizard.core.model import Client, RealServer
-from tests.ssh.sshd import USER, Operator, Sshd, free_port
+from tests.ssh.sshd import USER, Operator, Sshd, free_port, keygen, public
 
 MakeSshd = Callable[..., Sshd]
 
@@ -165,6 +166,33 @@ def test_an_unknown_key_of_the_jump_host(sshd: Sshd, make_sshd: MakeSshd, key: P
     with pytest.raises(HostKeyUnknown) as caught:
         open_ssh("web1", sshd.server(key), Operator(accepts=False))
     assert "jump host localhost" in caught.value.what
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+@pytest.mark.parametrize("wrong", ["first", "last", "goal"])
+def test_a_changed_key_anywhere_on_the_way_ends_it_there(
+    make_sshd: MakeSshd, key: Path, operator: Operator, home: Path, hops: int, wrong: str
+) -> None:
+    """Each hop is looked up under its own name, and nothing behind the one that is wrong is reached."""
+    chain = [make_sshd() for _ in range(hops)]
+    goal = make_sshd()
+    for server in (*chain, goal):
+        server.allow(key)
+    jumps = ",".join(f"{USER}@hop{number}:{server.port}" for number, server in enumerate(chain))
+    config(
+        home,
+        f"Host 127.0.0.1\n  ProxyJump {jumps}\nHost hop*\n  HostName 127.0.0.1\n  IdentityFile {key}\n",
+    )
+    bad = {"first": 0, "last": hops - 1, "goal": hops}[wrong]
+    lines = [server.known_line() for server in (*chain, goal)]
+    lines[bad] = f"[127.0.0.1]:{[*chain, goal][bad].port} {public(keygen(home / 'other'))}\n"
+    (home / ".ssh" / "known_hosts").write_text("".join(lines))
+    with pytest.raises(HostKeyChanged) as caught:
+        open_ssh("web1", goal.server(key), operator)
+    assert operator.keys == [], "a changed key is not put to anybody"
+    assert f"{[*chain, goal][bad].port}" in caught.value.what
+    assert caught.value.what.startswith("web1: ")
+    assert [bool(server.sessions()) for server in (*chain, goal)][bad + 1 :] == [False] * (hops - bad)
 
 
 def test_what_the_jump_host_cannot_reach(make_sshd: MakeSshd, key: Path, operator: Operator, home: Path) -> None:
