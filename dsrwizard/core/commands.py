@@ -40,21 +40,19 @@ def commands(change: Change) -> tuple[str, ...]:
             manner = IPV6_MANNER if change.new and ":" in change.address else ""
             return (f"ip addr {verb} {change.address}/{change.prefix} dev {shlex.quote(change.interface)}{manner}",)
         case LinkChange(interface=name, new=True):
-            return (f"ip link add {name} type dummy", f"ip link set {name} up")
+            return (f"ip link add {shlex.quote(name)} type dummy", f"ip link set {shlex.quote(name)} up")
         case LinkChange(interface=name):
-            return (f"ip link del {name}",)
+            return (f"ip link del {shlex.quote(name)}",)
         case FileChange():
             return _file(change)
         case UnitChange():
             return ("systemctl daemon-reload",)
         case ModuleChange(module=module):
-            return (f"modprobe {module}",) if change.new else ()
-        case AnnounceChange(interface=interface, address=address):
-            if not change.new:
-                return ()
-            return (
-                (f"ndsend {address} {interface}",) if ":" in address else (f"arping -U -c 3 -I {interface} {address}",)
-            )
+            return (f"modprobe {shlex.quote(module)}",) if change.new else ()
+        case AnnounceChange(address=address):
+            name = shlex.quote(change.interface)
+            six = ":" in address
+            return (f"ndsend {address} {name}" if six else f"arping -U -c 3 -I {name} {address}",) if change.new else ()
         case ServiceChange():
             return (_service(change),)
         case DestinationChange():

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from dsrwizard.core.errors import UsageError
+from dsrwizard.core.foreign import harmless
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.problems import Fault, Problem, shown
 from dsrwizard.core.toml_lines import key_lines, line_of
@@ -198,4 +199,4 @@ def _unreadable(name: str, error: Exception) -> FileRefused:
 
 def _safe(name: str) -> str:
     """The file's name in a message: as given, unless it holds control characters."""
-    return name if name.isprintable() and len(name) < 300 else shown(name)[1:-1]
+    return name if harmless(name) and name.isprintable() and len(name) < 300 else shown(name)[1:-1]

@@ -7,7 +7,7 @@ Nothing is dropped, so the text still tells what was there, and nothing of it ac
 - line breaks of every kind (in one line): a field must not begin a line that looks like one of dsrwizard's own;
 - what turns the direction of text: bidirectional marks, overrides and isolates;
 - what has no picture: zero-width signs, fillers, tags, variation selectors, soft hyphens, byte order marks;
-- halves of surrogate pairs and noncharacters, which no file takes;
+- halves of surrogate pairs and noncharacters, which no file takes, and what stands for no sign at all (private use);
 - marks over marks over marks, which grow into the lines above and below.
 
 Accents, scripts and emoji stay as they are, with the joiners and selectors that belong to them.
@@ -47,7 +47,7 @@ _FLAGS = "|".join(
     for region in ("gbeng", "gbsct", "gbwls")
 )
 _HARMFUL = re.compile(_HARM)
-_PIECES = re.compile(f"(?:{_FLAGS}|{_KEPT})|({_HARM})")
+_PIECES = re.compile(f"(?:{_FLAGS}|{_KEPT})|({_HARM})|([^\x00-\x7f])")
 _TAIL = f"\u200c\u200d\ufe0e\ufe0f{''.join(map(chr, range(0xE0000, 0xE0080)))}"
 """What a cut must not leave behind: with what followed it, it had a meaning."""
 _MARK = "… ({} characters more)"
@@ -99,9 +99,18 @@ def harmless(text: str) -> bool:
 
 def replaced(text: str, instead: Callable[[str], str]) -> str:
     """The text with each harmful sign as `instead` gives it."""
-    if not _HARMFUL.search(text):
+    if (text.isprintable() or not _unprinted(text)) and not _HARMFUL.search(text):
         return text
-    return _PIECES.sub(lambda match: match[0] if match[1] is None else instead(match[1]), text)
+
+    def piece(match: re.Match[str]) -> str:
+        harm, other = match.groups()
+        return instead(harm) if harm else instead(other) if other and _unprinted(other) else match[0]
+
+    return _PIECES.sub(piece, text)
+
+
+def _unprinted(text: str) -> bool:
+    return any(not sign.isprintable() and not sign.isspace() for sign in text)
 
 
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, tzinfo
 
 from dsrwizard import __version__
 from dsrwizard.core.checks import Check, Report
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
 from dsrwizard.core.timeline import merged
 
@@ -232,5 +233,5 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """One line, without control characters that a host's words may hold."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    """One line with single spaces."""
+    return " ".join(one_line(text).split())

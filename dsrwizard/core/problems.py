@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.shown import Shown
 
 _SHOWN = 60
@@ -49,7 +50,7 @@ def shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
         return "a huge number"
     text = value if isinstance(value, str) else str(value)
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: _SHOWN + 1])
+    text = "".join(" " if char.isspace() else char for char in one_line(text[: _SHOWN + 1]))
     if len(text) > _SHOWN:
         text = text[:_SHOWN] + "…"
     return f'"{text}"' if isinstance(value, str) else text

@@ -13,6 +13,7 @@ from typing import cast
 import msgspec.inspect as types
 
 from dsrwizard.core import fields
+from dsrwizard.core.foreign import harmless
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.problems import Fault, Problem, shown
 
@@ -188,7 +189,7 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
     elif isinstance(info, types.IntType):
         yield from _whole(value, key, leaf)
     elif isinstance(value, str):
-        if not value.isprintable():
+        if not value.isprintable() or not harmless(value):
             hint = fields.HEX_PAYLOAD if leaf == "payload" else "Write it again by hand, without them."
             yield Fault(f"{leaf} contains control characters.", hint).at(key)
     else:

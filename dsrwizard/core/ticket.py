@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dsrwizard.core.commands import commands
 from dsrwizard.core.difference import LEGEND, Group, count_line, difference, groups, interruptions, replaced, symbols
+from dsrwizard.core.markdown import escaped, fenced
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.steps import Plan, Step
 
@@ -16,12 +17,13 @@ def ticket(deployment: Deployment, plan: Plan, when: str = "") -> str:
 
 
 def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
-    yield f"# Change: Direct Server Return deployment {deployment.name}"
+    yield f"# Change: Direct Server Return deployment {escaped(deployment.name)}"
     yield ""
     for vip in deployment.vips:
-        yield f"- VIP {vip.address}: {', '.join(f'{service.label} ({service.scheduler})' for service in vip.services)}"
-    yield f"- Director: interface {deployment.director.interface}, engine {deployment.director.engine}"
-    yield f"- Real servers: {', '.join(f'{server.name} ({server.address})' for server in deployment.servers)}"
+        services = ", ".join(f"{service.label} ({service.scheduler})" for service in vip.services)
+        yield f"- {escaped(f'VIP {vip.address}: {services}')}"
+    yield f"- Director: interface {escaped(deployment.director.interface)}, engine {deployment.director.engine}"
+    yield f"- Real servers: {escaped(', '.join(f'{server.name} ({server.address})' for server in deployment.servers))}"
     if when:
         yield f"- Planned from what was seen {when}"
     yield f"- Total: {count_line(plan)}"
@@ -43,7 +45,7 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
     yield ""
     for group in reversed(groups(plan)):
         if group.steps:
-            yield f"### {_text(group.heading)}"
+            yield f"### {escaped(group.heading)}"
             yield ""
             yield from _code(line for step in reversed(group.steps) for line in undo_commands(step))
 
@@ -62,52 +64,37 @@ def _section(title: str, lines: tuple[str, ...], none: str) -> Iterator[str]:
     yield f"## {title}"
     yield ""
     if lines:
-        yield from (f"- {_text(line)}" for line in lines)
+        yield from (f"- {escaped(line)}" for line in lines)
     else:
         yield none
     yield ""
 
 
 def _group(group: Group) -> Iterator[str]:
-    yield f"### {_text(group.heading)}"
+    yield f"### {escaped(group.heading)}"
     yield ""
     if group.problem:
-        yield f"**Cannot be planned:** {_text(group.problem)}"
+        yield f"**Cannot be planned:** {escaped(group.problem)}"
         yield ""
     for note in group.notes:
-        yield f"> {_text(note)}"
+        yield f"> {escaped(note)}"
         yield ""
     if group.unchanged:
         yield "`=` unchanged"
         yield ""
     for number, step in enumerate(group.steps, 1):
-        yield f"**{number}. {_text(step.title)}.** {_text(step.why)}"
+        yield f"**{number}. {escaped(step.title)}.** {escaped(step.why)}"
         if step.interrupts:
-            yield f"Could interrupt: {_text(step.interrupts)}"
+            yield f"Could interrupt: {escaped(step.interrupts)}"
         yield ""
         for change in step.changes:
             found = difference(change)
-            yield f"- `{found.symbol}` {_text(found.text())}"
+            yield f"- `{found.symbol}` {escaped(found.text())}"
         yield ""
         yield from _code(step_commands(step))
 
 
 def _code(lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
-    """A fenced block whose fence is longer than any run of backticks in it. Not indented: here-documents stay whole."""
-    body = [part for line in lines for part in line.splitlines()]
-    if not body:
-        return
-    fence = "```"
-    while any(fence in line for line in body):
-        fence += "`"
-    yield f"{fence}sh"
-    yield from body
-    yield fence
-    yield ""
-
-
-def _text(text: str) -> str:
-    """Text of hosts and files with what Markdown would take for its own made harmless."""
-    for sign in "\\`*_<>[]#|":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
+    block = list(fenced(lines, "sh"))
+    if block:
+        yield from (*block, "")

@@ -318,8 +318,8 @@ class Applier:
 
     def _fail(self, name: str, problem: DsrError) -> None:
         self._failures[name] = failure_of(problem)
-        for text in problem.lines():
-            self._emit(HostSaid(host=name, at=self._now(), line=text))
+        for line in "\n".join(problem.lines()).split("\n"):
+            self._emit(HostSaid(host=name, at=self._now(), line=line))
 
     def _result(self, step: Step, outcome: Outcome, detail: str = "") -> None:
         self.run.result(step.host, step.id, outcome, detail)

@@ -31,6 +31,7 @@ WRITTEN_OUT = [
     ("\U0001f3f4\U000e0072\U000e006d\U000e007f", "\U0001f3f4" + r"\U000e0072\U000e006d\U000e007f"),  # no flag
     ("\ufff9a\ufffab\ufffb \U0001d173", r"\ufff9a\ufffab\ufffb \U0001d173"),
     ("\ud800 \udc9b \ufffe \U0010ffff \ufdd0", r"\ud800 \udc9b \ufffe \U0010ffff \ufdd0"),
+    ("\ue000 \U0010fffd \u0378", r"\ue000 \U0010fffd \u0378"),  # private use, and no sign at all
     ("e" + "\u0301" * 6, "e" + "\u0301" * 4 + r"\u0301\u0301"),
 ]  # fmt: skip
 
@@ -107,7 +108,7 @@ ANY = st.text(
 def acts(sign: str) -> bool:
     """Whether no context makes this sign harmless. By the Unicode database, not by the table in the program."""
     return (
-        unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp")
+        unicodedata.category(sign) in ("Cc", "Cs", "Co", "Zl", "Zp")
         or unicodedata.bidirectional(sign) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
         or sign in "\u200b\u200e\u200f\u061c\u2060\ufeff\u00ad\u180e"
         or ord(sign) & 0xFFFE == 0xFFFE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from ipaddress import ip_address
 
 from dsrwizard.core.causes import UNPROVED, Cause
@@ -141,11 +142,11 @@ def _holds(evidence: Evidence, ledger: Ledger, vip: Vip) -> Check:
         seen = f"{entry.address}/{entry.prefix} on {link.name}, " + (
             "tentative" if entry.tentative else "which is down"
         )
-        fix = f"On the director: ip link set {link.name} up"
+        fix = f"On the director: ip link set {shlex.quote(link.name)} up"
         if entry.tentative:
             message = f"The director cannot use {vip.address}: the network says that somebody else has it."
             fix = (
-                f"On the director: ip addr del {entry.address}/{entry.prefix} dev {link.name} && "
+                f"On the director: ip addr del {entry.address}/{entry.prefix} dev {shlex.quote(link.name)} && "
                 f"ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
             )
     return ledger.fail(where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address), message, seen, fix)

@@ -9,7 +9,7 @@ from dsrwizard.core.changes import AddressChange, System, WindowsChange, Windows
 from dsrwizard.core.diagnosis.reading import Reading
 from dsrwizard.core.model import Service, Vip
 from dsrwizard.core.windows import sites, values
-from dsrwizard.core.windows.commands import PSEUDO, quoted, windows_commands
+from dsrwizard.core.windows.commands import PSEUDO, named, quoted, windows_commands
 from dsrwizard.core.windows.facts import SiteBinding, WindowsAdapter, WindowsFacts
 from dsrwizard.core.windows.firewall import rule_name
 from dsrwizard.core.windows.steps import system_of, target
@@ -38,7 +38,7 @@ def _legacy(reading: Reading) -> bool:
 
 def _where(name: str) -> str:
     """An adapter for netsh."""
-    return "1" if name == PSEUDO else f'"{name}"'
+    return "1" if name == PSEUDO else named(name)
 
 
 def _interface(name: str) -> str:

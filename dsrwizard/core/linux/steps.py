@@ -105,7 +105,7 @@ def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str
     if target is not None and vips and not target.up:
         return (
             f"{target.name} is down there, and an address on it is not answered for. Bring it up: ip link set "
-            f"{target.name} up"
+            f"{shlex.quote(target.name)} up"
         )
     for vip in vips:
         for interface, prefix in _entries(facts, vip):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from textwrap import wrap
 
+from dsrwizard.core.markdown import escaped, fenced, prose
 from dsrwizard.core.runbook.book import Runbook, RunbookStep
 
 _STYLE = """\
@@ -42,7 +43,7 @@ def text(book: Runbook) -> str:
         for label, entries, typed in _parts(step):
             lines.append(f"   {label}:")
             for entry in entries:  # what is typed is never broken
-                lines += [f"     {line}" for line in entry.splitlines()] if typed else _indented(entry, 5)
+                lines += [f"     {line}" for line in entry.split("\n")] if typed else _indented(entry, 5)
         if step.proves:
             lines.append(f"   {_proof(step)}")
     outside = [line for entry in book.outside for line in wrap(f"- {entry}", 78, subsequent_indent="  ")]
@@ -55,15 +56,15 @@ def _indented(entry: str, depth: int) -> list[str]:
 
 def markdown(book: Runbook) -> str:
     """Markdown with a task per step and fenced commands."""
-    lines = [f"# {book.title}", "", *(f"{line}  " for line in book.before)]
+    lines = [f"# {escaped(book.title)}", "", *(f"{prose(line)}  " for line in book.before)]
     for number, step in enumerate(book.steps, 1):
-        lines += ["", f"## {number}. {step.title}", "", "- [ ] done", "", step.why]
+        lines += ["", f"## {number}. {escaped(step.title)}", "", "- [ ] done", "", prose(step.why)]
         for label, entries, typed in _parts(step):
             lines += ["", f"**{label}**", ""]
-            lines += ["```", *entries, "```"] if typed else [f"- {entry}" for entry in entries]
+            lines += fenced(entries) if typed else [f"- {prose(entry)}" for entry in entries]
         if step.proves:
-            lines += ["", f"_{_proof(step)}_"]
-    return "\n".join([*lines, "", "## From outside", "", *(f"- {line}" for line in book.outside), ""])
+            lines += ["", f"_{escaped(_proof(step))}_"]
+    return "\n".join([*lines, "", "## From outside", "", *(f"- {prose(line)}" for line in book.outside), ""])
 
 
 def html(book: Runbook) -> str:

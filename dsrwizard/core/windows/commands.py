@@ -7,6 +7,8 @@ netsh(1) where the cmdlets do not exist.
 
 from __future__ import annotations
 
+import re
+
 from dsrwizard.core.changes import AddressChange, LinkChange, WindowsChange
 from dsrwizard.core.windows.sites import parts_of
 
@@ -16,11 +18,27 @@ PSEUDO = "pseudo"
 """`vip_interface` for the built-in Loopback Pseudo-Interface 1, whose index is always 1."""
 
 
+_CALM = re.compile(r"[^$`\"%\u201c-\u201e\x00-\x1f]*(?<!\\)")
+"""What cmd and PowerShell take as it is within double quotes; a backslash at the end would take the quote with it."""
+_WORD = re.compile(r"[\w.:,\[\]{}*/-]+")
+
+
 def quoted(text: str) -> str:
     """As a literal of PowerShell: no expansion, quotes doubled. The typographic quotes count as quotes there, too."""
     for mark in ("'", "\u2018", "\u2019", "\u201a", "\u201b"):
         text = text.replace(mark, mark * 2)
     return f"'{text}'"
+
+
+def named(text: str) -> str:
+    """A name for netsh and appcmd, in double quotes, which cmd and PowerShell both know. Where one of them would work
+    something out within those, it stands as a literal of PowerShell."""
+    return f'"{text}"' if _CALM.fullmatch(text) else quoted(text)
+
+
+def word(text: str) -> str:
+    """A value for netsh as it is, unless a shell would make something else of it."""
+    return text if _WORD.fullmatch(text) else quoted(text)
 
 
 def windows_commands(change: WindowsChange | AddressChange | LinkChange) -> tuple[str, ...]:
@@ -51,7 +69,7 @@ def _adapter(change: LinkChange) -> tuple[str, ...]:
             r"# by SetupAPI, as Device Manager would: a new device *MSLOOP with the driver %WinDir%\inf\netloop.inf",
             f"Rename-NetAdapter -Name <its first name> -NewName {quoted(change.interface)}"
             if change.system == "windows-2012"
-            else f"netsh interface set interface name=<its first name> newname={change.interface}",
+            else f"netsh interface set interface name=<its first name> newname={word(change.interface)}",
         )
     return (f"# by SetupAPI: the device of the loopback adapter {change.interface} is removed",)
 
@@ -60,7 +78,7 @@ def _address(change: AddressChange) -> str:
     target = 1 if change.interface == PSEUDO else None
     if change.system == "windows-2008":
         family = "ipv6" if ":" in change.address else "ipv4"
-        where = str(target) if target else f'"{change.interface}"'
+        where = str(target) if target else named(change.interface)
         if not change.new:
             return f"netsh interface {family} delete address {where} {change.address}"
         if family == "ipv6":
@@ -103,7 +121,7 @@ def _modern(change: WindowsChange) -> str:
             return f"Set-NetIPInterface {_where(adapter)} {family} {value}"
         case "binding":
             verb = "Enable" if new == "Enabled" else "Disable"
-            return f"{verb}-NetAdapterBinding -Name {quoted(adapter)} -ComponentID {what}"
+            return f"{verb}-NetAdapterBinding -Name {quoted(adapter)} -ComponentID {word(what)}"
         case "dns-registration":
             register, suffix = (f"${word}" for word in new.split(","))
             return (
@@ -121,28 +139,28 @@ def _everywhere(change: WindowsChange) -> str:
             return f"# WMI: Win32_NetworkAdapterConfiguration of {change.key}: SetTcpipNetbios({change.new})"
         case "firewall-rule":
             if change.new is None:
-                return f"netsh advfirewall firewall delete rule name={change.key}"
+                return f"netsh advfirewall firewall delete rule name={word(change.key)}"
             protocol, port, address = change.new.split(" ")
             return (
-                f"netsh advfirewall firewall add rule name={change.key} dir=in action=allow "
+                f"netsh advfirewall firewall add rule name={word(change.key)} dir=in action=allow "
                 f"protocol={protocol.upper()} localip={address} localport={port} profile=any"
             )
         case "site-binding":
             site, protocol, information = parts_of(change.key)
             sign = "-" if change.new is None else "+"
-            return (
-                f'appcmd set site /site.name:"{site}" '
-                f"\"/{sign}bindings.[protocol='{protocol}',bindingInformation='{information}']\""
+            return f"appcmd set site /site.name:{named(site)} " + named(
+                f"/{sign}bindings.[protocol='{protocol}',bindingInformation='{information}']"
             )
         case "listen-address":
-            return f"netsh http {'delete' if change.new is None else 'add'} iplisten {change.key}"
+            return f"netsh http {'delete' if change.new is None else 'add'} iplisten {word(change.key)}"
         case "certificate":
             if change.new is None:
-                return f"netsh http delete sslcert ipport={change.key}"
+                return f"netsh http delete sslcert ipport={word(change.key)}"
             thumbprint, application, store = change.new.split(" ", 2)
-            named = f'"{store}"' if " " in store else store
-            return f"netsh http add sslcert ipport={change.key} certhash={thumbprint} appid={application}" + (
-                f" certstorename={named}" if store else ""
+            kept = f" certstorename={named(store) if ' ' in store else word(store)}" if store else ""
+            return (
+                f"netsh http add sslcert ipport={word(change.key)} certhash={word(thumbprint)} "
+                f"appid={word(application)}{kept}"
             )
         case _:
             return ""
@@ -151,7 +169,7 @@ def _everywhere(change: WindowsChange) -> str:
 def _legacy(change: WindowsChange) -> str:
     adapter, what = split(change.key)
     new = change.new or ""
-    where = "1" if adapter == PSEUDO else f'"{adapter}"'
+    where = "1" if adapter == PSEUDO else named(adapter)
     head = f"netsh interface ipv{what} set interface {where}"
     match change.item:
         case "weak-receive" | "weak-send":
