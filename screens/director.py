@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from ipaddress import ip_address, ip_interface
 
 from textual import on
@@ -14,6 +15,7 @@ from textual.widgets import Static
 
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import DirectorFacts, Interface
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.model import Deployment, Director
 from dsrwizard.core.problems import Problem
 from dsrwizard.core.validate import problems_of_draft
@@ -198,7 +200,7 @@ class DirectorPane(Pane):
             names = ", ".join(other.name for other in facts.interfaces if other.name != "lo")
             return [_line("fail", f"This machine has no interface {name}. It has: {names}.", "$text-error")]
         if not card.up:
-            return [_line("warn", f"{name} is down.", "$text-warning"), _aside(f"ip link set {name} up")]
+            return [_line("warn", f"{name} is down.", "$text-warning"), _aside(f"ip link set {shlex.quote(name)} up")]
         if not card.addresses:
             return [_line("warn", f"{name} has no address: the director needs its own (DIP) there.", "$text-warning")]
         return [_line("ok", f"{name} is up, {_addresses(card)}, MAC {card.mac or 'unknown'}.", "$text-success")]
@@ -222,8 +224,9 @@ def _within(address: str, network: str) -> bool:
 
 
 def _line(sign: Name, text: str, style: str) -> Content:
+    text = one_line(text)
     return Content.styled(f"{glyph(sign)} {text}", style) if style else Content(f"{glyph(sign)} {text}")
 
 
 def _aside(text: str) -> Content:
-    return Content(f"    {text}")
+    return Content(f"    {one_line(text)}")

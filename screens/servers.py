@@ -17,6 +17,7 @@ from dsrwizard.core.api import ServerTest
 from dsrwizard.core.draft import Draft, DraftClient, DraftServer
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.problems import Problem
 from dsrwizard.core.validate import problems_of_draft
@@ -163,12 +164,12 @@ class ServersPane(Pane):
         wrong = {_index_of(problem.key) for problem in self.problems()}
         for number, server in enumerate(self.draft.servers):
             sign, said = self._said(number, server, wrong)
-            name = Text(server.name or "(no name)", no_wrap=True)
+            name = Text(one_line(server.name) or "(no name)", no_wrap=True)
             table.add_row(
                 name,
-                Text(server.address, no_wrap=True),
-                Text(server.weight, justify="right"),
-                Text(_login(server), no_wrap=True, overflow="ellipsis"),
+                Text(one_line(server.address), no_wrap=True),
+                Text(one_line(server.weight), justify="right"),
+                Text(one_line(_login(server)), no_wrap=True, overflow="ellipsis"),
                 Text(f"{glyph(sign)} {said}" if said else "", no_wrap=True, overflow="ellipsis"),
             )
         if self.draft.servers:

@@ -14,6 +14,7 @@ import msgspec
 
 from dsrwizard import __version__, files
 from dsrwizard.core.errors import LookError
+from dsrwizard.core.foreign import in_json
 from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded, Verb, in_force, last_deployment
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.outcome import Outcome
@@ -81,7 +82,7 @@ class Journal:
     def append(self, *entries: Entry, durable: bool = True) -> None:
         """Writes the entries, in one piece. `durable`: they are on the disk when it returns; an intent must be before
         anything is done, a result may be lost with the machine, for a step without one counts as uncertain."""
-        data = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+        data = "".join(in_json(msgspec.json.encode(entry).decode()) + "\n" for entry in entries).encode()
         try:
             with self._lock:
                 descriptor = files.opened(self.path, os.O_RDWR | os.O_APPEND)

@@ -21,6 +21,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from dsrwizard.core.foreign import one_line
 from screens.widgets.glyphs import ascii_only
 
 Part = tuple[str, str]
@@ -231,9 +232,10 @@ class Rows(ScrollView, can_focus=True):
         sign = (">" if ascii_only() else "›") if here else " "
         segments = [Segment(f"{sign} ", style)]
         left = width - 2
-        for text, name in row.parts:
+        for said, name in row.parts:
             if left <= 0:
                 break
+            text = said if said.isascii() and said.isprintable() else one_line(said)
             shown = fit(text, left) if cell_len(text) > left else text
             part = style if over or not name else style + self._part_style(name)
             segments.append(Segment(shown, part))

@@ -9,6 +9,7 @@ from textual.content import Content
 
 from dsrwizard.core.api import ServerTest
 from dsrwizard.core.facts import Failure, Interface, Listener, ServerFacts
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.model import Deployment, RealServer, Service
 from dsrwizard.core.windows.commands import ADAPTER, PSEUDO
 from dsrwizard.core.windows.facts import WindowsFacts
@@ -51,6 +52,10 @@ def details(test: ServerTest, deployment: Deployment, server: RealServer, width:
 
 def findings(test: ServerTest, deployment: Deployment, server: RealServer) -> list[tuple[Name, str, str]]:
     """(sign, label, text) of each thing looked at, in the order in which one would mend them."""
+    return [(sign, label, one_line(text)) for sign, label, text in _findings(test, deployment, server)]
+
+
+def _findings(test: ServerTest, deployment: Deployment, server: RealServer) -> list[tuple[Name, str, str]]:
     found: list[tuple[Name, str, str]] = [_ping(test)]
     if test.failure is not None:
         found += _failure(test.failure)
