@@ -7,6 +7,7 @@ passed over: an OpenSSH has many that paramiko has not. A list of which nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,14 +35,14 @@ CIPHERS = Kind(
     "cipher",
     ("aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com"),
     ("aes256-cbc", "aes192-cbc", "aes128-cbc", "3des-cbc"),
-    "ciphers in CBC mode and 3DES give parts of a session away (CVE-2008-5161, CVE-2016-2183)",
+    "CBC mode and 3DES leak parts of a session (CVE-2008-5161, CVE-2016-2183)",
 )
 MACS = Kind(
     "MACs",
     "MAC",
     ("hmac-sha2-256", "hmac-sha2-512", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com"),
     ("hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"),
-    "MACs with MD5 or SHA-1 stand on hashes that are broken, those ending in -96 are cut short as well",
+    "MD5 and SHA-1 are broken hashes, and MACs ending in -96 are truncated as well",
 )
 KEX = Kind(
     "KexAlgorithms",
@@ -52,7 +53,7 @@ KEX = Kind(
         *("ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521", "diffie-hellman-group16-sha512"),
         *("diffie-hellman-group-exchange-sha256", "diffie-hellman-group14-sha256"),
     ),
-    why="key exchanges with SHA-1 stand on a hash that is broken, group1 on numbers of 1024 bits as well",
+    why="SHA-1 is a broken hash, and group1 has 1024 bits only",
 )
 _KEYS = (
     *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -62,7 +63,7 @@ HOST_KEYS = Kind(
     "HostKeyAlgorithms",
     "host key algorithm",
     _KEYS,
-    why="ssh-rsa signs with SHA-1, which is broken, and ssh-dss is too short",
+    why="ssh-rsa signs with SHA-1, a broken hash, and ssh-dss keys are too short",
 )
 PUBLIC_KEYS = Kind(
     "PubkeyAcceptedAlgorithms",
@@ -72,6 +73,9 @@ PUBLIC_KEYS = Kind(
 _OLD_KEYWORDS = {"PubkeyAcceptedAlgorithms": "pubkeyacceptedkeytypes"}
 _SIGNED_BY = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 _SAFEST = ("curve25519-sha256", "ssh-ed25519", "aes128-ctr", "hmac-sha2-256")
+_WEAK = re.compile(r"sha1|ssh-rsa|ssh-dss|cbc|3des|arcfour|md5|-96|group1-")
+_NO_ALGORITHM = ("ext-info-", "kex-strict-")
+"""What stands among the key exchanges and is none (RFC 8308; OpenSSH, PROTOCOL)."""
 _NAMED = 12
 """How many of a server's algorithms a message names."""
 
@@ -159,30 +163,31 @@ def nothing_in_common(host: str, at: str, address: str, ours: Algorithms, offer:
     if not lacking:
         return None
     nouns = " and no ".join(kind.noun for kind, _ in lacking.values())
-    why, advice = [], []
+    why, lines, elsewhere, hopeless = [], [], [], False
     for kind, theirs in lacking.values():
         why.append(f"It offers {_names(theirs)}.")
         weak = [name for name in kind.weak if name in theirs]
         if place := ours.places.get(kind.keyword):
             why.append(f"{kind.keyword} allows none of them ({place}).")
-            advice.append(f"change {kind.keyword} there")
-        elif weak:
+            elsewhere.append(f"change {kind.keyword} in {place}")
+        elif weak or any(_WEAK.search(name) for name in theirs):
             why.append(f"Refused: {kind.why}.")
-            advice.append(f"write “{kind.keyword} +{weak[0]}”")
         else:
-            why.append(f"Refused: {kind.why}." if kind.why else "")
-            advice.clear()
-            break
-    todo = f"Bring its SSH server up to date, or let it take {', '.join(_SAFEST)}."
-    if advice:
-        todo = (
-            f"Bring its SSH server up to date. To allow it for this one host, {' and '.join(advice)}"
-            f" under “Host {address}” at the top of ~/.ssh/config."
-        )
-    return HostError(f"{host}: {at} offers no {nouns} that is allowed.", " ".join(filter(None, why)), todo)
+            why.append(f"Here there are {', '.join(kind.safe)}.")
+        if weak and kind.keyword not in ours.places:
+            lines.append(f"“{kind.keyword} +{weak[0]}”")
+        hopeless = hopeless or not (weak or kind.keyword in ours.places)
+    if hopeless:
+        todo = f"Bring its SSH server up to date, or let it take {', '.join(_SAFEST)}."
+    else:
+        written = [f"write {' and '.join(lines)} under “Host {address}” at the top of ~/.ssh/config"] if lines else []
+        ways = " and ".join([*written, *elsewhere])
+        todo = f"Bring its SSH server up to date. To allow it for this one host, {ways}."
+    return HostError(f"{host}: {at} offers no {nouns} that is allowed.", " ".join(why), todo)
 
 
 def _names(offered: Sequence[str]) -> str:
+    offered = [name for name in offered if not name.startswith(_NO_ALGORITHM)]
     more = len(offered) - _NAMED
     named = ", ".join(one_line(name, 64) for name in offered[:_NAMED] if name)
     return f"{named} and {more} more" if more > 0 else named or "none at all"

@@ -72,9 +72,7 @@ def command(text: str, tokens: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         put = _token(found[1], tokens, IN_PROXY)
         if found[1] != "%" and not _PLAIN.fullmatch(put):
-            raise Unfit(
-                f"%{found[1]} is “{one_line(put, _SHOWN)}” for this host, which a shell would not take as it is"
-            )
+            raise Unfit(f"%{found[1]} is “{one_line(put, _SHOWN)}” for this host, which a shell would change")
         return put
 
     return re.sub(r"%(.?)", value, text, flags=re.DOTALL)

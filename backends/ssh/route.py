@@ -216,8 +216,8 @@ def _check_host(host: str, name: str, place: str) -> None:
     if not fields.host_name(name):
         raise HostError(
             f"{host}: “{one_line(name, 60)}” cannot be the name of a host.",
-            "It begins with “-” or has a space or a character that means something to a shell or in known_hosts.",
-            f"Correct it: {one_line(place)}.",
+            "It begins with “-”, or has a space or a character that means something to a shell or in known_hosts.",
+            f"Correct it in {one_line(place)}.",
         )
 
 
@@ -225,9 +225,9 @@ def _check_user(host: str, name: str, place: str) -> None:
     """The name is not quoted: people paste passwords there."""
     if not fields.login_name(name):
         raise HostError(
-            f"{host}: the user to log in as cannot be the name of one.",
-            "It begins with “-” or has a space, a colon or a character that means something to a shell.",
-            f"Correct it: {one_line(place)}.",
+            f"{host}: the user name to log in with is refused.",
+            "It begins with “-”, or has a space, a colon or a character that means something to a shell.",
+            f"Correct it in {one_line(place)}.",
         )
 
 

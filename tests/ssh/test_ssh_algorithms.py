@@ -116,7 +116,7 @@ def test_a_list_of_the_operators_own_is_named_as_the_cause(
     (home / ".ssh" / "config").write_text("\nCiphers aes256-gcm@openssh.com,no-such-cipher\n")
     error = refusal(server, key, operator)
     assert "config line 2" in error.why
-    assert "Ciphers" in error.next
+    assert "change Ciphers in " in error.next
     assert says_hello(sshd, key, operator), "a name that does not exist here is passed over"
 
 
@@ -164,6 +164,18 @@ def test_the_lists_of_the_configuration_are_heeded(
     }
     connector.close()
     assert ours[negotiated[0]] == negotiated[1]
+
+
+def test_what_is_good_but_does_not_exist_here_is_not_called_weak(
+    make_sshd: MakeSshd, key: Path, operator: Operator
+) -> None:
+    server = make_sshd(options=("Ciphers chacha20-poly1305@openssh.com",))
+    server.allow(key)
+    error = refusal(server, key, operator)
+    assert "chacha20-poly1305" in error.why
+    assert "aes256-ctr" in error.why
+    assert "CBC" not in error.why
+    assert "aes128-ctr" in error.next
 
 
 def test_a_key_that_is_not_to_be_used_is_not_offered(

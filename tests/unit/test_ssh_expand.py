@@ -112,7 +112,7 @@ def test_other_tokens_are_refused_in_a_command_as_in_ssh(ssh: Path, token: str) 
 @pytest.mark.parametrize("keyword", ["HostName", "HostKeyAlias", "ProxyJump"])
 def test_names_that_no_host_has_are_refused(ssh: Path, keyword: str, name: str) -> None:
     if keyword == "ProxyJump":
-        with pytest.raises(HostError, match="cannot be"):
+        with pytest.raises(HostError, match=r"cannot be|is refused"):
             route_to_hop(name if name != "x@y" else "-x@y", ())
         return
     said = refused(ssh, f'{keyword} "{name}"\n')
@@ -125,9 +125,9 @@ def test_users_that_ssh_refuses_are_refused_wherever_they_come_from(
     ssh: Path, monkeypatch: pytest.MonkeyPatch, user: str
 ) -> None:
     assert "the deployment" in refused(ssh, "", user=user)
-    with pytest.raises(HostError, match="cannot be"):
+    with pytest.raises(HostError, match=r"cannot be|is refused"):
         route_to("client", Client(address=ADDRESS, user=user))
-    with pytest.raises(HostError, match="cannot be"):
+    with pytest.raises(HostError, match=r"cannot be|is refused"):
         route_to_hop(f"{user}@bastion", ())
     assert "config line 1" in refused(ssh, "User '{}'\n".format(user.replace("\\", "\\\\")))
     monkeypatch.setenv("LOGNAME", user)
