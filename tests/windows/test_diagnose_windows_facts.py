@@ -272,11 +272,11 @@ class TestOddities:
         assert find(report, "server.weak_host", "win1").outcome == "skipped"
 
 
-@pytest.mark.parametrize("seen", ["silence", "leak", "claim"])
+@pytest.mark.parametrize("seen", ["redirect", "leak", "claim"])
 def test_the_live_pane_tells_a_windows_server_nothing_of_linux(seen: str) -> None:
     server, mac = shop().servers[0], healthy("2025")[0].wire.mac
-    silent = Probed(vip=VIP, port=80, protocol="tcp", rip=server.address, mac=mac, signature="silence")
-    place = {"silence": Seen(probe=silent), "leak": Seen(leak=mac), "claim": Seen(claim=mac)}[seen]
+    bounced = Probed(vip=VIP, port=80, protocol="tcp", rip=server.address, mac=mac, signature="redirect")
+    place = {"redirect": Seen(probe=bounced), "leak": Seen(leak=mac), "claim": Seen(claim=mac)}[seen]
     fix = judged_live(server, Service(port=80), VIP, place).fix
-    assert ("ipconfig" if seen == "silence" else "loopback adapter") in fix
+    assert ("ipconfig" if seen == "redirect" else "loopback adapter") in fix
     assert not any(word in fix for word in ("sysctl", "ip addr"))
