@@ -23,7 +23,8 @@ from dsrwizard.core.linux.values import Impossible, reading
 from dsrwizard.core.nowhere import SOMEWHERE
 
 _LINE = 200
-"""Characters of a text that is only shown: the names of the host, its system, its kernel and its programs."""
+"""Characters of a text that is only shown: the names of the host, its system, its kernel and its programs. `Shown`
+facts make them harmless."""
 
 _SCRIPT = r"""
 m='==dsr:@NONCE@'
@@ -127,7 +128,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
 
 def _text(texts: Iterable[tuple[str, str]], path: str) -> str:
     """The first line of a file that grep printed."""
-    return one_line(next((text.strip() for name, text in texts if name == path), ""), _LINE)
+    return next((text.strip()[:_LINE] for name, text in texts if name == path), "")
 
 
 def _os(texts: Iterable[tuple[str, str]]) -> str:
@@ -135,7 +136,7 @@ def _os(texts: Iterable[tuple[str, str]]) -> str:
     for path, text in texts:
         if path == "/etc/os-release" and text.startswith("PRETTY_NAME="):
             try:
-                return one_line(" ".join(shlex.split(text.partition("=")[2][:_LINE])), _LINE)
+                return " ".join(shlex.split(text.partition("=")[2][:_LINE]))
             except ValueError:
                 return ""
     return ""
@@ -183,12 +184,12 @@ def _interface(link: Mapping[str, Any]) -> Interface:
         name=values.interface(link.get("ifname")),
         mac=_mac(link),
         up="UP" in values.words(link, "flags"),
-        kind=one_line(values.word(values.part(link, "linkinfo"), "info_kind"), _LINE),
+        kind=values.word(values.part(link, "linkinfo"), "info_kind")[:_LINE],
         addresses=tuple(
             InterfaceAddress(
                 address=(local := values.address(entry["local"])),
                 prefix=values.prefix(entry.get("prefixlen"), local),
-                scope=one_line(values.word(entry, "scope", "global"), _LINE),
+                scope=values.word(entry, "scope", "global")[:_LINE],
                 tentative=bool(entry.get("tentative") or entry.get("dadfailed")),
             )
             for entry in values.objects(link.get("addr_info", []))
@@ -289,7 +290,7 @@ def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
             protocol="tcp" if match[1] == "tcp" else "udp",
             address=_bare(match[2]),
             port=values.port(match[3]),
-            process=one_line(process, _LINE),
+            process=process[:_LINE],
         )
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dsrwizard.core.facts import FilterTool, PacketFilter
-from dsrwizard.core.foreign import one_line
 
 LINES = 2000
 """Of one tool's answer, as many lines are read: a host of containers may have tens of thousands."""
@@ -80,8 +79,8 @@ def parse_filters(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, 
 
 
 def _lines(said: Sequence[str]) -> list[str]:
-    """What is read of a tool's answer: comments within rules are free text."""
-    return [one_line(line[:LENGTH].expandtabs(8), LENGTH) for line in said[:LINES]]
+    """What is read of a tool's answer."""
+    return [line[:LENGTH] for line in said[:LINES]]
 
 
 def _nft(lines: Iterable[str]) -> list[_Table]:
