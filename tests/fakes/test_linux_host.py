@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from dsrwizard.core.linux.packet_filter import parse_filters
-from dsrwizard.engine.engine import Engine
-from dsrwizard.engine.journal import Journals
+from tests.fakes.engine import engine_of
 from tests.fakes.linux_host import FILTER, text_server
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
-
-
-def engine_over_text(world: World, journals: Path) -> Engine:
-    return Engine(
-        director=lambda interface: world.director(),
-        wire=world.wire(),
-        connect=lambda host, target, asker: (_ for _ in ()).throw(AssertionError("no client host")),
-        asker=Nobody(),
-        journals=Journals(journals),
-        open_server=lambda server: text_server(world, server, Nobody()),
-    )
 
 
 def test_it_says_in_text_what_the_world_knows() -> None:
@@ -42,7 +31,7 @@ def test_a_farm_of_text_is_set_up_proved_and_torn_down(tmp_path: Path) -> None:
     worlds = [World.lab(), World.lab()]
     outcomes = []
     for number, world in enumerate(worlds):
-        engine = engine_over_text(world, tmp_path / str(number))
+        engine = engine_of(world, Nobody(), tmp_path / str(number), open_server=partial(text_server, world))
         deployment = world.deployment()
         result = engine.apply(deployment, engine.plan(deployment, engine.observe(deployment)), lambda event: None)
         assert result.ok

@@ -23,13 +23,13 @@ from dsrwizard.core.deployment_file import dumps
 from dsrwizard.core.errors import AnswerUnreadable, ConnectTimeout
 from dsrwizard.core.linux.observe import parse
 from dsrwizard.core.model import Client, RealServer
-from dsrwizard.core.ports import Answer, Line, ServerPort
+from dsrwizard.core.ports import Answer, Asker, Line, ServerPort
 from dsrwizard.engine.client import rounds
 from dsrwizard.engine.defects import LOG
 from dsrwizard.engine.engine import Engine
-from dsrwizard.engine.journal import Journals
 from dsrwizard.session import state_dir
 from tests.fakes.client_host import FakeClientHost
+from tests.fakes.engine import engine_of
 from tests.fakes.linux_host import Spoil, text_server
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -76,19 +76,12 @@ class Farm:
         self.file.write_text(dumps(self.deployment))
 
     def engine(self) -> Engine:
-        return Engine(
-            director=lambda interface: self.world.director(),
-            wire=self.world.wire(),
-            connect=self._to_client,
-            asker=Nobody(),
-            journals=Journals(state_dir() / "journal"),
-            open_server=self._open,
-            events=state_dir() / "events",
-        )
+        journals, events = state_dir() / "journal", state_dir() / "events"
+        return engine_of(self.world, Nobody(), journals, events, open_server=self._open, connect=self._to_client)
 
-    def _open(self, server: RealServer) -> ServerPort:
+    def _open(self, server: RealServer, asker: Asker) -> ServerPort:
         spoil = self.spoil if server.name == HOSTILE else Honest()
-        return text_server(self.world, server, Nobody(), spoil)
+        return text_server(self.world, server, asker, spoil)
 
     def _to_client(self, host: str, target: object, asker: object) -> SpoiledClient:
         if self.spoil_client is None:
@@ -317,6 +310,48 @@ def test_a_hostile_server_concerns_no_other(
             assert not (found := differing(told, reference)), found
             assert not (state_dir() / LOG).exists(), (state_dir() / LOG).read_text()
             assert time.monotonic() - began < SECONDS
+    cases.settle()
+
+
+OWN_MAC = "02:00:0a:00:00:66"
+LIES: dict[str, tuple[str, str]] = {
+    "web3's MAC": (OWN_MAC, "02:00:0a:00:00:67"),
+    "web1's MAC": (OWN_MAC, "02:00:0a:00:00:65"),
+    "the director's MAC": (OWN_MAC, "02:00:0a:00:00:02"),
+    "the router's gateway is the director": ('"gateway":"10.0.0.1"', '"gateway":"10.0.0.2"'),
+    "web1's address": ('"local":"::1","prefixlen":128', '"local":"10.0.0.101","prefixlen":24'),
+    "the director's address": ('"local":"::1","prefixlen":128', '"local":"10.0.0.2","prefixlen":8'),
+    "the VIP for everybody": ('"local":"::1","prefixlen":128', '"local":"10.0.0.10","prefixlen":0'),
+    "both networks of nowhere": (
+        '"local":"::1","prefixlen":128', '"local":"192.0.2.1","prefixlen":24},{"local":"198.51.100.1","prefixlen":24',
+    ),
+    "no root": ("\nyes\n", "\nno\n"),
+    "a deaf service": (":80", ":81"),
+    "every counter rose": ("TcpExt: 7", "TcpExt: 99999"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_server_that_lies_concerns_no_other(story: str, make: Make, tally: Callable[[str], Tally]) -> None:
+    away, tell = make("away"), STORIES[story]
+
+    def cut() -> None:
+        away.world.servers[HOSTILE].ssh = False
+
+    reference = list(tell(away, cut))
+    cases = tally(f"Linux servers, lying {story}")
+    for number, (lie, (truth, told_)) in enumerate(LIES.items()):
+        with cases.case(lie):
+            farm = make(f"farm{number}")
+            heard: list[bool] = []
+
+            def spoil(text: str, truth: str = truth, told_: str = told_, heard: list[bool] = heard) -> str:
+                heard.append(truth in text)
+                return text.replace(truth, told_)
+
+            told = list(tell(farm, lambda farm=farm, spoil=spoil: setattr(farm, "spoil", spoil)))  # type: ignore[misc]
+            assert any(heard), "it was never told"
+            assert not (found := differing(told, reference)), found
     cases.settle()
 
 

@@ -470,6 +470,12 @@ def test_two_ports_of_a_server_are_one_and_a_strangers_two_are_a_stranger() -> N
     assert rows(reading(10.0), None, naming("02:00:00:00:00:77", STRANGE, asked=True)).cause == "duplicate-vip"
 
 
+def test_a_server_that_says_anothers_mac_is_its_own_does_not_take_the_others_leak_on_itself() -> None:
+    leaking = heard().with_owners(9.0, {"10.0.0.10": Owners(address="10.0.0.10", macs=(MAC,))})
+    row = rows(reading(10.0), None, leaking.with_macs({MAC: "web2"})).rows[0]
+    assert (row.server, row.state, row.cause) == ("web1", "leaking", "arp-leak")
+
+
 def test_made_up_claims_are_bounded_and_a_servers_stays() -> None:
     found = claiming(MAC, 1.0)
     for number in range(5000):

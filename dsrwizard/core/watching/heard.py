@@ -76,8 +76,10 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, told={**self.told, vip: mine})
 
     def with_macs(self, macs: Mapping[str, str]) -> Heard:
-        """With these MACs known to be servers'."""
-        return msgspec.structs.replace(self, macs={**self.macs, **macs})
+        """With these MACs, which servers say are theirs. What a probe has shown goes before: a clone, or a server that
+        lies, must not take another's answers on itself."""
+        shown = {answer.mac: place[2] for place, (_, answer) in self.probes.items() if answer.mac}
+        return msgspec.structs.replace(self, macs={**self.macs, **macs, **shown})
 
 
 class Owning(msgspec.Struct, frozen=True, kw_only=True):
