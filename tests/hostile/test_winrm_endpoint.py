@@ -83,7 +83,7 @@ def judged(found: Mapping[str, Any]) -> None:
     said = [*found["lines"], found.get("facts", "")]
     assert all(harmless(line) for line in found["lines"]), found["lines"]
     assert all(len(line) < 1_000 for line in found["lines"]), found["lines"]
-    assert all(sign.isprintable() for sign in found.get("facts", ""))
+    assert found.get("raw", []) == []
     assert not any(PASSWORD in line for line in said)
     assert found["megabytes"] < MEGABYTES, f"{found['megabytes']:.0f} MB"
     assert found["seconds"] < LONGEST, f"{found['seconds']:.0f} s"
@@ -115,7 +115,7 @@ REASONS = {
     "half a body": "ended the connection",
     "silence": "did not answer",
     "a status of 5,000 digits": "not WinRM",
-    "settings in a frame": "more than 60,000 entries",
+    "settings in a frame": "more than the 2,000,000",
 }
 """What the operator is told; for the others it is enough that it is told in words."""
 

@@ -60,8 +60,9 @@ def observed(server: RealServer) -> dict[str, Any]:
     before, began = _memory("VmRSS"), time.monotonic()
     port = windows.WindowsServer(server, lambda: open_winrm(server.name, server, Operator()))
     found: dict[str, Any] = {"kind": "", "lines": [], "defect": ""}
+    facts = None
     try:
-        found["facts"] = repr(port.observe(deployment))
+        facts = port.observe(deployment)
     except DsrError as error:
         found |= {"kind": error.kind, "lines": list(error.lines())}
     except Exception as error:  # noqa: BLE001 - that there is none is what the test asks
@@ -70,6 +71,9 @@ def observed(server: RealServer) -> dict[str, Any]:
         port.close()
     found["seconds"] = time.monotonic() - began
     found["megabytes"] = (_memory("VmHWM") - before) / 1024
+    if facts is not None:
+        whole = repr(facts)
+        found |= {"facts": whole[:2_000], "raw": [sign for sign in whole if not sign.isprintable()][:20]}
     return found
 
 

@@ -189,8 +189,8 @@ class Telling(Messages):
         return host.output(asked, piece, status=None if left else 0)
 
 
-_SIZE, _ENTRIES = 5_500_000, 59_000
-"""Bytes of JSON that still fit, and objects that are still read."""
+_SIZE = 5_500_000
+"""Bytes of JSON that still fit."""
 
 
 def _many(piece: str, count: int = 0) -> str:
@@ -212,6 +212,9 @@ def _done(inner: str) -> Reply:
 _RULE = '{"name":"","enabled":true,"protocol":6}'
 _LISTENER = '{"protocol":"tcp","address":"::1","port":80}'
 _FAMILY, _ADAPTER = '{"family":4}', '{"name":"","index":1}'
+_SETTINGS = '{"name":"","index":1,"settings":%s}'
+_RULE_NAMED = '{"name":"a1","enabled":true,"protocol":6,"group":"b2","ports":"c3","addresses":"d4"}'
+_EVENT = '{"event":4199,"address":"::1","mac":"02","age":1}'
 _SSL = '"%d":["","",""]'
 _ATTRIBUTES = "<a " + " ".join(f"b{number}=''" for number in range(400_000)) + "/>"
 _SITE = "<SITE><binding/></SITE>"
@@ -274,17 +277,22 @@ MESSAGES: dict[str, Mode] = {
     "a frame that never closes": _in_pieces(b"<<DSR:" * 1_000_000),
     "empty lists in a frame": Telling(f'"version":"6.3","listeners":{_many("[]")}}}'),
     "lists in lists in a frame": Telling(f'"version":"6.3","adapters":{"[" * 400_000 + "]" * 400_000}}}'),
-    "objects nobody asked for": Telling(f'"version":"6.3","other":{_many("{}", _ENTRIES)}}}'),
-    "more objects than are read": Telling(f'"version":"6.3","other":{_many("{}")}}}'),
+    "objects nobody asked for": Telling(f'"version":"6.3","other":{_many("{}")}}}'),
     "addresses in a frame": Telling(f'"version":"6.3","listen_list":{_many(_quoted("::1"))}}}'),
-    "values in a frame": Telling(f'"version":"6.3","listen_list":{_many(_quoted("10.0.0.1"), 390_000)}}}'),
-    "rules in a frame": Telling(f'"version":"6.3","rules":{_many(_RULE, _ENTRIES)}}}'),
-    "listeners in a frame": Telling(f'"version":"6.3","listeners":{_many(_LISTENER, _ENTRIES)}}}'),
-    "settings in a frame": Telling(
-        f'"version":"6.3","adapters":[{{"name":"","index":1,"settings":{_many(_FAMILY)}}}]}}'
+    "as many addresses as fit in a frame": Telling(f'"version":"6.3","listen_list":{_many(_quoted("::1"), 33_000)}}}'),
+    "rules in a frame": Telling(f'"version":"6.3","rules":{_many(_RULE)}}}'),
+    "rules with names in a frame": Telling(f'"version":"6.3","rules":{_many(_RULE_NAMED)}}}'),
+    "listeners in a frame": Telling(f'"version":"6.3","listeners":{_many(_LISTENER)}}}'),
+    "settings in a frame": Telling(f'"version":"6.3","adapters":[{_SETTINGS % _many(_FAMILY)}]}}'),
+    "as many settings as fit in a frame": Telling(
+        f'"version":"6.3","adapters":[{_SETTINGS % _many(_FAMILY, 153_000)}]}}'
     ),
-    "adapters in a frame": Telling(f'"version":"6.3","adapters":{_many(_ADAPTER, _ENTRIES)}}}'),
-    "certificates in a frame": Telling(f'"version":"6.3","ssl":{{{",".join(_SSL % n for n in range(130_000))}}}}}'),
+    "adapters in a frame": Telling(f'"version":"6.3","adapters":{_many(_ADAPTER, 95_000)}}}'),
+    "certificates in a frame": Telling(f'"version":"6.3","ssl":{{{",".join(_SSL % n for n in range(250_000))}}}}}'),
+    "as many certificates as fit in a frame": Telling(
+        f'"version":"6.3","ssl":{{{",".join(_SSL % n for n in range(50_000))}}}}}'
+    ),
+    "conflicts in a frame": Telling(f'"version":"6.3","events":{_many(_EVENT, 9_000)}}}'),
     "one text of 5 MB": Telling(f'"version":"{"x" * _SIZE}"}}'),
     "one key of 5 MB": Telling(f'"version":"6.3","ssl":{{"{"x" * _SIZE}":["","",""]}}}}'),
     "sites of elements": Telling(f'"version":"6.3","site_xml":{_quoted("<a>" + "<b/>" * 1_300_000 + "</a>")}}}'),

@@ -92,7 +92,7 @@ NONSENSE: dict[str, Callable[[Document], None]] = {
     "a policy of its own": at("restricted", "\x1b[2JAll is well"),
     "an administrator by a text": at("elevated", "true"),
     "no version": at("version", None),
-    "more entries than any host has": at("listeners", [{"protocol": "tcp", "address": "::", "port": 1}] * 60_001),
+    "more certificates than any host has": at("ssl", {str(n): ["", "", ""] for n in range(60_000)}),
 }  # fmt: skip
 
 

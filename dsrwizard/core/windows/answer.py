@@ -19,6 +19,18 @@ from dsrwizard.core.windows.values import Number
 PREFERRED = 4
 """MSFT_NetIPAddress.AddressState of an address that is usable."""
 _DAY = 86_400
+_LARGEST = {"adapters": 2_000_000, "events": 500_000, "listen_list": 200_000, "ssl": 1_000_000}
+"""Bytes of what could be many small things, each of which takes ten times its text to keep. Firewall rules may fill the
+rest: session hosts have tens of thousands."""
+
+
+class _Sizes(msgspec.Struct):
+    """Parts of the answer as they are written, for their size."""
+
+    adapters: msgspec.Raw = msgspec.Raw(b"")
+    events: msgspec.Raw = msgspec.Raw(b"")
+    listen_list: msgspec.Raw = msgspec.Raw(b"")
+    ssl: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Listener(msgspec.Struct):
@@ -71,6 +83,11 @@ def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: s
 
 
 def _facts(host: str, frame: Frame, now: float, reached: str) -> ServerFacts:
+    sizes = frame.read(_Sizes)
+    for part, most in _LARGEST.items():
+        size = len(getattr(sizes, part))
+        if size > most:
+            raise ValueError(f"{part} of {size:,} bytes are more than the {most:,} that a host may have")
     more, windows = frame.read(_Answer), frame.read(WindowsFacts)
     windows = msgspec.structs.replace(
         windows,

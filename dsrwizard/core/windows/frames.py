@@ -19,8 +19,6 @@ from dsrwizard.core.foreign import one_line
 OPENING, CLOSING = "<<DSR:", ":DSR>>"
 LARGEST = 8_000_000
 """Characters; a longer frame is no answer of ours."""
-MOST_OBJECTS, MOST_VALUES = 60_000, 400_000
-"""In one document. A host with 40,000 firewall rules stays below; what is read takes some 40 MB at most."""
 SAID = 1_000
 """Characters of a sentence that a host says."""
 T = TypeVar("T")
@@ -74,8 +72,6 @@ class Frame:
 
     def read(self, into: type[T]) -> T:
         """The document in this type. Raises msgspec.ValidationError where it does not fit."""
-        if self.json.count(b"{") > MOST_OBJECTS or self.json.count(b",") > MOST_VALUES:
-            raise msgspec.ValidationError(f"more than {MOST_OBJECTS:,} entries or {MOST_VALUES:,} values")
         try:
             return msgspec.json.decode(self.json, type=into)
         except (msgspec.DecodeError, ValueError, RecursionError) as problem:
