@@ -13,13 +13,16 @@ import contextlib
 import errno
 import os
 import pwd
+import select
 import stat
+import time
 from pathlib import Path
 
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 _MOST_PARTS = 200
+_PIECE = 1 << 16
 
 
 class NotOurs(PermissionError):
@@ -90,6 +93,29 @@ def read(path: Path, most: int, *, ours: bool = False) -> bytes:
     return looked(path, most, ours=ours)[0]
 
 
+def piped(path: Path, most: int, seconds: float) -> bytes:
+    """The same, also from a pipe, such as `<(command)` of a shell: one that gives nothing for so long, or has not ended
+    in six times as long, is an OSError."""
+    descriptor = os.open(path, READ)
+    try:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return read(path, most)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)  # it hangs up only when somebody has written and gone
+        content = bytearray()
+        end = time.monotonic() + 6 * seconds
+        while len(content) <= most:
+            if not poll.poll(max(0.0, min(seconds, end - time.monotonic())) * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe that gave nothing for {seconds:g} s", str(path))
+            piece = os.read(descriptor, _PIECE)
+            if not piece:
+                return bytes(content)
+            content += piece
+    finally:
+        os.close(descriptor)
+    raise _too_large(path, most)
+
+
 def looked(path: Path, most: int, *, ours: bool = False) -> tuple[bytes, os.stat_result]:
     """The same with the file's status."""
     if ours:
@@ -102,7 +128,7 @@ def looked(path: Path, most: int, *, ours: bool = False) -> tuple[bytes, os.stat
             raise NotOurs(path, path, status)
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {_size(most)}", str(path))
+        raise _too_large(path, most)
     return content, status
 
 
@@ -164,6 +190,10 @@ def export(path: Path, content: str) -> None:
         if stat.S_ISREG(status.st_mode):
             file.truncate(0)
         file.write(content)
+
+
+def _too_large(path: Path, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is larger than {_size(most)}", str(path))
 
 
 def _ordinary(path: Path, status: os.stat_result) -> None:

@@ -50,10 +50,16 @@ def saved_deployments() -> list[Path]:
 
 def save_deployment(deployment: Deployment) -> Path:
     """Keeps the file of a deployment that is being applied and returns its path. Raises DsrError."""
-    from dsrwizard.core.deployment_file import dumps
+    from dsrwizard.core.deployment_file import MAX_BYTES, dumps
 
     path = deployments_dir() / f"{deployment.name}.toml"
-    _write(path, dumps(deployment).encode(), "The deployment file")
+    content = dumps(deployment).encode()
+    if len(content) > MAX_BYTES:
+        raise DsrError(
+            "The deployment file could not be saved.", f"It would be larger than {MAX_BYTES // 1_000_000} MB.",
+            "Make two deployments of it, which may share servers.",
+        )  # fmt: skip
+    _write(path, content, "The deployment file")
     return path
 
 

@@ -25,7 +25,7 @@ from screens.widgets.words import frame_title
 if TYPE_CHECKING:
     from dsrwizard.core.importers import Imported, Kind
 
-LONGEST = 4_000_000
+LONGEST = 1_000_000
 """Bytes of a file that are read: more is no list of servers."""
 KINDS = (
     ("detect the format", ""),

@@ -5,21 +5,25 @@ Whatever is wrong with a file, from its path to its meaning, is a `FileRefused`.
 
 from __future__ import annotations
 
+import errno
 import re
 import tomllib
 from pathlib import Path
 
 import msgspec
 
+from dsrwizard import files
 from dsrwizard.core.errors import UsageError
 from dsrwizard.core.foreign import harmless
 from dsrwizard.core.model import Deployment
 from dsrwizard.core.problems import Fault, Problem, shown
-from dsrwizard.core.toml_lines import key_lines, line_of
+from dsrwizard.core.toml_lines import key_lines, line_of, too_deep, too_much
 from dsrwizard.core.validate import canonical, problems_of
 
-MAX_BYTES = 8_000_000
-"""Enough for tens of thousands of servers; what is bigger is some other file."""
+MAX_BYTES = 1_000_000
+"""Enough for ten thousand servers; what is bigger is some other file."""
+PIPE_SECONDS = 10.0
+"""How long a pipe may give nothing."""
 _OTHERS = 8
 _SMALLEST = (
     "It needs a name, [director], [[vips]] with [[vips.services]], and [[servers]]; `dsrwizard` without a file asks "
@@ -42,12 +46,9 @@ def load(path: Path) -> Deployment:
     """Reads a deployment file. Raises FileRefused when it cannot be read or is not a valid deployment."""
     name = str(path)
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = files.piped(path, MAX_BYTES, PIPE_SECONDS)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _unreadable(name, error) from None
-    if len(raw) > MAX_BYTES:
-        raise FileRefused(f"{_safe(name)} is too big for a deployment file.", "", "Name another file.")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FileRefused(f"{_safe(name)} is written in UTF-16; it has to be UTF-8.", "", "Save it again as UTF-8.")
     try:
@@ -68,7 +69,7 @@ def loads(text: str, name: str = "FILE") -> Deployment:
     Raises FileRefused: first problem and what to write instead, the places of the others, all of them in `problems`.
     """
     if len(text) > MAX_BYTES:
-        raise FileRefused(f"{_safe(name)} is too big for a deployment file.", "", "Name another file.")
+        raise _too_big(name)
     text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
     data = _toml(text, name)
     if not data:
@@ -111,13 +112,25 @@ def _flat(value: msgspec.Struct) -> dict[str, object]:
     return flat
 
 
+def _too_big(name: str) -> FileRefused:
+    most = f"At most {MAX_BYTES // 1_000_000} MB are read."
+    return FileRefused(f"{_safe(name)} is too big for a deployment file.", most, "Name another file.")
+
+
 def _toml(text: str, name: str) -> dict[str, object]:
+    problem = too_much(text)
+    if problem is not None:
+        raise _at_line(name, problem)
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise FileRefused(f"{_safe(name)} is nested too deeply for a deployment file.", "", _SMALLEST) from None
+        raise _at_line(name, too_deep(text)) from None
     except ValueError as error:  # TOMLDecodeError, and numbers with thousands of digits
         raise _syntax(text, name, str(error)) from None
+
+
+def _at_line(name: str, problem: Problem) -> FileRefused:
+    return FileRefused(f"{_safe(name)}, {problem.place}: {problem.message}", "", problem.hint, (problem,))
 
 
 def _syntax(text: str, name: str, message: str) -> FileRefused:
@@ -189,6 +202,13 @@ def _unreadable(name: str, error: Exception) -> FileRefused:
             )
         case IsADirectoryError():
             return FileRefused(f"{shown_name} is a directory.", "", "Name the deployment file in it.")
+        case OSError(errno=errno.EFBIG):
+            return _too_big(name)
+        case OSError(errno=errno.EINVAL):
+            return FileRefused(
+                f"{shown_name} is neither a file nor a pipe.", "What a device gives may never end.",
+                "Name the deployment file.",
+            )  # fmt: skip
         case PermissionError():
             return FileRefused(f"{shown_name} may not be read by this user.", "", "Give yourself the right to read it.")
         case OSError(strerror=reason) if reason:

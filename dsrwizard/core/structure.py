@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from typing import cast
 
 import msgspec.inspect as types
@@ -67,11 +68,13 @@ _NOT_NEEDED = {
     "mac": "dsrwizard finds the MAC itself",
 }
 _INT64 = 2**63
+MOST_PROBLEMS = 100
+"""Each that is found takes a while: the nearest key is looked for."""
 
 
 def structure_problems(data: dict[str, object]) -> list[Problem]:
-    """Everything about a decoded file that does not fit the structures of `model`, in order."""
-    return list(_struct(data, _of(Deployment), ""))
+    """What about a decoded file does not fit the structures of `model`, in order: the first hundred."""
+    return list(islice(_struct(data, _of(Deployment), ""), MOST_PROBLEMS))
 
 
 def _of(cls: type) -> types.StructType:

@@ -28,6 +28,8 @@ def problems_of(deployment: Deployment) -> list[Problem]:
 def problems_of_draft(draft: Draft) -> list[Problem]:
     """The same for what is being entered: keys as in the file (`vips[0].services[0].port`, `director.interface`)."""
     found = _Found()
+    if _too_many(draft, found):
+        return found.problems
     found.check("name", fields.name(draft.name))
     found.check("director.interface", fields.director_interface(draft.interface))
     found.check("director.engine", fields.engine(draft.engine))
@@ -39,6 +41,32 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
                 found.add("servers", f"No real server serves the VIP {vip}.", "Add one, or take the VIP out.")
     _client(draft, vips, found)
     return found.problems
+
+
+MOST_VIPS = 1_000
+MOST_SERVERS = 10_000
+MOST_PAIRS = 100_000
+"""Real servers times the services they serve: as many destinations IPVS would have, and as many probes are sent."""
+
+
+def _too_many(draft: Draft, found: _Found) -> bool:
+    """Whether there is more than can be looked at and balanced; the rest is then not checked."""
+    ports = {vip.address.strip(): len(vip.services) for vip in draft.vips}
+    every = sum(len(vip.services) for vip in draft.vips)
+    pairs = 0
+    for server in draft.servers:
+        pairs += every if server.vips is None else sum(ports.get(one.strip(), 0) for one in server.vips)
+    for key, what, count, most in (
+        ("vips", "VIPs", len(draft.vips), MOST_VIPS),
+        ("servers", "real servers", len(draft.servers), MOST_SERVERS),
+        ("servers", "pairs of a real server and a service", pairs, MOST_PAIRS),
+    ):
+        if count > most:
+            found.add(
+                key, f"There are {count} {what}; at most {most} can be balanced and watched.",
+                "Make two deployments of it, which may share servers.",
+            )  # fmt: skip
+    return bool(found.problems)
 
 
 class _Found:

@@ -14,17 +14,10 @@ from dsrwizard.core.draft import DraftServer
 from dsrwizard.core.importers.ansible_ini import parse_ini, split_port
 from dsrwizard.core.importers.ansible_yaml import looks_like_yaml, parse_yaml
 from dsrwizard.core.importers.common import Collector, Imported, name_for
-from dsrwizard.core.importers.inventory import Inventory
+from dsrwizard.core.importers.inventory import CONNECTION, SECRET, VARIABLES, Inventory
 from dsrwizard.core.problems import shown
 
-_VARIABLES = {
-    "address": ("ansible_host", "ansible_ssh_host"),
-    "user": ("ansible_user", "ansible_ssh_user"),
-    "port": ("ansible_port", "ansible_ssh_port"),
-    "identity_file": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
-}
 _CONNECTIONS = {"winrm": "winrm", "psrp": "winrm"}
-_SECRET_WORDS = ("pass", "secret", "token")
 
 
 def parse(text: str, group: str = "all") -> Imported:
@@ -61,11 +54,11 @@ def _chosen(inventory: Inventory, group: str, found: Collector) -> list[str]:
 
 def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
     alias, port = split_port(host)
-    if variables.get("ansible_connection") == "local":
+    if variables.get(CONNECTION) == "local":
         found.note(f"{shown(host)} is this machine itself (ansible_connection=local): it was not taken.")
         return
     values = {"address": alias, "port": port}
-    for field, names in _VARIABLES.items():
+    for field, names in VARIABLES.items():
         name = next((name for name in names if variables.get(name)), None)
         if name is None:
             continue
@@ -73,7 +66,7 @@ def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
             found.note(f"{shown(host)}: {name} is a template; enter its value by hand.")
         else:
             values[field] = variables[name]
-    if any(word in name.lower() for name in variables for word in _SECRET_WORDS):
+    if SECRET in variables:
         found.note("Passwords in the inventory were not taken over: dsrwizard asks for them and stores none.")
     found.add(
         DraftServer(
@@ -82,6 +75,6 @@ def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
             user=values.get("user", ""),
             port="" if values["port"] == "22" else values["port"],
             identity_file=values.get("identity_file", ""),
-            connect=_CONNECTIONS.get(variables.get("ansible_connection", ""), "ssh"),
+            connect=_CONNECTIONS.get(variables.get(CONNECTION, ""), "ssh"),
         )
     )

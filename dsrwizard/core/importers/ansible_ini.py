@@ -6,8 +6,8 @@ import re
 import shlex
 
 from dsrwizard.core import fields
-from dsrwizard.core.importers.common import Collector, bare
-from dsrwizard.core.importers.inventory import Inventory
+from dsrwizard.core.importers.common import LONGEST_VALUE, Collector, bare, lines_of
+from dsrwizard.core.importers.inventory import Inventory, kept
 from dsrwizard.core.problems import shown
 
 _SECTION = re.compile(r"\[([^\[\]:\s]+)(?::(\w+))?\]\s*(?:[#;].*)?$")
@@ -19,7 +19,7 @@ def parse_ini(text: str, found: Collector) -> Inventory:
     """The inventory; lines that are none of it become notes."""
     inventory = Inventory()
     group, kind = "ungrouped", "hosts"
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in lines_of(text, found):
         stripped = line.strip()
         if not stripped or stripped[0] in "#;":
             continue
@@ -32,7 +32,8 @@ def parse_ini(text: str, found: Collector) -> Inventory:
         elif kind == "vars":
             name, equals, value = stripped.partition("=")
             if equals:
-                inventory.group(group).variables[name.strip()] = bare(re.sub(r"\s+#.*$", "", value))
+                told = {name.strip(): bare(re.sub(r"\s+#.*$", "", value))}
+                inventory.group(group).variables.update(kept(told, found))
             else:
                 found.note(f"Line {number} was not understood: no “=” in a section of variables.")
         elif kind == "children":
@@ -42,6 +43,7 @@ def parse_ini(text: str, found: Collector) -> Inventory:
                 inventory.group(name)
         elif kind == "hosts":
             _hosts(number, stripped, group, inventory, found)
+    inventory.tell(found)
     return inventory
 
 
@@ -56,6 +58,10 @@ def _hosts(number: int, line: str, group: str, inventory: Inventory, found: Coll
             variables[name] = value
         else:
             found.note(f"Line {number}: a word without “=” after the host was not understood.")
+    variables = kept(variables, found)
+    if len(words[0]) > LONGEST_VALUE:
+        found.note(f"Line {number} was left out: that is no host's name.")
+        return
     for host in expand(words[0]):
         if not inventory.add_host(group, host, variables):
             found.note("The inventory has too many hosts: the first ones were taken.")

@@ -7,14 +7,17 @@ builds nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from dsrwizard.core.importers.ansible_ini import expand
-from dsrwizard.core.importers.common import Collector
-from dsrwizard.core.importers.inventory import Inventory
+from dsrwizard.core.importers.common import LONGEST_VALUE, Collector, is_list
+from dsrwizard.core.importers.inventory import Inventory, kept
 from dsrwizard.core.problems import shown
 
-_MAX_CHARACTERS = 2_000_000
 _MAX_NODES = 50_000
+_MAX_EVENTS = 200_000
+_MAX_DEPTH = 64
 _YAML_LINE = re.compile(r"[^\s#\[{=][^=\[]*:(\s|$)")
 
 
@@ -37,8 +40,9 @@ def parse_yaml(text: str, found: Collector) -> Inventory:
         return inventory
     waiting: list[tuple[str, object]] = [(str(name), node) for name, node in data.items()]
     seen: set[tuple[str, int]] = set()
-    while waiting and len(seen) < _MAX_NODES:
-        name, node = waiting.pop(0)
+    for name, node in waiting:  # which grows meanwhile
+        if len(seen) >= _MAX_NODES:
+            break
         if (name, id(node)) in seen:
             continue
         seen.add((name, id(node)))
@@ -47,7 +51,7 @@ def parse_yaml(text: str, found: Collector) -> Inventory:
             if node not in (None, ""):
                 found.note(f"The group {shown(name)} was not understood.")
             continue
-        group.variables.update(_variables(node.get("vars")))
+        group.variables.update(kept(_variables(node.get("vars")), found))
         _hosts(name, node.get("hosts"), inventory, found)
         children = node.get("children")
         for child, inner in children.items() if isinstance(children, dict) else ():
@@ -56,27 +60,89 @@ def parse_yaml(text: str, found: Collector) -> Inventory:
         for key in node:
             if key not in ("vars", "hosts", "children"):
                 found.note(f"The key {shown(str(key))} in the group {shown(name)} was not understood.")
+    inventory.tell(found)
     return inventory
 
 
 def _load(text: str, found: Collector) -> object:
+    """What the YAML holds, of texts, lists and mappings; None with a note where it is none that can be read."""
     import yaml
 
-    if len(text) > _MAX_CHARACTERS:
-        found.note("The inventory is too big to be one.")
+    if not is_list(text, found):
         return None
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # of libyaml, ten times as fast
     try:
-        loader = yaml.BaseLoader(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
+        return _Tree().built(yaml.parse(text, Loader=loader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         found.note(f"This is not valid YAML{f' (line {line})' if line else ''}.")
+    except _TooMuch as error:
+        found.note(
+            f"Line {error.line + 1}: the inventory is nested deeper than {_MAX_DEPTH} levels, or has too much in it."
+        )
     except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         found.note("This is not valid YAML.")
     return None
+
+
+class _TooMuch(Exception):
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class _Tree:
+    """A document made from its events, without recursion. Every scalar is its text, and no tag builds anything."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[dict[str, object] | list[object], list[str]]] = []
+        """The containers that are not closed yet, each with the key that waits for its value, if any."""
+        self._anchors: dict[str, object] = {}
+        self._root: object = None
+        self._documents = 0
+
+    def built(self, events: Iterable[Any]) -> object:
+        """Raises ValueError for what BaseLoader would refuse, and _TooMuch."""
+        for number, event in enumerate(events):
+            if number > _MAX_EVENTS or len(self._open) > _MAX_DEPTH:
+                raise _TooMuch(event.start_mark.line)
+            self._take(event)
+        return self._root
+
+    def _take(self, event: Any) -> None:
+        match type(event).__name__:
+            case "ScalarEvent":
+                self._put(event.value, event)
+            case "AliasEvent":
+                if event.anchor not in self._anchors:
+                    raise ValueError("an alias of nothing")
+                self._put(self._anchors[event.anchor], event, anchor=False)
+            case "MappingStartEvent" | "SequenceStartEvent" as kind:
+                made: dict[str, object] | list[object] = {} if kind == "MappingStartEvent" else []
+                self._put(made, event)
+                self._open.append((made, []))
+            case "MappingEndEvent" | "SequenceEndEvent":
+                self._open.pop()
+            case "DocumentStartEvent":
+                self._documents += 1
+                if self._documents > 1:
+                    raise ValueError("a second document")
+
+    def _put(self, value: object, event: Any, *, anchor: bool = True) -> None:
+        if anchor and event.anchor:
+            self._anchors[event.anchor] = value
+        if not self._open:
+            self._root = value
+            return
+        container, key = self._open[-1]
+        if isinstance(container, list):
+            container.append(value)
+        elif key:
+            container[key.pop()] = value
+        elif isinstance(value, str):
+            key.append(value)
+        else:
+            raise ValueError("a key that is no text")
 
 
 def _hosts(group: str, node: object, inventory: Inventory, found: Collector) -> None:
@@ -85,8 +151,12 @@ def _hosts(group: str, node: object, inventory: Inventory, found: Collector) -> 
     if isinstance(node, list):
         node = {each: None for each in node if isinstance(each, str)}
     for name, variables in node.items() if isinstance(node, dict) else ():
-        for host in expand(str(name).strip()):
-            if host and not inventory.add_host(group, host, _variables(variables)):
+        if len(name) > LONGEST_VALUE:
+            found.note(f"The host {shown(name)} was left out: that is no host's name.")
+            continue
+        mine = kept(_variables(variables), found)
+        for host in expand(name.strip()):
+            if host and not inventory.add_host(group, host, mine):
                 found.note("The inventory has too many hosts: the first ones were taken.")
                 return
 

@@ -13,6 +13,11 @@ from dsrwizard.core.shown import Harmless
 
 MAX_NOTES = 50
 MAX_SERVERS = 10_000
+MOST_CHARACTERS = 1_000_000
+"""Of a list: ten thousand servers with room for each. What is longer is something else."""
+LONGEST_LINE = 4_000
+LONGEST_VALUE = 300
+"""Characters of a name, an address or a path; longer ones are none, and copies of them would fill the memory."""
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 
@@ -47,8 +52,35 @@ class Collector:
         else:
             self._servers[name] = server
 
+    @property
+    def full(self) -> bool:
+        """No server is taken any more."""
+        return len(self._servers) >= MAX_SERVERS
+
     def imported(self) -> Imported:
         return Imported(servers=list(self._servers.values()), notes=list(self._notes))
+
+
+def is_list(text: str, found: Collector) -> bool:
+    """Whether a text may be a list at all; where not, the note says why."""
+    if len(text) > MOST_CHARACTERS:
+        found.note(f"This is too big to be a list of servers: {MOST_CHARACTERS // 1_000_000} MB at most.")
+    elif "\0" in text:
+        found.note("This is no text: it looks like a binary file.")
+    else:
+        return True
+    return False
+
+
+def lines_of(text: str, found: Collector) -> list[tuple[int, str]]:
+    """The lines of a list with their numbers; one that is too long to be of it is left out with a note."""
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1) if is_list(text, found) else ():
+        if len(line) > LONGEST_LINE:
+            found.note(f"Line {number} was left out: it is longer than {LONGEST_LINE} characters.")
+        else:
+            lines.append((number, line))
+    return lines
 
 
 def name_for(text: str) -> str:

@@ -12,7 +12,7 @@ import re
 
 from dsrwizard.core import fields
 from dsrwizard.core.draft import DraftServer
-from dsrwizard.core.importers.common import Collector, Imported, bare, name_for
+from dsrwizard.core.importers.common import MAX_SERVERS, Collector, Imported, bare, lines_of, name_for
 from dsrwizard.core.problems import shown
 
 COLUMNS = {
@@ -49,11 +49,14 @@ COLUMNS = {
 def parse(text: str) -> Imported:
     """The servers of a list or a table. Never raises; what is not understood becomes a note with its line."""
     found = Collector()
-    lines = [(number, _without_comment(line)) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(number, _without_comment(line)) for number, line in lines_of(text, found)]
     lines = [(number, line.strip("\N{ZERO WIDTH NO-BREAK SPACE} ")) for number, line in lines]
     lines = [(number, line) for number, line in lines if line.strip()]
     columns = _columns(lines[0][1], found) if lines else None
     for number, line in lines[1:] if columns else lines:
+        if found.full:
+            found.note(f"Only the first {MAX_SERVERS} servers were taken.")
+            break
         if columns:
             _row(number, _cells(line), columns, found)
         else:
