@@ -25,18 +25,22 @@ class Detail(VerticalScroll, can_focus=True):
         super().__init__(id=id)
         self.hint = "More about the chosen row; the arrow keys scroll it."
         self.text = ""
+        self._about = ""
 
     def compose(self) -> ComposeResult:
         yield Static(markup=False)
 
-    def show(self, lines: Iterable[tuple[str, str] | Content]) -> None:
-        """Shows these lines, those with an empty text left out."""
+    def show(self, lines: Iterable[tuple[str, str] | Content], about: str = "") -> None:
+        """Shows these lines, those with an empty text left out. What is `about` the same thing as before stays scrolled
+        where it was."""
         content = labelled(lines)
         if content.plain == self.text and content.plain:
             return
         self.text = content.plain
         self.query_one(Static).update(content, layout=True)
-        self.scroll_home(animate=False)
+        if not about or about != self._about:
+            self.scroll_home(animate=False)
+        self._about = about
 
 
 def labelled(lines: Iterable[tuple[str, str] | Content]) -> Content:

@@ -13,12 +13,13 @@ from typing import ClassVar
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollDown, ScrollTo, ScrollUp
 from textual.strip import Strip
 
 from dsrwizard.core.foreign import one_line
@@ -43,6 +44,9 @@ class Row:
 
 class Rows(ScrollView, can_focus=True):
     """Shows rows and lets the cursor walk over the selectable ones. Says `Moved` and `Chosen` with the row's key.
+
+    The row under the cursor stays in sight, whatever becomes of rows and size, until the operator scrolls it away with
+    the mouse; it comes back with the next move.
 
     Subclasses with very many rows override `row_count` and `row_at`, and keep `index_of` quick.
     """
@@ -96,6 +100,8 @@ class Rows(ScrollView, can_focus=True):
         self.hint = ""
         self._rows: list[Row] = []
         self._index: dict[str, int] = {}
+        self._follows = True
+        """Whether the list is kept where the cursor is; not after the mouse has scrolled it."""
 
     # The rows: these three may be overridden together.
 
@@ -132,6 +138,7 @@ class Rows(ScrollView, can_focus=True):
         self.set_reactive(Rows.cursor, wanted)
         if moved:
             self._tell_moved()
+        self._show_cursor(wanted)
         self.refresh()
 
     @property
@@ -139,28 +146,47 @@ class Rows(ScrollView, can_focus=True):
         """The key of the row under the cursor; empty: there is none."""
         return self.row_at(self.cursor).key if 0 <= self.cursor < self.row_count() else ""
 
-    @property
-    def at_end(self) -> bool:
-        """Whether the last row is in sight: only then may new rows scroll the list."""
-        return self.scroll_offset.y >= self.row_count() - self.size.height
-
     def texts(self) -> list[str]:
         """All rows as plain text."""
         return [self.row_at(index).text for index in range(self.row_count())]
 
     def put_cursor(self, key: str) -> None:
-        """Moves the cursor to this key, if it is there."""
+        """Moves the cursor to this key, if it is there, and brings it into sight."""
         index = self.index_of(key)
         if index >= 0:
-            self.cursor = index
+            self._put(index)
 
     # Moving.
 
-    def watch_cursor(self, old: int, new: int) -> None:
-        if new >= 0:
-            self.scroll_to_region(self._with_neighbours(old, new), animate=False, force=True)
+    def _put(self, index: int) -> None:
+        """The cursor to this row; also where it is there already, the row is brought into sight."""
+        self._follows = True
+        if index == self.cursor:
+            self._show_cursor(index)
+        else:
+            self.cursor = index
+
+    def watch_cursor(self, old: int) -> None:
+        self._show_cursor(old)
         self.refresh()
         self._tell_moved()
+
+    def _show_cursor(self, old: int) -> None:
+        """Scrolls to the cursor, which comes from row `old`. Without a size yet, `on_resize` does it."""
+        if not self._follows or not self.size.height:
+            return
+        if self.cursor >= 0:
+            self.scroll_to_region(self._with_neighbours(old, self.cursor), animate=False, force=True)
+        else:
+            self.scroll_home(animate=False)
+
+    @on(events.MouseScrollUp)
+    @on(events.MouseScrollDown)
+    @on(ScrollTo)
+    @on(ScrollUp)
+    @on(ScrollDown)
+    def _scrolled(self) -> None:
+        self._follows = False
 
     def _with_neighbours(self, old: int, new: int) -> Region:
         """The row and what belongs to it: the lines under it, and coming from below the headings above it."""
@@ -177,18 +203,17 @@ class Rows(ScrollView, can_focus=True):
 
     def action_move(self, by: int) -> None:
         index = self._selectable(self.cursor + by, by)
-        if index >= 0:
-            self.cursor = index
-        elif by < 0:
+        self._put(index if index >= 0 else self.cursor)
+        if index < 0 and by < 0:
             self.scroll_home(animate=False)  # headings above the first row
 
     def action_page(self, by: int) -> None:
         target = min(max(self.cursor + by * max(self.size.height - 1, 1), 0), self.row_count() - 1)
         index = self._selectable(target, by)
-        self.cursor = index if index >= 0 else self._selectable(target, -by)
+        self._put(index if index >= 0 else self._selectable(target, -by))
 
     def action_end(self, by: int) -> None:
-        self.cursor = self._selectable(0 if by < 0 else self.row_count() - 1, -by)
+        self._put(self._selectable(0 if by < 0 else self.row_count() - 1, -by))
 
     def action_choose(self) -> None:
         if self.key:
@@ -203,7 +228,7 @@ class Rows(ScrollView, can_focus=True):
             if index == self.cursor:
                 self.action_choose()
             else:
-                self.cursor = index
+                self._put(index)
 
     def _selectable(self, start: int, by: int) -> int:
         """The first selectable row from here in this direction; -1: none."""
@@ -256,6 +281,7 @@ class Rows(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self.virtual_size = Size(self.size.width, self.row_count())
+        self._show_cursor(self.cursor)
 
 
 def fit(text: str, width: int) -> str:

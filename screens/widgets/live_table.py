@@ -98,8 +98,6 @@ class LiveTable(Rows):
         if self.snapshot is not None:
             self.show(self.snapshot)
             self.put_cursor(key)
-            if self.cursor >= 0:  # an index may point to another row although it is the same number
-                self.scroll_to_region(self._with_neighbours(self.cursor, self.cursor), animate=False, force=True)
 
     def _reshape(self, snapshot: Snapshot) -> None:
         self._starts, self._count = [], 0

@@ -225,7 +225,7 @@ class LiveView(Watching):
 
     @on(Rows.Moved, "#live-table")
     def _show_detail(self) -> None:
-        self.query_one("#live-detail", Detail).show(self._detail())
+        self.query_one("#live-detail", Detail).show(self._detail(), about=self.table.key)
 
     @on(Rows.Chosen, "#live-table")
     def _open_detail(self) -> None:

@@ -16,6 +16,7 @@ from dsrwizard.core.changes import ServiceKey
 from dsrwizard.core.errors import CommandFailed
 from dsrwizard.core.snapshot import Snapshot
 from screens.modals import HelpModal, Question
+from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import use_ascii
 from screens.widgets.live_cells import layout, server_parts, titles
 from screens.widgets.live_header import Looking, Tally, header_lines
@@ -71,6 +72,25 @@ def weight(world: World, rip: str) -> int:
 
 
 class TestWatching:
+    async def test_a_detail_read_further_down_stays_there_while_its_figures_change(
+        self, make_app: Make, shop: World
+    ) -> None:
+        del shop.servers["web2"].machine.links["lo"].addresses["10.0.0.10"]
+        async with make_app(deployment=shop.deployment(), start="live").run_test(size=(80, 24)) as pilot:
+            await comes(pilot, "is not on")
+            await pilot.press("home", "down", "down")
+            detail = pilot.app.screen.query_one("#live-detail", Detail)
+            detail.focus()
+            await pilot.press("end")
+            await until(pilot, lambda: detail.scroll_offset.y > 0, "a detail that is longer than its box")
+            text = detail.text
+            await until(pilot, lambda: detail.text != text, "other figures")
+            await pilot.pause()
+            assert detail.scroll_offset.y > 0
+            pilot.app.screen.query_one("#live-table").focus()
+            await pilot.press("up")
+            assert detail.scroll_offset.y == 0
+
     @pytest.mark.parametrize("size", SIZES)
     async def test_it_shows_every_server_and_counts(self, make_app: Make, shop: World, size: tuple[int, int]) -> None:
         app = make_app(deployment=shop.deployment(), start="live")
