@@ -167,6 +167,25 @@ def test_compressed(client: Client, certificate: Certificate, scale: Scale, tall
     counted.settle()
 
 
+SHARE_NO_TLS = ("flood before anything", "half a status line")
+
+
+def test_where_tls_should_be(client: Client, scale: Scale, tally: Count) -> None:
+    """The same without a handshake: nothing of it is taken for a certificate, and no password goes out."""
+    counted = tally("WinRM: no TLS where TLS should be")
+    for name in sorted(PLAIN) if scale(0, 1) else SHARE_NO_TLS:
+        with counted.case(name):
+            host = Hostile(PLAIN[name])
+            try:
+                found = client.observe(host, winrm="https", auth="basic")
+            finally:
+                host.close()
+            judged(found)
+            assert found["kind"]
+            assert host.heard == []
+    counted.settle()
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
 def test_nobody_is_sent_elsewhere(client: Client, certificate: Certificate, status: str) -> None:
     """A password follows no redirection, nor does anything else."""

@@ -60,7 +60,7 @@ NONSENSE: dict[str, Callable[[Document], None]] = {
     "a name with a bar": at("adapters.0.name", "a|b|c"),
     "a name that ends its quotes": at("adapters.0.name", 'x" & shutdown'),
     "a GUID that is none": at("adapters.0.guid", "{x}/4"),
-    "a MAC that is none": at("adapters.0.mac", "\x1b[31m"),
+    "a MAC that is a number": at("adapters.0.mac", 5),
     "an address that is none": at("adapters.0.addresses.0.address", "10.0.0.101/24"),
     "a prefix of 33": at("adapters.0.addresses.0.prefix", 33),
     "a prefix below 0": at("adapters.0.addresses.0.prefix", -5),
@@ -169,6 +169,13 @@ def _texts(value: Any) -> list[str]:
 class TestOdd:
     """Rare, and right."""
 
+    @pytest.mark.parametrize("mac", ["", "not present", "\x1b[31m", "02:00:0A:00:00:00:E0:01"])
+    def test_link_layer_addresses(self, mac: str) -> None:
+        """A tunnel has none, others have eight bytes."""
+        windows = facts(at("adapters.0.mac", mac)).windows
+        assert windows is not None
+        assert windows.adapters[0].mac == ("02:00:0a:00:00:00:e0:01" if mac.endswith("01") else "")
+
     def test_zones_and_spellings_of_addresses(self) -> None:
         def change(document: Document) -> None:
             document["adapters"][0]["gateways"] = ["FE80::1%12", "0.0.0.0"]
@@ -209,6 +216,8 @@ class TestOdd:
         assert one.apply().ok
         assert [entry.information for entry in host.sites[0].bindings] == ["10.0.0.101:80:", f"{VIP}:80:"][: 1 + typed]
         assert one.plan().steps == ()
+        (planned,) = [entry for entry in one.plan().hosts if entry.host == "win1"]
+        assert any("IIS Manager" in note and name in note for note in planned.notes) is not typed
         failed = [check for check in one.engine.verify(one.deployment).checks if check.cause == "site-binding"]
         assert bool(failed) is not typed
         assert typed or all(name in check.fix for check in failed)

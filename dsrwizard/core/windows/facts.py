@@ -56,10 +56,10 @@ class IpSettings(_Facts, frozen=True, kw_only=True):
     weak_host_receive: bool | None = None
     weak_host_send: bool | None = None
     dhcp: bool | None = None
-    metric: Number | None = None
+    metric: Signed | None = None
     automatic_metric: bool | None = None
-    dad_transmits: Number | None = None
-    router_discovery: Number | None = None
+    dad_transmits: Signed | None = None
+    router_discovery: Signed | None = None
     """IPv6: 0 disabled, 1 enabled, 2 by DHCP."""
 
 

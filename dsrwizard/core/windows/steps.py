@@ -143,6 +143,18 @@ class _Planner:
                 "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP: see that its clients "
                 "get in when it runs again."
             )
+        by_hand = [
+            f"{site.name} ({vip.ip}:{service.port})"
+            for vip in self.vips
+            for service in vip.services
+            for site, binding in sites.left_out(self.facts, vip, service)
+            if not sites.typeable(site, binding)
+        ]
+        if by_hand:
+            notes.append(
+                "appcmd cannot be told these sites' names or host names; add the bindings in IIS Manager: "
+                f"{', '.join(dict.fromkeys(by_hand))}."
+            )
         if self.facts.sites is None:
             notes.append("IIS' sites could not be read: see that they are bound to all addresses, or to the VIP.")
         return notes
