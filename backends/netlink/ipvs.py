@@ -15,7 +15,7 @@ import msgspec
 
 from backends.netlink.attributes import attribute, number, table
 from backends.netlink.decode import DestinationDump, KernelError, Layout, RawService, Row, ServiceDump
-from backends.netlink.numbers import METHODS, NLA_F_NESTED, Command, Part, Svc
+from backends.netlink.numbers import NLA_F_NESTED, Command, Part, Svc, method_name
 from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
 from backends.netlink.reader import ReadSocket
 from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
@@ -259,7 +259,7 @@ class Ipvs:
         weight, method, upper, lower, tun_type, tun_port, tun_flags = set_to
         state = DestinationState(
             weight=weight if weight < 1 << 31 else weight - (1 << 32),  # the kernel keeps a signed number
-            method=METHODS.get(method & _METHOD_MASK, f"method {method & _METHOD_MASK}"),
+            method=method_name(method & _METHOD_MASK),
             upper=upper,
             lower=lower,
             tun_type=tun_type,

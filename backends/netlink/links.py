@@ -65,7 +65,9 @@ def interfaces() -> tuple[Interface, ...]:
         addresses = list(route.get_addr())
     found: dict[int, list[InterfaceAddress]] = {}
     for message in addresses:
-        found.setdefault(message["index"], []).append(_address(message))
+        entry = _address(message)
+        if entry is not None:
+            found.setdefault(message["index"], []).append(entry)
     return tuple(_interface(link, tuple(found.get(link["index"], ()))) for link in links)
 
 
@@ -80,13 +82,17 @@ def _interface(link: Any, addresses: tuple[InterfaceAddress, ...]) -> Interface:
     )
 
 
-def _address(message: Any) -> InterfaceAddress:
+def _address(message: Any) -> InterfaceAddress | None:
+    """None for what is no IP address: kernels tell those of other protocols (MCTP, Phonet) in the same list."""
+    # the peer stands in IFA_ADDRESS on point-to-point links; the machine's own is IFA_LOCAL where there is one
+    address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+    if message["family"] not in (AF_INET, AF_INET6) or not address:
+        return None
     flags = message.get_attr("IFA_FLAGS")
     if flags is None:
         flags = message["flags"]
-    # the peer stands in IFA_ADDRESS on point-to-point links; the machine's own is IFA_LOCAL where there is one
     return InterfaceAddress(
-        address=message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"),
+        address=address,
         prefix=message["prefixlen"],
         scope=SCOPES.get(message["scope"], str(message["scope"])),
         tentative=bool(flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)),
@@ -116,6 +122,8 @@ def _hop(message: Any, interface: str, family: Literal[4, 6]) -> Route:
     if gateway is None:
         via = message.get_attr("RTA_VIA")  # an IPv4 route by an IPv6 gateway
         gateway = via["addr"] if via else ""
+    if not isinstance(gateway, str):
+        gateway = ""  # by a protocol that is no IP
     return Route(gateway=gateway, interface=interface, family=family)
 
 

@@ -20,11 +20,11 @@ from backends.netlink.decode import FULL_IPV4_MASK, FULL_IPV6_PREFIX, KernelErro
 from backends.netlink.numbers import (
     FAMILY,
     FLAG_PERSISTENT,
-    METHOD_NUMBERS,
     NLM_F_ACK,
     NLM_F_REQUEST,
     VERSION,
     Command,
+    method_number,
 )
 from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
 
@@ -130,7 +130,7 @@ def destination_part(address: str, port: int, state: DestinationState | None = N
     ]
     if state is not None:
         attributes += [
-            ("IPVS_DEST_ATTR_FWD_METHOD", METHOD_NUMBERS[state.method]),
+            ("IPVS_DEST_ATTR_FWD_METHOD", method_number(state.method)),
             ("IPVS_DEST_ATTR_WEIGHT", state.weight),
             ("IPVS_DEST_ATTR_U_THRESH", state.upper),
             ("IPVS_DEST_ATTR_L_THRESH", state.lower),

@@ -99,4 +99,16 @@ FLAG_HASHED = 0x2
 METHODS: dict[int, str] = {0: "nat", 1: "local", 2: "tun", 3: "dr", 4: "bypass"}
 """IP_VS_CONN_F_FWD_MASK's values. ipvsadm gives no destination `bypass`, but the kernel has the number."""
 
-METHOD_NUMBERS: dict[str, int] = {name: number for number, name in METHODS.items()}
+_METHOD = "method "
+
+
+def method_name(number: int) -> str:
+    """A forwarding method by its word; one of a newer kernel by its number (`method 5`), so that it can be restored."""
+    return METHODS.get(number, f"{_METHOD}{number}")
+
+
+def method_number(name: str) -> int:
+    """The number for the word. Raises KeyError for what is neither."""
+    known = {word: number for number, word in METHODS.items()}
+    rest = name.removeprefix(_METHOD)
+    return int(rest) if name != rest and rest.isdecimal() else known[name]

@@ -92,13 +92,13 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         )
     texts = [(path, text) for path, colon, text in (line.partition(":") for line in found.get("texts", [])) if colon]
     modes = {path: mode for mode, _, path in (line.partition(" ") for line in found.get("modes", []))}
-    with reading(host, "its default routes"):
+    with reading(host, "its default routes", "ip -j route show default"):
         routes = (*_routes(found, "route4", 4), *_routes(found, "route6", 6))
-    with reading(host, "its kernel settings"):
+    with reading(host, "its kernel settings", "sysctl net.ipv4.conf"):
         sysctls = dict(_sysctls(found.get("texts", [])))
-    with reading(host, "its listening sockets"):
+    with reading(host, "its listening sockets", "ss -lntu"):
         listeners = _listeners(found.get("listeners", []))
-    with reading(host, "the way its replies take"):
+    with reading(host, "the way its replies take", "ip -j route get"):
         ways = {
             name[4:]: way
             for name, lines in found.items()
@@ -162,7 +162,7 @@ def _first(found: dict[str, list[str]], name: str) -> str:
 
 def interfaces(host: str, text: str) -> tuple[Interface, ...]:
     """`ip -j -d addr show` as interfaces. Raises AnswerUnreadable; it says so where the host's `ip` knows no JSON."""
-    with reading(host, "its interfaces"):
+    with reading(host, "its interfaces", "ip -j addr show"):
         try:
             links = values.document(text)
         except Impossible:

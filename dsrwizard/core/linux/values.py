@@ -33,15 +33,15 @@ _DIGITS = 20
 
 
 @contextmanager
-def reading(host: str, part: str, next_: str = "") -> Iterator[None]:
-    """Within it a value that cannot be makes `part` (“its interfaces”) of the host's answer unreadable."""
+def reading(host: str, part: str, command: str) -> Iterator[None]:
+    """Within it a value that cannot be makes `part` (“its interfaces”), which this command tells there, unreadable."""
     try:
         yield
     except Impossible as problem:
         raise AnswerUnreadable(
             f"{host}: {part} could not be read.",
             f"Its answer cannot be right: {problem}.",
-            next_ or "Run again; if it stays so, look on that host at what the command prints.",
+            f"Run again; if it stays so, look on that host at what `{command}` prints.",
         ) from None
 
 
