@@ -45,11 +45,12 @@ def line(*parts: str | Word, said: str = "", err: bool = False, end: str = "\n")
 
 
 def command(mark: str, typed: str) -> None:
-    """A command behind its mark, tabs kept; the further lines of a here-document are indented to where it begins."""
+    """A command behind its mark, tabs kept. The further lines of a here-document stand behind a bar: they are a file's
+    content, which may look like anything."""
     first, *more = lines(typed, LONGEST_COMMAND, tabs=True).split("\n")
     click.echo(one_line(mark) + first)
     for one in more:
-        click.echo(" " * len(mark) + one)
+        click.echo(f"{' ' * (len(mark) - len(_BAR))}{_BAR}{one}")
 
 
 def text(content: str) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from threading import Event as Flag
 from typing import Protocol
 
-import msgspec
-
 from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.events import Observer
 from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.mending import Mending, MendResult
 from dsrwizard.core.model import Client, Deployment, RealServer
 from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.shown import Shown
 from dsrwizard.core.snapshot import Happening, Snapshot
 from dsrwizard.core.steps import Plan
 from dsrwizard.core.wire import Connected, Owners, Ping
@@ -22,7 +21,7 @@ HostSeen = Callable[[str, DirectorFacts | ServerFacts | Failure], None]
 """Called from worker threads as each host has been looked at: its name and what came back."""
 
 
-class ServerTest(msgspec.Struct, frozen=True, kw_only=True):
+class ServerTest(Shown, frozen=True, kw_only=True):
     """What "test connection" found for one real server; each part None where it could not be looked at."""
 
     server: str

@@ -135,7 +135,8 @@ def _shortened(text: str, whole: int, limit: int) -> str:
     return kept + _MARK.format(f"{max(1, whole - len(kept)):,}")
 
 
-_RAW_IN_JSON = re.compile(f"[\x7f-\x9f{_UNSEEN}{_BROKEN}]")
+_PRIVATE = "\ue000-\uf8ff\U000f0000-\U0010ffff"
+_RAW_IN_JSON = re.compile(f"[\x7f-\x9f{_UNSEEN}{_BROKEN}{_PRIVATE}]")
 
 
 def in_json(text: str) -> str:

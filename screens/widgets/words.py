@@ -27,11 +27,14 @@ def quoted(text: str) -> str:
     One line stays as it is."""
     if "\n" not in text:
         return text
-    bar = "|" if ascii_only() else "│"
     found = lines(text).strip().split("\n")
-    return found[0] if len(found) == 1 else "".join(f"\n{bar} {line}" for line in found)
+    return found[0] if len(found) == 1 else "".join(f"\n{_bar()} {line}" for line in found)
 
 
 def typed(command: str) -> str:
-    """A command; the further lines of a here-document are indented: a file's content may look like anything."""
-    return lines(command).replace("\n", "\n  ")
+    """A command; the further lines of a here-document stand behind a bar: a file's content may look like anything."""
+    return lines(command).replace("\n", f"\n{_bar()} ")
+
+
+def _bar() -> str:
+    return "|" if ascii_only() else "│"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.hostile.texts import HOSTILE, TELLING
+
 _WHOLE = "DSRWIZARD_HOSTILE"
 _PROPERTY = "hostile"
 _SHOWN = 5  # failures told in full
@@ -58,6 +60,22 @@ def tally(record_property: Callable[[str, object], None]) -> Iterator[Callable[[
     yield start
     for one in made:
         record_property(_PROPERTY, [one.kind, one.tried, len(one.failed)])
+
+
+@pytest.fixture
+def each(
+    scale: Callable[[int, int], int], tally: Callable[[str], Tally]
+) -> Callable[[str, Callable[[str], None]], None]:
+    """`each("tickets", work)` calls `work` with every text of `tests.hostile.texts`, or with the most telling ones."""
+
+    def over(kind: str, work: Callable[[str], None]) -> None:
+        counted = tally(f"output: {kind}")
+        for name in list(HOSTILE)[: scale(TELLING, len(HOSTILE))]:
+            with counted.case(name):
+                work(HOSTILE[name])
+        counted.settle()
+
+    return over
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,536 @@
+"""Nothing a host, a file, a neighbour or a library said leaves for a terminal or a file raw, and no line of it passes
+for one of dsrwizard's own: every command, as text and as JSON, with a hostile text in every field of what it prints."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import io
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import typing
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+import pytest
+from markdown_it import MarkdownIt
+from prometheus_client.parser import text_string_to_metric_families
+
+from dsrwizard import cli, out, printing, wiring
+from dsrwizard.asking import TerminalAsker
+from dsrwizard.core import api, errors, events, ports
+from dsrwizard.core.checks import Report
+from dsrwizard.core.deployment_file import dumps
+from dsrwizard.core.errors import DsrError
+from dsrwizard.core.facts import Failure, Observed
+from dsrwizard.core.foreign import BLOCK
+from dsrwizard.core.importers import Imported
+from dsrwizard.core.incident import incident
+from dsrwizard.core.ledger import Entry
+from dsrwizard.core.mending import Mending, MendResult
+from dsrwizard.core.metrics import exposition
+from dsrwizard.core.model import Deployment
+from dsrwizard.core.outcome import HostResult, Outcome, RunResult
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.problems import Problem
+from dsrwizard.core.runbook import Runbook, html, markdown
+from dsrwizard.core.runbook import text as runbook_text
+from dsrwizard.core.secret import Secret
+from dsrwizard.core.shown import Harmless
+from dsrwizard.core.snapshot import Happening, Snapshot
+from dsrwizard.core.steps import HostPlan, Plan
+from dsrwizard.core.ticket import ticket
+from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.timeline import Timeline
+from dsrwizard.session import Session, state_dir
+from tests.fakes.world import World
+from tests.hostile.filling import Filler, with_deployment
+from tests.hostile.texts import FORGED, HOSTILE, harmless, unforged
+
+ROOT = Path(__file__).parents[2]
+DEPLOYMENT = World.lab().deployment()
+Each = Callable[[str, Callable[[str], None]], None]
+OWN_COLOUR = re.compile(r"\x1b\[(3[0-7]|0)m")
+
+
+class Hostile:
+    """An engine of which every answer has the text in every field."""
+
+    def __init__(self, fill: Filler) -> None:
+        self.fill = fill
+        self.raises: BaseException | None = None
+
+    def observe(self, *_: Any) -> Observed:
+        if self.raises is not None:
+            raise self.raises
+        return Observed()
+
+    def plan(self, *_: Any) -> Plan:
+        return self.fill.of(Plan)
+
+    def apply(self, deployment: Deployment, made: Any, watch: events.Observer, *_: Any) -> RunResult:
+        for kind in get_args(events.Event):
+            for event in self.fill.each(kind):
+                watch(event)
+        for outcome in Outcome:
+            result = self.fill.of(HostResult, outcome=outcome)
+            watch(self.fill.of(events.HostFinished, result=result))
+            for step in result.steps:
+                watch(self.fill.of(events.StepFinished, result=step))
+        return self.fill.of(RunResult)
+
+    teardown = apply
+    teardown_plan = plan
+
+    def verify(self, *_: Any) -> Report:
+        return self.fill.of(Report, verdict="fail")
+
+    def mend_plan(self, *_: Any) -> Mending:
+        return self.fill.of(Mending)
+
+    def mend(self, deployment: Deployment, made: Any, watch: events.Observer, *_: Any) -> MendResult:
+        self.apply(deployment, made, watch)
+        return self.fill.of(MendResult)
+
+    def events(self, *_: Any) -> tuple[Happening, ...]:
+        return self.fill.each(Happening)
+
+    def watch(self, *_: Any, **__: Any) -> Hostile:
+        return self
+
+    def once(self) -> Snapshot:
+        return self.fill.of(Snapshot)
+
+    def start(self, show: Callable[[Snapshot], None]) -> None:
+        """Another picture, and the end."""
+
+        def later() -> None:
+            services = tuple(msgspec.structs.replace(one, present=False, owner="") for one in self.once().services)
+            show(msgspec.structs.replace(self.once(), services=services, problem="", at=8.0))
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=later, daemon=True).start()
+
+    def close(self) -> None:
+        pass
+
+
+class Shell:
+    """Commands over a hostile engine, and what they print."""
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capture = capture
+        self.file = folder / "shop.toml"
+        self.file.write_text(dumps(DEPLOYMENT))
+        self.engine = Hostile(with_deployment("", DEPLOYMENT))
+        monkeypatch.setattr(wiring, "build_engine", lambda *_, **__: self.engine)
+
+    def __call__(self, text: str, *arguments: str) -> str:
+        """All that was printed, after it was looked at."""
+        self.engine.fill = with_deployment(text, DEPLOYMENT)
+        code = cli.run([one.replace("FILE", str(self.file)) for one in arguments])
+        assert code in (0, 1, 2, 3)
+        said, complained = self.capture.readouterr()
+        assert "Traceback" not in said + complained
+        assert "itself failed" not in complained, complained
+        for part in (said, complained):
+            harmless(part, but="\n" if "--json" in arguments else "\n\t")
+            unforged(part)
+        return said + complained
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+PRINTED: dict[str, list[tuple[str, ...]]] = {
+    "plan": [("FILE",), ("FILE", "--json")],
+    "apply": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
+    "teardown": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
+    "verify": [("FILE",), ("FILE", "--json")],
+    "mend": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
+    "status": [("FILE",), ("FILE", "--json"), ("FILE", "--incident")],
+    "events": [("FILE",), ("FILE", "--json")],
+    "watch": [("FILE", "--json")],
+    "runbook": [("FILE", "--host", "web1"), ("FILE", "--host", "web1", "--format", "md")],
+}
+SHOWN_ELSEWHERE = {
+    "metrics": "test_the_page_for_prometheus",
+    "explain": "prints pages of dsrwizard's own",
+    "lab": "passes a terminal on; its own words are errors",
+}
+
+
+def test_no_command_is_left_out() -> None:
+    assert set(cli.commands.commands) == {*PRINTED, *SHOWN_ELSEWHERE}
+
+
+@pytest.mark.parametrize("command", PRINTED)
+def test_a_command_prints_nothing_raw(shell: Shell, command: str, each: Each) -> None:
+    def case(text: str) -> None:
+        for arguments in PRINTED[command]:
+            said = shell(text, command, *arguments)
+            if "--json" in arguments:
+                found = [json.loads(line) for line in said.splitlines()] if command == "watch" else json.loads(said)
+                assert found
+            assert len(said) < 30_000_000
+
+    each(f"dsrwizard {command}", case)
+
+
+def test_every_function_that_prints_is_called_by_a_command() -> None:
+    """And so is printed from above: one that is new belongs to a command there."""
+    told = {
+        name
+        for name, made in vars(printing).items()
+        if inspect.isfunction(made) and made.__module__ == printing.__name__
+    }
+    sources = "".join(inspect.getsource(one) for one in (cli, printing))
+    assert {
+        name for name in told if not re.search(rf"(printing\.|\b){name}\(", sources.replace(f"def {name}(", ""))
+    } == set()
+
+
+def test_in_colour_only_the_colour_is_an_escape(shell: Shell, each: Each, monkeypatch: pytest.MonkeyPatch) -> None:
+    def case(text: str) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        for command in ("verify", "status", "apply", "mend"):
+            terminal = Terminal()
+            monkeypatch.setattr(sys, "stdout", terminal)
+            shell.engine.fill = with_deployment(text, DEPLOYMENT)
+            cli.run([command, str(shell.file), *(["--yes"] if command in ("apply", "mend") else [])])
+            said = terminal.getvalue()
+            assert OWN_COLOUR.search(said), command
+            harmless(OWN_COLOUR.sub("", said), but="\n\t")
+            unforged(OWN_COLOUR.sub("", said))
+
+    each("commands in colour", case)
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+ERRORS = [made for made in vars(errors).values() if inspect.isclass(made) and issubclass(made, DsrError)]
+
+
+def test_an_error_says_nothing_raw(shell: Shell, each: Each) -> None:
+    def case(text: str) -> None:
+        for kind in ERRORS:
+            shell.engine.raises = kind(text, text, text)
+            shell(text, "plan", "FILE")
+            harmless(str(shell.engine.raises), but="")
+            harmless(str(kind(text).args), but="")
+
+    each("errors", case)
+
+
+def test_a_crash_says_nothing_raw(shell: Shell, each: Each, capsys: pytest.CaptureFixture[str]) -> None:
+    def case(text: str) -> None:
+        shell.engine.raises = RuntimeError(text)
+        assert cli.run(["plan", str(shell.file)]) == 3
+        harmless("".join(capsys.readouterr()))
+        harmless((state_dir() / "crash.txt").read_text(), but="\n\t")
+
+    each("crashes", case)
+
+
+def test_what_was_typed_is_told_back_harmless(shell: Shell, each: Each) -> None:
+    def case(text: str) -> None:
+        text = text.replace("\0", "").replace("\ud800", "")  # no argument can hold these
+        for arguments in (
+            ("plan", text), ("mend", "FILE", "--host", text), ("mend", "FILE", "--cause", text), (text,),
+            ("events", "FILE", "--since", text), ("events", "FILE", "--host", text), (f"--{text}",),
+            ("runbook", "FILE", "--host", text), ("runbook", "FILE", "--format", text),
+            ("runbook", "FILE", "--system", text), ("explain", text),
+            ("metrics", "FILE", "--listen", text), ("lab", "fault", text),
+        ):  # fmt: skip
+            shell("", *arguments)
+
+    each("arguments told back", case)
+
+
+# --- files and pages -------------------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """The tags of a page, in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[Any] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.found.append((tag, attrs))
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append("comment")
+
+
+def structure(page: str) -> list[Any]:
+    """What a reader of Markdown sees besides words: headings, lists, links, HTML, fences, in order."""
+    reader = MarkdownIt("gfm-like")
+    found: list[Any] = []
+    for token in reader.parse(page):
+        found.append((token.type, token.tag, token.level))
+        found += [one.type for one in token.children or () if one.type not in ("text", "text_special", "code_inline")]
+    return found
+
+
+def test_a_ticket_takes_no_markup_from_what_hosts_say(each: Each) -> None:
+    def case(text: str) -> None:
+        def made(text: str) -> str:
+            fill = with_deployment(text, DEPLOYMENT)
+            plan = fill.of(Plan, hosts=tuple(fill.of(HostPlan, host=host) for host in ("director", "web1", text)))
+            return ticket(DEPLOYMENT, plan, "today")
+
+        page = made(text)
+        harmless(page, but="\n\t")
+        assert structure(page) == structure(made("plain"))
+
+    each("tickets", case)
+
+
+def test_a_runbook_takes_no_markup_from_names(each: Each) -> None:
+    def case(text: str) -> None:
+        def made(text: str) -> Runbook:
+            return with_deployment(text, DEPLOYMENT).of(Runbook)
+
+        book, plain = made(text), made("plain")
+        for write in (runbook_text, markdown, html):
+            harmless(write(book))
+        assert structure(markdown(book)) == structure(markdown(plain))
+        assert Tags(html(book)).found == Tags(html(plain)).found
+
+    each("runbooks", case)
+
+
+def test_an_incident_says_nothing_raw(each: Each) -> None:
+    def case(text: str) -> None:
+        fill = with_deployment(text, DEPLOYMENT)
+        page = incident(
+            fill.of(Snapshot), fill.of(Report, verdict="fail"), events=fill.each(Happening), versions=(text, text)
+        )
+        harmless(page)
+        unforged(page)
+
+    each("incidents", case)
+
+
+def test_the_page_for_prometheus(each: Each) -> None:
+    def case(text: str) -> None:
+        def made(text: str) -> str:
+            return exposition(with_deployment(text, DEPLOYMENT, at=1.5, problem="", read_problem="").of(Snapshot), 2.0)
+
+        page, plain = made(text), made("plain")
+        harmless(page)
+        unforged(page)
+        assert len(page.splitlines()) == len(plain.splitlines())
+        assert [one.name for one in text_string_to_metric_families(page)] == [
+            one.name for one in text_string_to_metric_families(plain)
+        ]
+
+    each("metrics", case)
+
+
+def test_journal_and_timeline_keep_nothing_raw_and_give_nothing_raw_back(each: Each, tmp_path: Path) -> None:
+    def case(text: str) -> None:
+        text = "".join(sign for sign in text if not "\ud800" <= sign <= "\udfff")  # a decoder has replaced them
+        fill = with_deployment(text, DEPLOYMENT)
+        folder = tmp_path / str(len([*tmp_path.iterdir()]))
+        journal = Journals(folder).of("shop")
+        entries = [entry for kind in get_args(Entry) for entry in fill.each(kind)]
+        journal.append(*entries)
+        assert journal.entries() == entries, "what is owed is known to the letter"
+        timeline = Timeline(folder, "shop events")
+        for happening in fill.each(Happening):
+            timeline.append(happening)
+        for path in (journal.path, timeline.path):
+            harmless(path.read_text())
+        with timeline.path.open("ab") as file:  # somebody else's
+            file.write(msgspec.json.encode({"at": 1.0, "host": text, "message": text}) + b"\n")
+        assert timeline.read()
+        for happening in timeline.read():
+            harmless(happening.message + happening.host + happening.cause, but="")
+
+    each("journal and timeline", case)
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+class Terminal(TerminalAsker):
+    """Keeps what would be written to the terminal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.shown = ""
+        monkeypatch.setattr(click, "echo", self._echo)
+
+    def _line(self, text: str, *, echo: bool) -> str:
+        out.question(text)
+        return ""
+
+    def _echo(self, text: str = "", nl: bool = True, err: bool = False) -> None:
+        self.shown += text + ("\n" if nl else "")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_question_says_nothing_raw_and_nothing_stands_for_the_fingerprint(
+    each: Each, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def case(text: str) -> None:
+        import pyte
+
+        monkeypatch.setenv("COLUMNS", str(columns))
+        fill = Filler(f"{text}{' ' * 30}    SHA256:GOOD{FORGED}", {"fingerprint": "SHA256:TRUE"})
+        for question in (*fill.each(HostKeyQuestion), fill.of(HostKeyQuestion, untrusted="")):
+            terminal = Terminal(monkeypatch)
+            assert not terminal.accept_key(question)
+            harmless(terminal.shown)
+            unforged(terminal.shown, ("  | ",))
+            screen = pyte.Screen(columns, 100)
+            pyte.Stream(screen).feed(terminal.shown.replace("\n", "\r\n"))
+            rows = [row.strip() for row in screen.display]
+            assert [row for row in rows if row.startswith("SHA256:")] == ["SHA256:TRUE"]
+            assert not [row for row in rows if FORGED in row and "|" not in row]
+        for secret in fill.each(SecretQuestion):
+            terminal = Terminal(monkeypatch)
+            assert terminal.secret(secret) is None
+            harmless(terminal.shown)
+            unforged(terminal.shown)
+
+    each(f"questions in {columns} columns", case)
+
+
+# --- nobody can forget it --------------------------------------------------------------------------------------------
+
+RAW = {
+    "changes": "what commands and journals need exactly as it is on the host; whoever shows one makes a document of it",
+    "model": "looked at when a deployment file is read",
+    "draft.DraftService": "a datagram as it was typed",
+    "facts.VirtualService": "the kernel's own", "facts.Destination": "the kernel's own",
+}  # fmt: skip
+"""Structs of the core, or whole modules, that may hold a text as it is, and why."""
+ROOTS = (api.Engine, api.Watcher, ports.Asker, printing, ticket, incident, exposition, html, Imported, Problem, Session)
+
+
+def mentioned(thing: Any) -> Iterator[Any]:
+    """The types in the signatures of a function, or of all functions of a module or class; a struct itself."""
+    if inspect.ismodule(thing) or inspect.isclass(thing):
+        if inspect.isclass(thing) and issubclass(thing, msgspec.Struct):
+            yield thing
+            return
+        for made in vars(thing).values():
+            if inspect.isfunction(made) and made.__module__ == getattr(thing, "__module__", thing.__name__):
+                yield from mentioned(made)
+        if dataclasses.is_dataclass(thing):
+            yield from typing.get_type_hints(thing).values()
+    else:
+        yield from typing.get_type_hints(thing, {**vars(inspect.getmodule(thing)), **NAMES}).values()
+
+
+NAMES = {"Deployment": Deployment, "Plan": Plan, "Engine": api.Engine, "Flag": threading.Event}
+
+
+def reached() -> set[type[msgspec.Struct]]:
+    """Every struct that an outlet is given, and every struct within those."""
+    found: set[type[msgspec.Struct]] = set()
+    waiting = [hint for root in ROOTS for hint in mentioned(root)]
+    while waiting:
+        hint = waiting.pop()
+        if isinstance(hint, list):
+            waiting += hint
+        elif get_args(hint):
+            waiting += get_args(hint)
+        elif inspect.isclass(hint) and issubclass(hint, msgspec.Struct) and hint not in found:
+            found.add(hint)
+            waiting += [field.type for field in msgspec.structs.fields(hint)]
+    return found
+
+
+def test_what_the_outlets_are_given_is_harmless_by_its_base() -> None:
+    """A struct that is new, or a text in one that had none: it is a document, or it stands in `RAW` with the reason."""
+    kinds = reached()
+    assert {Plan, Report, Snapshot, Happening, Failure, HostKeyQuestion, RunResult, MendResult} <= kinds
+    assert len(kinds) > 60, "else something is no longer followed"
+    open_ = set()
+    for kind in kinds:
+        place = f"{kind.__module__.removeprefix('dsrwizard.core.')}.{kind.__name__}"
+        texts = [field.name for field in msgspec.structs.fields(kind) if "str" in str(field.type)]
+        if (
+            texts
+            and not issubclass(kind, Harmless)
+            and place not in RAW
+            and kind.__module__.rpartition(".")[2] not in RAW
+        ):
+            open_.add(place)
+    assert open_ == set()
+
+
+@pytest.mark.parametrize("name", ["all of it", "long"])
+def test_every_text_of_every_document_is_harmless_once_made(name: str) -> None:
+    fill = with_deployment(HOSTILE[name], DEPLOYMENT, address="10.0.0.1")
+    for kind in (kind for kind in reached() if issubclass(kind, Harmless)):
+        try:
+            made = fill.of(kind)
+        except ValueError:  # refused
+            continue
+        for field in msgspec.structs.fields(kind):
+            value = getattr(made, field.name)
+            for text in value if isinstance(value, tuple | list) else [value]:
+                if isinstance(text, str):
+                    harmless(text, but="\n\t" if field.name in kind.SEVERAL_LINES else "")
+                    assert len(text) <= BLOCK
+
+
+def test_nobody_writes_to_the_terminal_but_the_writer() -> None:
+    """`click.echo` and the like are refused by ruff; this is what it cannot see."""
+    allowed = {
+        "dsrwizard/__main__.py": "its version",
+        "dsrwizard/out.py": "the writer",
+        "backends/lab/launch.py": "words of its own, and a terminal passed on",
+        "dsrwizard/engine/client/program.py": "runs on the client host",
+    }
+    found = set()
+    for package in ("dsrwizard", "screens", "backends"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.Call):
+                    continue
+                called = ast.unparse(node.func)
+                if called == "print" or re.search(
+                    r"\b(stdout|stderr|__stdout__|__stderr__)(\.buffer)?\.write(lines)?$", called
+                ):
+                    found.add(str(path.relative_to(ROOT)))
+    assert {path for path in found - set(allowed) if not path.startswith("backends/lab/inside/")} == set()
+
+
+def test_the_writers_gate_is_what_keeps_it_out(capsys: pytest.CaptureFixture[str]) -> None:
+    text = HOSTILE["all of it"]
+    out.line(text, out.Word(text, "red"), said=text)
+    out.command("$ ", text)
+    out.text(text)
+    out.document({text: [text, {"x": (text, Secret(text).__str__())}]})
+    out.question(text)
+    out.complaint(text)
+    for part in capsys.readouterr():
+        harmless(part, but="\n\t")
