@@ -211,6 +211,11 @@ LISTS: dict[str, tuple[Kind, str]] = {
     "YAML nested": ("ansible", "a: " + "[" * SIZE),
     "YAML flow": ("ansible", "a: [" + "[]," * (SIZE // 3) + "]"),
     "YAML indented": ("ansible", "".join(f"{' ' * n}a:\n" for n in range(700))),
+    "empty lines": ("ansible", "\n" * SIZE),
+    "blanks in values": ("ansible", "[w:vars]\n" + filled(lambda _: f"a={' ' * 3900}b\n", SIZE)),
+    "blanks in settings": ("ssh_config", filled(lambda _: f"User a{' ' * 3900}b\n", SIZE)),
+    "blanks in a list": ("plain", filled(lambda _: f"a{' ' * 3900}#\n", SIZE)),
+    "words that look like variables": ("ansible", filled(lambda _: "ansible_" * 480 + "\n", SIZE)),
     "YAML merges": ("ansible", "a0: &a0 {x: y}\n" + "".join(
         f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], vars: *a{n - 1}}}\n" for n in range(1, 3000))),
 }  # fmt: skip
@@ -220,7 +225,10 @@ LISTS: dict[str, tuple[Kind, str]] = {
 def test_no_list_takes_long_or_much_memory(name: str) -> None:
     kind, text = LISTS[name]
     found = listed(text, kind)
-    assert found.servers or found.notes
+    assert found.servers or found.notes or not text.strip() or "blanks" in name
+    began = time.monotonic()
+    assert importers.detect(text)
+    assert time.monotonic() - began < PATIENCE
 
 
 @pytest.mark.parametrize("kind", ["plain", "ansible", "ssh_config"])

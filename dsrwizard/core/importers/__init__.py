@@ -11,23 +11,24 @@ from pathlib import PurePath
 from typing import Literal
 
 from dsrwizard.core.importers import ansible, plain, ssh_config
-from dsrwizard.core.importers.common import Imported
+from dsrwizard.core.importers.common import LONGEST_LINE, Imported
 
 Kind = Literal["plain", "ansible", "ssh_config"]
 
-_SSH_HOST = re.compile(r"^\s*Host(\s+|\s*=\s*)\S", re.IGNORECASE | re.MULTILINE)
+# Blanks, and no \s: from each of many empty lines it would go on to the end.
+_SSH_HOST = re.compile(r"^[ \t]*Host([ \t]+|[ \t]*=[ \t]*)\S", re.IGNORECASE | re.MULTILINE)
 _SSH_SETTING = re.compile(
-    r"^\s*(HostName|User|Port|IdentityFile|ProxyJump)(\s+|\s*=\s*)\S", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*(HostName|User|Port|IdentityFile|ProxyJump)([ \t]+|[ \t]*=[ \t]*)\S", re.IGNORECASE | re.MULTILINE
 )
-_INI = re.compile(r"^\s*\[[^\[\]\s]+\]\s*([#;].*)?$|^[^#\n]*\bansible_\w+\s*[=:]", re.MULTILINE)
-_YAML = re.compile(r"^(---|[\w.-]+:)\s*(#.*)?$", re.MULTILINE)
+_INI = re.compile(r"^[ \t]*\[[^\[\]\s]+\][ \t]*([#;].*)?$|^[^#\n]*\bansible_\w+[ \t]*[=:]", re.MULTILINE)
+_YAML = re.compile(r"^(---|[\w.-]+:)[ \t]*(#.*)?$", re.MULTILINE)
 
 
 def detect(text: str, name: str = "") -> Kind:
     """Which kind of list a text is, by what it says; the file's name decides only where the text does not."""
-    text = text[:100_000]
-    lines = [line.strip() for line in text.splitlines()]
-    first = next((line for line in lines if line and not line.startswith("#")), "")
+    lines = [line.rstrip()[:LONGEST_LINE] for line in text[:100_000].splitlines()]
+    text = "\n".join(lines)
+    first = next((line.strip() for line in lines if line and not line.lstrip().startswith("#")), "")
     if plain.has_header(first):
         return "plain"
     if _SSH_HOST.search(text) and (_SSH_SETTING.search(text) or not _INI.search(text)):

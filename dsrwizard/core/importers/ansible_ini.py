@@ -32,7 +32,7 @@ def parse_ini(text: str, found: Collector) -> Inventory:
         elif kind == "vars":
             name, equals, value = stripped.partition("=")
             if equals:
-                told = {name.strip(): bare(re.sub(r"\s+#.*$", "", value))}
+                told = {name.strip(): bare(re.sub(r"(?<!\s)\s+#.*$", "", value))}
                 inventory.group(group).variables.update(kept(told, found))
             else:
                 found.note(f"Line {number} was not understood: no “=” in a section of variables.")

@@ -16,7 +16,7 @@ from dsrwizard.core.importers.common import LONGEST_VALUE, MAX_SERVERS, Collecto
 from dsrwizard.core.problems import shown
 
 _FIELDS = {"hostname": "address", "user": "user", "port": "port", "identityfile": "identity_file"}
-_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)\s*(?:=\s*|\s+)(.*?)\s*$", re.ASCII)
+_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=|\s)(.*)$", re.ASCII)
 _MOST_WILDCARDS = 200
 _Block = tuple[list[str], dict[str, str]]
 
