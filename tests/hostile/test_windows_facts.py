@@ -19,6 +19,7 @@ from dsrwizard.core.stream import Stream
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.watch import poller
 from dsrwizard.engine.windows import WindowsServer
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -110,6 +111,7 @@ class Shell:
     def __init__(self, farm: Farm, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self.farm, self._capture = farm, capture
         monkeypatch.setenv("XDG_STATE_HOME", str(farm.folder / "state"))
+        monkeypatch.setattr(poller, "KERNEL_SECONDS", 0.05)  # no rate is of interest here
         monkeypatch.setattr(wiring, "build_engine", lambda asker: farm.engine())
 
     def __call__(self, command: str, *, as_json: bool) -> tuple[int, str, str]:
