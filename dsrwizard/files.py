@@ -37,6 +37,7 @@ class NotOurs(PermissionError):
         if todo and path.absolute().is_relative_to(state_dir()):
             said += f", or set XDG_STATE_HOME to a folder of {own}; move there what was kept"
         super().__init__(errno.EPERM, said, str(path))
+        self.sentence = f"{said[0].upper()}{said[1:]}."
 
 
 def state_dir() -> Path:
@@ -118,14 +119,14 @@ def piped(path: Path, most: int, seconds: float) -> bytes:
 
 def looked(path: Path, most: int, *, ours: bool = False) -> tuple[bytes, os.stat_result]:
     """The same with the file's status."""
-    if ours:
-        check(path)
     descriptor = os.open(path, READ)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         _ordinary(path, status)
-        if ours and not _trusted(status.st_uid):
-            raise NotOurs(path, path, status)
+        if ours:  # once it is there: what is missing says nothing, whoever could have made it
+            check(path)
+            if not _trusted(status.st_uid):
+                raise NotOurs(path, path, status)
         content = file.read(most + 1)
     if len(content) > most:
         raise _too_large(path, most)

@@ -161,6 +161,10 @@ def _read(path: Path, outer: tuple[_Condition, ...], stamps: dict[Path, _Stamp],
         text = files.read(path, _LARGEST, ours=True).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return
+    except files.NotOurs as error:
+        raise HostError(
+            f"The SSH configuration {one_line(str(path))} is not used.", error.sentence, "Then connect again."
+        ) from error
     except OSError as error:
         raise broken(str(path), error.strerror or "it cannot be read") from error
     conditions = outer

@@ -124,7 +124,7 @@ def _lines(file: File) -> tuple[Known, ...]:
             text = files.read(file.path, _LARGEST, ours=True).decode("utf-8", "surrogateescape")
         except files.NotOurs as error:
             raise HostError(
-                f"The known host keys in {file.text} are not used.", f"{error.strerror}.", "Then connect again."
+                f"The known host keys in {file.text} are not used.", error.sentence, "Then connect again."
             ) from error
         except OSError:
             text = ""

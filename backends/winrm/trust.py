@@ -196,7 +196,7 @@ def recall(file: Path, address: str, port: int) -> str:
         lines = files.read(file, _LARGEST, ours=True).decode("ascii", "replace").splitlines()
     except files.NotOurs as error:
         raise HostError(
-            f"The known certificates in {file} are not used.", f"{error.strerror}.", "Then connect again."
+            f"The known certificates in {file} are not used.", error.sentence, "Then connect again."
         ) from error
     except OSError:
         return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.ssh.config import _entries
 from backends.ssh.expand import File
 from backends.ssh.known import add, host_keys
 from backends.winrm.trust import recall, remember
@@ -156,6 +157,27 @@ def test_known_host_keys_of_another_user_are_not_used_and_the_reason_is_said(tmp
     theirs(file.path)
     with pytest.raises(HostError, match="are not used"):
         host_keys([file], ("web1",))
+
+
+def test_an_ssh_configuration_of_another_user_is_not_used(tmp_path: Path, theirs: Theirs) -> None:
+    """It may name a command to be run."""
+    path = tmp_path / "config"
+    path.write_text("Host web1\n  ProxyCommand id\n")
+    assert _entries((path,))
+    os.utime(path, (1, 1))
+    theirs(path)
+    with pytest.raises(HostError, match="is not used") as refused:
+        _entries((path,))
+    assert refused.value.why.startswith("The ")
+    assert "belongs to" in refused.value.why
+
+
+def test_what_is_missing_says_nothing_whoever_could_have_made_it(state: Path, theirs: Theirs) -> None:
+    """A look without a journal needs none."""
+    state.parent.parent.mkdir(parents=True)
+    theirs(state.parent.parent)
+    assert Journal(state / "journal", "shop").entries() == []
+    assert Session.load() is None
 
 
 # -- links, pipes and devices
