@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import msgspec
 import pytest
 
@@ -14,7 +17,10 @@ from dsrwizard.core.checks import Report
 from dsrwizard.core.diagnosis import ClientView, ClientVip
 from dsrwizard.core.mending import mending
 from dsrwizard.core.model import Client, Deployment, Director
+from dsrwizard.core.watching.drift import Findings
 from dsrwizard.core.wire import Connected, Owners, Told
+from dsrwizard.engine.watch.board import Board
+from dsrwizard.engine.watch.wire import Ear
 from tests.fakes.host import Link
 from tests.unit.diagnosed import STRANGER, VIP, VIP6, Altered, Farm, arp_leak, faults, find, only, unreachable
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
@@ -249,3 +255,26 @@ def test_no_step_mends_it_and_mend_says_who_must() -> None:
     (cure,) = mending(farm.deployment, farm.observed(), [check]).cures
     assert cure.steps == ()
     assert "whoever runs" in cure.by_hand
+
+
+# -- what the live view makes of it
+
+
+def test_the_live_view_hears_who_said_it_and_leaves_alone_who_is_named() -> None:
+    farm = Farm()
+    board = Board(farm.deployment, time.time, None, threading.Event())
+    board.found(Findings(), {WEB1: "web1", WEB2: "web2", WEB3: "web3"}, None)
+    ear = Ear(farm.deployment, farm.world.wire(), board)
+    ear.open()
+    try:
+        farm.world.claim(VIP, WEB1, "gratuitous", by=WEB3)
+        states = {row.server: (row.state, row.cause) for row in board.snapshot().services[0].rows}
+        assert states["web3"] == ("leaking", "arp-mismatch")
+        assert "leaking" not in (states["web1"][0], states["web2"][0])
+        farm.world.claim(VIP, WEB1, "gratuitous", by=STRANGER)
+        assert board.snapshot().services[0].rows[0].cause != "arp-announce"
+        board.refresh()
+        service = board.snapshot().services[0]
+        assert (service.cause, STRANGER in service.message, WEB1 in service.message) == ("arp-mismatch", True, True)
+    finally:
+        ear.close()
