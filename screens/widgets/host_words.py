@@ -5,6 +5,7 @@ from __future__ import annotations
 from dsrwizard.core.errors import DsrError
 from dsrwizard.core.facts import Failure
 from dsrwizard.core.outcome import Outcome
+from dsrwizard.engine.defects import Defect
 from screens.widgets.glyphs import Name, glyph
 
 WORDS: dict[str, tuple[Name, str, str]] = {
@@ -58,9 +59,7 @@ def stale(failure: Failure) -> bool:
 
 
 def in_words(error: Exception) -> DsrError:
-    """Any error as one that can be shown. What is no DsrError is a fault of dsrwizard and says so."""
-    if isinstance(error, DsrError):
-        return error
-    return DsrError(
-        "dsrwizard itself failed.", f"{type(error).__name__}: {error}.", "This is a bug; please report what you did."
-    )
+    """Any error as one that can be shown. What is no DsrError is a defect of dsrwizard and says so."""
+    if isinstance(error, OSError):
+        return DsrError("This machine refused it.", f"It says: {error.strerror or type(error).__name__}.")
+    return error if isinstance(error, DsrError) else Defect.of(error)

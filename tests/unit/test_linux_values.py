@@ -92,6 +92,10 @@ IMPOSSIBLE = [
     ("route4", route(nexthops={}), "default routes", "an object"),
     ("route4", route(nexthops=[3]), "default routes", "3"),
     ("route4", json.dumps([{"dst": "default", "via": "fe80::1", "dev": "eth0"}]), "default routes", "“fe80::1”"),
+    ("route4", route()[:40], "default routes", "is no document in JSON"),
+    ("addr", addr()[:-9], "interfaces", "is no document in JSON"),
+    ("way:10.0.0.10", '[{"dst":"192.0.2.1"', "way its replies", "is no document in JSON"),
+    ("route4", "default via 10.0.0.999 dev eth0", "default routes", "“10.0.0.999”"),
     ("route4", HUGE, "default routes", "999"),
     ("route6", DEEP, "default routes", "depth"),
     ("way:10.0.0.10", json.dumps([{"dst": "192.0.2.1", "gateway": "x", "dev": "eth0"}]), "way its replies", "“x”"),
@@ -191,6 +195,21 @@ def test_routes_that_lead_nowhere_and_gateways_of_the_other_family() -> None:
     assert facts.default_routes == (Route(gateway="fe80::1", interface="eth0"),)
 
 
+def test_an_ip_older_than_its_json_for_routes_is_read_in_words() -> None:
+    four = "default via 10.0.0.1 dev eth0 proto dhcp metric 100 \ndefault dev ppp0 scope link "
+    six = (
+        "default proto ra metric 1024 \n\tnexthop via fe80::1 dev eth0 weight 1 \n"
+        "\tnexthop via fe80::2 dev eth1 weight 1\n"
+        "unreachable default dev lo metric 4294967295 error -101 pref medium"
+    )
+    assert read(route4=four, route6=six).default_routes == (
+        Route(gateway="10.0.0.1", interface="eth0"),
+        Route(gateway="", interface="ppp0"),
+        Route(gateway="fe80::1", interface="eth0", family=6),
+        Route(gateway="fe80::2", interface="eth1", family=6),
+    )
+
+
 @pytest.mark.parametrize("said", ["", 'Object "route6" is unknown', "RTNETLINK answers: Operation not supported"])
 def test_a_host_without_ipv6_has_no_route_of_it(said: str) -> None:
     assert {one.family for one in read(route6=said).default_routes} == {4}
@@ -203,6 +222,10 @@ def test_a_host_without_ipv6_has_no_route_of_it(said: str) -> None:
         ('[{"type":"unreachable","dst":"192.0.2.1","dev":"lo"}]', None),
         ("RTNETLINK answers: Invalid argument", "none"),
         ("[]", "none"),
+        ("192.0.2.1 from 10.0.0.10 via 10.0.0.1 dev eth0 uid 0 \n    cache", "10.0.0.1"),
+        ("192.0.2.1 from 10.0.0.10 via inet6 fe80::1 dev eth0", "fe80::1"),
+        ("192.0.2.1 from 10.0.0.10 dev wg0 \n    cache", ""),
+        ("local 192.0.2.1 dev lo", "none"),
         ('[{"dst":"192.0.2.1","from":"10.0.0.10","gateway":"10.0.0.1","dev":"eth0","uid":0,"cache":[]}]', "10.0.0.1"),
         ('[{"dst":"192.0.2.1","dev":"wg0","flags":[]}]', ""),
     ],

@@ -12,13 +12,13 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Literal
+from typing import Any
 
 from dsrwizard.core.changes import FileState
 from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route, ServerFacts
+from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, ServerFacts
 from dsrwizard.core.foreign import one_line
-from dsrwizard.core.linux import packet_filter, values
+from dsrwizard.core.linux import packet_filter, routes, values
 from dsrwizard.core.linux.values import Impossible, reading
 from dsrwizard.core.nowhere import SOMEWHERE
 
@@ -93,7 +93,10 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
     texts = [(path, text) for path, colon, text in (line.partition(":") for line in found.get("texts", [])) if colon]
     modes = {path: mode for mode, _, path in (line.partition(" ") for line in found.get("modes", []))}
     with reading(host, "its default routes", "ip -j route show default"):
-        routes = (*_routes(found, "route4", 4), *_routes(found, "route6", 6))
+        default_routes = (
+            *routes.default_routes(_joined(found, "route4"), 4),
+            *routes.default_routes(_joined(found, "route6"), 6),
+        )
     with reading(host, "its kernel settings", "sysctl net.ipv4.conf"):
         sysctls = dict(_sysctls(found.get("texts", [])))
     with reading(host, "its listening sockets", "ss -lntu"):
@@ -102,7 +105,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         ways = {
             name[4:]: way
             for name, lines in found.items()
-            if name.startswith("way:") and (way := _way("\n".join(lines))) != ""
+            if name.startswith("way:") and (way := routes.way("\n".join(lines))) != ""
         }
     return ServerFacts(
         host=host,
@@ -111,8 +114,8 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         kernel=_text(texts, "/proc/sys/kernel/osrelease"),
         boot_id=_text(texts, "/proc/sys/kernel/random/boot_id"),
         privileged=_first(found, "root") == "yes",
-        interfaces=interfaces(host, "\n".join(found.get("addr", []))),
-        default_routes=routes,
+        interfaces=interfaces(host, _joined(found, "addr")),
+        default_routes=default_routes,
         sysctls=sysctls,
         listeners=listeners,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
@@ -160,6 +163,10 @@ def _first(found: dict[str, list[str]], name: str) -> str:
     return lines[0].strip()
 
 
+def _joined(found: dict[str, list[str]], name: str) -> str:
+    return "\n".join(found.get(name, ()))
+
+
 def interfaces(host: str, text: str) -> tuple[Interface, ...]:
     """`ip -j -d addr show` as interfaces. Raises AnswerUnreadable; it says so where the host's `ip` knows no JSON."""
     with reading(host, "its interfaces", "ip -j addr show"):
@@ -173,7 +180,7 @@ def interfaces(host: str, text: str) -> tuple[Interface, ...]:
                 "`ip -j addr` does not answer in JSON there; iproute2 does since release 4.13.",
                 "Install or update the package iproute2 on that host.",
             ) from None
-        found = tuple(_interface(link) for link in values.objects(links) if link)
+        found = tuple(_interface(link) for link in values.objects(links) if "ifname" in link)
         if sum(len(interface.addresses) for interface in found) > values.MOST:
             raise Impossible(f"list of fewer than {values.MOST:,} addresses", links)
         return found
@@ -202,53 +209,6 @@ def _mac(link: Mapping[str, Any]) -> str:
     """Of Ethernet and what passes for it. A tunnel has an IP address there, InfiniBand twenty bytes: no MAC by which a
     frame of the director's network is known."""
     return values.mac(link.get("address")) if link.get("link_type") == "ether" else ""
-
-
-def _routes(found: dict[str, list[str]], name: str, family: Literal[4, 6]) -> Sequence[Route]:
-    """Default routes that lead somewhere; several next hops are several. None where the host's `ip` answers in no JSON:
-    that the interfaces are read shows that it can, so it is an error in words, such as that it has no IPv6."""
-    try:
-        routes = values.document("\n".join(found.get(name, [])) or "[]")
-    except Impossible:
-        raise
-    except ValueError:
-        return []
-    return [
-        hop
-        for route in values.objects(routes)
-        if route and values.word(route, "type", "unicast") == "unicast"
-        for hop in ([_hop(one, family) for one in values.objects(route.get("nexthops", []))] or [_hop(route, family)])
-    ]
-
-
-def _hop(hop: Mapping[str, Any], family: Literal[4, 6]) -> Route:
-    """A next hop; its gateway is empty where the link needs none, and in `via` where it has the other family (RFC
-    5549)."""
-    gateway = hop.get("gateway", values.part(hop, "via").get("host", ""))
-    device = hop.get("dev", "")
-    return Route(
-        gateway="" if gateway == "" else values.address(gateway),
-        interface="" if device == "" else values.interface(device),
-        family=family,
-    )
-
-
-def _way(text: str) -> Route | Literal[""] | None:
-    """`ip -j route get … from VIP`: the route; None where it says that there is none; empty where it says something
-    else in words, such as that the host has no such address."""
-    try:
-        routes = values.objects(values.document(text))
-    except Impossible:
-        raise
-    except ValueError:
-        return None if "unreachable" in text else ""
-    if not routes:
-        return ""
-    if len(routes) > 1:
-        raise Impossible("list of one route", routes)
-    if values.word(routes[0], "type", "unicast") != "unicast":
-        return None
-    return _hop(routes[0], 6 if ":" in values.word(routes[0], "dst") else 4)
 
 
 _CONF = "/proc/sys/net/ipv4/conf/"

@@ -47,9 +47,13 @@ def reading(host: str, part: str, command: str) -> Iterator[None]:
 
 def document(text: str) -> Any:
     """JSON as iproute2 writes it: control characters stand in its strings as they are. Raises ValueError for what is no
-    JSON, Impossible for numbers that are none."""
+    JSON at all, Impossible for broken JSON and for numbers that are none."""
     try:
         return json.loads(text, strict=False, parse_int=_integer, parse_constant=_no_number)
+    except json.JSONDecodeError as problem:
+        if text.lstrip()[:1] in ("[", "{"):
+            raise Impossible("document in JSON", text[problem.pos :] or "its end") from None
+        raise
     except RecursionError:
         raise Impossible("answer of this depth", text[:SHOWN]) from None
 
