@@ -24,7 +24,7 @@ SECONDS = 60.0
 """How long anything is waited for that is bound to happen."""
 
 _PROGRAM = """
-import fcntl, sys, termios, threading, time
+import fcntl, os, sys, termios, threading, time
 from pathlib import Path
 if sys.stdin.isatty():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -59,10 +59,15 @@ def gate():
 if held:
     world.hold(held)
     threading.Thread(target=gate, daemon=True).start()
+leave = os._exit
+def left(code):
+    (folder / "done").write_text(str(len(world.done)))
+    leave(code)
+os._exit = left
 try:
     main()
-finally:
-    (folder / "done").write_text(str(len(world.done)))
+except SystemExit as end:
+    os._exit(end.code)
 """
 
 
@@ -99,7 +104,9 @@ class Program:
             streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._slave)
         else:
             self._reading, streams["stderr"] = os.pipe()
-        environment = os.environ | {"XDG_STATE_HOME": str(folder / "state"), "TERM": "xterm-256color"}
+        environment = os.environ | {
+            "XDG_STATE_HOME": str(folder / "state"), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"
+        }  # fmt: skip
         environment |= {"DSRWIZARD_LAB": str(file)} if lab else {}
         self.process = subprocess.Popen(
             started([*program, *(str(file) if word == "FILE" else word for word in arguments)], ignored),

@@ -263,7 +263,7 @@ class World:
         self._gates[host] = threading.Event()
         self._waiting[host] = threading.Event()
 
-    def held(self, host: str, timeout: float = 10.0) -> bool:
+    def held(self, host: str, timeout: float = 60.0) -> bool:
         """Waits until the host has come to the step that is held."""
         return self._waiting[host].wait(timeout)
 
@@ -293,7 +293,7 @@ class World:
         gate = self._gates.get(host)
         if gate is not None:
             self._waiting[host].set()
-            gate.wait(30)  # a test that forgets to release ends all the same
+            gate.wait(120)  # a test that forgets to release ends all the same
 
     def at(self, address: str) -> ServerState | None:
         """The reachable server that has this address of its own."""

@@ -77,7 +77,7 @@ def wizard_draft(app: DsrApp) -> Draft:
 
 
 async def until(pilot: object, so: Callable[[], bool]) -> None:
-    """Waits for a worker thread to have had its effect, ten seconds at most."""
-    async with asyncio.timeout(10):
+    """Waits for a worker thread to have had its effect, a minute at most."""
+    async with asyncio.timeout(60):
         while not so():  # noqa: ASYNC110 - a thread of the engine has no event to wait for
             await asyncio.sleep(0.01)

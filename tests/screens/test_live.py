@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -52,8 +53,9 @@ def unicode_again() -> Iterator[None]:
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str) -> None:
-    """Waits for something the poller's threads bring about, at most ten seconds."""
-    for _ in range(500):
+    """Waits for something the poller's threads bring about, a minute at most."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         if condition():
             return
         await asyncio.sleep(0.02)

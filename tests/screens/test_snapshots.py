@@ -25,7 +25,7 @@ from tests.fakes.ipvs import Virtual
 from tests.fakes.pictures import AT, healthy, picture, ten_thousand, two_faults
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
-from tests.screens.driving import seen, settled
+from tests.screens.driving import seen, settled, until
 
 Compare = Callable[..., bool]
 Make = Callable[..., DsrApp]
@@ -110,10 +110,7 @@ async def confirmed(pilot: Pilot[int]) -> None:
 
 async def watched(pilot: Pilot[int]) -> None:
     await settled(pilot)
-    for _ in range(200):
-        if "web3" in seen(pilot.app):  # type: ignore[arg-type]
-            break
-        await pilot.pause(0.05)
+    await until(pilot, lambda: "web3" in seen(pilot.app))  # type: ignore[arg-type]
     await pilot.press("down", "down", "down")
     await pilot.pause()
 

@@ -37,7 +37,10 @@ class TestSession:
             await pilot.press("a")
             await type_text(pilot, "web9\n10.0.0.109")
             await pilot.press("ctrl+n")
-            await pilot.pause(0.7)  # the session is written half a second after an edit; no way out is taken here
+            # It is written half a second after an edit; no way out is taken here.
+            await until(
+                pilot, lambda: "web9" in [server.name for server in (Session.load() or Session()).draft.servers]
+            )
             found = Session.load()
         assert found is not None
         again = make_app(session=found)

@@ -198,7 +198,7 @@ class Sshd:
     def stop(self) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(5)
+            self._process.wait(60)
             if self._process.stderr:
                 self._process.stderr.close()
             self._process = None

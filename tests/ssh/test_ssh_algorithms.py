@@ -24,7 +24,7 @@ GOOD_MAC, GOOD_CIPHER = "MACs hmac-sha2-256", "Ciphers aes128-ctr"
 def says_hello(server: Sshd, key: Path, operator: Operator) -> bool:
     connector = open_ssh("web1", server.server(key), operator)
     try:
-        return connector.run("echo hello", deadline=20).stdout == "hello\n"
+        return connector.run("echo hello", deadline=60).stdout == "hello\n"
     finally:
         connector.close()
 

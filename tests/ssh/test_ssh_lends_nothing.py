@@ -105,7 +105,7 @@ def test_no_channel_that_a_server_opens_is_taken(kind: str, operator: Operator) 
     server.start()
     target = RealServer(name="web1", address="127.0.0.1", port=listener.getsockname()[1], user="root")
     with contextlib.suppress(HostError):  # it runs nothing, so the script ends without an answer
-        open_ssh("web1", target, operator).run("true", deadline=20)
+        open_ssh("web1", target, operator).run("true", deadline=60)
     server.join(30)
     listener.close()
     assert outcome == ["refused 1"]  # administratively prohibited (RFC 4254, 5.1)

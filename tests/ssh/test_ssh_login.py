@@ -32,14 +32,14 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
     yield place
     process.terminate()
-    process.wait(5)
+    process.wait(60)
     process.stdout.close()
 
 
 def says_hello(server: Sshd, operator: Operator, key: Path | None = None) -> bool:
     connector = open_ssh("web1", server.server(key), operator)
     try:
-        return connector.run("echo hello", deadline=10).stdout == "hello\n"
+        return connector.run("echo hello", deadline=60).stdout == "hello\n"
     finally:
         connector.close()
 
@@ -205,5 +205,5 @@ def test_the_configurations_user_and_key_are_used(sshd: Sshd, operator: Operator
         f"Host web1\n  User {USER}\n  Port {sshd.port}\n  IdentityFile ~/{key.name}\n  IdentitiesOnly yes\n"
     )
     connector = open_ssh("web1", RealServer(name="web1", address="127.0.0.1"), operator)
-    assert connector.run("echo hello", deadline=10).stdout == "hello\n"
+    assert connector.run("echo hello", deadline=60).stdout == "hello\n"
     connector.close()

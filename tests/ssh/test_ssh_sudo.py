@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from backends.ssh import open_ssh
 from dsrwizard.core.errors import NoPrivilege
 from dsrwizard.core.ports import Connector, SecretQuestion
 from dsrwizard.core.secret import Secret
+from tests.fakes.clock import Clock
 from tests.ssh.sshd import ACCOUNT, Operator, Sshd
 
 MakeSshd = Callable[..., Sshd]
@@ -33,14 +33,14 @@ Connect = Callable[[str, Operator], Connector]
 
 
 def test_sudo_without_password_asks_nobody(connect: Connect, operator: Operator) -> None:
-    assert connect("open", operator).run("echo out", deadline=10).stdout == "out\n"
+    assert connect("open", operator).run("echo out", deadline=60).stdout == "out\n"
     assert operator.secrets == []
 
 
 def test_the_sudo_password_is_asked_once_for_many_runs(connect: Connect, operator: Operator) -> None:
     operator.answers = ["sudo-word"]
     connector = connect("asks", operator)
-    answers = [connector.run(f"cat; echo {number}; echo err >&2", deadline=10) for number in range(2)]
+    answers = [connector.run(f"cat; echo {number}; echo err >&2", deadline=60) for number in range(2)]
     assert [(answer.stdout, answer.stderr) for answer in answers] == [("0\n", "err\n"), ("1\n", "err\n")]
     assert [(question.kind, question.host, question.refused) for question in operator.secrets] == [
         ("sudo", "web1", False)
@@ -49,14 +49,14 @@ def test_the_sudo_password_is_asked_once_for_many_runs(connect: Connect, operato
 
 def test_a_wrong_sudo_password_is_asked_again(connect: Connect, operator: Operator) -> None:
     operator.answers = [CANARY, "sudo-word"]
-    assert connect("asks", operator).run("echo out", deadline=10).stdout == "out\n"
+    assert connect("asks", operator).run("echo out", deadline=60).stdout == "out\n"
     assert [question.refused for question in operator.secrets] == [False, True]
 
 
 def test_three_wrong_sudo_passwords_are_enough(connect: Connect, operator: Operator) -> None:
     operator.answers = [CANARY, CANARY + "2", CANARY + "3", "sudo-word"]
     with pytest.raises(NoPrivilege) as caught:
-        connect("asks", operator).run("echo out", deadline=10)
+        connect("asks", operator).run("echo out", deadline=60)
     assert "3 times" in caught.value.what
     assert CANARY not in str(caught.value)
     assert len(operator.secrets) == 3
@@ -64,7 +64,7 @@ def test_three_wrong_sudo_passwords_are_enough(connect: Connect, operator: Opera
 
 def test_no_answer_is_no_privilege(connect: Connect, operator: Operator) -> None:
     with pytest.raises(NoPrivilege) as caught:
-        connect("asks", operator).run("echo out", deadline=10)
+        connect("asks", operator).run("echo out", deadline=60)
     assert "none was given" in caught.value.what
     assert f"`{ACCOUNT} ALL=(root) NOPASSWD: /bin/sh`" in caught.value.next
 
@@ -79,19 +79,22 @@ def test_no_answer_is_no_privilege(connect: Connect, operator: Operator) -> None
 )
 def test_what_sudo_says_is_quoted(connect: Connect, operator: Operator, sudo: str, said: str, next_: str) -> None:
     with pytest.raises(NoPrivilege) as caught:
-        connect(sudo, operator).run("echo out", deadline=10)
+        connect(sudo, operator).run("echo out", deadline=60)
     assert said in caught.value.why
     assert caught.value.next.startswith(next_)
 
 
-class SlowTypist(Operator):
-    def secret(self, question: SecretQuestion) -> Secret | None:
-        time.sleep(1.2)  # longer than the deadline below
-        return super().secret(question)
+def test_time_the_operator_takes_is_not_the_hosts(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
 
-    __hash__ = object.__hash__
+    class SlowTypist(Operator):
+        __hash__ = object.__hash__
 
+        def secret(self, question: SecretQuestion) -> Secret | None:
+            clock.ahead += 600
+            return super().secret(question)
 
-def test_time_the_operator_takes_is_not_the_hosts(connect: Connect) -> None:
+    monkeypatch.setattr("backends.ssh.session.time", clock)
     connector = connect("asks", SlowTypist(answers=["sudo-word"], accepts=True))
-    assert connector.run("echo out", deadline=1).stdout == "out\n"
+    assert connector.run("echo out", deadline=60).stdout == "out\n"
+    assert clock.ahead == 600

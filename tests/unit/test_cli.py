@@ -285,7 +285,7 @@ def test_interrupted_in_the_middle_finishes_what_runs_and_begins_nothing_new(
     def interrupt() -> None:
         if shell.world.held("director"):
             os.kill(os.getpid(), signal.SIGINT)
-            told.wait(10)
+            told.wait(60)
         shell.world.release("director")
 
     monkeypatch.setattr(out, "complaint", complained)

@@ -188,7 +188,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    for _ in range(1000):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.01)

@@ -24,7 +24,7 @@ class Together:
 
     def __init__(self, farm: Farm, parties: int) -> None:
         self._wire = farm.world.wire()
-        self._all = threading.Barrier(parties, timeout=10)
+        self._all = threading.Barrier(parties, timeout=60)
         self.asked: dict[str, object] = {}
 
     def meet(self) -> None:

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("dsrwizard", "screens", "backends")
 
 
 def test_the_wheel_holds_the_product_whole_and_no_tests(tmp_path: Path) -> None:
@@ -17,9 +18,8 @@ def test_the_wheel_holds_the_product_whole_and_no_tests(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
         entry = archive.read(next(name for name in held if name.endswith("entry_points.txt"))).decode()
-    tracked = subprocess.run(
-        ["git", "ls-files", "dsrwizard", "screens", "backends"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert set(tracked) <= held
-    assert {name.split("/")[0] for name in held if ".dist-info" not in name} == {"dsrwizard", "screens", "backends"}
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
+    ours = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert ours <= held
+    assert {name.split("/")[0] for name in held if ".dist-info" not in name} == set(PACKAGES)
     assert "dsrwizard = dsrwizard.__main__:main" in entry

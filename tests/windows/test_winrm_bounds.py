@@ -146,7 +146,7 @@ def test_a_fault_of_the_host_is_quoted_on_one_harmless_line(listen: Listen, oper
         return 1
 
     connection = open_winrm("win1", server(listen(Behaving(errors))), operator)
-    answer = connection.run("anything", deadline=20)
+    answer = connection.run("anything", deadline=60)
     connection.close()
     assert all(harmless(line) for line in answer.stderr.split("\n"))
 

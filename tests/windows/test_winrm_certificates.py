@@ -25,7 +25,7 @@ Listen = Callable[..., Endpoint]
 def hello(endpoint: Endpoint, operator: Operator, **options: object) -> int:
     connection = open_winrm("win1", server(endpoint, **options), operator)
     try:
-        return connection.run("exit 0", deadline=20).status
+        return connection.run("exit 0", deadline=60).status
     finally:
         connection.close()
 
@@ -112,7 +112,7 @@ def test_one_that_changes_between_two_connections_gets_no_password(
     connection = open_winrm("win1", server(endpoint), operator)
     swap(endpoint, issue(tmp_path / "impostor.pem", "WIN1"))
     with pytest.raises(HostKeyChanged) as caught:
-        connection.run("exit 0", deadline=20)
+        connection.run("exit 0", deadline=60)
     assert "stand in between" in caught.value.why
     assert (endpoint.logins, endpoint.log) == ([], [])
 

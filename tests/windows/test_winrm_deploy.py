@@ -172,10 +172,10 @@ def test_the_password_is_written_nowhere(
     wrong = Operator(answers=[f"{PASSWORD}-{number}" for number in range(4)], accepts=True)
     for one in servers[::2]:
         with pytest.raises(HostError) as caught:
-            open_winrm(one.name, one, wrong).run("exit 0", deadline=10)
+            open_winrm(one.name, one, wrong).run("exit 0", deadline=60)
         told.append("".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)))
     opened = open_winrm("win1", servers[1], Operator(answers=[PASSWORD], accepts=True))
-    opened.run("exit 0", deadline=10)
+    opened.run("exit 0", deadline=60)
     told += [repr(opened), repr(vars(opened)), str(vars(opened))]
     written = "".join(
         file.read_text(errors="replace")
@@ -201,7 +201,7 @@ def test_many_threads_do_not_disturb_each_other(listen: Listen, tmp_path: Path) 
         opened = open_winrm("win1", server(endpoint), Operator(answers=[PASSWORD]))
         try:
             script = f"[Console]::Out.WriteLine('{number}')"
-            return "".join(opened.run(script, deadline=20).stdout for _ in range(3))
+            return "".join(opened.run(script, deadline=60).stdout for _ in range(3))
         finally:
             opened.close()
 

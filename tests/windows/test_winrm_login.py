@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import socket
-import time
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from backends.memory import forget
+from backends.memory import Memory, forget
 from backends.winrm import open_winrm
 from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, LoginRefused, NameUnknown
 from dsrwizard.core.model import RealServer
 from dsrwizard.core.ports import SecretQuestion
 from dsrwizard.core.secret import Secret
+from tests.fakes.clock import Clock
 from tests.ssh.sshd import Operator, free_port
 from tests.windows.behaving import Behaving, server
 from tests.windows.certificates import Certificate
@@ -25,20 +27,10 @@ from tests.windows.endpoint import Endpoint
 Listen = Callable[..., Endpoint]
 
 
-class Slow(Operator):
-    """Takes time to type."""
-
-    __hash__ = object.__hash__
-
-    def secret(self, question: SecretQuestion) -> Secret | None:
-        time.sleep(1.2)
-        return super().secret(question)
-
-
 def hello(endpoint: Endpoint, operator: Operator, name: str = "win1", **options: object) -> int:
     connection = open_winrm(name, server(endpoint, name=name, **options), operator)
     try:
-        return connection.run("exit 0", deadline=20).status
+        return connection.run("exit 0", deadline=60).status
     finally:
         connection.close()
 
@@ -129,10 +121,28 @@ def test_a_domain_accounts_wrong_password_is_tried_on_one_host_of_many(listen: L
     assert [good for endpoint in endpoints for _, good in endpoint.logins].count(False) == 1
 
 
-def test_a_domain_account_is_not_locked_by_many_hosts(listen: Listen) -> None:
+def test_a_domain_account_is_not_locked_by_many_hosts(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     user = "CORP\\deploy"
     endpoints = [listen(Behaving(), users={user: PASSWORD}) for _ in range(8)]
-    operator = Slow(answers=["wrong", "worse", "worst"])  # as people are: meanwhile all hosts have come to the question
+    came = threading.Semaphore(0)
+    obtain = Memory.obtain
+
+    class Slow(Operator):
+        """As people are: meanwhile all hosts have come to the question."""
+
+        __hash__ = object.__hash__
+
+        def secret(self, question: SecretQuestion) -> Secret | None:
+            if not self.secrets:
+                assert all(came.acquire(timeout=60) for _ in endpoints)
+            return super().secret(question)
+
+    def obtained(*given: Any) -> Secret | None:
+        came.release()
+        return obtain(*given)
+
+    monkeypatch.setattr(Memory, "obtain", obtained)
+    operator = Slow(answers=["wrong", "worse", "worst"])
 
     def one(number: int) -> str:
         with pytest.raises(LoginRefused) as caught:
@@ -162,16 +172,27 @@ def test_a_local_account_has_a_password_of_its_own_on_each_host(listen: Listen) 
 def test_a_password_changed_meanwhile(listen: Listen) -> None:
     endpoint, operator = listen(Behaving()), Operator(answers=[PASSWORD, "new"])
     connection = open_winrm("win1", server(endpoint), operator)
-    connection.run("exit 0", deadline=20)
+    connection.run("exit 0", deadline=60)
     endpoint.users["Administrator"] = "new"
     endpoint.drop()
-    assert connection.run("exit 0", deadline=20).status == 0
+    assert connection.run("exit 0", deadline=60).status == 0
     assert [question.refused for question in operator.secrets] == [False, True]
 
 
-def test_the_time_of_the_operator_is_not_the_hosts(listen: Listen) -> None:
+def test_the_time_of_the_operator_is_not_the_hosts(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+
+    class Slow(Operator):
+        __hash__ = object.__hash__
+
+        def secret(self, question: SecretQuestion) -> Secret | None:
+            clock.ahead += 600
+            return super().secret(question)
+
+    monkeypatch.setattr("backends.winrm.connector.time", clock)
     connection = open_winrm("win1", server(listen(Behaving())), Slow(answers=[PASSWORD]))
-    assert connection.run("exit 0", deadline=1).status == 0
+    assert connection.run("exit 0", deadline=60).status == 0
+    assert clock.ahead == 600
 
 
 def test_no_listener(operator: Operator) -> None:
@@ -214,9 +235,9 @@ def test_nothing_goes_out_readable_after_sealing_failed(listen: Listen, operator
     connection = open_winrm("win1", server(endpoint), operator)
     endpoint.status = 503
     with pytest.raises(HostError):
-        connection.run("exit 0 # canary", deadline=20)
+        connection.run("exit 0 # canary", deadline=60)
     endpoint.status = 0
     operator.answers = [PASSWORD]
-    assert connection.run("exit 0 # canary", deadline=20).status == 0
+    assert connection.run("exit 0 # canary", deadline=60).status == 0
     assert b"canary" not in endpoint.seen
     assert b"wsman/1/windows/shell" not in endpoint.seen, "every message was sealed"
