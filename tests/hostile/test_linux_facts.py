@@ -332,7 +332,9 @@ LIES: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_a_server_that_lies_concerns_no_other(story: str, make: Make, tally: Callable[[str], Tally]) -> None:
+def test_a_server_that_lies_concerns_no_other(
+    story: str, make: Make, scale: Callable[[int, int], int], tally: Callable[[str], Tally]
+) -> None:
     away, tell = make("away"), STORIES[story]
 
     def cut() -> None:
@@ -340,7 +342,7 @@ def test_a_server_that_lies_concerns_no_other(story: str, make: Make, tally: Cal
 
     reference = list(tell(away, cut))
     cases = tally(f"Linux servers, lying {story}")
-    for number, (lie, (truth, told_)) in enumerate(LIES.items()):
+    for number, (lie, (truth, told_)) in enumerate(list(LIES.items())[: scale(3, len(LIES))]):
         with cases.case(lie):
             farm = make(f"farm{number}")
             heard: list[bool] = []
@@ -403,7 +405,7 @@ def test_eight_megabytes_of_anything_are_read_in_bounds(
     scale: Callable[[int, int], int], tally: Callable[[str], Tally]
 ) -> None:
     cases = tally("Linux servers, floods")
-    for flood in list(FLOODS)[: scale(3, len(FLOODS))]:
+    for flood in list(FLOODS)[: scale(2, len(FLOODS))]:
         section, _, body = FLOODS[flood].partition("\n")
         text = f"==dsr:N:begin==\n==dsr:N:{section}==\n{body.replace('@N@', 'N')}\n==dsr:N:end==\n"
         text += "" if section == "addr" else "==dsr:N:addr==\n[]\n"
