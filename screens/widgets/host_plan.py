@@ -9,13 +9,13 @@ from textual.content import Content
 from dsrwizard.core.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
 from dsrwizard.core.facts import Failure
-from dsrwizard.core.foreign import lines, one_line
+from dsrwizard.core.foreign import one_line
 from dsrwizard.core.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.live_rows import Part, Row
-from screens.widgets.words import typed
+from screens.widgets.words import barred, typed
 
 STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}
 
@@ -140,7 +140,7 @@ def step_text(step: Step, *, undo: bool = True) -> Content:
     blocks.append(_block("Commands", "\n".join(map(typed, step_commands(step)))))
     for change in step.changes:
         if isinstance(change, FileChange) and change.old is not None:
-            blocks.append(_block(one_line(f"Changes in {change.path}"), lines(file_difference(change))))
+            blocks.append(_block(one_line(f"Changes in {change.path}"), barred(file_difference(change))))
     if undo:
         blocks.append(_block("Undo", "\n".join(map(typed, undo_commands(step))) or _no_undo(step).capitalize()))
     return Content("\n\n").join(block for block in blocks if block.plain)

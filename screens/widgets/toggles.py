@@ -1,15 +1,20 @@
-"""A radio button and a checkbox whose state can be read without colour: (•) and ( ), [x] and [ ]."""
+"""A radio button and a checkbox whose state can be read without colour: (•) and ( ), [x] and [ ]. Their labels are no
+markup."""
 
 from __future__ import annotations
 
 from textual.content import Content
 from textual.widgets import Checkbox, RadioButton
 
+from dsrwizard.core.foreign import one_line
 from screens.widgets.glyphs import ascii_only
 
 
 class Dot(RadioButton):
     """One of several."""
+
+    def __init__(self, label: str, *, value: bool = False) -> None:
+        super().__init__(Content(one_line(label)), value=value)
 
     @property
     def _button(self) -> Content:
@@ -24,6 +29,9 @@ class Tick(Checkbox):
     Tick { border: none; padding: 0; background: transparent; height: 1; }
     Tick:focus > .toggle--label { text-style: bold reverse; }
     """
+
+    def __init__(self, label: str, value: bool = False, *, id: str | None = None, compact: bool = False) -> None:  # noqa: A002 - Textual's word
+        super().__init__(Content(one_line(label)), value, id=id, compact=compact)
 
     @property
     def _button(self) -> Content:

@@ -31,6 +31,11 @@ def quoted(text: str) -> str:
     return found[0] if len(found) == 1 else "".join(f"\n{_bar()} {line}" for line in found)
 
 
+def barred(text: str) -> str:
+    """Every line behind a bar."""
+    return "\n".join(f"{_bar()} {line}" for line in lines(text).split("\n")) if text else ""
+
+
 def typed(command: str) -> str:
     """A command; the further lines of a here-document stand behind a bar: a file's content may look like anything."""
     return lines(command).replace("\n", f"\n{_bar()} ")

@@ -42,7 +42,7 @@ class Filler:
     def __init__(
         self, text: str, kept: Mapping[str, Any] | None = None, given: Mapping[Any, Any] | None = None
     ) -> None:
-        self._text = text
+        self.text = text
         self._kept = dict(kept or {})
         self._given = {History: History(), **(given or {})}
         self._turn = 0
@@ -94,7 +94,7 @@ class Filler:
     def _plain(self, hint: Any, place: str) -> Any:
         if hint is str:
             self.fields.add(place)
-            return self._text
+            return self.text
         known = {int: 7, float: 1.5, bool: True, type(None): None, object: None}
         assert hint in known, f"{place}: no value is known for {hint}"
         return known[hint]
@@ -148,9 +148,12 @@ def changes_with(text: str) -> tuple[Change, ...]:
     )  # fmt: skip
 
 
-def with_deployment(text: str, deployment: Deployment, **kept: Any) -> Filler:
+def with_deployment(text: str, file: Deployment, **kept: Any) -> Filler:
     """What a deployment file says was looked at before anything else: it is given, and so are the values without which
     facts and commands refuse to be."""
     changes = changes_with(text[:3_000])
-    needed = {"prefix": 24, "port": 80, "mode": 0o644, "Step.changes": lambda number: () if number else changes}
-    return Filler(text, {**needed, **kept}, {Deployment: deployment})
+    needed = {
+        "prefix": 24, "port": 80, "mode": 0o644, "InterfaceAddress.address": "10.0.0.102", "Listener.address": "*",
+        "Route.gateway": "10.0.0.1", "Step.changes": lambda number: () if number else changes,
+    }  # fmt: skip
+    return Filler(text, {**needed, **kept}, {Deployment: file})

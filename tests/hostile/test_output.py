@@ -8,12 +8,9 @@ import dataclasses
 import inspect
 import io
 import json
-import os
 import re
-import signal
 import sys
 import threading
-import time
 import typing
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -28,19 +25,19 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dsrwizard import cli, out, printing, wiring
 from dsrwizard.asking import TerminalAsker
-from dsrwizard.core import api, errors, events, ports
+from dsrwizard.core import api, errors, ports
 from dsrwizard.core.checks import Report
 from dsrwizard.core.deployment_file import dumps
 from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure, Observed
+from dsrwizard.core.facts import Failure
 from dsrwizard.core.foreign import BLOCK
 from dsrwizard.core.importers import Imported
 from dsrwizard.core.incident import incident
 from dsrwizard.core.ledger import Entry
-from dsrwizard.core.mending import Mending, MendResult
+from dsrwizard.core.mending import MendResult
 from dsrwizard.core.metrics import exposition
 from dsrwizard.core.model import Deployment
-from dsrwizard.core.outcome import HostResult, Outcome, RunResult
+from dsrwizard.core.outcome import RunResult
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.problems import Problem
 from dsrwizard.core.runbook import Runbook, html, markdown
@@ -54,6 +51,7 @@ from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.timeline import Timeline
 from dsrwizard.session import Session, state_dir
 from tests.fakes.world import World
+from tests.hostile.engine import Hostile
 from tests.hostile.filling import Filler, with_deployment
 from tests.hostile.texts import FORGED, HOSTILE, harmless, unforged
 
@@ -61,69 +59,6 @@ ROOT = Path(__file__).parents[2]
 DEPLOYMENT = World.lab().deployment()
 Each = Callable[[str, Callable[[str], None]], None]
 OWN_COLOUR = re.compile(r"\x1b\[(3[0-7]|0)m")
-
-
-class Hostile:
-    """An engine of which every answer has the text in every field."""
-
-    def __init__(self, fill: Filler) -> None:
-        self.fill = fill
-        self.raises: BaseException | None = None
-
-    def observe(self, *_: Any) -> Observed:
-        if self.raises is not None:
-            raise self.raises
-        return Observed()
-
-    def plan(self, *_: Any) -> Plan:
-        return self.fill.of(Plan)
-
-    def apply(self, deployment: Deployment, made: Any, watch: events.Observer, *_: Any) -> RunResult:
-        for kind in get_args(events.Event):
-            for event in self.fill.each(kind):
-                watch(event)
-        for outcome in Outcome:
-            result = self.fill.of(HostResult, outcome=outcome)
-            watch(self.fill.of(events.HostFinished, result=result))
-            for step in result.steps:
-                watch(self.fill.of(events.StepFinished, result=step))
-        return self.fill.of(RunResult)
-
-    teardown = apply
-    teardown_plan = plan
-
-    def verify(self, *_: Any) -> Report:
-        return self.fill.of(Report, verdict="fail")
-
-    def mend_plan(self, *_: Any) -> Mending:
-        return self.fill.of(Mending)
-
-    def mend(self, deployment: Deployment, made: Any, watch: events.Observer, *_: Any) -> MendResult:
-        self.apply(deployment, made, watch)
-        return self.fill.of(MendResult)
-
-    def events(self, *_: Any) -> tuple[Happening, ...]:
-        return self.fill.each(Happening)
-
-    def watch(self, *_: Any, **__: Any) -> Hostile:
-        return self
-
-    def once(self) -> Snapshot:
-        return self.fill.of(Snapshot)
-
-    def start(self, show: Callable[[Snapshot], None]) -> None:
-        """Another picture, and the end."""
-
-        def later() -> None:
-            services = tuple(msgspec.structs.replace(one, present=False, owner="") for one in self.once().services)
-            show(msgspec.structs.replace(self.once(), services=services, problem="", at=8.0))
-            time.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=later, daemon=True).start()
-
-    def close(self) -> None:
-        pass
 
 
 class Shell:
