@@ -216,7 +216,7 @@ FAULTS: tuple[Fault, ...] = (
         "arp-mismatch", _SERVERS, "The server says by ARP that the VIP is at another server's MAC.",
         (Action(
             "",
-            "setsid $PYTHON -m backends.lab.inside.forge $VIP $OTHER </dev/null >/run/lab-forge.log 2>&1 & "
+            'setsid "$PYTHON" -m backends.lab.inside.forge $VIP $OTHER </dev/null >/run/lab-forge.log 2>&1 & '
             "until grep -qx sent /run/lab-forge.log; do "
             "kill -0 $! 2>/dev/null || { cat /run/lab-forge.log >&2; exit 1; }; sleep 0.1; done; echo $!",
             "kill $KEPT 2>/dev/null; true",

@@ -41,7 +41,9 @@ class Guest:
     def start(self) -> None:
         """Starts the kernel; `wait_until_ready` is the other half, so that the caller can do something meanwhile."""
         programs = prerequisites.find()
-        self._directory = Path(tempfile.mkdtemp(prefix="dsrwizard-lab-"))
+        # A kernel's command line can hold a quoted blank, and no quotation mark.
+        place = "/tmp" if '"' in tempfile.gettempdir() else None
+        self._directory = Path(tempfile.mkdtemp(prefix="dsrwizard-lab-", dir=place))
         idle_before = _idle_times()
         try:
             made = recipe.write(
@@ -56,8 +58,8 @@ class Guest:
                     "rootfstype=hostfs",
                     "rootflags=/",
                     "ro",
-                    f"init={made.init}",
-                    f"uml_dir={self._directory}/",  # for the management console, which it cannot make
+                    f'init="{made.init}"',
+                    "uml_dir=/",  # for the management console, which it cannot make
                     "con=null",
                     f"con0=fd:0,fd:{log.fileno()}",
                     f"con1=fd:{channel}",

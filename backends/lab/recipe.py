@@ -6,6 +6,7 @@ memory, where they belong to root.
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -134,8 +135,18 @@ def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
     _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE))
     _put(base / RICH_FILE.lstrip("/"), network.rich_deployment(IDENTITY_FILE))
     _put(base / "usr/local/bin/lab-service", _service_command(), 0o755)
+    _write_closed(base)
     # Also there when the program runs from a checkout; an installed one comes first in PATH.
     _put(base / "usr/local/bin/dsrwizard", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dsrwizard "$@"\n', 0o755)
+
+
+def _write_closed(base: Path) -> None:
+    """Root's home directory, where this machine's is closed to the user: it would be closed to root in the lab, too.
+
+    Not where it is open: the interpreter may be in it.
+    """
+    if not os.access("/root", os.R_OK | os.X_OK):
+        (base / "root").mkdir(mode=0o700)
 
 
 def _write_host(upper: Path, host: network.Host, keys: Path) -> None:

@@ -29,6 +29,9 @@ DEPLOYMENT_FILE, RICH_FILE = recipe.DEPLOYMENT_FILE, recipe.RICH_FILE
 ROOT_PASSWORD = recipe.ROOT_PASSWORD
 OPS_HOST, OPS_USER, OPS_PASSWORD = recipe.OPS_HOST, recipe.OPS_USER, recipe.OPS_PASSWORD
 
+PATIENCE = 120
+"""Seconds until something that should come about is given up: a busy machine with one processor takes long."""
+
 
 class LabDied(Exception):
     """The guest ended; the message holds its boot log."""
@@ -102,7 +105,7 @@ class Process:
         """Sends a signal to the command and its children."""
         self._lab.send(frames.SIGNAL, self._number, str(int(number)).encode())
 
-    def wait(self, seconds: float = 60) -> Result:
+    def wait(self, seconds: float = PATIENCE) -> Result:
         """Waits for its end."""
         if not self.wait_for(lambda: self.status is not None, seconds):
             said = f"{self.stdout}\n{self.stderr}"
@@ -111,7 +114,7 @@ class Process:
         assert self.status is not None
         return Result(self.command, self.status, self.stdout, self.stderr)
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 10) -> bool:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Waits until the condition holds, asking after each output; False when it did not in time."""
         with self._changed:
             done = self._changed.wait_for(lambda: condition() or self._lab.death is not None, seconds)
@@ -119,7 +122,7 @@ class Process:
                 raise LabDied(self._lab.death)
             return done
 
-    def expect(self, text: str, seconds: float = 10) -> None:
+    def expect(self, text: str, seconds: float = PATIENCE) -> None:
         """Waits until the text is in standard output."""
         arrived = self.wait_for(lambda: text in self.stdout, seconds)
         assert arrived, f"{self.command}: no {text!r} in {seconds} s\n{self.stdout}\n{self.stderr}"
@@ -182,7 +185,7 @@ class Lab:
         command: str | Sequence[str],
         *,
         stdin: str | bytes = b"",
-        timeout: float = 60,
+        timeout: float = PATIENCE,
         env: Mapping[str, str] | None = None,
     ) -> Result:
         """Runs a command (a string is for the shell) on a host and waits for its end."""
@@ -216,7 +219,7 @@ class Lab:
         return process
 
     def dsrwizard(
-        self, *arguments: str, stdin: str = "", timeout: float = 120, env: Mapping[str, str] | None = None
+        self, *arguments: str, stdin: str = "", timeout: float = 2 * PATIENCE, env: Mapping[str, str] | None = None
     ) -> Result:
         """Runs dsrwizard on the director."""
         return self.run("director", guest.wizard_command(*arguments), stdin=stdin, timeout=timeout, env=env)
@@ -234,7 +237,7 @@ class Lab:
         """Whether there is such a file or directory."""
         return self.run(host, ["test", "-e", path]).status == 0
 
-    def wait(self, host: str, condition: str, seconds: int = 10) -> None:
+    def wait(self, host: str, condition: str, seconds: int = PATIENCE) -> None:
         """Waits until the shell condition holds on the host."""
         patience = f"[ $SECONDS -le {int(seconds)} ] || exit 1; sleep 0.05"
         loop = f"until {condition}; do {patience}; done"
@@ -246,7 +249,7 @@ class Lab:
         script = f"exec 3<>/dev/tcp/{address}/{port} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3 | tail -n 1"
         return self._talk(host, script, seconds)
 
-    def echo(self, address: str, payload: str = "hello", *, host: str = "client", seconds: int = 3) -> str:
+    def echo(self, address: str, payload: str = "hello", *, host: str = "client", seconds: int = 5) -> str:
         """Sends a datagram to the UDP service; the answer's text if it came from that address, or an empty string."""
         # dd reads just once, and one read takes one datagram whole.
         script = (

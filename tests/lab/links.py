@@ -193,6 +193,12 @@ def half_open(bench: Bench) -> str:
     return sh(f"{bench.far} ss -Hnt state syn-recv")
 
 
+def packets_sent(interface: str) -> int:
+    """Packets that left by it."""
+    (link,) = json.loads(sh(f"ip -s -j link show dev {interface}"))
+    return int(link["stats64"]["tx"]["packets"])
+
+
 def going() -> dict[str, Any]:
     """The interface goes down, and then away, while answers are waited for."""
     bench = Bench("going")
@@ -205,8 +211,9 @@ def going() -> dict[str, Any]:
         thread = threading.Thread(target=lambda: results.extend(Wire().probe("eth0", missing, 20.0, 5)))  # noqa: B023
         claims: list[Claim] = []
         hearing = Wire().hear("eth0", [VIP], claims.append)
+        before = packets_sent("eth0")
         thread.start()
-        time.sleep(1.0)
+        bench.wait(lambda: packets_sent("eth0") > before + len(missing) // 2)  # noqa: B023
         sh(command)
         thread.join(10)
         owners = Wire().owners("eth0", [VIP], 0.1)[VIP].problem

@@ -85,8 +85,8 @@ def reported(names: tuple[str, ...]) -> set[tuple[str, str]]:
 def test_what_was_made_is_named_and_nothing_else_and_what_a_step_can_cure_is_cured(
     deployed: Deployed, names: tuple[str, ...]
 ) -> None:
-    deployed.fault(*names)
     try:
+        deployed.fault(*names)
         done = deployed.lab.dsrwizard("mend", DEPLOYMENT_FILE, "--yes", "--json").json
     finally:
         deployed.mend()
@@ -106,8 +106,8 @@ def test_what_was_made_is_named_and_nothing_else_and_what_a_step_can_cure_is_cur
 
 @pytest.mark.parametrize("names", APART, ids=" ".join)
 def test_a_server_out_of_reach_hides_no_fault_of_another(deployed: Deployed, names: tuple[str, ...]) -> None:
-    deployed.fault(*names)
     try:
+        deployed.fault(*names)
         found = deployed.failures()
     finally:
         deployed.mend()

@@ -305,7 +305,7 @@ def test_a_signal_ends_the_guest_and_leaves_nothing(
         for other in ignored:
             process.send_signal(other)
         process.send_signal(number)
-        assert process.wait(20) == 128 + number
+        assert process.wait(harness.PATIENCE) == 128 + number
     assert not list(tmp_path.iterdir())
     assert not [pid for group in groups for pid in guests_of(group)]
 
@@ -326,7 +326,7 @@ class Terminal:
     def resize(self, rows: int, cols: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
-    def expect(self, text: bytes, seconds: float = 30) -> None:
+    def expect(self, text: bytes, seconds: float = harness.PATIENCE) -> None:
         end = time.monotonic() + seconds
         while text not in self.shown:
             left = end - time.monotonic()
@@ -361,7 +361,7 @@ def test_a_shell_on_a_real_terminal() -> None:
         terminal.type(b"\x1a")
         terminal.expect(b"Stopped")
         terminal.type(b"kill %1\nexit 5\nexit 5\n")  # the first is refused while the job has not died yet
-        assert terminal.process.wait(30) == 5
+        assert terminal.process.wait(harness.PATIENCE) == 5
         assert termios.tcgetattr(terminal.slave) == terminal.before
     finally:
         terminal.close()
@@ -374,14 +374,16 @@ def test_a_killed_launcher_restores_the_terminal() -> None:
         assert termios.tcgetattr(terminal.slave) != terminal.before
         terminal.process.terminate()
         terminal.expect(b"\x1b[?1049l")
-        assert terminal.process.wait(20) == 128 + signal.SIGTERM
+        assert terminal.process.wait(harness.PATIENCE) == 128 + signal.SIGTERM
         assert termios.tcgetattr(terminal.slave) == terminal.before
     finally:
         terminal.close()
 
 
 def test_a_guest_whose_launcher_was_killed_hard_ends_by_itself(tmp_path: Path) -> None:
-    env = os.environ | {"TMPDIR": str(tmp_path)}
+    place = tmp_path / "a blank"
+    place.mkdir()
+    env = os.environ | {"TMPDIR": str(place)}
     with subprocess.Popen(
         launcher("bash", "-c", "echo up; exec sleep 100"),
         stdin=subprocess.DEVNULL,
@@ -393,7 +395,7 @@ def test_a_guest_whose_launcher_was_killed_hard_ends_by_itself(tmp_path: Path) -
         assert process.stdout.readline() == b"up\n"
         (kernel,) = (int(pid) for pid in guests_of(process.pid) if int(pid) != process.pid)
         process.kill()
-    end = time.monotonic() + 20
+    end = time.monotonic() + harness.PATIENCE
     while guests_of(kernel):
         assert time.monotonic() < end, f"still there: {guests_of(kernel)}"
         time.sleep(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def install(lab: Lab) -> None:
     root = recipe.PACKAGE_ROOT
     lab.put(
         "/opt/dsrwizard/bin/dsrwizard",
-        f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} -m dsrwizard "$@"\n',
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(root))} exec {shlex.quote(sys.executable)} -m dsrwizard "$@"\n',
     )
     ways = {
         str(way) for path in (Path(sys.executable), Path(sys.executable).resolve(), root / "x") for way in path.parents

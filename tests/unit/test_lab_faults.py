@@ -76,3 +76,11 @@ def test_what_a_fault_lacks_is_said_in_words(fault: object) -> None:
     assert "{" not in made.lacks
     if "{vip}" in made.fault.lacks:
         assert network.VIP in made.lacks
+
+
+def test_the_interpreter_may_be_below_a_path_with_blanks() -> None:
+    scripts = [action.make + action.mend + fault.needs for fault in FAULTS for action in fault.actions]
+    calls = [script for script in scripts if "$PYTHON" in script]
+    assert calls
+    for script in calls:
+        assert script.count("$PYTHON") == script.count('"$PYTHON"'), script

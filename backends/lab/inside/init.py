@@ -216,8 +216,10 @@ def _read(path: str) -> str:
 def _copy(source: str, target: str) -> None:
     """Copies a tree with the files' modes; what is in /home/ops is that user's, everything else root's."""
     os.makedirs(target, exist_ok=True)
-    private = target.endswith(("/.ssh", "/lab/root"))
+    private = target.endswith(("/.ssh", "/lab/root", "/base/root"))
     os.chmod(target, 0o700 if private else 0o755)
+    if target.endswith("/base/root"):
+        os.setxattr(target, "trusted.overlay.opaque", b"y")  # nothing of this machine's shows through
     if "/home/ops" in target:
         os.chown(target, _OPS_ID, _OPS_ID)
     for entry in os.scandir(source):
