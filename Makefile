@@ -47,9 +47,9 @@ bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.live_pane
 	$(BIN)/python -m tests.bench.winrm_farm
 	$(AS_ROOT) $(BIN)/python -m tests.bench.probe_round
-	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/ipvs_dump.py
+	$(BIN)/dsrwizard lab -- "$(CURDIR)/$(BIN)/python" "$(CURDIR)/tests/bench/ipvs_dump.py"
 	$(BIN)/python -m tests.bench.refresh
-	$(BIN)/dsrwizard lab -- $(CURDIR)/$(BIN)/python $(CURDIR)/tests/bench/refresh.py --kernel
+	$(BIN)/dsrwizard lab -- "$(CURDIR)/$(BIN)/python" "$(CURDIR)/tests/bench/refresh.py" --kernel
 	$(BIN)/python -m tests.bench.detection
 	PATH="$$PWD/$(VENV)-bench/bin:$$PATH" $(AS_ROOT) $(BIN)/python -m tests.bench.ssh_farm 20 50
 
