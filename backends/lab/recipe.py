@@ -141,12 +141,23 @@ def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
 
 
 def _write_closed(base: Path) -> None:
-    """Root's home directory, where this machine's is closed to the user: it would be closed to root in the lab, too.
+    """Empty files and directories for what this machine keeps from the user in /etc, and for root's home directory:
+    root in the lab could not read them either, and useradd, sudo and others stop at a file that root cannot read.
 
-    Not where it is open: the interpreter may be in it.
+    The directories are named in a list: nothing of this machine's may show through (see `backends.lab.inside.init`).
     """
-    if not os.access("/root", os.R_OK | os.X_OK):
-        (base / "root").mkdir(mode=0o700)
+    closed = []
+    for top, directories, files in os.walk("/etc"):
+        for name in files:
+            path = Path(top, name)
+            if path.is_file() and not os.access(path, os.R_OK) and not (base / path.relative_to("/")).exists():
+                _put(base / path.relative_to("/"), "", 0o600)
+        closed += [Path(top, name) for name in directories if not os.access(Path(top, name), os.R_OK | os.X_OK)]
+    # Only where it is closed: the interpreter may be in it.
+    closed += [root for root in (Path("/root"),) if not os.access(root, os.R_OK | os.X_OK)]
+    for path in closed:
+        (base / path.relative_to("/")).mkdir(parents=True, mode=0o700, exist_ok=True)
+    _put(base.parent / "net/closed", "".join(f"{path}\n" for path in closed))
 
 
 def _write_host(upper: Path, host: network.Host, keys: Path) -> None:

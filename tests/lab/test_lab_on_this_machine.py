@@ -292,3 +292,9 @@ def test_a_kernel_that_cannot_be_confined_is_not_started(monkeypatch: pytest.Mon
     assert got.stdout == ""
     assert "could not be confined" in got.stderr
     assert "x86-64" in got.stderr
+
+
+def test_what_this_machine_closes_to_the_user_is_root_s_in_the_lab(lab: Lab) -> None:
+    lab.put("/root/mine", "x")
+    lab.run("web1", "useradd --create-home oper && id oper && touch /etc/ssl/private/key /etc/sudoers.d/oper").ok()
+    assert lab.run("web2", "find /etc -type f -exec cat {} + >/dev/null").stderr == ""

@@ -69,6 +69,9 @@ def _prepare(recipe: str) -> None:
     _copy(f"{recipe}/base", "/run/base")
     _copy(f"{recipe}/hosts", "/run/recipe/hosts")
     _copy(f"{recipe}/net", "/run/recipe/net")
+    for closed in _read("/run/recipe/net/closed").splitlines():
+        os.chmod(f"/run/base{closed}", 0o700)
+        os.setxattr(f"/run/base{closed}", "trusted.overlay.opaque", b"y")  # this machine's does not show through
     release = os.uname().release
     # Where every program of every host looks for the running kernel's modules, and the kernel itself, too.
     modules = "/run/base" + os.path.realpath("/lib") + "/modules"
@@ -216,10 +219,8 @@ def _read(path: str) -> str:
 def _copy(source: str, target: str) -> None:
     """Copies a tree with the files' modes; what is in /home/ops is that user's, everything else root's."""
     os.makedirs(target, exist_ok=True)
-    private = target.endswith(("/.ssh", "/lab/root", "/base/root"))
+    private = target.endswith(("/.ssh", "/lab/root"))
     os.chmod(target, 0o700 if private else 0o755)
-    if target.endswith("/base/root"):
-        os.setxattr(target, "trusted.overlay.opaque", b"y")  # nothing of this machine's shows through
     if "/home/ops" in target:
         os.chown(target, _OPS_ID, _OPS_ID)
     for entry in os.scandir(source):
