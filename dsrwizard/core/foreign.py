@@ -47,6 +47,8 @@ _FLAGS = "|".join(
     for region in ("gbeng", "gbsct", "gbwls")
 )
 _HARMFUL = re.compile(_HARM)
+_SUSPECT = re.compile(f"[{_CONTROLS}{_UNSEEN}{_BROKEN}{_MARKS}]")
+"""A single class of signs, which is looked for faster: every line that is drawn is looked at."""
 _PIECES = re.compile(f"(?:{_FLAGS}|{_KEPT})|({_HARM})|([^\x00-\x7f])")
 _TAIL = f"\u200c\u200d\ufe0e\ufe0f{''.join(map(chr, range(0xE0000, 0xE0080)))}"
 """What a cut must not leave behind: with what followed it, it had a meaning."""
@@ -99,7 +101,7 @@ def harmless(text: str) -> bool:
 
 def replaced(text: str, instead: Callable[[str], str]) -> str:
     """The text with each harmful sign as `instead` gives it."""
-    if (text.isprintable() or not _unprinted(text)) and not _HARMFUL.search(text):
+    if (text.isprintable() or not _unprinted(text)) and not (_SUSPECT.search(text) and _HARMFUL.search(text)):
         return text
 
     def piece(match: re.Match[str]) -> str:

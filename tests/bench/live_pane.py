@@ -22,8 +22,12 @@ import tempfile
 import termios
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from textual.filter import LineFilter
 
 SIZES = (10, 1_000, 10_000)
 KEYS = 40
@@ -59,10 +63,16 @@ def ours(rows: int, notes: Path) -> None:
 
     from dsrwizard.core.snapshot import Snapshot
     from screens.background import let_keys_through
+    from screens.widgets.harmless_lines import HarmlessLines
     from screens.widgets.live_table import LiveTable
     from screens.widgets.live_view import LiveView
 
     class Pane(App[None]):
+        _harmless = HarmlessLines()  # the product's gate costs what it costs there
+
+        def get_line_filters(self) -> Sequence[LineFilter]:
+            return [self._harmless, *super().get_line_filters()]
+
         def compose(self) -> ComposeResult:
             yield LiveView(self._none, id="view")
 
