@@ -184,7 +184,7 @@ def test_a_wrong_password_is_reported_on_its_server_and_shown_nowhere(clean: Lab
         f'[[servers]]\nname = "web3"\naddress = "10.0.0.103"\nuser = "{OPS_USER}"\nidentity_file = "/dev/null"\n'
     )
     file = write(lab, deployment(servers=servers, client=False))
-    canary = "Wr0ng-canary-secret"
+    canary = "-".join(("Wr0ng", "canary", "secret"))  # in pieces: this file may be below /tmp, which is searched for it
     with Terminal(lab, ["dsrwizard", "apply", file, "--yes"], rows=60, cols=160) as apply:
         for _ in range(3):
             asked = apply.process.stdout.count("assword")

@@ -112,7 +112,7 @@ def test_the_running_program_has_the_two_capabilities_and_no_way_to_more(page: L
     command = [*AS_OPERATOR, "sudo", "-n", LIMITED, "watch", FILE, "--json"]
     with page.spawn("director", command) as watching:
         watching.expect('"web1"', 60)
-        mine = "tr '\\0' ' ' <$p/cmdline | grep -q '^[^ ]*python.* watch '"
+        mine = "tr '\\0' ' ' <$p/cmdline | grep -q '^/[^-]*/python[0-9.]* .*watch '"
         find = f"for p in /proc/[0-9]*; do {mine} && cat $p/status; done"
         told = dict(re.findall(r"^(\w+):\s+(.*)$", page.run("director", find).stdout, re.MULTILINE))
     owner = page.run("director", "id -u dsrwizard").ok().stdout.strip()
