@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Iterator
 
@@ -184,7 +185,9 @@ def test_a_wrong_password_is_reported_on_its_server_and_shown_nowhere(clean: Lab
         f'[[servers]]\nname = "web3"\naddress = "10.0.0.103"\nuser = "{OPS_USER}"\nidentity_file = "/dev/null"\n'
     )
     file = write(lab, deployment(servers=servers, client=False))
-    canary = "-".join(("Wr0ng", "canary", "secret"))  # in pieces: this file may be below /tmp, which is searched for it
+    canary = (
+        f"Wr0ng-{secrets.token_hex(8)}"  # /tmp, which is searched for it, may hold this file and logs of earlier runs
+    )
     with Terminal(lab, ["dsrwizard", "apply", file, "--yes"], rows=60, cols=160) as apply:
         for _ in range(3):
             asked = apply.process.stdout.count("assword")
