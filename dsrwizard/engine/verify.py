@@ -55,11 +55,13 @@ def verify(
 
 def among(evidence: Evidence, seen: Observed) -> Evidence:
     """The evidence with what these hosts answered alone: no more of one that has failed than that it did."""
+    left_out = seen.failed.keys() - evidence.observed.failed.keys()
     return msgspec.structs.replace(
         evidence,
         observed=seen,
         client=seen.failed.get(CLIENT, evidence.client),
-        client_like={name: look for name, look in evidence.client_like.items() if name not in seen.failed},
+        # A host whose facts could not be read may have been looked at all the same, and that look counts.
+        client_like={name: look for name, look in evidence.client_like.items() if name not in left_out},
     )
 
 

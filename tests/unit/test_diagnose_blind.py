@@ -99,7 +99,7 @@ BLIND: dict[str, tuple[Callable[[Farm], Report], tuple[str, ...]]] = {
     "servers by hand": (by_hand, (*SETTINGS, "rp-filter")),
     "no login": (no_login, (*SETTINGS, "rp-filter")),
     # Its counters can still be read, and they show what rp_filter drops.
-    "no ip on the servers": (no_ip, (*SETTINGS, "rp-filter")),  # without routes nobody knows the way back
+    "no ip on the servers": (no_ip, SETTINGS),
     "no ss on the servers": (without(listeners=None), ()),
     # A leak shows on the wire. Without the sysctls no plan can be made, so nobody knows what a reboot would leave.
     "sysctls unreadable": (without(sysctls={}), ("arp-announce", "not-persistent")),
