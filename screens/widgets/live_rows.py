@@ -46,7 +46,8 @@ class Rows(ScrollView, can_focus=True):
     """Shows rows and lets the cursor walk over the selectable ones. Says `Moved` and `Chosen` with the row's key.
 
     The row under the cursor stays in sight, whatever becomes of rows and size, until the operator scrolls it away with
-    the mouse; it comes back with the next move.
+    the mouse; it comes back with the next move. A row that was put under the cursor stands in the middle, however large
+    the list was when it was put there.
 
     Subclasses with very many rows override `row_count` and `row_at`, and keep `index_of` quick.
     """
@@ -102,6 +103,8 @@ class Rows(ScrollView, can_focus=True):
         self._index: dict[str, int] = {}
         self._follows = True
         """Whether the list is kept where the cursor is; not after the mouse has scrolled it."""
+        self._in_middle = False
+        """Whether the cursor was put where it is: then its row is kept in the middle."""
 
     # The rows: these three may be overridden together.
 
@@ -151,16 +154,16 @@ class Rows(ScrollView, can_focus=True):
         return [self.row_at(index).text for index in range(self.row_count())]
 
     def put_cursor(self, key: str) -> None:
-        """Moves the cursor to this key, if it is there, and brings it into sight."""
+        """Moves the cursor to this key, if it is there, and brings it into the middle."""
         index = self.index_of(key)
         if index >= 0:
-            self._put(index)
+            self._put(index, middle=True)
 
     # Moving.
 
-    def _put(self, index: int) -> None:
+    def _put(self, index: int, *, middle: bool = False) -> None:
         """The cursor to this row; also where it is there already, the row is brought into sight."""
-        self._follows = True
+        self._follows, self._in_middle = True, middle
         if index == self.cursor:
             self._show_cursor(index)
         else:
@@ -175,7 +178,9 @@ class Rows(ScrollView, can_focus=True):
         """Scrolls to the cursor, which comes from row `old`. Without a size yet, `on_resize` does it."""
         if not self._follows or not self.size.height:
             return
-        if self.cursor >= 0:
+        if self.cursor >= 0 and self._in_middle:
+            self.scroll_to(y=max(self.cursor - self.size.height // 2, 0), animate=False, force=True)
+        elif self.cursor >= 0:
             self.scroll_to_region(self._with_neighbours(old, self.cursor), animate=False, force=True)
         else:
             self.scroll_home(animate=False)
@@ -278,6 +283,11 @@ class Rows(ScrollView, can_focus=True):
 
     def on_blur(self) -> None:
         self.refresh()
+
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Textual tells a scrollbar nothing of what was scrolled before it was there."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
 
     def on_resize(self) -> None:
         self.virtual_size = Size(self.size.width, self.row_count())

@@ -140,6 +140,18 @@ async def test_a_cursor_that_was_put_before_there_was_a_layout_is_in_sight() -> 
         assert under_cursor(app) == "row 30"
 
 
+async def test_the_scrollbar_says_where_the_list_is_also_where_it_came_after_the_scrolling() -> None:
+    app = Listed()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.rows.set_rows(made(3))
+        await pilot.pause()
+        app.rows.set_rows(made(40))  # no scrollbar yet
+        app.rows.put_cursor("row 30")
+        for _ in range(3):
+            await pilot.pause()
+        assert app.rows.vertical_scrollbar.position == app.rows.scroll_offset.y > 0
+
+
 async def test_it_stays_in_sight_when_the_list_gets_less_room() -> None:
     app = Listed()
     async with app.run_test(size=(40, 12)) as pilot:
@@ -149,6 +161,18 @@ async def test_it_stays_in_sight_when_the_list_gets_less_room() -> None:
         await pilot.resize_terminal(40, 8)
         await pilot.pause()
         assert under_cursor(app) == "row 30"
+
+
+async def test_a_row_put_under_the_cursor_stands_in_the_middle_whatever_room_there_was_before() -> None:
+    app = Listed()
+    async with app.run_test(size=(40, 12)) as pilot:
+        for heights in ((8, 12), (18, 12), (12, 6, 12)):
+            for height in heights:
+                await pilot.resize_terminal(40, height)
+                await pilot.pause()
+            assert app.rows.scroll_offset.y == 30 - 11 // 2, "not where the room before it left it"
+        await pilot.press("home", "down")
+        assert (app.rows.scroll_offset.y, under_cursor(app)) == (0, "row 1"), "a move scrolls no further than it must"
 
 
 async def test_it_stays_in_sight_when_rows_come_and_go() -> None:
