@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 if TYPE_CHECKING:
     import paramiko

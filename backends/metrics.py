@@ -24,8 +24,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.secret import Secret
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.secret import Secret
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

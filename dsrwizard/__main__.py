@@ -17,7 +17,7 @@ def main() -> None:
     import io
 
     gc.set_threshold(50_000)  # starting makes many objects and no garbage: a tenth of the time goes into looking for it
-    from dsrwizard.cli import run
+    from dsrwizard.cli.main import run
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without arrows and quotation marks still gets its text

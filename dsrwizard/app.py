@@ -20,25 +20,25 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from dsrwizard import signals
-from dsrwizard.core.draft import Draft
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.foreign import lines, one_line, whole
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.foreign import lines, one_line, whole
 from dsrwizard.engine.defects import Defect
 from dsrwizard.session import Session
-from screens.asker import Asked, ScreenAsker
-from screens.modals import Choice, Question
-from screens.pane import Desk
+from screens.questions.asker import Asked, ScreenAsker
+from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
 from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.harmless_lines import HarmlessLines
-from screens.wizard import INPUT_STEPS, STEPS, WizardScreen
+from screens.wizard.pane import Desk
+from screens.wizard.shell import INPUT_STEPS, STEPS, WizardScreen
 
 if TYPE_CHECKING:
     from dsrwizard.core.api import Engine
-    from dsrwizard.core.model import Deployment
+    from dsrwizard.core.model.deployment import Deployment
     from dsrwizard.core.ports import Asker
-    from screens.widgets.live_view import LiveView
+    from screens.live.view import LiveView
 
 LAB = "DSRWIZARD_LAB"
 """Environment variable set by `dsrwizard lab`: path of the deployment file whose values are ready to accept."""
@@ -86,7 +86,7 @@ class DsrApp(App[int]):
     """
 
     TITLE = "dsrwizard"
-    CSS_PATH = ["app.tcss", "../screens/wizard.tcss"]  # a default screen's own CSS_PATH is not read
+    CSS_PATH = ["app.tcss", "../screens/wizard/wizard.tcss"]  # a default screen's own CSS_PATH is not read
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (110, "-wide"), (150, "-widest")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
@@ -139,7 +139,7 @@ class DsrApp(App[int]):
     def get_default_screen(self) -> Screen[Any]:
         """The first screen at once: another one below it would be laid out and painted for nothing."""
         if self._start == "live" and self._deployment is not None:
-            from screens.live import LiveScreen
+            from screens.live.screen import LiveScreen
 
             return LiveScreen(self._deployment, self.engine, self._read_only, self._interval)
         self._first = self._first_draft()
@@ -197,7 +197,7 @@ class DsrApp(App[int]):
             return Draft.from_deployment(self._deployment)
         lab = os.environ.get(LAB)
         if lab:
-            from dsrwizard.core.deployment_file import load
+            from dsrwizard.core.intake.deployment_file import load
 
             try:
                 return Draft.from_deployment(load(Path(lab)))
@@ -245,7 +245,7 @@ class DsrApp(App[int]):
 
     async def _leave_live(self, desk: Desk) -> None:
         """The wizard over the live pane, which stops watching. Not in its place: a first screen cannot be switched."""
-        from screens.widgets.live_view import LiveView
+        from screens.live.view import LiveView
 
         for view in self.screen.query(LiveView):
             view.stop()
@@ -257,7 +257,7 @@ class DsrApp(App[int]):
         """Not while something else changes hosts."""
         if self._busy():
             return
-        from screens.teardown import TeardownScreen
+        from screens.runs.teardown import TeardownScreen
 
         deployment = event.deployment
 
@@ -280,12 +280,12 @@ class DsrApp(App[int]):
         """What differs from the deployment, applied when the operator agrees."""
         if self._busy():
             return
-        from screens.reapply import ReapplyScreen
+        from screens.runs.reapply import ReapplyScreen
 
         self.push_screen(ReapplyScreen(event.deployment, self.engine))
 
     def on_live_view_timeline_asked(self, event: LiveView.TimelineAsked) -> None:
-        from screens.timeline import TimelineScreen
+        from screens.live.timeline import TimelineScreen
 
         self.push_screen(TimelineScreen(event.deployment, self.engine, event.happenings))
 
@@ -295,7 +295,7 @@ class DsrApp(App[int]):
         """What cures that server, done when the operator agrees."""
         if self._busy():
             return
-        from screens.mend import MendScreen
+        from screens.runs.mend import MendScreen
 
         self.push_screen(MendScreen(event.deployment, self.engine, row=event.row))
 

@@ -18,7 +18,7 @@ from typing import Any
 import click
 import msgspec
 
-from dsrwizard.core.foreign import in_json, lines, one_line, whole
+from dsrwizard.core.model.foreign import in_json, lines, one_line, whole
 
 LONGEST_LINE = 20_000
 LONGEST_COMMAND = 200_000

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dsrwizard import files
-from dsrwizard.core.draft import Draft
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import DsrError
 from dsrwizard.files import state_dir
 
 if TYPE_CHECKING:
-    from dsrwizard.core.checks import Report
-    from dsrwizard.core.snapshot import Happening, Snapshot
+    from dsrwizard.core.model.checks import Report
+    from dsrwizard.core.model.snapshot import Happening, Snapshot
 
 __all__ = ["Session", "state_dir"]
 
@@ -50,7 +50,7 @@ def saved_deployments() -> list[Path]:
 
 def save_deployment(deployment: Deployment) -> Path:
     """Keeps the file of a deployment that is being applied and returns its path. Raises DsrError."""
-    from dsrwizard.core.deployment_file import MAX_BYTES, dumps
+    from dsrwizard.core.intake.deployment_file import MAX_BYTES, dumps
 
     path = deployments_dir() / f"{deployment.name}.toml"
     content = dumps(deployment).encode()
@@ -65,7 +65,7 @@ def save_deployment(deployment: Deployment) -> Path:
 
 def incident_text(snapshot: Snapshot, report: Report | None = None, events: Sequence[Happening] = ()) -> str:
     """The incident as text, in this machine's time zone and with its kernel and Python named."""
-    from dsrwizard.core.incident import incident
+    from dsrwizard.core.tell.incident import incident
 
     versions = (f"Linux {os.uname().release} {os.uname().machine}", f"Python {sys.version.split()[0]}")
     return incident(snapshot, report, events=events, versions=versions, zone=datetime.now().astimezone().tzinfo or UTC)

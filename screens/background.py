@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model.errors import DsrError
 from dsrwizard.engine.defects import Defect
 
 T = TypeVar("T")

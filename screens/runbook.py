@@ -14,19 +14,19 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.model import Deployment, RealServer, System
-from dsrwizard.core.runbook import NAMES, Proof, Runbook, RunbookStep, proof_of, runbook, system_of
+from dsrwizard.core.model.deployment import Deployment, RealServer, System
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.tell.runbook import NAMES, Proof, Runbook, RunbookStep, proof_of, runbook, system_of
 from screens.background import in_thread
-from screens.export import RunbookModal, write_runbook
-from screens.modals import Choice, HelpModal, Question
-from screens.pane import Desk
+from screens.questions.export import RunbookModal, write_runbook
+from screens.questions.modals import Choice, HelpModal, Question
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
-from screens.widgets.live_rows import Row, Rows, fit
+from screens.widgets.rows import Row, Rows, fit
 from screens.widgets.words import frame_title
+from screens.wizard.pane import Desk
 
 HELP = (
     "dsrwizard does not log in to this server: you do what is written here, in this order, and tick it. Each step says "

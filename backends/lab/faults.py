@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from backends.lab import network
-from dsrwizard.core.errors import UsageError
+from dsrwizard.core.model.errors import UsageError
 
 BASE = "base"
 """Where an action runs that belongs to no host: the guest's own namespaces, which hold the switch of the LAN."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from backends.lab import confine, frames, network, prerequisites, recipe
-from dsrwizard.core.errors import LookError
+from dsrwizard.core.model.errors import LookError
 
 MEMORY = f"{prerequisites.MEMORY_MIB}M"
 BOOT_SECONDS = 90

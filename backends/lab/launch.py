@@ -15,7 +15,7 @@ from types import FrameType
 from backends.lab import frames, guest, recipe
 from backends.lab.faults import parse_all
 from dsrwizard import signals
-from dsrwizard.core.errors import DsrError, LookError
+from dsrwizard.core.model.errors import DsrError, LookError
 
 KNOWN_HOSTS_VARIABLE = "DSRWIZARD_LAB_KNOWN_HOSTS"
 _SESSION = 1

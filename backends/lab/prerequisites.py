@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backends.lab.confine import MEMORY_FLAGS
 from backends.lab.inside.files import NEEDED
-from dsrwizard.core.errors import LookError
+from dsrwizard.core.model.errors import LookError
 
 MEMORY_MIB = 768
 MODULES = Path("/usr/lib/uml/modules")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.lab import network
-from dsrwizard.core.errors import LookError
+from dsrwizard.core.model.errors import LookError
 
 HOME = "/lab/root"  # root's home directory in the lab: never the user's own, whose keys and settings stay out
 IDENTITY_FILE = "~/.ssh/id_ed25519"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from struct import Struct
 
 from backends.netlink.numbers import NLA_TYPE_MASK
-from dsrwizard.core.errors import AnswerUnreadable
+from dsrwizard.core.model.errors import AnswerUnreadable
 
 Span = tuple[int, int]
 """Start and end of an attribute's value in the buffer."""

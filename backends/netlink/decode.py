@@ -29,18 +29,9 @@ from backends.netlink.attributes import (
     text,
     unreadable,
 )
-from backends.netlink.numbers import (
-    FLAG_HASHED,
-    FLAG_PERSISTENT,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    Count,
-    Dest,
-    Part,
-    Svc,
-)
-from dsrwizard.core.changes import ServiceKey, ServiceState
-from dsrwizard.core.facts import Stats
+from backends.netlink.numbers import FLAG_HASHED, FLAG_PERSISTENT, NLMSG_DONE, NLMSG_ERROR, Count, Dest, Part, Svc
+from dsrwizard.core.model.changes import ServiceKey, ServiceState
+from dsrwizard.core.model.facts import Stats
 
 Row = tuple[Any, ...]
 """address (16 bytes), port (as stored: network order), forwarding method, weight, encapsulation, its port (network

@@ -18,9 +18,9 @@ from backends.netlink.decode import DestinationDump, KernelError, Layout, RawSer
 from backends.netlink.numbers import NLA_F_NESTED, Command, Part, Svc, method_name
 from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
 from backends.netlink.reader import ReadSocket
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.facts import Destination, Stats, VirtualService
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.facts import Destination, Stats, VirtualService
 
 if TYPE_CHECKING:
     from backends.netlink.messages import IpvsSocket

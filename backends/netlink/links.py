@@ -14,8 +14,8 @@ from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Any, Literal
 
 from backends.netlink.problems import AS_ROOT
-from dsrwizard.core.errors import CommandFailed, DsrError, LookError, NoInterface, NoPrivilege
-from dsrwizard.core.facts import Interface, InterfaceAddress, Route
+from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError, NoInterface, NoPrivilege
+from dsrwizard.core.model.facts import Interface, InterfaceAddress, Route
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute

@@ -17,16 +17,8 @@ from pyroute2.netlink import NetlinkError
 from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket, ipvs
 
 from backends.netlink.decode import FULL_IPV4_MASK, FULL_IPV6_PREFIX, KernelError
-from backends.netlink.numbers import (
-    FAMILY,
-    FLAG_PERSISTENT,
-    NLM_F_ACK,
-    NLM_F_REQUEST,
-    VERSION,
-    Command,
-    method_number,
-)
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
+from backends.netlink.numbers import FAMILY, FLAG_PERSISTENT, NLM_F_ACK, NLM_F_REQUEST, VERSION, Command, method_number
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
 
 Attributes = list[tuple[str, Any]]
 Part = tuple[str, dict[str, Attributes]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from dsrwizard.core.errors import CommandFailed, DsrError, LookError, NoPrivilege
+from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError, NoPrivilege
 
 LOAD = "Run `sudo modprobe ip_vs`."
 AS_ROOT = "Run it as root (`sudo dsrwizard …`) or with CAP_NET_ADMIN; in a container, too, it needs that capability."

@@ -8,7 +8,7 @@ from backends.packets import arp, ethernet, ndp
 from backends.packets.addresses import no_address, pack
 from backends.packets.capture import Capture
 from backends.packets.link import look_up
-from dsrwizard.core.errors import LookError
+from dsrwizard.core.model.errors import LookError
 
 _PAUSE = 0.05
 """Seconds between repeats: a burst shares the fate of one lost frame."""

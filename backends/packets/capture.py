@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from backends.packets import ethernet, ip
-from dsrwizard.core.errors import LookError
+from dsrwizard.core.model.errors import LookError
 
 _SOL_PACKET = 263
 _PACKET_AUXDATA = 8

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from backends.packets.addresses import no_address, pack
-from dsrwizard.core.wire import Connected
+from dsrwizard.core.model.answers import Connected
 
 _UNREACHABLE = frozenset({
     errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EACCES,

@@ -15,8 +15,8 @@ from backends.packets.capture import Capture, only_claims
 from backends.packets.ethernet import Frame, mac_text
 from backends.packets.link import check, look_up, own_macs
 from backends.packets.owners import problem_text
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.wire import Claim
+from dsrwizard.core.model.answers import Claim
+from dsrwizard.core.model.errors import DsrError
 
 _AGAIN = 1.0
 """Seconds between two calls for the same (address, MAC, kind), and between two tries to open the interface."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from backends.packets.ethernet import is_unicast
-from dsrwizard.core.errors import LookError
+from dsrwizard.core.model.errors import LookError
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFHWADDR = 0x8927

@@ -18,9 +18,9 @@ from backends.packets.capture import Capture
 from backends.packets.ethernet import mac_bytes
 from backends.packets.link import Link, look_up
 from backends.packets.owners import problem_text, resolve
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model.answers import Sent
+from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Sent
 
 _PORTS = range(32768, 61000)
 _PAUSE = 0.001

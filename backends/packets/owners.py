@@ -14,8 +14,8 @@ from backends.packets.capture import Capture, only_icmpv6
 from backends.packets.ethernet import Frame, mac_text
 from backends.packets.link import Link, look_up, own_macs
 from backends.packets.loop import Loop
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.wire import Owners, Told
+from dsrwizard.core.model.answers import Owners, Told
+from dsrwizard.core.model.errors import DsrError
 
 _PACE = 200
 """Questions of an audit a second: each is a broadcast that every machine of the network looks at, again and again."""

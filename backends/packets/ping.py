@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from backends.packets import icmp
 from backends.packets.addresses import no_address, pack
-from dsrwizard.core.wire import Ping
+from dsrwizard.core.model.answers import Ping
 
 _TOKEN = 8
 _BATCH = 64

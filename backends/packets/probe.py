@@ -18,9 +18,9 @@ from backends.packets.link import Link, look_up
 from backends.packets.loop import Loop, OnFrame
 from backends.packets.owners import Asked, Audit, problem_text
 from backends.packets.shots import Shot, Shots
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Probed
 
 _PORTS = range(32768, 65536)
 """Every port that clients use: Linux (ip-sysctl, ip_local_port_range) and IANA (RFC 6335), which most others follow."""

@@ -13,8 +13,8 @@ import msgspec
 from backends.packets import dns, ethernet, icmp, ip, transport
 from backends.packets.addresses import unpack
 from backends.packets.ethernet import Frame, mac_text
+from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Probed
 
 Signature = Literal[
     "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source",

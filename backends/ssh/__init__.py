@@ -5,7 +5,7 @@ paramiko is imported when the first connection is opened, not before.
 
 from __future__ import annotations
 
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.ports import Asker, Connector
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.ssh.config import Value, broken, matches
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.foreign import one_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from pathlib import Path
 from threading import Lock
 
 from dsrwizard import files
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.foreign import one_line
 
 SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
 _DEPTH = 16

@@ -19,9 +19,9 @@ from backends.ssh.privilege import PATH, Sudo, quote, sudo_command
 from backends.ssh.route import route_to
 from backends.ssh.session import Clock, Flood, Overdue, Session
 from backends.ssh.transport import within
-from dsrwizard.core.errors import ConnectionLost, HostError, NoPrivilege
-from dsrwizard.core.foreign import one_line
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import ConnectionLost, HostError, NoPrivilege
+from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.ports import Answer, Asker, Line
 
 _TRAFFIC = 64 * 1024 * 1024

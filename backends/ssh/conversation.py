@@ -13,9 +13,9 @@ from threading import Timer
 import paramiko
 
 from backends.ssh.route import Route
-from dsrwizard.core.foreign import lines, one_line
+from dsrwizard.core.model.foreign import lines, one_line
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 _ROUNDS = 8
 """Rounds of one login attempt; PAM needs one for each module that asks and an empty one at the end."""

@@ -21,12 +21,8 @@ from backends.ssh.reach import Stream, direct, proxied
 from backends.ssh.route import Route, route_to_hop
 from backends.ssh.transport import Transport
 from backends.ssh.trust import check_key
-from dsrwizard.core.errors import (
-    ConnectionRefused,
-    ConnectTimeout,
-    HostError,
-)
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError
+from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.ports import Asker
 
 _NEGOTIATION = 15.0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.ssh.config import home
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.foreign import one_line
 
 IN_HOSTNAME = "h"
 IN_PROXY = "hnpr"

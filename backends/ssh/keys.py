@@ -24,7 +24,7 @@ from backends.ssh.algorithms import PUBLIC_KEYS
 from backends.ssh.config import stamp
 from backends.ssh.expand import File
 from backends.ssh.route import Route
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.foreign import one_line
 
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN = b"BEGIN OPENSSH PRIVATE KEY"

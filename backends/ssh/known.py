@@ -19,7 +19,7 @@ from threading import Lock
 from backends.ssh.config import matches, stamp
 from backends.ssh.expand import File
 from dsrwizard import files
-from dsrwizard.core.errors import HostError
+from dsrwizard.core.model.errors import HostError
 
 ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),

@@ -13,10 +13,10 @@ from backends.ssh.conversation import Conversation
 from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read
 from backends.ssh.route import Route
 from backends.ssh.transport import Transport
-from dsrwizard.core.errors import ConnectTimeout, LoginRefused
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import ConnectTimeout, LoginRefused
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 TRIES = 3
 """How often a password or passphrase is asked for, as ssh does."""

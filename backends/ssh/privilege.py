@@ -6,10 +6,10 @@ from backends.memory import Memory
 from backends.ssh.login import TRIES
 from backends.ssh.route import Route
 from backends.ssh.session import Clock, Overdue, Session
-from dsrwizard.core.errors import ConnectionLost, NoPrivilege
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import ConnectionLost, NoPrivilege
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SILENCE = 20.0

@@ -16,8 +16,8 @@ from threading import Thread
 from typing import Any
 
 from backends.ssh.route import Route
-from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
+from dsrwizard.core.model.foreign import one_line
 
 _UNREACHABLE = {
     errno.EHOSTUNREACH: "Nobody answers at this address: no ARP reply, or a router says it is unreachable.",

@@ -16,10 +16,10 @@ from backends.ssh import expand
 from backends.ssh.algorithms import Algorithms, allowed
 from backends.ssh.config import Settings, Value, broken, home, lookup
 from backends.ssh.expand import File, Unfit
-from dsrwizard.core import fields
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.foreign import one_line
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.intake import fields
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.foreign import one_line
 
 CONNECT_TIMEOUT = 8.0
 """Seconds for TCP connect and SSH banner together, unless ConnectTimeout says otherwise."""

@@ -16,7 +16,7 @@ import paramiko
 from paramiko.packet import Packetizer
 
 from backends.ssh.algorithms import PUBLIC_KEYS, Algorithms, Offer
-from dsrwizard.core.errors import HostError
+from dsrwizard.core.model.errors import HostError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -6,7 +6,7 @@ import paramiko
 
 from backends.ssh.known import HostKeys, add, fingerprint, removal
 from backends.ssh.route import Route
-from dsrwizard.core.errors import HostError, HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.ports import Asker, HostKeyQuestion
 
 _SMALLEST = 1024

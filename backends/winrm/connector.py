@@ -34,10 +34,10 @@ from backends.winrm.reach import CONNECT_SECONDS, answers, certificate
 from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack
 from backends.winrm.transport import OPERATION_SECONDS, Winrm
 from backends.winrm.trust import Trust, check
-from dsrwizard.core.errors import AnswerUnreadable, ConnectionLost, HostError
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Answer, Asker, Line
-from dsrwizard.core.secret import Secret
 
 AWAY_SECONDS = 20.0
 """How long a host may be out of reach while a script runs: changing its network cuts the connection for a moment."""

@@ -11,8 +11,8 @@ from typing import TypeVar
 from backends.memory import Memory
 from backends.winrm.place import Place
 from backends.winrm.problems import login_refused
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 TRIES = 2
 """How often a password is asked for. Fewer than with SSH: Windows locks accounts, some after three wrong ones."""

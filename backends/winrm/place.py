@@ -6,8 +6,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import Auth, RealServer
+from dsrwizard.core.model.deployment import Auth, RealServer
+from dsrwizard.core.model.errors import HostError
 
 HTTPS, HTTP = 5986, 5985
 """The ports of WinRM 2.0 and later."""

@@ -20,7 +20,7 @@ from backends.winrm.bounds import OutOfBounds
 from backends.winrm.place import HTTPS, Place
 from backends.winrm.reach import no_tls, unreachable
 from backends.winrm.transport import NotSealed
-from dsrwizard.core.errors import (
+from dsrwizard.core.model.errors import (
     AnswerUnreadable,
     ConnectTimeout,
     HostError,
@@ -28,7 +28,7 @@ from dsrwizard.core.errors import (
     LoginRefused,
     NoPrivilege,
 )
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.foreign import one_line
 
 BROKEN: tuple[type[Exception], ...] = (Exception,)
 """Everything that one exchange may raise, by the network's doing or the host's: pywinrm, requests and spnego take the

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from backends.winrm.place import HTTP, HTTPS, Place
-from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
+from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
 
 CONNECT_SECONDS = 10.0
 _UNREACHABLE = {

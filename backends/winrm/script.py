@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backends.winrm.bounds import KEPT_ERRORS, LARGEST_OUTPUT, MOST_LINES, OutOfBounds
-from dsrwizard.core.foreign import lines as harmless_lines
+from dsrwizard.core.model.foreign import lines as harmless_lines
 from dsrwizard.core.ports import Line
 
 POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"

@@ -17,7 +17,7 @@ from backends.winrm.bounds import BoundedAdapter, OutOfBounds, envelope
 from backends.winrm.place import Place
 from backends.winrm.reach import CONNECT_SECONDS
 from backends.winrm.trust import Trust
-from dsrwizard.core.secret import Secret
+from dsrwizard.core.model.secret import Secret
 
 OPERATION_SECONDS = 15
 """How long the host may hold back an answer at most, before it says that there is nothing new."""

@@ -24,8 +24,8 @@ from cryptography.x509.oid import NameOID
 from backends.winrm.place import Place
 from backends.winrm.reach import Shown
 from dsrwizard import files
-from dsrwizard.core.errors import HostError, HostKeyChanged, HostKeyUnknown
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.ports import SHOW_CERTIFICATES, Asker, HostKeyQuestion
 from dsrwizard.files import state_dir
 

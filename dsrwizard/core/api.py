@@ -6,16 +6,16 @@ from collections.abc import Callable
 from threading import Event as Flag
 from typing import Protocol
 
-from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.events import Observer
-from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.mending import Mending, MendResult
-from dsrwizard.core.model import Client, Deployment, RealServer
-from dsrwizard.core.outcome import RunResult
-from dsrwizard.core.shown import Shown
-from dsrwizard.core.snapshot import Happening, Snapshot
-from dsrwizard.core.steps import Plan
-from dsrwizard.core.wire import Connected, Owners, Ping
+from dsrwizard.core.model.answers import Connected, Owners, Ping
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer
+from dsrwizard.core.model.events import Observer
+from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.outcome import RunResult
+from dsrwizard.core.model.shown import Shown
+from dsrwizard.core.model.snapshot import Happening, Snapshot
+from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.mend import Mending, MendResult
 
 HostSeen = Callable[[str, DirectorFacts | ServerFacts | Failure], None]
 """Called from worker threads as each host has been looked at: its name and what came back."""

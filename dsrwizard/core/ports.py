@@ -7,13 +7,13 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from dsrwizard.core.changes import ServiceKey
-from dsrwizard.core.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
-from dsrwizard.core.model import Client, Deployment, RealServer, Service
-from dsrwizard.core.secret import Secret
-from dsrwizard.core.shown import Shown
-from dsrwizard.core.steps import Step
-from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.changes import ServiceKey
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
+from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.shown import Shown
+from dsrwizard.core.model.steps import Step
 
 Line = Callable[[str], None]
 StepDone = Callable[[str, bool, str], None]
@@ -82,9 +82,9 @@ class Asker(Protocol):
 class Connector(Protocol):
     """A connection to one host: scripts go in, answers come out.
 
-    `run` raises the errors of `dsrwizard.core.errors` (HostError and its kinds). A script runs as root (by login or
-    by sudo) in a POSIX shell, comes in over standard input, and is never seen in a process list. `deadline` in
-    seconds covers the whole script. `on_line` gets every line of standard output as it arrives.
+    `run` raises the errors of `dsrwizard.core.model.errors` (HostError and its kinds). A script runs as root (by
+    login or by sudo) in a POSIX shell, comes in over standard input, and is never seen in a process list. `deadline`
+    in seconds covers the whole script. `on_line` gets every line of standard output as it arrives.
     """
 
     def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer: ...

@@ -12,24 +12,16 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from dsrwizard.core.changes import DestinationChange
-from dsrwizard.core.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
-from dsrwizard.core.events import (
-    Event,
-    HostFinished,
-    HostSaid,
-    HostStarted,
-    Observer,
-    StepFinished,
-    StepStarted,
-)
-from dsrwizard.core.facts import Failure, ServerFacts
-from dsrwizard.core.model import Deployment, RealServer
-from dsrwizard.core.outcome import HostResult, Outcome, RunResult, StepResult
-from dsrwizard.core.plan import host_plan
+from dsrwizard.core.diagnosis.probe_verdict import judge
+from dsrwizard.core.model.changes import DestinationChange
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
+from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, Observer, StepFinished, StepStarted
+from dsrwizard.core.model.facts import Failure, ServerFacts
+from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Proof, Step
+from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.ports import ProbeTarget, WirePort
-from dsrwizard.core.proof import judge
-from dsrwizard.core.steps import DIRECTOR, HostPlan, Plan, Proof, Step
 from dsrwizard.engine.defects import Defect, blaming, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Run

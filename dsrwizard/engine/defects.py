@@ -16,10 +16,10 @@ from typing import Any, Self, TypeVar, cast
 import msgspec
 
 from dsrwizard import files
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure, Observed
-from dsrwizard.core.foreign import one_line
-from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure, Observed
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.steps import DIRECTOR
 
 T = TypeVar("T")
 

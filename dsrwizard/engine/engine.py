@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
-from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.errors import ConnectionLost, DsrError
-from dsrwizard.core.events import Observer
-from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.ledger import (
+from dsrwizard.core.model.answers import Owners
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer
+from dsrwizard.core.model.errors import ConnectionLost, DsrError
+from dsrwizard.core.model.events import Observer
+from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.outcome import Outcome, RunResult
+from dsrwizard.core.model.snapshot import Happening
+from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan, Step
+from dsrwizard.core.plan.leftovers import merged, obsolete
+from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
+from dsrwizard.core.plan.plan import plan as planned
+from dsrwizard.core.plan.teardown import gone, guard_only, teardown_plan
+from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
+from dsrwizard.core.record.owed import (
     Entry,
     Owed,
     RunBegan,
@@ -29,23 +39,13 @@ from dsrwizard.core.ledger import (
     last_deployment,
     owed,
 )
-from dsrwizard.core.mending import Mending, MendResult, mended, mending
-from dsrwizard.core.model import Client, Deployment, RealServer
-from dsrwizard.core.obsolete import merged, obsolete
-from dsrwizard.core.outcome import Outcome, RunResult
-from dsrwizard.core.plan import plan as planned
-from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
-from dsrwizard.core.snapshot import Happening
-from dsrwizard.core.steps import CLIENT, DIRECTOR, Plan, Step
-from dsrwizard.core.teardown import gone, guard_only, teardown_plan
-from dsrwizard.core.timeline import of_journal
-from dsrwizard.core.wire import Owners
+from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.defects import apart, blaming, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.quiet import Quiet
-from dsrwizard.engine.remote import server_port
+from dsrwizard.engine.servers.linux import server_port
+from dsrwizard.engine.silent_asker import Quiet
 
 if TYPE_CHECKING:
     from dsrwizard.engine.handshakes import Inside
@@ -326,7 +326,7 @@ class Engine:
     # --- proving and watching ------------------------------------------------------------------------------------
 
     def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
-        from dsrwizard.engine.client import look
+        from dsrwizard.engine.client_looks import look
         from dsrwizard.engine.verify import verify
 
         client = deployment.client

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from dsrwizard.core.api import HostSeen
-from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.model import Deployment, RealServer
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.ports import DirectorPort, ServerPort
-from dsrwizard.core.steps import DIRECTOR
 from dsrwizard.engine.defects import failure_of, guarded
 
 T = TypeVar("T")

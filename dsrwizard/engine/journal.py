@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 
 from dsrwizard import __version__, files
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.foreign import in_json
-from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded, Verb, in_force, last_deployment
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.outcome import Outcome
-from dsrwizard.core.steps import Step
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.foreign import in_json
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import Step
+from dsrwizard.core.record.owed import Entry, Intent, Result, RunBegan, RunEnded, Verb, in_force, last_deployment
 
 LARGEST = 500_000_000
 """Bytes of a journal that is read: thousands of runs of thousands of steps. What is larger is none of ours."""

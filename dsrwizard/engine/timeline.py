@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from dsrwizard import files
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.snapshot import Happening
-from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.timeline import merged, of_journal, same, wanted
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.snapshot import Happening
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.record.timeline import merged, of_journal, same, wanted
 from dsrwizard.engine.journal import Journal
 
 LINE_BYTES = 4096

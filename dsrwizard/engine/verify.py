@@ -11,15 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
-from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.diagnosis import ClientView, Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure, Observed
-from dsrwizard.core.model import Deployment, RealServer
+from dsrwizard.core.model.answers import Connected, Probed
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure, Observed
+from dsrwizard.core.model.steps import CLIENT
 from dsrwizard.core.ports import ProbeTarget, WirePort
-from dsrwizard.core.steps import CLIENT
-from dsrwizard.core.wire import Connected, Probed
 from dsrwizard.engine.defects import apart
 from dsrwizard.engine.handshakes import Inside, client_like, watch_traffic
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 def page(cause: str) -> str:
     """The page of a cause, in Markdown. Raises KeyError where there is none."""
-    from dsrwizard.core.causes import CAUSES
+    from dsrwizard.core.model.causes import CAUSES
 
     if cause not in CAUSES:
         raise KeyError(cause)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dsrwizard.core.causes import told
-from dsrwizard.core.checks import Check, Report
+from dsrwizard.core.model.causes import told
+from dsrwizard.core.model.checks import Check, Report
 from screens.widgets.glyphs import Name, glyph
-from screens.widgets.live_rows import Row, fit
+from screens.widgets.rows import Row, fit
 
 WORDS: dict[str, tuple[Name, str, str]] = {
     "pass": ("ok", "pass", "good"),

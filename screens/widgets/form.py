@@ -8,7 +8,7 @@ from textual import on
 from textual.containers import Vertical
 from textual.message import Message
 
-from dsrwizard.core.problems import Problem
+from dsrwizard.core.intake.problems import Problem
 from screens.widgets.field import Field
 
 

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from dsrwizard.core.foreign import replaced
+from dsrwizard.core.model.foreign import replaced
 
 
 class HarmlessLines(LineFilter):

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from textual.content import Content
 
-from dsrwizard.core.changes import FileChange, ModuleChange, SysctlChange
-from dsrwizard.core.difference import LEGEND, Group, difference, file_difference, groups, symbols
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.foreign import one_line
-from dsrwizard.core.steps import DIRECTOR, Plan, Step
-from dsrwizard.core.ticket import step_commands, undo_commands
+from dsrwizard.core.model.changes import FileChange, ModuleChange, SysctlChange
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.tell.difference import LEGEND, Group, difference, file_difference, groups, symbols
+from dsrwizard.core.tell.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import arrows, glyph
-from screens.widgets.live_rows import Part, Row
+from screens.widgets.rows import Part, Row
 from screens.widgets.words import barred, typed
 
 STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.engine.defects import Defect
 from screens.widgets.glyphs import Name, glyph
 

@@ -8,12 +8,12 @@ from textwrap import wrap
 from textual.content import Content
 
 from dsrwizard.core.api import ServerTest
-from dsrwizard.core.facts import Failure, Interface, Listener, ServerFacts
-from dsrwizard.core.foreign import one_line
-from dsrwizard.core.model import Deployment, RealServer, Service
-from dsrwizard.core.windows.commands import ADAPTER, PSEUDO
-from dsrwizard.core.windows.facts import WindowsFacts
-from dsrwizard.core.wire import Connected
+from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO
+from dsrwizard.core.model.answers import Connected
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service
+from dsrwizard.core.model.facts import Failure, Interface, Listener, ServerFacts
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.windows_facts import WindowsFacts
 from screens.widgets.glyphs import Name, glyph
 
 _STYLES: dict[str, str] = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Checkbox, RadioButton
 
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.model.foreign import one_line
 from screens.widgets.glyphs import ascii_only
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.content import Content
 
-from dsrwizard.core.foreign import lines, one_line
+from dsrwizard.core.model.foreign import lines, one_line
 from screens.widgets.glyphs import ascii_only
 
 _TITLE = 200

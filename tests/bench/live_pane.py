@@ -61,11 +61,11 @@ def ours(rows: int, notes: Path) -> None:
     """The product's view, fed by a thread."""
     from textual.app import App, ComposeResult
 
-    from dsrwizard.core.snapshot import Snapshot
+    from dsrwizard.core.model.snapshot import Snapshot
     from screens.background import let_keys_through
+    from screens.live.table import LiveTable
+    from screens.live.view import LiveView
     from screens.widgets.harmless_lines import HarmlessLines
-    from screens.widgets.live_table import LiveTable
-    from screens.widgets.live_view import LiveView
 
     class Pane(App[None]):
         _harmless = HarmlessLines()  # the product's gate costs what it costs there
@@ -111,8 +111,8 @@ def datatable(rows: int, notes: Path) -> None:
     from textual.app import App, ComposeResult
     from textual.widgets import DataTable, Static
 
-    from dsrwizard.core.snapshot import Snapshot
-    from screens.widgets.live_cells import layout, server_parts
+    from dsrwizard.core.model.snapshot import Snapshot
+    from screens.live.cells import layout, server_parts
 
     form = layout(117)
 

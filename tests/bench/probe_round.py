@@ -24,7 +24,7 @@ from backends.packets.addresses import pack
 from backends.packets.capture import Capture, to_addresses
 from backends.packets.ethernet import mac_bytes
 from backends.packets.link import look_up
-from backends.wire import Wire
+from backends.packets.port import Wire
 from dsrwizard.core.ports import ProbeTarget
 
 SERVERS = VIPS = 100

@@ -21,13 +21,13 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.facts import Destination, Stats, VirtualService
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.snapshot import Round
-from dsrwizard.core.watching.readings import Place, Reading
-from dsrwizard.core.watching.turns import BUDGET, PACKETS_A_PROBE
-from dsrwizard.core.wire import Owners, Probed
+from dsrwizard.core.live.readings import Place, Reading
+from dsrwizard.core.live.schedule import BUDGET, PACKETS_A_PROBE
+from dsrwizard.core.model.answers import Owners, Probed
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.facts import Destination, Stats, VirtualService
+from dsrwizard.core.model.snapshot import Round
 from dsrwizard.engine.watch.board import Board
 from tests.bench.ipvs_dump import CLONE_NEWNET, VIP, best, by_ipvsadm
 

@@ -61,7 +61,7 @@ CONNECTOR = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from backends.ssh import open_ssh
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
 key, script, *addresses = sys.argv[1:]
 class Nobody:
     def secret(self, question): return None

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from tests.fakes.world import World
 from tests.ssh.sshd import Operator
 from tests.windows.endpoint import Endpoint

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
-from dsrwizard.core.changes import ServiceKey
-from dsrwizard.core.errors import ConnectionLost
+from dsrwizard.core.model.changes import ServiceKey
+from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.core.ports import Answer, Line
 from tests.fakes.ipvs import Entry, Virtual
 from tests.fakes.world import ServerState, World

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from dsrwizard.core.errors import ConnectTimeout
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import ConnectTimeout
 from dsrwizard.core.ports import Asker, OpenConnector, ServerPort
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.silent_asker import Quiet
 from tests.fakes.world import World
 
 

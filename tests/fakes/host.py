@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
     Change,
@@ -19,7 +19,7 @@ from dsrwizard.core.changes import (
     SysctlChange,
     UnitChange,
 )
-from dsrwizard.core.facts import Interface, InterfaceAddress, Listener, Persistence, Route
+from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Persistence, Route
 
 
 class Refused(Exception):

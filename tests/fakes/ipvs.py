@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceChange, ServiceKey, ServiceState
-from dsrwizard.core.facts import Connection, Destination, Stats, VirtualService
-from dsrwizard.core.model import SCHEDULERS
+from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange, ServiceKey, ServiceState
+from dsrwizard.core.model.deployment import SCHEDULERS
+from dsrwizard.core.model.facts import Connection, Destination, Stats, VirtualService
 from tests.fakes.host import Refused
 
 

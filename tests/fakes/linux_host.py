@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from dsrwizard.core.facts import Listener, Route, ServerFacts
-from dsrwizard.core.linux.half_open import COUNTERS
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.dialects.linux.half_open import COUNTERS
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.facts import Listener, Route, ServerFacts
+from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer, Asker, Line, ServerPort, StepDone
-from dsrwizard.core.steps import Step
-from dsrwizard.engine.remote import LinuxServer
+from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.host import Link
 from tests.fakes.world import FakeServer, ServerState, World
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 
 class Nobody:

@@ -6,8 +6,9 @@ from array import array
 
 import msgspec
 
-from dsrwizard.core.history import METRICS, History
-from dsrwizard.core.snapshot import (
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.history import METRICS, History
+from dsrwizard.core.model.snapshot import (
     Bypass,
     DestinationRow,
     Happening,
@@ -19,7 +20,6 @@ from dsrwizard.core.snapshot import (
     State,
     Totals,
 )
-from dsrwizard.core.wire import Probed
 
 AT = 1_000_000.0
 TREND = (0.0, 1.0, 2.0, 4.0, 8.0, 6.0, 7.0, 3.0, 5.0, 9.0, 4.0, 2.0)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dsrwizard.core.deployment_file import dumps
+from dsrwizard.core.intake.deployment_file import dumps
 from tests.fakes.started import started
 from tests.fakes.world import World
 
@@ -30,7 +30,8 @@ if sys.stdin.isatty():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 folder, applied, held, password = Path(sys.argv[1]), *sys.argv[2:5]
 del sys.argv[1:5]
-from dsrwizard import interruptible, out, wiring
+from dsrwizard import out
+from dsrwizard.cli import interruptible, wiring
 from dsrwizard.__main__ import main
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dsrwizard.core.linux.packet_filter import parse_filters
+from dsrwizard.core.dialects.linux.packet_filter import parse_filters
 from tests.fakes.engine import engine_of
 from tests.fakes.linux_host import FILTER, text_server
 from tests.fakes.operator import Nobody

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
     DestinationChange,
@@ -16,10 +16,10 @@ from dsrwizard.core.changes import (
     ServiceState,
     SysctlChange,
 )
-from dsrwizard.core.errors import CommandFailed, ConnectTimeout
+from dsrwizard.core.model.errors import CommandFailed, ConnectTimeout
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import HostKeyQuestion, ProbeTarget, SecretQuestion
-from dsrwizard.core.secret import Secret
-from dsrwizard.core.steps import Step
 from tests.fakes.world import World
 
 VIP = "10.0.0.10"

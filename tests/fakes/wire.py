@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 
 if TYPE_CHECKING:
     from tests.fakes.world import ServerState, World

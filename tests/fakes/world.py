@@ -15,9 +15,12 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from dsrwizard.core.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
-from dsrwizard.core.commands import commands
-from dsrwizard.core.errors import (
+from dsrwizard.core.dialects.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
+from dsrwizard.core.dialects.linux.plan import files_of
+from dsrwizard.core.model.answers import Claim, Sent, Told
+from dsrwizard.core.model.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
+from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import (
     CommandFailed,
     ConnectionLost,
     ConnectTimeout,
@@ -26,7 +29,7 @@ from dsrwizard.core.errors import (
     LoginRefused,
     LookError,
 )
-from dsrwizard.core.facts import (
+from dsrwizard.core.model.facts import (
     Connection,
     DirectorFacts,
     HalfOpen,
@@ -37,12 +40,9 @@ from dsrwizard.core.facts import (
     ServerFacts,
     VirtualService,
 )
-from dsrwizard.core.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
-from dsrwizard.core.linux.steps import files_of
-from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
-from dsrwizard.core.steps import DIRECTOR, Step
-from dsrwizard.core.wire import Claim, Sent, Told
+from dsrwizard.core.tell.commands import commands
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.wire import FakeHearing, FakeWire

@@ -11,18 +11,18 @@ from typing import Any, get_args
 
 import msgspec
 
-from dsrwizard.core import events
 from dsrwizard.core.api import ServerTest
-from dsrwizard.core.checks import Report
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.events import Observer
-from dsrwizard.core.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.mending import Mending, MendResult
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.outcome import HostResult, Outcome, RunResult
-from dsrwizard.core.snapshot import Happening, Snapshot
-from dsrwizard.core.steps import Plan
-from dsrwizard.core.wire import Owners
+from dsrwizard.core.model import events
+from dsrwizard.core.model.answers import Owners
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.events import Observer
+from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult
+from dsrwizard.core.model.snapshot import Happening, Snapshot
+from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.mend import Mending, MendResult
 from tests.hostile.filling import Filler
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
     Change,
@@ -26,8 +26,8 @@ from dsrwizard.core.changes import (
     SysctlChange,
     WindowsChange,
 )
-from dsrwizard.core.history import History
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.history import History
 
 T = TypeVar("T")
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from backends.ssh import config, connector, dial, open_ssh, route, session, transport
 from backends.ssh import privilege as sudo
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 
 class Operator:

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard import cli, wiring
-from dsrwizard.core.deployment_file import dumps
-from dsrwizard.core.model import Client, Deployment, RealServer, Service, Vip
+from dsrwizard.cli import main as cli
+from dsrwizard.cli import wiring
+from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service, Vip
 from dsrwizard.session import state_dir
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody

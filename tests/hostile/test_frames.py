@@ -14,8 +14,8 @@ from backends.packets.offlink import _refusal
 from backends.packets.owners import Audit
 from backends.packets.probe import _Round
 from backends.packets.shots import Shot, Shots
+from dsrwizard.core.model.answers import Sent
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Sent
 from tests.hostile.conftest import Tally
 from tests.unit.test_packets_frames import ANSWERS, DIRECTOR_MAC, FORWARDER_MAC, SERVER_MAC, packed
 from tests.unit.test_packets_fuzz import LINK, TAGS, read_everything, repaired

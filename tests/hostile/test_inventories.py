@@ -9,11 +9,11 @@ from typing import get_args
 
 import pytest
 
-from dsrwizard.core.draft import Draft
-from dsrwizard.core.importers import Imported, Kind, ansible, detect, plain, read, ssh_config
-from dsrwizard.core.importers.common import LONGEST_LINE, MAX_NOTES, MAX_SERVERS
-from dsrwizard.core.validate import problems_of_draft
-from screens.import_servers import _read
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.intake.importers import Imported, Kind, ansible, detect, plain, read, ssh_config
+from dsrwizard.core.intake.importers.common import LONGEST_LINE, MAX_NOTES, MAX_SERVERS
+from dsrwizard.core.intake.validate import problems_of_draft
+from screens.wizard.import_servers import _read
 from tests.hostile.conftest import Tally
 from tests.hostile.inputs import CANARY, WORDS, Maker, doings, raw
 from tests.hostile.spoiling import PWNED

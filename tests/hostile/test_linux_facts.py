@@ -18,13 +18,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard import cli, wiring
-from dsrwizard.core.deployment_file import dumps
-from dsrwizard.core.errors import AnswerUnreadable, ConnectTimeout
-from dsrwizard.core.linux.observe import parse
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.cli import main as cli
+from dsrwizard.cli import wiring
+from dsrwizard.core.dialects.linux.observe import parse
+from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import AnswerUnreadable, ConnectTimeout
 from dsrwizard.core.ports import Answer, Asker, Line, ServerPort
-from dsrwizard.engine.client import rounds
+from dsrwizard.engine import client_looks as rounds
 from dsrwizard.engine.defects import LOG
 from dsrwizard.engine.engine import Engine
 from dsrwizard.session import state_dir

@@ -10,9 +10,9 @@ import pytest
 from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.ports import Asker, ServerPort
-from screens.modals import HelpModal
+from screens.questions.modals import HelpModal
 from tests.fakes.engine import engine_of
 from tests.fakes.linux_host import text_server
 from tests.fakes.world import World

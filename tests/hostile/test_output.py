@@ -23,30 +23,33 @@ import pytest
 from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 
-from dsrwizard import cli, out, printing, wiring
-from dsrwizard.asking import TerminalAsker
-from dsrwizard.core import api, errors, ports
-from dsrwizard.core.checks import Report
-from dsrwizard.core.deployment_file import dumps
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.foreign import BLOCK
-from dsrwizard.core.importers import Imported
-from dsrwizard.core.incident import incident
-from dsrwizard.core.ledger import Entry
-from dsrwizard.core.mending import MendResult
-from dsrwizard.core.metrics import exposition
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.outcome import RunResult
+from dsrwizard import out
+from dsrwizard.cli import main as cli
+from dsrwizard.cli import printing, wiring
+from dsrwizard.cli.asking import TerminalAsker
+from dsrwizard.core import api, ports
+from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.intake.importers import Imported
+from dsrwizard.core.intake.problems import Problem
+from dsrwizard.core.model import errors
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.foreign import BLOCK
+from dsrwizard.core.model.outcome import RunResult
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.shown import Harmless
+from dsrwizard.core.model.snapshot import Happening, Snapshot
+from dsrwizard.core.model.steps import HostPlan, Plan
+from dsrwizard.core.plan.mend import MendResult
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.problems import Problem
-from dsrwizard.core.runbook import Runbook, html, markdown
-from dsrwizard.core.runbook import text as runbook_text
-from dsrwizard.core.secret import Secret
-from dsrwizard.core.shown import Harmless
-from dsrwizard.core.snapshot import Happening, Snapshot
-from dsrwizard.core.steps import HostPlan, Plan
-from dsrwizard.core.ticket import ticket
+from dsrwizard.core.record.owed import Entry
+from dsrwizard.core.tell.incident import incident
+from dsrwizard.core.tell.metrics import exposition
+from dsrwizard.core.tell.runbook import Runbook, html, markdown
+from dsrwizard.core.tell.runbook import text as runbook_text
+from dsrwizard.core.tell.ticket import ticket
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.timeline import Timeline
 from dsrwizard.session import Session, state_dir
@@ -445,7 +448,7 @@ def test_nobody_writes_to_the_terminal_but_the_writer() -> None:
         "dsrwizard/__main__.py": "its version",
         "dsrwizard/out.py": "the writer",
         "backends/lab/launch.py": "words of its own, and a terminal passed on",
-        "dsrwizard/engine/client/program.py": "runs on the client host",
+        "dsrwizard/core/dialects/client/program.py": "runs on the client host",
     }
     found = set()
     for package in ("dsrwizard", "screens", "backends"):

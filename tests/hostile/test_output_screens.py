@@ -21,30 +21,30 @@ from textual.widgets import Input, Log, Static, TextArea
 
 import screens
 from dsrwizard.app import DsrApp
-from dsrwizard.core.draft import Draft
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.foreign import harmless as plain
-from dsrwizard.core.foreign import one_line
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.foreign import harmless as plain
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.snapshot import DestinationRow
+from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.snapshot import DestinationRow
-from dsrwizard.core.steps import Plan
-from screens.cause_page import CausePage
-from screens.confirm import ConfirmModal
-from screens.export import ExportModal, PathModal, RunbookModal
-from screens.import_servers import ImportServers
-from screens.mend import MendScreen
-from screens.modals import Choice, HelpModal, HostKeyModal, Question, SecretModal
-from screens.pane import Desk, Pane
-from screens.reapply import ReapplyScreen
+from screens.live.timeline import TimelineScreen
+from screens.live.weight import WeightModal
+from screens.questions.cause_page import CausePage
+from screens.questions.confirm import ConfirmModal
+from screens.questions.export import ExportModal, PathModal, RunbookModal
+from screens.questions.modals import Choice, HelpModal, HostKeyModal, Question, SecretModal
 from screens.runbook import RunbookScreen, SystemQuestion
-from screens.server_form import ServerForm
-from screens.teardown import TeardownScreen
-from screens.timeline import TimelineScreen
-from screens.weight import WeightModal
+from screens.runs.mend import MendScreen
+from screens.runs.reapply import ReapplyScreen
+from screens.runs.teardown import TeardownScreen
 from screens.widgets.check_detail import Detail
-from screens.widgets.live_rows import Rows
+from screens.widgets.rows import Rows
 from screens.widgets.server_facts import LABEL
-from screens.wizard import STEPS, WizardScreen
+from screens.wizard.import_servers import ImportServers
+from screens.wizard.pane import Desk, Pane
+from screens.wizard.server_form import ServerForm
+from screens.wizard.shell import STEPS, WizardScreen
 from tests.fakes.world import World
 from tests.hostile.engine import Hostile
 from tests.hostile.filling import with_deployment

@@ -13,10 +13,10 @@ from rich.cells import cell_len
 
 from backends.ssh import config, open_ssh
 from backends.ssh.conversation import MOST_QUESTIONS, asks_for_password
-from dsrwizard.asking import quoted
-from dsrwizard.core.errors import LoginRefused
-from dsrwizard.core.foreign import harmless, one_line
-from dsrwizard.core.model import RealServer
+from dsrwizard.cli.asking import quoted
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import LoginRefused
+from dsrwizard.core.model.foreign import harmless, one_line
 from dsrwizard.core.ports import SecretQuestion
 from tests.hostile.conftest import Tally
 from tests.hostile.ssh_server import CODE, ESCAPES, PASSWORD, Round, Server, Way, asking

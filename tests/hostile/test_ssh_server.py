@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dsrwizard.core.foreign import harmless
+from dsrwizard.core.model.foreign import harmless
 from tests.hostile import ssh_server as ways
 from tests.hostile.conftest import Tally
 from tests.hostile.ssh_server import CODE, ESCAPES, PASSWORD, Server, Way

@@ -12,11 +12,11 @@ import pytest
 from backends.ssh import config
 from backends.ssh.reach import proxied
 from backends.ssh.route import route_to, route_to_hop
-from dsrwizard.core import importers
-from dsrwizard.core.draft import Draft, DraftServer, DraftService, DraftVip
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import RealServer
-from dsrwizard.core.validate import problems_of_draft
+from dsrwizard.core.intake import importers
+from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
+from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import HostError
 from tests.hostile.conftest import Tally
 
 Scale = Callable[[int, int], int]

@@ -11,16 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard import cli, wiring
-from dsrwizard.core.deployment_file import dumps
-from dsrwizard.core.model import Client, Deployment, RealServer
+from dsrwizard.cli import main as cli
+from dsrwizard.cli import wiring
+from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.ports import Answer, Asker, Connector, Line, ServerPort
-from dsrwizard.core.stream import Stream
+from dsrwizard.core.tell.stream import Stream
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.servers.windows import WindowsServer
+from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.watch import poller
-from dsrwizard.engine.windows import WindowsServer
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
 from tests.hostile.conftest import Tally

@@ -19,11 +19,11 @@ from cryptography.x509.oid import NameOID
 from backends.winrm import trust
 from backends.winrm.place import Place
 from backends.winrm.reach import Shown
-from dsrwizard.asking import TerminalAsker
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.foreign import harmless
+from dsrwizard.cli.asking import TerminalAsker
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.foreign import harmless
 from dsrwizard.core.ports import HostKeyQuestion
-from screens.modals import HostKeyModal
+from screens.questions.modals import HostKeyModal
 from tests.hostile.conftest import Tally
 
 Scale = Callable[[int, int], int]

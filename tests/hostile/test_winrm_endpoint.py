@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dsrwizard.core.foreign import harmless
+from dsrwizard.core.model.foreign import harmless
 from tests.hostile import winrm_client
 from tests.hostile.conftest import Tally
 from tests.hostile.winrm_client import LONGEST, PASSWORD

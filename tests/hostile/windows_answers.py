@@ -10,9 +10,9 @@ import re
 from functools import cache
 from typing import Any
 
-from dsrwizard.core.errors import ConnectionLost
+from dsrwizard.core.dialects.windows.observe import observe_script
+from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.core.ports import Answer, Line
-from dsrwizard.core.windows.observe import observe_script
 from tests.windows.answers import NONCE, framed, told
 from tests.windows.conftest import ModelConnector
 from tests.windows.host import WindowsHost

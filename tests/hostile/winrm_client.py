@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from backends.winrm import connector, open_winrm, reach, transport
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
-from dsrwizard.engine import windows
+from dsrwizard.engine.servers import windows
 
 PASSWORD = "canary-Pa55word"
 SECONDS = {

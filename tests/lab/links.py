@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from backends.packets.announce import announce
-from backends.wire import Wire
-from dsrwizard.core.model import Service
+from backends.packets.port import Wire
+from dsrwizard.core.model.answers import Claim, Probed
+from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Claim, Probed
 
 RIP, RIP6, VIP, VIP6 = "10.9.0.101", "fd09::101", "10.9.0.10", "fd09::10"
 NOWHERE = {4: "192.0.2.7", 6: "2001:db8::7"}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from backends.lab import faults
-from dsrwizard.core.causes import CURABLE
+from dsrwizard.core.model.causes import CURABLE
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 
 pytestmark = pytest.mark.lab

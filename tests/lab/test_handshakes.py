@@ -29,7 +29,7 @@ for _ in range(8):
     threading.Thread(target=client).start()
 """
 OFFLINK = f"""
-from backends.wire import Wire
+from backends.packets.port import Wire
 from dsrwizard.core.ports import ProbeTarget
 targets = [ProbeTarget(rip="{WEB1.address}", vip="{VIP}", port=80),
            ProbeTarget(rip="{WEB1.address6}", vip="{VIP6}", port=80)]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
     Change,
@@ -23,8 +23,8 @@ from dsrwizard.core.changes import (
     ServiceState,
     SysctlChange,
 )
-from dsrwizard.core.facts import Destination, DirectorFacts, Failure, VirtualService
-from dsrwizard.core.model import SCHEDULERS
+from dsrwizard.core.model.deployment import SCHEDULERS
+from dsrwizard.core.model.facts import Destination, DirectorFacts, Failure, VirtualService
 from tests.lab.harness import SERVERS, VIP, VIP6, Lab
 
 
@@ -45,13 +45,13 @@ class Told(msgspec.Struct):
 DRIVER = """
 import subprocess, sys
 import msgspec
-from backends.director import LocalDirector
+from backends.director.port import LocalDirector
 from backends.netlink.ipvs import Ipvs, Timeouts
-from dsrwizard.core.changes import Change, ServiceKey
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.model import Deployment, Director
-from dsrwizard.core.steps import Step
+from dsrwizard.core.model.changes import Change, ServiceKey
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.deployment import Deployment, Director
+from dsrwizard.core.model.steps import Step
 
 steps = msgspec.json.decode(sys.stdin.buffer.read(), type=list[tuple[Change, ...]])
 director = LocalDirector()

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = """
 import sys
 from backends.lab import run
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.model.errors import DsrError
 try:
     sys.exit(run(sys.argv[1:]))
 except DsrError as error:

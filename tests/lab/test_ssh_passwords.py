@@ -17,9 +17,9 @@ ADDRESSES = {"web1": "10.0.0.101", "web2": "10.0.0.102", "web3": "10.0.0.103"}
 PROGRAM = """
 import json, sys, traceback
 from backends.ssh import open_ssh
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.model import RealServer
-from dsrwizard.core.secret import Secret
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.secret import Secret
 
 job = json.loads(sys.stdin.read())
 class Operator:

@@ -71,9 +71,9 @@ connect = "winrm"
 VERIFIES = """
 import json, sys
 from pathlib import Path
-from dsrwizard.core.deployment_file import load
-from dsrwizard.core.secret import Secret
-from dsrwizard.wiring import build_engine
+from dsrwizard.core.intake.deployment_file import load
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.cli.wiring import build_engine
 
 class Operator:
     def __init__(self): self.password, self.asked = Secret(sys.stdin.readline().strip()), []

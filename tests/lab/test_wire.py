@@ -18,7 +18,7 @@ WEB1, WEB2, WEB3 = network.SERVERS
 CALL = """
 import json, sys
 import msgspec
-from backends.wire import Wire
+from backends.packets.port import Wire
 from dsrwizard.core.ports import ProbeTarget
 method, arguments = json.loads(sys.argv[1])
 if method == "probe":
@@ -38,7 +38,7 @@ with Capture("eth0", 0x0800) as capture:
 LISTENS = f"""
 import sys, threading
 import msgspec
-from backends.wire import Wire
+from backends.packets.port import Wire
 heard, first = [], threading.Event()
 hearing = Wire().hear("eth0", ["{VIP}", "{VIP6}"], lambda claim: (heard.append(claim), first.set()))
 print(hearing.problem or "listening", flush=True)
@@ -48,7 +48,7 @@ print("heard", msgspec.json.encode(heard).decode(), flush=True)
 """
 ROUND = f"""
 import json, sys
-from backends.wire import Wire
+from backends.packets.port import Wire
 from dsrwizard.core.ports import ProbeTarget
 target = ProbeTarget(rip=sys.argv[1], vip="{VIP}", port=80)
 answers = [answer for _ in range(int(sys.argv[2])) for answer in Wire().probe("eth0", [target])]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.deployment_file import dumps
+from dsrwizard.core.intake.deployment_file import dumps
 from tests.fakes.engine import factory
 from tests.fakes.world import World
 

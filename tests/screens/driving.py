@@ -11,9 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.draft import Draft
+from dsrwizard.core.intake.draft import Draft
 from screens.widgets.field import Field
-from screens.wizard import WizardScreen
+from screens.wizard.shell import WizardScreen
 
 NAMES = {
     ".": "full_stop", " ": "space", ":": "colon", "-": "minus", "/": "slash", "*": "asterisk", "_": "underscore",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsrwizard.app import DsrApp
-from screens.cause_page import CausePage
+from screens.questions.cause_page import CausePage
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World

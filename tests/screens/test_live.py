@@ -13,18 +13,18 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.changes import ServiceKey
-from dsrwizard.core.errors import CommandFailed
-from dsrwizard.core.snapshot import Snapshot
-from screens.modals import HelpModal, Question
+from dsrwizard.core.model.changes import ServiceKey
+from dsrwizard.core.model.errors import CommandFailed
+from dsrwizard.core.model.snapshot import Snapshot
+from screens.live.cells import layout, server_parts, titles
+from screens.live.header import Looking, Tally, header_lines
+from screens.live.numbers import age, short, trend
+from screens.live.table import LiveTable
+from screens.live.view import LiveView
+from screens.questions.modals import HelpModal, Question
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import use_ascii
-from screens.widgets.live_cells import layout, server_parts, titles
-from screens.widgets.live_header import Looking, Tally, header_lines
-from screens.widgets.live_numbers import age, short, trend
-from screens.widgets.live_rows import Row
-from screens.widgets.live_table import LiveTable
-from screens.widgets.live_view import LiveView
+from screens.widgets.rows import Row
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import destination, picture, service

@@ -11,15 +11,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.changes import ServiceKey
-from dsrwizard.core.snapshot import Snapshot
-from screens.confirm import ConfirmModal
-from screens.modals import HelpModal, Question
-from screens.reapply import ReapplyScreen
-from screens.timeline import TimelineScreen
-from screens.weight import WeightModal
-from screens.widgets.live_table import LiveTable
-from screens.widgets.live_view import CHANGING, LiveView
+from dsrwizard.core.model.changes import ServiceKey
+from dsrwizard.core.model.snapshot import Snapshot
+from screens.live.table import LiveTable
+from screens.live.timeline import TimelineScreen
+from screens.live.view import CHANGING, LiveView
+from screens.live.weight import WeightModal
+from screens.questions.confirm import ConfirmModal
+from screens.questions.modals import HelpModal, Question
+from screens.runs.reapply import ReapplyScreen
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import destination, healthy, picture, service, ten_thousand, two_faults

@@ -9,11 +9,11 @@ import pytest
 from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.snapshot import DestinationRow
-from screens.confirm import ConfirmModal
-from screens.mend import MendScreen
-from screens.modals import HelpModal, Question
-from screens.widgets.live_view import LiveView
+from dsrwizard.core.model.snapshot import DestinationRow
+from screens.live.view import LiveView
+from screens.questions.confirm import ConfirmModal
+from screens.questions.modals import HelpModal, Question
+from screens.runs.mend import MendScreen
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World

@@ -10,13 +10,13 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.changes import ServiceKey, ServiceState
+from dsrwizard.core.model.changes import ServiceKey, ServiceState
 from dsrwizard.session import Session
 from screens import clock
-from screens.confirm import ConfirmModal
-from screens.modals import HelpModal, Question
-from screens.widgets.live_rows import Rows
-from screens.widgets.run_view import RunView
+from screens.questions.confirm import ConfirmModal
+from screens.questions.modals import HelpModal, Question
+from screens.runs.view import RunView
+from screens.widgets.rows import Rows
 from tests.fakes.ipvs import Virtual
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES

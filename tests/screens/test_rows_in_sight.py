@@ -12,9 +12,9 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.snapshot import Happening
-from screens.timeline import TimelineScreen
-from screens.widgets.live_rows import Row, Rows
+from dsrwizard.core.model.snapshot import Happening
+from screens.live.timeline import TimelineScreen
+from screens.widgets.rows import Row, Rows
 from tests.fakes.engine import factory
 from tests.fakes.pictures import AT
 from tests.fakes.world import World

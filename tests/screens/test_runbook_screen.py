@@ -10,12 +10,12 @@ import pytest
 from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.deployment_file import load
-from dsrwizard.core.model import Deployment, Service
+from dsrwizard.core.intake.deployment_file import load
+from dsrwizard.core.model.deployment import Deployment, Service
 from dsrwizard.session import Session
-from screens.modals import Question
+from screens.questions.modals import Question
 from screens.runbook import RunbookScreen
-from screens.widgets.live_rows import Rows
+from screens.widgets.rows import Rows
 from tests.fakes.world import World
 from tests.screens.driving import seen, settled, told, wizard, wizard_draft
 

@@ -16,11 +16,11 @@ from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.api import Engine
-from dsrwizard.core.changes import ServiceKey, ServiceState
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.snapshot import Snapshot
+from dsrwizard.core.model.changes import ServiceKey, ServiceState
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.snapshot import Snapshot
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
-from screens.widgets.live_rows import Rows
+from screens.widgets.rows import Rows
 from tests.fakes.ipvs import Virtual
 from tests.fakes.pictures import AT, healthy, picture, ten_thousand, two_faults
 from tests.fakes.world import World

@@ -10,14 +10,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.deployment_file import dumps
+from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.session import deployments_dir
-from screens.confirm import ConfirmModal
-from screens.modals import HelpModal, Question
-from screens.teardown import TeardownScreen
-from screens.widgets.live_rows import Rows
-from screens.widgets.live_table import LiveTable
-from screens.wizard import WizardScreen
+from screens.live.table import LiveTable
+from screens.questions.confirm import ConfirmModal
+from screens.questions.modals import HelpModal, Question
+from screens.runs.teardown import TeardownScreen
+from screens.widgets.rows import Rows
+from screens.wizard.shell import WizardScreen
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
-from screens.server_form import ServerForm
+from screens.wizard.server_form import ServerForm
 from tests.fakes.world import World
 from tests.screens.driving import field, focused_key, seen, settled, type_text, wizard_draft
 from tests.windows.conftest import Farm, shop

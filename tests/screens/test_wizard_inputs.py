@@ -10,14 +10,14 @@ from textual import events
 from textual.widgets import Input, TextArea
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.draft import Draft
-from dsrwizard.core.facts import Listener
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.facts import Listener
 from dsrwizard.session import Session
-from screens import field_texts
-from screens.modals import HelpModal, Question
-from screens.server_form import ServerForm
+from screens.questions.modals import HelpModal, Question
 from screens.widgets.field import Field, FieldText
-from screens.widgets.stepper import Stepper
+from screens.wizard import field_texts
+from screens.wizard.server_form import ServerForm
+from screens.wizard.stepper import Stepper
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
 from tests.screens.driving import field, focused_key, seen, settled, told, type_text, typed, wizard, wizard_draft

@@ -10,11 +10,11 @@ import pytest
 from textual.widgets import Button, Static
 
 from dsrwizard.app import DsrApp
-from dsrwizard.core.draft import Draft
+from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.session import Session
 from screens.background import in_thread
-from screens.modals import HostKeyModal, Question, SecretModal
+from screens.questions.modals import HostKeyModal, Question, SecretModal
 from tests.fakes.world import FINGERPRINT, World
 from tests.screens.driving import seen, settled, told, type_text, typed, until, wizard, wizard_draft
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 SSHD = "/usr/sbin/sshd"
 USER = getpass.getuser()

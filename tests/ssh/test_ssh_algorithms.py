@@ -12,8 +12,8 @@ import pytest
 from backends.ssh import open_ssh
 from backends.ssh.algorithms import CIPHERS, HOST_KEYS, KEX, MACS, PUBLIC_KEYS, assembled
 from backends.ssh.transport import Transport
-from dsrwizard.core.errors import HostError, LoginRefused
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import HostError, LoginRefused
 from tests.hostile.ssh_server import Host, Served, Server, started
 from tests.ssh.sshd import Operator, Sshd, keygen
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backends.ssh import open_ssh
-from dsrwizard.core.errors import HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.model.errors import HostKeyChanged, HostKeyUnknown
 from tests.ssh.sshd import Operator, Sshd, fingerprint, keygen, public
 
 MakeSshd = Callable[..., Sshd]

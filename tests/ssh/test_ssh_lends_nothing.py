@@ -14,8 +14,8 @@ import pytest
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from backends.ssh import open_ssh
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import HostError
 from tests.ssh.sshd import Operator, Sshd
 
 WISHES = """Host *

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from backends.ssh import forget, open_ssh
-from dsrwizard.core.errors import LoginRefused
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import LoginRefused
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SecretQuestion
-from dsrwizard.core.secret import Secret
 from tests.ssh.sshd import USER, Operator, Sshd, keygen
 
 MakeSshd = Callable[..., Sshd]

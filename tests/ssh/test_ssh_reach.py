@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from backends.ssh import open_ssh
-from dsrwizard.core.errors import (
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import (
     ConnectionRefused,
     ConnectTimeout,
     HostError,
@@ -21,7 +22,6 @@ from dsrwizard.core.errors import (
     LoginRefused,
     NameUnknown,
 )
-from dsrwizard.core.model import Client, RealServer
 from tests.ssh.sshd import USER, Operator, Sshd, free_port, keygen, public
 
 MakeSshd = Callable[..., Sshd]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from backends.ssh import open_ssh
-from dsrwizard.core.errors import ConnectionLost, NoPrivilege
+from dsrwizard.core.model.errors import ConnectionLost, NoPrivilege
 from tests.ssh.sshd import Operator, Sshd
 
 MakeSshd = Callable[..., Sshd]

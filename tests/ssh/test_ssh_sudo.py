@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from backends.ssh import open_ssh
-from dsrwizard.core.errors import NoPrivilege
+from dsrwizard.core.model.errors import NoPrivilege
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Connector, SecretQuestion
-from dsrwizard.core.secret import Secret
 from tests.fakes.clock import Clock
 from tests.ssh.sshd import ACCOUNT, Operator, Sshd
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.diagnosis import ClientView
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.facts import Failure, Listener, Observed, Route
-from dsrwizard.core.model import Deployment, Service, Vip
-from dsrwizard.core.plan import plan
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure, Listener, Observed, Route
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.plan import plan
 from dsrwizard.core.ports import Hearing, HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
-from dsrwizard.core.secret import Secret
-from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.handshakes import Inside
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.dialects.linux.plan import plan_server
+from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
     DestinationChange,
@@ -20,9 +21,8 @@ from dsrwizard.core.changes import (
     ServiceState,
     SysctlChange,
 )
-from dsrwizard.core.commands import commands
-from dsrwizard.core.director import plan_director, sysctls
-from dsrwizard.core.facts import (
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.facts import (
     Destination,
     DirectorFacts,
     Interface,
@@ -30,11 +30,9 @@ from dsrwizard.core.facts import (
     ServerFacts,
     VirtualService,
 )
-from dsrwizard.core.linux.steps import (
-    plan_server,
-)
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.steps import HostPlan, Step
+from dsrwizard.core.model.steps import HostPlan, Step
+from dsrwizard.core.plan.director import plan_director, sysctls
+from dsrwizard.core.tell.commands import commands
 
 IGNORE, ANNOUNCE = "net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.arp_announce"
 V4, V6 = Vip(address="10.0.0.10", services=(Service(port=80),)), Vip(address="fd00::10", services=(Service(port=80),))

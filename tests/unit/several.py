@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.checks import Report
-from dsrwizard.core.facts import Listener, Route
-from dsrwizard.core.model import Deployment, Service, Vip
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.facts import Listener, Route
 from tests.fakes.ipvs import Virtual
 from tests.unit.diagnosed import (
     STRANGER,

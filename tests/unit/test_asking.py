@@ -13,15 +13,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from dsrwizard.asking import TerminalAsker
+from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from tests.fakes.started import started
 
 PROGRAM = """
 import fcntl, sys, termios, threading
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from dsrwizard import cli
-from dsrwizard.asking import TerminalAsker
+from dsrwizard.cli import main as cli
+from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.engine.hosts import side_by_side
 

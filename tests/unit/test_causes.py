@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from backends.lab import faults as lab
-from dsrwizard.core.causes import APPLICATION, CAUSES, CURABLE, DEADLY, FELT, STOPS, Cause, by_hand, told
+from dsrwizard.core.model.causes import APPLICATION, CAUSES, CURABLE, DEADLY, FELT, STOPS, Cause, by_hand, told
 from tests.windows.faults import FAULTS as WINDOWS
 
 ROOT = Path(__file__).parents[2]

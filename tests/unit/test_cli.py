@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from dsrwizard import __version__, cli, out, wiring
-from dsrwizard.core.deployment_file import dumps
-from dsrwizard.core.model import Service
+from dsrwizard import __version__, out
+from dsrwizard.cli import main as cli
+from dsrwizard.cli import wiring
+from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.model.deployment import Service
 from dsrwizard.engine.engine import Engine
 from dsrwizard.session import state_dir
 from tests.fakes.engine import engine_of
@@ -367,7 +369,7 @@ def test_version_is_answered_before_anything_heavy_is_imported() -> None:
 
 def test_a_command_without_screen_imports_no_screen(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom dsrwizard.cli import run\nrun(['plan', 'missing.toml'])\n"
+        "import sys\nfrom dsrwizard.cli.main import run\nrun(['plan', 'missing.toml'])\n"
         "print(*{'textual', 'paramiko', 'pyroute2', 'screens', 'winrm'} & set(sys.modules))"
     )
     done = subprocess.run(
@@ -416,7 +418,7 @@ def test_output_that_the_terminal_cannot_show_is_replaced(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import sys\nfrom dsrwizard import wiring, cli, printing\nfrom pathlib import Path\n"
+        "import sys\nfrom dsrwizard.cli import main as cli, printing, wiring\nfrom pathlib import Path\n"
         "from tests.fakes.world import World\nfrom tests.fakes.engine import engine_of\n"
         "from tests.fakes.operator import Nobody\nworld = World.lab()\n"
         "world.servers['web1'].fails['guard'] = '“näh” → nein'\n"

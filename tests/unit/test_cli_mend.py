@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dsrwizard.core.checks import Check
+from dsrwizard.core.model.checks import Check
 from tests.unit.test_cli import Shell, Terminal, shell
 
 __all__ = ["shell"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Report
-from dsrwizard.core.errors import ConnectionLost
-from dsrwizard.core.model import Client, Deployment, Service
-from dsrwizard.engine.client import look
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Client, Deployment, Service
+from dsrwizard.core.model.errors import ConnectionLost
+from dsrwizard.engine.client_looks import look
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from tests.fakes.client_host import ANSWERED, ASKED, ROUTER_MAC, FakeClientHost

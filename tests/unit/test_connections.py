@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backends import connections as reading
-from backends.connections import connections, parse
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.facts import Connection
+from backends.director import connections as reading
+from backends.director.connections import connections, parse
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.facts import Connection
 
 HEAD = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData"
 IPV4 = "TCP CB00710A C350 0A00000A 0050 0A000065 0050 SYN_RECV         59"

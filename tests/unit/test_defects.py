@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Report
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.facts import Failure, Observed, ServerFacts
-from dsrwizard.core.model import Client, RealServer
-from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.diagnosis.probe_verdict import judge
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.facts import Failure, Observed, ServerFacts
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan
 from dsrwizard.core.ports import Answer
-from dsrwizard.core.proof import judge
-from dsrwizard.core.steps import CLIENT, DIRECTOR, Plan
-from dsrwizard.core.wire import Probed
 from dsrwizard.engine.defects import LOG, MOST_HOSTS, Defect, apart, guarded
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals

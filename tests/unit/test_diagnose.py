@@ -7,10 +7,10 @@ import itertools
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.checks import Check
-from dsrwizard.core.facts import Listener
-from dsrwizard.core.model import Deployment, Service
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Deployment, Service
+from dsrwizard.core.model.facts import Listener
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.fakes.ipvs import Entry, Virtual

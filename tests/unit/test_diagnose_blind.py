@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Report
-from dsrwizard.core.facts import Failure, Observed
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.facts import Failure, Observed
 from dsrwizard.engine.verify import verify
 from tests.unit.diagnosed import Farm
 from tests.unit.several import Made, on_director, on_server, rich, told

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from dsrwizard.core.diagnosis import ClientView, ClientVip
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.model import Client, Deployment, Service
-from dsrwizard.core.wire import Connected
+from dsrwizard.core.model.answers import Connected
+from dsrwizard.core.model.deployment import Client, Deployment, Service
+from dsrwizard.core.model.facts import Failure
 from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, Farm, arp_leak, faults, find, only, vip_missing
 
 DIRECTOR_MAC = "02:00:0a:00:00:02"

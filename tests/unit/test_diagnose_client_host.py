@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrwizard.core.diagnosis import ClientView
-from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.dialects.client import parse, script
+from dsrwizard.core.dialects.client.parse import MOST_LINES
+from dsrwizard.core.dialects.client.program import PROGRAM
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.ports import Answer, Line
-from dsrwizard.engine.client import look, parse, script
-from dsrwizard.engine.client.parse import MOST_LINES
-from dsrwizard.engine.client.program import PROGRAM
+from dsrwizard.engine.client_looks import look
 
 NONCE = "dsr0123456789abcdef"
 VIP, VIP6 = "10.0.0.10", "fd00::10"
@@ -262,7 +263,7 @@ class Web:
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch, closed: int) -> Iterator[tuple[Web, int]]:
-    monkeypatch.setattr("dsrwizard.engine.client.shell.HTTP", frozenset({closed}))
+    monkeypatch.setattr("dsrwizard.core.dialects.client.shell.HTTP", frozenset({closed}))
     server = Web(closed)
     yield server, closed
     server.close()

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Report
 from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.diagnosis.handshakes import Traffic, hanging, traffic
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.facts import Connection, HalfOpen, HalfOpenLook, Listener, Route
-from dsrwizard.core.model import Deployment, Service
+from dsrwizard.core.model.answers import Probed, Sent
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment, Service
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.facts import Connection, HalfOpen, HalfOpenLook, Listener, Route
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Probed, Sent
 from dsrwizard.engine.handshakes import Inside, client_like, watch_traffic
 from dsrwizard.engine.verify import gather
 from tests.fakes.world import ServerState

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.facts import Listener, Route
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.facts import Listener, Route
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.fakes.ipvs import Entry, Virtual

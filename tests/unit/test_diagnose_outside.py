@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.model import Deployment, Service
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.deployment import Deployment, Service
+from dsrwizard.core.model.facts import Failure
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, Altered, Farm, faults, find, only, vip_missing

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.checks import Report
+from dsrwizard.core.model.checks import Report
 from tests.unit.several import Made, coexist, expected, on_director, on_server, rich, told
 
 OF_WEB2, OF_DIRECTOR = on_server("web2"), on_director()

@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import DestinationState, FileChange, ServiceKey, SysctlChange
-from dsrwizard.core.events import Event, HostFinished, StepFinished
-from dsrwizard.core.facts import Listener
-from dsrwizard.core.ledger import Intent, owed
-from dsrwizard.core.linux.steps import GUARD_FILE
-from dsrwizard.core.model import Deployment, Service, Vip
-from dsrwizard.core.outcome import Outcome, RunResult
+from dsrwizard.core.dialects.linux.plan import GUARD_FILE
+from dsrwizard.core.model.changes import DestinationState, FileChange, ServiceKey, SysctlChange
+from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.events import Event, HostFinished, StepFinished
+from dsrwizard.core.model.facts import Listener
+from dsrwizard.core.model.outcome import Outcome, RunResult
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
-from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.core.record.owed import Intent, owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from tests.fakes.world import World
@@ -286,8 +286,8 @@ def test_a_teardown_that_left_a_server_out_does_not_give_the_deployment_up(farm:
 def test_what_others_put_there_stays(farm: Farm) -> None:
     world = farm.world
     foreign = ServiceKey("10.0.0.77", "tcp", 25)
-    from dsrwizard.core.changes import DestinationChange, ServiceChange, ServiceState
-    from dsrwizard.core.steps import Step
+    from dsrwizard.core.model.changes import DestinationChange, ServiceChange, ServiceState
+    from dsrwizard.core.model.steps import Step
 
     def put(number: int, *changes: ServiceChange | DestinationChange) -> None:
         world.director().apply(

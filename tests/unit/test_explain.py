@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from backends.lab import faults
-from dsrwizard.cli import commands, run
-from dsrwizard.core.causes import CAUSES
+from dsrwizard.cli.main import commands, run
+from dsrwizard.core.model.causes import CAUSES
 from dsrwizard.pages import page
 
 SECTIONS = ["What you see", "Why it happens", "See it by hand", "Mend it", "Make it in the lab"]

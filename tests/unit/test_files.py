@@ -14,8 +14,8 @@ from backends.ssh.expand import File
 from backends.ssh.known import add, host_keys
 from backends.winrm.trust import recall, remember
 from dsrwizard import files
-from dsrwizard.core.draft import Draft
-from dsrwizard.core.errors import DsrError, HostError, LookError
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.errors import DsrError, HostError, LookError
 from dsrwizard.engine.defects import Defect
 from dsrwizard.engine.journal import Journal, Journals
 from dsrwizard.engine.timeline import Recorder, Timeline

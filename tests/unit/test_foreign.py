@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dsrwizard.core.foreign import BLOCK, FIELD, harmless, lines, one_line
+from dsrwizard.core.model.foreign import BLOCK, FIELD, harmless, lines, one_line
 
 WRITTEN_OUT = [
     ("\x1b]0;PWNED\x07", r"\x1b]0;PWNED\x07"),  # the terminal's title

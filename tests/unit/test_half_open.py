@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.facts import HalfOpen
-from dsrwizard.core.linux.half_open import counters, is_ready, parse, script, sockets
+from dsrwizard.core.dialects.linux.half_open import counters, is_ready, parse, script, sockets
+from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.facts import HalfOpen
 
 NONCE = "a1b2c3"
 SOURCE, SOURCE6 = "192.0.2.7", "2001:db8::7"

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrwizard import __version__
-from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.incident import LAST_EVENTS, incident, moment, span
-from dsrwizard.core.snapshot import DestinationRow, Happening, Latency, Snapshot, Totals
-from dsrwizard.core.timeline import remembered
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.snapshot import DestinationRow, Happening, Latency, Snapshot, Totals
+from dsrwizard.core.record.timeline import remembered
+from dsrwizard.core.tell.incident import LAST_EVENTS, incident, moment, span
 from dsrwizard.session import incident_path, incident_text, save_incident, state_dir
 from tests.fakes.pictures import AT, destination, picture, service
 

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from dsrwizard import session
-from dsrwizard.core import importers
-from dsrwizard.core.deployment_file import MAX_BYTES, FileRefused, load, loads
-from dsrwizard.core.errors import DsrError
-from dsrwizard.core.importers import Kind, ansible, ssh_config
-from dsrwizard.core.validate import MOST_PAIRS, MOST_SERVERS, MOST_VIPS
-from screens.import_servers import _read
+from dsrwizard.core.intake import importers
+from dsrwizard.core.intake.deployment_file import MAX_BYTES, FileRefused, load, loads
+from dsrwizard.core.intake.importers import Kind, ansible, ssh_config
+from dsrwizard.core.intake.validate import MOST_PAIRS, MOST_SERVERS, MOST_VIPS
+from dsrwizard.core.model.errors import DsrError
+from screens.wizard.import_servers import _read
 
 HEAD = 'name = "shop"\ndirector = { interface = "eth0" }\n'
 VIP = '[[vips]]\naddress = "10.0.0.10"\nservices = [{ port = 80 }]\n'
@@ -141,7 +141,7 @@ def test_a_file_that_could_not_be_read_again_is_not_saved(tmp_path: Path, monkey
 def test_a_file_too_big_a_device_and_a_pipe_that_gives_nothing_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dsrwizard.core.deployment_file.PIPE_SECONDS", 0.2)
+    monkeypatch.setattr("dsrwizard.core.intake.deployment_file.PIPE_SECONDS", 0.2)
     (tmp_path / "big").write_bytes(b"#" * (MAX_BYTES + 1))
     os.mkfifo(tmp_path / "pipe")
     for path, words in (

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import SysctlChange
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.ledger import Entry, Intent, Result, RunBegan, RunEnded
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.outcome import Outcome
-from dsrwizard.core.steps import Step
+from dsrwizard.core.model.changes import SysctlChange
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import Step
+from dsrwizard.core.record.owed import Entry, Intent, Result, RunBegan, RunEnded
 from dsrwizard.engine.journal import Journal, Journals
 
 SHOP = Deployment(
@@ -130,7 +130,7 @@ def test_an_intent_is_on_the_disk_before_it_returns(journal: Journal, monkeypatc
 
 
 def test_the_deployments_in_force_latest_first(tmp_path: Path) -> None:
-    from dsrwizard.core.changes import AddressChange
+    from dsrwizard.core.model.changes import AddressChange
 
     vip = AddressChange(interface="lo", address="10.0.0.10", prefix=32, old=False, new=True)
     step = msgspec.structs.replace(STEP, id="vip", changes=(vip,))

@@ -6,7 +6,7 @@ import pytest
 
 from backends.lab import network
 from backends.lab.faults import FAULTS, parse, parse_all
-from dsrwizard.core.errors import UsageError
+from dsrwizard.core.model.errors import UsageError
 
 
 @pytest.mark.parametrize(

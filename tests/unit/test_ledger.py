@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
     Change,
@@ -22,10 +22,21 @@ from dsrwizard.core.changes import (
     SysctlChange,
     UnitChange,
 )
-from dsrwizard.core.ledger import Entry, Intent, Owed, Result, RunBegan, RunEnded, Verb, in_force, last_deployment, owed
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.outcome import Outcome
-from dsrwizard.core.steps import DIRECTOR, Phase, Step
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
+from dsrwizard.core.record.owed import (
+    Entry,
+    Intent,
+    Owed,
+    Result,
+    RunBegan,
+    RunEnded,
+    Verb,
+    in_force,
+    last_deployment,
+    owed,
+)
 
 SHOP = Deployment(
     name="shop",

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.dialects.linux.apply import LineProgress, apply_script
+from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
     FileChange,
@@ -24,19 +25,18 @@ from dsrwizard.core.changes import (
     SysctlChange,
     UnitChange,
 )
-from dsrwizard.core.commands import HERE_DOC
-from dsrwizard.core.errors import CommandFailed, ConnectionLost, HostError
-from dsrwizard.core.facts import ServerFacts
-from dsrwizard.core.ledger import owed
-from dsrwizard.core.linux.apply import LineProgress, apply_script
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.outcome import Outcome, RunResult
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import CommandFailed, ConnectionLost, HostError
+from dsrwizard.core.model.facts import ServerFacts
+from dsrwizard.core.model.outcome import Outcome, RunResult
+from dsrwizard.core.model.steps import HostPlan, Plan, Step
 from dsrwizard.core.ports import Answer, Line
-from dsrwizard.core.steps import HostPlan, Plan, Step
+from dsrwizard.core.record.owed import owed
+from dsrwizard.core.tell.commands import HERE_DOC
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.remote import LinuxServer
+from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.world import World
 
 SHELLS = [shell for shell in (["sh"], ["bash"], ["busybox", "sh"]) if shutil.which(shell[0])]

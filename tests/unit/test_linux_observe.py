@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.changes import FileState
-from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.facts import InterfaceAddress, Listener, Route, ServerFacts
-from dsrwizard.core.linux.observe import key_of, observe_script, parse, parse_listeners
+from dsrwizard.core.dialects.linux.observe import key_of, observe_script, parse, parse_listeners
+from dsrwizard.core.model.changes import FileState
+from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.facts import InterfaceAddress, Listener, Route, ServerFacts
 
 NONCE = "a1b2c3"
 

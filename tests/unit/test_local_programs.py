@@ -7,8 +7,8 @@ import ast
 from tests.unit.test_architecture import MODULES, ROOT
 
 STARTS = {
-    "backends/director.py": "modprobe -n",
-    "backends/director_changes.py": "modprobe and systemctl",
+    "backends/director/port.py": "modprobe -n",
+    "backends/director/changes.py": "modprobe and systemctl",
     "backends/lab/confine.py": "the lab's kernel, confined",
     "backends/lab/guest.py": "the lab's kernel",
     "backends/lab/inside/agent.py": "what `dsrwizard lab -- COMMAND` names, in the lab",

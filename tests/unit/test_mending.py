@@ -9,17 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.causes import causes
-from dsrwizard.core.changes import DestinationState, ServiceKey
-from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.commands import commands
-from dsrwizard.core.facts import Interface, InterfaceAddress, Route
-from dsrwizard.core.ledger import RunBegan, owed
-from dsrwizard.core.linux.steps import GUARD_FILE
-from dsrwizard.core.mending import Cure, MendResult, felt_at, mending
-from dsrwizard.core.model import Deployment, Service, Vip
-from dsrwizard.core.outcome import Outcome
-from dsrwizard.core.steps import DIRECTOR, Step
+from dsrwizard.core.dialects.linux.plan import GUARD_FILE
+from dsrwizard.core.model.causes import causes
+from dsrwizard.core.model.changes import DestinationState, ServiceKey
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.facts import Interface, InterfaceAddress, Route
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import DIRECTOR, Step
+from dsrwizard.core.plan.mend import Cure, MendResult, felt_at, mending
+from dsrwizard.core.record.owed import RunBegan, owed
+from dsrwizard.core.tell.commands import commands
 from dsrwizard.engine.journal import Journals
 from tests.fakes.host import Link
 from tests.fakes.world import World

@@ -22,11 +22,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from backends.metrics import MetricsServer
-from dsrwizard import wiring
-from dsrwizard.core.errors import DsrError, UsageError
-from dsrwizard.core.metrics import STALE_SECONDS, escaped, exposition
-from dsrwizard.core.snapshot import Round, Snapshot, Totals
-from dsrwizard.streaming import listen_at
+from dsrwizard.cli import wiring
+from dsrwizard.cli.streaming import listen_at
+from dsrwizard.core.model.errors import DsrError, UsageError
+from dsrwizard.core.model.snapshot import Round, Snapshot, Totals
+from dsrwizard.core.tell.metrics import STALE_SECONDS, escaped, exposition
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import AT, destination, picture, service

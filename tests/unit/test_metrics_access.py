@@ -16,9 +16,9 @@ import pytest
 
 from backends import metrics
 from backends.metrics import Access, MetricsServer
-from dsrwizard.core.errors import UsageError
-from dsrwizard.core.secret import Secret
-from dsrwizard.streaming import FROM_ENVIRONMENT, metrics_token
+from dsrwizard.cli.streaming import FROM_ENVIRONMENT, metrics_token
+from dsrwizard.core.model.errors import UsageError
+from dsrwizard.core.model.secret import Secret
 from tests.unit.test_cli import Shell, shell
 
 __all__ = ["shell"]
@@ -161,7 +161,7 @@ def test_the_command_takes_both_and_says_nothing_of_the_token(
         made.append(arguments)
         return 0
 
-    monkeypatch.setattr("dsrwizard.streaming.metrics", serve)
+    monkeypatch.setattr("dsrwizard.cli.streaming.metrics", serve)
     token = tmp_path / "token"
     token.write_text(TOKEN)
     token.chmod(0o600)

@@ -13,14 +13,14 @@ from backends.packets import link as links
 from backends.packets.ethernet import mac_text
 from backends.packets.hear import Claims
 from backends.packets.owners import Audit
-from dsrwizard.core.checks import Report
 from dsrwizard.core.diagnosis import ClientView, ClientVip
-from dsrwizard.core.mending import mending
-from dsrwizard.core.model import Client, Deployment, Director
-from dsrwizard.core.watching.drift import Findings
-from dsrwizard.core.wire import Connected, Owners, Told
+from dsrwizard.core.live.findings import Findings
+from dsrwizard.core.model.answers import Connected, Owners, Told
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Client, Deployment, Director
+from dsrwizard.core.plan.mend import mending
 from dsrwizard.engine.watch.board import Board
-from dsrwizard.engine.watch.wire import Ear
+from dsrwizard.engine.watch.probing import Ear
 from tests.fakes.host import Link
 from tests.unit.diagnosed import STRANGER, VIP, VIP6, Altered, Farm, arp_leak, faults, find, only, unreachable
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed

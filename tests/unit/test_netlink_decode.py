@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from backends.netlink.attributes import attribute
 from backends.netlink.decode import DestinationDump, KernelError, Layout, Row, ServiceDump
-from dsrwizard.core.changes import ServiceKey, ServiceState
-from dsrwizard.core.errors import AnswerUnreadable
+from dsrwizard.core.model.changes import ServiceKey, ServiceState
+from dsrwizard.core.model.errors import AnswerUnreadable
 
 IPVS = 0x1C
 DONE = pack("=IHHIIi", 20, 3, 2, 7, 0, 0)

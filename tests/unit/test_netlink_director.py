@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backends import director
-from backends.director import LocalDirector
+from backends.director import port as director
+from backends.director.port import LocalDirector
 from backends.netlink import ipvs
-from dsrwizard.core.changes import Change, FileChange, FileState, SysctlChange
-from dsrwizard.core.director import plan_director
-from dsrwizard.core.errors import CommandFailed, DsrError, LookError
-from dsrwizard.core.steps import Step
+from dsrwizard.core.model.changes import Change, FileChange, FileState, SysctlChange
+from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
+from dsrwizard.core.model.steps import Step
+from dsrwizard.core.plan.director import plan_director
 from tests.fakes.world import World
 
 REDIRECTS = "net.ipv4.conf.eth0/100.send_redirects"

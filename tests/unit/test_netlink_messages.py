@@ -12,8 +12,8 @@ from backends.netlink.attributes import GENL_HEADER, Span, table
 from backends.netlink.messages import IpvsMessage, Part, destination_part, message, service_part
 from backends.netlink.numbers import Command
 from backends.netlink.problems import refused, unreadable
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.errors import CommandFailed, LookError, NoPrivilege
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.errors import CommandFailed, LookError, NoPrivilege
 
 WEB = ServiceKey("10.0.0.10", "tcp", 80)
 DNS6 = ServiceKey("fd00::10", "udp", 53)

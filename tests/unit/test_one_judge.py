@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.model import Deployment, Service
-from dsrwizard.core.watching.judging import Judged, Seen, judged
-from dsrwizard.core.wire import Owners, Ping, Probed
+from dsrwizard.core.live.judge import Judged, Seen, judged
+from dsrwizard.core.model.answers import Owners, Ping, Probed
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Deployment, Service
 from tests.unit.diagnosed import VIP, Altered, Farm
 
 

@@ -19,8 +19,8 @@ from typing import IO, Any
 import msgspec
 import pytest
 
-from dsrwizard.core.snapshot import Happening, Snapshot
-from dsrwizard.core.stream import Stream
+from dsrwizard.core.model.snapshot import Happening, Snapshot
+from dsrwizard.core.tell.stream import Stream
 from dsrwizard.engine.timeline import Timeline
 from dsrwizard.session import state_dir
 from tests.fakes.pictures import AT, destination, picture, service
@@ -237,7 +237,7 @@ def test_looking_that_fails_is_told_once_and_so_is_that_it_works_again() -> None
 CHILD = """
 import sys
 from pathlib import Path
-from dsrwizard import wiring
+from dsrwizard.cli import wiring
 from dsrwizard.__main__ import main
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
@@ -346,7 +346,8 @@ def test_the_pane_without_a_terminal_names_what_needs_none(shell: Shell) -> None
 
 
 def test_the_pane_gets_the_interval_and_read_only(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dsrwizard import app, cli
+    from dsrwizard import app
+    from dsrwizard.cli import main as cli
 
     given: list[dict[str, Any]] = []
     monkeypatch.setattr(cli, "_terminal_or_refuse", lambda instead: None)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dsrwizard.core.facts import PacketFilter
-from dsrwizard.core.linux.observe import observe_script, parse
-from dsrwizard.core.linux.packet_filter import LINES, parse_filters
+from dsrwizard.core.dialects.linux.observe import observe_script, parse
+from dsrwizard.core.dialects.linux.packet_filter import LINES, parse_filters
+from dsrwizard.core.model.facts import PacketFilter
 from tests.unit.diagnosed import VIP, VIP6, Farm, find, firewall, only
 
 NFT = """nft

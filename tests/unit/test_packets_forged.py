@@ -11,9 +11,9 @@ from backends.packets import ethernet, ip, probe, transport
 from backends.packets import link as links
 from backends.packets.checksum import checksum, transport_checksum
 from backends.packets.shots import GUESSES, Shot, Shots
-from dsrwizard.core.checks import Report
+from dsrwizard.core.model.answers import Connected, Probed
+from dsrwizard.core.model.checks import Report
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Connected, Probed
 from tests.unit.diagnosed import Altered, Farm, faults, find, service_down
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from backends.packets import arp, capture, ethernet, hear, ndp
 from backends.packets.ethernet import mac_text
 from backends.packets.hear import Claims, Listener
-from backends.wire import Wire
-from dsrwizard.core.wire import Claim
+from backends.packets.port import Wire
+from dsrwizard.core.model.answers import Claim
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
 from tests.unit.test_packets_fuzz import mangled
 from tests.unit.test_packets_owners import passes, reply

@@ -11,10 +11,10 @@ from backends.packets import ethernet, ip, offlink, transport
 from backends.packets.addresses import unpack
 from backends.packets.ethernet import mac_bytes, mac_text
 from backends.packets.link import Link, LinkAddress
-from dsrwizard.core.errors import LookError
-from dsrwizard.core.nowhere import NETWORK6, NETWORKS, sources
+from dsrwizard.core.model.answers import Owners, Sent
+from dsrwizard.core.model.doc_addresses import NETWORK6, NETWORKS, sources
+from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Owners, Sent
 from tests.unit.test_packets_frames import DIRECTOR_MAC, frame, packed
 
 SENDERS = {4: "192.0.2.7", 6: "2001:db8::7"}

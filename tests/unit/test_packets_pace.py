@@ -13,8 +13,8 @@ import pytest
 from backends.packets import ethernet, loop, owners, probe
 from backends.packets.capture import Capture
 from backends.packets.link import Link, LinkAddress
-from backends.wire import Wire
-from dsrwizard.core.model import Service
+from backends.packets.port import Wire
+from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.ports import ProbeTarget
 from tests.unit.test_packets_frames import DIRECTOR_MAC, packed
 

@@ -7,8 +7,8 @@ import pytest
 from backends.packets import ethernet, ip, transport
 from backends.packets.checksum import checksum
 from backends.packets.shots import Shot, Shots
+from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.wire import Probed
 from tests.unit import test_packets_frames as frames
 from tests.unit.test_packets_frames import DIRECTOR_MAC, FORWARDER_MAC, SERVER_MAC, frame, packed
 

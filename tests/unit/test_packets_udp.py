@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from backends.packets import dns, ethernet, ip, transport
 from backends.packets.shots import Shot, Shots
+from dsrwizard.core.diagnosis.probe_verdict import judge
+from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.core.proof import judge
-from dsrwizard.core.wire import Probed
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
 
 OTHER_MAC = bytes.fromhex("02000a0000ee")

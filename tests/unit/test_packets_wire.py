@@ -10,8 +10,8 @@ import pytest
 
 from backends.packets import capture, connect, link, ping
 from backends.packets.announce import announce
-from backends.wire import Wire
-from dsrwizard.core.errors import LookError
+from backends.packets.port import Wire
+from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from tests.unit.test_packets_frames import DIRECTOR_MAC, packed
 

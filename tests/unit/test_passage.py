@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dsrwizard.core.diagnosis.bypass import hops
-from dsrwizard.core.diagnosis.passage import Tried, bound, by_service, lacking, match
-from dsrwizard.core.facts import Connection
+from dsrwizard.core.diagnosis.connection_match import Tried, bound, by_service, lacking, match
+from dsrwizard.core.model.facts import Connection
 
 VIP, CLIENT, NAT = "10.0.0.10", "203.0.113.10", "198.51.100.7"
 WEB1, WEB2 = "10.0.0.101", "10.0.0.102"

@@ -7,16 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.changes import (
-    FileChange,
-    FileState,
-)
-from dsrwizard.core.facts import (
-    Failure,
-    Observed,
-    ServerFacts,
-)
-from dsrwizard.core.linux.steps import (
+from dsrwizard.core.dialects.linux.plan import (
     GUARD_FILE,
     effective,
     ifupdown_file,
@@ -25,9 +16,11 @@ from dsrwizard.core.linux.steps import (
     unit_link,
     unit_text,
 )
-from dsrwizard.core.model import Deployment, Director, RealServer, Vip
-from dsrwizard.core.plan import plan
-from dsrwizard.core.steps import DIRECTOR, HostPlan
+from dsrwizard.core.model.changes import FileChange, FileState
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Vip
+from dsrwizard.core.model.facts import Failure, Observed, ServerFacts
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan
+from dsrwizard.core.plan.plan import plan
 from tests.unit.planned import (
     ANNOUNCE,
     ETH0,

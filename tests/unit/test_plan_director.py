@@ -7,18 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.changes import (
-    DestinationChange,
-    DestinationState,
-    ServiceChange,
-    ServiceKey,
-    ServiceState,
-)
-from dsrwizard.core.facts import (
-    DirectorFacts,
-)
-from dsrwizard.core.model import Service, Vip
-from dsrwizard.core.steps import DIRECTOR, HostPlan
+from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange, ServiceKey, ServiceState
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.facts import DirectorFacts
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan
 from tests.unit.planned import (
     HELD,
     LO,

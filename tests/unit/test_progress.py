@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dsrwizard.core.linux.apply import LineProgress
-from dsrwizard.core.progress import SAID_LENGTH, SAID_LINES
-from dsrwizard.core.steps import Step
+from dsrwizard.core.dialects.linux.apply import LineProgress
+from dsrwizard.core.model.progress import SAID_LENGTH, SAID_LINES
+from dsrwizard.core.model.steps import Step
 
 
 def steps(count: int) -> list[Step]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from dsrwizard.cli import commands
-from dsrwizard.core.deployment_file import loads
+from dsrwizard.cli.main import commands
+from dsrwizard.core.intake.deployment_file import loads
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

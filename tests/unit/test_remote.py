@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dsrwizard.core.changes import SysctlChange
-from dsrwizard.core.errors import ConnectionLost, ConnectionRefused
-from dsrwizard.core.ledger import owed
-from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.model.changes import SysctlChange
+from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import ConnectionLost, ConnectionRefused
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import HostPlan, Plan, Step
 from dsrwizard.core.ports import Answer, Line
-from dsrwizard.core.steps import HostPlan, Plan, Step
+from dsrwizard.core.record.owed import owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.remote import LinuxServer
+from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
 

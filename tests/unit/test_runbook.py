@@ -10,11 +10,11 @@ from typing import get_args
 import msgspec
 import pytest
 
-from dsrwizard.cli import run
-from dsrwizard.core.checks import Check, Report
-from dsrwizard.core.deployment_file import dumps
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, System, Vip
-from dsrwizard.core.runbook import Runbook, html, markdown, proof_of, runbook, text
+from dsrwizard.cli.main import run
+from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, System, Vip
+from dsrwizard.core.tell.runbook import Runbook, html, markdown, proof_of, runbook, text
 
 SYSTEMS: tuple[System, ...] = get_args(System)
 SHOP = Deployment(

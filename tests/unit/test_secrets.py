@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard import cli, wiring
+from dsrwizard.cli import main as cli
+from dsrwizard.cli import wiring
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
 from dsrwizard.engine.engine import Engine
 from dsrwizard.session import state_dir
 from tests.fakes.engine import engine_of
@@ -53,7 +54,7 @@ def everything_under(folder: Path) -> bytes:
 def test_it_is_in_no_file_and_in_no_output(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dsrwizard.core.deployment_file import dumps
+    from dsrwizard.core.intake.deployment_file import dumps
 
     typist = Typist()
     monkeypatch.setattr(wiring, "build_engine", lambda asker: engine_of(world, typist, state_dir() / "journal"))
@@ -84,7 +85,7 @@ def test_it_is_in_no_file_and_in_no_output(
 def test_a_crash_while_it_is_in_use_does_not_write_it_down(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dsrwizard.core.deployment_file import dumps
+    from dsrwizard.core.intake.deployment_file import dumps
 
     def broken(asker: object) -> Engine:
         secret = Secret(CANARY)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dsrwizard import session
-from dsrwizard.core.deployment_file import load, loads
-from dsrwizard.core.draft import Draft, DraftServer, DraftService, DraftVip
-from dsrwizard.core.errors import DsrError
+from dsrwizard.core.intake.deployment_file import load, loads
+from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
+from dsrwizard.core.model.errors import DsrError
 from dsrwizard.session import Session
 
 SHOP = """\

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from backends.ssh import config
 from backends.ssh.expand import File, plain
 from backends.ssh.route import Route, route_to, route_to_hop
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import HostError
 
 ADDRESS = "10.0.0.101"
 

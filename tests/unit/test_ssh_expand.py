@@ -9,9 +9,9 @@ import pytest
 
 from backends.ssh import config, open_ssh
 from backends.ssh.route import Route, route_to, route_to_hop
-from dsrwizard import cli
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import Client, RealServer
+from dsrwizard.cli import main as cli
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.errors import HostError
 from tests.ssh.sshd import Operator
 
 ADDRESS = "10.0.0.101"

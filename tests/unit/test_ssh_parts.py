@@ -20,10 +20,10 @@ from backends.ssh.privilege import sudo_command
 from backends.ssh.route import route_to
 from backends.ssh.session import Stream
 from backends.ssh.trust import check_key
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
 
 QUESTION = SecretQuestion(kind="password", host="web1", user="root")
 BLOB = b"\0\0\0\x0bssh-ed25519" + b"\0" * 36

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.changes import (
+from dsrwizard.core.dialects.linux.plan import GUARD_FILE
+from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
     DestinationChange,
@@ -22,7 +23,8 @@ from dsrwizard.core.changes import (
     ServiceState,
     SysctlChange,
 )
-from dsrwizard.core.facts import (
+from dsrwizard.core.model.deployment import Deployment, Service
+from dsrwizard.core.model.facts import (
     Destination,
     DirectorFacts,
     Failure,
@@ -32,12 +34,10 @@ from dsrwizard.core.facts import (
     ServerFacts,
     VirtualService,
 )
-from dsrwizard.core.ledger import Entry, Intent, Owed, Result, in_force, owed
-from dsrwizard.core.linux.steps import GUARD_FILE
-from dsrwizard.core.model import Deployment, Service
-from dsrwizard.core.outcome import RunResult
-from dsrwizard.core.steps import DIRECTOR, HostPlan, Phase, Step
-from dsrwizard.core.teardown import gone, teardown_plan
+from dsrwizard.core.model.outcome import RunResult
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Phase, Step
+from dsrwizard.core.plan.teardown import gone, teardown_plan
+from dsrwizard.core.record.owed import Entry, Intent, Owed, Result, in_force, owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journal, Journals
 from tests.fakes.engine import engine_of

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrwizard.core.errors import DsrError, LookError
-from dsrwizard.core.snapshot import Happening
-from dsrwizard.core.timeline import merged, of_journal, since, wanted
+from dsrwizard.core.model.errors import DsrError, LookError
+from dsrwizard.core.model.snapshot import Happening
+from dsrwizard.core.record.timeline import merged, of_journal, since, wanted
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.timeline import BEGAN, ENDED, LINE_BYTES, Recorder, Timeline, encoded, events
 from tests.fakes.engine import engine_of
@@ -159,7 +159,7 @@ def test_a_fault_that_stands_is_not_written_anew_by_every_watch(timeline: Timeli
 
 def test_concurrent_writers_tear_nothing(timeline: Timeline) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom dsrwizard.core.snapshot import Happening\n"
+        "import sys\nfrom pathlib import Path\nfrom dsrwizard.core.model.snapshot import Happening\n"
         "from dsrwizard.engine.timeline import Timeline\ntimeline = Timeline(Path(sys.argv[1]), 'shop')\n"
         "for at in range(200):\n"
         "    timeline.append(Happening(at=at, host=sys.argv[2], message='x' * 3000, state='up', before='unknown'))"
@@ -246,7 +246,7 @@ def test_what_the_operator_did_stands_in_it_with_its_outcome(world: World, tmp_p
 
 
 def test_a_weight_of_many_services_is_one_line(world: World, tmp_path: Path) -> None:
-    from dsrwizard.core.model import Service
+    from dsrwizard.core.model.deployment import Service
 
     engine = engine_of(world, Nobody(), tmp_path)
     deployment = world.deployment(services=(Service(port=80), Service(protocol="udp", port=7)))

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Check, Report
 from dsrwizard.core.diagnosis import ClientView
-from dsrwizard.core.errors import ConnectTimeout
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.model import Client, Service
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Client, Service
+from dsrwizard.core.model.errors import ConnectTimeout
+from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.ports import Hearing, ProbeTarget
-from dsrwizard.core.wire import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.engine.verify import connect_targets, gather, probe_targets, verify
 from tests.unit.diagnosed import VIP, VIP6, Farm, find
 

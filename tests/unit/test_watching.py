@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrwizard.core.changes import DestinationState, ServiceKey, ServiceState
-from dsrwizard.core.facts import Destination, Stats, VirtualService
-from dsrwizard.core.history import History
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.snapshot import Rates, ServiceRow, State
-from dsrwizard.core.watching.drift import Finding, Findings
-from dsrwizard.core.watching.heard import Heard
-from dsrwizard.core.watching.judging import Judged, Seen, judged
-from dsrwizard.core.watching.latency import Latencies
-from dsrwizard.core.watching.readings import Place, Reading, rates
-from dsrwizard.core.watching.table import Table
-from dsrwizard.core.watching.telling import Change, told
-from dsrwizard.core.watching.turns import Turns
-from dsrwizard.core.wire import Owners, Probed, Told
+from dsrwizard.core.live.findings import Finding, Findings
+from dsrwizard.core.live.judge import Judged, Seen, judged
+from dsrwizard.core.live.last_seen import Heard
+from dsrwizard.core.live.latency import Latencies
+from dsrwizard.core.live.log_lines import Change, told
+from dsrwizard.core.live.readings import Place, Reading, rates
+from dsrwizard.core.live.schedule import Turns
+from dsrwizard.core.live.table import Table
+from dsrwizard.core.model.answers import Owners, Probed, Told
+from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.facts import Destination, Stats, VirtualService
+from dsrwizard.core.model.history import History
+from dsrwizard.core.model.snapshot import Rates, ServiceRow, State
 
 MAC, OTHER, STRANGE = "02:00:0a:00:00:65", "02:00:0a:00:00:66", "02:00:00:00:be:ef"
 WEB1 = RealServer(name="web1", address="10.0.0.101")

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.checks import Report
-from dsrwizard.core.errors import DsrError, UsageError
-from dsrwizard.core.ledger import owed
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.errors import DsrError, UsageError
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.snapshot import Bypass, DestinationRow, Snapshot
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.secret import Secret
-from dsrwizard.core.snapshot import Bypass, DestinationRow, Snapshot
+from dsrwizard.core.record.owed import owed
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.timeline import Recorder, Timeline
 from dsrwizard.engine.watch import Poller
 from tests.fakes.engine import engine_of

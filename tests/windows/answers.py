@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from dsrwizard.core.facts import ServerFacts
-from dsrwizard.core.windows.answer import parse
-from dsrwizard.core.windows.frames import CLOSING, OPENING
-from dsrwizard.core.windows.observe import observe_script
+from dsrwizard.core.dialects.windows.answer import parse
+from dsrwizard.core.dialects.windows.frames import CLOSING, OPENING
+from dsrwizard.core.dialects.windows.observe import observe_script
+from dsrwizard.core.model.facts import ServerFacts
 from tests.windows.diagnosed import NOW, set_up
 from tests.windows.host import Binding, Event, Site, WindowsHost
 

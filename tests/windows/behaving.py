@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
 from tests.windows.endpoint import Endpoint
 
 Say = Callable[[str], None]

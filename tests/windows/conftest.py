@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dsrwizard.core.errors import ConnectionLost
-from dsrwizard.core.model import Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.outcome import RunResult
+from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import ConnectionLost
+from dsrwizard.core.model.outcome import RunResult
+from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.ports import Answer, Line
-from dsrwizard.core.steps import Plan
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from tests.fakes.world import World

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from dsrwizard.core.checks import Report
 from dsrwizard.core.diagnosis import Evidence, diagnose
-from dsrwizard.core.facts import Failure, Observed, ServerFacts
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.plan import host_plan
+from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.facts import Failure, Observed, ServerFacts
+from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.ports import Answer, Connector
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
-from dsrwizard.engine.windows import WindowsServer
+from dsrwizard.engine.servers.windows import WindowsServer
 from tests.windows.conftest import shop
 from tests.windows.host import Address, WindowsHost
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from dsrwizard.core.diagnosis import diagnose
-from dsrwizard.core.facts import ServerFacts
-from dsrwizard.core.mending import mending
+from dsrwizard.core.model.facts import ServerFacts
+from dsrwizard.core.plan.mend import mending
 from tests.unit.diagnosed import faults, find, only
 from tests.windows.conftest import VIP, VIP6, shop
 from tests.windows.diagnosed import (

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
-from dsrwizard.core.facts import DirectorFacts, Interface, InterfaceAddress, Route, ServerFacts
-from dsrwizard.core.model import Director, Service
-from dsrwizard.core.watching.judging import Seen
-from dsrwizard.core.watching.judging import judged as judged_live
-from dsrwizard.core.windows.facts import Conflict, FirewallRule, SiteBinding, WindowsAddress
-from dsrwizard.core.windows.facts import Site as SeenSite
-from dsrwizard.core.wire import Owners, Probed
+from dsrwizard.core.live.judge import Seen
+from dsrwizard.core.live.judge import judged as judged_live
+from dsrwizard.core.model.answers import Owners, Probed
+from dsrwizard.core.model.deployment import Director, Service
+from dsrwizard.core.model.facts import DirectorFacts, Interface, InterfaceAddress, Route, ServerFacts
+from dsrwizard.core.model.windows_facts import Conflict, FirewallRule, SiteBinding, WindowsAddress
+from dsrwizard.core.model.windows_facts import Site as SeenSite
 from tests.unit.diagnosed import faults, find, only
 from tests.windows.conftest import VIP, shop
 from tests.windows.conftest import Farm as WindowsFarm

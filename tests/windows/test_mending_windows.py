@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceKey, WindowsChange
-from dsrwizard.core.mending import mending
-from dsrwizard.core.steps import HostPlan, Phase, Plan, Purpose, Step
+from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceKey, WindowsChange
+from dsrwizard.core.model.steps import HostPlan, Phase, Plan, Purpose, Step
+from dsrwizard.core.plan.mend import mending
 from tests.unit.diagnosed import VIP, Farm
 from tests.unit.test_mending import unseen
 
@@ -46,7 +46,7 @@ def test_a_windows_server_is_cured_by_its_own_steps(monkeypatch: pytest.MonkeyPa
     farm = Farm()
     names = ("weak-host", "hygiene", f"vip {VIP}", f"firewall {VIP}", f"sites {VIP}", "firewall 10.0.0.100")
     monkeypatch.setattr(
-        "dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
+        "dsrwizard.core.plan.mend.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
     )
     (cure,) = mending(farm.deployment, farm.observed(), [unseen(cause, vip=VIP)]).cures
     assert [step.id for step in cure.steps] == WINDOWS[cause]
@@ -67,7 +67,7 @@ def test_cured_of_what_kept_it_from_serving_it_comes_to_its_weight(
         server="web2", purpose="weight", vip=VIP, service="tcp/80",
     )  # fmt: skip
     hosts = (HostPlan(host="director", steps=(weight,)), windows_plan("weak-host", "hygiene", f"firewall {VIP}"))
-    monkeypatch.setattr("dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=hosts))
+    monkeypatch.setattr("dsrwizard.core.plan.mend.planned", lambda *_: Plan(deployment="shop", hosts=hosts))
     (cure,) = mending(farm.deployment, farm.observed(), [unseen(cause, vip=VIP)]).cures
     assert (weight in cure.steps) is lifted
 
@@ -76,7 +76,7 @@ def test_with_its_adapter_a_windows_server_lost_everything_on_it(monkeypatch: py
     farm = Farm()
     names = ("adapter dsrwizard", "weak-host", "hygiene", f"vip {VIP}")
     monkeypatch.setattr(
-        "dsrwizard.core.mending.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
+        "dsrwizard.core.plan.mend.planned", lambda *_: Plan(deployment="shop", hosts=(windows_plan(*names),))
     )
     (cure,) = mending(farm.deployment, farm.observed(), [unseen("windows-adapter")]).cures
     assert [step.id for step in cure.steps] == list(names)

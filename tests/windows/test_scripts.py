@@ -12,10 +12,10 @@ import pytest
 import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
-from dsrwizard.core.changes import AddressChange, Change, LinkChange, System, WindowsChange
-from dsrwizard.core.steps import Step
-from dsrwizard.core.windows import apply, frames, half_open, legacy, loopback, observe
-from dsrwizard.core.windows.facts import Dialect
+from dsrwizard.core.dialects.windows import apply, frames, half_open, legacy, loopback, observe
+from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange
+from dsrwizard.core.model.steps import Step
+from dsrwizard.core.model.windows_facts import Dialect
 
 PARSER = Parser(Language(tree_sitter_powershell.language()))
 BOTH = {

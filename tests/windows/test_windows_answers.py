@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.foreign import harmless
-from dsrwizard.core.steps import Step
-from dsrwizard.core.windows import half_open
-from dsrwizard.core.windows.answer import parse
-from dsrwizard.core.windows.apply import FrameProgress
-from dsrwizard.core.windows.frames import LARGEST
-from dsrwizard.core.windows.site_xml import sites
+from dsrwizard.core.dialects.windows import half_open
+from dsrwizard.core.dialects.windows.answer import parse
+from dsrwizard.core.dialects.windows.apply import FrameProgress
+from dsrwizard.core.dialects.windows.frames import LARGEST
+from dsrwizard.core.dialects.windows.site_xml import sites
+from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.foreign import harmless
+from dsrwizard.core.model.steps import Step
 from tests.windows.answers import IIS, facts, framed, told
 from tests.windows.conftest import VIP, Farm, shop
 from tests.windows.diagnosed import NOW, SOME

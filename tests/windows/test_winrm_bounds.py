@@ -11,9 +11,9 @@ import pytest
 from backends.winrm import open_winrm
 from backends.winrm.bounds import LARGEST_OUTPUT, MOST_LINES, OutOfBounds, envelope
 from backends.winrm.script import Lines, plain
-from dsrwizard.core.errors import AnswerUnreadable
-from dsrwizard.core.foreign import harmless
-from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.foreign import harmless
+from dsrwizard.core.model.outcome import Outcome
 from tests.ssh.sshd import Operator
 from tests.windows.answers import facts
 from tests.windows.behaving import Behaving, Say, server

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backends.winrm import open_winrm
-from dsrwizard.core.errors import HostError, HostKeyChanged, HostKeyUnknown
+from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, server
 from tests.windows.certificates import Certificate, issue

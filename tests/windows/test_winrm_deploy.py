@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from backends.winrm import connector, open_winrm
-from dsrwizard.core.errors import HostError
-from dsrwizard.core.model import Client, Deployment, Director, RealServer, Service, Vip
-from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.ports import Asker, Connector
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
-from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.silent_asker import Quiet
 from tests.fakes.world import World
 from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, Say, server

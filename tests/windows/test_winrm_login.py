@@ -13,10 +13,10 @@ import pytest
 
 from backends.memory import Memory, forget
 from backends.winrm import open_winrm
-from dsrwizard.core.errors import ConnectionRefused, ConnectTimeout, HostError, LoginRefused, NameUnknown
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, LoginRefused, NameUnknown
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SecretQuestion
-from dsrwizard.core.secret import Secret
 from tests.fakes.clock import Clock
 from tests.ssh.sshd import Operator, free_port
 from tests.windows.behaving import Behaving, server

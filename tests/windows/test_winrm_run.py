@@ -11,8 +11,8 @@ import pytest
 
 from backends.winrm import connector, open_winrm
 from backends.winrm.script import PART, pack
-from dsrwizard.core.errors import AnswerUnreadable, ConnectionLost, HostError, NoPrivilege
-from dsrwizard.core.model import RealServer
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError, NoPrivilege
 from dsrwizard.core.ports import Connector
 from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, Say, server

@@ -15,7 +15,7 @@ from pathlib import Path
 from backends.lab import network, recipe
 from backends.lab.faults import BASE, FAULTS, FORGET, STRANGER, Made, parse, parse_all
 from dsrwizard import out
-from dsrwizard.core.errors import DsrError, LookError, UsageError
+from dsrwizard.core.model.errors import DsrError, LookError, UsageError
 
 _ROOT = Path("/proc/1/root")
 _NAMESPACES = _ROOT / "run/lab-namespaces"  # written by backends.lab.inside.init

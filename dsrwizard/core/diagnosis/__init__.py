@@ -24,17 +24,17 @@ on all VIPs, what is not persistent, a packet filter of one address family.
 
 from __future__ import annotations
 
-from dsrwizard.core.checks import Check, Report, Verdict
 from dsrwizard.core.diagnosis import balancing
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
 from dsrwizard.core.diagnosis.evidence import ClientView, ClientVip, Evidence
-from dsrwizard.core.diagnosis.ledger import Ledger
+from dsrwizard.core.diagnosis.found import Ledger
+from dsrwizard.core.diagnosis.own_settings import afterwards, within
+from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import ports, reach
-from dsrwizard.core.diagnosis.reading import Reading
-from dsrwizard.core.diagnosis.through import inside, probes
-from dsrwizard.core.diagnosis.within import afterwards, within
+from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.model.checks import Check, Report, Verdict
 
 __all__ = ["ClientView", "ClientVip", "Evidence", "diagnose", "verdict"]
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import shlex
 from ipaddress import ip_address
 
-from dsrwizard.core.causes import UNPROVED, Cause
-from dsrwizard.core.changes import DestinationChange, DestinationState, ServiceChange
-from dsrwizard.core.checks import Check
-from dsrwizard.core.commands import commands
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, director_macs, mac
-from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
-from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.own_settings import leak_fault, leak_reason
+from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows, show_address
-from dsrwizard.core.diagnosis.within import leak_fault, leak_reason
-from dsrwizard.core.director import key_of, wanted_state
-from dsrwizard.core.facts import Destination, VirtualService
-from dsrwizard.core.model import RealServer, Service, Vip
-from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.core.model.causes import UNPROVED, Cause
+from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import RealServer, Service, Vip
+from dsrwizard.core.model.facts import Destination, VirtualService
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.director import key_of, wanted_state
+from dsrwizard.core.tell.commands import commands
 
 _SHOWN = 8
 """MACs in one line of evidence."""

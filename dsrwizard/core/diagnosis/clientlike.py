@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.causes import STOPS, Cause
-from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.handshakes import Traffic
-from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.own_settings import filtered
 from dsrwizard.core.diagnosis.reach import gone
-from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
-from dsrwizard.core.diagnosis.within import filtered
-from dsrwizard.core.linux.half_open import REVERSE_PATH
-from dsrwizard.core.model import Service, Vip
-from dsrwizard.core.steps import DIRECTOR
+from dsrwizard.core.dialects.linux.half_open import REVERSE_PATH
+from dsrwizard.core.model.causes import STOPS, Cause
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.steps import DIRECTOR
 
 _MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
 """Causes on the director that send a handshake elsewhere."""

@@ -12,11 +12,11 @@ from typing import Literal, Self
 
 import msgspec
 
+from dsrwizard.core.diagnosis.connection_match import Passage, Tried
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
-from dsrwizard.core.diagnosis.passage import Passage, Tried
-from dsrwizard.core.facts import Failure, Observed
-from dsrwizard.core.model import Deployment, Service, Vip
-from dsrwizard.core.wire import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.facts import Failure, Observed
 
 ProbeKey = tuple[str, str, str, int]
 """RIP, VIP, protocol, port."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shlex
 
 from dsrwizard.core.diagnosis import windows_served
-from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
-from dsrwizard.core.facts import PacketFilter
-from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.facts import PacketFilter
 
 _SHOWN = 2
 

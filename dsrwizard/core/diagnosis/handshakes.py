@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from dsrwizard.core.facts import Connection, HalfOpen, HalfOpenLook
-from dsrwizard.core.linux.half_open import COOKIES, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
-from dsrwizard.core.wire import Sent
+from dsrwizard.core.dialects.linux.half_open import COOKIES, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
+from dsrwizard.core.model.answers import Sent
+from dsrwizard.core.model.facts import Connection, HalfOpen, HalfOpenLook
 
 Fate = Literal["accepted", "filtered", "lost", "unsent", "unseen"]
 """Of a client-like SYN. `accepted`: the real server answered it; `filtered`: its reverse-path filter dropped it;

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, canonical, director_macs, mac
-from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
-from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
-from dsrwizard.core.model import Vip
-from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.wire import Owners
+from dsrwizard.core.model.answers import Owners
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Vip
+from dsrwizard.core.model.steps import DIRECTOR
 
 _SHOWN = 4
 

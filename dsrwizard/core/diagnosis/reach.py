@@ -5,17 +5,17 @@ from __future__ import annotations
 import shlex
 from ipaddress import ip_interface
 
-from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
 from dsrwizard.core.diagnosis.filters import opening
-from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.mismatch import spoken
-from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
-from dsrwizard.core.facts import Failure
-from dsrwizard.core.linux.steps import key
-from dsrwizard.core.model import Service, Vip
+from dsrwizard.core.dialects.linux.plan import key
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.facts import Failure
 
 
 def gone(ledger: Ledger, reading: Reading) -> Fault | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis.evidence import endpoint
-from dsrwizard.core.model import RealServer, Service
+from dsrwizard.core.model.deployment import RealServer, Service
 
 
 def unreachable(name: str, rip: str) -> tuple[str, str]:

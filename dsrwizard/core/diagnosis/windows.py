@@ -11,20 +11,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.causes import Cause
-from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import windows_words as words
-from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone
-from dsrwizard.core.diagnosis.reading import Reading
+from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_served import firewall_fault, served, site_fault
-from dsrwizard.core.model import Service, Vip
-from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.values import parsed
-from dsrwizard.core.windows.answer import PREFERRED
-from dsrwizard.core.windows.facts import WindowsAdapter, WindowsFacts
-from dsrwizard.core.windows.settings import UNBINDABLE
-from dsrwizard.core.windows.steps import nic_of, target
+from dsrwizard.core.dialects.windows.answer import PREFERRED
+from dsrwizard.core.dialects.windows.plan import nic_of, target
+from dsrwizard.core.dialects.windows.settings import UNBINDABLE
+from dsrwizard.core.model.causes import Cause
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.values import parsed
+from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
 
 IP = {4: "ms_tcpip", 6: "ms_tcpip6"}
 """The component that an adapter needs for a family."""

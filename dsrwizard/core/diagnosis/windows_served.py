@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.causes import Cause
-from dsrwizard.core.checks import Check
 from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import endpoint
-from dsrwizard.core.diagnosis.ledger import Fault, Ledger, Where
-from dsrwizard.core.diagnosis.reading import Reading
-from dsrwizard.core.model import Service, Vip
-from dsrwizard.core.values import parsed
-from dsrwizard.core.windows import sites
-from dsrwizard.core.windows.facts import FirewallRule, SiteBinding, WindowsFacts
-from dsrwizard.core.windows.firewall import EVERY_PROFILE, covers
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.dialects.windows import sites
+from dsrwizard.core.dialects.windows.firewall import EVERY_PROFILE, covers
+from dsrwizard.core.model.causes import Cause
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.values import parsed
+from dsrwizard.core.model.windows_facts import FirewallRule, SiteBinding, WindowsFacts
 
 
 def served(reading: Reading, ledger: Ledger) -> list[Check]:

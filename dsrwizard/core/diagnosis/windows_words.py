@@ -5,14 +5,14 @@ Adapters by name and index, as they are called there now; nothing relies on what
 
 from __future__ import annotations
 
-from dsrwizard.core.changes import AddressChange, System, WindowsChange, WindowsItem
-from dsrwizard.core.diagnosis.reading import Reading
-from dsrwizard.core.model import Service, Vip
-from dsrwizard.core.windows import sites, values
-from dsrwizard.core.windows.commands import PSEUDO, named, quoted, windows_commands
-from dsrwizard.core.windows.facts import SiteBinding, WindowsAdapter, WindowsFacts
-from dsrwizard.core.windows.firewall import rule_name
-from dsrwizard.core.windows.steps import system_of, target
+from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.dialects.windows import sites, values
+from dsrwizard.core.dialects.windows.commands import PSEUDO, named, quoted, windows_commands
+from dsrwizard.core.dialects.windows.firewall import rule_name
+from dsrwizard.core.dialects.windows.plan import system_of, target
+from dsrwizard.core.model.changes import AddressChange, System, WindowsChange, WindowsItem
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.windows_facts import SiteBinding, WindowsAdapter, WindowsFacts
 
 IIS = "{4dc3e181-e14b-4a21-b022-59fc669b0914}"
 """The application id under which IIS keeps its certificates in http.sys."""

@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from dsrwizard.core.history import History
-from dsrwizard.core.model import Deployment
-from dsrwizard.core.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
-from dsrwizard.core.watching.drift import Findings
-from dsrwizard.core.watching.heard import Heard
-from dsrwizard.core.watching.latency import Latencies
-from dsrwizard.core.watching.readings import Place, Reading, compared
-from dsrwizard.core.watching.table import Table
-from dsrwizard.core.watching.telling import told
-from dsrwizard.core.wire import Owners, Probed
+from dsrwizard.core.live.findings import Findings
+from dsrwizard.core.live.last_seen import Heard
+from dsrwizard.core.live.latency import Latencies
+from dsrwizard.core.live.log_lines import told
+from dsrwizard.core.live.readings import Place, Reading, compared
+from dsrwizard.core.live.table import Table
+from dsrwizard.core.model.answers import Owners, Probed
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.history import History
+from dsrwizard.core.model.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
 from dsrwizard.engine.timeline import Recorder
 
 KEPT_HAPPENINGS = 500

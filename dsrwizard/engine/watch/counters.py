@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.live.readings import Reading
+from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.ports import DirectorPort
-from dsrwizard.core.watching.readings import Reading
 from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.watch.board import Board
 

@@ -12,23 +12,23 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from dsrwizard.core.checks import Report
-from dsrwizard.core.model import Deployment
+from dsrwizard.core.live.readings import KERNEL_SECONDS
+from dsrwizard.core.live.schedule import BUDGET
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.snapshot import Happening, Snapshot
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.ports import DirectorPort, WirePort
-from dsrwizard.core.snapshot import Happening, Snapshot
-from dsrwizard.core.steps import DIRECTOR
-from dsrwizard.core.watching.readings import KERNEL_SECONDS
-from dsrwizard.core.watching.turns import BUDGET
 from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journal
-from dsrwizard.engine.quiet import Quiet
+from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.timeline import Recorder
 from dsrwizard.engine.watch.board import Board
 from dsrwizard.engine.watch.counters import Counters
-from dsrwizard.engine.watch.drift import Drift
+from dsrwizard.engine.watch.inside import Drift
+from dsrwizard.engine.watch.probing import AUDIT_LISTENS, Audit, Ear, Probes
 from dsrwizard.engine.watch.weights import Weights
-from dsrwizard.engine.watch.wire import AUDIT_LISTENS, Audit, Ear, Probes
 
 PROBE_SECONDS = 1.0
 DRIFT_SECONDS = 20.0

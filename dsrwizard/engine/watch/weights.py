@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dsrwizard.core.changes import DestinationChange, ServiceKey
-from dsrwizard.core.director import key_of
-from dsrwizard.core.errors import DsrError, UsageError
-from dsrwizard.core.facts import Destination, VirtualService
-from dsrwizard.core.model import Deployment, Service, Vip, same_in
-from dsrwizard.core.outcome import Outcome
+from dsrwizard.core.model.changes import DestinationChange, ServiceKey
+from dsrwizard.core.model.deployment import Deployment, Service, Vip, same_in
+from dsrwizard.core.model.errors import DsrError, UsageError
+from dsrwizard.core.model.facts import Destination, VirtualService
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.snapshot import Happening
+from dsrwizard.core.model.steps import DIRECTOR, Step
+from dsrwizard.core.plan.director import key_of
 from dsrwizard.core.ports import DirectorPort
-from dsrwizard.core.snapshot import Happening
-from dsrwizard.core.steps import DIRECTOR, Step
-from dsrwizard.core.timeline import of_journal
+from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.journal import Journal
 
 HIGHEST = 65535

@@ -1,0 +1,1 @@
+"""The kernel's director: IPVS, addresses and settings of this machine."""

@@ -1,0 +1,329 @@
+"""Each kind of change on the director: is what is there still what was seen, and then the change itself.
+
+Every function raises CommandFailed "changed meanwhile" where something else is there now, so that nobody's work is
+written over, and other DsrErrors where the system refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+from backends.netlink.ipvs import Ipvs, endpoint, named
+from backends.netlink.problems import AS_ROOT
+from dsrwizard.core.model.changes import (
+    AddressChange,
+    AnnounceChange,
+    Change,
+    DestinationChange,
+    DestinationState,
+    FileChange,
+    FileState,
+    LinkChange,
+    ModuleChange,
+    ServiceChange,
+    ServiceState,
+    SysctlChange,
+    UnitChange,
+)
+from dsrwizard.core.model.errors import CommandFailed, DsrError, NoPrivilege
+from dsrwizard.core.model.facts import Interface
+
+COMMAND_SECONDS = 30
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+AGAIN = "Look again and make a new plan."
+
+
+def changed_meanwhile(what: str, present: str, seen: str) -> CommandFailed:
+    return CommandFailed(f"{what} changed meanwhile.", f"Now it is {present}; when looked at it was {seen}.", AGAIN)
+
+
+class Changes:
+    """Carries changes out on this machine. `root` is where `/proc/sys` and files are looked for."""
+
+    def __init__(self, ipvs: Ipvs, root: Path = Path("/")) -> None:
+        self._ipvs = ipvs
+        self._root = root
+
+    def carry_out(self, change: Change) -> None:
+        """Makes one change. Raises DsrError; then nothing of it is in force."""
+        kinds: dict[type, Callable[..., None]] = {
+            SysctlChange: self._sysctl,
+            FileChange: self._file,
+            AddressChange: self._address,
+            LinkChange: self._link,
+            UnitChange: self._units,
+            ServiceChange: self._service,
+            DestinationChange: self._destination,
+            ModuleChange: self._module,
+            AnnounceChange: self._announce,
+        }
+        kinds[type(change)](change)
+
+    # --- kernel settings and files
+
+    def sysctl(self, key: str) -> str | None:
+        """The present value with its blanks evened out, or None where this kernel or network has no such key."""
+        try:
+            return " ".join(self._setting(key).read_text(encoding="utf-8", errors="replace").split())
+        except OSError:
+            return None
+
+    def _setting(self, key: str) -> Path:
+        # sysctl(8): a dot inside an interface's name is written as a slash
+        parts = key.translate(str.maketrans("./", "/.")).split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise CommandFailed(f"{key!r} is no kernel setting.", "", "Write it like net.ipv4.conf.all.arp_ignore.")
+        return self._root.joinpath("proc/sys", *parts)
+
+    def _sysctl(self, change: SysctlChange) -> None:
+        present = self.sysctl(change.key)
+        if present is None:
+            raise CommandFailed(f"{change.key} could not be set.", "This kernel has no such setting.", AGAIN)
+        if present != " ".join(change.old.split()):
+            raise changed_meanwhile(change.key, present, change.old)
+        try:
+            self._setting(change.key).write_text(change.new + "\n", encoding="utf-8")
+        except PermissionError:
+            why = "The network's settings are changed only by root (CAP_NET_ADMIN)."
+            raise NoPrivilege(f"{change.key} could not be set.", why, AS_ROOT) from None
+        except OSError as error:
+            raise _system(f"{change.key} could not be set to {change.new}.", error) from None
+
+    def _file(self, change: FileChange) -> None:
+        path = self._root / change.path.lstrip("/")
+        if change.new is not None and not path.parent.is_dir():
+            raise CommandFailed(f"{change.path} could not be written.", "Its directory is not there.", AGAIN)
+        present = read_file(path, change.path)
+        if present != change.old:
+            raise changed_meanwhile(change.path, _told(present), _told(change.old))
+        try:
+            if change.new is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_file(path, change.new)
+        except PermissionError:
+            raise _needs_root(f"{change.path} could not be written.") from None
+        except OSError as error:
+            raise _system(f"{change.path} could not be written.", error) from None
+
+    # --- the network
+
+    def _address(self, change: AddressChange) -> None:
+        from backends.netlink import links
+
+        present = any(_carries(link, change) for link in links.interfaces())
+        if present != change.old:
+            what = f"{change.address}/{change.prefix} on {change.interface}"
+            raise changed_meanwhile(what, _there(present), _there(change.old))
+        if change.new == change.old:
+            return
+        act = links.add_address if change.new else links.remove_address
+        act(change.interface, change.address, change.prefix)
+
+    def _link(self, change: LinkChange) -> None:
+        from backends.netlink import links
+
+        present = next((link for link in links.interfaces() if link.name == change.interface), None)
+        what = f"The interface {change.interface}"
+        if (present is not None) != change.old:
+            raise changed_meanwhile(what, _there(present is not None), _there(change.old))
+        if present is None:
+            links.add_dummy(change.interface)
+            return
+        if present.kind != "dummy":
+            raise changed_meanwhile(what, present.kind or "hardware", "a dummy interface")
+        left = [entry.address for entry in present.addresses if entry.scope != "link"]
+        if left:
+            raise CommandFailed(
+                f"{what} was not removed.",
+                f"It still carries {', '.join(left)}, which dsrwizard did not put there.",
+                f"When nobody needs it: `ip link del {change.interface}`.",
+            )
+        links.remove_link(change.interface)
+
+    def _announce(self, change: AnnounceChange) -> None:
+        if not change.new:
+            return
+        from backends.packets.announce import announce
+
+        announce(change.interface, change.address)
+
+    # --- IPVS
+
+    def _service(self, change: ServiceChange) -> None:
+        found = self._ipvs.service(change.service)
+        present = found.state if found else None
+        if present != change.old:
+            raise changed_meanwhile(
+                f"The IPVS service {named(change.service)}", _service_told(present), _service_told(change.old)
+            )
+        if change.new is None:
+            if found is None:
+                return
+            if found.destinations:
+                # the kernel would remove them with the service, also those of others
+                left = ", ".join(endpoint(entry.address, entry.port) for entry in found.destinations)
+                raise CommandFailed(
+                    f"The IPVS service {named(change.service)} was not removed.",
+                    f"It still has destinations: {left}.",
+                    "Remove them first if nobody needs them (`ipvsadm -d`), then try again.",
+                )
+            self._ipvs.del_service(change.service)
+        elif present is None:
+            self._ipvs.add_service(change.service, change.new)
+        else:
+            self._ipvs.set_service(change.service, change.new)
+
+    def _destination(self, change: DestinationChange) -> None:
+        service = self._ipvs.service(change.service)
+        real = endpoint(change.address, change.port)
+        if service is None:
+            raise CommandFailed(
+                f"The destination {real} could not be changed.",
+                f"There is no IPVS service {named(change.service)} (any more).",
+                AGAIN,
+            )
+        found = service.destination(change.address, change.port)
+        present = found.state if found else None
+        if present != change.old:
+            raise changed_meanwhile(
+                f"The destination {real} of the IPVS service {named(change.service)}",
+                _destination_told(present),
+                _destination_told(change.old),
+            )
+        if change.new is None:
+            if present is not None:
+                self._ipvs.del_destination(change.service, change.address, change.port)
+        elif present is None:
+            self._ipvs.add_destination(change.service, change.address, change.port, change.new)
+        else:
+            self._ipvs.set_destination(change.service, change.address, change.port, change.new)
+
+    # --- programs
+
+    def _module(self, change: ModuleChange) -> None:
+        if change.new:
+            run(
+                ["modprobe", "--", change.module],
+                f"The kernel module {change.module} could not be loaded.",
+                "Install the modules of the running kernel (`uname -r`); in a container load it on the host.",
+            )
+
+    def _units(self, change: UnitChange) -> None:
+        run(["systemctl", "daemon-reload"], "systemd could not read its unit files again.", "See `systemctl status`.")
+
+
+def run(argv: list[str], what: str, next_: str) -> None:
+    """Runs a program without a shell. Raises CommandFailed that begins with `what` and quotes what the program said."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    program = shutil.which(argv[0], path=path)
+    if program is None:
+        raise CommandFailed(what, f"There is no program {argv[0]} on this machine.", next_)
+    try:
+        done = subprocess.run(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=COMMAND_SECONDS,
+            env={**os.environ, "LC_ALL": "C", "PATH": path},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(what, f"{argv[0]} did not end in {COMMAND_SECONDS} seconds.", next_) from None
+    except OSError as error:
+        raise _system(what, error) from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise CommandFailed(what, f"{argv[0]} says: {said[-1] if said else f'status {done.returncode}'}", next_)
+
+
+def read_file(path: Path, name: str) -> FileState | None:
+    """The file as it is, None where there is none. Raises CommandFailed where it is no text or cannot be read."""
+    try:
+        if path.is_symlink():
+            return FileState(target=os.readlink(path))  # noqa: PTH115 - the text of the link, not a normalised path
+        if not path.exists():
+            return None
+        return FileState(path.read_bytes().decode(), stat.S_IMODE(path.stat().st_mode))
+    except PermissionError:
+        raise _needs_root(f"{name} could not be read.") from None
+    except UnicodeDecodeError:
+        raise CommandFailed(f"{name} could not be read.", "It is not a text file (UTF-8).", "Look at it.") from None
+    except OSError as error:
+        raise _system(f"{name} could not be read.", error) from None
+
+
+def write_file(path: Path, state: FileState) -> None:
+    """Puts a file in place whole or not at all; a file that was there keeps its owner. Raises OSError."""
+    before = path.lstat() if path.is_symlink() or path.exists() else None
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        if state.target is not None:
+            os.close(handle)
+            Path(temporary).unlink()
+            Path(temporary).symlink_to(state.target)
+        else:
+            with os.fdopen(handle, "wb") as file:
+                file.write(state.content.encode())
+                file.flush()
+                if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(file.fileno(), state.mode)
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _needs_root(what: str) -> NoPrivilege:
+    return NoPrivilege(what, "Only root may do that.", "Run it as root: `sudo dsrwizard …`.")
+
+
+def _system(what: str, error: OSError) -> DsrError:
+    return CommandFailed(what, f"The system says: {error.strerror or error}.", AGAIN)
+
+
+def _there(present: bool) -> str:
+    return "there" if present else "not there"
+
+
+def _told(state: FileState | None) -> str:
+    if state is None:
+        return "not there"
+    if state.target is not None:
+        return f"a link to {state.target}"
+    return f"a file of {len(state.content.encode())} bytes, mode {state.mode:04o}"
+
+
+def _carries(link: Interface, change: AddressChange) -> bool:
+    wanted = ip_address(change.address)
+    return link.name == change.interface and any(
+        ip_address(entry.address) == wanted and entry.prefix == change.prefix for entry in link.addresses
+    )
+
+
+def _service_told(state: ServiceState | None) -> str:
+    if state is None:
+        return "not there"
+    words = [f"scheduler {state.scheduler}", f"persistence {state.persistence} s" if state.persistence else ""]
+    if state.netmask is not None:
+        words.append(f"mask {state.netmask:#x}" if state.netmask > 128 else f"prefix {state.netmask}")
+    words += [f"flags {state.flags:#x}" if state.flags else "", state.persistence_engine]
+    return ", ".join(filter(None, words))
+
+
+def _destination_told(state: DestinationState | None) -> str:
+    if state is None:
+        return "not there"
+    limits = f", thresholds {state.upper}/{state.lower}" if state.upper or state.lower else ""
+    return f"{state.method}, weight {state.weight}{limits}"

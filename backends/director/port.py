@@ -1,0 +1,190 @@
+"""This machine as the director: what is there, and the steps that change it (`core.ports.DirectorPort`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from backends.director.changes import SYSTEM_PATH, Changes
+from backends.netlink.ipvs import Ipvs, endpoint, loaded, may_load_modules, named, privileged
+from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
+from dsrwizard.core.model.changes import Change, ServiceKey
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
+from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Route, VirtualService
+from dsrwizard.core.model.steps import Step
+from dsrwizard.core.plan.director import sysctl_keys
+
+MODULE = "ip_vs"
+
+
+class LocalDirector:
+    """DirectorPort on this machine's kernel. Safe to use from several threads; steps are carried out one at a time.
+
+    `settings` tells for an interface which kernel settings are looked at.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[str], Sequence[str]] = sysctl_keys,
+        ipvs: Ipvs | None = None,
+        root: Path = Path("/"),
+    ) -> None:
+        self._settings = settings
+        self._ipvs = ipvs or Ipvs()
+        self._changes = Changes(self._ipvs, root)
+        self._root = root
+        self._applying = Lock()
+
+    def close(self) -> None:
+        self._ipvs.close()
+
+    # --- looking
+
+    def observe(self, deployment: Deployment) -> DirectorFacts:
+        """What can be seen, also without privilege: then the services stay unknown. Raises LookError where not even
+        the interfaces can be read. Changes nothing, and loads no module."""
+        interfaces, routes = _network()
+        found = {key: self._changes.sysctl(key) for key in self._settings(deployment.director.interface)}
+        facts = DirectorFacts(
+            privileged=privileged(),
+            hostname=socket.gethostname(),
+            kernel=os.uname().release,
+            interfaces=interfaces,
+            default_routes=routes,
+            sysctls={key: value for key, value in found.items() if value is not None},
+            module_loaded=loaded(),
+        )
+        return self._with_ipvs(facts)
+
+    def _with_ipvs(self, facts: DirectorFacts) -> DirectorFacts:
+        if not facts.module_loaded:
+            available = module_available(MODULE)
+            if available is False:
+                problem, next_ = self._no_module(facts.kernel)
+            elif may_load_modules():
+                problem, next_ = NOT_LOADED, LOAD
+            else:
+                available, problem, next_ = False, MAY_NOT_LOAD, LOAD
+            return msgspec.structs.replace(facts, module_available=available, ipvs_problem=problem, ipvs_next=next_)
+        try:
+            services, foreign = self._ipvs.read()
+        except DsrError as error:
+            return msgspec.structs.replace(facts, ipvs_problem=error.why or error.what, ipvs_next=error.next)
+        return msgspec.structs.replace(facts, services=tuple(services), foreign_services=foreign)
+
+    def _no_module(self, kernel: str) -> tuple[str, str]:
+        if not self._root.joinpath("lib/modules", kernel).is_dir():
+            return (
+                f"The kernel has no IPVS, and the modules of the running kernel {kernel} are not on this machine.",
+                f"After a kernel update: reboot. In a container: load it on the host with `modprobe {MODULE}`.",
+            )
+        package = _package(self._root / "etc/os-release", kernel)
+        return (
+            f"The running kernel {kernel} has no module {MODULE}.",
+            f"Install it with `{package}`, then run `sudo modprobe {MODULE}`."
+            if package
+            else "Use a kernel built with CONFIG_IP_VS, then run `sudo modprobe ip_vs`.",
+        )
+
+    def services(self) -> Sequence[VirtualService]:
+        """Every IPVS service that a deployment can name, with destinations and counters. Raises LookError."""
+        try:
+            return self._ipvs.services()
+        except LookError as error:
+            if loaded() or module_available(MODULE) is not False:
+                raise
+            raise LookError(error.what, *self._no_module(os.uname().release)) from None
+
+    def connections(self) -> Sequence[Connection]:
+        """The connections in IPVS' table. Raises LookError."""
+        from backends.director.connections import connections
+
+        return connections()
+
+    # --- changing
+
+    def apply(self, step: Step) -> None:
+        """Carries the changes out in order. When one fails, those before it are taken back, last first, and its error
+        is raised; what could not be taken back either is named in it."""
+        with self._applying:
+            made: list[Change] = []
+            for change in step.changes:
+                try:
+                    self._changes.carry_out(change)
+                except DsrError as error:
+                    stuck = self._take_back(made)
+                    if stuck:
+                        error.why = f"{error.why} Not taken back: {stuck}".strip()
+                        error.halfway = True
+                    raise
+                made.append(change)
+
+    def _take_back(self, made: Sequence[Change]) -> str:
+        """Undoes changes, last first; returns what went wrong with it."""
+        stuck = []
+        for change in reversed(made):
+            try:
+                self._changes.carry_out(change.inverse())
+            except DsrError as error:
+                stuck.append(f"{error.what} {error.why}".strip())
+        return " ".join(stuck)
+
+    def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None:
+        """Sets the weight of one destination and nothing else of it. Raises CommandFailed, NoPrivilege, LookError."""
+        with self._applying:
+            found = self._ipvs.service(service)
+            destination = found.destination(address, port) if found else None
+            if destination is None:
+                raise CommandFailed(
+                    f"The weight of {endpoint(address, port)} could not be set.",
+                    f"It is not behind the IPVS service {named(service)} (any more).",
+                    "Look again and make a new plan.",
+                )
+            if destination.state.weight != weight:
+                state = msgspec.structs.replace(destination.state, weight=weight)
+                self._ipvs.set_destination(service, address, port, state)
+
+
+def _network() -> tuple[tuple[Interface, ...], tuple[Route, ...]]:
+    from backends.netlink import links
+
+    return links.interfaces(), links.default_routes()
+
+
+def module_available(module: str) -> bool | None:
+    """Whether `modprobe` would find the module; None where there is no modprobe to ask. Loads nothing."""
+    program = shutil.which("modprobe", path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
+    if program is None:
+        return None
+    try:
+        asked = subprocess.run([program, "-n", "-q", "--", module], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.returncode == 0
+
+
+def _package(os_release: Path, kernel: str) -> str:
+    """The command that installs the package with ip_vs on this distribution, or nothing where it is not known."""
+    try:
+        lines = os_release.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    names = f"{told.get('ID', '')} {told.get('ID_LIKE', '')}".replace('"', "").split()
+    for name in names:
+        match name:
+            case "ubuntu":
+                return f"sudo apt install linux-modules-extra-{kernel}"
+            case "debian":
+                return "sudo apt install linux-image-$(dpkg --print-architecture)" if "cloud" in kernel else ""
+            case "fedora" | "rhel":
+                return f"sudo dnf install kernel-modules-{kernel}"
+    return ""

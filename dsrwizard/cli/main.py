@@ -1,0 +1,495 @@
+"""The commands: the same engine without a screen, for scripts, tickets and screen readers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dsrwizard import __version__, signals
+from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
+
+if TYPE_CHECKING:
+    from dsrwizard.core.api import Engine
+    from dsrwizard.core.model.deployment import Deployment
+    from dsrwizard.core.model.outcome import RunResult
+    from dsrwizard.core.model.steps import Plan
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+INTERVAL = click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the counters are read.",
+)
+YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before changing anything.")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code. Errors go to standard error as what, why, next."""
+    try:
+        with signals.handled(_interrupted):
+            code = commands.main(args=list(arguments), prog_name="dsrwizard", standalone_mode=False)
+    except DsrError as problem:
+        _complain(*problem.lines())
+        return problem.exit_code
+    except click.UsageError as problem:
+        help_for = problem.ctx.command_path if problem.ctx else "dsrwizard"
+        _complain(problem.format_message(), f"Try: {help_for} --help")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        _complain("Interrupted.", "What was already done is in the journal; run it again or tear it down.")
+        return 3
+    except SystemExit:  # click makes it of a broken pipe, with a status that means "it is not"
+        return _unread()
+    except Exception as problem:  # noqa: BLE001 - whatever it is, no traceback reaches the user
+        from dsrwizard import out
+
+        return _unread() if out.nobody_reads(problem) else _crashed(problem)
+    finally:
+        if "dsrwizard.cli.asking" in sys.modules:
+            from dsrwizard.cli.asking import put_back
+
+            put_back()
+    return int(code or 0)
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _unread() -> int:
+    """What was to be told was not read: whether it is so remains open."""
+    from dsrwizard import out
+
+    out.forget()
+    return 3
+
+
+def _complain(*lines: str) -> None:
+    from dsrwizard import out
+
+    out.complaint(*lines)
+
+
+def _crashed(problem: BaseException) -> int:
+    """A fault of dsrwizard itself: the traceback goes to a file that can be reported."""
+    from dsrwizard import files
+    from dsrwizard.core.model.foreign import whole
+
+    path = files.state_dir() / "crash.txt"
+    try:
+        files.replace(path, whole("".join(traceback.format_exception(problem))).encode(errors="replace"))
+        where = f"Details are in {path}: please report them with what you did."
+    except OSError:
+        where = "Please report it with what you did."
+    _complain(f"dsrwizard itself failed: {type(problem).__name__}.", where)
+    return 3
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="dsrwizard %(version)s")
+@click.pass_context
+def commands(context: click.Context) -> int:
+    """Direct Server Return, set up on both sides, proved through every real server, and watched.
+
+    Without a command: the wizard, or the live pane where a deployment is in force. FILE is a deployment file (TOML).
+
+    Exit codes: 0 it is so; 1 it is not; 2 bad usage or bad file; 3 could not look.
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    return _wizard()
+
+
+def _terminal_or_refuse(instead: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        raise UsageError("This needs a terminal.", "Standard input and output are not one, or TERM is dumb.", instead)
+
+
+def _wizard() -> int:
+    _terminal_or_refuse("Without one, use: dsrwizard plan FILE, then apply, verify and status.")
+    from dsrwizard.app import DsrApp
+    from dsrwizard.session import Session
+
+    in_force = _latest_in_force()
+    if in_force is not None:
+        return _screen(DsrApp(_engine_factory(), deployment=in_force, start="live"))
+    notices: list[str] = []
+    session = Session.load(notice=notices.append)
+    return _screen(DsrApp(_engine_factory(), session=session, notices=notices))
+
+
+def _latest_in_force() -> Deployment | None:
+    """The deployment last applied and not torn down. Reading the journals needs no backend."""
+    from dsrwizard.engine.journal import Journals
+    from dsrwizard.session import state_dir
+
+    found = Journals(state_dir() / "journal").in_force()
+    return found[0] if found else None
+
+
+def _screen(app: object) -> int:
+    """Runs the screens and turns their end into an exit code."""
+    from textual.app import App
+
+    assert isinstance(app, App)  # noqa: S101 - for the type checker
+    app.run()
+    return app.return_code or 0
+
+
+def _engine_factory() -> Callable[..., Engine]:
+    def build(asker: object) -> Engine:
+        from dsrwizard.cli.wiring import build_engine
+
+        return build_engine(asker)  # type: ignore[arg-type]
+
+    return build
+
+
+def _load(file: Path) -> Deployment:
+    from dsrwizard.core.intake.deployment_file import load
+
+    return load(file)
+
+
+def _engine() -> Engine:
+    from dsrwizard.cli.asking import TerminalAsker
+    from dsrwizard.cli.wiring import build_engine
+
+    return build_engine(TerminalAsker())
+
+
+@commands.command()
+@FILE
+@JSON
+def plan(file: Path, as_json: bool) -> int:
+    """What would change, with the exact commands. Nothing is touched."""
+    from dsrwizard.cli import printing
+
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        made = engine.plan(deployment, engine.observe(deployment))
+    printing.plan(made, as_json=as_json)
+    return _plan_code(made)
+
+
+def _plan_code(made: Plan) -> int:
+    from dsrwizard.core.model.steps import DIRECTOR
+
+    problems = [host.host for host in made.hosts if host.problem]
+    if not problems:
+        return 0
+    return 3 if problems == [DIRECTOR] else 1
+
+
+@commands.command()
+@FILE
+@YES
+@JSON
+def apply(file: Path, yes: bool, as_json: bool) -> int:
+    """Brings director and real servers to the deployment. A second run changes nothing."""
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        made = engine.plan(deployment, engine.observe(deployment))
+        result = _carry_out(
+            made, lambda watch, stop: engine.apply(deployment, made, watch, stop), yes=yes, as_json=as_json
+        )
+    return _result_code(result, made)
+
+
+@commands.command()
+@FILE
+@YES
+@JSON
+def teardown(file: Path, yes: bool, as_json: bool) -> int:
+    """Brings both sides back to what they were before dsrwizard came."""
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        made = engine.teardown_plan(deployment)
+        result = _carry_out(
+            made, lambda watch, stop: engine.teardown(deployment, made, watch, stop), yes=yes, as_json=as_json
+        )
+    return _result_code(result, made)
+
+
+def _result_code(result: RunResult, made: Plan) -> int:
+    if result.ok:
+        return 0
+    return 3 if _plan_code(made) == 3 else 1
+
+
+def _carry_out(
+    made: Plan,
+    work: Callable[[Callable[..., None], threading.Event], RunResult],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> RunResult:
+    """Shows the plan, asks, and runs it so that an interrupt finishes the running commands and begins no new ones."""
+    from dsrwizard.cli import printing
+    from dsrwizard.cli.interruptible import interruptible
+
+    if not as_json:
+        printing.plan(made)
+    _consent(made, yes=yes, as_json=as_json)
+    stop = threading.Event()
+    watch = printing.Progress(quiet=as_json)
+    result = interruptible(lambda: work(watch, stop), stop)
+    printing.result(result, as_json=as_json)
+    if stop.is_set() and not result.ok:
+        raise Stopped("Stopped before all was done.", "", "Run it again to go on, or tear it down.")
+    return result
+
+
+def _known(deployment: Deployment, host: str, cause: str) -> None:
+    """Refuses hosts and causes that there are not: they would only ever be found to be well."""
+    from difflib import get_close_matches
+
+    from dsrwizard.core.model.causes import CAUSES
+    from dsrwizard.core.model.steps import CLIENT, DIRECTOR
+
+    names = [*(server.name for server in deployment.servers), DIRECTOR, CLIENT]
+    for word, value, known in (("host", host, names), ("cause", cause, list(CAUSES))):
+        if value and value not in known:
+            near = get_close_matches(value, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise UsageError(f"There is no {word} {value!r}.", "", f"{hint}There are: {', '.join(known)}.")
+
+
+def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
+    from dsrwizard import out
+
+    if not made.steps or yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UsageError("This changes hosts and nobody can be asked.", "", "Add --yes to go ahead.")
+    if not out.confirm("Go ahead?"):
+        raise Stopped("Nothing was changed.")
+
+
+@commands.command()
+@FILE
+@JSON
+def verify(file: Path, as_json: bool) -> int:
+    """Proves every real server through the VIP and names what is wrong."""
+    from dsrwizard.cli import printing
+
+    deployment = _load(file)
+    with closing(_engine()) as engine:
+        report = engine.verify(deployment)
+    printing.report(report, as_json=as_json)
+    return {"pass": 0, "fail": 1, "unknown": 3}[report.verdict]
+
+
+@commands.command()
+@FILE
+@click.option("--host", default="", metavar="NAME", help="Only what is wrong with this real server, or on director.")
+@click.option("--cause", default="", metavar="CAUSE", help="Only this cause, e.g. vip-missing.")
+@YES
+@JSON
+def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
+    """Verifies, cures what a step can cure, and verifies again. The rest is named with who must do what."""
+    from dsrwizard.cli import printing
+    from dsrwizard.cli.interruptible import interruptible
+    from dsrwizard.core.diagnosis import verdict
+    from dsrwizard.core.model.outcome import RunResult
+    from dsrwizard.core.model.steps import Plan
+    from dsrwizard.core.plan.mend import Mending, concerning, mended
+
+    deployment = _load(file)
+    _known(deployment, host, cause)
+    stop = threading.Event()
+    with closing(_engine()) as engine:
+        report = engine.verify(deployment)
+        made = Mending(cures=(), plan=Plan(deployment=deployment.name, hosts=()))
+        wrong = concerning(report.failures, host=host, cause=cause)
+        if wrong:
+            made = engine.mend_plan(deployment, *wrong)
+            if not as_json:
+                printing.mending(made)
+        _consent(made.plan, yes=yes, as_json=as_json)
+        if made.plan.steps:
+            watch = printing.Progress(quiet=as_json)
+            done = interruptible(lambda: engine.mend(deployment, made, watch, stop), stop)
+        else:
+            done = mended(made, RunResult(deployment=deployment.name, hosts=()), report)
+    left = concerning(done.report.failures if done.report else (), host=host, cause=cause)
+    printing.mended(done, left, as_json=as_json)
+    if done.report is None:
+        raise Stopped("Stopped before it was verified again.", "", f"See what is left: dsrwizard verify {file}")
+    if left or not done.cured:
+        return 1
+    return 3 if verdict(concerning(done.report.checks, host=host)) == "unknown" else 0
+
+
+@commands.command()
+@FILE
+@JSON
+@click.option("--incident", "as_incident", is_flag=True, help="As text for a ticket, with the last events.")
+def status(file: Path, as_json: bool, as_incident: bool) -> int:
+    """One snapshot of the live pane."""
+    from dsrwizard import out
+    from dsrwizard.cli import printing
+    from dsrwizard.core.record.timeline import remembered
+    from dsrwizard.session import incident_text
+
+    if as_json and as_incident:
+        raise UsageError("--json and --incident are two forms of one output.", "", "Choose one.")
+    deployment = _load(file)
+    with closing(_engine()) as engine, closing(engine.watch(deployment, recorded=False)) as watcher:
+        snapshot = watcher.once()
+        events = engine.events(deployment)
+    snapshot = remembered(snapshot, events)
+    if as_incident:
+        out.text(incident_text(snapshot))
+    else:
+        printing.snapshot(snapshot, as_json=as_json)
+    states = {row.state for service in snapshot.services for row in service.rows}
+    if snapshot.problem:
+        return LookError.exit_code
+    if states & {"vip-dead", "leaking", "drifted", "unreachable"}:
+        return 1
+    return 3 if "unknown" in states else 0
+
+
+@commands.command()
+@FILE
+@INTERVAL
+@click.option("--read-only", is_flag=True, help="Offer nothing that changes anything.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a line for each change; needs no terminal.")
+def watch(file: Path, interval: float, read_only: bool, as_json: bool) -> int:
+    """The live pane; with --json a line for each change, until it is stopped."""
+    if as_json:
+        from dsrwizard.cli import streaming
+
+        deployment = _load(file)
+        with closing(_engine()) as engine, closing(engine.watch(deployment, interval)) as watcher:
+            return streaming.changes(watcher)
+    _terminal_or_refuse(f"Without one, use: dsrwizard watch {file} --json, or once: dsrwizard status {file}")
+    deployment = _load(file)
+    from dsrwizard.app import DsrApp
+
+    app = DsrApp(_engine_factory(), deployment=deployment, start="live", read_only=read_only, interval=interval)
+    return _screen(app)
+
+
+@commands.command()
+@FILE
+@click.option("--since", default="", metavar="WHEN", help="Not older than this: 30m, 2h, 3d, or a date.")
+@click.option("--host", default="", metavar="NAME", help="Only this real server, or director.")
+@JSON
+def events(file: Path, since: str, host: str, as_json: bool) -> int:
+    """The timeline: what watches of this deployment saw and what the operator did."""
+    import time
+
+    from dsrwizard.cli import printing
+    from dsrwizard.core.model.steps import DIRECTOR
+    from dsrwizard.core.record.timeline import since as moment_of
+    from dsrwizard.core.record.timeline import wanted
+
+    deployment = _load(file)
+    begin = moment_of(since, time.time()) if since else 0.0
+    if begin is None:
+        raise UsageError(f"--since {since} is no time.", "", "Write 30m, 2h, 3d, or a date such as 2026-03-01T14:00.")
+    with closing(_engine()) as engine:
+        kept = engine.events(deployment)
+    hosts = {DIRECTOR, *(server.name for server in deployment.servers), *(entry.host for entry in kept)}
+    if host and host not in hosts:
+        raise UsageError(f"There is no host {host}.", "", f"Choose one of: {', '.join(sorted(hosts))}.")
+    printing.events(deployment.name, wanted(kept, begin, host), as_json=as_json)
+    return 0
+
+
+@commands.command()
+@FILE
+@click.option(
+    "--listen", default="127.0.0.1:9749", show_default=True, metavar="ADDRESS:PORT", help="Where Prometheus finds it."
+)
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A host name that Prometheus may ask for, besides the address it listens on; repeatable.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Answer only who sends the bearer token in this file; without it that of DSRWIZARD_METRICS_TOKEN, if set.",
+)
+@INTERVAL
+def metrics(file: Path, listen: str, names: tuple[str, ...], token_file: Path | None, interval: float) -> int:
+    """Watches and serves what it sees for Prometheus, until it is stopped."""
+    from dsrwizard.cli import streaming
+
+    streaming.listen_at(listen)  # what is wrong with it is told before anything is looked at
+    token = streaming.metrics_token(token_file)
+    deployment = _load(file)
+    with closing(_engine()) as engine, closing(engine.watch(deployment, interval)) as watcher:
+        return streaming.metrics(watcher, listen, names, token)
+
+
+@commands.command()
+@FILE
+@click.option("--host", metavar="NAME", help="Only this server; without it every one that is set up by hand.")
+@click.option(
+    "--system", help="What it runs, where the file does not say: linux, windows-2003, windows-2008, windows-2012."
+)
+@click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file, or a folder for several.")
+def runbook(file: Path, host: str | None, system: str | None, form: str, output: Path | None) -> int:
+    """What to do by hand on a server that dsrwizard does not log in to, with this deployment's addresses."""
+    from dsrwizard.cli.runbook import write_runbooks
+
+    return write_runbooks(_load(file), host, system, form, output)
+
+
+@commands.command()
+@click.argument("cause", required=False)
+def explain(cause: str | None) -> None:
+    """What a cause means: what you see, why it happens, how to mend it; without CAUSE, all of them."""
+    from dsrwizard.cli.explain import explain as shown
+
+    shown(cause)
+
+
+@commands.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--fault", "faults", multiple=True, metavar="CAUSE@HOST", help="Apply, then make this fault; repeatable.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def lab(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
+    """A complete DSR network on this machine; runs COMMAND on its director, without one the wizard.
+
+    Inside it, `lab fault CAUSE@HOST` makes a fault, `lab fault` lists them, `lab mend [CAUSE@HOST]` cures one or all.
+    CAUSE@HOST/VIP and CAUSE@HOST/VIP/SERVICE (tcp/8080) make it on one of those of /lab/rich.toml alone.
+    """
+    if command and command[0] in ("fault", "mend"):
+        return _lab_faults(command, faults)
+    from dsrwizard.cli.wiring import run_lab
+
+    return run_lab(command, faults) if faults else run_lab(command)
+
+
+def _lab_faults(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
+    if not os.environ.get("DSRWIZARD_LAB"):
+        named = [f"--fault {name}" for name in command[1:]] or ["--fault CAUSE@HOST"]
+        raise UsageError(
+            f"dsrwizard lab {command[0]} is for inside the lab.", "DSRWIZARD_LAB is not set, so this is not the lab.",
+            f"Start it with the fault: dsrwizard lab {' '.join(named)}    or open a shell there: dsrwizard lab -- bash",
+        )  # fmt: skip
+    if faults:
+        raise UsageError("--fault is for starting the lab.", "", f"Write: dsrwizard lab fault {' '.join(faults)}")
+    from dsrwizard.cli.wiring import run_inside_lab
+
+    return run_inside_lab(command)

@@ -1,0 +1,113 @@
+"""Puts the engine together with this machine's backends; each is imported when it is first used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.ports import Asker, Connector, DirectorPort, Hearing, ProbeTarget
+from dsrwizard.engine.engine import Engine
+from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.silent_asker import Quiet
+from dsrwizard.session import state_dir
+
+if TYPE_CHECKING:
+    from backends.metrics import MetricsServer
+    from backends.packets.port import Wire
+
+
+def build_engine(asker: Asker) -> Engine:
+    """The engine of the product: local netlink, SSH, WinRM, packets from this machine, journals below `state_dir()`."""
+    asker = Quiet(asker)  # here and not in the engine alone: what is forgotten is what was kept for this very asker
+    return Engine(
+        director=_director,
+        wire=_LazyWire(),
+        connect=_connect,
+        asker=asker,
+        journals=Journals(state_dir() / "journal"),
+        forget=lambda: _forget(asker),
+        events=state_dir() / "events",
+    )
+
+
+def _director(interface: str) -> DirectorPort:
+    del interface  # this machine is the director whatever its interface; observe is told the deployment
+    from backends.director.port import LocalDirector
+
+    return LocalDirector()
+
+
+def _connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
+    if isinstance(target, RealServer) and target.connect == "winrm":
+        from backends.winrm import open_winrm
+
+        return open_winrm(host, target, asker)
+    from backends.ssh import open_ssh
+
+    return open_ssh(host, target, asker)
+
+
+def _forget(asker: Asker) -> None:
+    if "backends.memory" in sys.modules:
+        from backends.memory import forget
+
+        forget(asker)
+
+
+class _LazyWire:
+    """The packets' backend, imported by the first packet."""
+
+    def _real(self) -> Wire:
+        from backends.packets.port import Wire
+
+        return Wire()
+
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+        return self._real().ping(addresses, deadline)
+
+    def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
+        return self._real().connect(targets, deadline)
+
+    def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+        return self._real().owners(interface, addresses, deadline)
+
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
+        return self._real().probe(interface, targets, deadline, pace)
+
+    def offlink(
+        self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
+    ) -> Sequence[Sent]:
+        return self._real().offlink(interface, targets, sources, deadline)
+
+    def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
+        return self._real().hear(interface, addresses, heard)
+
+
+def metrics_server(
+    address: str, port: int, text: Callable[[], str], names: Sequence[str] = (), token: Secret | None = None
+) -> MetricsServer:
+    """Serves `text()` over HTTP, also to who asks for one of these host names, and only to who has the token. Raises
+    DsrError when it cannot listen there."""
+    from backends.metrics import Access, MetricsServer
+
+    return MetricsServer(address, port, text, Access(names=frozenset(names), token=token))
+
+
+def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:
+    """Boots the lab, with these faults made, and runs the command (none: the wizard) on its director; its status."""
+    from backends.lab import run
+
+    return run(command, faults=faults)
+
+
+def run_inside_lab(words: Sequence[str]) -> int:
+    """`fault …` or `mend …` on the director of the lab that runs this; the exit code."""
+    from backends.lab import run_inside
+
+    return run_inside(words)

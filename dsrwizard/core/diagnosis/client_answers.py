@@ -1,0 +1,267 @@
+"""Which real server answered the client host how often and how fast, and connections that never passed the director."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from dsrwizard.core.diagnosis.balancing import strangers
+from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, Passage, Tried
+from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, canonical, director_macs, endpoint, mac
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.mismatch import known as mismatched
+from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.model.causes import STOPS, Cause
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.steps import CLIENT, DIRECTOR
+
+ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained")
+"""Faults of the director's table that concern one real server."""
+
+
+class Served:
+    """One service as the client host was served by it; `tries` is empty for UDP, and where nothing could be tried."""
+
+    def __init__(
+        self, evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip, service: Service, seen: ClientVip
+    ) -> None:
+        self.evidence, self.ledger, self.readings = evidence, ledger, readings
+        self.vip, self.service, self.seen = vip, service, seen
+        self.target = endpoint(vip.address, service.port)
+        self.tries = [one for one in seen.tries if one.port == service.port and one.result != "unknown"]
+        self.passage = seen.passages.get(service.port) or Passage(problem="Nobody looked at the director's table.")
+        self.expected: dict[str, Reading] = {}
+        """Real servers that should answer, by RIP."""
+        self._known: dict[str, Reading] = {}
+        for reading in readings:
+            rip = reading.rip_for(vip)
+            if rip is not None:
+                self._known[canonical(rip)] = reading
+                if reading.server.weight:
+                    self.expected[canonical(rip)] = reading
+
+    def where(self, check: str, host: str = CLIENT) -> Where:
+        return Where(check=check, host=host, vip=self.vip.address, service=self.service.label)
+
+    def name(self, rip: str) -> str:
+        return self._known[rip].name if rip in self._known else rip
+
+    def of(self, rip: str) -> list[Tried]:
+        """The connections that were given to a real server."""
+        return [one for one in self.tries if self.passage.given.get(one.client_port) == rip]
+
+    # -- who answered
+
+    def checks(self) -> list[Check]:
+        """`client.servers`: one for the service, and one for each real server that failed for no known reason."""
+        where = self.where("client.servers")
+        if not self.expected:
+            return [where.skipped(f"{self.target} is served by nobody: the deployment drains every server.")]
+        astray = self.astray(where)
+        if astray is not None:
+            return [astray]
+        return self._told(where) if self.passage.given else [self._untold(where)]
+
+    def _untold(self, where: Where) -> Check:
+        """Nobody can say which server it was."""
+        message, seen = f"Which servers answered {self.target} is not told.", _figures("", self.tries)
+        failed = [one for one in self.tries if one.result != "open"]
+        if failed:
+            fault = next(iter(self._ailing(self._known.values())), None) or self._of_director()
+            if fault is not None:
+                return where.follows(fault, f"{len(failed)} of {_connections(self.tries)} failed.", seen)
+            if len(failed) < len(self.tries):
+                return where.result(
+                    "fail", f"{len(failed)} of {_connections(self.tries)} to {self.target} failed.", seen,
+                    "Verify again; look at the real servers' logs and load if it stays so.",
+                )  # fmt: skip
+            return where.skipped(f"No connection to {self.target} was answered, so none tells a server.", seen)
+        if self.evidence.deployment.director.engine == "external":
+            return where.skipped(f"{message} {self.passage.problem}", seen)
+        why = self.passage.problem or (
+            "The connections are not in the director's table under the address that the client host has."
+            if any(one.client_port for one in self.tries)
+            else "The client host's tools do not tell the ports of their connections."
+        )
+        return where.unknown(
+            message, f"{why} {seen}", "Install python3 on the client host, and give it a way without NAT."
+        )
+
+    def _told(self, where: Where) -> list[Check]:
+        given = set(self.passage.given.values())
+        seen = "; ".join(_figures(self.name(rip), self.of(rip)) for rip in sorted(given, key=self.name))
+        explained: list[Fault] = []
+        own: list[Check] = []
+        for rip in sorted(given, key=self.name):
+            failed = [one for one in self.of(rip) if one.result != "open"]
+            if not failed:
+                continue
+            fault = self._fault_of(rip)
+            if fault is not None:
+                explained.append(fault)
+            else:
+                own.append(self._failed(rip, failed))
+        idle = [rip for rip in self.expected if rip not in given]
+        if explained:
+            return [where.follows(explained[0], f"{self._names(given)} of {self.target} were tried.", seen), *own]
+        if own:
+            return [where.skipped(f"The client host was given {self._names(given)} for {self.target}.", seen), *own]
+        if not idle:
+            return [where.passed(f"{self._all()} of {self.target} answered the client host.", seen)]
+        if self._one_server():
+            reason = (
+                f"persistence keeps one client on one server for {self.service.persistence} s"
+                if self.service.persistence
+                else f"the scheduler {self.service.scheduler} gives one client one server"
+            )
+            return [where.passed(f"{self._names(given)} answered the client host for {self.target}; {reason}.", seen)]
+        fault = next((found for rip in idle if (found := self._fault_of(rip))), None)
+        if fault is not None and all(self._fault_of(rip) for rip in idle):
+            return [where.follows(fault, f"{self._names(idle)} got none of {_connections(self.tries)}.", seen)]
+        return [
+            where.unknown(
+                f"{self._names(idle)} got none of {_connections(self.tries)} to {self.target}, "
+                "so the client host cannot tell.",
+                f"{seen}; scheduler {self.service.scheduler}",
+                "Verify again when the load is more even; the VIP probes tell of each server meanwhile.",
+            )
+        ]  # fmt: skip
+
+    def _failed(self, rip: str, failed: Sequence[Tried]) -> Check:
+        """Connections that the director gave to a server without any known fault."""
+        name, tries = self.name(rip), self.of(rip)
+        host = name if rip in self._known else DIRECTOR
+        words = ", ".join(sorted({one.result for one in failed}))
+        reading = self._known.get(rip)
+        if words == "silent" and reading is not None and reading.fate(self.vip, self.service) == "accepted":
+            return self.ledger.fail(
+                self.where("client.servers", host),
+                Fault(host=host, cause="spoof-filter", vip=self.vip.address, service=self.service.label),
+                f"{name} accepts what clients send to {self.target}, but its answers do not reach the client host.",
+                f"{_figures(name, tries)}; a SYN with a client-like source was accepted there",
+                f"Let the network send frames with source {self.vip.address} from the port of {name} (switch, "
+                "hypervisor, cloud), and look at the way from there to clients.",
+            )  # fmt: skip
+        return self.where("client.servers", host).result(
+            "fail",
+            f"{name} was given {_connections(tries)} of the client host to {self.target} and left {len(failed)} "
+            "unanswered.",
+            f"{words}; {_figures(name, tries)}",
+            f"Verify again; if it stays so, look at the load and the firewall of {name}, and at the way from {name} to "
+            "the client.",
+        )  # fmt: skip
+
+    def _names(self, rips: Iterable[str]) -> str:
+        return ", ".join(sorted(map(self.name, rips)))
+
+    def _all(self) -> str:
+        names = sorted(reading.name for reading in self.expected.values())
+        return names[0] if len(names) == 1 else f"All {len(names)} servers"
+
+    def _one_server(self) -> bool:
+        return self.service.persistence > 0 or self.service.scheduler in ONE_SERVER
+
+    def _ailing(self, readings: Iterable[Reading]) -> Iterable[Fault]:
+        for reading in readings:
+            fault = self.ledger.find(reading.name, *STOPS, vip=self.vip.address, service=self.service.label)
+            if fault is not None:
+                yield fault
+
+    def _fault_of(self, rip: str) -> Fault | None:
+        """What is known to be wrong with one real server or with how the director treats it."""
+        reading = self._known.get(rip)
+        if reading is None:
+            return None
+        return next(iter(self._ailing([reading])), None) or next(
+            (
+                fault for fault in self.ledger.of(DIRECTOR)
+                if fault.cause in ABOUT_ONE and fault.server == reading.name
+                and fault.touches(self.vip.address, self.service.label)
+            ),
+            None,
+        )  # fmt: skip
+
+    def _of_director(self) -> Fault | None:
+        """What is wrong with the VIP for every client."""
+        return self.ledger.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address) or next(
+            (
+                fault for fault in self.ledger.of(DIRECTOR)
+                if fault.cause in ("ipvs-missing", "ipvs-differs", "drained")
+                and fault.touches(self.vip.address, self.service.label)
+            ),
+            None,
+        )  # fmt: skip
+
+    # -- what did not pass the director
+
+    def astray(self, where: Where) -> Check | None:
+        """Connections of which the director has no entry although it would have one: somebody on the way sends them to
+        another MAC. None: there are none, or what is known of the director explains it."""
+        lost = [one for one in self.tries if one.client_port in self.passage.missing]
+        if not lost or not self.passage.able:
+            return None
+        known = self.ledger.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address)
+        known = known or self._thief(lost) or mismatched(self.ledger, self.readings, self.vip.address)
+        answered = [one for one in lost if one.result in ("open", "refused")]
+        evidence = f"{len(lost)} of {_connections(self.tries)} not in the director's table: " + ", ".join(
+            sorted({one.result for one in lost})
+        )
+        if known is not None:
+            return where.follows(known, f"connections to {self.target} did not pass the director.", evidence)
+        if self.seen.on_link and mac(self.seen.neighbour) in self._rightful():
+            return where.result(
+                "fail", f"Connections to {self.target} leave the client host for the right MAC and do not reach IPVS.",
+                evidence, "Look for a packet filter on the director or on the client host.",
+            )  # fmt: skip
+        owner = "the client host" if self.seen.on_link else "the router in front"
+        if answered:
+            message = (
+                f"Connections to {self.target} were answered, but did not pass the director: {owner} has another MAC "
+                f"for {self.vip.address}."
+            )
+        else:
+            message = (
+                f"Connections to {self.target} do not reach the director: most likely {owner} still has another MAC "
+                f"for {self.vip.address}, or a filter lies on the way."
+            )
+        fault = Fault(host=CLIENT, cause="stale-arp", vip=self.vip.address)
+        interface = self.evidence.deployment.director.interface
+        fix = f"On the director: arping -U -c 5 -I {interface} {self.vip.address}"
+        return self.ledger.fail(where, fault, message, evidence, fix)
+
+    def _thief(self, lost: Sequence[Tried]) -> Fault | None:
+        """The fault of a real server that draws the VIP's traffic to itself. One that serves the VIP well would have
+        answered what it drew, so silence is not its doing."""
+        silent = all(one.result == "silent" for one in lost)
+        for reading in self._known.values():
+            fault = self.ledger.find(reading.name, "arp-leak", "arp-announce", vip=self.vip.address)
+            if fault is None:
+                continue
+            well = reading.good(self.vip, self.service) and not list(self._ailing([reading]))
+            if not (silent and well):
+                return fault
+        return None
+
+    def _rightful(self) -> frozenset[str]:
+        if self.evidence.deployment.director.engine == "external":
+            return frozenset(strangers(self.evidence, self.vip, self.readings))
+        return director_macs(self.evidence)
+
+
+def _connections(tries: Sequence[Tried]) -> str:
+    return f"{len(tries)} connection{'' if len(tries) == 1 else 's'}"
+
+
+def _figures(name: str, tries: Sequence[Tried]) -> str:
+    """`web1 2 of 2: connect 0.9/1.0/1.2 ms, first byte 1.9/2.1/2.3 ms` (least, median, most)."""
+    answered = [one for one in tries if one.result == "open"]
+    text = f"{name} {len(answered)} of {len(tries)}".strip()
+    parts = []
+    for word, times in (
+        ("connect", [one.milliseconds for one in answered if one.milliseconds is not None]),
+        ("first byte", [one.first_byte for one in answered if one.first_byte is not None]),
+    ):
+        if times:
+            parts.append(f"{word} {min(times):.1f}/{median(times):.1f}/{max(times):.1f} ms")
+    return f"{text}: {', '.join(parts)}" if parts else text

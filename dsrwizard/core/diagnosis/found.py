@@ -1,0 +1,100 @@
+"""The faults found so far: one fault is reported once, whatever else shows it is listed as its consequence."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dsrwizard.core.model.causes import Cause
+from dsrwizard.core.model.checks import Check, Outcome
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong on one host. `vip` and `service` are empty where it is about all of them, `family` (4, 6)
+    is 0 where it is about both; `server` tells faults of the director's table apart that concern one real server each.
+    `aside`: clients feel nothing of it, so it explains no other fault.
+    """
+
+    host: str
+    cause: Cause
+    vip: str = ""
+    service: str = ""
+    server: str = ""
+    family: int = 0
+    aside: bool = False
+
+    def touches(self, vip: str, service: str = "") -> bool:
+        """Whether it can be felt at this VIP and service (empty: at any)."""
+        if self.aside and (vip or service):
+            return False
+        if vip and not (self.vip in ("", vip) and self.family in (0, 6 if ":" in vip else 4)):
+            return False
+        return not service or self.service in ("", service)
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """The question of a check: its id, the host it is about, and what of it; `server` as in `Check`."""
+
+    check: str
+    host: str
+    vip: str = ""
+    service: str = ""
+    server: str = ""
+
+    def result(self, outcome: Outcome, message: str, evidence: str = "", fix: str = "") -> Check:
+        return Check(
+            check=self.check, outcome=outcome, host=self.host, vip=self.vip, service=self.service, message=message,
+            evidence=evidence, fix=fix, server=self.server,
+        )  # fmt: skip
+
+    def passed(self, message: str, evidence: str = "") -> Check:
+        return self.result("pass", message, evidence)
+
+    def unknown(self, message: str, evidence: str = "", fix: str = "") -> Check:
+        """It could not be seen; `fix` says what would make it visible."""
+        return self.result("unknown", message, evidence, fix)
+
+    def skipped(self, message: str, evidence: str = "") -> Check:
+        return self.result("skipped", message, evidence)
+
+    def follows(self, fault: Fault, message: str = "", evidence: str = "") -> Check:
+        """Not a fault of its own: what another fault brings with it."""
+        on = "" if fault.host == self.host else f" on {fault.host}"
+        text = f"Follows from {fault.cause}{on}{': ' + message if message else '.'}"
+        return msgspec.structs.replace(self.skipped(text, evidence), consequence_of=fault.cause)
+
+
+class Ledger:
+    """Every fault, in the order found. Thousands of faults cost no more than a look-up each."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, dict[Fault, None]] = {}
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return tuple(fault for found in self._faults.values() for fault in found)
+
+    def of(self, host: str) -> tuple[Fault, ...]:
+        """The faults of one host."""
+        return tuple(self._faults.get(host, ()))
+
+    def find(self, host: str, *causes: Cause, vip: str = "", service: str = "") -> Fault | None:
+        """The first fault of these causes (any, without) on a host that touches the VIP and service given."""
+        for fault in self._faults.get(host, ()):
+            if causes and fault.cause not in causes:
+                continue
+            if fault.touches(vip, service):
+                return fault
+        return None
+
+    def fail(self, where: Where, fault: Fault, message: str, evidence: str, fix: str, *, shared: bool = False) -> Check:
+        """The failing check of a fault; its consequence where the fault is known already.
+
+        `shared`: one thing on the host is behind every place where this cause shows (one rule, one binding), so only
+        the first is a failure.
+        """
+        found = self._faults.setdefault(fault.host, {})
+        known = fault if fault in found else self.find(fault.host, fault.cause) if shared else None
+        found[fault] = None
+        if known:
+            return where.follows(known, message, evidence)
+        return msgspec.structs.replace(where.result("fail", message, evidence, fix), cause=fault.cause)

@@ -1,0 +1,391 @@
+"""The VIP through one real server: the probe and its cause, then what the server itself says about VIP and listener."""
+
+from __future__ import annotations
+
+import shlex
+
+from dsrwizard.core.diagnosis import sentences, windows, windows_served
+from dsrwizard.core.diagnosis import windows_words as words
+from dsrwizard.core.diagnosis.evidence import endpoint, mac
+from dsrwizard.core.diagnosis.filters import opening, rules_seen
+from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.reach import gone, swallowed
+from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+
+WORDS = {
+    "syn-ack": "SYN-ACK from the VIP",
+    "reply": "reply from the VIP",
+    "rst": "RST from the VIP",
+    "port-unreachable": "ICMP port unreachable",
+    "silence": "no answer",
+    "redirect": "ICMP redirect: the packet was sent back",
+    "unreachable": "ICMP unreachable",
+    "wrong-source": "reply from another address than the VIP",
+    "wrong-reply": "reply from the VIP that does not answer the question",
+    "no-mac": "no MAC known for the server",
+    "unknown": "not probed",
+}
+
+
+def probes(reading: Reading, ledger: Ledger, readings: list[Reading]) -> list[Check]:
+    """`vip.probe` for every VIP and service: what proves DSR. `readings` are all servers, for comparison."""
+    return [_Probe(reading, ledger, readings, vip, service).check() for vip in reading.vips for service in vip.services]
+
+
+class _Probe:
+    """One probe and what explains it."""
+
+    def __init__(self, reading: Reading, ledger: Ledger, readings: list[Reading], vip: Vip, service: Service) -> None:
+        self.reading, self.ledger, self.readings = reading, ledger, readings
+        self.vip, self.service, self.name = vip, service, reading.name
+        self.where = Where(check="vip.probe", host=self.name, vip=vip.address, service=service.label)
+        self.held = reading.held(vip)
+        self.listening = reading.listening(vip, service)
+
+    def check(self) -> Check:
+        probe = self.reading.probe(self.vip, self.service)
+        if probe is None:
+            family = "an IPv6" if self.vip.ip.version == 6 else "an IPv4"
+            return self.where.unknown(
+                f"{self.name} cannot serve {self.vip.address}: the deployment names no address of its family.", "",
+                f"Give {self.name} {family} address in the deployment (address, address6).",
+            )  # fmt: skip
+        if probe.good:
+            took = "" if probe.milliseconds is None else f", {probe.milliseconds:.1f} ms"
+            return self.where.passed(
+                f"{self.vip.address} {self.service.label} answers through {self.name}.",
+                f"{WORDS[probe.signature]}, by {probe.answered_by}{took}",
+            )
+        fault = gone(self.ledger, self.reading)
+        if fault:
+            return self.where.follows(fault, "nothing can be sent to it on this link.")
+        if probe.signature in ("unknown", "no-mac"):
+            return self._unseen(probe)
+        return self._bad(probe)
+
+    def _unseen(self, probe: Probed) -> Check:
+        return self.where.unknown(
+            f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen.",
+            probe.problem or WORDS[probe.signature],
+            sentences.find_forger(self.name)
+            if probe.strays
+            else "Run dsrwizard as root or with CAP_NET_RAW on the director, or on a host in its network.",
+        )
+
+    def _bad(self, probe: Probed) -> Check:
+        udp = self.service.protocol == "udp"
+        other_mac = probe.answered_by and mac(probe.answered_by) != mac(probe.mac)
+        match probe.signature:
+            case "redirect":
+                return self._vip_missing(probe)
+            case "wrong-source":
+                return self._wrong_source(probe)
+            case _ if other_mac:
+                if self.held == "missing":
+                    return self._vip_missing(probe)
+                if self._by_router(probe):
+                    return self.where.passed(
+                        f"{self.vip.address} {self.service.label} answers through {self.name}, by way of its router.",
+                        f"{WORDS[probe.signature]}, by {probe.answered_by}; policy routing there takes it that way",
+                    )
+                return self.where.unknown(
+                    f"Something else than {self.name} answered for {self.vip.address} {self.service.label}.",
+                    f"{WORDS[probe.signature]} by {probe.answered_by}, not by {probe.mac}",
+                    f"Look for teaming, a proxy, or a wrong address of {self.name} in the deployment.",
+                )
+            case "wrong-reply":
+                return self._wrong_reply(probe)
+            case _ if self.held in ("held", "prefix") and (shown := self._on_windows(probe)) is not None:
+                return shown
+            case "rst":
+                return self._refused(probe)
+            case "port-unreachable" if udp:
+                return self._refused(probe)
+            case "port-unreachable" | "unreachable":
+                return self._vip_missing(probe) if self.held == "missing" else self._firewall(probe, "rejects")
+            case _:
+                return self._silence(probe)
+
+    def _on_windows(self, probe: Probed) -> Check | None:
+        """What the facts of a Windows server explain it by: its firewall answers nobody, whatever is wrong."""
+        if not words.on_windows(self.reading) or self.reading.facts is None:
+            return None
+        if probe.signature == "silence" and self.held == "prefix" and swallowed(self.reading):
+            return None
+        seen = self._seen(probe)
+        fault = windows.explained(self.reading, self.ledger, self.vip, self.service, self.where, seen)
+        if fault is not None or probe.signature != "silence":
+            return fault
+        match self.listening:
+            case "elsewhere":
+                return self._rip_only(probe)
+            case "nowhere":
+                return self._service_down(probe)
+            case _:
+                return None
+
+    def _by_router(self, probe: Probed) -> bool:
+        """Whether the answer is this server's and took its router, as all from the VIP does by a policy route that
+        leaves out the link's own. That the server lets clients in was then seen on it."""
+        family = self.vip.ip.version
+        way, default = self.reading.way(family, self.vip), self.reading.way(family)
+        accepted = self.reading.fate(self.vip, self.service) == "accepted"
+        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway) and way != default
+
+    def _refused(self, probe: Probed) -> Check:
+        """The VIP is there and says that nobody listens on it."""
+        connected = self.reading.connect(self.vip, self.service)
+        if self.listening == "vip":
+            return self._firewall(probe, "rejects")
+        if self.listening == "elsewhere" or (
+            self.listening == "unknown" and connected is not None and connected.result == "open"
+        ):
+            return self._rip_only(probe)
+        return self._service_down(probe)
+
+    def _silence(self, probe: Probed) -> Check:
+        # A wide prefix explains silence where it takes in the director; `server.vip` names any other.
+        if self.held == "prefix" and swallowed(self.reading):
+            prefixes = [entry.prefix for _, entry in self.reading.entries(self.vip)]
+            return vip_prefix(self.reading, self.ledger, self.vip, self.where, self._seen(probe), prefixes)
+        if self.held == "missing":
+            return self._vip_missing(probe)
+        if self.reading.forged:
+            return self.where.unknown(
+                f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen: "
+                "somebody else uses its MAC.",
+                f"{self._seen(probe)}; {self.reading.forged}", sentences.find_forger(self.name),
+            )  # fmt: skip
+        udp = self.service.protocol == "udp"
+        if udp and self.listening == "nowhere":
+            return self._service_down(probe)  # a host sends few ICMP errors a second: the refusal may be held back
+        if udp and not self._peers_reply():
+            return self.where.unknown(
+                f"{self.name} does not answer the test datagram to {self.vip.address} {self.service.label}; "
+                "the application may ignore it.",
+                self._seen(probe),
+                f"Send {self.vip.address} a request that {self.service.label} answers, from a client.",
+            )
+        connected = self.reading.connect(self.vip, self.service)
+        silent = connected is not None and connected.result in ("silent", "unreachable")
+        if self.held == "unknown" and (not silent or words.on_windows(self.reading)):
+            return self._vip_missing(probe)
+        if self.reading.fate(self.vip, self.service) == "accepted":
+            return self._replies_lost(probe)
+        return self._firewall(probe, "drops")
+
+    def _peers_reply(self) -> bool:
+        """Whether the same test is answered through another server: then the application does answer it."""
+        return any(other.good(self.vip, self.service) for other in self.readings if other is not self.reading)
+
+    # -- the causes
+
+    def _vip_missing(self, probe: Probed) -> Check:
+        sure = self.reading.facts is not None or probe.signature == "redirect"
+        message = f"{self.vip.address} is not on {self.name}, so it drops what the director sends it."
+        if probe.signature == "redirect":
+            message = sentences.sent_back(self.name, self.vip.address)
+        elif not sure:
+            message = f"{self.vip.address} is most likely not on {self.name} (or a firewall there drops it)."
+        return vip_missing(self.reading, self.ledger, self.vip, self.where, message, self._seen(probe))
+
+    def _service_down(self, probe: Probed) -> Check:
+        return service_down(self.reading, self.ledger, self.service, self.where, self._seen(probe))
+
+    def _rip_only(self, probe: Probed) -> Check:
+        return rip_only(self.reading, self.ledger, self.vip, self.service, self.where, self._seen(probe))
+
+    def _wrong_source(self, probe: Probed) -> Check:
+        fault = Fault(host=self.name, cause="rip-only-listener", vip=self.vip.address, service=self.service.label)
+        message, fix = sentences.answers_from_elsewhere(self.name, self.vip.address, self.service, probe.source)
+        return self.ledger.fail(self.where, fault, message, self._seen(probe), fix)
+
+    def _wrong_reply(self, probe: Probed) -> Check:
+        fault = Fault(host=self.name, cause="service-down", service=self.service.label)
+        message, fix = sentences.not_the_service(self.name, self.service)
+        return self.ledger.fail(self.where, fault, message, f"{self._seen(probe)}: {probe.detail}", fix)
+
+    def _firewall(self, probe: Probed, verb: str) -> Check:
+        more = []
+        if self.held == "held":
+            more.append(f"{self.vip.address} is on {self.name}")
+        if self.listening == "vip":
+            more.append(f"{self.service.label} listens on it")
+        if words.on_windows(self.reading):
+            more.append(windows_served.rules_seen(self.reading, self.vip, self.service))
+        else:
+            more.append(rules_seen(self.reading, self.vip))
+        return self.ledger.fail(
+            self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
+            f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
+            "; ".join(filter(None, (self._seen(probe), *more))),
+            opening(self.reading, self.vip, self.service),
+            # One rule may stop several VIPs and ports; the rules for IPv4 and for IPv6 are two.
+            shared=any(
+                fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)
+                for fault in self.ledger.of(self.name)
+            ),
+        )  # fmt: skip
+
+    def _replies_lost(self, probe: Probed) -> Check:
+        """It answers, as its half-open connection shows, and nothing arrives (field guide A7)."""
+        return self.ledger.fail(
+            self.where, Fault(host=self.name, cause="spoof-filter"),
+            f"{self.name} answers for {self.vip.address}, and its answers get lost: the network drops what it sends "
+            "from the VIP.",
+            f"{self._seen(probe)}; a SYN as from a client was answered there",
+            f"Let the port of {self.name} send from {self.vip.address} (port security, IP source guard, SpoofGuard, "
+            "source/destination check); a filter on its way out looks the same.",
+            shared=True,
+        )  # fmt: skip
+
+    def _seen(self, probe: Probed) -> str:
+        by = f" by {probe.answered_by}" if probe.answered_by else ""
+        source = f" (from {probe.source})" if probe.source and probe.signature in ("wrong-source", "redirect") else ""
+        target = (
+            f"{self.service.protocol.upper()} probe to {endpoint(self.vip.address, self.service.port)} via {probe.mac}"
+        )
+        text = f"{target}: {WORDS[probe.signature]}{by}{source}"
+        connected = self.reading.connect(self.vip, self.service)
+        if connected is not None and connected.result != "unknown":
+            text += f"; TCP to {endpoint(connected.address, connected.port)}: {connected.result}"
+        return text
+
+
+def vip_missing(reading: Reading, ledger: Ledger, vip: Vip, where: Where, message: str, seen: str) -> Check:
+    """The fault vip-missing, with where the VIP is to be put; on Windows what lies behind it, where that is seen."""
+    if words.on_windows(reading):
+        behind = windows.vip_gone(reading, ledger, vip, where, seen)
+        if behind is not None:
+            return behind
+    state = ""
+    for link, entry in reading.entries(vip):
+        state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
+    if reading.facts is not None and not state:
+        state = f"; no interface of {reading.name} has {vip.address}"
+    command = sentences.put_vip(reading.server, vip.address)
+    if words.on_windows(reading):
+        command = words.put(reading, vip)
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
+        f"On {reading.name}: {command}",
+    )  # fmt: skip
+
+
+def vip_prefix(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: str, prefixes: list[int]) -> Check:
+    """The fault vip-prefix, with the commands that put it right."""
+    wrong = next(((link, entry) for link, entry in reading.entries(vip) if entry.prefix != vip.prefix), None)
+    place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (reading.server.vip_interface, prefixes[0])
+    device = shlex.quote(place)
+    add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {device}"
+    command = f"ip addr del {vip.address}/{prefix} dev {device}{add}"
+    if words.on_windows(reading):
+        command = words.take(reading, vip, place, prefix)
+        command += "" if vip.prefix in prefixes else f"; {words.put(reading, vip, place)}"
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="vip-prefix", vip=vip.address),
+        f"{vip.address} is on {reading.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
+        f"{vip.address}/{prefix} on {place}" + (f"; {seen}" if seen else ""),
+        f"On {reading.name}: {command}",
+    )  # fmt: skip
+
+
+def service_down(reading: Reading, ledger: Ledger, service: Service, where: Where, seen: str) -> Check:
+    """The fault service-down: one per host and port, on however many VIPs it shows."""
+    state = ""
+    if reading.facts is not None and reading.facts.listeners is not None:
+        bound = ", ".join(one.address for one in reading.listeners(service))
+        state = f"; {service.label} listens on {bound} only" if bound else f"; no socket listens on {service.label}"
+    # A refused datagram is all there is to see of UDP from outside: elsewhere on the host it may listen.
+    blind = service.protocol == "udp" and (reading.facts is None or reading.facts.listeners is None)
+    least = f", at least not on {where.vip}" if blind and where.vip else ""
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="service-down", service=service.label),
+        f"Nothing listens on {service.label} of {reading.name}{least}.", (seen + state).strip("; "),
+        sentences.start_service(reading.name, service),
+    )  # fmt: skip
+
+
+def rip_only(reading: Reading, ledger: Ledger, vip: Vip, service: Service, where: Where, seen: str) -> Check:
+    """The fault rip-only-listener, with the addresses it listens on."""
+    known = ledger.find(reading.name, "rip-only-listener", service=service.label)
+    bound = ", ".join(
+        f"{endpoint(one.address, one.port)}{f' ({one.process})' if one.process else ''}"
+        for one in reading.listeners(service)
+    )
+    return ledger.fail(
+        where, Fault(host=reading.name, cause="rip-only-listener", vip=vip.address, service=service.label),
+        f"The application for {service.label} on {reading.name} listens on its own address but not on {vip.address}.",
+        (f"{seen}; listening: {bound}" if bound else seen).strip("; "),
+        sentences.listen_on(reading.name, vip.address, service),
+        shared=known is not None,
+    )  # fmt: skip
+
+
+def inside(reading: Reading, ledger: Ledger) -> list[Check]:
+    """`server.vip` and `server.listener`: what the server itself says, after the probes have spoken."""
+    checks = []
+    for vip in reading.vips:
+        checks.append(_vip(reading, ledger, vip))
+        checks += [_listener(reading, ledger, vip, service) for service in vip.services]
+    return checks
+
+
+def _vip(reading: Reading, ledger: Ledger, vip: Vip) -> Check:
+    where, name = Where(check="server.vip", host=reading.name, vip=vip.address), reading.name
+    held, shown = reading.held(vip), f"ip addr show to {vip.address}"
+    if held == "prefix":
+        return vip_prefix(reading, ledger, vip, where, "", [entry.prefix for _, entry in reading.entries(vip)])
+    if held == "held":
+        places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in reading.entries(vip))
+        return where.passed(f"{vip.address} is on {name}.", places or "it answered for the VIP")
+    known = ledger.find(name, *windows.NO_VIP, vip=vip.address)
+    if known:
+        return where.follows(known, f"{vip.address} is not on {name}.")
+    if held == "missing":
+        return vip_missing(
+            reading, ledger, vip, where, f"{vip.address} is not on {name}, so it drops what the director sends it.", ""
+        )
+    fault = gone(ledger, reading)
+    if fault:
+        return where.follows(fault)
+    return where.unknown(
+        f"Whether {vip.address} is on {name} could not be seen.", "no login, and nothing came back from the VIP",
+        f"On {name}: {words.show_address(reading, vip) if words.on_windows(reading) else shown}",
+    )  # fmt: skip
+
+
+def _listener(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check:
+    name = reading.name
+    where = Where(check="server.listener", host=name, vip=vip.address, service=service.label)
+    if reading.good(vip, service):
+        return where.passed(f"{service.label} listens on {vip.address} of {name}.", "it answered the probe")
+    state = reading.listening(vip, service)
+    if state in ("elsewhere", "nowhere"):
+        unbound = windows_served.site_fault(reading, ledger, vip, service, where, "")
+        if unbound is not None:
+            return unbound
+    if state == "vip":
+        bound = ", ".join(endpoint(one.address, one.port) for one in reading.listeners(service))
+        return where.passed(f"{service.label} listens on {vip.address} of {name}.", bound)
+    if state == "elsewhere":
+        return rip_only(reading, ledger, vip, service, where, "")
+    if state == "nowhere":
+        return service_down(reading, ledger, service, where, "")
+    fault = gone(ledger, reading) or ledger.find(
+        name, "service-down", "rip-only-listener", "vip-missing", vip=vip.address, service=service.label
+    )
+    if fault:
+        return where.follows(fault)
+    if words.on_windows(reading):
+        command = words.show_listeners(reading, service)
+        message = f"On which addresses {service.label} listens on {name} could not be seen."
+        return where.unknown(message, "", f"On {name}: {command}")
+    return where.unknown(
+        f"On which addresses {service.label} listens on {name} could not be seen.", "",
+        f"On {name}: ss -ltn 'sport = :{service.port}'" if service.protocol == "tcp"
+        else f"On {name}: ss -lun 'sport = :{service.port}'",
+    )  # fmt: skip

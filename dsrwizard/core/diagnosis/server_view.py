@@ -1,0 +1,277 @@
+"""One real server read from all that was seen: is it there, does it hold a VIP, who listens, what guards it.
+
+Only readings, no checks: each says what is known or None. Outside evidence that is certain (an answer from the VIP
+through this server's MAC) goes before facts, which are a moment older and cannot see address translation.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Literal
+
+from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
+from dsrwizard.core.diagnosis.handshakes import Fate
+from dsrwizard.core.dialects.linux.plan import effective, ingress
+from dsrwizard.core.model.answers import Connected, Probed
+from dsrwizard.core.model.deployment import RealServer, Service, Vip
+from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route
+
+Held = Literal["held", "prefix", "missing", "unknown"]
+Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]
+FORGED = 64
+"""Answers that fit no question until they are more than late ones and those to this machine's own connections."""
+_FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
+"""Programs that hold a container's port on its host while a packet filter translates what arrives there."""
+
+
+class Reading:
+    """What is known of one real server."""
+
+    def __init__(self, evidence: Evidence, server: RealServer) -> None:
+        self.evidence = evidence
+        self.server = server
+        self.name = server.name
+        self.facts = evidence.observed.servers.get(server.name)
+        self.failure = evidence.observed.failed.get(server.name)
+        self.vips = evidence.deployment.vips_of(server)
+        self._rip = {vip.address: server.rip_for(vip) for vip in self.vips}
+        self._probes = {
+            vip.address: [(one, evidence.probe(rip, vip, one)) for one in vip.services]
+            for vip in self.vips
+            if (rip := self._rip[vip.address]) is not None
+        }
+        self._held: dict[str, Held] = {}
+        self._entries: dict[str, list[tuple[Interface, InterfaceAddress]]] = {}
+        for link in self.facts.interfaces if self.facts else ():
+            for entry in link.addresses:
+                self._entries.setdefault(canonical(entry.address), []).append((link, entry))
+
+    def rip_for(self, vip: Vip) -> str | None:
+        """The RIP of the VIP's family; None where the deployment names none, or the server does not serve the VIP."""
+        return self._rip.get(vip.address)
+
+    @cached_property
+    def _ports(self) -> tuple[int, ...]:
+        """The TCP ports that were tried at its RIPs."""
+        tried = (one.port for vip in self.vips for one in vip.services if one.protocol == "tcp")
+        return tuple(dict.fromkeys(tried))
+
+    @cached_property
+    def rips(self) -> tuple[str, ...]:
+        """The RIPs its VIPs need, each once; the server's address where it has no VIP."""
+        found = dict.fromkeys(rip for rip in self._rip.values() if rip)
+        return tuple(found) or (self.server.address,)
+
+    @cached_property
+    def macs(self) -> frozenset[str]:
+        """Every MAC known to be this server's, from its facts and from who answers for its RIPs alone."""
+        found = set(self.nics)
+        for rip in self.rips:
+            owners = self.evidence.owner(rip)
+            if not owners.problem and len(owners.where) == 1:
+                # Another server that answers for this one's address does not become this one by that.
+                heard = mac(owners.where[0])
+                if self.name in self.evidence.nics.get(heard, (self.name,)):
+                    found.add(heard)
+        return frozenset(found)
+
+    @cached_property
+    def nics(self) -> frozenset[str]:
+        """The MACs that it has by its own facts."""
+        return frozenset(mac(link.mac) for link in self.facts.interfaces if link.mac) if self.facts else frozenset()
+
+    @cached_property
+    def voices(self) -> frozenset[str]:
+        """The MACs that its frames come from: its own, and what alone speaks for its RIPs, such as an access point."""
+        found = set(self.macs)
+        for rip in self.rips:
+            owners = self.evidence.owner(rip)
+            if not owners.problem and not owners.macs and len(owners.where) == 1:
+                found |= {
+                    mac(told.by) for told in owners.told
+                    if told.answer and self.name in self.evidence.nics.get(mac(told.by), (self.name,))
+                }  # fmt: skip
+        return frozenset(found)
+
+    @cached_property
+    def nic(self) -> Interface | None:
+        """The interface on which the director's frames arrive."""
+        return ingress(self.server, self.facts) if self.facts else None
+
+    # -- from the wire
+
+    def probe(self, vip: Vip, service: Service) -> Probed | None:
+        """The probe of this VIP and service, None where the server has no RIP of the VIP's family."""
+        return next((probe for one, probe in self._probes.get(vip.address, ()) if one == service), None)
+
+    def connect(self, vip: Vip, service: Service) -> Connected | None:
+        """The TCP connect to the RIP of the VIP's family; None for UDP."""
+        rip = self.rip_for(vip)
+        return None if rip is None or service.protocol == "udp" else self.evidence.connect(rip, service.port)
+
+    def answers(self, rip: str) -> str:
+        """How the server showed that it lives at a RIP, empty where it did not: ping, TCP or a probe's answer."""
+        ping = self.evidence.ping(rip)
+        if ping.milliseconds is not None:
+            return f"ping {ping.milliseconds:.1f} ms"
+        for port in self._ports:
+            connected = self.evidence.connect(rip, port)
+            if connected.result in ("open", "refused"):
+                return f"TCP {port} {connected.result}"
+        for found in self._probes.values():
+            for service, probe in found:
+                if canonical(probe.rip) == canonical(rip) and _from_server(probe):
+                    return f"probe {service.label} {probe.signature}"
+        return ""
+
+    def looked(self, rip: str) -> bool:
+        """Whether anything was tried that would have shown the server alive."""
+        if not self.evidence.ping(rip).problem:
+            return True
+        return any(self.evidence.connect(rip, port).result != "unknown" for port in self._ports)
+
+    def leaks(self, vip: Vip) -> str:
+        """The MAC of this server that it answered with for the VIP; empty: it did not, or nobody could be asked. What
+        others answered with its MAC it did not say."""
+        owners = self.evidence.owner(vip.address)
+        if owners.problem:
+            return ""
+        said = [told.mac for told in owners.told if told.answer and mac(told.by) in self.voices]
+        return next((found for found in map(mac, (*owners.macs, *said)) if found in self.macs), "")
+
+    @cached_property
+    def forged(self) -> str:
+        """What says that somebody sends answers in its name, empty where nothing does. A switch that hears its MAC at
+        the forger's port delivers its frames there, so that silence then says nothing about this server."""
+        most = max((one.strays for found in self._probes.values() for _, one in found), default=0)
+        return f"{most} answers in its name fit no question" if most > FORGED else ""
+
+    def proven(self, vip: Vip) -> bool:
+        """Whether the wire showed that this server holds the VIP: it answered for it, if only with a refusal."""
+        if self.leaks(vip):
+            return True
+        return any(
+            probe.good or (probe.signature == _refusal(service) and _from_server(probe))
+            for service, probe in self._probes.get(vip.address, ())
+        )
+
+    def good(self, vip: Vip, service: Service) -> bool:
+        probe = self.probe(vip, service)
+        return probe is not None and probe.good
+
+    def fate(self, vip: Vip, service: Service) -> Fate:
+        """What became of a client-like SYN to this VIP and service."""
+        seen = self.evidence.client_like.get(self.name)
+        if seen is None or service.protocol == "udp":
+            return "unseen"
+        return seen.fate(canonical(vip.address), service.port)
+
+    def accepts(self, family: int) -> bool:
+        """Whether it has accepted a client-like SYN of a family (4, 6): then the director's link lets those out."""
+        return any(
+            self.fate(vip, service) == "accepted"
+            for vip in self.vips
+            if vip.ip.version == family
+            for service in vip.services
+        )
+
+    # -- from the facts
+
+    def way(self, family: int, vip: Vip | None = None) -> Route | None:
+        """The route that replies take to clients elsewhere: the one asked for from the VIP, with policy routes, else
+        the default route in force (`ip route` lists the preferred one first). None: there is none, or no facts."""
+        if self.facts is None:
+            return None
+        # Asked for a way from an address it has not, the kernel says the same as where there is no way (ENETUNREACH).
+        if vip is not None and any(link.up for link, _ in self.entries(vip)):
+            address = canonical(vip.address)
+            if address in self.facts.ways:
+                return self.facts.ways[address]
+        return next((route for route in self._default_routes if route.family == family), None)
+
+    @cached_property
+    def _default_routes(self) -> tuple[Route, ...]:
+        """Those that lead to a network. Windows lists them by adapter: that of the director's frames before others."""
+        if self.facts is None or self.facts.windows is None:
+            return self.facts.default_routes if self.facts else ()
+        nowhere = {link.name for link in self.facts.interfaces if link.kind in ("dummy", "loopback")}
+        found = [route for route in self.facts.default_routes if route.interface not in nowhere]
+        return tuple(sorted(found, key=lambda route: self.nic is None or route.interface != self.nic.name))
+
+    def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
+        """Where the VIP is, on any interface."""
+        return self._entries.get(canonical(vip.address), [])
+
+    def held(self, vip: Vip) -> Held:
+        """Whether the VIP is usable on the server, by its facts and by the wire."""
+        if vip.address not in self._held:
+            self._held[vip.address] = self._holds(vip)
+        return self._held[vip.address]
+
+    def _holds(self, vip: Vip) -> Held:
+        if self.facts is None:
+            return "held" if self.proven(vip) else "unknown"
+        usable = [entry for link, entry in self.entries(vip) if link.up and not entry.tentative]
+        if any(entry.prefix != vip.prefix for entry in usable):
+            return "prefix"
+        return "held" if usable or self.proven(vip) else "missing"
+
+    def on_nic(self, vip: Vip) -> Interface | None:
+        """The ingress interface where it holds the VIP itself: it then answers for it whatever the guard."""
+        return self.nic if any(link == self.nic for link, _ in self.entries(vip)) else None
+
+    def listeners(self, service: Service) -> tuple[Listener, ...]:
+        """Its sockets on the service's port."""
+        found = (self.facts.listeners if self.facts else None) or ()
+        return tuple(one for one in found if one.protocol == service.protocol and one.port == service.port)
+
+    def serves_itself(self, vip: Vip, service: Service) -> bool:
+        """Whether its own sockets serve the VIP, so that half-open connections show there: what is translated to a
+        container or another host shows elsewhere."""
+        return any(one.covers(vip.address) and one.process not in _FORWARDERS for one in self.listeners(service))
+
+    def listening(self, vip: Vip, service: Service) -> Listening:
+        """Where the service listens, as far as the VIP is concerned. `elsewhere`: on other addresses only."""
+        if self.good(vip, service):
+            return "vip"
+        if self.facts is None or self.facts.listeners is None:
+            return "unknown"
+        found = self.listeners(service)
+        covering = [one for one in found if one.covers(vip.address)]
+        if covering and not (self._refuses(vip, service) and self._six_only(vip, covering)):
+            return "vip"
+        if covering:
+            return "nowhere"
+        if any(one.address in ("0.0.0.0", "::") or not ip_address(one.address).is_loopback for one in found):
+            return "elsewhere"
+        connected = self.connect(vip, service)
+        if connected is not None and connected.result == "open":
+            return "unknown"  # something answers that is no socket of this host: translation, another namespace
+        return "nowhere"
+
+    def _refuses(self, vip: Vip, service: Service) -> bool:
+        probe = self.probe(vip, service)
+        return probe is not None and probe.signature == _refusal(service) and _from_server(probe)
+
+    @staticmethod
+    def _six_only(vip: Vip, covering: list[Listener]) -> bool:
+        """Whether the sockets may be deaf to IPv4: `ss` shows `::` for those, and old ones for both families."""
+        return vip.ip.version == 4 and all(one.address == "::" for one in covering)
+
+    def setting(self, name: str, interface: str = "") -> int | None:
+        """A guard setting as it acts on the ingress interface (or the one given): the larger of it and `all`."""
+        where = interface or (self.nic.name if self.nic else "")
+        return effective(self.facts, where, name) if self.facts and where else None
+
+    def mute(self) -> bool:
+        """arp_ignore 8 answers for no local address at all, the RIP included (ip-sysctl)."""
+        return (self.setting("arp_ignore") or 0) >= 8
+
+
+def _from_server(probe: Probed) -> bool:
+    return bool(probe.answered_by) and mac(probe.answered_by) == mac(probe.mac)
+
+
+def _refusal(service: Service) -> str:
+    return "rst" if service.protocol == "tcp" else "port-unreachable"

@@ -1,0 +1,1 @@
+"""How steps and looks are written for each system."""

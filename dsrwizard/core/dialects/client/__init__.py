@@ -1,0 +1,8 @@
+"""The view from the client host: a script that pings, connects and reads neighbour entries, its parser."""
+
+from __future__ import annotations
+
+from dsrwizard.core.dialects.client.parse import parse
+from dsrwizard.core.dialects.client.shell import script
+
+__all__ = ["parse", "script"]

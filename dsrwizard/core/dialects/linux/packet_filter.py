@@ -1,0 +1,162 @@
+"""What filters packets on a Linux host: the part of the observing script that asks, and the parser of the answers.
+
+Only what a packet to the host may run into is kept: base chains of the way in with a dropping policy, and rules that
+drop or reject, there or in a chain they jump to. Looking loads nothing: the tables of iptables-legacy are asked for
+only where the kernel has them already (/proc/net/ip_tables_names).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dsrwizard.core.model.facts import FilterTool, PacketFilter
+
+LINES = 2000
+"""Of one tool's answer, as many lines are read: a host of containers may have tens of thousands."""
+LENGTH = 4000
+"""Characters of one such line: a rule may name hundreds of addresses."""
+
+SCRIPT = r"""
+have() { command -v "$1" >/dev/null; }
+few() { grep -E "$1" | head -n @LINES@; }
+tables() {
+  s "filter$1"
+  if grep -qs . "/proc/net/${2}_names"; then
+    if have "$3-legacy-save"; then echo "$3-legacy"; "$3-legacy-save" -c
+    elif have "$3-save"; then echo "$3"; "$3-save" -c
+    else echo unseen; fi
+  elif ! have nft && have "$3-save"; then echo "$3-nft"; "$3-save" -c; fi 2>&1 | sed '/^\*nat/,/^COMMIT/d' | few .
+}
+s filter
+if have nft; then
+  echo nft; nft list ruleset 2>&1 | few '^table|^[[:space:]](chain|\})|hook |drop|reject|jump|goto|denied|ermitted'
+fi
+tables 4 ip_tables iptables
+tables 6 ip6_tables ip6tables
+""".replace("@LINES@", str(LINES))
+
+_NFT_HOOKS = ("ingress", "prerouting", "input")
+_CHAINS_IN = ("PREROUTING", "INPUT")
+_REFUSED = re.compile(r"denied|ermitted|^unseen")
+_COUNTED = re.compile(r"^(\[\d+:\d+\] )?-A (\S+) (.*)$")
+_JUMP = re.compile(r"(?:\b(?:jump|goto)|\s-[jg])\s+([A-Za-z0-9_./-]+)")
+_DROPS = re.compile(r"\b(drop|reject)\b|-j (DROP|REJECT)\b")
+
+
+@dataclass
+class _Chain:
+    """One chain: where it hooks in (empty: it is jumped to), whether its policy drops, and its rules."""
+
+    hook: str = ""
+    drops: bool = False
+    rules: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Table:
+    """One table of one tool; `name` as its commands want it."""
+
+    tool: FilterTool
+    family: Literal[0, 4, 6]
+    name: str
+    chains: dict[str, _Chain] = field(default_factory=dict)
+
+
+def parse_filters(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, ...] | None:
+    """What may drop packets to the host, empty where nothing does; None where it could not be looked at."""
+    nft = _lines(sections.get("filter", ()))
+    legacy = {family: _lines(sections.get(f"filter{family}", ())) for family in (4, 6)}
+    answers = [nft, *legacy.values()]
+    if not any(answers) or any(_REFUSED.search(line) for lines in answers for line in lines):
+        return None
+    tables = [*_nft(nft[1:]), *_iptables(legacy[4], 4), *_iptables(legacy[6], 6)]
+    found = tuple(one for table in tables for one in _filters(table))
+    cut = any(len(lines) >= LINES for lines in answers)
+    return None if cut and not found else found
+
+
+def _lines(said: Sequence[str]) -> list[str]:
+    """What is read of a tool's answer."""
+    return [line[:LENGTH] for line in said[:LINES]]
+
+
+def _nft(lines: Iterable[str]) -> list[_Table]:
+    tables: list[_Table] = []
+    chain = _Chain()
+    for line in lines:
+        words = line.split()
+        if line.startswith("table ") and len(words) > 2:
+            families: dict[str, Literal[4, 6]] = {"ip": 4, "ip6": 6}
+            name = f"{words[1]} {words[2]}"
+            tables.append(_Table("nft", families.get(words[1], 0), name))
+        elif words[:1] == ["chain"] and len(words) > 1 and tables:
+            chain = tables[-1].chains.setdefault(words[1], _Chain())
+        elif words[:1] == ["type"] and "hook" in words[:-1]:
+            chain.hook = words[words.index("hook") + 1]
+            chain.drops = "policy drop" in line
+        elif words and words[0] != "}":
+            chain.rules.append(line.strip())
+    for table in tables:
+        table.tool = _owner(table)
+    return tables
+
+
+def _owner(table: _Table) -> FilterTool:
+    """Which program writes this table of nftables."""
+    if table.name.endswith(" firewalld"):
+        return "firewalld"
+    if {"ufw-user-input", "ufw6-user-input"} & set(table.chains):
+        return "ufw"
+    written = table.name in ("ip filter", "ip6 filter", "ip raw", "ip6 raw", "ip mangle", "ip6 mangle")
+    return "iptables-nft" if written and set(_CHAINS_IN) & set(table.chains) else "nft"
+
+
+def _iptables(lines: Sequence[str], family: Literal[4, 6]) -> list[_Table]:
+    tables: list[_Table] = []
+    heads: dict[str, FilterTool] = {"nft": "iptables-nft", "legacy": "iptables-legacy"}
+    tool: FilterTool = heads.get(lines[0].partition("-")[2], "iptables") if lines else "iptables"
+    for line in lines[1:]:
+        if line.startswith("*"):
+            tables.append(_Table(tool, family, line[1:].strip()))
+        elif line.startswith(":") and tables:
+            name, _, rest = line[1:].partition(" ")
+            hook = name.lower() if name in _CHAINS_IN else "elsewhere" if rest[:1] not in ("-", "") else ""
+            tables[-1].chains[name] = _Chain(hook, rest.startswith("DROP"))
+        elif tables and (rule := _COUNTED.match(line)):
+            tables[-1].chains.setdefault(rule[2], _Chain()).rules.append(line.strip())
+    for table in tables:
+        if {"ufw-user-input", "ufw6-user-input"} & set(table.chains):
+            table.tool = "ufw"
+        elif "INPUT_ZONES" in table.chains:
+            table.tool = "firewalld"
+    return tables
+
+
+def _filters(table: _Table) -> list[PacketFilter]:
+    """One for each base chain of the way in that drops something."""
+    found = []
+    for name, chain in table.chains.items():
+        if chain.hook not in _NFT_HOOKS:
+            continue
+        rules = [f"policy of {name}: drop"] if chain.drops else []
+        for reached in _reached(table, name):
+            rules += [rule for rule in table.chains[reached].rules if _DROPS.search(rule)]
+        if rules:
+            found.append(
+                PacketFilter(tool=table.tool, family=table.family, chain=f"{table.name} {name}", rules=tuple(rules))
+            )
+    return found
+
+
+def _reached(table: _Table, start: str) -> list[str]:
+    """The chain and those it jumps to, however deep."""
+    found = [start]
+    for name in found:
+        for rule in table.chains[name].rules:
+            target = _JUMP.search(rule)
+            if target and target[1] in table.chains and target[1] not in found:
+                found.append(target[1])
+    return found

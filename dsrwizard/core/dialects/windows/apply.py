@@ -1,0 +1,161 @@
+"""The one script that carries out steps on a Windows host, and the reader of its progress.
+
+Each change first makes sure that what it replaces is still what was observed; a step that fails takes back its own
+earlier changes and says so where it could not; the steps after it do not run. When all went well the looking script
+follows in the same run. The adapter that carries the WinRM connection is found in the script itself and refused for
+everything but weak-host receive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dsrwizard.core.dialects.windows.commands import quoted, standalone
+from dsrwizard.core.dialects.windows.dispatch import DISPATCH
+from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frame_of, sentence
+from dsrwizard.core.dialects.windows.loopback import ADD_TYPE
+from dsrwizard.core.dialects.windows.settings import SETTINGS_2012, SHARED_SETTINGS
+from dsrwizard.core.dialects.windows.values import Number
+from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange
+from dsrwizard.core.model.progress import Progress
+from dsrwizard.core.model.steps import Step
+
+_LOOP = r"""
+function Test-Before {
+    param($change)
+    if (-not $change.checked) {
+        return
+    }
+    $present = Read-Setting -what $change.what -name $change.name
+    if ([string]$present -ne [string]$change.before) {
+        throw ('changed meanwhile: ' + $change.what + ' ' + $change.name + ' is "' + [string]$present + '", was "' +
+            [string]$change.before + '"')
+    }
+}
+foreach ($step in $steps) {
+    Send-Frame @{ kind = 'start'; step = $step.number }
+    $done = @()
+    try {
+        foreach ($change in $step.changes) {
+            Test-Before -change $change
+            Write-Setting -what $change.what -name $change.name -before $change.before -after $change.after
+            $done += $change
+        }
+        Send-Frame @{ kind = 'done'; step = $step.number }
+    }
+    catch {
+        $message = [string]$_.Exception.Message
+        $word = 'failed'
+        $index = $done.Count - 1
+        while ($index -ge 0) {
+            $change = $done[$index]
+            try {
+                Write-Setting -what $change.what -name $change.name -before $change.after -after $change.before
+            }
+            catch {
+                $word = 'halfway'
+                $message = $message + '; taking back ' + $change.what + ' ' + $change.name + ': ' +
+                    [string]$_.Exception.Message
+            }
+            $index = $index - 1
+        }
+        Send-Frame @{ kind = $word; step = $step.number; message = $message }
+        exit 0
+    }
+}
+"""
+
+
+def apply_script(nonce: str, steps: Sequence[Step], *, reached: str, system: System, afterwards: str) -> str:
+    """The script. `reached` is the address of our own connection, `afterwards` the looking script."""
+    from dsrwizard.core.dialects.windows.legacy import JSON_2008, SETTINGS_2008
+
+    modern = system != "windows-2008"
+    parts = [
+        PRELUDE.replace("@NONCE@", quoted(nonce)),
+        JSON_2012 if modern else JSON_2008,
+        f"$reached = {quoted(reached)}",
+        ADD_TYPE if any(isinstance(change, LinkChange) for step in steps for change in step.changes) else "",
+        SHARED_SETTINGS,
+        SETTINGS_2012 if modern else SETTINGS_2008,
+        DISPATCH,
+        "$session = [int](Find-SessionIndex)",
+        "$steps = @()",
+        *(_step(number, step) for number, step in enumerate(steps, 1)),
+        _LOOP,
+        afterwards,
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _step(number: int, step: Step) -> str:
+    lines = ["$changes = @()"]
+    lines += [f"$changes += {_literal(change)}" for change in step.changes]
+    lines.append(f"$steps += @{{ number = {number}; changes = $changes }}")
+    return "\n".join(lines)
+
+
+def _literal(change: Change) -> str:
+    what, name, before, after = _fields(change)
+    checked = "$true" if _checked(change) else "$false"
+    return (
+        f"@{{ what = {quoted(what)}; name = {quoted(name)}; before = {_text(before)}; after = {_text(after)}; "
+        f"checked = {checked} }}"
+    )
+
+
+def _fields(change: Change) -> tuple[str, str, str | None, str | None]:
+    match change:
+        case LinkChange(interface=interface, old=old, new=new):
+            return "adapter", interface, _there(old), _there(new)
+        case AddressChange(interface=interface, address=address, prefix=prefix, old=old, new=new):
+            return "address", f"{interface}|{address}|{prefix}", _there(old), _there(new)
+        case WindowsChange(item=item, key=key, old=old, new=new):
+            return item, key, old, new
+        case _:
+            raise TypeError(f"no change of a Windows host: {type(change).__name__}")
+
+
+def _checked(change: Change) -> bool:
+    """Whether what is replaced was seen: the settings of an adapter that was not there yet were not."""
+    return not (isinstance(change, WindowsChange) and change.old is None and not standalone(change))
+
+
+def _there(present: bool) -> str | None:
+    return "present" if present else None
+
+
+def _text(value: str | None) -> str:
+    return "$null" if value is None else quoted(value)
+
+
+class _Report(msgspec.Struct):
+    """Where the script is. Other documents have none of this."""
+
+    message: str = ""
+    step: Number = 0
+
+
+class FrameProgress(Progress):
+    """Reads the script's frames as they come."""
+
+    def feed(self, text: str) -> None:
+        """One line of the host's output, without its newline."""
+        frame = frame_of(self._nonce, text)
+        if frame is None:
+            if text.strip():
+                self._line(sentence(text))
+            return
+        try:
+            report = frame.read(_Report)
+        except msgspec.ValidationError:
+            return  # no report of ours: the step stays unreported
+        message = sentence(report.message)
+        if frame.kind == "log":
+            self._hear(message)
+        elif report.step:
+            if message:
+                self._said.append(message)
+            self._reached(frame.kind, report.step)

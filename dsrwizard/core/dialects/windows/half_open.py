@@ -1,0 +1,103 @@
+"""Half-open TCP connections on a Windows host: the script that looks for them, and the reader of its answer.
+
+.NET's list of connections tells states as numbers (TcpState.SynReceived is 4) on every Windows that has PowerShell.
+Windows drops by its strong-host model, not by a reverse-path filter, and counts nothing of the kind, so there are no
+counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dsrwizard.core.dialects.windows.commands import quoted
+from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frames
+from dsrwizard.core.dialects.windows.values import Port
+from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.facts import HalfOpen, HalfOpenLook
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.values import address, parsed
+
+TURNS = 15
+"""Looks, a tenth of a second apart."""
+
+_SCRIPT = r"""
+function Get-HalfOpen {
+    $properties = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+    $found = @()
+    foreach ($one in $properties.GetActiveTcpConnections()) {
+        if ([int]$one.State -eq 4) {
+            $found += @{
+                vip = [string]$one.LocalEndPoint.Address
+                port = [int]$one.LocalEndPoint.Port
+                client = [string]$one.RemoteEndPoint.Address
+                client_port = [int]$one.RemoteEndPoint.Port
+            }
+        }
+    }
+    return $found
+}
+$sources = @SOURCES@
+Send-Frame @{ kind = 'ready' }
+$seen = @{}
+$turn = 0
+while (($turn -lt @TURNS@) -and ($seen.Count -lt @EXPECTED@)) {
+    foreach ($one in @(Get-HalfOpen)) {
+        if ($sources -contains $one.client) {
+            $name = $one.client + ' ' + [string]$one.client_port + ' ' + $one.vip + ' ' + [string]$one.port
+            $seen[$name] = $one
+        }
+    }
+    Start-Sleep -Milliseconds 100
+    $turn = $turn + 1
+}
+Send-Frame @{ kind = 'half-open'; seen = @($seen.Values); waiting = @(Get-HalfOpen) }
+"""
+
+
+def script(nonce: str, sources: Sequence[str], expected: int, *, legacy: bool) -> str:
+    """The looking script; without sources it looks once."""
+    from dsrwizard.core.dialects.windows.legacy import JSON_2008
+
+    named = "@(" + ", ".join(quoted(str(parsed(source))) for source in sources) + ")"
+    text = _SCRIPT.replace("@SOURCES@", named).replace("@TURNS@", str(TURNS))
+    text = text.replace("@EXPECTED@", str(expected if sources else 0))
+    return PRELUDE.replace("@NONCE@", quoted(nonce)) + (JSON_2008 if legacy else JSON_2012) + text
+
+
+class _Entry(msgspec.Struct):
+    vip: str
+    port: Port
+    client: str
+    client_port: Port
+
+
+class _Look(msgspec.Struct):
+    seen: tuple[_Entry, ...] = ()
+    waiting: tuple[_Entry, ...] = ()
+
+
+def parse(host: str, nonce: str, text: str) -> HalfOpenLook:
+    """What was seen. Raises AnswerUnreadable when the script did not run to its end, or told what cannot be."""
+    for frame in frames(nonce, text):
+        if frame.kind == "half-open":
+            try:
+                look = frame.read(_Look)
+                return HalfOpenLook(seen=_entries(look.seen), waiting=_entries(look.waiting))
+            except (msgspec.ValidationError, ValueError) as problem:
+                raise AnswerUnreadable(
+                    f"{host}: its half-open connections could not be read.",
+                    f"Its answer cannot be right: {one_line(str(problem), 300)}.",
+                    "Verify again.",
+                ) from None
+    raise AnswerUnreadable(
+        f"{host}: its half-open connections could not be read.", "The script did not run to its end.", "Verify again."
+    )
+
+
+def _entries(rows: tuple[_Entry, ...]) -> tuple[HalfOpen, ...]:
+    return tuple(
+        HalfOpen(vip=address(row.vip), port=row.port, client=address(row.client), client_port=row.client_port)
+        for row in rows
+    )

@@ -1,0 +1,307 @@
+"""What a Windows real server needs for its VIPs. Facts in, steps out.
+
+A loopback adapter that carries the VIPs and says nothing of them; the weak-host model on it and on the interface the
+director's frames come in by; firewall and sites that let the VIP's clients in. What each is for: field guide C1 to C9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dsrwizard.core.dialects.windows import sites
+from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO
+from dsrwizard.core.dialects.windows.firewall import admitted, rule_name
+from dsrwizard.core.dialects.windows.settings import UNBINDABLE
+from dsrwizard.core.dialects.windows.state import UNSEEN, value
+from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange, WindowsItem
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.facts import ServerFacts
+from dsrwizard.core.model.steps import HostPlan, Purpose, Step
+from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
+
+METRIC = "254"
+"""Of the loopback adapter, so that no route prefers it. It affects routing only and is no guard (field guide C11)."""
+KEPT = ("ms_tcpip",)
+"""The only binding the loopback adapter needs; `ms_tcpip6` too where a VIP is IPv6."""
+
+
+def target(server: RealServer) -> str:
+    """The name of the adapter that carries the VIPs on this server."""
+    return ADAPTER if server.vip_interface == "lo" else server.vip_interface
+
+
+def adapter_of(server: RealServer, facts: WindowsFacts) -> WindowsAdapter | None:
+    """That adapter, where it is there."""
+    return facts.adapter(target(server))
+
+
+def nic_of(server: RealServer, facts: WindowsFacts) -> WindowsAdapter | None:
+    """The adapter that holds the RIP, by which the director's frames come in."""
+    return next(iter(facts.carrying(str(server.ip))), None)
+
+
+def system_of(facts: WindowsFacts) -> System:
+    """Whose commands carry changes out there."""
+    return "windows-2008" if facts.dialect == "2008" else "windows-2012"
+
+
+def plan_windows(deployment: Deployment, server: RealServer, facts: ServerFacts) -> HostPlan:
+    """The steps that bring this server to the deployment, in the order of safety. `facts.windows` must be there."""
+    assert facts.windows is not None  # noqa: S101 - the caller chose by it
+    planner = _Planner(deployment, server, facts.windows)
+    problem = planner.problem()
+    if problem:
+        return HostPlan(host=server.name, problem=problem)
+    return HostPlan(host=server.name, steps=tuple(planner.steps()), notes=tuple(planner.notes()))
+
+
+class _Planner:
+    def __init__(self, deployment: Deployment, server: RealServer, facts: WindowsFacts) -> None:
+        self.deployment, self.server, self.facts = deployment, server, facts
+        self.vips = deployment.vips_of(server)
+        self.families = sorted({vip.ip.version for vip in self.vips})
+        self.target = target(server)
+        self.adapter = adapter_of(server, facts)
+        self.nic = nic_of(server, facts)
+        self.system = system_of(facts)
+
+    def problem(self) -> str:
+        """Why nothing can be planned; empty: it can."""
+        facts, name = self.facts, self.server.name
+        if not facts.elevated:
+            return (
+                "Logged in without an administrator's rights: nothing can be changed there. Use the built-in "
+                "Administrator or a domain administrator, or let local administrators in over the network: reg add "
+                r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System /v LocalAccountTokenFilterPolicy "
+                "/t REG_DWORD /d 1 /f"
+            )
+        if self.nic is None:
+            return (
+                f"No adapter there holds {self.server.address}. The address leads to another host, or is translated "
+                "on the way; direct routing needs the server's own address on the director's network."
+            )
+        if self.nic.loopback or self.nic.pseudo:
+            return f"{self.server.address} is on {self.nic.name} there, which is no adapter to the network."
+        if self.target == self.nic.name:
+            return f"{self.target} carries {self.server.address} and this connection: it cannot carry the VIP as well."
+        if self.adapter is not None and not (self.adapter.loopback or self.adapter.pseudo):
+            return (
+                f"{self.target} is no loopback adapter there: on a real one Windows would answer ARP for the VIP. "
+                f'Leave vip_interface out for an adapter of our own, or write "{PSEUDO}" for the built-in one.'
+            )
+        if self.adapter is None and self.target == PSEUDO:
+            return "The built-in Loopback Pseudo-Interface 1 was not seen there. Leave vip_interface out."
+        if self.target == PSEUDO and facts.dialect == "2008":
+            return "On this Windows the built-in pseudo-interface is not set up by script. Leave vip_interface out."
+        if self.adapter is None and facts.restricted:
+            return (
+                f"A policy there ({facts.restricted}) forbids installing devices, so no loopback adapter can be added. "
+                f'Have the policy lifted for *MSLOOP, or write vip_interface = "{PSEUDO}" for {name}.'
+            )
+        if self.adapter is None and facts.wow64:
+            return (
+                "WinRM runs a 32-bit PowerShell there, in which no device can be installed. "
+                "Let it run the 64-bit one of System32."
+            )
+        for vip in self.vips:
+            for adapter in facts.carrying(str(vip.ip)):
+                if not (adapter.loopback or adapter.pseudo):
+                    return (
+                        f"{vip.address} is on {adapter.name} there, where Windows answers ARP for it. Somebody put it "
+                        f"there, so dsrwizard leaves it: Remove-NetIPAddress -IPAddress {vip.address}"
+                    )
+        return ""
+
+    def steps(self) -> Iterable[Step]:
+        """The steps, in order."""
+        if self.adapter is None:
+            yield self._install()
+        yield from self._weak_host()
+        yield from self._hygiene()
+        for vip in self.vips:
+            yield from self._vip(vip)
+            yield from self._firewall(vip)
+            yield from self._sites(vip)
+
+    def notes(self) -> list[str]:
+        notes = []
+        for vip in self.vips:
+            for adapter in self.facts.carrying(str(vip.ip)):
+                if adapter.name.lower() != self.target.lower():
+                    notes.append(f"{vip.address} is on {adapter.name} already, not on {self.target}; it stays.")
+        strangers = [adapter.name for adapter in self.facts.loopbacks if adapter.name.lower() != self.target.lower()]
+        if strangers:
+            notes.append(f"Other loopback adapters are left alone: {', '.join(strangers)}.")
+        if self.facts.dialect == "2008" and self.target != PSEUDO:
+            notes.append(
+                f"Which protocols are bound to {self.target} cannot be seen by script on this Windows: in its "
+                "properties, leave only Internet Protocol checked."
+            )
+        if self.facts.firewall is None or self.facts.rules is None:
+            notes.append(
+                f"The firewall could not be looked at: {self.facts.firewall_problem or 'its rules were not told'}. "
+                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP: see that its clients "
+                "get in when it runs again."
+            )
+        by_hand = [
+            f"{site.name} ({vip.ip}:{service.port})"
+            for vip in self.vips
+            for service in vip.services
+            for site, binding in sites.left_out(self.facts, vip, service)
+            if not sites.typeable(site, binding)
+        ]
+        if by_hand:
+            notes.append(
+                "appcmd cannot be told these sites' names or host names; add the bindings in IIS Manager: "
+                f"{', '.join(dict.fromkeys(by_hand))}."
+            )
+        if self.facts.sites is None:
+            notes.append("IIS' sites could not be read: see that they are bound to all addresses, or to the VIP.")
+        return notes
+
+    # -- the adapter
+
+    def _install(self) -> Step:
+        return Step(
+            id=f"adapter {self.target}",
+            purpose="adapter",
+            host=self.server.name,
+            phase="prepare",
+            title=f"Loopback adapter {self.target}",
+            why="It carries the VIP where the network does not see it.",
+            changes=(LinkChange(interface=self.target, old=False, new=True, system=self.system),),
+        )
+
+    def _weak_host(self) -> list[Step]:
+        """Receive on the NIC, receive and send on the loopback: Windows drops packets for another interface's address
+        otherwise (field guide C2)."""
+        assert self.nic is not None  # noqa: S101 - `problem` has made sure
+        changes: list[Change] = []
+        for family in self.families:
+            changes += self._set("weak-receive", f"{self.nic.guid}/{family}", "Enabled")
+            changes += self._set("weak-receive", f"{self.target}/{family}", "Enabled")
+            changes += self._set("weak-send", f"{self.target}/{family}", "Enabled")
+        return self._step(
+            "weak-host", f"Weak-host model on {self.nic.name} and {self.target}",
+            "Strict, Windows drops packets for the VIP, which come in by another interface than the one that holds it.",
+            changes,
+        )  # fmt: skip
+
+    def _hygiene(self) -> list[Step]:
+        """The adapter says nothing of the VIP: not to DHCP, DNS, NetBIOS or any protocol beside IP."""
+        changes: list[Change] = []
+        if self.target != PSEUDO:
+            if self.system != "windows-2008":  # there netsh makes the adapter static with its first address
+                changes += self._set("dhcp", f"{self.target}/4", "Disabled")
+            changes += self._set("dad", f"{self.target}/4", "0")
+            if 6 in self.families:
+                changes += self._set("dad", f"{self.target}/6", "0")
+                changes += self._set("router-discovery", f"{self.target}/6", "Disabled")
+            changes += self._unbound()
+            changes += self._set("dns-registration", self.target, "false,false")
+            changes += self._set("netbios", self.target, "2")
+            for family in self.families:
+                changes += self._set("metric", f"{self.target}/{family}", METRIC)
+        return self._step(
+            "hygiene", f"{self.target} keeps to itself: no DHCP, DNS, NetBIOS, only IP",
+            "Otherwise the VIP is registered under this server's name, and clients go to it past the director.",
+            changes,
+        )  # fmt: skip
+
+    def _unbound(self) -> list[Change]:
+        """Everything but IP unbound, where this Windows can tell what is bound. A fresh adapter's bindings are not
+        known before it is there: the script unbinds what it finds."""
+        kept = (*KEPT, "ms_tcpip6") if 6 in self.families else KEPT
+        if self.system == "windows-2008":
+            return []
+        if self.adapter is None:
+            keep = ",".join(kept)
+            return [WindowsChange(item="binding", key=f"{self.target}/*", old=None, new=keep, system=self.system)]
+        changes: list[Change] = []
+        for component, bound in sorted((self.adapter.bindings or {}).items()):
+            wanted = "Enabled" if component in kept else "Disabled"
+            if component in kept or (bound and component in UNBINDABLE):
+                changes += self._set("binding", f"{self.target}/{component}", wanted)
+        return changes
+
+    # -- one VIP
+
+    def _vip(self, vip: Vip) -> list[Step]:
+        entries = [
+            (adapter.name, entry.prefix)
+            for adapter in self.facts.carrying(str(vip.ip))
+            for entry in adapter.addresses
+            if entry.address == str(vip.ip)
+        ]
+        wrong = [(name, prefix) for name, prefix in entries if prefix != vip.prefix]
+        changes: list[Change] = [self._address(name, vip, prefix, there=True) for name, prefix in wrong]
+        if not any(prefix == vip.prefix for _, prefix in entries):
+            changes.append(self._address(self.target, vip, vip.prefix, there=False))
+        return self._step(
+            "vip", f"VIP {vip.address}/{vip.prefix} on {self.target}",
+            "The server must own the VIP, or it drops the packets the director passes on unchanged.", changes,
+            vip.address,
+            interrupts=f"The VIP is gone from {self.server.name} for a moment while its prefix changes."
+            if wrong else "",
+        )  # fmt: skip
+
+    def _address(self, name: str, vip: Vip, prefix: int, *, there: bool) -> AddressChange:
+        return AddressChange(
+            interface=name, address=str(vip.ip), prefix=prefix, old=there, new=not there, system=self.system
+        )
+
+    def _firewall(self, vip: Vip) -> list[Step]:
+        changes: list[Change] = []
+        for service in vip.services:
+            if not admitted(self.facts, vip, service):
+                changes += self._set(
+                    "firewall-rule", rule_name(vip, service), f"{service.protocol} {service.port} {vip.ip}"
+                )
+        return self._step(
+            "firewall", f"Firewall rule for {vip.address}",
+            "No rule lets clients of the VIP in. One rule is added; the firewall stays on.", changes, vip.address,
+        )  # fmt: skip
+
+    def _sites(self, vip: Vip) -> list[Step]:
+        changes: list[Change] = []
+        for service in vip.services:
+            changes += self._served(vip, service)
+        return self._step(
+            "sites", f"IIS and http.sys listen on {vip.address}",
+            "Sites there are bound to single addresses, the VIP not among them.", changes, vip.address,
+        )  # fmt: skip
+
+    def _served(self, vip: Vip, service: Service) -> list[Change]:
+        wanted = sites.missing(self.facts, vip, service)
+        return [change for item, key, new in wanted for change in self._set(item, key, new)]
+
+    # -- parts
+
+    def _set(self, item: WindowsItem, key: str, wanted: str) -> list[Change]:
+        """The change to this value, none where it is so or cannot be seen. On an adapter that is not there yet the
+        value before is nothing, and taking it back is left to taking the adapter away."""
+        before = value(self.facts, item, key)
+        fresh = self.adapter is None and key.rpartition("/")[0] in ("", self.target) and key.startswith(self.target)
+        if before == wanted or (before is UNSEEN and not fresh):
+            return []
+        old = before if isinstance(before, str) else None
+        return [WindowsChange(item=item, key=key, old=old, new=wanted, system=self.system)]
+
+    def _step(
+        self, purpose: Purpose, title: str, why: str, changes: Sequence[Change], vip: str = "", interrupts: str = ""
+    ) -> list[Step]:
+        if not changes:
+            return []
+        return [
+            Step(
+                id=f"{purpose} {vip}".rstrip(),
+                purpose=purpose,
+                vip=vip,
+                host=self.server.name,
+                phase="vip" if vip else "guard",
+                title=title,
+                why=why,
+                changes=tuple(changes),
+                interrupts=interrupts,
+            )
+        ]

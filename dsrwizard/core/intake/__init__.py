@@ -1,0 +1,1 @@
+"""What people write, read and checked: fields, drafts, deployment files, imported lists."""

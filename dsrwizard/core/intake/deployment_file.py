@@ -1,0 +1,222 @@
+"""The deployment file of design section 4: TOML in, `Deployment` out, and back.
+
+Whatever is wrong with a file, from its path to its meaning, is a `FileRefused`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from dsrwizard import files
+from dsrwizard.core.intake.problems import Fault, Problem, shown
+from dsrwizard.core.intake.toml_lines import key_lines, line_of, too_deep, too_much
+from dsrwizard.core.intake.validate import canonical, problems_of
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import UsageError
+from dsrwizard.core.model.foreign import harmless
+
+MAX_BYTES = 1_000_000
+"""Enough for ten thousand servers; what is bigger is some other file."""
+PIPE_SECONDS = 10.0
+"""How long a pipe may give nothing."""
+_OTHERS = 8
+_SMALLEST = (
+    "It needs a name, [director], [[vips]] with [[vips.services]], and [[servers]]; `dsrwizard` without a file asks "
+    "for them and writes it."
+)
+_POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=\s*(.*)$")
+_HEADER = "# dsrwizard deployment. Passwords and passphrases never go in here: dsrwizard asks for them.\n"
+
+
+class FileRefused(UsageError):
+    """The deployment file is not one. `problems` holds all that was found, in order, with lines where known."""
+
+    def __init__(self, what: str, why: str = "", next_: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(what, why, next_)
+        self.problems = problems
+
+
+def load(path: Path) -> Deployment:
+    """Reads a deployment file. Raises FileRefused when it cannot be read or is not a valid deployment."""
+    name = str(path)
+    try:
+        raw = files.piped(path, MAX_BYTES, PIPE_SECONDS)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _unreadable(name, error) from None
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FileRefused(f"{_safe(name)} is written in UTF-16; it has to be UTF-8.", "", "Save it again as UTF-8.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise FileRefused(
+            f"{_safe(name)}, line {line}: this is not UTF-8 text.",
+            "" if b"\0" not in raw else "It looks like a binary file.",
+            "Save it again as UTF-8, or name another file.",
+        ) from None
+    return loads(text, name)
+
+
+def loads(text: str, name: str = "FILE") -> Deployment:
+    """The deployment in a text; `name` is the file's in messages. Addresses come out as the kernel writes them.
+
+    Raises FileRefused: first problem and what to write instead, the places of the others, all of them in `problems`.
+    """
+    if len(text) > MAX_BYTES:
+        raise _too_big(name)
+    text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    data = _toml(text, name)
+    if not data:
+        raise FileRefused(f"{_safe(name)} is empty.", "", _SMALLEST)
+    from dsrwizard.core.intake.structure import structure_problems  # only files need it, not the wizard
+
+    problems = structure_problems(data)
+    if problems:
+        raise _refused(text, name, problems)
+    try:
+        deployment = msgspec.convert(data, Deployment)
+    except msgspec.ValidationError as error:
+        message, _, key = str(error).partition(" - at ")
+        raise _refused(text, name, [Problem(key=key.strip("`").removeprefix("$."), message=f"{message}.")]) from None
+    problems = problems_of(deployment)
+    if problems:
+        raise _refused(text, name, problems)
+    return canonical(deployment)
+
+
+def dumps(deployment: Deployment) -> str:
+    """The deployment as the text of a file, defaults left out: `loads(dumps(d)) == d` for every valid `d`."""
+    import tomli_w
+
+    def table(header: str, value: dict[str, object]) -> str:
+        return f"\n{header}\n{tomli_w.dumps(value)}"
+
+    parts = [_HEADER, tomli_w.dumps({"name": deployment.name}), table("[director]", _flat(deployment.director))]
+    for vip in deployment.vips:
+        parts.append(table("[[vips]]", {"address": vip.address}))
+        parts += [f"[[vips.services]]\n{tomli_w.dumps(_flat(service))}" for service in vip.services]
+    parts += [table("[[servers]]", _flat(server)) for server in deployment.servers]
+    if deployment.client is not None:
+        parts.append(table("[client]", _flat(deployment.client)))
+    return "".join(parts)
+
+
+def _flat(value: msgspec.Struct) -> dict[str, object]:
+    flat: dict[str, object] = msgspec.to_builtins(value)
+    return flat
+
+
+def _too_big(name: str) -> FileRefused:
+    most = f"At most {MAX_BYTES // 1_000_000} MB are read."
+    return FileRefused(f"{_safe(name)} is too big for a deployment file.", most, "Name another file.")
+
+
+def _toml(text: str, name: str) -> dict[str, object]:
+    problem = too_much(text)
+    if problem is not None:
+        raise _at_line(name, problem)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise _at_line(name, too_deep(text)) from None
+    except ValueError as error:  # TOMLDecodeError, and numbers with thousands of digits
+        raise _syntax(text, name, str(error)) from None
+
+
+def _at_line(name: str, problem: Problem) -> FileRefused:
+    return FileRefused(f"{_safe(name)}, {problem.place}: {problem.message}", "", problem.hint, (problem,))
+
+
+def _syntax(text: str, name: str, message: str) -> FileRefused:
+    position = _POSITION.search(message)
+    line = int(position[1]) if position and position[1] else None
+    where = f", line {line}, column {position[2]}" if line and position else ""
+    if position:
+        message = message[: position.start()]
+    lines = text.split("\n")
+    fault = _syntax_fault(message, lines[line - 1] if line else "", end=bool(position) and line is None)
+    return FileRefused(
+        f"{_safe(name)}{where}: {fault.message}",
+        "",
+        fault.hint,
+        (Problem(key="", message=fault.message, hint=fault.hint, line=line),),
+    )
+
+
+def _syntax_fault(message: str, line: str, *, end: bool) -> Fault:
+    """A syntax error in words. Values are never quoted back: the line may hold a secret."""
+    if "twice" in message or "Cannot overwrite" in message or "immutable" in message or "Cannot mutate" in message:
+        table = re.match(r"\s*\[\[?\s*(servers|vips)\s*\]", line)
+        if table:
+            return Fault(
+                f"There is more than one [{table[1]}].", f"Write [[{table[1]}]] with two brackets, for every entry."
+            )
+        return Fault("This key or table is there twice.", "Keep one of them.")
+    if end:
+        return Fault("The file ends in the middle of a value.", "Close the quotes or brackets of its last value.")
+    if "Exceeds the limit" in message:
+        return Fault("A number has thousands of digits.", "Write an ordinary whole number.")
+    if not line.replace("\t", " ").rstrip("\r").isprintable():
+        return Fault("There is a character that must not be there.", "Write the line again by hand.")
+    assignment = _ASSIGNMENT.match(line)
+    if assignment and not assignment[2].strip():
+        return Fault("There is no value after “=”.", f'Write {shown(assignment[1])[1:-1]} = "…".')
+    if assignment and not re.match(r"[\"'\[{]", assignment[2]):
+        return Fault(
+            "The value is neither a text in quotes nor a number.",
+            f'Texts and addresses need quotes: {shown(assignment[1])[1:-1]} = "…".',
+        )
+    if re.match(r"\s*[A-Za-z0-9_.-]+\s*:", line):
+        return Fault("This is not TOML.", 'Write key = "value" instead of key: value.')
+    detail = re.sub(r"['\"].*['\"]|\(.*\)", "…", message)
+    return Fault(f"This is not valid TOML: {shown(detail)[1:-1]}.", 'Write key = "value", [table] or [[table]].')
+
+
+def _refused(text: str, name: str, problems: list[Problem]) -> FileRefused:
+    lines = key_lines(text)
+    located = tuple(
+        Problem(key=problem.key, message=problem.message, hint=problem.hint, line=line_of(problem.key, lines))
+        for problem in problems
+    )
+    first, others = located[0], located[1:]
+    more = ""
+    if others:
+        places = list(dict.fromkeys(problem.place for problem in others))
+        more = f"{len(others)} more after this: {'; '.join(places[:_OTHERS])}{'; …' if len(places) > _OTHERS else ''}."
+    place = f", {first.place}" if first.place else ""
+    return FileRefused(f"{_safe(name)}{place}: {first.message}", more, first.hint, located)
+
+
+def _unreadable(name: str, error: Exception) -> FileRefused:
+    shown_name = _safe(name)
+    match error:
+        case FileNotFoundError():
+            return FileRefused(
+                f"{shown_name}: there is no such file.", "", "Check the path, or run `dsrwizard` to write a new one."
+            )
+        case IsADirectoryError():
+            return FileRefused(f"{shown_name} is a directory.", "", "Name the deployment file in it.")
+        case OSError(errno=errno.EFBIG):
+            return _too_big(name)
+        case OSError(errno=errno.EINVAL):
+            return FileRefused(
+                f"{shown_name} is neither a file nor a pipe.", "What a device gives may never end.",
+                "Name the deployment file.",
+            )  # fmt: skip
+        case PermissionError():
+            return FileRefused(f"{shown_name} may not be read by this user.", "", "Give yourself the right to read it.")
+        case OSError(strerror=reason) if reason:
+            return FileRefused(f"{shown_name} cannot be read.", f"The system says: {reason}.", "Check the path.")
+        case _:
+            return FileRefused(f"{shown_name} cannot be a path.", "", "Check the path.")
+
+
+def _safe(name: str) -> str:
+    """The file's name in a message: as given, unless it holds control characters."""
+    return name if harmless(name) and name.isprintable() and len(name) < 300 else shown(name)[1:-1]

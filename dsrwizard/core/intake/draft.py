@@ -1,0 +1,165 @@
+"""The deployment while it is being entered: every value as the operator typed it, right or wrong.
+
+A `Draft` is the truth behind the wizard's panes; widgets only edit it. It turns into a `Deployment` when
+`validate.problems_of_draft(draft)` is empty.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.errors import UsageError
+from dsrwizard.core.model.shown import Harmless
+
+
+class DraftService(msgspec.Struct):
+    protocol: str = "tcp"
+    port: str = ""
+    scheduler: str = "wlc"
+    persistence: str = "0"
+    probe: str = ""
+    payload: str = ""
+
+
+class DraftVip(Harmless, msgspec.Struct):
+    address: str = ""
+    services: list[DraftService] = msgspec.field(default_factory=lambda: [DraftService()])
+
+
+class DraftServer(Harmless, msgspec.Struct):
+    name: str = ""
+    address: str = ""
+    address6: str = ""
+    weight: str = "1"
+    connect: str = "ssh"
+    user: str = ""
+    port: str = ""
+    identity_file: str = ""
+    winrm: str = "https"
+    auth: str = "ntlm"
+    ca_file: str = ""
+    system: str = ""
+    vip_interface: str = "lo"
+    vips: list[str] | None = None
+
+
+class DraftClient(Harmless, msgspec.Struct):
+    address: str = ""
+    user: str = ""
+    port: str = ""
+    identity_file: str = ""
+
+
+class Draft(Harmless, msgspec.Struct):
+    name: str = "dsr"
+    interface: str = ""
+    engine: str = "netlink"
+    vips: list[DraftVip] = msgspec.field(default_factory=lambda: [DraftVip()])
+    servers: list[DraftServer] = msgspec.field(default_factory=list)
+    client: DraftClient | None = None
+
+    def deployment(self) -> Deployment:
+        """What was entered, as the engine takes it. Raises UsageError when `problems_of_draft` finds any."""
+        from dsrwizard.core.intake.validate import canonical, problems_of_draft  # validate reads drafts
+
+        problems = problems_of_draft(self)
+        if problems:
+            first = problems[0]
+            more = f"{len(problems) - 1} more to mend after it." if len(problems) > 1 else ""
+            raise UsageError(f"{first.key}: {first.message}", more, first.hint)
+        data = {
+            "name": self.name.strip(),
+            "director": {"interface": self.interface.strip(), "engine": self.engine},
+            "vips": [_vip(vip) for vip in self.vips],
+            "servers": [_server(server) for server in self.servers],
+        }
+        if self.client is not None:
+            data["client"] = _given(self.client, numbers=("port",))
+        return canonical(msgspec.convert(data, Deployment))
+
+    @classmethod
+    def from_deployment(cls, deployment: Deployment) -> Draft:
+        """The draft that stands for this deployment, to edit it further."""
+        director, client = deployment.director, deployment.client
+        return cls(
+            name=deployment.name,
+            interface=director.interface,
+            engine=director.engine,
+            vips=[_draft_vip(vip) for vip in deployment.vips],
+            servers=[_draft_server(server) for server in deployment.servers],
+            client=None if client is None else _draft_client(client),
+        )
+
+
+def _given(draft: DraftServer | DraftClient | DraftService, numbers: tuple[str, ...]) -> dict[str, object]:
+    """The fields that hold something, texts stripped, numbers as numbers."""
+    data: dict[str, object] = {}
+    for key, value in msgspec.structs.asdict(draft).items():
+        text = value.strip() if isinstance(value, str) else ""
+        if text:
+            data[key] = int(text) if key in numbers else text
+    return data
+
+
+def _vip(vip: DraftVip) -> dict[str, object]:
+    services = [_service(service) for service in vip.services]
+    return {"address": vip.address.strip(), "services": services}
+
+
+def _service(service: DraftService) -> dict[str, object]:
+    data = _given(service, numbers=("port", "persistence"))
+    if service.protocol == "tcp":  # kept in the draft, in case it becomes UDP again
+        data.pop("probe", None)
+        data.pop("payload", None)
+    return data
+
+
+def _server(server: DraftServer) -> dict[str, object]:
+    data = _given(server, numbers=("weight", "port"))
+    if server.vips is not None:
+        data["vips"] = [vip.strip() for vip in server.vips]
+    return data
+
+
+def _draft_service(service: Service) -> DraftService:
+    return DraftService(
+        protocol=service.protocol,
+        port=str(service.port),
+        scheduler=service.scheduler,
+        persistence=str(service.persistence),
+        probe=service.probe or "",
+        payload=service.payload or "",
+    )
+
+
+def _draft_vip(vip: Vip) -> DraftVip:
+    return DraftVip(address=vip.address, services=[_draft_service(service) for service in vip.services])
+
+
+def _draft_server(server: RealServer) -> DraftServer:
+    return DraftServer(
+        name=server.name,
+        address=server.address,
+        address6=server.address6 or "",
+        weight=str(server.weight),
+        connect=server.connect,
+        user=server.user or "",
+        port="" if server.port is None else str(server.port),
+        identity_file=server.identity_file or "",
+        winrm=server.winrm,
+        auth=server.auth,
+        ca_file=server.ca_file or "",
+        system=server.system or "",
+        vip_interface=server.vip_interface,
+        vips=None if server.vips is None else list(server.vips),
+    )
+
+
+def _draft_client(client: Client) -> DraftClient:
+    return DraftClient(
+        address=client.address,
+        user=client.user or "",
+        port="" if client.port is None else str(client.port),
+        identity_file=client.identity_file or "",
+    )

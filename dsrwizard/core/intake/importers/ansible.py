@@ -1,0 +1,80 @@
+"""Real servers from an Ansible inventory, INI or YAML: hosts of a group with the variables that say how to reach them.
+
+Variables count as in Ansible: the host's own before its groups', a group's before its parents', `all` last. Templates
+are not worked out and passwords are not taken over; a note says so. Source: Ansible's user guide, "How to build your
+inventory".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from dsrwizard.core.intake.draft import DraftServer
+from dsrwizard.core.intake.importers.ansible_ini import parse_ini, split_port
+from dsrwizard.core.intake.importers.ansible_yaml import looks_like_yaml, parse_yaml
+from dsrwizard.core.intake.importers.common import Collector, Imported, name_for
+from dsrwizard.core.intake.importers.inventory import CONNECTION, SECRET, VARIABLES, Inventory
+from dsrwizard.core.intake.problems import shown
+
+_CONNECTIONS = {"winrm": "winrm", "psrp": "winrm"}
+
+
+def parse(text: str, group: str = "all") -> Imported:
+    """The hosts of a group, of several (`web,mail`), or those a pattern matches (`web*`). Never raises."""
+    found = Collector()
+    inventory = _inventory(text, found)
+    for host in _chosen(inventory, group, found):
+        _take(host, inventory.variables(host), found)
+    return found.imported()
+
+
+def groups(text: str) -> list[str]:
+    """The groups one can choose from that have hosts, in order of appearance; `all` first. Empty: no inventory."""
+    inventory = _inventory(text, Collector())
+    return [name for name in inventory.groups if inventory.hosts(name)]
+
+
+def _inventory(text: str, found: Collector) -> Inventory:
+    return parse_yaml(text, found) if looks_like_yaml(text) else parse_ini(text, found)
+
+
+def _chosen(inventory: Inventory, group: str, found: Collector) -> list[str]:
+    chosen: dict[str, None] = {}
+    for word in group.replace(",", " ").split() or ["all"]:
+        if word in inventory.groups:
+            hosts = inventory.hosts(word)
+        else:
+            hosts = [host for host in inventory.hosts("all") if fnmatchcase(host, word)]
+        if not hosts:
+            found.note(f"No host of the inventory is in {shown(word)}.")
+        chosen.update(dict.fromkeys(hosts))
+    return list(chosen)
+
+
+def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
+    alias, port = split_port(host)
+    if variables.get(CONNECTION) == "local":
+        found.note(f"{shown(host)} is this machine itself (ansible_connection=local): it was not taken.")
+        return
+    values = {"address": alias, "port": port}
+    for field, names in VARIABLES.items():
+        name = next((name for name in names if variables.get(name)), None)
+        if name is None:
+            continue
+        if "{{" in variables[name]:
+            found.note(f"{shown(host)}: {name} is a template; enter its value by hand.")
+        else:
+            values[field] = variables[name]
+    if SECRET in variables:
+        found.note("Passwords in the inventory were not taken over: dsrwizard asks for them and stores none.")
+    found.add(
+        DraftServer(
+            name=name_for(alias),
+            address=values["address"],
+            user=values.get("user", ""),
+            port="" if values["port"] == "22" else values["port"],
+            identity_file=values.get("identity_file", ""),
+            connect=_CONNECTIONS.get(variables.get(CONNECTION, ""), "ssh"),
+        )
+    )

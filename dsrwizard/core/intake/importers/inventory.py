@@ -1,0 +1,130 @@
+"""An Ansible inventory in memory: groups with hosts, children and variables, and what holds for one host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dsrwizard.core.intake.importers.common import LONGEST_VALUE, Collector
+from dsrwizard.core.intake.problems import shown
+
+MAX_HOSTS = 10_000
+MAX_GROUPS = 1_000
+VARIABLES = {
+    "address": ("ansible_host", "ansible_ssh_host"),
+    "user": ("ansible_user", "ansible_ssh_user"),
+    "port": ("ansible_port", "ansible_ssh_port"),
+    "identity_file": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
+}
+"""Field → the variables that say it, the one that counts first."""
+CONNECTION = "ansible_connection"
+SECRET = "secret"  # noqa: S105 - a name
+"""In place of every variable that looks like a secret: that there was one is all that is kept."""
+_SECRET_WORDS = ("pass", "secret", "token")
+_WANTED = frozenset({CONNECTION, *(name for names in VARIABLES.values() for name in names)})
+
+
+def kept(variables: Mapping[str, str], found: Collector) -> dict[str, str]:
+    """The variables that say how a host is reached; of secrets only that there are some."""
+    mine: dict[str, str] = {}
+    for name, value in variables.items():
+        if any(word in name.lower() for word in _SECRET_WORDS):
+            mine[SECRET] = ""
+        elif name in _WANTED and len(value) > LONGEST_VALUE:
+            found.note(f"The value of {shown(name)} was left out: it is longer than {LONGEST_VALUE} characters.")
+        elif name in _WANTED:
+            mine[name] = value
+    return mine
+
+
+@dataclass
+class Group:
+    """Hosts and children in order of appearance."""
+
+    hosts: dict[str, None] = field(default_factory=dict)
+    children: dict[str, None] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+class Inventory:
+    """Every host is in `all`. Groups may contain each other in circles: nothing here follows one twice."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, Group] = {"all": Group()}
+        self._own: dict[str, dict[str, str]] = {}
+        self._crowded = False
+        self._depths: dict[str, int] | None = None
+        self._groups_of: dict[str, list[str]] = {}
+        self._inherited: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def group(self, name: str) -> Group:
+        """The group of that name, made if it is new. Where there are too many, one that is of no inventory."""
+        self._depths = None
+        if name not in self.groups and len(self.groups) >= MAX_GROUPS:
+            self._crowded = True
+            return Group()
+        return self.groups.setdefault(name, Group())
+
+    def tell(self, found: Collector) -> None:
+        """Notes what was too much."""
+        if self._crowded:
+            found.note(f"The inventory has too many groups: the first {MAX_GROUPS} were taken.")
+
+    def add_host(self, group: str, host: str, variables: dict[str, str]) -> bool:
+        """Adds a host to a group. False: the inventory is full."""
+        if host not in self._own and len(self._own) >= MAX_HOSTS:
+            return False
+        self._own.setdefault(host, {}).update(variables)
+        self.group(group).hosts[host] = None
+        self.groups["all"].hosts[host] = None
+        return True
+
+    def hosts(self, group: str) -> list[str]:
+        """The hosts of a group and of all groups below it."""
+        hosts: dict[str, None] = {}
+        for name in self._reached(group, {name: one.children for name, one in self.groups.items()}):
+            hosts.update(self.groups[name].hosts)
+        return list(hosts)
+
+    def variables(self, host: str) -> dict[str, str]:
+        """What holds for a host: `all` first, then its groups from the outermost to the innermost, then its own."""
+        depths = self._depth()
+        mine = tuple(self._groups_of.get(host, ()))
+        if mine not in self._inherited:
+            above = dict.fromkeys(each for name in mine for each in self._reached(name, self._parents))
+            merged = dict(self.groups["all"].variables)
+            for name in sorted(above, key=lambda name: (depths[name], name)):
+                if name != "all":
+                    merged.update(self.groups[name].variables)
+            self._inherited[mine] = merged
+        return self._inherited[mine] | self._own.get(host, {})
+
+    def _reached(self, group: str, ways: Mapping[str, Mapping[str, None]]) -> list[str]:
+        """A group and all that can be reached from it."""
+        seen: dict[str, None] = {}
+        waiting = [group]
+        for name in waiting:  # which grows meanwhile
+            if name not in seen and name in self.groups:
+                seen[name] = None
+                waiting.extend(ways.get(name, ()))
+        return list(seen)
+
+    def _depth(self) -> dict[str, int]:
+        """How deep each group lies below the outermost that contains it; with it the way from a host upwards."""
+        if self._depths is None:
+            inner = {child for group in self.groups.values() for child in group.children}
+            level = [name for name in self.groups if name not in inner or name == "all"]
+            self._depths = dict.fromkeys(self.groups, 0)
+            for depth in range(len(self.groups)):
+                for name in level:
+                    self._depths[name] = depth
+                level = list({c: None for name in level for c in self.groups[name].children if c in self.groups})
+                if not level:
+                    break
+            self._inherited, self._groups_of, self._parents = {}, {}, dict[str, dict[str, None]]()
+            for name, group in self.groups.items():
+                for child in group.children:
+                    self._parents.setdefault(child, {})[name] = None
+                for host in group.hosts if name != "all" else ():
+                    self._groups_of.setdefault(host, []).append(name)
+        return self._depths

@@ -1,0 +1,259 @@
+"""What is wrong with the structure of a deployment file: unknown keys, missing keys, values of a wrong type.
+
+msgspec stops at the first of these and speaks of objects and arrays; an operator wants all of them, in the words of
+the file. The rules themselves are not repeated here: they are read from the structures of `model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import islice
+from typing import cast
+
+import msgspec.inspect as types
+
+from dsrwizard.core.intake import fields
+from dsrwizard.core.intake.problems import Fault, Problem, shown
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.foreign import harmless
+
+_TABLES = {
+    "": "the top of the file",
+    "director": "[director]",
+    "client": "[client]",
+    "vips": "[[vips]]",
+    "services": "[[vips.services]]",
+    "servers": "[[servers]]",
+}
+_SECRET_WORDS = ("pass", "secret", "token", "credential", "private_key", "privatekey")
+_OTHER_NAMES = {
+    "algorithm": "scheduler",
+    "algo": "scheduler",
+    "balance": "scheduler",
+    "dip": "interface",
+    "dev": "interface",
+    "device": "interface",
+    "host": "address",
+    "hostname": "address",
+    "iface": "interface",
+    "identity": "identity_file",
+    "ip": "address",
+    "ip6": "address6",
+    "ipv6": "address6",
+    "key": "identity_file",
+    "key_file": "identity_file",
+    "nic": "interface",
+    "persistent": "persistence",
+    "proto": "protocol",
+    "rip": "address",
+    "rip6": "address6",
+    "ssh_key": "identity_file",
+    "ssh_port": "port",
+    "ssh_user": "user",
+    "username": "user",
+    "real_servers": "servers",
+    "server": "servers",
+    "service": "services",
+    "timeout": "persistence",
+    "vip": "vips",
+    "virtual_server": "vips",
+}
+_NOT_NEEDED = {
+    "prefix": "dsrwizard always uses /32 (IPv6: /128) for a VIP",
+    "netmask": "dsrwizard always uses /32 (IPv6: /128) for a VIP",
+    "forwarding": "dsrwizard always uses direct routing",
+    "method": "dsrwizard always uses direct routing",
+    "lvs_method": "dsrwizard always uses direct routing",
+    "mac": "dsrwizard finds the MAC itself",
+}
+_INT64 = 2**63
+MOST_PROBLEMS = 100
+"""Each that is found takes a while: the nearest key is looked for."""
+
+
+def structure_problems(data: dict[str, object]) -> list[Problem]:
+    """What about a decoded file does not fit the structures of `model`, in order: the first hundred."""
+    return list(islice(_struct(data, _of(Deployment), ""), MOST_PROBLEMS))
+
+
+def _of(cls: type) -> types.StructType:
+    return cast("types.StructType", types.type_info(cls))
+
+
+def _struct(data: dict[str, object], info: types.StructType, key: str) -> Iterator[Problem]:
+    known = {field.encode_name: field for field in info.fields}
+    for name, value in data.items():
+        here = f"{key}.{_plain(name)}" if key else _plain(name)
+        if name in known:
+            yield from _value(value, known[name].type, here)
+        else:
+            yield _unknown(name, list(known), _table(key)).at(here)
+    for name, field in known.items():
+        if field.required and name not in data:
+            yield _missing(name, field.type, _table(key)).at(f"{key}.{name}" if key else name)
+
+
+def _plain(name: str) -> str:
+    """A key of the file as it may stand in a message."""
+    return shown(name)[1:-1]
+
+
+def _table(key: str) -> str:
+    """How the table of a key is written in the file: `servers[2]` is `[[servers]]`."""
+    return _TABLES.get(key.rpartition(".")[2].partition("[")[0], key)
+
+
+def _unknown(name: str, known: list[str], table: str) -> Fault:
+    lower = name.lower().replace("-", "_")
+    if any(word in lower for word in _SECRET_WORDS):
+        return Fault(
+            "A secret does not belong into this file.", "Take the line out: dsrwizard asks for it; never store it here."
+        )
+    message = f"There is no key {shown(name)} in {table}."
+    if lower in _NOT_NEEDED:
+        return Fault(message, f"Take it out: {_NOT_NEEDED[lower]}.")
+    if lower in known or _OTHER_NAMES.get(lower) in known:
+        return Fault(message, f"Did you mean {lower if lower in known else _OTHER_NAMES[lower]}?")
+    elsewhere = [_TABLES[place] for place, names in _places() if lower in names]
+    if elsewhere:
+        return Fault(message, f"{lower} belongs into {' or '.join(elsewhere)}.")
+    close = get_close_matches(lower, known, n=1, cutoff=0.6)
+    return Fault(message, f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}.")
+
+
+def _places() -> Iterator[tuple[str, list[str]]]:
+    """Every table of the file with the keys it knows."""
+    info = _of(Deployment)
+    yield "", [field.encode_name for field in info.fields]
+    for field in info.fields:
+        inner = _inner_struct(field.type)
+        if inner is None:
+            continue
+        yield field.encode_name, [each.encode_name for each in inner.fields]
+        for each in inner.fields:
+            deeper = _inner_struct(each.type)
+            if deeper is not None:
+                yield each.encode_name, [one.encode_name for one in deeper.fields]
+
+
+def _inner_struct(info: types.Type) -> types.StructType | None:
+    info = _given(info)
+    if isinstance(info, types.VarTupleType):
+        info = _given(info.item_type)
+    return info if isinstance(info, types.StructType) else None
+
+
+def _given(info: types.Type) -> types.Type:
+    """A type without its "or nothing": TOML has no way to write nothing."""
+    if isinstance(info, types.UnionType):
+        return next(each for each in info.types if not isinstance(each, types.NoneType))
+    return info
+
+
+def _missing(name: str, info: types.Type, table: str) -> Fault:
+    info = _given(info)
+    if isinstance(info, types.StructType):
+        return Fault(f"The table [{name}] is missing.", _example(name))
+    if isinstance(info, types.VarTupleType):
+        nested = f"vips.{name}" if name == "services" else name
+        return Fault(f"There is no [[{nested}]] in {table}.", _example(name))
+    return Fault(f"{name} is missing in {table}.", _example(name))
+
+
+def _example(name: str) -> str:
+    examples = {
+        "name": 'Add name = "web1".',
+        "director": 'Add [director] and below it interface = "eth0".',
+        "interface": 'Add interface = "eth0": the interface in the real servers\' network.',
+        "vips": 'Add [[vips]] and below it address = "10.0.0.10".',
+        "services": "Add [[vips.services]] and below it port = 80.",
+        "servers": 'Add [[servers]] and below it name = "web1" and address = "10.0.0.101".',
+        "address": 'Add address = "10.0.0.10".',
+        "port": "Add port = 80.",
+    }
+    return examples.get(name, f"Add {name} = ….")
+
+
+def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
+    info = _given(info)
+    leaf = key.rpartition(".")[2].partition("[")[0]
+    if isinstance(info, types.StructType):
+        if isinstance(value, dict):
+            yield from _struct(value, info, key)
+        else:
+            yield Fault(f"{leaf} is {_got(value)}; it is a table.", f"Write {_table(key)} and its keys below it.").at(
+                key
+            )
+    elif isinstance(info, types.VarTupleType):
+        yield from _list(value, info, key, leaf)
+    elif isinstance(info, types.LiteralType):
+        yield from _choice(value, [str(each) for each in info.values], key, leaf)
+    elif isinstance(info, types.IntType):
+        yield from _whole(value, key, leaf)
+    elif isinstance(value, str):
+        if not value.isprintable() or not harmless(value):
+            hint = fields.HEX_PAYLOAD if leaf == "payload" else "Write it again by hand, without them."
+            yield Fault(f"{leaf} contains control characters.", hint).at(key)
+    else:
+        yield Fault(f"{leaf} is {_got(value)}; it is a text in quotes.", _quoted(value, leaf)).at(key)
+
+
+def _list(value: object, info: types.VarTupleType, key: str, leaf: str) -> Iterator[Problem]:
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _value(each, info.item_type, f"{key}[{number}]")
+    elif _inner_struct(info) is None:
+        hint = f"Write {leaf} = [{shown(value)}]." if isinstance(value, str) else f'Write {leaf} = ["10.0.0.10"].'
+        yield Fault(f"{leaf} is {_got(value)}; it is a list of texts.", hint).at(key)
+    else:
+        table = _table(key)
+        hint = (
+            f"Write {table} with two brackets." if isinstance(value, dict) else f"Write {table} and its keys below it."
+        )
+        yield Fault(f"{leaf} is {_got(value)}; each entry is a table of its own.", hint).at(key)
+
+
+def _choice(value: object, known: list[str], key: str, leaf: str) -> Iterator[Problem]:
+    if value in known:
+        return
+    options = " or ".join(f'"{each}"' for each in known)
+    if not isinstance(value, str):
+        yield Fault(f"{leaf} is {_got(value)}; it is one word in quotes.", f"Write {options}.").at(key)
+        return
+    meant = fields.suggestion(value, known)
+    hint = f'Did you mean "{meant}"?' if meant else f"Write {options}."
+    yield Fault(f"{leaf} cannot be {shown(value)}.", hint).at(key)
+
+
+def _whole(value: object, key: str, leaf: str) -> Iterator[Problem]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not -_INT64 <= value < _INT64:
+            yield Fault(f"{leaf} is far too big a number.", f"Write a whole number, for example {leaf} = 1.").at(key)
+        return
+    hint = f"Write a whole number without quotes, for example {leaf} = {80 if 'port' in leaf else 1}."
+    if isinstance(value, str):
+        fault = fields.persistence(value) if leaf == "persistence" else None
+        if fields.whole(value) is not None:
+            hint = f"Write {leaf} = {fields.whole(value)} without quotes."
+        elif fault is not None:
+            hint = fault.hint
+    yield Fault(f"{leaf} is {_got(value)}; it is a whole number.", hint).at(key)
+
+
+def _quoted(value: object, leaf: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and leaf == "name":
+        return f'Write {leaf} = "{shown(value)}" with quotes.'
+    return f'Write {leaf} = "…" with quotes.'
+
+
+def _got(value: object) -> str:
+    words: list[tuple[type, str]] = [
+        (bool, "true or false"),
+        (int, "a number"),
+        (float, "a number with a point"),
+        (str, "a text"),
+        (list, "a list"),
+        (dict, "a table"),
+    ]
+    return next((word for kind, word in words if isinstance(value, kind)), "a date or time")

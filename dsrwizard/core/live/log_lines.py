@@ -1,0 +1,59 @@
+"""From states that changed to lines of the timeline. What hits a whole host at once is one line, not a hundred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from dsrwizard.core.live.judge import Judged
+from dsrwizard.core.live.readings import Place
+from dsrwizard.core.model.snapshot import Happening, State
+from dsrwizard.core.model.steps import DIRECTOR
+
+SINGLE_LINES = 3
+"""Up to as many services of a host get a line each."""
+
+
+class Change(NamedTuple):
+    """A place that was judged anew; its server is empty for the service itself. `before` empty: it is the first
+    judgement."""
+
+    place: Place
+    before: State | Literal[""]
+    now: Judged
+
+
+def told(changes: Iterable[Change], at: float) -> list[Happening]:
+    """A line for each change that is news. Coming to life from unknown is none, nor is what a whole service has."""
+    groups: dict[tuple[str, str, str, str], list[Change]] = {}
+    for change in changes:
+        if _news(change):
+            host = change.place[2] or DIRECTOR
+            groups.setdefault((host, change.before, change.now.state, change.now.cause), []).append(change)
+    lines = []
+    for (host, _, _, _), alike in groups.items():
+        if len(alike) <= SINGLE_LINES:
+            lines += [_line(host, change, f"{change.place[0]} {change.place[1]}", at) for change in alike]
+        else:
+            lines.append(_line(host, alike[0], f"{len(alike)} services", at, many=True))
+    return lines
+
+
+def _news(change: Change) -> bool:
+    before, now = change.before, change.now
+    if now.shared:
+        return False
+    if not before:
+        return now.state not in ("up", "unknown")
+    if before == now.state:
+        return bool(now.cause) and change.place[2] != ""
+    return not (before == "unknown" and now.state == "up")
+
+
+def _line(host: str, change: Change, what: str, at: float, *, many: bool = False) -> Happening:
+    before, now = change.before, change.now
+    step = f"{before} → {now.state}" if before and before != now.state else now.state
+    return Happening(
+        at=at, host=host, message=f"{what}: {step}. {now.message}".strip(), state=now.state, before=before,
+        vip="" if many else change.place[0], service="" if many else change.place[1], cause=now.cause,
+    )  # fmt: skip

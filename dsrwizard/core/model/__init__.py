@@ -1,0 +1,1 @@
+"""What everything else speaks of: deployment, facts, changes, steps, checks, causes, answers, snapshot."""

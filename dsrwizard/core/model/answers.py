@@ -1,0 +1,129 @@
+"""What came back from the wire: the answers of pings, TCP connects, ARP audits and VIP probes, as plain values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dsrwizard.core.model.shown import Shown
+
+
+class _Answer(Shown, frozen=True):
+    pass
+
+
+class Ping(_Answer, frozen=True, kw_only=True):
+    """`milliseconds` None: no answer. `problem`: it could not be sent."""
+
+    address: str
+    milliseconds: float | None = None
+    problem: str = ""
+
+
+class Connected(_Answer, frozen=True, kw_only=True):
+    """A TCP connect. `result`: open, refused, silent (timed out), unreachable (ICMP or no route), unknown."""
+
+    address: str
+    port: int
+    result: Literal["open", "refused", "silent", "unreachable", "unknown"]
+    milliseconds: float | None = None
+    problem: str = ""
+
+
+class Told(_Answer, frozen=True, kw_only=True):
+    """A frame that says an address is at `mac`, but came from another MAC, `by` (its Ethernet source).
+
+    Proxies, bridges and access points may send such frames, and forgers do. `answer`: it answered our question.
+    """
+
+    mac: str
+    by: str
+    answer: bool = False
+
+
+class Owners(_Answer, frozen=True, kw_only=True):
+    """Who answered who-has (IPv6: neighbour solicitation) for an address; this machine's own MACs are left out.
+
+    `macs`: those that answered for themselves, in order of answer: the frame came from the MAC that it names.
+    `problem`: it could not be asked (no privilege, no such interface); then `macs` means nothing.
+    """
+
+    address: str
+    macs: tuple[str, ...] = ()
+    problem: str = ""
+    claims: tuple[str, ...] = ()
+    """MACs, not ours, that named the address as their own without being asked (gratuitous ARP, ARP requests with the
+    address as sender; IPv6 likewise) while we listened."""
+    told: tuple[Told, ...] = ()
+    """What other MACs said of it, asked or not."""
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The MACs to send to: those that answered for themselves; only where there are none, those that others named
+        in an answer."""
+        return self.macs or tuple(dict.fromkeys(told.mac for told in self.told if told.answer))
+
+
+class Claim(_Answer, frozen=True, kw_only=True):
+    """A frame in which a MAC that is not ours named an address as its own, heard `at` (seconds since the epoch).
+
+    `kind`: `reply`, `request` and `gratuitous` are ARP (a request claims its sender's address: that is how
+    `arp_announce=0` steals a VIP; gratuitous is what asks or answers nobody in particular); `advertisement` and
+    `solicitation` are IPv6, the latter also where somebody asks whether the address is still free. `by`: the MAC the
+    frame came from (its Ethernet source), where that is another than the one it names; otherwise empty.
+    """
+
+    at: float
+    address: str
+    mac: str
+    by: str = ""
+    kind: Literal["reply", "request", "gratuitous", "advertisement", "solicitation"]
+
+
+class Sent(_Answer, frozen=True, kw_only=True):
+    """A client-like SYN that left for one real server's MAC; no answer to it comes here.
+
+    `source` and `source_port` are what the real server took for the client. `problem`: it was not sent.
+    """
+
+    rip: str
+    vip: str
+    port: int
+    source: str = ""
+    source_port: int = 0
+    mac: str = ""
+    problem: str = ""
+
+
+class Probed(_Answer, frozen=True, kw_only=True, gc=False):
+    """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
+
+    `signature`: `syn-ack` and `reply` (UDP) are good when `answered_by` is the server's MAC; `rst` and
+    `port-unreachable`: the VIP is there, nobody listens on it; `silence`; `redirect`: the VIP is missing and the server
+    forwards; `unreachable`: another ICMP error; `wrong-source`: a UDP reply that does not come from the VIP;
+    `wrong-reply`: one from the VIP that is no answer to what was asked (not DNS, not the bytes sent, see `detail`);
+    `no-mac`: the RIP has no MAC on this link; `unknown`: it could not be sent, see `problem`.
+    """
+
+    vip: str
+    port: int
+    protocol: Literal["tcp", "udp"]
+    rip: str
+    mac: str = ""
+    signature: Literal[
+        "syn-ack", "reply", "rst", "port-unreachable", "silence", "redirect", "unreachable", "wrong-source",
+        "wrong-reply", "no-mac", "unknown",
+    ]  # fmt: skip
+    answered_by: str = ""
+    source: str = ""
+    milliseconds: float | None = None
+    problem: str = ""
+    detail: str = ""
+    """What an ICMP answer said, in words (`administratively prohibited`), where a redirect points, or what a reply is
+    not."""
+    strays: int = 0
+    """Answers of this VIP and port from `mac`, meanwhile, that fit no question. Many: somebody forges answers."""
+
+    @property
+    def good(self) -> bool:
+        """The VIP answered through this very server."""
+        return self.signature in ("syn-ack", "reply") and self.answered_by == self.mac

@@ -1,0 +1,175 @@
+"""One change on one host as data: what is there before (`old`), what is there after (`new`).
+
+A change knows neither how it is carried out nor where. Its undo is itself with `old` and `new` swapped, so what goes
+to the journal before a change is all that is needed to take it back. Absence is `None` or `False`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import msgspec
+
+from dsrwizard.core.model.deployment import Protocol
+
+
+class _Change(msgspec.Struct, frozen=True, tag=True):
+    def inverse(self) -> Self:
+        """The change that takes this one back."""
+        return msgspec.structs.replace(self, old=self.new, new=self.old)  # type: ignore[attr-defined]
+
+
+class SysctlChange(_Change, frozen=True, kw_only=True):
+    """A kernel setting, key in dotted form (`net.ipv4.conf.all.arp_ignore`), values as text."""
+
+    key: str
+    old: str
+    new: str
+
+
+class FileState(msgspec.Struct, frozen=True):
+    """A regular file, or a symbolic link where `target` is given. `mode` is the permission bits (0o644)."""
+
+    content: str = ""
+    mode: int = 0o644
+    target: str | None = None
+
+
+class FileChange(_Change, frozen=True, kw_only=True):
+    """A whole file."""
+
+    path: str
+    old: FileState | None
+    new: FileState | None
+
+
+System = Literal["linux", "windows-2012", "windows-2008"]
+"""Whose commands carry a change out; the two of Windows are the dialects of `core.windows.facts`."""
+
+
+class AddressChange(_Change, frozen=True, kw_only=True):
+    """An IP address on an interface; on Windows with SkipAsSource, so that the server does not speak from it."""
+
+    interface: str
+    address: str
+    prefix: int
+    old: bool
+    new: bool
+    system: System = "linux"
+
+
+class LinkChange(_Change, frozen=True, kw_only=True):
+    """A dummy interface that carries VIPs; on Windows a Microsoft loopback adapter of that name."""
+
+    interface: str
+    old: bool
+    new: bool
+    system: System = "linux"
+
+
+WindowsItem = Literal[
+    "dhcp", "weak-receive", "weak-send", "metric", "dad", "router-discovery", "binding", "dns-registration", "netbios",
+    "firewall-rule", "site-binding", "listen-address", "certificate",
+]  # fmt: skip
+
+
+class WindowsChange(_Change, frozen=True, kw_only=True):
+    """One setting of a Windows server; `key` says of what, without localised words: an adapter by its name where it is
+    ours, otherwise by GUID, then what of it (`{4D36…}/4`). Values as text; None is absent."""
+
+    item: WindowsItem
+    key: str
+    old: str | None
+    new: str | None
+    system: System = "windows-2012"
+
+
+class UnitChange(_Change, frozen=True, kw_only=True):
+    """systemd reads its unit files again; it has no state of its own, so its undo is itself."""
+
+    old: str = "loaded"
+    new: str = "loaded"
+
+
+class ServiceKey(msgspec.Struct, frozen=True):
+    """Identity of an IPVS virtual service."""
+
+    address: str
+    protocol: Protocol
+    port: int
+
+
+class ServiceState(msgspec.Struct, frozen=True):
+    """What an IPVS service is set to. `persistence` in seconds, 0 = off; `flags` without the persistence bit
+    (`hashed` is the kernel's own and never stored here)."""
+
+    scheduler: str
+    persistence: int = 0
+    flags: int = 0
+    netmask: int | None = None
+    """IPv4: persistence granularity as a number; IPv6: prefix length. None is the full address."""
+    persistence_engine: str = ""
+    """What persistence looks at beyond the address (`sip`); empty for none. Never set by dsrwizard, only kept."""
+
+
+class ServiceChange(_Change, frozen=True, kw_only=True):
+    """An IPVS virtual service."""
+
+    service: ServiceKey
+    old: ServiceState | None
+    new: ServiceState | None
+
+
+class DestinationState(msgspec.Struct, frozen=True, gc=False):
+    """What an IPVS destination is set to. `method` is `dr`, `tun`, `nat` or `local`."""
+
+    weight: int
+    method: str = "dr"
+    upper: int = 0
+    lower: int = 0
+    tun_type: int = 0
+    """Encapsulation of `tun` (kernel's ip_vs.h: 0 IPIP, 1 GUE, 2 GRE), with its port and checksum flags."""
+    tun_port: int = 0
+    tun_flags: int = 0
+
+
+class DestinationChange(_Change, frozen=True, kw_only=True):
+    """A real server behind an IPVS service."""
+
+    service: ServiceKey
+    address: str
+    port: int
+    old: DestinationState | None
+    new: DestinationState | None
+
+
+class ModuleChange(_Change, frozen=True, kw_only=True):
+    """A kernel module is loaded. Its undo leaves it loaded: others may use it by then."""
+
+    module: str
+    old: bool = False
+    new: bool = True
+
+
+class AnnounceChange(_Change, frozen=True, kw_only=True):
+    """Gratuitous ARP (IPv6: unsolicited neighbour advertisement) for a VIP, so that neighbours learn the director's
+    MAC. `new` false announces nothing: the undo of an announcement is silence."""
+
+    interface: str
+    address: str
+    old: bool = False
+    new: bool = True
+
+
+Change = (
+    SysctlChange
+    | FileChange
+    | AddressChange
+    | LinkChange
+    | UnitChange
+    | ServiceChange
+    | DestinationChange
+    | ModuleChange
+    | AnnounceChange
+    | WindowsChange
+)

@@ -1,0 +1,285 @@
+"""What is observed on a host. `None` is "unknown": it could not be seen, and nothing may be concluded from it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
+from dsrwizard.core.model.shown import Shown
+from dsrwizard.core.model.values import parsed
+from dsrwizard.core.model.windows_facts import WindowsFacts
+
+Persistence = Literal["systemd", "ifupdown", "none"]
+"""What brings addresses back after a reboot on this host, as far as dsrwizard can write to it."""
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    pass
+
+
+class InterfaceAddress(Shown, frozen=True, kw_only=True):
+    """An address with its prefix length. Raises ValueError where they are none: nothing need ask again."""
+
+    address: str
+    prefix: int
+    scope: str = "global"
+    tentative: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.prefix <= parsed(self.address).max_prefixlen:
+            raise ValueError(f"{self.address} has no prefix of {self.prefix}")
+
+
+class Interface(Shown, frozen=True, kw_only=True):
+    """One network interface; `kind` is the link type (`dummy`, `vlan`, `bridge`, … or empty for hardware)."""
+
+    name: str
+    mac: str = ""
+    up: bool = False
+    kind: str = ""
+    addresses: tuple[InterfaceAddress, ...] = ()
+
+    def has(self, address: str) -> InterfaceAddress | None:
+        """The entry for this address on this interface."""
+        wanted = parsed(address)
+        for entry in self.addresses:
+            if parsed(entry.address) == wanted:
+                return entry
+        return None
+
+
+class Listener(Shown, frozen=True, kw_only=True):
+    """A listening socket. `address` is `*` for the wildcard of either family, otherwise the bound address. Raises
+    ValueError for what is no address or port."""
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    process: str = ""
+    only6: bool = False
+    """A socket on `::` that does not take IPv4, as is the rule on Windows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.address != "*":
+            parsed(self.address)
+        if not 0 <= self.port < 65_536:
+            raise ValueError(f"{self.port} is no port")
+
+    def covers(self, address: str) -> bool:
+        """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` for one, `::` by `only6`."""
+        if self.address == "*":
+            return True
+        wanted = parsed(address)
+        if self.address == "0.0.0.0":
+            return wanted.version == 4
+        if self.address == "::":
+            return wanted.version == 6 or not self.only6  # bindv6only=0, Linux' default: also IPv4 (ip-sysctl)
+        return parsed(self.address) == wanted
+
+
+class Route(Shown, frozen=True, kw_only=True):
+    """A default route; `gateway` is empty where the link needs none. Raises ValueError for one that is no address."""
+
+    gateway: str
+    interface: str
+    family: Literal[4, 6] = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gateway:
+            parsed(self.gateway)
+
+
+FilterTool = Literal["nft", "iptables-nft", "iptables-legacy", "iptables", "firewalld", "ufw"]
+
+
+class PacketFilter(Shown, frozen=True, kw_only=True):
+    """A base chain on the way into a host that may drop something, and the program that rules are told to there.
+
+    `family` 0: both; `chain` as the program's own commands want it (nft: `inet filter input`; iptables: `filter
+    INPUT`). `rules`: those that drop or reject, as the program lists them, and a policy that does.
+    """
+
+    tool: FilterTool
+    family: Literal[0, 4, 6]
+    chain: str
+    rules: tuple[str, ...]
+
+
+class ServerFacts(Shown, frozen=True, kw_only=True):
+    """A real server. `sysctls` holds the values of the keys asked for; a missing key could not be read.
+
+    `files` holds every file a step may write: None where there is none.
+    """
+
+    host: str
+    os: str = ""
+    hostname: str = ""
+    kernel: str = ""
+    boot_id: str = ""
+    privileged: bool = False
+    interfaces: tuple[Interface, ...] = ()
+    default_routes: tuple[Route, ...] = ()
+    sysctls: dict[str, str] = {}
+    listeners: tuple[Listener, ...] | None = None
+    persistence: Persistence = "none"
+    files: dict[str, FileState | None] = {}
+    ways: dict[str, Route | None] = {}
+    """VIP → the route that replies from it take to clients elsewhere, with policy routing; None: they have none. A VIP
+    that is missing was not asked about, or the host has no such address."""
+    filters: tuple[PacketFilter, ...] | None = None
+    """What may drop packets to this host; None: not looked at, or it could not be."""
+    windows: WindowsFacts | None = None
+    """None: not Windows."""
+
+    def interface(self, name: str) -> Interface | None:
+        for interface in self.interfaces:
+            if interface.name == name:
+                return interface
+        return None
+
+    def carrying(self, address: str) -> tuple[Interface, ...]:
+        """Every interface that holds this address."""
+        return tuple(interface for interface in self.interfaces if interface.has(address))
+
+
+class Stats(_Facts, frozen=True, kw_only=True, gc=False):
+    """IPVS counters since the entry was made; rates are the differences of two readings."""
+
+    connections: int = 0
+    in_packets: int = 0
+    out_packets: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+class Destination(_Facts, frozen=True, kw_only=True, gc=False):
+    """One IPVS destination as the kernel tells it."""
+
+    address: str
+    port: int
+    state: DestinationState
+    active: int = 0
+    inactive: int = 0
+    persistent: int = 0
+    stats: Stats = Stats()
+
+
+class VirtualService(_Facts, frozen=True, kw_only=True):
+    """One IPVS service as the kernel tells it."""
+
+    key: ServiceKey
+    state: ServiceState
+    stats: Stats = Stats()
+    destinations: tuple[Destination, ...] = ()
+
+    def destination(self, address: str, port: int) -> Destination | None:
+        for destination in self.destinations:
+            if destination.port == port and parsed(destination.address) == parsed(address):
+                return destination
+        return None
+
+
+class Connection(_Facts, frozen=True, kw_only=True, gc=False):
+    """One connection as the director's IPVS sees it, from the requests alone: replies do not pass there.
+
+    `vip` and `port` are where the client sent it, `address` and `dest_port` the real server it was given to. `state` is
+    IPVS' own name (`SYN_RECV`: the client has not yet answered a SYN-ACK; `ESTABLISHED`, `FIN_WAIT`, `TIME_WAIT`, …;
+    `UDP`); `expires`: seconds until it is forgotten, set anew by every packet of the client.
+    """
+
+    protocol: Literal["tcp", "udp"]
+    client: str
+    client_port: int
+    vip: str
+    port: int
+    address: str
+    dest_port: int
+    state: str
+    expires: int
+
+
+class HalfOpen(_Facts, frozen=True, kw_only=True, gc=False):
+    """A half-open TCP connection on a real server: a SYN has come from the client and is answered, no more has come."""
+
+    vip: str
+    port: int
+    client: str
+    client_port: int
+
+
+class HalfOpenLook(_Facts, frozen=True, kw_only=True):
+    """A look at a real server's half-open connections while client-like SYNs were on their way to it.
+
+    `before`, `after`: the kernel's counters around it, by the names of `nstat` (`TcpExtIPReversePathFilter`, …); one
+    that is missing could not be read. `seen`: those of the sources looked for, at any moment; `waiting`: all there were
+    at the end.
+    """
+
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+    seen: tuple[HalfOpen, ...] = ()
+    waiting: tuple[HalfOpen, ...] = ()
+
+    def risen(self, counter: str) -> int | None:
+        """By how much a counter went up; None where it could not be read."""
+        before, after = self.before.get(counter), self.after.get(counter)
+        return None if before is None or after is None else after - before
+
+
+class DirectorFacts(Shown, frozen=True, kw_only=True):
+    """This machine. `services` None: IPVS could not be read; `ipvs_problem` says why and `ipvs_next` what mends it."""
+
+    privileged: bool = False
+    hostname: str = ""
+    kernel: str = ""
+    interfaces: tuple[Interface, ...] = ()
+    default_routes: tuple[Route, ...] = ()
+    sysctls: dict[str, str] = {}
+    module_loaded: bool | None = None
+    services: tuple[VirtualService, ...] | None = None
+    ipvs_problem: str = ""
+    ipvs_next: str = ""
+    module_available: bool | None = None
+    """Whether this process could load ip_vs: there is such a module, and it may. None: not asked, it is loaded."""
+    foreign_services: tuple[str, ...] = ()
+    """IPVS services that no deployment can name (firewall marks, SCTP), as text; they are left alone."""
+
+    def interface(self, name: str) -> Interface | None:
+        for interface in self.interfaces:
+            if interface.name == name:
+                return interface
+        return None
+
+    def service(self, key: ServiceKey) -> VirtualService | None:
+        for service in self.services or ():
+            if service.key == key:
+                return service
+        return None
+
+
+class Observed(Shown, frozen=True, kw_only=True):
+    """All hosts, looked at in one go. A host that could not be looked at is in `failed` and has no facts."""
+
+    director: DirectorFacts | None = None
+    servers: dict[str, ServerFacts] = {}
+    failed: dict[str, Failure] = {}
+
+
+class Failure(Shown, frozen=True, kw_only=True):
+    """Why one host could not be looked at or changed, as its error said; `kind` as in `errors`."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"why"})
+
+    kind: str
+    what: str
+    why: str = ""
+    next: str = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join(part for part in (self.what, self.why, self.next) if part)

@@ -1,0 +1,92 @@
+"""A step: one purpose on one host, with why, what changes, and what could interrupt."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import msgspec
+
+from dsrwizard.core.model.changes import Change
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.shown import Shown
+
+Phase = Literal["prepare", "guard", "vip", "service", "destination", "weight", "withdraw"]
+"""In the order of safety: guard before address, destination at weight 0 before its probe, weight last."""
+
+Purpose = Literal[
+    "", "module", "setting", "guard", "rp-filter", "adapter", "weak-host", "hygiene", "vip", "persistence", "firewall",
+    "sites", "service", "destination", "weight", "announce",
+]  # fmt: skip
+"""What a step of a plan is for; empty for steps that take something back or strike it out."""
+
+DIRECTOR = "director"
+CLIENT = "client"
+"""Names of the two hosts that are no real servers, in steps, checks and events."""
+
+
+class Step(Shown, frozen=True, kw_only=True):
+    """`changes` are carried out in order; undone in reverse. `proof` names what must be proved before the step runs:
+    the VIP answers through this real server."""
+
+    id: str
+    """Stable within a host, e.g. `guard`, `vip 10.0.0.10`, `weight 10.0.0.10 tcp/80 web1`."""
+    host: str
+    phase: Phase
+    title: str
+    why: str
+    changes: tuple[Change, ...]
+    purpose: Purpose = ""
+    vip: str = ""
+    """The VIP it is about; empty where it is about all of them."""
+    service: str = ""
+    """The service of that VIP it is about (`tcp/80`); empty where it is about all of them."""
+    interrupts: str = ""
+    proof: Proof | None = None
+    server: str = ""
+    """The real server a step on the director is about; it waits for that server's own steps."""
+    owner: str = ""
+    """The deployment whose journal it belongs to, where that is not the one of the run."""
+
+    def inverse(self) -> Self:
+        """The step that takes this one back."""
+        undone = tuple(change.inverse() for change in reversed(self.changes))
+        return msgspec.structs.replace(self, changes=undone, proof=None, title=f"undo: {self.title}")
+
+
+class Proof(Shown, frozen=True, kw_only=True):
+    """The VIP must answer through this server on this port before the step it guards may run."""
+
+    server: str
+    rip: str
+    vip: str
+    protocol: Literal["tcp", "udp"]
+    port: int
+
+
+class HostPlan(Shown, frozen=True, kw_only=True):
+    """What is to be done on one host, in order. `problem` says why nothing can be planned for it."""
+
+    host: str
+    steps: tuple[Step, ...] = ()
+    problem: str = ""
+    failure: Failure | None = None
+    """The same as its error said it, where it is one: kind, what, why, next."""
+    notes: tuple[str, ...] = ()
+    """What was found that the operator may not expect: things of others, drift."""
+
+
+class Plan(Shown, frozen=True, kw_only=True):
+    """All hosts' steps. The director's steps that concern one server carry that server's name in `Step.proof` or run
+    after that server's own steps (phases `destination`, `weight`)."""
+
+    deployment: str
+    hosts: tuple[HostPlan, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for host in self.hosts for step in host.steps)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to do, and nothing stood in the way of knowing that."""
+        return not self.steps and not any(host.problem for host in self.hosts)

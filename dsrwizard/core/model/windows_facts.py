@@ -1,0 +1,221 @@
+"""What is observed on a Windows real server beyond what every server has. `None` is "unknown".
+
+No value of these is what a Windows cannot have: to make one raises ValueError, and an answer that holds one is
+unreadable. Texts are harmless to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from dsrwizard.core.dialects.windows import values
+from dsrwizard.core.dialects.windows.frames import sentence
+from dsrwizard.core.dialects.windows.values import Number, Signed
+from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.shown import Shown
+from dsrwizard.core.model.values import Impossible, address, parsed
+
+Dialect = Literal["2012", "2008"]
+"""`2012`: Server 2012 to 2025, PowerShell 3 and the Net cmdlets. `2008`: Server 2008 and 2008 R2, PowerShell 2 with
+WMI, COM and P/Invoke. Server 2003 has no dialect: it gets a runbook."""
+
+
+MOST = 4_096
+"""Adapters, addresses and the like of one host at most."""
+
+
+class _Facts(Shown, frozen=True):
+    def _take(self, field: str, how: Callable[[Any], Any]) -> None:
+        """Puts a field's text into the one form it has from here on; `how` raises ValueError for what is none."""
+        msgspec.structs.force_setattr(self, field, how(getattr(self, field)))
+
+
+class WindowsAddress(_Facts, frozen=True, kw_only=True):
+    """`state` as MSFT_NetIPAddress counts it: 4 is preferred. `persistent`: also in the persistent store."""
+
+    address: str
+    prefix: Annotated[int, msgspec.Meta(ge=0, le=128)]
+    skip_as_source: bool | None = None
+    state: Number | None = None
+    persistent: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._take("address", address)
+        if not 0 <= self.prefix <= parsed(self.address).max_prefixlen:
+            raise Impossible(f"prefix length of {self.address}", self.prefix)
+
+
+class IpSettings(_Facts, frozen=True, kw_only=True):
+    """One adapter's settings for one address family (MIB_IPINTERFACE_ROW)."""
+
+    family: Literal[4, 6]
+    weak_host_receive: bool | None = None
+    weak_host_send: bool | None = None
+    dhcp: bool | None = None
+    metric: Signed | None = None
+    automatic_metric: bool | None = None
+    dad_transmits: Signed | None = None
+    router_discovery: Signed | None = None
+    """IPv6: 0 disabled, 1 enabled, 2 by DHCP."""
+
+
+class WindowsAdapter(_Facts, frozen=True, kw_only=True):
+    """A network adapter, told apart by `guid` and `pnp_id`, addressed by `index`; operators know its `name`."""
+
+    name: str
+    index: Number
+    guid: str = ""
+    pnp_id: str = ""
+    mac: str = ""
+    up: bool = False
+    loopback: bool = False
+    """A Microsoft loopback adapter (`*MSLOOP`; service kmloop or msloop)."""
+    pseudo: bool = False
+    """The built-in Loopback Pseudo-Interface 1, which is no adapter."""
+    carries_session: bool = False
+    """Our own WinRM connection comes in by it: it is never unbound, renamed or disabled."""
+    addresses: Annotated[tuple[WindowsAddress, ...], msgspec.Meta(max_length=MOST)] = ()
+    settings: Annotated[tuple[IpSettings, ...], msgspec.Meta(max_length=MOST)] = ()
+    gateways: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)] = ()
+    bindings: dict[str, bool] | None = None
+    """Component id → enabled (`ms_tcpip`, `ms_server`, …); None: this generation cannot tell."""
+    dns_registration: bool | None = None
+    dns_suffix_registration: bool | None = None
+    netbios: Number | None = None
+    """0 as DHCP says, 1 on, 2 off (Win32_NetworkAdapterConfiguration.TcpipNetbiosOptions)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._take("name", values.adapter)
+        self._take("guid", values.guid)
+        self._take("pnp_id", lambda text: one_line(text, values.NAME))
+        self._take("mac", values.mac)
+        self._take("gateways", lambda found: tuple(address(one) for one in found))
+        if self.bindings is not None:
+            self._take("bindings", lambda found: {one_line(one, values.NAME): on for one, on in found.items()})
+
+    def of(self, family: int) -> IpSettings | None:
+        return next((settings for settings in self.settings if settings.family == family), None)
+
+
+class Firewall(_Facts, frozen=True, kw_only=True):
+    """`profiles`: domain, private, public → firewall on. `block_all`: inbound is blocked whatever the rules say.
+    `local_rules`: rules set on the host itself count (a group policy may say no)."""
+
+    profiles: dict[Literal["domain", "private", "public"], bool] = {}
+    block_all: bool = False
+    local_rules: bool | None = None
+
+
+class FirewallRule(_Facts, frozen=True, kw_only=True):
+    """An inbound allow rule: ours by name, or another that covers the VIP's ports. Ports as Windows writes them."""
+
+    name: str
+    enabled: bool
+    protocol: Signed
+    """6 TCP, 17 UDP, 256 any."""
+    ports: str = "*"
+    addresses: str = "*"
+    profiles: Signed = 0x7FFFFFFF
+    allow: bool = True
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("name", "group"):
+            self._take(field, lambda text: one_line(text, values.NAME))
+
+    def _harmless(self, name: str, text: str) -> str:
+        """Lists of ports and addresses may be long, and count to their end."""
+        return one_line(text, values.LIST) if name in ("ports", "addresses") else super()._harmless(name, text)
+
+
+class SiteBinding(_Facts, frozen=True, kw_only=True):
+    """`information` is `address:port:host`, `*` for all addresses, IPv6 in brackets. `certificate`: hash in hex."""
+
+    protocol: str
+    information: str
+    certificate: str = ""
+    store: str = ""
+    ssl_flags: Number = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("protocol", "information", "certificate", "store"):
+            self._take(field, lambda text: one_line(text, values.NAME))
+
+
+class Site(_Facts, frozen=True, kw_only=True):
+    """An IIS site."""
+
+    name: str
+    started: bool
+    bindings: tuple[SiteBinding, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._take("name", lambda text: one_line(text, values.NAME))
+
+
+class Conflict(_Facts, frozen=True, kw_only=True):
+    """Event 4198 or 4199 of source Tcpip; `at` in seconds since the epoch."""
+
+    event: Number
+    address: str
+    mac: str
+    at: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._take("address", address)
+        self._take("mac", lambda text: one_line(text, 60))
+
+
+class WindowsFacts(_Facts, frozen=True, kw_only=True):
+    """`version` as `10.0.17763`, `product` as Windows calls itself (shown, never compared), `bits` of the PowerShell
+    process. `restricted`: the policy that forbids installing devices, empty where there is none."""
+
+    version: str
+    product: str = ""
+    powershell: str = ""
+    dialect: Dialect = "2012"
+    bits: Number = 64
+    wow64: bool = False
+    """A 32-bit PowerShell on a 64-bit Windows, in which SetupAPI refuses (ERROR_IN_WOW64)."""
+    elevated: bool = False
+    restricted: Literal["", "DenyUnspecified", "DenyDeviceIDs", "DenyDeviceClasses"] = ""
+    adapters: Annotated[tuple[WindowsAdapter, ...], msgspec.Meta(max_length=MOST)] = ()
+    firewall: Firewall | None = None
+    firewall_problem: str = ""
+    """Why firewall and rules are unknown, in the host's words; empty where they are known."""
+    rules: tuple[FirewallRule, ...] | None = None
+    sites: tuple[Site, ...] | None = None
+    """None: IIS could not be read; empty: no IIS, or no sites."""
+    listen_list: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)] | None = None
+    """Addresses http.sys listens on; empty: all."""
+    certificates: dict[str, str] | None = None
+    """http.sys certificates: `address:port` → hash, application and store (`values.certificate`)."""
+    conflicts: tuple[Conflict, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("version", "product", "powershell"):
+            self._take(field, lambda text: one_line(text, 100))
+        self._take("firewall_problem", sentence)
+        if self.listen_list is not None:
+            self._take("listen_list", lambda found: tuple(address(one) for one in found))
+
+    @property
+    def loopbacks(self) -> tuple[WindowsAdapter, ...]:
+        return tuple(adapter for adapter in self.adapters if adapter.loopback)
+
+    def adapter(self, name: str) -> WindowsAdapter | None:
+        return next((adapter for adapter in self.adapters if adapter.name.lower() == name.lower()), None)
+
+    def carrying(self, address: str) -> tuple[WindowsAdapter, ...]:
+        """Every adapter that holds this address (in canonical form)."""
+        return tuple(adapter for adapter in self.adapters if any(one.address == address for one in adapter.addresses))

@@ -1,0 +1,1 @@
+"""From deployment and facts to ordered steps: plan, mend, teardown."""

@@ -1,0 +1,249 @@
+"""What the director needs: IPVS, its kernel settings, the VIP on its interface, services and destinations.
+
+Facts in, steps out. Settings: kernel Documentation/networking/ipvs-sysctl and ip-sysctl.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import msgspec
+
+from dsrwizard.core.model.changes import (
+    AddressChange,
+    AnnounceChange,
+    DestinationChange,
+    DestinationState,
+    ModuleChange,
+    ServiceChange,
+    ServiceKey,
+    ServiceState,
+    SysctlChange,
+)
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.facts import DirectorFacts, VirtualService
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Proof, Step
+
+MODULE = "ip_vs"
+
+
+def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
+    """Settings of the director: key → (wanted, default where it is not there yet, reason)."""
+    nic = interface.replace(".", "/")
+    redirects = (
+        "The director sends packets out of the interface they came in by; it must not tell clients to go around it."
+    )
+    return {
+        "net.ipv4.vs.expire_nodest_conn": (
+            "1", "0", "Connections to a removed real server end at once instead of vanishing into it.",
+        ),
+        "net.ipv4.vs.expire_quiescent_template": (
+            "1", "0", "A persistent client leaves a drained real server instead of sticking to it.",
+        ),
+        "net.ipv4.conf.all.send_redirects": ("0", "1", redirects),
+        f"net.ipv4.conf.{nic}.send_redirects": ("0", "1", redirects),
+    }  # fmt: skip
+
+
+def sysctl_keys(interface: str) -> tuple[str, ...]:
+    """The keys to observe on the director."""
+    return tuple(sysctls(interface))
+
+
+def key_of(vip: Vip, service: Service) -> ServiceKey:
+    """Identity of a service in IPVS."""
+    return ServiceKey(address=str(vip.ip), protocol=service.protocol, port=service.port)
+
+
+def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[str]) -> HostPlan:
+    """The steps that bring the director to the deployment.
+
+    `able` names the real servers that can be configured or are configured by hand; no destination is made for others.
+    """
+    problem = _problem(deployment, facts)
+    if problem:
+        return HostPlan(host=DIRECTOR, problem=problem)
+    steps = [*_prepare(deployment, facts)]
+    for vip in deployment.vips:
+        steps += _vip(deployment, facts, vip)
+    for vip in deployment.vips:
+        for service in vip.services:
+            steps += _service(facts, vip, service)
+    for server in deployment.servers:
+        if server.name in able:
+            for vip in deployment.vips_of(server):
+                for service in vip.services:
+                    steps += _destination(facts, server, vip, service)
+    return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(_notes(deployment, facts)))
+
+
+def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
+    if not facts.privileged:
+        return "Setting up IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW: run it with sudo."
+    loadable = facts.module_loaded is False and facts.module_available is not False
+    if facts.services is None and not loadable:
+        return f"{facts.ipvs_problem} {facts.ipvs_next}".strip()
+    if facts.interface(deployment.director.interface) is None:
+        names = ", ".join(interface.name for interface in facts.interfaces if interface.name != "lo")
+        return f"There is no interface {deployment.director.interface!r} here; there are: {names}."
+    for server in deployment.servers:
+        for rip in filter(None, (server.address, server.address6)):
+            if any(interface.has(rip) for interface in facts.interfaces):
+                return (
+                    f"{server.name} ({rip}) is this machine. A director that is also a real server bounces packets; "
+                    "run dsrwizard on the director and name other machines as real servers."
+                )
+    return ""
+
+
+def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
+    steps = []
+    if facts.module_loaded is False:
+        steps.append(
+            Step(
+                id="module", purpose="module", host=DIRECTOR, phase="prepare",
+                title=f"Load the kernel module {MODULE}",
+                why="IPVS is the part of the kernel that balances.", changes=(ModuleChange(module=MODULE),),
+            )
+        )  # fmt: skip
+    for key, (wanted, default, reason) in sysctls(deployment.director.interface).items():
+        present = facts.sysctls.get(key)
+        if present is None:
+            if facts.module_loaded is not False or not key.startswith("net.ipv4.vs."):
+                continue  # this kernel does not know it
+            present = default
+        if present != wanted:
+            steps.append(
+                Step(
+                    id=f"sysctl {key}", purpose="setting", host=DIRECTOR, phase="prepare", title=f"{key} = {wanted}",
+                    why=reason,
+                    changes=(SysctlChange(key=key, old=present, new=wanted),),
+                )
+            )  # fmt: skip
+    return steps
+
+
+def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
+    interface = deployment.director.interface
+    if any(link.has(vip.address) for link in facts.interfaces):
+        return []
+    return [
+        Step(
+            id=f"vip {vip.address}",
+            purpose="vip",
+            vip=vip.address,
+            host=DIRECTOR,
+            phase="vip",
+            title=f"VIP {vip.address}/{vip.prefix} on {interface}, announced to the neighbours",
+            why="The director alone answers for the VIP; the announcement makes neighbours forget any other owner.",
+            changes=(
+                AddressChange(interface=interface, address=vip.address, prefix=vip.prefix, old=False, new=True),
+                AnnounceChange(interface=interface, address=vip.address),
+            ),
+            interrupts=f"From here on clients of {vip.address} reach the director.",
+        )
+    ]
+
+
+def wanted_state(service: Service, present: VirtualService | None) -> ServiceState:
+    """The service as the deployment has it; what the deployment does not speak of stays as it is."""
+    if present is None:
+        return ServiceState(scheduler=service.scheduler, persistence=service.persistence)
+    return msgspec.structs.replace(present.state, scheduler=service.scheduler, persistence=service.persistence)
+
+
+def _service(facts: DirectorFacts, vip: Vip, service: Service) -> list[Step]:
+    key = key_of(vip, service)
+    present = facts.service(key)
+    wanted = wanted_state(service, present)
+    if present is not None and present.state == wanted:
+        return []
+    persistence = f", persistence {service.persistence} s" if service.persistence else ""
+    return [
+        Step(
+            id=f"service {vip.address} {service.label}",
+            purpose="service",
+            vip=vip.address,
+            service=service.label,
+            host=DIRECTOR,
+            phase="service",
+            title=f"Service {vip.address} {service.label}, scheduler {service.scheduler}{persistence}",
+            why="The kernel balances what arrives for this address and port.",
+            changes=(ServiceChange(service=key, old=present.state if present else None, new=wanted),),
+            interrupts="A service that is in use changes its scheduler or persistence." if present else "",
+        )
+    ]
+
+
+def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Service) -> list[Step]:
+    key = key_of(vip, service)
+    rip = server.rip_for(vip)
+    if rip is None:
+        return []
+    found = facts.service(key)
+    present = found.destination(rip, service.port) if found else None
+    steps = []
+    label = f"{vip.address} {service.label} {server.name}"
+    before = present.state if present else None
+    at_zero = before
+    if before is None or before.method != "dr":
+        # What has another forwarding method is a new way to the server: it is proved like a new server.
+        at_zero = msgspec.structs.replace(before or DestinationState(weight=0), method="dr", weight=0)
+        steps.append(
+            Step(
+                id=f"destination {label}",
+                purpose="destination",
+                vip=vip.address,
+                service=service.label,
+                host=DIRECTOR,
+                phase="destination",
+                title=f"{server.name} ({rip}) behind {vip.address} {service.label}, direct, weight 0",
+                why="At weight 0 no client is sent there before it is proved that the VIP answers through it.",
+                changes=(DestinationChange(service=key, address=rip, port=service.port, old=before, new=at_zero),),
+                interrupts=f"It is in use, forwarded by {before.method}: it gets no new clients until it is proved."
+                if before is not None and before.weight
+                else "",
+                server=server.name,
+            )
+        )
+    if at_zero is not None and at_zero.weight != server.weight:
+        new = msgspec.structs.replace(at_zero, weight=server.weight)
+        steps.append(
+            Step(
+                id=f"weight {label}",
+                purpose="weight",
+                vip=vip.address,
+                service=service.label,
+                host=DIRECTOR,
+                phase="weight",
+                title=f"Weight {server.weight} for {server.name} in {vip.address} {service.label}, once proved",
+                why="Only a server through which the VIP was seen to answer gets clients.",
+                changes=(DestinationChange(service=key, address=rip, port=service.port, old=at_zero, new=new),),
+                proof=None if server.weight == 0 else Proof(
+                    server=server.name, rip=rip, vip=vip.address, protocol=service.protocol, port=service.port
+                ),
+                server=server.name,
+            )
+        )  # fmt: skip
+    return steps
+
+
+def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
+    ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
+    notes = [f"IPVS service {text} is not of this deployment; it stays as it is." for text in facts.foreign_services]
+    for service in facts.services or ():
+        name = f"{service.key.address} {service.key.protocol}/{service.key.port}"
+        if service.key not in ours:
+            notes.append(f"IPVS service {name} is not of this deployment; it stays as it is.")
+            continue
+        rips = {
+            ip_address(rip)
+            for vip in deployment.vips
+            if str(vip.ip) == service.key.address
+            for server in deployment.servers_of(vip)
+            if (rip := server.rip_for(vip))
+        }
+        for destination in service.destinations:
+            if ip_address(destination.address) not in rips or destination.port != service.key.port:
+                notes.append(f"{destination.address} is behind {name} and not in this deployment; it stays as it is.")
+    return notes

@@ -1,0 +1,70 @@
+"""What earlier runs made that the deployment no longer asks for: a removed server, VIP or service. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import msgspec
+
+from dsrwizard.core.model.changes import AddressChange, DestinationChange, ServiceChange
+from dsrwizard.core.model.deployment import Deployment, same_in
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
+from dsrwizard.core.plan.director import key_of
+from dsrwizard.core.record.owed import Owed
+
+
+def obsolete(deployment: Deployment, owed: Sequence[Owed]) -> list[Owed]:
+    """The owed changes nobody asks for any more."""
+    return [item for item in owed if not _wanted(deployment, item)]
+
+
+def _wanted(deployment: Deployment, item: Owed) -> bool:
+    change = item.change
+    if item.host != DIRECTOR:
+        server = next((entry for entry in deployment.servers if entry.name == item.host), None)
+        if server is None or server.address != item.address:
+            return False
+        return not isinstance(change, AddressChange) or any(
+            same_in(change.address, (vip.address,)) for vip in deployment.vips_of(server)
+        )
+    if deployment.director.engine == "external":
+        return False  # another product balances now
+    services = {key_of(vip, service): vip for vip in deployment.vips for service in vip.services}
+    match change:
+        case AddressChange(address=address):
+            return any(same_in(address, (vip.address,)) for vip in deployment.vips)
+        case ServiceChange(service=key):
+            return key in services
+        case DestinationChange(service=key, address=address):
+            if key not in services:
+                return False
+            rips = {server.rip_for(services[key]) for server in deployment.servers_of(services[key])}
+            return ip_address(address) in {ip_address(rip) for rip in rips if rip}
+        case _:
+            return True
+
+
+def merged(plan: Plan, leaving: Plan) -> Plan:
+    """The plan with the steps of what leaves first on each host."""
+    gone = {host.host: host for host in leaving.hosts}
+    hosts = []
+    for host in plan.hosts:
+        extra = gone.pop(host.host, None)
+        hosts.append(host if extra is None else _joined(host, extra))
+    hosts += [_joined(HostPlan(host=name), extra) for name, extra in gone.items()]
+    return msgspec.structs.replace(plan, hosts=tuple(hosts))
+
+
+def _joined(host: HostPlan, extra: HostPlan) -> HostPlan:
+    return msgspec.structs.replace(
+        host,
+        steps=(*(_leaves(step) for step in extra.steps), *host.steps),
+        problem=host.problem or extra.problem,
+        failure=host.failure or extra.failure,
+        notes=(*extra.notes, *host.notes),
+    )
+
+
+def _leaves(step: Step) -> Step:
+    return msgspec.structs.replace(step, phase="withdraw", server="", why="The deployment no longer asks for it.")

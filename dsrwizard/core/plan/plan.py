@@ -1,0 +1,48 @@
+"""The plan: deployment and facts in, ordered steps for every host out. Pure."""
+
+from __future__ import annotations
+
+from dsrwizard.core.dialects.linux.plan import plan_server
+from dsrwizard.core.dialects.windows.plan import plan_windows
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.facts import Observed, ServerFacts
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
+from dsrwizard.core.plan.director import plan_director
+
+
+def plan(deployment: Deployment, observed: Observed) -> Plan:
+    """What would have to change. An unchanged world gives a plan without steps; a host that could not be looked at
+    gives a `problem` and no steps, and does not stand in the way of the others."""
+    hosts: list[HostPlan] = []
+    able: set[str] = set()
+    servers: list[HostPlan] = []
+    for server in deployment.servers:
+        if server.connect == "manual":
+            able.add(server.name)
+            servers.append(HostPlan(host=server.name, notes=("Configured by hand; dsrwizard only proves it.",)))
+            continue
+        facts = observed.servers.get(server.name)
+        if facts is None:
+            servers.append(unseen(server.name, observed))
+            continue
+        host = host_plan(deployment, server, facts)
+        if not host.problem:
+            able.add(server.name)
+        servers.append(host)
+    if deployment.director.engine == "netlink":
+        if observed.director is None:
+            hosts.append(unseen(DIRECTOR, observed))
+        else:
+            hosts.append(plan_director(deployment, observed.director, frozenset(able)))
+    return Plan(deployment=deployment.name, hosts=(*hosts, *servers))
+
+
+def host_plan(deployment: Deployment, server: RealServer, facts: ServerFacts) -> HostPlan:
+    """The steps that bring one real server to the deployment, whatever it runs."""
+    return (plan_server if facts.windows is None else plan_windows)(deployment, server, facts)
+
+
+def unseen(host: str, observed: Observed) -> HostPlan:
+    """The plan for a host that could not be looked at."""
+    failure = observed.failed.get(host)
+    return HostPlan(host=host, problem=failure.text if failure else "It was not looked at.", failure=failure)

@@ -1,0 +1,358 @@
+"""The way back: what is owed and what is there now in, steps out. Pure.
+
+Only what still stands as dsrwizard left it is taken back; what somebody changed since is left alone and told. The
+order is the order of safety the other way round: drain, take the destination out, then service, director's VIP, the
+servers' VIPs, and the guard only when no VIP is left on that server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import get_args
+
+import msgspec
+
+from dsrwizard.core.dialects.linux.plan import GUARD_FILE
+from dsrwizard.core.dialects.windows.commands import standalone
+from dsrwizard.core.dialects.windows.state import UNSEEN, present
+from dsrwizard.core.model.changes import (
+    AddressChange,
+    Change,
+    DestinationChange,
+    FileChange,
+    LinkChange,
+    ServiceChange,
+    SysctlChange,
+    UnitChange,
+    WindowsChange,
+)
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Phase, Plan, Step
+from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.plan import unseen
+from dsrwizard.core.record.owed import Owed
+
+_MISSING = object()
+_PHASES = get_args(Phase)
+
+
+def teardown_plan(
+    deployment: str,
+    owed: Sequence[Owed],
+    observed: Observed,
+    shared: Sequence[Owed] = (),
+    others: Sequence[Deployment] = (),
+) -> Plan:
+    """Steps that take back everything owed. `shared` is what other deployments still need on the same hosts; `others`
+    are those deployments: a VIP that was there when they came is in nobody's books but ours, and theirs all the same.
+    """
+    names = dict.fromkeys(item.host for item in owed)
+    hosts = []
+    if DIRECTOR in names:
+        hosts.append(_director(owed, observed, shared, others))
+    for name in names:
+        if name != DIRECTOR:
+            hosts.append(_server(name, [item for item in owed if item.host == name], observed, shared, others))
+    return Plan(deployment=deployment, hosts=tuple(hosts))
+
+
+def _backwards(owed: Sequence[Owed]) -> list[Owed]:
+    """By phase first: a guard that was set after the VIP, because somebody had cleared it, still outlives the VIP. A
+    link after the addresses on it, also those from other books."""
+    return sorted(owed, key=lambda item: (-_PHASES.index(item.phase), isinstance(item.change, LinkChange), -item.order))
+
+
+# --- a real server ---------------------------------------------------------------------------------------------------
+
+
+def _server(
+    name: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed], others: Sequence[Deployment]
+) -> HostPlan:
+    facts = observed.servers.get(name)
+    if facts is None:
+        return unseen(name, observed)
+    reached = {item.address for item in owed}
+    theirs = {
+        vip.ip: other.name
+        for other in others
+        for server in other.servers
+        if server.address in reached
+        for vip in other.vips_of(server)
+    }
+    leaving = {
+        item.change.address
+        for item in owed
+        if isinstance(item.change, AddressChange) and ip_address(item.change.address) not in theirs
+    }
+    needed_by = _other_vips(facts, leaving, [item for item in shared if item.address in reached])
+    steps: list[Step] = []
+    notes: list[str] = []
+    for step in dict.fromkeys(item.step for item in _backwards(owed)):
+        items = [item for item in _backwards(owed) if item.step == step]
+        if items[0].phase == "guard" and needed_by:
+            notes.append(f"The guard stays: {', '.join(needed_by)} still needs it.")
+            continue
+        changes: list[Change] = []
+        for item in items:
+            note = _stays(item.change, facts, leaving, theirs)
+            change = None
+            if not note:
+                change, note = _back(item, _present(item.change, facts))
+            changes += [change] if change else []
+            notes += [note] if note else []
+        if any(isinstance(change, FileChange) and "/systemd/" in change.path for change in changes):
+            changes.append(UnitChange())
+        if changes:
+            steps.append(_undo(items[0], changes))
+    return HostPlan(host=name, steps=tuple(steps), notes=tuple(notes))
+
+
+def _stays(
+    change: Change, facts: ServerFacts, leaving: set[str], theirs: Mapping[IPv4Address | IPv6Address, str]
+) -> str:
+    """Why something of ours stays though we go: others use it. Empty: it does not."""
+    match change:
+        case AddressChange(address=address, new=True):
+            other = theirs.get(ip_address(address))
+            return f"The VIP {address} stays: the deployment {other} needs it." if other else ""
+        case LinkChange(interface=name, new=True):
+            link = facts.interface(name)
+            gone = {ip_address(address) for address in leaving}
+            left = [
+                entry.address
+                for entry in (link.addresses if link else ())
+                if entry.scope != "link" and parsed(entry.address) not in gone
+            ]
+            return f"The interface {name} stays: it carries {', '.join(left)}." if left else ""
+        case _:
+            return ""
+
+
+def _other_vips(facts: ServerFacts, leaving: set[str], shared: Sequence[Owed]) -> list[str]:
+    """VIPs that stay on the server: the guard is theirs too."""
+    ours = {ip_address(address) for address in leaving}
+    found = [
+        entry.address
+        for interface in facts.interfaces
+        if interface.name == "lo" or interface.kind == "dummy"
+        for entry in interface.addresses
+        if entry.prefix == 32 and not ip_address(entry.address).is_loopback and ip_address(entry.address) not in ours
+    ]
+    found += [item.change.address for item in shared if isinstance(item.change, AddressChange)]
+    return list(dict.fromkeys(found))
+
+
+# --- the director ----------------------------------------------------------------------------------------------------
+
+
+def _director(
+    owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed], others: Sequence[Deployment]
+) -> HostPlan:
+    facts = observed.director
+    if facts is None:
+        return unseen(DIRECTOR, observed)
+    if not facts.privileged:
+        return HostPlan(
+            host=DIRECTOR,
+            problem="Changing IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW: run it with sudo.",
+        )
+    mine = _backwards([item for item in owed if item.host == DIRECTOR])
+    if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):
+        return HostPlan(host=DIRECTOR, problem=f"{facts.ipvs_problem} {facts.ipvs_next}".strip())
+    notes: list[str] = []
+    drains = _drains(mine, facts)
+    steps: list[Step] = []
+    here = [other for other in others if other.director.engine == "netlink"]
+    needed = bool(here) or any(item.host == DIRECTOR for item in shared)
+    leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
+    ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}
+    kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in ours}
+    kept |= {vip.ip for other in here for vip in other.vips}
+    for item in mine:
+        if isinstance(item.change, ServiceChange) and item.change.old is None:
+            strangers = _strangers(item.change, leaving, facts)
+            if strangers:
+                kept.add(ip_address(item.change.service.address))
+                notes.append(
+                    f"Service {item.change.service.address} {item.change.service.protocol}/{item.change.service.port} "
+                    f"stays: {', '.join(strangers)} behind it is not ours."
+                )
+                continue
+        if isinstance(item.change, AddressChange) and item.change.new and ip_address(item.change.address) in kept:
+            notes.append(f"The VIP {item.change.address} stays: a service of others uses it.")
+            continue
+        if item.phase == "prepare" and needed:
+            notes.append(f"{item.title} stays: another deployment on this director needs it.")
+            continue
+        change, note = _back(item, _present(item.change, facts))
+        if (
+            isinstance(change, DestinationChange)
+            and change.new is None
+            and change.old is not None
+            and change.old.weight
+        ):
+            change = msgspec.structs.replace(change, old=msgspec.structs.replace(change.old, weight=0))
+        notes += [note] if note else []
+        if change:
+            steps.append(_undo(item, [change]))
+    return HostPlan(host=DIRECTOR, steps=(*drains, *steps), notes=tuple(notes))
+
+
+def _of_ipvs(change: Change) -> bool:
+    return isinstance(change, ServiceChange | DestinationChange)
+
+
+def _drains(mine: Sequence[Owed], facts: DirectorFacts) -> list[Step]:
+    """Weight 0 for all first, so that new clients go nowhere half-dismantled."""
+    steps = []
+    for item in mine:
+        change = item.change
+        if not isinstance(change, DestinationChange) or change.old is not None:
+            continue
+        service = facts.service(change.service)
+        present = service.destination(change.address, change.port) if service else None
+        if present is None or present.state.weight == 0:
+            continue
+        zero = msgspec.structs.replace(present.state, weight=0)
+        label = f"{change.service.address} {change.service.protocol}/{change.service.port}"
+        steps.append(
+            Step(
+                id=f"drain {label} {item.server}",
+                host=DIRECTOR,
+                phase="weight",
+                title=f"Drain {item.server or change.address} in {label}: weight {present.state.weight} → 0",
+                why="No new connection is sent there before it is taken out.",
+                changes=(msgspec.structs.replace(change, old=present.state, new=zero),),
+                interrupts=f"{item.server or change.address} gets no new clients.",
+                server=item.server,
+            )
+        )
+    return steps
+
+
+def _strangers(change: ServiceChange, leaving: Sequence[DestinationChange], facts: DirectorFacts) -> list[str]:
+    service = facts.service(change.service)
+    gone = {(ip_address(item.address), item.port) for item in leaving if item.service == change.service}
+    return [
+        destination.address
+        for destination in (service.destinations if service else ())
+        if (ip_address(destination.address), destination.port) not in gone
+    ]
+
+
+# --- one change ------------------------------------------------------------------------------------------------------
+
+
+def _undo(item: Owed, changes: Sequence[Change]) -> Step:
+    phase: Phase = item.phase
+    return Step(
+        id=f"undo {item.step}" + (f" of {item.owner}" if item.owner else ""),
+        host=item.host,
+        phase=phase,
+        title=f"Take back: {item.title}",
+        why="It was not there before dsrwizard."
+        if changes[0].new in (None, False)
+        else "This is what was there before.",
+        changes=tuple(changes),
+        interrupts="Clients of the VIP are no longer served." if phase in ("vip", "service") else "",
+        server=item.server,
+        owner=item.owner,
+    )
+
+
+def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
+    """What is there now, in the terms of the change; `_MISSING` where it was not seen."""
+    match change:
+        case SysctlChange(key=key):
+            return facts.sysctls.get(key, _MISSING)
+        case AddressChange(interface=name, address=address, prefix=prefix):
+            interface = facts.interface(name)
+            wanted = (ip_address(address), prefix)
+            return any(
+                (parsed(own.address), own.prefix) == wanted for own in (interface.addresses if interface else ())
+            )
+        case LinkChange(interface=name):
+            return facts.interface(name) is not None
+        case FileChange(path=path):
+            return facts.files.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
+        case ServiceChange(service=key):
+            found = facts.service(key) if isinstance(facts, DirectorFacts) else None
+            return found.state if found else None
+        case DestinationChange(service=key, address=address, port=port):
+            found = facts.service(key) if isinstance(facts, DirectorFacts) else None
+            destination = found.destination(address, port) if found else None
+            return destination.state if destination else None
+        case WindowsChange():
+            return _windows(change, facts)
+        case _:
+            return _MISSING
+
+
+def _windows(change: WindowsChange, facts: ServerFacts | DirectorFacts) -> object:
+    windows = facts.windows if isinstance(facts, ServerFacts) else None
+    if windows is None:
+        return _MISSING
+    if change.old is None and not standalone(change):
+        return None  # it came with its adapter and goes with it
+    found = present(windows, change)
+    return _MISSING if found is UNSEEN else found
+
+
+def _back(item: Owed, present: object) -> tuple[Change | None, str]:
+    """The change that restores what was there before, and a note where there is none."""
+    change = item.change
+    if present == change.old:
+        return None, ""
+    for left in (change, *item.perhaps):
+        if present == left.new:
+            return left.inverse(), ""
+    created = change.old in (None, False) and not isinstance(change, FileChange | SysctlChange)
+    if created and present is not _MISSING:
+        return msgspec.structs.replace(change, old=present, new=change.old), ""
+    if present is _MISSING:
+        return None, f"{_name(change)} could not be seen; it is left as it is."
+    return None, f"{_name(change)} was changed by somebody since ({_shown(present)}); it is left as it is."
+
+
+def _name(change: Change) -> str:
+    match change:
+        case SysctlChange(key=key):
+            return key
+        case FileChange(path=path):
+            return path
+        case AddressChange(address=address, interface=interface):
+            return f"{address} on {interface}"
+        case WindowsChange(item=item, key=key):
+            return f"{item} {key}"
+        case _:
+            return type(change).__name__.removesuffix("Change")
+
+
+def _shown(present: object) -> str:
+    return (
+        "now absent" if present in (None, False) else f"now {present}" if isinstance(present, str) else "now different"
+    )
+
+
+def gone(owed: Sequence[Owed], observed: Observed) -> list[Owed]:
+    """What is owed and yet is as it was before dsrwizard came: somebody, or a reboot, took it back already."""
+    found = []
+    for item in owed:
+        facts = observed.director if item.host == DIRECTOR else observed.servers.get(item.host)
+        unread = isinstance(facts, DirectorFacts) and facts.services is None and facts.module_loaded is not False
+        if facts is None or (unread and _of_ipvs(item.change)):
+            continue
+        if _present(item.change, facts) == item.change.old:
+            found.append(item)
+    return found
+
+
+def guard_only(owed: Sequence[Owed]) -> bool:
+    """Nothing but settings is left: the VIPs are gone, the guard was kept for somebody else."""
+    return all(isinstance(item.change, SysctlChange) or _is_guard_file(item.change) for item in owed)
+
+
+def _is_guard_file(change: Change) -> bool:
+    return isinstance(change, FileChange) and change.path == GUARD_FILE

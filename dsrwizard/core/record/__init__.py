@@ -1,0 +1,1 @@
+"""What the journal adds up to: what is owed, and the timeline."""

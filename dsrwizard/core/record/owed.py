@@ -1,0 +1,290 @@
+"""What is owed: the changes dsrwizard made and has not taken back, worked out from the journal's entries. Pure.
+
+Changes of the same thing on the same host add up: from the value before the first to the value after the last. Where
+the two are equal nothing is owed, so draining and restoring a server, or a teardown, leave no trace in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import ClassVar, Literal
+
+import msgspec
+
+from dsrwizard.core.model.changes import (
+    AddressChange,
+    AnnounceChange,
+    Change,
+    DestinationChange,
+    FileChange,
+    LinkChange,
+    ModuleChange,
+    ServiceChange,
+    SysctlChange,
+    UnitChange,
+    WindowsChange,
+)
+from dsrwizard.core.model.deployment import Deployment, same_in
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.shown import Shown
+from dsrwizard.core.model.steps import Phase, Step
+
+Verb = Literal["apply", "teardown", "roll-back", "weight", "mend"]
+
+
+class _Entry(Shown, frozen=True, tag=True):
+    pass
+
+
+class RunBegan(_Entry, frozen=True, kw_only=True):
+    """A run begins; `at` in seconds since the epoch, `verb` is what the operator asked for."""
+
+    run: str
+    at: float
+    verb: Verb
+    deployment: Deployment
+    version: str
+
+
+class Intent(_Entry, frozen=True, kw_only=True):
+    """Written before a step runs, with the prior values in its changes. `address` is how the host is reached."""
+
+    run: str
+    at: float
+    address: str
+    step: Step
+
+
+class Result(_Entry, frozen=True, kw_only=True):
+    """Written when the step's end is known."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"detail"})
+
+    run: str
+    at: float
+    host: str
+    step: str
+    outcome: Outcome
+    detail: str = ""
+
+
+class RunEnded(_Entry, frozen=True, kw_only=True):
+    run: str
+    at: float
+    ok: bool
+
+
+Entry = RunBegan | Intent | Result | RunEnded
+
+
+class Owed(Shown, frozen=True, kw_only=True):
+    """One change that stands: from what was there before dsrwizard came (`old`) to what it left (`new`).
+
+    `certain` is false where the end of a step about it is not known: then what is there may also be the `new` of one of
+    `perhaps`, the other values it may have been left at.
+    """
+
+    host: str
+    address: str
+    server: str
+    phase: Phase
+    step: str
+    title: str
+    change: Change
+    order: int
+    certain: bool = True
+    perhaps: tuple[Change, ...] = ()
+    owner: str = ""
+    """The deployment that left it, where that is not the one whose journal is looked at."""
+
+
+def identity(change: Change) -> str:
+    """What a change is about, whatever its values."""
+    match change:
+        case SysctlChange(key=key):
+            return f"sysctl {key}"
+        case FileChange(path=path):
+            return f"file {path}"
+        case AddressChange(interface=interface, address=address, prefix=prefix):
+            return f"address {address}/{prefix} {interface}"
+        case LinkChange(interface=interface):
+            return f"link {interface}"
+        case ServiceChange(service=key):
+            return f"service {key.address} {key.protocol} {key.port}"
+        case DestinationChange(service=key, address=address, port=port):
+            return f"destination {key.address} {key.protocol} {key.port} {address} {port}"
+        case ModuleChange(module=module):
+            return f"module {module}"
+        case AnnounceChange(address=address):
+            return f"announce {address}"
+        case UnitChange():
+            return "units"
+        case WindowsChange(item=item, key=key):
+            return f"windows {item} {key}"
+
+
+_STATELESS = (AnnounceChange, UnitChange, ModuleChange)
+_SETS_UP: tuple[Verb, ...] = ("apply", "mend")
+"""What brings hosts to the deployment: after it the deployment is wanted."""
+_STANDS = (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.UNKNOWN)
+
+
+def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
+    """What stands, in the order in which it was made; of one run only when `run` is given.
+
+    A step without a result was cut off in the middle: what it was about to change is owed, uncertainly. A result
+    `unchanged` says that what the step is to bring about was seen to be so already.
+    """
+    standing: dict[tuple[str, str], Owed] = {}
+    open_: dict[tuple[str, str, str], Intent] = {}
+    count = 0
+
+    def book(intent: Intent, certain: bool) -> None:
+        nonlocal count
+        for change in intent.step.changes:
+            if isinstance(change, _STATELESS):
+                continue
+            count += 1
+            place = (intent.step.host, identity(change))
+            if place not in standing and _drifted(change, intent.step.host, standing):
+                continue
+            before = standing.get(place)
+            total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
+            perhaps: tuple[Change, ...] = ()
+            if not certain:
+                # the value from before this step, and whatever was uncertain already
+                earlier = msgspec.structs.replace(total, new=change.old)
+                perhaps = (earlier, *((before.change, *before.perhaps) if before else ()))
+            if total.old == total.new and certain:
+                standing.pop(place, None)
+                continue
+            step = intent.step
+            standing[place] = Owed(
+                host=step.host,
+                address=intent.address,
+                server=step.server,
+                phase=before.phase if before else step.phase,
+                step=before.step if before else step.id,
+                title=before.title if before else step.title,
+                change=total,
+                order=before.order if before else count,
+                certain=certain,
+                perhaps=perhaps,
+            )
+
+    def cut_off() -> None:
+        for intent in open_.values():
+            book(intent, certain=False)
+        open_.clear()
+
+    for entry in entries:
+        if run is not None and getattr(entry, "run", None) != run:
+            continue
+        match entry:
+            case Intent():
+                open_[entry.run, entry.step.host, entry.step.id] = entry
+            case Result():
+                intent = open_.pop((entry.run, entry.host, entry.step), None)
+                if intent is not None and entry.outcome in _STANDS:
+                    book(intent, certain=entry.outcome is not Outcome.UNKNOWN)
+            case RunBegan():
+                cut_off()  # before what the new run does about the same things
+            case _:
+                pass
+    cut_off()
+    return sorted(standing.values(), key=lambda item: item.order)
+
+
+def _drifted(change: Change, host: str, standing: Mapping[tuple[str, str], Owed]) -> bool:
+    """Whether what goes is a VIP with a wrong prefix that came after our own: it was not there before dsrwizard, or our
+    own address would have taken its place in one step."""
+    if not isinstance(change, AddressChange) or change.new:
+        return False
+    return any(
+        where == host
+        and isinstance(item.change, AddressChange)
+        and item.change.new
+        and not item.change.old
+        and same_in(change.address, (item.change.address,))
+        for (where, _), item in standing.items()
+    )
+
+
+def place_of(change: DestinationChange) -> str:
+    """Which destination a change is about, however its address is written."""
+    return identity(msgspec.structs.replace(change, address=str(ip_address(change.address))))
+
+
+def drained_on_purpose(entries: Iterable[Entry]) -> frozenset[str]:
+    """Places of the destinations that the operator drained and that no run has given a weight since."""
+    verbs: dict[str, Verb] = {}
+    intents: dict[tuple[str, str, str], Intent] = {}
+    found: set[str] = set()
+    for entry in entries:
+        match entry:
+            case RunBegan():
+                verbs[entry.run] = entry.verb
+            case Intent():
+                intents[entry.run, entry.step.host, entry.step.id] = entry
+            case Result() if entry.outcome in _STANDS:
+                intent = intents.pop((entry.run, entry.host, entry.step), None)
+                for change in intent.step.changes if intent else ():
+                    if not isinstance(change, DestinationChange):
+                        continue
+                    zero = change.new is not None and change.new.weight == 0
+                    if verbs.get(entry.run) == "weight" and zero:
+                        found.add(place_of(change))
+                    else:
+                        found.discard(place_of(change))
+            case _:
+                pass
+    return frozenset(found)
+
+
+def last_deployment(entries: Iterable[Entry]) -> Deployment | None:
+    """The deployment as it was last applied."""
+    found = None
+    for entry in entries:
+        if isinstance(entry, RunBegan) and entry.verb in _SETS_UP:
+            found = entry.deployment
+    return found
+
+
+def given_up(entries: Iterable[Entry]) -> bool:
+    """Whether it was last torn down, and that ended well: what still stands was left on purpose, for somebody else."""
+    teardowns: set[str] = set()
+    torn_down = False
+    for entry in entries:
+        match entry:
+            case RunBegan(verb=verb) if verb in _SETS_UP:
+                torn_down = False
+            case RunBegan(verb="teardown"):
+                teardowns.add(entry.run)
+            case RunEnded(ok=True) if entry.run in teardowns:
+                torn_down = True
+            case _:
+                pass
+    return torn_down
+
+
+def deployed_since(entries: Iterable[Entry]) -> dict[str, float]:
+    """When a VIP was last put on each host, in seconds since the epoch; hosts where that never ended well are left
+    out."""
+    found: dict[str, float] = {}
+    putting: set[tuple[str, str, str]] = set()
+    for entry in entries:
+        if isinstance(entry, Intent):
+            if any(isinstance(change, AddressChange) and change.new for change in entry.step.changes):
+                putting.add((entry.run, entry.step.host, entry.step.id))
+        elif isinstance(entry, Result) and (entry.run, entry.host, entry.step) in putting:
+            found |= {entry.host: entry.at} if entry.outcome is Outcome.CHANGED else {}
+    return found
+
+
+def in_force(entries: Iterable[Entry]) -> bool:
+    """Whether a VIP, a service or a destination of it stands, and nobody has given it up."""
+    entries = list(entries)
+    return not given_up(entries) and any(
+        isinstance(item.change, AddressChange | ServiceChange | DestinationChange) for item in owed(entries)
+    )

@@ -1,8 +1,0 @@
-"""Runbooks: what a person does on a real server that dsrwizard may not or cannot reach, with the deployment's own
-addresses in every command. Pure."""
-
-from dsrwizard.core.runbook.book import NAMES, Runbook, RunbookStep, runbook, system_of
-from dsrwizard.core.runbook.proof import Proof, proof_of
-from dsrwizard.core.runbook.writing import html, markdown, text
-
-__all__ = ["NAMES", "Proof", "Runbook", "RunbookStep", "html", "markdown", "proof_of", "runbook", "system_of", "text"]

@@ -1,0 +1,1 @@
+"""What people read: differences, commands, tickets, incidents, metrics, runbooks."""

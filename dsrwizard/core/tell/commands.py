@@ -1,0 +1,109 @@
+"""A change as the exact command an operator would type: for the review, the ticket, and Linux hosts' scripts."""
+
+from __future__ import annotations
+
+import shlex
+
+from dsrwizard.core.dialects.windows.commands import windows_commands
+from dsrwizard.core.model.changes import (
+    AddressChange,
+    AnnounceChange,
+    Change,
+    DestinationChange,
+    FileChange,
+    LinkChange,
+    ModuleChange,
+    ServiceChange,
+    ServiceKey,
+    ServiceState,
+    SysctlChange,
+    UnitChange,
+    WindowsChange,
+)
+
+HERE_DOC = "DSRWIZARD_END"
+IPV6_MANNER = " nodad preferred_lft 0"
+"""How an IPv6 VIP is added: without duplicate address detection, which would find the other holders of the VIP, and
+deprecated, so that the host does not choose it as source of its own connections (RFC 6724, rule 3)."""
+
+
+def commands(change: Change) -> tuple[str, ...]:
+    """The commands that carry out this change, in order. On the director they are what netlink does, as ipvsadm(8)
+    and ip(8) would say it; on a Linux real server they are the very lines that run; on Windows what those lines do."""
+    if isinstance(change, WindowsChange | AddressChange | LinkChange) and change.system != "linux":
+        return windows_commands(change)
+    match change:
+        case SysctlChange(key=key, new=new):
+            return (f"sysctl -qw {shlex.quote(key)}={shlex.quote(new)}",)
+        case AddressChange():
+            verb = "add" if change.new else "del"
+            manner = IPV6_MANNER if change.new and ":" in change.address else ""
+            return (f"ip addr {verb} {change.address}/{change.prefix} dev {shlex.quote(change.interface)}{manner}",)
+        case LinkChange(interface=name, new=True):
+            return (f"ip link add {shlex.quote(name)} type dummy", f"ip link set {shlex.quote(name)} up")
+        case LinkChange(interface=name):
+            return (f"ip link del {shlex.quote(name)}",)
+        case FileChange():
+            return _file(change)
+        case UnitChange():
+            return ("systemctl daemon-reload",)
+        case ModuleChange(module=module):
+            return (f"modprobe {shlex.quote(module)}",) if change.new else ()
+        case AnnounceChange(address=address):
+            name = shlex.quote(change.interface)
+            six = ":" in address
+            return (f"ndsend {address} {name}" if six else f"arping -U -c 3 -I {name} {address}",) if change.new else ()
+        case ServiceChange():
+            return (_service(change),)
+        case DestinationChange():
+            return (_destination(change),)
+        case WindowsChange():
+            return ()
+
+
+def _file(change: FileChange) -> tuple[str, ...]:
+    path, new = shlex.quote(change.path), change.new
+    if new is None:
+        return (f"rm -f {path}",)
+    if new.target is not None:
+        return (f"ln -sfn {shlex.quote(new.target)} {path}",)
+    ending = "" if new.content.endswith("\n") or not new.content else "\n"
+    unlink = (f"rm -f {path}",) if replaces_link(change) else ()
+    return (
+        *unlink,
+        f"cat > {path} <<'{HERE_DOC}'\n{new.content}{ending}{HERE_DOC}",
+        f"chmod {new.mode:o} {path}",
+    )
+
+
+def replaces_link(change: FileChange) -> bool:
+    """Whether a regular file takes a link's place: writing to the path would write to whatever the link points to."""
+    return change.old is not None and change.old.target is not None
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _virtual(key: ServiceKey) -> str:
+    return f"-{key.protocol[0]} {_endpoint(key.address, key.port)}"
+
+
+def _persistence(state: ServiceState) -> str:
+    return f" -p {state.persistence}" if state.persistence else ""
+
+
+def _service(change: ServiceChange) -> str:
+    if change.new is None:
+        return f"ipvsadm -D {_virtual(change.service)}"
+    verb = "-A" if change.old is None else "-E"
+    return f"ipvsadm {verb} {_virtual(change.service)} -s {change.new.scheduler}{_persistence(change.new)}"
+
+
+def _destination(change: DestinationChange) -> str:
+    real = f"{_virtual(change.service)} -r {_endpoint(change.address, change.port)}"
+    if change.new is None:
+        return f"ipvsadm -d {real}"
+    # What ipvsadm has no word for (a newer kernel's method, or `bypass`), it cannot be told either.
+    method = {"tun": "-i", "nat": "-m"}.get(change.new.method, "-g")
+    return f"ipvsadm {'-a' if change.old is None else '-e'} {real} {method} -w {change.new.weight}"

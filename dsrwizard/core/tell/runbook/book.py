@@ -1,0 +1,76 @@
+"""A runbook as data, and the one for a server by what it runs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dsrwizard.core.model.deployment import Deployment, RealServer, System
+from dsrwizard.core.model.shown import Shown
+
+NAMES: dict[System, str] = {
+    "linux": "Linux",
+    "windows-2003": "Windows Server 2003",
+    "windows-2008": "Windows Server 2008 and 2008 R2",
+    "windows-2012": "Windows Server 2012 to 2025",
+}
+
+
+class RunbookStep(Shown, frozen=True, kw_only=True):
+    """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
+    that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
+    `vip` and `service` where only that one's check does, `every` where each service of each VIP must answer."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"commands", "check", "undo"})
+
+    title: str
+    why: str
+    hand: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+    proves: str = ""
+    vip: str = ""
+    service: str = ""
+    every: bool = False
+
+
+class Runbook(Shown, frozen=True, kw_only=True):
+    """`before`: what to know or have at hand. `outside`: what dsrwizard sees of it without logging in."""
+
+    title: str
+    server: str
+    system: System
+    before: tuple[str, ...] = ()
+    steps: tuple[RunbookStep, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+def system_of(server: RealServer) -> System:
+    """What the server runs, as far as the deployment says; Linux where it says nothing."""
+    if server.system is not None:
+        return server.system
+    return "windows-2012" if server.connect == "winrm" else "linux"
+
+
+def runbook(deployment: Deployment, server: RealServer, system: System | None = None) -> Runbook:
+    """The runbook for one real server; `system` where it is not what the deployment says."""
+    from dsrwizard.core.tell.runbook import linux, windows
+
+    chosen = system or system_of(server)
+    build = linux.steps if chosen == "linux" else windows.STEPS[chosen]
+    before, steps = build(deployment, server)
+    vips = deployment.vips_of(server)
+    listed = ", ".join(vip.address for vip in vips)
+    return Runbook(
+        title=f"{server.name} ({server.address}) as a real server of {deployment.name}: {NAMES[chosen]}",
+        server=server.name,
+        system=chosen,
+        before=(f"VIP{'s' if len(vips) > 1 else ''}: {listed}. Server's own address: {server.address}.", *before),
+        steps=steps,
+        outside=(
+            "dsrwizard verify sends a SYN to the VIP framed to this server's MAC: an answer proves that the VIP is "
+            "there, that something listens on it, and that no firewall is in the way (vip.probe).",
+            "It asks who has the VIP and collects every answer: this server must stay silent (arp.audit).",
+            "What it cannot see from outside, such as what a reboot leaves, stays unknown until somebody looks.",
+        ),
+    )

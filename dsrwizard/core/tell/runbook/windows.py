@@ -1,0 +1,346 @@
+"""The runbooks of Windows real servers, by generation.
+
+What the vendors' guides get wrong is not repeated (field guide, section 6): /32 everywhere, a firewall rule instead of
+no firewall, `weakhostsend=enabled` spelt as netsh knows it, the metric for routing only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service, System, Vip
+from dsrwizard.core.tell.runbook.book import RunbookStep
+
+Built = tuple[tuple[str, ...], tuple[RunbookStep, ...]]
+ADAPTER = "dsr"
+"""Name of the loopback adapter in the runbooks: short, because people type it."""
+
+
+def _modern(deployment: Deployment, server: RealServer) -> Built:
+    vips = deployment.vips_of(server)
+    steps = [
+        _add_adapter(
+            (
+                "Run hdwwiz. Next, “Install the hardware that I manually select from a list”, Next.",
+                "Network adapters, Next; manufacturer Microsoft, adapter “Microsoft KM-TEST Loopback Adapter”, Next.",
+                "The new adapter is the last in Network Connections. Its name there is the one to rename.",
+            ),
+            (f'Rename-NetAdapter -Name "Ethernet 2" -NewName "{ADAPTER}"    # the name that the new adapter got',),
+            (f"Get-NetAdapter {ADAPTER} | Format-List Name, ifIndex, ComponentID",),
+        ),
+        RunbookStep(
+            title="The adapter keeps to itself",
+            why="Otherwise it asks DHCP, registers the VIP in DNS under this server's name and answers NetBIOS on it.",
+            commands=(
+                f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv4 -Dhcp Disabled -DadTransmits 0",
+                f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv4 -InterfaceMetric 254",
+                f"Get-NetAdapterBinding -Name {ADAPTER} | Where-Object ComponentID -in ms_msclient,ms_server,ms_pacer,"
+                f"ms_lltdio,ms_rspndr{'' if _six(vips) else ',ms_tcpip6'} | Disable-NetAdapterBinding",
+                f"Set-DnsClient -InterfaceAlias {ADAPTER} -RegisterThisConnectionsAddress $false "
+                "-UseSuffixWhenRegistering $false",
+                "Get-CimInstance Win32_NetworkAdapterConfiguration -Filter "
+                f'"InterfaceIndex=$((Get-NetAdapter {ADAPTER}).ifIndex)" | '
+                "Invoke-CimMethod -MethodName SetTcpipNetbios -Arguments @{ TcpipNetbiosOptions = [uint32]2 }",
+            ),
+            check=(
+                f"Get-NetAdapterBinding -Name {ADAPTER} | Where-Object Enabled",
+                f"Get-DnsClient -InterfaceAlias {ADAPTER} | Format-List Register*",
+            ),
+            undo=("# it goes with the adapter",),
+        ),
+        _weak_modern(server, vips),
+        *(_address_modern(vip) for vip in vips),
+        *(_firewall_modern(vip, service) for vip in vips for service in vip.services),
+        *_sites(deployment, server),
+    ]
+    return (("Everything in a PowerShell that was started as administrator.",), tuple(steps))
+
+
+def _legacy(deployment: Deployment, server: RealServer) -> Built:
+    vips = deployment.vips_of(server)
+    steps = [
+        _add_adapter(
+            (
+                "Run devmgmt.msc (Device Manager). Click the computer's name, then Action, Add legacy hardware.",
+                "“Install the hardware that I manually select from a list”, Network adapters, Next.",
+                "Manufacturer Microsoft, adapter “Microsoft Loopback Adapter”, Next, Next, Finish.",
+            ),
+            (f'netsh interface set interface name="Local Area Connection 2" newname="{ADAPTER}"',),
+            ("netsh interface ipv4 show interfaces",),
+        ),
+        RunbookStep(
+            title="The adapter keeps to itself",
+            why="Otherwise it registers the VIP in DNS under this server's name and answers NetBIOS on it.",
+            hand=(
+                f"Network Connections, {ADAPTER}, Properties: leave only Internet Protocol "
+                f"{'Version 4 and 6' if _six(vips) else 'Version 4'} checked.",
+                "Internet Protocol Version 4, Properties, Advanced, DNS: clear “Register this connection's addresses "
+                "in DNS”. WINS: choose “Disable NetBIOS over TCP/IP”.",
+            ),
+            check=("# in the same windows",),
+            undo=("# it goes with the adapter",),
+        ),
+        _weak_legacy(server, vips),
+        *(_address_legacy(vip) for vip in vips),
+        *(_firewall_legacy(vip, service) for vip in vips for service in vip.services),
+        *_sites(deployment, server),
+    ]
+    before = (
+        "Everything in a command prompt that was started as administrator.",
+        "Names in quotes are what Windows shows in its own language: put in what it shows on this server.",
+    )
+    return before, tuple(steps)
+
+
+def _oldest(deployment: Deployment, server: RealServer) -> Built:
+    vips = [vip for vip in deployment.vips_of(server) if vip.ip.version == 4]
+    steps = [
+        _add_adapter(
+            (
+                "Control Panel, Add Hardware. “Yes, I have already connected the hardware”, Next.",
+                "At the end of the list “Add a new hardware device”, Next; “Install the hardware that I manually "
+                "select from a list”, Next.",
+                "Network adapters, Next; manufacturer Microsoft, adapter “Microsoft Loopback Adapter”, Next, Finish.",
+            ),
+            (f'netsh interface set interface name="Local Area Connection 2" newname="{ADAPTER}"',),
+            ("ipconfig /all",),
+        ),
+        RunbookStep(
+            title="The adapter keeps to itself",
+            why="Otherwise it registers the VIP in DNS under this server's name and answers NetBIOS on it.",
+            hand=(
+                f"Network Connections, {ADAPTER}, Properties: leave only Internet Protocol (TCP/IP) checked.",
+                "Internet Protocol (TCP/IP), Properties, Advanced. DNS: clear “Register this connection's addresses in "
+                "DNS”. WINS: choose “Disable NetBIOS over TCP/IP”.",
+                "On the first page of Advanced, clear “Automatic metric” and write 254: no route prefers the adapter "
+                "then. The metric does not keep it from answering ARP; Windows answers for an address only on the "
+                "adapter that holds it.",
+            ),
+            check=("# in the same windows",),
+            undo=("# it goes with the adapter",),
+        ),
+    ]
+    for vip in vips:
+        steps.append(
+            RunbookStep(
+                title=f"VIP {vip.address} with mask 255.255.255.255",
+                why="The server must own the VIP. No gateway: the replies use the one of the other adapter.",
+                commands=(
+                    f'netsh interface ip set address name="{ADAPTER}" source=static addr={vip.address} '
+                    "mask=255.255.255.255"
+                    if vip is vips[0]
+                    else f'netsh interface ip add address name="{ADAPTER}" addr={vip.address} mask=255.255.255.255',
+                ),
+                hand=(
+                    "Where it refuses the mask: write SubnetMask (REG_MULTI_SZ) 255.255.255.255 below HKLM\\SYSTEM\\"
+                    "CurrentControlSet\\Services\\Tcpip\\Parameters\\Interfaces\\{GUID of the adapter}, then disable "
+                    "and enable the adapter.",
+                ),
+                check=("ipconfig /all",),
+                undo=(f'netsh interface ip delete address name="{ADAPTER}" addr={vip.address}',),
+                proves="vip.probe",
+                vip=vip.address,
+            )
+        )
+        steps += [
+            RunbookStep(
+                title=f"Windows Firewall: {service.label}",
+                why="Clients of the VIP must get in. Opening the port is enough; leave the firewall on.",
+                commands=(
+                    f"netsh firewall set portopening protocol={service.protocol.upper()} port={service.port} "
+                    f'name="dsr {service.label}" mode=ENABLE profile=ALL',
+                ),
+                check=("netsh firewall show portopening",),
+                undo=(
+                    f"netsh firewall delete portopening protocol={service.protocol.upper()} port={service.port} "
+                    "profile=ALL",
+                ),
+                proves="vip.probe",
+                vip=vip.address,
+                service=service.label,
+            )
+            for service in vip.services
+        ]
+    steps.append(
+        RunbookStep(
+            title="IIS listens on the VIP",
+            why="A site that is bound to one address does not answer on another.",
+            hand=(
+                "IIS Manager, Web Sites, the site, Properties, Web Site: IP address “(All Unassigned)”, or under "
+                "Advanced one more entry with the VIP. Keep the server's own address: health checks go there.",
+            ),
+            check=("netstat -an",),
+            proves="vip.probe",
+            every=True,
+        )
+    )
+    before = (
+        "As an administrator. Windows Server 2003 needs no weak-host setting: its IPv4 is weak-host by design.",
+        *(
+            ("IPv6 VIPs are not possible on it: its IPv6 is strong-host and cannot be changed.",)
+            if _six(deployment.vips_of(server))
+            else ()
+        ),
+    )
+    return before, tuple(steps)
+
+
+def _six(vips: Sequence[Vip]) -> bool:
+    return any(vip.ip.version == 6 for vip in vips)
+
+
+def _add_adapter(hand: tuple[str, ...], commands: tuple[str, ...], check: tuple[str, ...]) -> RunbookStep:
+    return RunbookStep(
+        title="Loopback adapter",
+        why="It carries the VIP where the network does not see it. On the server's own adapter Windows would answer "
+        "ARP for the VIP and take the director's traffic.",
+        hand=(*hand, f"Rename the new adapter to {ADAPTER}, as the next steps call it:"),
+        commands=commands,
+        check=check,
+        undo=("# devmgmt.msc: Network adapters, right-click the adapter, Uninstall",),
+        proves="arp.audit",
+    )
+
+
+def _families(vips: Sequence[Vip]) -> list[int]:
+    return sorted({vip.ip.version for vip in vips})
+
+
+def _weak_modern(server: RealServer, vips: Sequence[Vip]) -> RunbookStep:
+    nic = f"(Get-NetIPAddress -IPAddress {server.address}).InterfaceIndex"
+    commands, undo = [], []
+    for family in _families(vips):
+        head = f"-AddressFamily IPv{family}"
+        commands.append(f"Set-NetIPInterface -InterfaceIndex {nic} {head} -WeakHostReceive Enabled")
+        commands.append(
+            f"Set-NetIPInterface -InterfaceAlias {ADAPTER} {head} -WeakHostReceive Enabled -WeakHostSend Enabled"
+        )
+        undo.append(f"Set-NetIPInterface -InterfaceIndex {nic} {head} -WeakHostReceive Disabled")
+    return RunbookStep(
+        title="Weak-host model",
+        why="Strict, Windows drops packets for the VIP: they come in by another adapter than the one that holds it. "
+        "Receive on both, send on the loopback.",
+        commands=tuple(commands),
+        check=("Get-NetIPInterface | Format-Table InterfaceAlias, AddressFamily, WeakHostReceive, WeakHostSend",),
+        undo=tuple(undo),
+        proves="vip.probe",
+    )
+
+
+def _weak_legacy(server: RealServer, vips: Sequence[Vip]) -> RunbookStep:
+    commands, undo, checks = [], [], []
+    for family in _families(vips):
+        head = f"netsh interface ipv{family} set interface"
+        commands.append(f'{head} "Local Area Connection" weakhostreceive=enabled')
+        commands.append(f'{head} "{ADAPTER}" weakhostreceive=enabled weakhostsend=enabled metric=254')
+        undo.append(f'{head} "Local Area Connection" weakhostreceive=disabled')
+        checks.append(f'netsh interface ipv{family} show interface "{ADAPTER}"')
+    return RunbookStep(
+        title="Weak-host model",
+        why="Strict, Windows drops packets for the VIP: they come in by another adapter than the one that holds it. "
+        "Receive on both, send on the loopback. The metric is for routing only and keeps nothing silent.",
+        hand=(f"“Local Area Connection” stands for the adapter with {server.address}.",),
+        commands=tuple(commands),
+        check=tuple(checks),
+        undo=tuple(undo),
+        proves="vip.probe",
+    )
+
+
+def _address_modern(vip: Vip) -> RunbookStep:
+    return RunbookStep(
+        title=f"VIP {vip.address}/{vip.prefix}",
+        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. SkipAsSource keeps it from speaking "
+        "from the VIP by itself.",
+        commands=(
+            f"New-NetIPAddress -InterfaceAlias {ADAPTER} -IPAddress {vip.address} -PrefixLength {vip.prefix} "
+            "-SkipAsSource $true",
+        ),
+        check=(f"Get-NetIPAddress -IPAddress {vip.address} | Format-List PrefixLength, SkipAsSource, AddressState",),
+        undo=(f"Remove-NetIPAddress -IPAddress {vip.address} -InterfaceAlias {ADAPTER} -Confirm:$false",),
+        proves="vip.probe",
+        vip=vip.address,
+    )
+
+
+def _address_legacy(vip: Vip) -> RunbookStep:
+    six = vip.ip.version == 6
+    where = f"{vip.address}/128" if six else f"{vip.address} 255.255.255.255"
+    return RunbookStep(
+        title=f"VIP {vip.address}/{vip.prefix}",
+        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. Where skipassource is refused, leave "
+        "the word out, or install the hotfix KB975808 first.",
+        commands=(f'netsh interface ipv{vip.ip.version} add address "{ADAPTER}" {where} skipassource=true',),
+        check=(f'netsh interface ipv{vip.ip.version} show addresses "{ADAPTER}"',),
+        undo=(f'netsh interface ipv{vip.ip.version} delete address "{ADAPTER}" {vip.address}',),
+        proves="vip.probe",
+        vip=vip.address,
+    )
+
+
+def _firewall_modern(vip: Vip, service: Service) -> RunbookStep:
+    name = f"dsr-{vip.address}-{service.protocol}-{service.port}"
+    return RunbookStep(
+        title=f"Firewall rule for {vip.address} {service.label}",
+        why="An adapter without gateway gets the public profile, whose rules are the strictest. One rule for every "
+        "profile; the firewall stays on.",
+        commands=(
+            f"New-NetFirewallRule -Name {name} -DisplayName {name} -Direction Inbound -Action Allow "
+            f"-Protocol {service.protocol.upper()} -LocalPort {service.port} -LocalAddress {vip.address} -Profile Any",
+        ),
+        check=(f"Get-NetFirewallRule -Name {name}",),
+        undo=(f"Remove-NetFirewallRule -Name {name}",),
+        proves="vip.probe",
+        vip=vip.address,
+        service=service.label,
+    )
+
+
+def _firewall_legacy(vip: Vip, service: Service) -> RunbookStep:
+    name = f"dsr-{vip.address}-{service.protocol}-{service.port}"
+    return RunbookStep(
+        title=f"Firewall rule for {vip.address} {service.label}",
+        why="An adapter without gateway gets the public profile, whose rules are the strictest. One rule for every "
+        "profile; the firewall stays on.",
+        commands=(
+            f"netsh advfirewall firewall add rule name={name} dir=in action=allow "
+            f"protocol={service.protocol.upper()} localip={vip.address} localport={service.port} profile=any",
+        ),
+        check=(f"netsh advfirewall firewall show rule name={name}",),
+        undo=(f"netsh advfirewall firewall delete rule name={name}",),
+        proves="vip.probe",
+        vip=vip.address,
+        service=service.label,
+    )
+
+
+def _sites(deployment: Deployment, server: RealServer) -> list[RunbookStep]:
+    ports = sorted(
+        {s.port for vip in deployment.vips_of(server) for s in vip.services if s.protocol == "tcp"}
+    )  # fmt: skip
+    vips = [vip.address for vip in deployment.vips_of(server)]
+    if not ports:
+        return []
+    return [
+        RunbookStep(
+            title="IIS listens on the VIP",
+            why="A site that is bound to one address does not answer on another, and a listen list of http.sys leaves "
+            "out what is not in it. Nothing is to be done where the bindings say * and the list is empty.",
+            hand=(
+                f"IIS Manager, the site of port {', '.join(map(str, ports))}, Bindings: add the VIP, and keep the "
+                "server's own address for health checks. For HTTPS choose the same certificate.",
+                f"Where the list is not empty: netsh http add iplisten ipaddress={vips[0]}",
+            ),
+            check=("netsh http show iplisten", "netstat -ano -p tcp | findstr LISTENING"),
+            undo=(f"netsh http delete iplisten ipaddress={vips[0]}",),
+            proves="vip.probe",
+            every=True,
+        )
+    ]
+
+
+STEPS: dict[System, Callable[[Deployment, RealServer], Built]] = {
+    "windows-2003": _oldest,
+    "windows-2008": _legacy,
+    "windows-2012": _modern,
+}

@@ -1,0 +1,109 @@
+"""A plan as Markdown for a change ticket: what changes where, why, the exact commands and their undo. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.steps import Plan, Step
+from dsrwizard.core.tell.commands import commands
+from dsrwizard.core.tell.difference import (
+    LEGEND,
+    Group,
+    count_line,
+    difference,
+    groups,
+    interruptions,
+    replaced,
+    symbols,
+)
+from dsrwizard.core.tell.markdown import escaped, fenced
+
+
+def ticket(deployment: Deployment, plan: Plan, when: str = "") -> str:
+    """The whole text. `when` is a date as it should stand in the ticket; empty leaves the line out."""
+    return "\n".join(_lines(deployment, plan, when)).rstrip() + "\n"
+
+
+def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
+    yield f"# Change: Direct Server Return deployment {escaped(deployment.name)}"
+    yield ""
+    for vip in deployment.vips:
+        services = ", ".join(f"{service.label} ({service.scheduler})" for service in vip.services)
+        yield f"- {escaped(f'VIP {vip.address}: {services}')}"
+    yield f"- Director: interface {escaped(deployment.director.interface)}, engine {deployment.director.engine}"
+    yield f"- Real servers: {escaped(', '.join(f'{server.name} ({server.address})' for server in deployment.servers))}"
+    if when:
+        yield f"- Planned from what was seen {when}"
+    yield f"- Total: {count_line(plan)}"
+    yield ""
+    yield from _section(
+        "What could interrupt traffic", interruptions(plan), "Nothing in this plan interrupts traffic in use."
+    )
+    yield from _section("What exists and is replaced or removed", replaced(plan), "Nothing.")
+    yield "## Changes, in order of execution"
+    yield ""
+    legend = [f"`{symbol}` {LEGEND[symbol]}" for symbol in symbols(plan)]
+    if legend:
+        yield from (", ".join(legend), "")
+    for group in groups(plan):
+        yield from _group(group)
+    yield "## Undo"
+    yield ""
+    yield "In reverse order. `dsrwizard teardown` does the same from the journal, where each prior value is kept."
+    yield ""
+    for group in reversed(groups(plan)):
+        if group.steps:
+            yield f"### {escaped(group.heading)}"
+            yield ""
+            yield from _code(line for step in reversed(group.steps) for line in undo_commands(step))
+
+
+def undo_commands(step: Step) -> tuple[str, ...]:
+    """The exact commands that take this step back."""
+    return tuple(line for change in step.inverse().changes for line in commands(change))
+
+
+def step_commands(step: Step) -> tuple[str, ...]:
+    """The exact commands of this step."""
+    return tuple(line for change in step.changes for line in commands(change))
+
+
+def _section(title: str, lines: tuple[str, ...], none: str) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    if lines:
+        yield from (f"- {escaped(line)}" for line in lines)
+    else:
+        yield none
+    yield ""
+
+
+def _group(group: Group) -> Iterator[str]:
+    yield f"### {escaped(group.heading)}"
+    yield ""
+    if group.problem:
+        yield f"**Cannot be planned:** {escaped(group.problem)}"
+        yield ""
+    for note in group.notes:
+        yield f"> {escaped(note)}"
+        yield ""
+    if group.unchanged:
+        yield "`=` unchanged"
+        yield ""
+    for number, step in enumerate(group.steps, 1):
+        yield f"**{number}. {escaped(step.title)}.** {escaped(step.why)}"
+        if step.interrupts:
+            yield f"Could interrupt: {escaped(step.interrupts)}"
+        yield ""
+        for change in step.changes:
+            found = difference(change)
+            yield f"- `{found.symbol}` {escaped(found.text())}"
+        yield ""
+        yield from _code(step_commands(step))
+
+
+def _code(lines: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
+    block = list(fenced(lines, "sh"))
+    if block:
+        yield from (*block, "")

@@ -1,0 +1,27 @@
+"""The question whether to trust a host's key or certificate, as lines. Pure.
+
+Host, address, kind and reason come from elsewhere, a certificate's names from whoever answers. Each of their rows
+begins with a label of ours or with its indent, and a bar. The fingerprint, which was worked out here, has no bar, and
+comes first: nothing else can stand in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dsrwizard.core.model.foreign import rows
+from dsrwizard.core.ports import HostKeyQuestion
+
+_LABELS = 12
+_MOST = 3
+"""Rows of one value: more would push the fingerprint out of sight."""
+
+
+def told(question: HostKeyQuestion, width: int) -> Iterator[str]:
+    """What is known of who shows it, in rows of at most `width` cells (40 or more) that nothing need wrap."""
+    kind = "Calls itself" if question.untrusted else "Key type"
+    known = (("Host", question.host), ("Address", question.address), (kind, question.key_type),
+             ("Not trusted", question.untrusted))  # fmt: skip
+    for label, text in known:
+        for number, row in enumerate(rows(text, width - _LABELS - 4, _MOST) if text else ()):
+            yield f"  {'' if number else label:<{_LABELS}}| {row}"

@@ -1,0 +1,1 @@
+"""Real servers: one port for Linux over SSH, one for Windows over WinRM."""

@@ -1,0 +1,150 @@
+"""A real server behind a connector: the dialect's scripts go in, facts and step results come out."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from dsrwizard.core.dialects.linux import apply as linux_apply
+from dsrwizard.core.dialects.linux import half_open as linux_half_open
+from dsrwizard.core.dialects.linux import observe as linux_observe
+from dsrwizard.core.dialects.linux.plan import files_of
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError, UsageError
+from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
+from dsrwizard.core.model.steps import Step
+from dsrwizard.core.ports import Answer, Asker, Connector, Line, OpenConnector, ServerPort, StepDone
+from dsrwizard.engine.servers import outcome as carried
+
+OBSERVE_SECONDS = 20.0
+STEP_SECONDS = 20.0
+_FRESH_SECONDS = 5.0
+"""A connection idle for longer is tried before something is changed over it."""
+
+
+class LinuxServer:
+    """A Linux real server over one connection, opened when first needed and opened again when it has died.
+
+    Implements `ServerPort`. One thing at a time: a look that nobody waits for any more may still run when the next one
+    or an apply begins, and must neither open a second connection nor close the one in use.
+    """
+
+    def __init__(self, server: RealServer, connect: Callable[[], Connector]) -> None:
+        self._server = server
+        self._connect = connect
+        self._connector: Connector | None = None
+        self._used = 0.0
+        self._files: tuple[str, ...] = ()
+        self._seen: ServerFacts | None = None
+        self._busy = threading.Lock()
+
+    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
+        """The facts. Raises HostError."""
+        with self._busy:
+            return self._observe(deployment, closely=closely)
+
+    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
+        with self._busy:
+            return self._apply(steps, done, line)
+
+    def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
+        """Half-open connections while something is sent. Raises HostError."""
+        with self._busy:
+            nonce = secrets.token_hex(8)
+
+            def heard(line: str) -> None:
+                if linux_half_open.is_ready(nonce, line):
+                    ready()
+
+            script = linux_half_open.script(nonce, sources, expected)
+            answer = self._run(script, deadline=OBSERVE_SECONDS, on_line=heard)
+            return linux_half_open.parse(self._server.name, nonce, answer.stdout)
+
+    def _observe(self, deployment: Deployment, *, closely: bool) -> ServerFacts:
+        self._files = files_of(deployment.name)
+        nonce = secrets.token_hex(8)
+        # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
+        brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
+        vips = [vip.address for vip in deployment.vips_of(self._server)] if closely else ()
+        script = linux_observe.observe_script(nonce, self._files, brief=brief, closely=closely, vips=vips)
+        answer = self._run_again_if_lost(script)
+        self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
+        return self._seen
+
+    def _apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+        if time.monotonic() - self._used > _FRESH_SECONDS:
+            self._run_again_if_lost(":")
+        nonce = secrets.token_hex(8)
+        afterwards = linux_observe.observe_script(nonce, self._files, brief=True)
+        progress = linux_apply.LineProgress(
+            nonce,
+            steps,
+            started=lambda step: line(f"▸ {step.title}"),
+            finished=lambda step, ok, said: done(step.id, ok, said),
+            line=line,
+        )
+        answer = self._run(
+            linux_apply.apply_script(nonce, steps, afterwards),
+            deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),
+            on_line=progress.feed,
+        )
+        carried.check(self._server.name, steps, progress, answer)
+        try:
+            after = linux_observe.parse(self._server.name, nonce, answer.stdout)
+            if self._seen is not None:  # no step changes routes or listeners, so they are not asked for again
+                routes, listeners = self._seen.default_routes, self._seen.listeners
+                after = msgspec.structs.replace(after, default_routes=routes, listeners=listeners)
+            return after
+        except AnswerUnreadable:
+            return None  # the steps are done and told; only the look afterwards is missing
+
+    def close(self) -> None:
+        if self._connector is not None:
+            self._connector.close()
+            self._connector = None
+
+    def _run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        was_open = self._connector is not None
+        if self._connector is None:
+            self._connector = self._connect()
+        try:
+            answer = self._connector.run(script, deadline=deadline, on_line=on_line)
+        except ConnectionLost as lost:
+            self.close()
+            if lost.begun or not was_open:
+                raise
+            return self._run(script, deadline=deadline, on_line=on_line)
+        except HostError:
+            self.close()
+            raise
+        self._used = time.monotonic()
+        return answer
+
+    def _run_again_if_lost(self, script: str) -> Answer:
+        """For scripts that change nothing: a connection that died while idle is no failure of the host."""
+        was_open = self._connector is not None
+        try:
+            return self._run(script, deadline=OBSERVE_SECONDS)
+        except ConnectionLost:
+            if not was_open:
+                raise
+            return self._run(script, deadline=OBSERVE_SECONDS)
+
+
+def server_port(server: RealServer, open_connector: OpenConnector, asker: Asker) -> ServerPort:
+    """The port for a server, by how it is connected. Raises UsageError for one that is set up by hand."""
+    if server.connect == "ssh":
+        return LinuxServer(server, lambda: open_connector(server.name, server, asker))
+    if server.connect == "winrm":
+        from dsrwizard.engine.servers.windows import WindowsServer
+
+        return WindowsServer(server, lambda: open_connector(server.name, server, asker))
+    raise UsageError(
+        f"{server.name} is set up by hand: dsrwizard does not log in there.", "",
+        'Write connect = "ssh" or connect = "winrm" to have it configured.',
+    )  # fmt: skip

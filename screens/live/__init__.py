@@ -1,0 +1,1 @@
+"""The live view, its rows and its timeline."""

@@ -1,0 +1,228 @@
+"""The cells of the live pane's table: which columns a width has room for, a service's line, a real server's line. Pure
+but for the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dsrwizard.core.model.history import Metric
+from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow
+from screens import clock
+from screens.live.numbers import brief, milliseconds, short, trend
+from screens.widgets.glyphs import Name, glyph
+from screens.widgets.rows import Part, fit, right
+
+STATES: dict[str, tuple[Name, str, str]] = {
+    "up": ("ok", "up", "good"),
+    "draining": ("down", "draining", "warn"),
+    "vip-dead": ("fail", "VIP dead", "bad"),
+    "leaking": ("warn", "LEAKING", "bad"),
+    "drifted": ("stale", "drifted", "warn"),
+    "unreachable": ("fail", "unreachable", "bad"),
+    "unknown": ("unknown", "unknown", "warn"),
+}
+"""State → glyph, word, style."""
+
+PROBES: dict[str, str] = {
+    "rst": "closed",
+    "port-unreachable": "closed",
+    "silence": "none",
+    "redirect": "loops",
+    "unreachable": "error",
+    "wrong-source": "not VIP",
+    "wrong-reply": "garbled",
+    "no-mac": "no MAC",
+    "unknown": "unseen",
+    "syn-ack": "other",
+    "reply": "other",
+}
+"""What came back from a bad probe in one word; `other`: another machine. Never "silent": that is what ARP must be."""
+ARP: dict[str, tuple[str, str]] = {"silent": ("silent", "dim"), "leaks": ("LEAKS", "bad"), "unknown": ("?", "warn")}
+METRIC_TITLES: dict[Metric, str] = {"connections": "new/s", "packets": "pkt/s", "bytes": "B/s"}
+
+WIDE = 108
+"""From here on numbers get wider columns."""
+REASONED = 116
+"""From here on the cause has a column of its own."""
+IN_WORDS = 30
+"""A column this wide shows the cause in words, a narrower one its id (the longest is 17)."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Widths of the columns, 0 where there is no room for one."""
+
+    server: int
+    state: int
+    weight: int
+    connections: int
+    trend: int
+    why: int
+    probe: int
+    rate: int = 5
+    arp: int = 6
+
+    @property
+    def wide(self) -> bool:
+        return self.connections > 7
+
+
+def layout(width: int) -> Layout:
+    """The columns in this many cells. 75 is what a wizard's pane leaves at 80 columns."""
+    if width < WIDE:
+        spare = max(width - 71, 0)
+        server = 8
+        line = min(spare, 6)
+        server += min(spare - line, 8)
+        line += min(spare - line - (server - 8), 14)
+        server += max(spare - line - (server - 8), 0)
+        return Layout(server=server, state=14, weight=3, connections=7, trend=line, why=0, probe=7)
+    if width < REASONED:
+        return Layout(server=14, state=18, weight=5, connections=11, trend=width - 89, why=0, probe=9)
+    spare = width - 90
+    line = min(9 + (spare - 26) // 4, 20)
+    why = min(spare - line, 70)
+    return Layout(
+        server=14 + spare - line - why, state=18, weight=5, connections=11, trend=line, why=why, probe=9
+    )  # fmt: skip
+
+
+def titles(width: int, metric: Metric = "connections") -> str:
+    """The line of column titles over the table."""
+    form = layout(width)
+    cells = [
+        "  " + fit("Server", form.server),
+        fit("State   since" if form.wide else "State", form.state),
+        right("wt", form.weight),
+        right("act/inact" if form.wide else "act/in", form.connections),
+        right("new/s", form.rate),
+        right("pkt/s", form.rate),
+        right("B/s", form.rate),
+    ]
+    if form.trend:
+        name = METRIC_TITLES[metric]
+        cells.append(fit(f"trend {name}" if form.trend > 10 else name, form.trend))
+    if form.why:
+        cells.append(fit("cause", form.why))
+    cells.append(fit("answer", form.probe))
+    cells.append(fit("ARP", form.arp))
+    return " ".join(cells)
+
+
+def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
+    """The line of a service: name, scheduler, how many are up, then totals under the servers' columns and which way
+    replies go. What is wrong with the service as a whole stands in the totals' place."""
+    form = layout(width)
+    left = _service_name(service, form)
+    used = sum(len(text) for text, _ in left)
+    wrong = list(faults(service))
+    if wrong:
+        return (*left, *((f"  {glyph(name)} {text}", "bad") for name, text in wrong))
+    if not service.present:
+        return (*left, (f"  VIP answered by {service.owner}", "dim")) if service.owner else tuple(left)
+    rates = service.rates
+    cells = [
+        (f"{short(service.active)}/{short(service.inactive)}", form.connections),
+        (short(rates.connections), form.rate),
+        (short(rates.in_packets), form.rate),
+        (short(rates.in_bytes), form.rate),
+    ]
+    start = form.server + form.state + form.weight + 2
+    parts = [*left]
+    for text, room in cells:
+        start += 1 + room
+        if used + 1 + len(text) <= start:
+            parts.append((right(text, start - used), ""))
+            used = start
+    if form.trend and form.wide:  # elsewhere the words need the trend's room
+        parts.append((" " * (start + 1 - used) + trend(line, form.trend), "accent"))
+        used = start + 1 + form.trend
+        start = used
+    parts.append((" " * max(start + 1 - used, 1), ""))
+    return (*parts, replies(service))
+
+
+def _service_name(service: ServiceRow, form: Layout) -> list[Part]:
+    """Who it is and how many of its servers are up; the scheduler where there is room before the first column."""
+    up, whole = sum(row.state == "up" for row in service.rows), len(service.rows)
+    name = f"{service.vip} {service.service}"
+    manner = f" {service.scheduler}" + (f" p{service.persistence}" if service.persistence else "")
+    count, room = f" {up}/{whole} up", form.server + form.state + form.weight + 2
+    if len(name + manner + count) > room:
+        manner = ""
+    if len(name + manner + count) < room:
+        count = f" {count}"
+    style = "good" if up == whole else "bad" if up == 0 else "warn"
+    return [(name, "head"), *([(manner, "dim")] if manner else []), (count, style)]
+
+
+def faults(service: ServiceRow) -> Iterator[tuple[Name, str]]:
+    """What is wrong with the service as a whole: sign and words."""
+    if service.present is False:
+        yield "fail", "NOT IN IPVS"
+    if service.present is not None and service.owner not in ("", "director"):
+        yield "warn", f"VIP answered by {service.owner}"
+    elif service.present is not False and service.message:
+        yield "warn", service.message
+    if service.present and service.totals.out_packets:
+        yield "warn", f"{short(service.totals.out_packets)} replies came through the director"
+
+
+def replies(service: ServiceRow) -> Part:
+    """Which way replies go: in direct routing the director sees none of them."""
+    if service.totals.out_packets:
+        return (f"{short(service.totals.out_packets)} replies came through the director", "bad")
+    return ("replies direct", "good")
+
+
+def server_parts(row: DestinationRow, form: Layout, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
+    """The line of a real server."""
+    style = STATES[row.state][2]
+    slash = f"{short(row.active)}/{short(row.inactive)}"
+    parts: list[Part] = [
+        (fit(row.server, form.server) + " ", ""),
+        (state_cell(row, form.state) + " ", style),
+        (right(_weight(row.weight, form), form.weight) + " ", "warn" if row.weight != row.wanted_weight else ""),
+        (right(slash, form.connections) + " ", ""),
+        (right(short(row.rates.connections), form.rate) + " ", ""),
+        (right(short(row.rates.in_packets), form.rate) + " ", ""),
+        (right(short(row.rates.in_bytes), form.rate) + " ", ""),
+    ]
+    if form.trend:
+        parts.append((trend(line, form.trend) + " ", "accent"))
+    if form.why:
+        why = (row.message or row.cause) if form.why >= IN_WORDS else (row.cause or row.message)
+        parts.append((fit(why, form.why) + " ", style if row.state != "up" else "dim"))
+    probe, probe_style = probe_word(row)
+    if probe == "none" and form.probe > 8:
+        probe = "no answer"
+    parts.append((fit(probe, form.probe) + " ", probe_style))
+    arp, arp_style = ARP[row.arp]
+    parts.append((fit(arp, form.arp), arp_style))
+    return tuple(parts)
+
+
+def state_cell(row: DestinationRow, width: int) -> str:
+    """Sign and word of the state, and since when it is so where there is room."""
+    name, text, _ = STATES[row.state]
+    word = f"{glyph(name)} {text}"
+    since = brief(clock.now() - row.since) if row.since else ""
+    if not since or len(word) + 1 + len(since) > width:
+        return fit(word, width)
+    return word + right(since, width - len(word))
+
+
+def _weight(weight: int | None, form: Layout) -> str:
+    if weight is None:
+        return glyph("dash")
+    return str(weight) if weight < 10**form.weight else f"{weight // 1000}k"
+
+
+def probe_word(row: DestinationRow) -> Part:
+    """The last probe in one word."""
+    if row.probe is None:
+        return glyph("dash"), "dim"
+    if row.probe.good:
+        return milliseconds(row.probe.milliseconds) or "ok", "good"
+    return PROBES[row.probe.signature], "warn" if row.probe.signature == "unknown" else "bad"

@@ -1,0 +1,151 @@
+"""The live view's header: which deployment, how many are up, how old each source is, what is not seen. Pure but for the
+clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.snapshot import Round, Snapshot
+from screens import clock
+from screens.live.cells import STATES
+from screens.live.numbers import age, counted, milliseconds
+from screens.widgets.glyphs import glyph
+
+SHOWN_ROUND = 2.0
+"""A round of probes that takes longer than this is told, in seconds."""
+WORST = ("vip-dead", "leaking", "unreachable", "drifted", "unknown", "draining")
+"""States that are not up, what harms clients first."""
+_COLOURS = {"good": "$text-success", "bad": "bold $text-error", "warn": "$text-warning"}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is counted over all rows of a snapshot, once for each that comes."""
+
+    rows: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    probed: float | None = None
+    """Age of the oldest probe when the snapshot was made, in seconds; None: none yet."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Tally:
+        rows = [row for service in snapshot.services for row in service.rows]
+        ages = [row.probe_age for row in rows if row.probe_age is not None]
+        return cls(len(rows), Counter(row.state for row in rows), max(ages, default=None))
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How the view looks just now; the header says it."""
+
+    interval: float = 1.0
+    paused: bool = False
+    read_only: bool = False
+    problem: str = ""
+    """What kept the engine from watching at all."""
+    filtered: str = ""
+    """What the table is narrowed to, as a sentence."""
+
+
+def header_lines(
+    deployment: Deployment | None, snapshot: Snapshot | None, tally: Tally, looking: Looking, width: int
+) -> list[Content]:
+    """The header: who and how many, then ages; further lines only for what narrows the table or stands in the way."""
+    lines = _joined(_who(deployment, tally, looking), width)
+    problem = (snapshot.problem if snapshot else "") or looking.problem
+    if snapshot is None or snapshot.read_at is None:
+        said = f"{glyph('fail')} No numbers yet: {problem}" if problem else f"Reading{glyph('working')}"
+        lines.append(Content.styled(said, _COLOURS["bad"] if problem else ""))
+    else:
+        lines += _joined(_ages(snapshot, tally, looking, width), width)
+        if problem:
+            said = f"Old numbers, {age(clock.now() - snapshot.read_at)}: " if old(snapshot, looking.interval) else ""
+            lines.append(Content.styled(f"{glyph('fail')} {said}{problem}", _COLOURS["warn"]))
+    if looking.filtered:
+        lines.append(Content.styled(looking.filtered, "$text-accent"))
+    return lines
+
+
+def old(snapshot: Snapshot, interval: float) -> bool:
+    """Whether the counters are older than they ought to be, because something stands in the way of reading them."""
+    if not snapshot.problem or snapshot.read_at is None:
+        return False
+    return clock.now() - snapshot.read_at > 1.5 * interval + 0.5
+
+
+def _who(deployment: Deployment | None, tally: Tally, looking: Looking) -> list[Content]:
+    name = deployment.name if deployment else ""
+    addresses = [vip.address for vip in deployment.vips] if deployment else []
+    vips = addresses[0] if len(addresses) == 1 else f"{addresses[0]} and {len(addresses) - 1} more" if addresses else ""
+    parts = [Content.styled(name, "bold"), Content(f"VIP {vips}")]
+    if tally.rows:
+        up = tally.states["up"]
+        colour = _COLOURS["good" if up == tally.rows else "bad" if up == 0 else "warn"]
+        parts.append(Content.styled(f"{counted(up)}/{counted(tally.rows)} up", colour))
+    for state in WORST:
+        number = tally.states[state]
+        if number:
+            sign, word, style = STATES[state]
+            parts.append(Content.styled(f"{glyph(sign)} {counted(number)} {word}", _COLOURS[style]))
+    if looking.read_only:
+        parts.append(Content.styled("read-only", "bold"))
+    if looking.paused:
+        parts.append(Content.styled("PAUSED", _COLOURS["warn"]))
+    return parts
+
+
+def _ages(snapshot: Snapshot, tally: Tally, looking: Looking, width: int) -> list[Content]:
+    """How long ago each source was looked at; what was not looked at yet has a dash."""
+    now, passed = clock.now(), max(clock.now() - snapshot.at, 0.0)
+
+    def since(then: float | None) -> str:
+        return age(None if then is None else then + passed)
+
+    read = None if snapshot.read_at is None else now - snapshot.read_at
+    parts = [
+        f"counters {age(read)}",
+        f"probes {since(tally.probed)}",
+        f"ARP {since(snapshot.audit_age)}",
+        f"drift {since(snapshot.drift_age)}",
+        f"every {looking.interval:g} s",
+    ]
+    if snapshot.read_milliseconds is not None and width >= 100:
+        parts.append(f"read in {milliseconds(snapshot.read_milliseconds)}")
+    whole = [Content(part) for part in parts]
+    if pace := pace_words(snapshot.round):
+        whole.append(Content(pace))
+    if snapshot.unseen:
+        whole.append(Content.styled(f"{len(snapshot.unseen)} unseen (i)", _COLOURS["warn"]))
+    return whole
+
+
+def pace_words(pace: Round) -> str:
+    """`round of 10,000 pairs 20 s, 31 %`; empty while a round is so short that nobody waits for it."""
+    slow = pace.seconds is not None and pace.seconds > SHOWN_ROUND
+    first = pace.seconds is None and pace.budget > 0 and pace.pairs > SHOWN_ROUND * pace.budget
+    if not pace.pairs or not (slow or first):
+        return ""
+    done = f"{100 * min(pace.done, pace.pairs) // pace.pairs} %"
+    if pace.seconds is None:
+        return f"first round of {counted(pace.pairs)} pairs, {done}"
+    return f"round of {counted(pace.pairs)} pairs {age(pace.seconds)}, {done}"
+
+
+def _joined(parts: Sequence[Content], width: int) -> list[Content]:
+    """The parts side by side, on another line where they do not fit; none is broken in the middle."""
+    lines: list[list[Content]] = [[]]
+    used = 0
+    for part in parts:
+        cells = cell_len(part.plain)
+        if lines[-1] and used + 2 + cells > width:
+            lines.append([])
+            used = 0
+        used += cells + (2 if lines[-1] else 0)
+        lines[-1].append(part)
+    return [Content("  ").join(line) for line in lines]

@@ -1,0 +1,186 @@
+"""The live pane's table: a line per service, a line per real server behind it, drawn as they come into sight; all of
+them, or those that are asked for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from dsrwizard.core.model.history import METRICS, Metric
+from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot
+from screens.live.cells import STATES, faults, layout, server_parts, service_parts
+from screens.widgets.rows import Row, Rows
+
+WHOLE = -1
+"""In place of a server's number: the service itself."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows are shown: those with every one of the words in what can be read of them, or that are not up."""
+
+    words: tuple[str, ...] = ()
+    not_up: bool = False
+
+    @classmethod
+    def of(cls, text: str, not_up: bool) -> Wanted:
+        """From what the operator typed; upper and lower case are the same."""
+        return cls(tuple(text.casefold().split()), not_up)
+
+    def __bool__(self) -> bool:
+        return bool(self.words) or self.not_up
+
+    def server(self, row: DestinationRow) -> bool:
+        """Whether this real server's line is wanted."""
+        if self.not_up and row.state == "up":
+            return False
+        if not self.words:
+            return True
+        shown = f"{row.vip} {row.service} {row.server} {row.address} {STATES[row.state][1]} {row.state} {row.cause}"
+        shown = shown.casefold()
+        return all(word in shown for word in self.words)
+
+    def service(self, row: ServiceRow) -> bool:
+        """Whether a service's line is wanted although none of its servers is."""
+        if self.not_up and not any(faults(row)):
+            return False
+        shown = f"{row.vip} {row.service} {row.scheduler} {row.owner}".casefold()
+        return all(word in shown for word in self.words)
+
+
+class LiveTable(Rows):
+    """Shows a snapshot. Keys of rows are `VIP service` and `VIP service server`."""
+
+    DEFAULT_CSS = """
+    LiveTable { height: 1fr; scrollbar-gutter: stable; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
+        super().__init__(id=id)
+        self.hint = "d drains a server: no new clients, those it has stay. u restores it."
+        self.snapshot: Snapshot | None = None
+        self.old = False
+        """Whether the numbers are too old to be taken for the present ones."""
+        self.metric: Metric = METRICS[0]
+        """What the trend column is about."""
+        self.wanted = Wanted()
+        self._starts: list[int] = []
+        self._count = 0
+        self._shape: tuple[int, ...] = ()
+        self._picked: list[tuple[int, int]] = []
+        """With `wanted`: numbers of service and server of each line."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draws this snapshot; the cursor stays where it is."""
+        key = self.key
+        self.snapshot = snapshot
+        if self.wanted:
+            self._pick(snapshot)
+            self.rows_changed(key)
+            self._tell_moved()
+            return
+        shape = tuple(len(row.rows) for row in snapshot.services)
+        if shape != self._shape:
+            self._shape = shape
+            self._reshape(snapshot)
+            self.rows_changed(key)
+        else:
+            self.refresh()
+        self._tell_moved()
+
+    def want(self, wanted: Wanted) -> None:
+        """Shows these rows from now on."""
+        if wanted == self.wanted:
+            return
+        key = self.key
+        self.wanted = wanted
+        self._picked, self._shape, self._count = [], (), 0
+        if self.snapshot is not None:
+            self.show(self.snapshot)
+            self.put_cursor(key)
+
+    def _reshape(self, snapshot: Snapshot) -> None:
+        self._starts, self._count = [], 0
+        for service in snapshot.services:
+            self._starts.append(self._count)
+            self._count += 1 + len(service.rows)
+
+    def _pick(self, snapshot: Snapshot) -> None:
+        picked: list[tuple[int, int]] = []
+        wanted = self.wanted
+        for number, service in enumerate(snapshot.services):
+            rows = [(number, place) for place, row in enumerate(service.rows) if wanted.server(row)]
+            if rows or wanted.service(service):
+                picked.append((number, WHOLE))
+                picked += rows
+        self._picked, self._count = picked, len(picked)
+
+    @property
+    def picked(self) -> int:
+        """How many real servers' lines are shown, heads of services not counted."""
+        if self.wanted:
+            return sum(place != WHOLE for _, place in self._picked)
+        return self._count - len(self._starts)
+
+    def chosen(self) -> tuple[ServiceRow, DestinationRow | None] | None:
+        """What the cursor is on: a service, or a service and a server behind it."""
+        return self._find(self.cursor) if 0 <= self.cursor < self._count else None
+
+    def _find(self, index: int) -> tuple[ServiceRow, DestinationRow | None]:
+        assert self.snapshot is not None  # noqa: S101 - rows exist only with a snapshot
+        if self.wanted:
+            number, place = self._picked[index]
+            service = self.snapshot.services[number]
+            return service, service.rows[place] if place != WHOLE else None
+        number = bisect_right(self._starts, index) - 1
+        service = self.snapshot.services[number]
+        offset = index - self._starts[number]
+        return service, service.rows[offset - 1] if offset else None
+
+    # What Rows asks.
+
+    def row_count(self) -> int:
+        return self._count or self._says_nothing
+
+    @property
+    def _says_nothing(self) -> int:
+        """One line in place of rows, where none is wanted."""
+        return int(bool(self.wanted) and self.snapshot is not None)
+
+    def index_of(self, key: str) -> int:
+        vip, _, rest = key.partition(" ")
+        label, _, name = rest.partition(" ")
+        if self.snapshot is None:
+            return -1
+        if self.wanted:
+            for index in range(len(self._picked)):
+                service, server = self._find(index)
+                if service.vip == vip and service.service == label and (server.server if server else "") == name:
+                    return index
+            return -1
+        for start, service in zip(self._starts, self.snapshot.services, strict=True):
+            if service.vip == vip and service.service == label:
+                if not name:
+                    return start
+                found = (number for number, row in enumerate(service.rows, start + 1) if row.server == name)
+                return next(found, -1)
+        return -1
+
+    def row_at(self, index: int) -> Row:
+        if not self._count:
+            text = "No real server is like that." if self.wanted.words else "Every real server is up."
+            return Row("nothing", ((text, "dim" if self.wanted.words else "good"),), selectable=False)
+        service, server = self._find(index)
+        if server is None:
+            line = self._line(service.vip, service.service)
+            parts, key = service_parts(service, self.line_width, line), f"{service.vip} {service.service}"
+        else:
+            line = self._line(server.vip, server.service, server.server)
+            parts = server_parts(server, layout(self.line_width), line)
+            key = f"{server.vip} {server.service} {server.server}"
+        if self.old:
+            parts = tuple((text, "old") for text, _ in parts)
+        return Row(key, parts)
+
+    def _line(self, vip: str, service: str, server: str = "") -> tuple[float, ...]:
+        return self.snapshot.history.line(self.metric, vip, service, server) if self.snapshot else ()

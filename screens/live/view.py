@@ -1,0 +1,487 @@
+"""The live view: header with the age of the data, table, the chosen row in words, event log, and the keys.
+
+Nothing is drawn while the view is hidden or a modal stands before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import wrap
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.events import Resize
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from dsrwizard.core.api import Engine, Watcher
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.history import METRICS
+from dsrwizard.core.model.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
+from screens import clock
+from screens.background import in_thread
+from screens.live.cells import titles
+from screens.live.header import Looking, header_lines, old
+from screens.live.numbers import counted
+from screens.live.table import LiveTable, Wanted
+from screens.live.watching import Watching
+from screens.live.weight import Weighed, WeightModal
+from screens.live.words import detail_lines, happening_line
+from screens.questions.cause_page import show_cause
+from screens.questions.export import PathModal
+from screens.questions.modals import Choice, HelpModal, Question
+from screens.widgets.check_detail import Detail, labelled
+from screens.widgets.check_rows import check_lines, verdict_line
+from screens.widgets.glyphs import glyph
+from screens.widgets.host_log import TitledLog
+from screens.widgets.host_words import in_words
+from screens.widgets.rows import Rows
+
+CHANGING = frozenset({"drain", "restore", "weight", "mend", "apply_again", "tear_down"})
+"""Actions that change something: not there in read-only mode."""
+METRIC_WORDS = {"connections": "new connections", "packets": "packets in", "bytes": "bytes in"}
+
+
+class LiveView(Watching):
+    """Watches one deployment while `start` has been called and `stop` has not. `read_only`: no key changes anything."""
+
+    BINDINGS = [
+        Binding("d", "drain", "Drain", id="live.drain", tooltip="Weight 0: this server gets no new clients"),
+        Binding("u", "restore", "Restore", id="live.restore", tooltip="Give this server its weight back"),
+        Binding("w", "weight", "Weight…", id="live.weight", tooltip="Set the weight of this server, 0 to 65535"),
+        Binding("m", "mend", "Mend…", id="live.mend",
+                tooltip="Show what would cure this server; nothing is changed before you agree"),
+        Binding("v", "verify", "Verify", id="live.verify", tooltip="Run every check now"),
+        Binding("f", "not_up", "Not up", id="live.not-up", tooltip="Show only what is not up, or everything again"),
+        Binding("slash", "find", "Find", id="live.find", key_display="/",
+                tooltip="Show only what has these words in name, address, VIP, state or cause"),
+        Binding("l", "timeline", "Log", id="live.log", tooltip="Every event that is kept, also of earlier days"),
+        Binding("a", "apply_again", "Re-apply…", id="live.apply",
+                tooltip="Look at every host, show what differs from the deployment; asks before it changes anything"),
+        Binding("p", "pause", "Pause", id="live.pause", tooltip="Stop polling, or go on"),
+        Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Leave dsrwizard; the service goes on"),
+        Binding("e", "export", "Export incident…", id="live.export", show=False,
+                tooltip="Write what is wrong, since when and why as text for a ticket"),
+        Binding("x", "explain", "Explain", id="live.explain", show=False, tooltip="The page of this server's cause"),
+        Binding("t", "metric", "Trend of…", id="live.trend", show=False,
+                tooltip="Trend lines of connections, packets or bytes"),
+        Binding("i", "unseen", "What is unseen", id="live.unseen", show=False,
+                tooltip="What could not be looked at, and why"),
+        Binding("plus,equals_sign", "interval(1)", "Slower", id="live.slower", show=False, tooltip="Poll less often"),
+        Binding("minus", "interval(-1)", "Faster", id="live.faster", show=False, tooltip="Poll more often"),
+        Binding("X", "tear_down", "Tear down…", id="live.tear-down", key_display="X", show=False,
+                tooltip="Show what would be taken back; nothing is changed before you type the VIP"),
+        Binding("escape", "show_all", "Show all", id="live.all", show=False, tooltip="Show every row again"),
+    ]  # fmt: skip
+    DEFAULT_CSS = """
+    LiveView { height: 1fr; width: 1fr; }
+    LiveView > #live-header { height: auto; max-height: 6; width: 1fr; padding: 0 1; }
+    LiveView > #live-find { height: 1; width: 1fr; margin: 0 1; display: none; background: $panel; }
+    LiveView.-finding > #live-find { display: block; }
+    LiveView > #live-titles { height: 1; width: 1fr; color: $text-muted; text-style: underline; }
+    LiveView > #live-detail { height: 5; }
+    LiveView > #live-log { height: 4; }
+    LiveView > LiveTable { min-height: 4; }
+    LiveView.-short > #live-log { display: none; }
+    LiveView.-short > #live-detail { height: 3; }
+    LiveView.-tall > #live-detail { height: 12; }
+    LiveView.-tall > #live-log { height: 9; }
+    """
+
+    class TeardownAsked(Message):
+        """The operator wants to see what a teardown of this deployment would take back."""
+
+        def __init__(self, deployment: Deployment) -> None:
+            super().__init__()
+            self.deployment = deployment
+
+    class ApplyAsked(Message):
+        """The operator wants to see what differs from the deployment, and to apply it again."""
+
+        def __init__(self, deployment: Deployment) -> None:
+            super().__init__()
+            self.deployment = deployment
+
+    class MendAsked(Message):
+        """The operator wants this real server cured. `row` has cause, server, VIP and service."""
+
+        def __init__(self, deployment: Deployment, row: DestinationRow) -> None:
+            super().__init__()
+            self.deployment = deployment
+            self.row = row
+
+    class TimelineAsked(Message):
+        """The operator wants to read every event that is kept; `happenings` are those known here."""
+
+        def __init__(self, deployment: Deployment, happenings: tuple[Happening, ...]) -> None:
+            super().__init__()
+            self.deployment = deployment
+            self.happenings = happenings
+
+    class Verified(Message):
+        """Every check was run from here."""
+
+        def __init__(self, report: Report) -> None:
+            super().__init__()
+            self.report = report
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's word
+        read_only: bool = False,
+        interval: float = 1.0,
+    ) -> None:
+        super().__init__(engine, id=id, read_only=read_only, interval=interval)
+        self._drawn: Snapshot | None = None
+        self._logged: tuple[Happening, ...] = ()
+        self._verifying = False
+        self._report: Report | None = None
+        self._leaving = False
+        self._was_away = False
+        """Whether a screen that may change hosts was opened from here: back here, everything is looked at anew."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="live-header", markup=False)
+        yield Input(id="live-find", compact=True, placeholder="name, address, VIP, state or cause; enter, or esc")
+        yield Static(id="live-titles", markup=False)
+        yield LiveTable(id="live-table")
+        yield Detail(id="live-detail")
+        yield TitledLog("Events", id="live-log")
+
+    def on_mount(self) -> None:
+        self.set_interval(0.5, self.redraw)
+
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.height >= 26, "-tall")
+        self.set_class(event.size.height < 16, "-short")
+        self._show_titles()
+
+    @property
+    def table(self) -> LiveTable:
+        return self.query_one(LiveTable)
+
+    # Drawing.
+
+    def redraw(self) -> None:
+        """Draws what came since, unless nobody would see it."""
+        if not (self.is_mounted and self.screen.is_active and self.is_on_screen):
+            self._was_away, self._leaving = self._was_away or self._leaving, False
+            return
+        if self._was_away and self.watcher is not None:
+            self._was_away = False
+            self.watcher.look_now()
+        snapshot = self.snapshot
+        if snapshot is None or snapshot is self._drawn:
+            self._show_header()
+            return
+        self._drawn = snapshot
+        table = self.table
+        table.old = old(snapshot, self.interval)
+        table.show(snapshot)
+        self._show_header()
+        self._show_log(snapshot.happenings)
+
+    def _show_header(self) -> None:
+        looking = Looking(
+            interval=self.interval, paused=self.paused, read_only=self.read_only, problem=self.problem,
+            filtered=self._narrowed(),
+        )  # fmt: skip
+        header = self.query_one("#live-header", Static)
+        width = max((header.content_size.width or self.size.width) or 78, 20)
+        header.update(Content("\n").join(header_lines(self.deployment, self.snapshot, self.tally, looking, width)))
+
+    def _narrowed(self) -> str:
+        """What the table is narrowed to, as a sentence; empty: to nothing."""
+        wanted = self.table.wanted
+        if not wanted or self.snapshot is None:
+            return ""
+        what = f"“{' '.join(wanted.words)}”" if wanted.words else ""
+        what = f"{what}, not up" if what and wanted.not_up else what or "what is not up"
+        back = "esc" if wanted.words else "f"
+        return f"Only {what}: {counted(self.table.picked)} of {counted(self.tally.rows)}. {back} shows all."
+
+    def _show_titles(self) -> None:
+        table = self.table
+        self.query_one("#live-titles", Static).update(titles(table.line_width or self.size.width, table.metric))
+
+    def _show_log(self, happenings: tuple[Happening, ...]) -> None:
+        if happenings == self._logged:
+            return
+        log = self.query_one("#live-log", TitledLog)
+        fresh = happenings
+        if self._logged and self._logged[-1] in happenings:
+            last = len(happenings) - 1 - happenings[::-1].index(self._logged[-1])
+            fresh = happenings[last + 1 :]
+        width = max(log.scrollable_content_region.width, 20)
+        for entry in fresh:
+            log.write_lines(wrap(happening_line(entry), width, subsequent_indent=" " * 10))
+        self._logged = happenings
+
+    @on(Rows.Moved, "#live-table")
+    def _show_detail(self) -> None:
+        self.query_one("#live-detail", Detail).show(self._detail(), about=self.table.key)
+
+    @on(Rows.Chosen, "#live-table")
+    def _open_detail(self) -> None:
+        found = self.table.chosen()
+        if found is not None:
+            service, row = found
+            title = row.server if row else f"{service.vip} {service.service}"
+            self.app.push_screen(HelpModal(title, labelled(self._detail())))
+
+    def _detail(self) -> list[tuple[str, str]]:
+        found, snapshot = self.table.chosen(), self.table.snapshot
+        return list(detail_lines(snapshot, *found)) if found and snapshot else []
+
+    # Keys.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing that changes something in read-only mode; nothing but the way back while words are typed."""
+        if action in CHANGING and self.read_only:
+            return False
+        if not self.is_mounted:
+            return True
+        if action == "show_all":
+            return bool(self.table.wanted) or self.has_class("-finding")
+        if self.query_one("#live-find").has_focus:
+            return False
+        if action == "unseen":
+            return bool(self.snapshot and self.snapshot.unseen)
+        return True
+
+    # Which rows.
+
+    def action_not_up(self) -> None:
+        """Only what is not up, or everything again."""
+        wanted = self.table.wanted
+        self._want(Wanted(wanted.words, not wanted.not_up))
+
+    def action_find(self) -> None:
+        """Words to look for; the table follows as they are typed."""
+        self.add_class("-finding")
+        self.query_one("#live-find", Input).focus()
+
+    @on(Input.Changed, "#live-find")
+    def _find(self, event: Input.Changed) -> None:
+        self._want(Wanted.of(event.value, self.table.wanted.not_up))
+
+    @on(Input.Submitted, "#live-find")
+    def _found(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.remove_class("-finding")
+        self.table.focus()
+
+    def action_show_all(self) -> None:
+        """Every row again."""
+        self.remove_class("-finding")
+        self.query_one("#live-find", Input).clear()
+        self._want(Wanted())
+        self.table.focus()
+
+    def _want(self, wanted: Wanted) -> None:
+        self.table.want(wanted)
+        self._show_header()
+        self.refresh_bindings()
+
+    def action_metric(self) -> None:
+        """The next metric for the trend column."""
+        table = self.table
+        table.metric = METRICS[(METRICS.index(table.metric) + 1) % len(METRICS)]
+        table.refresh()
+        self._show_titles()
+        self.notify(f"Trend lines of {METRIC_WORDS[table.metric]} per second.", markup=False)
+
+    def action_pause(self) -> None:
+        self.toggle_pause()
+        self._show_header()
+
+    def action_interval(self, by: int) -> None:
+        """The next longer or shorter interval."""
+        self.change_interval(by)
+        self._show_header()
+
+    def action_unseen(self) -> None:
+        """What could not be looked at, in full."""
+        unseen = self.snapshot.unseen if self.snapshot else ()
+        if unseen:
+            text = "\n\n".join(f"{glyph('unknown')} {sentence}" for sentence in unseen)
+            self.app.push_screen(HelpModal("Not seen", Content(text)))
+
+    # Weights.
+
+    def action_drain(self) -> None:
+        """Weight 0 for the chosen server; asks when it is the last that serves."""
+        row = self._chosen_server()
+        if row is not None:
+            self._weigh(row, Weighed(0))
+
+    def action_restore(self) -> None:
+        row = self._chosen_server()
+        if row is not None:
+            self._set(row, None)
+
+    def action_weight(self) -> None:
+        """Asks for a weight and sets it."""
+        row = self._chosen_server()
+        if row is None:
+            return
+
+        def answered(answer: Weighed | None) -> None:
+            if answer is not None:
+                self._weigh(row, answer)
+
+        self.app.push_screen(WeightModal(row, [one for _, one in self._everywhere(row.server)]), answered)
+
+    def _chosen_server(self) -> DestinationRow | None:
+        found = self.table.chosen()
+        if found is None or found[1] is None:
+            self.notify("Choose a real server first.", severity="warning", markup=False)
+            return None
+        return found[1]
+
+    def _everywhere(self, server: str) -> list[tuple[ServiceRow, DestinationRow]]:
+        """The server's lines in all its services."""
+        services = self.snapshot.services if self.snapshot else ()
+        return [(service, row) for service in services for row in service.rows if row.server == server]
+
+    def _weigh(self, chosen: DestinationRow, wanted: Weighed) -> None:
+        """Sets the weight; asks first when a service would be left with nobody who serves."""
+        server = chosen.server
+        left = [
+            f"{service.vip} {service.service}"
+            for service, row in self._everywhere(server)
+            if wanted.weight == 0
+            and row.weight
+            and (not wanted.here or (row.vip, row.service) == (chosen.vip, chosen.service))
+            and not any(one.weight for one in service.rows if one.server != server)
+        ]
+        if not left:
+            self._set(chosen, wanted)
+            return
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        body = f"{server} is the last with a weight behind {left[0]}{more}: clients get no answer."
+        choices = (Choice("cancel", "Cancel", "primary"), Choice("drain", "Drain it", "warning"))
+
+        def answered(choice: str | None) -> None:
+            if choice == "drain":
+                self._set(chosen, wanted)
+
+        self.app.push_screen(Question(f"Drain {server}?", body, choices, safe="cancel"), answered)
+
+    def _set(self, chosen: DestinationRow, wanted: Weighed | None) -> None:
+        """None: the deployment's weight, in all services."""
+        watcher = self.watcher
+        if watcher is not None:
+            self.run_worker(self._set_weight(watcher, chosen, wanted), group="live-weight")
+
+    async def _set_weight(self, watcher: Watcher, chosen: DestinationRow, wanted: Weighed | None) -> None:
+        server, weight = chosen.server, wanted.weight if wanted else None
+        vip, service = (chosen.vip, chosen.service) if wanted and wanted.here else ("", "")
+        try:
+            await in_thread(lambda: watcher.set_weight(server, weight, vip, service))
+        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+            self.notify(str(in_words(error)), title=f"{server}: weight not set", severity="error", markup=False)
+        else:
+            done = {None: "has its weight back", 0: "is drained: no new clients"}.get(weight, f"has weight {weight}")
+            self.notify(f"{server} {done}{f' in {vip} {service}' if vip else ''}.", markup=False)
+
+    # What others do when asked.
+
+    def action_tear_down(self) -> None:
+        if self.deployment is not None:
+            self.post_message(self.TeardownAsked(self.deployment))
+
+    def action_apply_again(self) -> None:
+        if self.deployment is not None:
+            self._leaving = True
+            self.post_message(self.ApplyAsked(self.deployment))
+
+    def action_mend(self) -> None:
+        """Hands the chosen server on to be mended; one that needs it."""
+        row = self._chosen_server()
+        if row is None or self.deployment is None:
+            return
+        if row.state == "up" and not row.cause:
+            self.notify(f"{row.server} is up: nothing to mend.", markup=False)
+            return
+        self._leaving = True
+        self.post_message(self.MendAsked(self.deployment, row))
+
+    def action_explain(self) -> None:
+        row = self._chosen_server()
+        if row is not None:
+            show_cause(self, row.cause)
+
+    def action_timeline(self) -> None:
+        if self.deployment is not None:
+            happenings = self.snapshot.happenings if self.snapshot else ()
+            self.post_message(self.TimelineAsked(self.deployment, happenings))
+
+    # The incident.
+
+    def action_export(self) -> None:
+        """Asks where to, then writes what is wrong as text."""
+        if self.deployment is None or self.snapshot is None:
+            self.notify("There is nothing to export yet: the first look is under way.", severity="warning")
+            return
+        from dsrwizard.session import incident_path
+
+        deployment, snapshot, report = self.deployment, self.snapshot, self._report
+        about = "What is wrong, since when and why, the last events and the counters, as text for a ticket."
+
+        def answered(path: Path | None) -> None:
+            if path is not None:
+                self.run_worker(self._write_incident(path, deployment, snapshot, report), group="live-export")
+
+        path = incident_path(deployment.name, clock.now())
+        self.app.push_screen(PathModal("Export the incident", about, path), answered)
+
+    async def _write_incident(
+        self, path: Path, deployment: Deployment, snapshot: Snapshot, report: Report | None
+    ) -> None:
+        def work() -> None:
+            from dsrwizard.session import incident_text, save_incident
+
+            save_incident(path, incident_text(snapshot, report))
+
+        try:
+            await in_thread(work)
+        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+            self.notify(str(in_words(error)), title="Not written", severity="error", markup=False)
+        else:
+            self.notify(f"Written to {path}", title="Incident", markup=False)
+
+    # Verifying.
+
+    def action_verify(self) -> None:
+        """Runs every check in the background and shows the verdict."""
+        if self._verifying or self.deployment is None:
+            return
+        self._verifying = True
+        self.notify("Checking; the verdict comes up here.", markup=False)
+        self.run_worker(self._verify(self.deployment), group="live-verify")
+
+    async def _verify(self, deployment: Deployment) -> None:
+        try:
+            report = await in_thread(lambda: self._engine().verify(deployment))
+        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+            self.notify(str(in_words(error)), title="Not verified", severity="error", markup=False)
+        else:
+            self._report = report
+            self.post_message(self.Verified(report))
+            lines: list[tuple[str, str]] = [("", verdict_line(report))]
+            for check in report.checks:
+                if check.outcome in ("fail", "unknown") and not check.consequence_of:
+                    lines += [
+                        ("", f"\n{glyph('fail' if check.outcome == 'fail' else 'unknown')} {check.host}"),
+                        *check_lines(check),
+                    ]
+            self.app.push_screen(HelpModal("Verify", labelled(lines)))
+        finally:
+            self._verifying = False

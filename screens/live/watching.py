@@ -1,0 +1,132 @@
+"""The live view's tie to the engine: opens the watcher on a thread, takes its snapshots as messages, closes it.
+
+The engine's poller runs in threads of its own; its snapshots come in as messages, so a slow or dead poll never delays
+a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+
+from textual import on
+from textual.containers import Vertical
+from textual.message import Message
+
+from dsrwizard.core.api import Engine, Watcher
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.snapshot import Snapshot
+from screens.background import in_thread, let_keys_through
+from screens.live.header import Tally
+from screens.widgets.host_words import in_words
+
+INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Watching(Vertical):
+    """Watches one deployment while `start` has been called and `stop` has not. `redraw` is called when there is
+    something new to be shown."""
+
+    class Polled(Message, bubble=False):
+        """The engine's one way to this view."""
+
+        def __init__(self, snapshot: Snapshot, turn: int) -> None:
+            super().__init__()
+            self.snapshot = snapshot
+            self.tally = Tally.of(snapshot)
+            """Counted here, on the poller's thread: no key waits for it."""
+            self.turn = turn
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's word
+        read_only: bool = False,
+        interval: float = 1.0,
+    ) -> None:
+        super().__init__(id=id)
+        self._engine = engine
+        self.read_only = read_only
+        self.interval = interval
+        self.paused = False
+        self.deployment: Deployment | None = None
+        self.watcher: Watcher | None = None
+        self.snapshot: Snapshot | None = None
+        self.tally = Tally()
+        self.problem = ""
+        """What kept the engine from watching."""
+        self._turn = 0
+
+    def redraw(self) -> None:
+        """Something new is there to be shown."""
+        raise NotImplementedError
+
+    def on_unmount(self) -> None:
+        self.stop()
+
+    def start(self, deployment: Deployment) -> None:
+        """Watches this deployment; nothing happens if it is watched already."""
+        if self.watcher is not None and deployment == self.deployment:
+            return
+        self.stop()
+        self.deployment = deployment
+        let_keys_through()
+        self._turn += 1
+        self.run_worker(self._open(deployment, self._turn, self.interval, self.paused), group="live-open")
+
+    async def _open(self, deployment: Deployment, turn: int, interval: float, paused: bool) -> None:
+        def show(snapshot: Snapshot) -> None:
+            self.post_message(self.Polled(snapshot, turn))
+
+        def work() -> Watcher:
+            watcher = self._engine().watch(deployment, interval, read_only=self.read_only)
+            watcher.pause(paused)
+            watcher.start(show)
+            return watcher
+
+        try:
+            watcher = await in_thread(work)
+        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+            self.problem = str(in_words(error))
+            self.redraw()
+            return
+        if turn == self._turn:
+            self.watcher = watcher
+            watcher.set_interval(self.interval)  # a key may have come meanwhile
+            watcher.pause(self.paused)
+            self.problem = ""
+        else:
+            _close(watcher)
+
+    def stop(self) -> None:
+        """Ends the watching. Its threads end by themselves; nobody waits for them."""
+        self._turn += 1
+        if self.watcher is not None:
+            _close(self.watcher)
+            self.watcher = None
+
+    @on(Polled)
+    def polled(self, event: Polled) -> None:
+        if event.turn == self._turn:
+            self.snapshot, self.tally = event.snapshot, event.tally
+            self.redraw()
+
+    def toggle_pause(self) -> None:
+        """Stops polling, or goes on."""
+        self.paused = not self.paused
+        if self.watcher is not None:
+            self.watcher.pause(self.paused)
+
+    def change_interval(self, by: int) -> None:
+        """The next longer or shorter interval of those there are."""
+        if by > 0:
+            self.interval = next((one for one in INTERVALS if one > self.interval), INTERVALS[-1])
+        else:
+            self.interval = next((one for one in reversed(INTERVALS) if one < self.interval), INTERVALS[0])
+        if self.watcher is not None:
+            self.watcher.set_interval(self.interval)
+
+
+def _close(watcher: Watcher) -> None:
+    Thread(target=watcher.close, name="dsrwizard-unwatch", daemon=True).start()

@@ -1,0 +1,105 @@
+"""Asks for a real server's weight, checked as it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from dsrwizard.core.intake import fields
+from dsrwizard.core.model.snapshot import DestinationRow
+from screens.widgets.glyphs import glyph
+from screens.widgets.keybar import KeyBar
+from screens.widgets.toggles import Tick
+from screens.widgets.words import frame_title
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A weight, and whether it is meant for the chosen service alone."""
+
+    weight: int
+    here: bool = False
+
+
+class WeightModal(ModalScreen[Weighed | None]):
+    """Returns the weight, or None when the operator changes their mind or leaves it as it is.
+
+    `chosen` is the line of the server the question is about, `rows` are its lines in all its services.
+    """
+
+    BINDINGS = [Binding("escape", "cancel", "Cancel", id="weight.cancel", tooltip="Change nothing")]
+
+    def __init__(self, chosen: DestinationRow, rows: Sequence[DestinationRow]) -> None:
+        super().__init__()
+        self._chosen = chosen
+        self._rows = rows
+        self._present = {row.weight for row in rows if row.weight is not None}
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal"):
+            yield Static(self._body(), markup=False, classes="modal-body")
+            start = str(min(self._present)) if len(self._present) == 1 else ""
+            yield Input(start, id="weight", compact=True, max_length=8, select_on_focus=True)
+            yield Static(id="weight-says", markup=False, classes="modal-note")
+            if len(self._rows) > 1:
+                yield Tick(f"Only in {self._chosen.vip} {self._chosen.service}", id="weight-here", compact=True)
+            with Horizontal(classes="modal-buttons"):
+                yield Button("Set", id="weight-set", variant="primary", compact=True)
+                yield Button("Cancel", id="weight-cancel", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = frame_title(f"Weight of {self._chosen.server}")
+        self.query_one(Input).focus()
+        self._say()
+
+    def _body(self) -> str:
+        count = len(self._rows)
+        now = "It is not in IPVS." if not self._present else f"Now {_range(self._present)}"
+        wanted = _range({row.wanted_weight for row in self._rows})
+        where = "its service" if count == 1 else f"all its {count} services, or in one"
+        return (
+            f"{now}; the deployment says {wanted}.\n\nEnter sets it at once in {where}, as long as nobody applies the "
+            "deployment again. The journal keeps what it was; u restores the deployment's."
+        )
+
+    @on(Input.Changed)
+    def _say(self) -> None:
+        text = self.query_one(Input).value
+        problem = fields.weight(text)
+        says = self.query_one("#weight-says", Static)
+        if problem:
+            says.update(f"{glyph('fail')} {problem.message} {problem.hint}")
+        elif fields.whole(text) == 0:
+            says.update("0 drains it: no new clients; those it has stay.")
+        else:
+            says.update("New clients come in proportion to the weights.")
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#weight-set")
+    def given(self) -> None:
+        """Takes the number; what is none is not taken."""
+        text = self.query_one(Input).value
+        if fields.weight(text):
+            self.query_one(Input).focus()
+            return
+        weight = fields.whole(text) or 0
+        here = any(tick.value for tick in self.query(Tick))
+        present = {self._chosen.weight} if here else self._present
+        self.dismiss(None if present == {weight} else Weighed(weight, here))
+
+    @on(Button.Pressed, "#weight-cancel")
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+def _range(weights: set[int]) -> str:
+    low, high = min(weights), max(weights)
+    return str(low) if low == high else f"{low} to {high}"

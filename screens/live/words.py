@@ -1,0 +1,132 @@
+"""The live view's sentences: a row in words, and one line of the event log. Pure but for the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from dsrwizard.core.model.causes import told
+from dsrwizard.core.model.history import METRICS
+from dsrwizard.core.model.snapshot import Bypass, DestinationRow, Happening, Latency, ServiceRow, Snapshot, Totals
+from screens import clock
+from screens.live.cells import METRIC_TITLES, STATES, replies
+from screens.live.numbers import age, counted, short, trend, volume
+from screens.widgets.glyphs import arrows
+
+LINE = 30
+"""Readings in a trend line of the detail."""
+
+
+def clock_time(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def moment(at: float) -> str:
+    """Date and time of this place."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def happening_line(entry: Happening) -> str:
+    """One event as the log under the table shows it."""
+    return f"{clock_time(entry.at)}  {entry.host}: {arrows(entry.message)}"
+
+
+def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | None) -> Iterator[tuple[str, str]]:
+    """The chosen row in words: what is wrong first, then what it was seen by, then what was counted."""
+    if row is None:
+        yield from _service_lines(snapshot, service)
+    else:
+        yield from _server_lines(snapshot, service, row)
+
+
+def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[str, str]]:
+    yield f"{service.vip} {service.service}", service.message
+    yield "Cause", told(service.cause)
+    yield "Fix", service.fix
+    owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(service.owner, service.owner)
+    yield "VIP answered by", owner
+    yield "Replies", _reply_words(service)
+    yield "Bypass", bypass_words(snapshot.bypass)
+    yield "Counted", total_words(service.totals) if service.present else ""
+    yield "Open connections", f"{service.active} active, {service.inactive} inactive (estimated)"
+    manner = f", persistent for {service.persistence} s" if service.persistence else ""
+    yield "Scheduler", f"{service.scheduler}{manner}"
+    yield from _trends(snapshot, service.vip, service.service)
+
+
+def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
+    yield f"{row.server} {row.address}", _state_words(row)
+    yield "Cause", told(row.cause)
+    yield "Fix", row.fix
+    yield "Probe", _probe_words(row)
+    yield "Answers", latency_words(row.latency)
+    yield (
+        "ARP",
+        {
+            "silent": "silent about the VIP, as it must be",
+            "leaks": "answers for the VIP: its guard is off",
+            "unknown": "not heard yet",
+        }[row.arp],
+    )
+    weight = "not in IPVS" if row.weight is None else str(row.weight)
+    other = row.weight is not None and row.weight != row.wanted_weight
+    yield "Weight", f"{weight}; the deployment says {row.wanted_weight}" if other else weight
+    yield "Replies", _reply_words(service)
+    yield "Counted", total_words(row.totals) if row.weight is not None else ""
+    yield "Connections", f"{row.active} active, {row.inactive} inactive: estimated, the director sees one direction"
+    yield from _trends(snapshot, row.vip, row.service, row.server)
+
+
+def _state_words(row: DestinationRow) -> str:
+    since = f" since {moment(row.since)} ({age(clock.now() - row.since)})" if row.since else ""
+    return f"{STATES[row.state][1]}{since}. {row.message}".strip()
+
+
+def _reply_words(service: ServiceRow) -> str:
+    if service.present is None:
+        return "not seen: IPVS is not read here"
+    if service.totals.out_packets:
+        return replies(service)[0] + ": something routes them back"
+    return "direct: the director saw 0 of them"
+
+
+def bypass_words(bypass: Bypass | None) -> str:
+    """`412 reply bytes per request byte (client, 14:02)`; empty where no client host has counted."""
+    if bypass is None or bypass.ratio is None:
+        return ""
+    ratio = f"{bypass.ratio:,.0f}" if bypass.ratio >= 9.95 else f"{bypass.ratio:.1f}"
+    return f"{ratio} reply bytes per request byte (client, {time.strftime('%H:%M', time.localtime(bypass.at))})"
+
+
+def total_words(totals: Totals) -> str:
+    """What IPVS counted since the entry was made."""
+    return (
+        f"{counted(totals.connections)} connections, {counted(totals.in_packets)} packets, "
+        f"{volume(totals.in_bytes)} in since the entry was made"
+    )
+
+
+def latency_words(latency: Latency) -> str:
+    """The last minute's probes; empty where none was sent."""
+    if not latency.sent:
+        return ""
+    lost = f"{latency.lost} of {latency.sent} lost in the last minute"
+    if latency.minimum is None or latency.median is None or latency.maximum is None:
+        return lost
+    return f"min/median/max {latency.minimum:.1f}/{latency.median:.1f}/{latency.maximum:.1f} ms, {lost}"
+
+
+def _probe_words(row: DestinationRow) -> str:
+    if row.probe is None:
+        return "none yet"
+    seen = f"{row.probe.signature} from {row.probe.answered_by}" if row.probe.answered_by else row.probe.signature
+    took = f" in {row.probe.milliseconds:.1f} ms" if row.probe.milliseconds is not None else ""
+    return f"{seen}{took}, {age(row.probe_age)} ago"
+
+
+def _trends(snapshot: Snapshot, vip: str, service: str, server: str = "") -> Iterator[tuple[str, str]]:
+    for metric in METRICS:
+        line = snapshot.history.line(metric, vip, service, server)
+        if line:
+            bars = trend(line, min(LINE, len(line)))
+            yield METRIC_TITLES[metric], f"{bars} {short(line[-1])} now, {short(max(line))} at most"

@@ -1,0 +1,1 @@
+"""What stands before everything else until it is answered or read."""

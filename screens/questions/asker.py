@@ -1,0 +1,89 @@
+"""The operator at the terminal as the engine's Asker: its threads wait, one modal at a time asks."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any
+
+from textual.app import App
+from textual.message import Message
+
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from screens.questions.modals import HostKeyModal, SecretAnswer, SecretModal
+
+
+class Asked(Message, bubble=False):
+    """A worker thread waits for `future`."""
+
+    def __init__(self, question: SecretQuestion | HostKeyQuestion, future: Future[SecretAnswer | bool | None]) -> None:
+        super().__init__()
+        self.question = question
+        self.future = future
+
+
+class ScreenAsker:
+    """Implements `core.ports.Asker` over an app that hands its `Asked` messages to `ask`.
+
+    An answer given "for every server" is offered once to each host that asks for the same kind; a host that refuses it
+    is asked about. After `close` every question is answered with no, also the one being asked.
+    """
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._turn = Lock()
+        self._state = Lock()
+        self._waiting: Future[SecretAnswer | bool | None] | None = None
+        self._closed = False
+        self._for_all: dict[str, Secret] = {}
+
+    def secret(self, question: SecretQuestion) -> Secret | None:
+        with self._turn:
+            known = self._for_all.get(question.kind) if question.kind != "prompt" else None
+            if known is not None and not question.refused:
+                return known
+            answer = self._put(question)
+            if not isinstance(answer, SecretAnswer):
+                return None
+            if answer.for_all and question.kind != "prompt":
+                self._for_all[question.kind] = answer.secret
+            return answer.secret
+
+    def accept_key(self, question: HostKeyQuestion) -> bool:
+        with self._turn:
+            return self._put(question) is True
+
+    def close(self) -> None:
+        """The app ends: nobody waits any longer, secrets are forgotten."""
+        with self._state:
+            self._closed = True
+            waiting = self._waiting
+        self._for_all.clear()
+        if waiting is not None:
+            answer(waiting, None)
+
+    def ask(self, asked: Asked) -> None:
+        """Shows the modal for one question; called by the app, on its loop."""
+        future = asked.future
+        if isinstance(asked.question, HostKeyQuestion):
+            modal = HostKeyModal(asked.question, self._app.size.width)
+            self._app.push_screen(modal, lambda choice: answer(future, choice == "accept"))
+        else:
+            self._app.push_screen(SecretModal(asked.question), lambda given: answer(future, given))
+
+    def _put(self, question: SecretQuestion | HostKeyQuestion) -> SecretAnswer | bool | None:
+        future: Future[SecretAnswer | bool | None] = Future()
+        with self._state:
+            if self._closed:
+                return None
+            self._waiting = future
+        if not self._app.post_message(Asked(question, future)):
+            return None
+        return future.result()
+
+
+def answer(future: Future[SecretAnswer | bool | None], value: SecretAnswer | bool | None) -> None:
+    """Settles a question once; a later answer to the same is dropped."""
+    if not future.done():
+        future.set_result(value)

@@ -1,0 +1,226 @@
+"""Questions that stand before everything else: a choice, a secret, an unknown host key, help to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Button, Input, Static
+
+from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
+from dsrwizard.core.tell.trust import told
+from screens.widgets.keybar import KeyBar
+from screens.widgets.toggles import Tick
+from screens.widgets.words import frame_title
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer to a question; `id` is what the modal returns."""
+
+    id: str
+    label: str
+    variant: Literal["default", "primary", "success", "warning", "error"] = "default"
+
+
+def scroll_text(modal: Screen[Any], pages: int) -> None:
+    """Scrolls a modal's text that a small terminal cannot show whole; the focus stays on the buttons."""
+    for text in modal.query(".modal-text"):
+        if pages > 0:
+            text.scroll_page_down(animate=False)
+        else:
+            text.scroll_page_up(animate=False)
+
+
+class Question(ModalScreen[str]):
+    """Asks with buttons. Returns the chosen id. The focus starts on `safe`, which is also what Esc answers."""
+
+    BINDINGS = [
+        Binding(
+            "escape", "safe", "Cancel", id="question.cancel", tooltip="Answer with the choice that changes nothing"
+        ),
+        Binding(
+            "left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="The button before", show=False
+        ),
+        Binding("right,down", "app.focus_next", "Next", id="question.next", tooltip="The next button", show=False),
+        Binding("pageup", "scroll(-1)", "Text up", id="question.up", show=False, tooltip="Scroll the text back"),
+        Binding("pagedown", "scroll(1)", "Text down", id="question.down", show=False, tooltip="Scroll the text on"),
+    ]
+
+    def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str) -> None:
+        super().__init__()
+        self._title = title
+        self._body = body
+        self._choices = choices
+        self._safe = safe
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal"):
+            with VerticalScroll(classes="modal-text", can_focus=False):
+                yield Static(self._body, markup=False, classes="modal-body")
+            with Horizontal(classes="modal-buttons"):
+                for choice in self._choices:
+                    yield Button(choice.label, id=f"choice-{choice.id}", variant=choice.variant, compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = frame_title(self._title)
+        self.query_one(f"#choice-{self._safe}", Button).focus()
+
+    @on(Button.Pressed)
+    def chosen(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss((event.button.id or "").removeprefix("choice-"))
+
+    def action_safe(self) -> None:
+        self.dismiss(self._safe)
+
+    def action_scroll(self, pages: int) -> None:
+        scroll_text(self, pages)
+
+
+class HostKeyModal(Question):
+    """An SSH host key nobody has seen before, or a certificate that is not trusted. Returns `accept` or `refuse`; the
+    focus is on refusing. `width`: cells of the terminal."""
+
+    def __init__(self, question: HostKeyQuestion, width: int = 80) -> None:
+        if question.untrusted:
+            title, what = "Untrusted certificate", "certificate"
+            head = "This certificate is not trusted. Its fingerprint, SHA-256, made on this machine:"
+            digits = question.fingerprint.removeprefix("SHA256:")
+            compare = f"what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}"
+            then = "this very certificate is remembered"
+        else:
+            title, what = "Unknown host key", "key"
+            head = "This host key is in no known_hosts file. Its fingerprint, made on this machine:"
+            digits = question.fingerprint
+            compare = (
+                "what the machine itself says, on its console:\n  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+            )
+            then = "it is written to known_hosts"
+        room = max(min(76, width * 96 // 100) - 8, 40)
+        super().__init__(
+            f"{title}: {question.host}",
+            Content.assemble(
+                f"{head}\n  ",
+                Content.styled(digits, "bold"),
+                "\n".join(["", "", *told(question, room), "", f"Compare the fingerprint with {compare}", "", ""])
+                + f"Accepted, {then} and asked about no more. If you cannot compare it, refuse.",
+            ),
+            (Choice("refuse", "Refuse", "primary"), Choice("accept", f"Accept this {what}", "warning")),
+            safe="refuse",
+        )
+
+
+@dataclass(frozen=True)
+class SecretAnswer:
+    """A secret, and whether the same may be offered where other hosts ask for the same kind."""
+
+    secret: Secret
+    for_all: bool = False
+
+
+class SecretModal(ModalScreen[SecretAnswer | None]):
+    """Asks for a password or passphrase, masked. Returns None when the operator gives none."""
+
+    BINDINGS = [
+        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Go on without; the host is reported"),
+        Binding("pageup", "scroll(-1)", "Text up", id="secret.up", show=False, tooltip="Scroll the text back"),
+        Binding("pagedown", "scroll(1)", "Text down", id="secret.down", show=False, tooltip="Scroll the text on"),
+    ]
+    KINDS: ClassVar[dict[str, str]] = {
+        "password": "Password",
+        "passphrase": "Key passphrase",
+        "sudo": "sudo password",
+        "windows": "Windows password",
+        "prompt": "Question of the server",
+    }
+
+    def __init__(self, question: SecretQuestion) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        question = self._question
+        own = question.kind == "prompt"
+        with Vertical(classes="modal"):
+            who = f"{question.user}@{question.host}" if question.user else question.host
+            if own:
+                yield Static(f"{question.host} asks, in its own words:", markup=False, classes="modal-body")
+                with VerticalScroll(classes="modal-text modal-quote", can_focus=False):
+                    yield Static(question.asked, markup=False)
+                yield Static(f"The answer goes to {who} alone.", markup=False, classes="modal-note")
+            else:
+                lines = [f"{self.KINDS[question.kind]} for {who}"]
+                if question.detail:
+                    lines.append(question.detail)
+                if question.refused:
+                    lines.append("The answer before did not work. Try again, or press Esc to go on without this host.")
+                yield Static("\n".join(lines), markup=False, classes="modal-body")
+            yield Input(password=True, id="secret", compact=True)
+            if not own:
+                yield Tick("Use it for every server that asks for the same", id="for-all", compact=True)
+            yield Static(
+                "It is written nowhere." if own else "It is kept in memory until dsrwizard ends, and written nowhere.",
+                markup=False,
+                classes="modal-note",
+            )
+            with Horizontal(classes="modal-buttons"):
+                yield Button("OK", id="ok", variant="primary", compact=True)
+                yield Button("Give none", id="none", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = frame_title(f"{self.KINDS[self._question.kind]}: {self._question.host}")
+        self.query_one("#secret", Input).focus()
+
+    @on(Input.Submitted, "#secret")
+    @on(Button.Pressed, "#ok")
+    def given(self) -> None:
+        entry = self.query_one("#secret", Input)
+        answer = SecretAnswer(Secret(entry.value), any(tick.value for tick in self.query(Tick)))
+        entry.clear()
+        self.dismiss(answer)
+
+    def action_scroll(self, pages: int) -> None:
+        scroll_text(self, pages)
+
+    @on(Button.Pressed, "#none")
+    def action_give_none(self) -> None:
+        self.query_one("#secret", Input).clear()
+        self.dismiss(None)
+
+
+class HelpModal(ModalScreen[None]):
+    """Text to read, closed by Esc, F1 or Enter."""
+
+    BINDINGS = [
+        Binding(
+            "escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Back to where you were", key_display="esc"
+        )
+    ]
+
+    def __init__(self, title: str, body: str | Content) -> None:
+        super().__init__()
+        self._title = title
+        self._body = body
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal"), VerticalScroll(classes="modal-text", id="help-text"):
+            yield Static(self._body, markup=False, classes="modal-body")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = frame_title(self._title)
+        self.query_one("#help-text").focus()
+
+    def action_close(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,1 @@
+"""Runs on a screen of their own: mend, teardown, apply again."""

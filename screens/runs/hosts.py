@@ -1,0 +1,180 @@
+"""What the engine's events say about each host, as rows with state, step, elapsed time and last line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, StepFinished, StepStarted
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.outcome import HostResult, Outcome, StepResult
+from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from screens.live.numbers import age
+from screens.widgets.glyphs import arrows, glyph
+from screens.widgets.host_words import style, word
+from screens.widgets.rows import Row, fit, right
+
+KEPT_LINES = 5000
+_BROKEN = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.HELD)
+
+
+@dataclass
+class HostRun:
+    """One host's part in a run. Times in seconds since the run began."""
+
+    host: str
+    of: int = 0
+    number: int = 0
+    title: str = ""
+    state: str = "waiting"
+    began: float | None = None
+    ended: float | None = None
+    last: str = ""
+    lines: list[str] = field(default_factory=list)
+    failure: Failure | None = None
+    failed_step: StepResult | None = None
+    finished: int = 0
+
+    @property
+    def broken(self) -> bool:
+        """It needs a decision: retry, skip or roll back."""
+        return self.state in _BROKEN or self.state == Outcome.NOT_ATTEMPTED
+
+    def say(self, text: str) -> None:
+        """Adds to the log; every line of a longer text keeps the first one's indent."""
+        indent = text[: len(text) - len(text.lstrip(" "))]
+        lines = text.strip().split("\n")
+        self.lines += [f"{indent}{line}" for line in lines]
+        if len(self.lines) > 2 * KEPT_LINES:
+            del self.lines[:-KEPT_LINES]
+        self.last = lines[0] or self.last
+
+    def said(self, text: str) -> bool:
+        """Whether the end of the log has it already."""
+        recent = "\n".join(line.strip() for line in self.lines[-20:])
+        return all(line.strip() in recent for line in text.split("\n"))
+
+
+class HostRuns:
+    """All hosts of a run, in the plan's order. A retry begins a host's run again and leaves the others."""
+
+    def __init__(self, plan: Plan | None = None, unseen: Mapping[str, Failure] | None = None) -> None:
+        self.hosts: dict[str, HostRun] = {}
+        self._steps: dict[tuple[str, str], Step] = {}
+        self._unseen: dict[str, Failure] = {}
+        if plan is not None:
+            self.add(plan, unseen or {})
+
+    def add(self, plan: Plan, unseen: Mapping[str, Failure]) -> None:
+        """Hosts of a plan that are not known yet wait; titles of its steps are known from now on, and why hosts
+        (`unseen`) could not be looked at."""
+        self._unseen |= unseen
+        for host in plan.hosts:
+            self._steps |= {(step.host, step.id): step for step in host.steps}
+            if host.host not in self.hosts:
+                self.hosts[host.host] = HostRun(host.host, of=len(host.steps), last=host.problem)
+
+    def rolled_back(self, hosts: Iterable[str]) -> None:
+        """These hosts are as they were before."""
+        for host in hosts:
+            run = self.hosts.get(host)
+            if run is not None and run.state in (Outcome.CHANGED, Outcome.UNCHANGED):
+                run.state, run.last = Outcome.ROLLED_BACK, "as it was before"
+
+    def take(self, event: Event) -> HostRun:
+        """Books one event and returns the host it was about."""
+        run = self.hosts.setdefault(event.host, HostRun(event.host))
+        match event:
+            case HostStarted(steps=steps):
+                kept = run.lines
+                run = self.hosts[event.host] = HostRun(event.host, of=steps, lines=kept)
+                if kept:
+                    kept.append("")
+            case StepStarted(title=title, number=number, of=of):
+                run.began = event.at if run.began is None else run.began
+                run.state, run.title, run.number, run.of = "running", title, number, of or run.of
+                run.say(f"{glyph('arrow')} {arrows(title)}")
+            case StepFinished(result=result):
+                self._step(run, result)
+            case HostSaid(line=line):
+                if not line.startswith("▸ "):  # a step's start is said by its own event
+                    run.say(f"  {line}")
+            case HostFinished(result=result):
+                self._finish(run, result, event.at)
+        return run
+
+    def _step(self, run: HostRun, result: StepResult) -> None:
+        run.finished += result.outcome is Outcome.CHANGED
+        title = self.title_of(result)
+        if result.outcome in (*_BROKEN, Outcome.NOT_ATTEMPTED):
+            if result.outcome is not Outcome.NOT_ATTEMPTED:
+                run.failed_step = run.failed_step or result
+            run.say(f"{word(result.outcome)}: {title}")
+            if result.detail and not run.said(result.detail):
+                run.say(f"  {result.detail}")
+
+    def _finish(self, run: HostRun, result: HostResult, at: float) -> None:
+        run.state, run.failure, run.ended = str(result.outcome), result.failure, at
+        if run.failure is not None and run.failure.kind == "plan":
+            run.failure = self._unseen.get(run.host, run.failure)
+        run.failed_step = run.failed_step or next((step for step in result.steps if step.outcome in _BROKEN), None)
+        if result.failure is not None:
+            what = (run.failure or result.failure).what
+            if run.said(what):
+                run.last = what
+            else:
+                run.say(what)
+        elif waits := self._waits_for(result):
+            run.state, run.last = "in part", f"what is for {', '.join(waits)} waits until that is mended"
+        elif result.outcome is Outcome.UNCHANGED:
+            run.last = "nothing to do"
+        elif result.outcome is Outcome.CHANGED:
+            done = sum(step.outcome is Outcome.CHANGED for step in result.steps)
+            run.say(f"{done} change{'' if done == 1 else 's'} made")
+
+    def _waits_for(self, result: HostResult) -> list[str]:
+        """The real servers for whose sake the director, itself sound, has not done all its steps."""
+        if result.host != DIRECTOR or result.outcome is not Outcome.NOT_ATTEMPTED:
+            return []
+        left = [step for step in result.steps if step.outcome is Outcome.NOT_ATTEMPTED]
+        known = [self._steps.get((step.host, step.step)) for step in left]
+        names = dict.fromkeys(step.server for step in known if step is not None)
+        return list(names) if all(name in self.hosts and self.hosts[name].broken for name in names) else []
+
+    def title_of(self, result: StepResult) -> str:
+        """What was tried."""
+        step = self._steps.get((result.host, result.step))
+        return step.title if step else result.step
+
+    def rows(self, now: float) -> list[Row]:
+        return [_row(run, now) for run in self.hosts.values()]
+
+    def broken(self) -> list[str]:
+        return [run.host for run in self.hosts.values() if run.broken]
+
+    @property
+    def done(self) -> int:
+        """How many hosts need nothing more."""
+        return self.counted((Outcome.CHANGED, Outcome.UNCHANGED, Outcome.SKIPPED, Outcome.ROLLED_BACK))
+
+    def counted(self, states: Iterable[str]) -> int:
+        wanted = set(states)
+        return sum(run.state in wanted for run in self.hosts.values())
+
+
+def _row(run: HostRun, now: float) -> Row:
+    elapsed = ""
+    if run.began is not None:
+        elapsed = age((run.ended if run.ended is not None else now) - run.began)
+    done = run.number if run.state == "running" else run.finished
+    step = f"{done}/{run.of}" if run.of else glyph("dash")
+    return Row(
+        run.host,
+        (
+            (fit(run.host, 14), "head"),
+            (" " + fit(word(run.state), 14), style(run.state)),
+            (right(step, 6), ""),
+            (right(elapsed, 7), "dim"),
+            (f"  {run.last}", "bad" if run.broken else "dim"),
+        ),
+    )

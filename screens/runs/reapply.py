@@ -1,0 +1,132 @@
+"""Applying again what is in force: what differs from the deployment is shown, then applied, as in the wizard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Static
+
+from dsrwizard.core.api import Engine
+from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.session import Session
+from screens.questions.modals import HelpModal
+from screens.widgets.keybar import KeyBar
+from screens.widgets.words import frame_title
+from screens.wizard.apply import ApplyPane
+from screens.wizard.pane import Desk, Pane
+from screens.wizard.review import ReviewPane
+
+
+class ReapplyScreen(Screen[bool]):
+    """The wizard's review and apply over a deployment in force. Dismissed with True when something was applied."""
+
+    BINDINGS = [
+        Binding("escape", "back", "Back", id="reapply.back", tooltip="Back; nothing is changed by that"),
+        Binding("ctrl+n", "next", "Apply…", id="reapply.next", tooltip="On to the apply, after one question"),
+        Binding("f1,question_mark", "help", "Help", id="reapply.help", tooltip="What it does", key_display="f1"),
+    ]
+
+    def __init__(self, deployment: Deployment, engine: Callable[[], Engine]) -> None:
+        super().__init__()
+        self._deployment = deployment
+        self._desk = Desk(Session(draft=Draft.from_deployment(deployment)), engine)
+        self._complaint = ""
+
+    def compose(self) -> ComposeResult:
+        with ContentSwitcher(initial=ReviewPane.step_id, id="panes"):
+            yield ReviewPane(self._desk)
+            yield ApplyPane(self._desk)
+        yield Static(id="hint", markup=False)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(ReviewPane).border_title = frame_title(
+            f"{self._deployment.name}: what differs from the deployment"
+        )
+        self._go(ReviewPane.step_id)
+
+    @property
+    def pane(self) -> Pane:
+        """The one that is shown."""
+        current = self.query_one("#panes", ContentSwitcher).current
+        return self.query_one(ApplyPane) if current == ApplyPane.step_id else self.query_one(ReviewPane)
+
+    def _go(self, step: str) -> None:
+        self.query_one("#panes", ContentSwitcher).current = step
+        self._complaint = ""
+        pane = self.pane
+        pane.entered()
+        self.set_focus(pane.first_focus())
+        self._say()
+
+    # What the app asks.
+
+    def running(self) -> str:
+        """What must not be cut off by quitting; empty: nothing."""
+        return self.query_one(ApplyPane).running()
+
+    def stop_running(self) -> None:
+        self.query_one(ApplyPane).stop_running()
+
+    def key_label(self, binding: Binding) -> str | None:
+        """The words for keys whose meaning depends on how far it is."""
+        if binding.id == "reapply.next":
+            nothing = self._desk.plan is not None and self._desk.plan.empty
+            done = self.pane is not self.query_one(ReviewPane) and self.pane.next_label() == "Next"
+            return "Finish" if nothing or done else None
+        return None
+
+    # What the operator does.
+
+    def action_back(self) -> None:
+        """From the apply to the review, from there out; while it runs, nowhere."""
+        if self.running():
+            self._complain("It is still running; s stops it.")
+        elif self.pane.step_id == ApplyPane.step_id and not self._desk.result:
+            self._go(ReviewPane.step_id)
+        else:
+            self.dismiss(self._desk.result is not None)
+
+    def action_next(self) -> None:
+        """To the apply; from there out when everything is done."""
+        pane = self.pane
+        reason = pane.why_not_forward()
+        if reason:
+            pane.show_problems()
+            self._complain(reason)
+        elif pane.step_id == ReviewPane.step_id and self._desk.plan is not None and not self._desk.plan.empty:
+            self._go(ApplyPane.step_id)
+        else:
+            self.dismiss(self._desk.result is not None)
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpModal(self.pane.heading, Content(self.pane.HELP)))
+
+    @on(Pane.Refreshed)
+    def refreshed(self, event: Pane.Refreshed) -> None:
+        event.stop()
+        self._say()
+
+    @on(Pane.GoTo)
+    def go_to(self, event: Pane.GoTo) -> None:
+        """The review when the plan is out of date; the wizard's input steps are not here."""
+        event.stop()
+        if event.step == ReviewPane.step_id:
+            self._go(event.step)
+        else:
+            self._complain("Leave with esc; ^e opens the deployment in the wizard.")
+
+    def _complain(self, text: str) -> None:
+        self._complaint = text
+        self._say()
+
+    def _say(self) -> None:
+        self.query_one("#hint", Static).update(self._complaint or self.pane.hint)
+        self.query_one("#hint").set_class(bool(self._complaint), "-complaint")
+        self.refresh_bindings()

@@ -1,0 +1,239 @@
+"""A run as it goes on: a row per host, what became of the chosen host and the buttons that help it, and its log.
+
+The run itself is on a thread of its own; the engine's events come in as messages, and nobody waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event as Flag
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Button, Static
+
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.events import Event, Observer
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.outcome import RunResult
+from dsrwizard.core.model.steps import Plan
+from screens import clock
+from screens.background import in_thread
+from screens.runs.failure import buttons_for, report_lines
+from screens.runs.hosts import HostRuns
+from screens.widgets.check_detail import Detail, labelled
+from screens.widgets.glyphs import glyph
+from screens.widgets.host_log import TitledLog
+from screens.widgets.host_words import in_words
+from screens.widgets.rows import Rows
+
+Work = Callable[[Observer], RunResult | None]
+"""A run in a thread of its own. None: nothing was done, because what it was based on is no longer so."""
+BUTTONS = ("retry", "skip", "roll_back", "edit", "copy")
+LABELS = {"retry": "Retry", "skip": "Skip", "roll_back": "Roll back", "edit": "Edit", "copy": "Copy report"}
+
+
+class RunView(Vertical):
+    """Shows hosts at work. A pressed button bubbles to the owner, named `do-<action>`.
+
+    `summary` gives the first line while nothing runs and nothing stands in the way.
+    """
+
+    DEFAULT_CSS = """
+    RunView { height: 1fr; width: 1fr; }
+    RunView > #run-summary { height: auto; max-height: 3; width: 1fr; padding: 0 1; }
+    RunView > #run-rows { height: 1fr; min-height: 4; }
+    RunView > #run-failure { height: auto; max-height: 7; display: none; border-top: solid $error; }
+    RunView > #run-buttons { height: 1; width: 1fr; display: none; padding: 0 1; }
+    RunView > #run-buttons Button { margin-right: 1; width: auto; min-width: 8; }
+    RunView.-failed > #run-failure, RunView.-failed > #run-buttons { display: block; }
+    """
+
+    class Told(Message, bubble=False):
+        """The engine's one way to the screen: an event of the run."""
+
+        def __init__(self, event: Event) -> None:
+            super().__init__()
+            self.event = event
+
+    class Planned(Message, bubble=False):
+        """A run has planned anew before it began."""
+
+        def __init__(self, plan: Plan, unseen: dict[str, Failure]) -> None:
+            super().__init__()
+            self.plan = plan
+            self.unseen = unseen
+
+    class Ended(Message):
+        """A run has ended: with a result, with what stood in its way, or with neither, having done nothing."""
+
+        def __init__(self, back: tuple[str, ...], result: RunResult | None, error: DsrError | None) -> None:
+            super().__init__()
+            self.back = back
+            """Hosts that were rolled back by it."""
+            self.result = result
+            self.error = error
+
+    class Shown(Message):
+        """What is shown has changed: keys may do other things now."""
+
+    def __init__(self, summary: Callable[[], str], buttons: tuple[str, ...] = BUTTONS) -> None:
+        super().__init__()
+        self._summary = summary
+        self._buttons = buttons
+        self.runs = HostRuns()
+        self.stop = Flag()
+        self.doing = ""
+        """What runs, as the subject of a sentence; empty: nothing."""
+        self.error: DsrError | None = None
+        self._began = 0.0
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="run-summary", markup=False)
+        yield Rows(id="run-rows")
+        yield Detail(id="run-failure")
+        with Horizontal(id="run-buttons"):
+            for name in self._buttons:
+                variant = "primary" if name == "retry" else "default"
+                yield Button(LABELS[name], id=f"do-{name}", variant=variant, compact=True)  # type: ignore[arg-type]
+        yield TitledLog("Log", id="run-log")
+
+    def on_mount(self) -> None:
+        self.set_interval(0.5, self._tick)
+
+    # What the owner does.
+
+    def take_plan(self, plan: Plan, unseen: dict[str, Failure]) -> None:
+        """A row per host of this plan, all waiting; `unseen` says why hosts could not be looked at."""
+        self.runs = HostRuns(plan, unseen)
+        self.error = None
+
+    def start(self, name: str, work: Work, back: tuple[str, ...] = ()) -> None:
+        """Runs `work` on a thread. `Ended` tells when it is over; it carries `back`."""
+        self.doing = name
+        self.stop.clear()
+        self.error = None
+        self._began = clock.running()
+        self.show()
+        self.run_worker(self._work(work, back), group="run")
+
+    def request_stop(self) -> None:
+        """What runs now is finished, nothing new begins."""
+        self.stop.set()
+        self.show()
+
+    @property
+    def running(self) -> str:
+        """What runs, as a sentence; empty: nothing."""
+        if not self.doing:
+            return ""
+        count = self.runs.counted(("running", "waiting"))
+        return f"{self.doing} is running on {count} host{'' if count == 1 else 's'}."
+
+    @property
+    def rows(self) -> Rows:
+        return self.query_one("#run-rows", Rows)
+
+    @property
+    def chosen(self) -> str:
+        """The host under the cursor; empty: none."""
+        key = self.rows.key if self.is_mounted else ""
+        return key if key in self.runs.hosts else ""
+
+    @property
+    def chosen_broken(self) -> str:
+        """The same where it needs a decision, otherwise empty."""
+        host = self.chosen
+        return host if host and self.runs.hosts[host].broken else ""
+
+    def to_broken(self) -> None:
+        """Puts the cursor on the first host that needs a decision."""
+        broken = self.runs.broken()
+        if broken:
+            self.rows.put_cursor(broken[0])
+
+    def report(self) -> str:
+        """What became of the chosen host, with its log, as text."""
+        run = self.runs.hosts[self.chosen]
+        said = labelled(report_lines(run, self.runs)).plain
+        return "\n".join([run.host, said, *run.lines])
+
+    # Running.
+
+    async def _work(self, work: Work, back: tuple[str, ...]) -> None:
+        def tell(event: Event) -> None:
+            self.post_message(self.Told(event))
+
+        def run() -> None:
+            try:
+                done = work(tell)
+            except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
+                self.post_message(self.Ended((), None, in_words(error)))
+                return
+            self.post_message(self.Ended(back, done, None))
+
+        await in_thread(run, "dsrwizard-run")
+
+    @on(Told)
+    def told(self, event: Told) -> None:
+        run = self.runs.take(event.event)
+        if run.host == self.chosen:
+            self._follow()
+        self._show_rows()
+
+    @on(Planned)
+    def planned(self, event: Planned) -> None:
+        self.runs.add(event.plan, event.unseen)
+
+    @on(Ended)
+    def ended(self, event: Ended) -> None:
+        self.doing = ""
+        self.error = event.error
+        if event.result is not None:
+            self.runs.rolled_back(event.back)
+        self.show()
+        self.to_broken()
+
+    # Showing.
+
+    def _tick(self) -> None:
+        if self.doing and self.is_on_screen and self.screen.is_active:
+            self._show_rows()
+
+    def _show_rows(self) -> None:
+        self.rows.set_rows(self.runs.rows(clock.running() - self._began))
+        self.query_one("#run-summary", Static).update(self._first_line())
+
+    @on(Rows.Moved, "#run-rows")
+    def show(self) -> None:
+        """Draws everything from what is known."""
+        self._show_rows()
+        self._follow()
+        host = self.chosen_broken
+        self.set_class(bool(host), "-failed")
+        if host:
+            run = self.runs.hosts[host]
+            self.query_one("#run-failure", Detail).show(report_lines(run, self.runs))
+            useful = buttons_for(run)
+            for button in self.query_one("#run-buttons").query(Button):
+                button.display = (button.id or "") in useful
+                button.disabled = bool(self.doing) and button.id != "do-copy"
+        self.post_message(self.Shown())
+
+    def _follow(self) -> None:
+        """The chosen host's log."""
+        host = self.chosen
+        lines = self.runs.hosts[host].lines if host else []
+        self.query_one("#run-log", TitledLog).follow(host, f"Log of {host}" if host else "Log", lines)
+
+    def _first_line(self) -> str:
+        if self.error is not None:
+            return f"{glyph('fail')} {self.error}"
+        if not self.doing:
+            return self._summary()
+        if self.stop.is_set():
+            return f"{glyph('working')} Stopping: what runs now is finished, nothing new begins."
+        total = len(self.runs.hosts)
+        return f"{glyph('working')} {self.doing} runs: {self.runs.done} of {total} hosts done."

@@ -1,0 +1,1 @@
+"""The wizard: its shell and the pane of each step."""

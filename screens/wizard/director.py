@@ -1,0 +1,232 @@
+"""The second step: which interface leads to the real servers, and who balances."""
+
+from __future__ import annotations
+
+import shlex
+from ipaddress import ip_address, ip_interface
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from dsrwizard.core.intake.problems import Problem
+from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.model.deployment import Deployment, Director
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import DirectorFacts, Interface
+from dsrwizard.core.model.foreign import one_line
+from screens.widgets.field import ChoiceField, Field, RadioField, TextField
+from screens.widgets.form import Form
+from screens.widgets.glyphs import Name, glyph
+from screens.wizard import field_texts
+from screens.wizard.pane import Desk, Pane, in_thread
+
+ENGINES = (
+    ("This machine, with its kernel's IPVS", "netlink"),
+    ("Another product: servers and proof only", "external"),
+)
+
+
+class DirectorPane(Pane):
+    """The interface is chosen among what this machine has; where that cannot be read, it is typed."""
+
+    step_id = "director"
+    title = "Director"
+    heading = "Director: this machine"
+    HELP = (
+        "dsrwizard runs on the director. It adds the VIP to this interface, sets up IPVS over netlink, and sends its "
+        "probes from here. With another product balancing, this machine is only a host in the servers' network."
+    )
+    DEFAULT_CSS = """
+    DirectorPane Field { margin-bottom: 1; }
+    DirectorPane #typed { display: none; }
+    DirectorPane.-unseen #typed { display: block; }
+    DirectorPane.-unseen #chosen { display: none; }
+    DirectorPane #found { height: auto; width: 1fr; }
+    """
+    BINDINGS = [
+        Binding("f5", "look", "Look again", id="director.look", tooltip="Read this machine's interfaces and IPVS again")
+    ]
+
+    facts: reactive[DirectorFacts | None] = reactive(None, init=False)
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._failed: DsrError | None = None
+
+    def compose(self) -> ComposeResult:
+        key = "director.interface"
+        with Form(self.problems):
+            chosen = ChoiceField(field_texts.INTERFACE, key, self.draft, "interface", [], width=0)
+            chosen.id = "chosen"
+            yield chosen
+            typed = TextField(field_texts.INTERFACE, key, self.draft, "interface", width=20)
+            typed.id = "typed"
+            yield typed
+            yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", ENGINES)
+            yield Static("", id="found", markup=False)
+
+    def on_mount(self) -> None:
+        self._tell()
+
+    # What the wizard asks.
+
+    def problems(self) -> list[Problem]:
+        return [problem for problem in problems_of_draft(self.draft) if problem.key.startswith("director.")]
+
+    def show_problems(self) -> None:
+        self.query_one(Form).show_all()
+
+    def show_problem(self, key: str) -> None:
+        self.query_one(Form).focus_key(key)
+
+    def first_focus(self) -> Widget | None:
+        shown = next((field for field in self.query(Field) if field.display), None)
+        return shown.control_widget if shown is not None else None
+
+    def entered(self) -> None:
+        if self.facts is None:
+            self.action_look()
+
+    # Looking at this machine.
+
+    def action_look(self) -> None:
+        self._failed = None
+        self.run_worker(self._look(), group="director", exclusive=True)
+
+    async def _look(self) -> None:
+        asked = Deployment(
+            name=self.draft.name or "dsr",
+            director=Director(
+                interface=self.draft.interface, engine="external" if self.draft.engine == "external" else "netlink"
+            ),
+            vips=(),
+            servers=(),
+        )
+        try:
+            self.facts = await in_thread(lambda: self.engine().director(asked))
+        except DsrError as error:
+            self._failed = error
+            self.facts = None
+            self._tell()
+
+    def watch_facts(self, facts: DirectorFacts | None) -> None:
+        self.desk.director = facts
+        if facts is None:
+            return
+        cards = [interface for interface in facts.interfaces if interface.name != "lo"]
+        if not self.draft.interface:
+            likely = self._likely(cards)
+            if likely:
+                self.draft.interface = likely
+                self.post_message(self.Edited(self))
+        self.query_one("#chosen", ChoiceField).offer([(_describe(card), card.name) for card in cards])
+        self._tell()
+
+    def _likely(self, cards: list[Interface]) -> str:
+        """The interface whose network holds a real server or a VIP, else the one with the default route."""
+        wanted = [server.address for server in self.draft.servers] + [vip.address for vip in self.draft.vips]
+        for address in wanted:
+            for card in cards:
+                if any(_within(address, f"{entry.address}/{entry.prefix}") for entry in card.addresses):
+                    return card.name
+        routed = {route.interface for route in self.facts.default_routes} if self.facts is not None else set()
+        up = [card for card in cards if card.up]
+        candidates = [card for card in up if card.name in routed] or up
+        return candidates[0].name if len(candidates) == 1 else ""
+
+    # Editing.
+
+    @on(Form.Edited)
+    def edited(self, event: Form.Edited) -> None:
+        event.stop()
+        self.desk.in_use.clear()
+        self._tell()
+        self.post_message(self.Edited(self))
+
+    def _tell(self) -> None:
+        """Says what was found: the interface's state, the right to change things, IPVS."""
+        self.set_class(self.facts is None and self._failed is not None, "-unseen")
+        self.query_one("#found", Static).update(Content("\n").join(self._lines()))
+        self.refreshed()
+
+    def _lines(self) -> list[Content]:
+        facts = self.facts
+        if facts is None:
+            if self._failed is None:
+                return [_line("working", "looking at this machine …", "")]
+            return [
+                _line("fail", self._failed.what, "$text-error"),
+                _aside(self._failed.why),
+                _aside(self._failed.next),
+            ]
+        lines = [*self._interface_lines(facts)]
+        if self.draft.engine == "external":
+            lines.append(_line("ok", "IPVS is not needed here: another product balances.", ""))
+            if not facts.privileged:
+                lines.append(_line("warn", "Not root: probes and the ARP audit will be “unknown”.", "$text-warning"))
+                lines.append(_aside("Start dsrwizard with sudo or with CAP_NET_RAW to have them."))
+            return lines
+        if facts.services is not None:
+            count = len(facts.services)
+            theirs = f"; it has {count} service{'s' if count > 1 else ''} already" if count else ""
+            lines.append(_line("ok", f"IPVS is there{theirs}.", "$text-success"))
+        elif facts.module_loaded is False and facts.module_available is not False:
+            lines.append(_line("ok", "IPVS: the kernel module ip_vs is not loaded yet; apply loads it.", ""))
+        else:
+            lines.append(_line("fail", facts.ipvs_problem or "IPVS could not be read.", "$text-error"))
+            if facts.ipvs_next:
+                lines.append(_aside(facts.ipvs_next))
+            lines.append(_aside("Then press f5. If another product balances, choose it above."))
+        if facts.privileged:
+            lines.append(_line("ok", "Allowed to change addresses and IPVS.", "$text-success"))
+        else:
+            lines.append(_line("fail", "Not allowed to change this machine.", "$text-error"))
+            lines.append(
+                _aside("Start dsrwizard with sudo (CAP_NET_ADMIN and CAP_NET_RAW), or let another product balance.")
+            )
+        return lines
+
+    def _interface_lines(self, facts: DirectorFacts) -> list[Content]:
+        name = self.draft.interface.strip()
+        card = facts.interface(name)
+        if not name:
+            return []
+        if card is None:
+            names = ", ".join(other.name for other in facts.interfaces if other.name != "lo")
+            return [_line("fail", f"This machine has no interface {name}. It has: {names}.", "$text-error")]
+        if not card.up:
+            return [_line("warn", f"{name} is down.", "$text-warning"), _aside(f"ip link set {shlex.quote(name)} up")]
+        if not card.addresses:
+            return [_line("warn", f"{name} has no address: the director needs its own (DIP) there.", "$text-warning")]
+        return [_line("ok", f"{name} is up, {_addresses(card)}, MAC {card.mac or 'unknown'}.", "$text-success")]
+
+
+def _describe(card: Interface) -> str:
+    state = "" if card.up else "  (down)"
+    return f"{card.name:<10} {_addresses(card) or 'no address'}{state}"
+
+
+def _addresses(card: Interface) -> str:
+    shown = [f"{entry.address}/{entry.prefix}" for entry in card.addresses if entry.scope != "link"]
+    return ", ".join(shown[:3]) + (" …" if len(shown) > 3 else "")
+
+
+def _within(address: str, network: str) -> bool:
+    try:
+        return ip_address(address.strip()) in ip_interface(network).network
+    except ValueError:
+        return False
+
+
+def _line(sign: Name, text: str, style: str) -> Content:
+    text = one_line(text)
+    return Content.styled(f"{glyph(sign)} {text}", style) if style else Content(f"{glyph(sign)} {text}")
+
+
+def _aside(text: str) -> Content:
+    return Content(f"    {one_line(text)}")

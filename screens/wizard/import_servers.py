@@ -1,0 +1,148 @@
+"""Taking real servers over from a list people already have: pasted, or read from a file."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Static, TextArea
+
+from dsrwizard import files
+from dsrwizard.core.intake.draft import DraftServer
+from dsrwizard.core.model.foreign import lines
+from screens.widgets.field import Menu
+from screens.widgets.glyphs import Name, glyph
+from screens.widgets.keybar import KeyBar
+from screens.widgets.words import frame_title
+from screens.wizard.pane import in_thread
+
+if TYPE_CHECKING:
+    from dsrwizard.core.intake.importers import Imported, Kind
+
+LONGEST = 1_000_000
+"""Bytes of a file that are read: more is no list of servers."""
+KINDS = (
+    ("detect the format", ""),
+    ("list or CSV: name address [weight]", "plain"),
+    ("Ansible inventory", "ansible"),
+    ("ssh config", "ssh_config"),
+)
+EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 10.0.0.102 2\n"
+
+
+class ImportServers(ModalScreen[list[DraftServer] | None]):
+    """Shows what would be taken over while text, file, format or choice change. Returns the servers, or None."""
+
+    BINDINGS = [
+        Binding("escape", "back", "Back", id="import.back", tooltip="Take nothing over"),
+        Binding(
+            "ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Take the servers found over", key_display="^n"
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._file_name = ""
+        self._imported: Imported | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="modal", id="import"):
+            with Horizontal(classes="import-row"):
+                yield Label("File", classes="field-label")
+                yield Input(placeholder="path of a file, then Enter; or paste below", id="path", compact=True)
+            yield TextArea("", id="list", soft_wrap=False, compact=True, placeholder=EXAMPLE, tab_behavior="focus")
+            with Horizontal(classes="import-row"):
+                yield Label("Format", classes="field-label")
+                yield Menu(KINDS, value="", allow_blank=False, compact=True, id="kind")
+            with Horizontal(classes="import-row"):
+                yield Label("Only", classes="field-label")
+                yield Input(
+                    placeholder="an Ansible group, or ssh hosts such as web*; empty: all", id="choice", compact=True
+                )
+            yield Static("", markup=False, id="preview")
+            with Horizontal(classes="modal-buttons"):
+                yield Button("Import", id="take", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(".modal").border_title = frame_title("Import real servers")
+        self.query_one("#list").focus()
+        self._preview()
+
+    @on(Input.Submitted, "#path")
+    async def read_file(self, event: Input.Submitted) -> None:
+        event.stop()
+        path = event.value.strip()
+        try:
+            text = await in_thread(lambda: _read(path))
+        except OSError as error:
+            self.query_one("#preview", Static).update(
+                f"{glyph('problem')} {path} cannot be read: {error.strerror}. Write the path of a text file."
+            )
+            return
+        self._file_name = Path(path).name
+        self.query_one("#list", TextArea).load_text(text)
+
+    @on(Input.Submitted, "#choice")
+    def choice_entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.query_one("#take", Button).focus()
+
+    @on(Menu.Entered)
+    def format_entered(self, event: Menu.Entered) -> None:
+        event.stop()
+        self.focus_next()
+
+    @on(TextArea.Changed)
+    @on(Menu.Changed)
+    @on(Input.Changed, "#choice")
+    def something_changed(self) -> None:
+        self._preview()
+
+    def _preview(self) -> None:
+        from dsrwizard.core.intake.importers import detect, read
+
+        text = self.query_one("#list", TextArea).text
+        preview = self.query_one("#preview", Static)
+        if not text.strip():
+            self._imported = None
+            preview.update("One server per line, a CSV table, an Ansible inventory (INI or YAML) or an ssh config.")
+            return
+        kind = cast("Kind", self.query_one("#kind", Menu).value or detect(text, self._file_name))
+        found = read(text, self._file_name, kind, self.query_one("#choice", Input).value.strip())
+        self._imported = found
+        shown = {value: label for label, value in KINDS}[kind].partition(":")[0]
+        names = ", ".join(f"{server.name} {server.address}".strip() for server in found.servers[:4])
+        more = f" and {len(found.servers) - 4} more" if len(found.servers) > 4 else ""
+        count = len(found.servers)
+        sign: Name = "ok" if count else "problem"
+        lines = [f"{glyph(sign)} {count} server{'' if count == 1 else 's'} ({shown}): {names}{more}"]
+        lines += [f"{glyph('warn')} {note}" for note in found.notes[:2]]
+        if len(found.notes) > 2:
+            lines.append(f"  and {len(found.notes) - 2} more notes")
+        preview.update("\n".join(lines))
+
+    @on(Button.Pressed, "#take")
+    def action_take(self) -> None:
+        if self._imported is not None and self._imported.servers:
+            self.dismiss(self._imported.servers)
+        else:
+            self.query_one("#list").focus()
+
+    @on(Button.Pressed, "#cancel")
+    def action_back(self) -> None:
+        self.dismiss(None)
+
+
+def _read(text: str) -> str:
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # no home directory is known
+        path = path.expanduser()
+    return lines(files.read(path, LONGEST).decode("utf-8", errors="replace"), LONGEST, tabs=True)

@@ -1,0 +1,261 @@
+"""The form for one real server, as a modal over the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from dsrwizard.core.intake.draft import Draft, DraftServer
+from dsrwizard.core.intake.problems import Problem
+from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.tell.runbook import NAMES
+from screens.questions.modals import HelpModal
+from screens.widgets.field import ChoiceField, Field, TextField
+from screens.widgets.form import Form
+from screens.widgets.keybar import KeyBar
+from screens.widgets.toggles import Tick
+from screens.widgets.words import frame_title
+from screens.wizard import field_texts
+
+WAYS = (
+    ("ssh     Linux, dsrwizard sets it up", "ssh"),
+    ("winrm   Windows, dsrwizard sets it up", "winrm"),
+    ("manual  you set it up, dsrwizard proves it", "manual"),
+)
+TRANSPORTS = (
+    ("https  the certificate is checked", "https"),
+    ("http   NTLM or Kerberos seal what is sent", "http"),
+)
+PROOFS = (
+    ("ntlm      local and domain accounts", "ntlm"),
+    ("kerberos  domain accounts, with a ticket", "kerberos"),
+    ("basic     local accounts, only over https", "basic"),
+)
+SYSTEMS = (("not said: its runbook asks", ""), *((name, system) for system, name in NAMES.items()))
+ADAPTERS = (
+    ("a loopback adapter of our own", "lo"),
+    ("the built-in pseudo-interface", "pseudo"),
+)
+OF_THE_WAY = ("user", "port", "identity_file", "winrm", "auth", "ca_file", "system", "vip_interface")
+"""What a server's entry says about how it is reached: other values, or none, with another way."""
+
+
+@dataclass(frozen=True)
+class ServerAnswer:
+    """The server as entered, and whether to test the connection at once."""
+
+    server: DraftServer
+    test: bool = False
+
+
+class ServesVips(Vertical):
+    """Which of several VIPs the server serves: a tick each."""
+
+    def __init__(self, server: DraftServer, vips: list[str]) -> None:
+        super().__init__(id="serves")
+        self._server = server
+        self._vips = vips
+        self.hint = field_texts.SERVED_VIPS.hint
+        self.help_text = field_texts.SERVED_VIPS.help
+        self.help_title = field_texts.SERVED_VIPS.label
+
+    def compose(self) -> ComposeResult:
+        chosen = self._server.vips
+        yield Static(field_texts.SERVED_VIPS.label, markup=False)
+        for vip in self._vips:
+            yield Tick(vip, chosen is None or vip in chosen, compact=True)
+
+    @on(Tick.Changed)
+    def ticked(self, event: Tick.Changed) -> None:
+        event.stop()
+        ticks = list(self.query(Tick))
+        chosen = [vip for vip, tick in zip(self._vips, ticks, strict=True) if tick.value]
+        self._server.vips = None if len(chosen) == len(self._vips) else chosen
+
+
+class WayFields(Vertical):
+    """The fields that belong to the way the server is reached. Each way keeps what was typed in its own."""
+
+    DEFAULT_CSS = """
+    WayFields { height: auto; }
+    """
+
+    def __init__(self, server: DraftServer, key: str) -> None:
+        super().__init__()
+        self._server = server
+        self._key = key
+        self._way = server.connect
+        self._typed: dict[str, dict[str, str]] = {}
+
+    def compose(self) -> ComposeResult:
+        key, server = self._key, self._server
+        match server.connect:
+            case "winrm":
+                yield TextField(field_texts.WINDOWS_USER, f"{key}.user", server, "user", width=30)
+                yield ChoiceField(field_texts.WINRM, f"{key}.winrm", server, "winrm", TRANSPORTS, width=50)
+                yield TextField(field_texts.WINRM_PORT, f"{key}.port", server, "port", width=9)
+                yield ChoiceField(field_texts.AUTH, f"{key}.auth", server, "auth", PROOFS, width=50)
+                yield TextField(field_texts.CA_FILE, f"{key}.ca_file", server, "ca_file", width=50)
+                yield ChoiceField(
+                    field_texts.WINDOWS_ADAPTER, f"{key}.vip_interface", server, "vip_interface", ADAPTERS, width=50
+                )
+            case "manual":
+                yield ChoiceField(field_texts.SYSTEM, f"{key}.system", server, "system", SYSTEMS, width=50)
+                yield TextField(field_texts.VIP_INTERFACE, f"{key}.vip_interface", server, "vip_interface", width=20)
+            case _:
+                yield TextField(field_texts.USER, f"{key}.user", server, "user", width=30)
+                yield TextField(field_texts.SSH_PORT, f"{key}.port", server, "port", width=9)
+                yield TextField(field_texts.IDENTITY, f"{key}.identity_file", server, "identity_file", width=50)
+                yield TextField(field_texts.VIP_INTERFACE, f"{key}.vip_interface", server, "vip_interface", width=20)
+
+    async def follow(self) -> None:
+        """Shows the fields of the way that was chosen, if it is another now."""
+        server = self._server
+        if server.connect == self._way:
+            return
+        self._typed[self._way] = {name: getattr(server, name) for name in OF_THE_WAY}
+        values = self._typed.get(server.connect) or {name: getattr(DraftServer(), name) for name in OF_THE_WAY}
+        for name, value in values.items():
+            setattr(server, name, value)
+        self._way = server.connect
+        await self.recompose()
+
+
+class ServerForm(ModalScreen[ServerAnswer | None]):
+    """Adds a server or edits one. Works on a copy; None when the operator goes back."""
+
+    BINDINGS = [
+        Binding("escape", "back", "Back", id="server.back", tooltip="Leave the server as it was"),
+        Binding("ctrl+n,ctrl+s", "save", "Save", id="server.save", tooltip="Take this server over", key_display="^n"),
+        Binding("ctrl+t", "save_and_test", "Save and test", id="server.test", tooltip="Take it over and connect to it"),
+        Binding("f1", "help", "Help", id="server.help", tooltip="More about this field"),
+    ]
+
+    def __init__(self, draft: Draft, index: int | None, key: str = "") -> None:
+        """`index` of the server to edit, None for a new one. `key`: the field to start at."""
+        super().__init__()
+        servers = draft.servers
+        self._server = _next(draft) if index is None else msgspec.structs.replace(servers[index])
+        self._index = index if index is not None else len(servers)
+        self._new = index is None
+        rest = [server for number, server in enumerate(servers) if number != index]
+        rest.insert(self._index, self._server)
+        self._draft = msgspec.structs.replace(draft, servers=rest)
+        self._key = key
+
+    def compose(self) -> ComposeResult:
+        key, server = f"servers[{self._index}]", self._server
+        vips = [vip.address.strip() for vip in self._draft.vips if vip.address.strip()]
+        with Vertical(classes="modal", id="server-form"):
+            with VerticalScroll(classes="modal-text", can_focus=False), Form(self._problems):
+                yield TextField(field_texts.SERVER_NAME, f"{key}.name", server, "name", width=30)
+                yield TextField(field_texts.SERVER_ADDRESS, f"{key}.address", server, "address", width=41)
+                yield TextField(field_texts.SERVER_ADDRESS6, f"{key}.address6", server, "address6", width=41)
+                yield TextField(field_texts.WEIGHT, f"{key}.weight", server, "weight", width=9)
+                yield ChoiceField(field_texts.CONNECT, f"{key}.connect", server, "connect", WAYS, width=50)
+                yield WayFields(server, key)
+                if len(vips) > 1:
+                    yield ServesVips(server, vips)
+            yield Static("", markup=False, id="server-problem")
+            yield Static("", markup=False, id="server-hint")
+            with Horizontal(classes="modal-buttons"):
+                yield Button("Save", id="save", variant="primary", compact=True)
+                yield Button("Save and test", id="test", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        title = "New real server" if self._new else f"Real server {self._server.name}"
+        self.query_one(".modal").border_title = frame_title(title)
+        self.watch(self, "focused", self._show_hint, init=False)
+        if self._key:
+            form = self.query_one(Form)
+            form.show_all()
+            form.focus_key(self._key)
+        else:
+            next(iter(self.query(Field))).take_focus()
+        self._show_hint()
+
+    def _problems(self) -> list[Problem]:
+        key = f"servers[{self._index}]."
+        return [problem for problem in problems_of_draft(self._draft) if problem.key.startswith(key)]
+
+    def _show_hint(self) -> None:
+        focused = self.focused
+        hints = [getattr(node, "hint", "") for node in focused.ancestors_with_self] if focused is not None else []
+        self.query_one("#server-hint", Static).update(next((hint for hint in hints if hint), ""))
+
+    def action_help(self) -> None:
+        for node in self.focused.ancestors_with_self if self.focused is not None else ():
+            text = getattr(node, "help_text", "")
+            if text:
+                self.app.push_screen(HelpModal(getattr(node, "help_title", "Help"), text))
+                return
+
+    @on(Form.Edited)
+    async def edited(self, event: Form.Edited) -> None:
+        """Another way of reaching it has other fields."""
+        event.stop()
+        if event.field.key.endswith(".connect"):
+            await self.query_one(WayFields).follow()
+            self.query_one(Form).show()
+
+    @on(Field.Entered)
+    def entered(self, event: Field.Entered) -> None:
+        event.stop()
+        self.focus_next()
+
+    @on(Input.Submitted)
+    def submitted(self, event: Input.Submitted) -> None:
+        """Enter: the next field, and after the last one, Save."""
+        event.stop()
+        fields = list(self.query(Field))
+        if event.input in fields[-1].query(Input):
+            self.action_save()
+        else:
+            self.focus_next()
+
+    @on(Button.Pressed, "#save")
+    def action_save(self) -> None:
+        self._finish(test=False)
+
+    @on(Button.Pressed, "#test")
+    def action_save_and_test(self) -> None:
+        self._finish(test=True)
+
+    @on(Button.Pressed, "#cancel")
+    def action_back(self) -> None:
+        self.dismiss(None)
+
+    def _finish(self, *, test: bool) -> None:
+        problems = self._problems()
+        if not problems:
+            self.dismiss(ServerAnswer(self._server, test))
+            return
+        told = self.query_one(Form).show_all()
+        self.query_one("#server-problem", Static).update("" if told else problems[0].text)
+
+
+def _next(draft: Draft) -> DraftServer:
+    """A new server like the last one: its login is most likely the same."""
+    if not draft.servers:
+        return DraftServer()
+    last = draft.servers[-1]
+    return DraftServer(
+        connect=last.connect,
+        user=last.user,
+        port=last.port,
+        identity_file=last.identity_file,
+        winrm=last.winrm,
+        auth=last.auth,
+        ca_file=last.ca_file,
+        system=last.system,
+        vip_interface=last.vip_interface,
+    )

@@ -1,0 +1,387 @@
+"""The third step: the real servers, how each is reached, and what a test of the connection finds."""
+
+from __future__ import annotations
+
+from asyncio import Semaphore
+
+import msgspec
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from dsrwizard.core.api import ServerTest
+from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer
+from dsrwizard.core.intake.problems import Problem
+from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.foreign import one_line
+from screens.questions.modals import Choice, Question
+from screens.widgets.field import Field, TextField
+from screens.widgets.form import Form
+from screens.widgets.glyphs import Name, glyph
+from screens.widgets.server_facts import details, verdict
+from screens.wizard import field_texts
+from screens.wizard.pane import Desk, Pane, in_thread
+from screens.wizard.server_form import ServerAnswer, ServerForm
+
+AT_ONCE = 16
+"""Connections tested side by side."""
+NONE_YET = "No real server yet: press a to add one, or i to import a list, an Ansible inventory or an ssh config."
+
+
+class ServerTable(DataTable[Text]):
+    """The real servers; Enter edits the one under the cursor."""
+
+    help_text = (
+        "Each real server must be in the director's layer-2 network. dsrwizard logs in by SSH (root or sudo) or by "
+        "WinRM (an administrator), or you set it up by hand with a runbook. a adds "
+        "one, Enter edits, d removes, i imports. t tests the one under the cursor, T all: it connects as apply will, "
+        "and changes nothing."
+    )
+    hint = "Each answers clients itself: it needs the VIP, silent, and its own way out."
+    help_title = "Real servers"
+
+
+class ServersPane(Pane):
+    """A table over the draft's servers, with what the last test of each found."""
+
+    step_id = "servers"
+    title = "Servers"
+    heading = "Real servers"
+    HELP = (
+        "What a test shows: whether the login works, the interface and MAC behind the RIP, whether it is on the "
+        "director's layer 2, who listens on the service's port and on which address, and the default gateway."
+    )
+    DEFAULT_CSS = """
+    ServersPane ServerTable { height: auto; max-height: 50%; min-height: 2; width: 1fr; overflow-x: hidden; }
+    ServersPane #none { display: none; color: $text-muted; height: auto; }
+    ServersPane.-empty #none { display: block; }
+    ServersPane #servers-problem { color: $text-error; height: auto; }
+    ServersPane #tested { height: auto; width: 1fr; margin-top: 1; }
+    ServersPane #client { margin-top: 1; }
+    """
+    BINDINGS = [
+        Binding("a", "add", "Add", id="servers.add", tooltip="A new real server"),
+        Binding("e", "edit", "Edit", id="servers.edit", tooltip="Change the server under the cursor"),
+        Binding(
+            "d,delete",
+            "remove",
+            "Remove",
+            id="servers.remove",
+            tooltip="Take the server under the cursor out",
+            key_display="d",
+        ),
+        Binding(
+            "i", "import", "Import", id="servers.import", tooltip="From a list, an Ansible inventory, an ssh config"
+        ),
+        Binding(
+            "t", "test", "Test", id="servers.test", tooltip="Connect to the server under the cursor; changes nothing"
+        ),
+        Binding(
+            "T",
+            "test_all",
+            "Test all",
+            id="servers.test_all",
+            tooltip="Connect to every server; changes nothing",
+            key_display="T",
+        ),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._client = desk.session.draft.client or DraftClient()
+        self._tests: dict[str, tuple[ServerTest, Deployment]] = {}
+        self._testing: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self._limit = Semaphore(AT_ONCE)
+        self._loud = False
+
+    def compose(self) -> ComposeResult:
+        yield ServerTable(cursor_type="row", zebra_stripes=False, id="servers-table")
+        yield Static(NONE_YET, id="none", markup=False)
+        yield Static("", id="servers-problem", markup=False)
+        yield Static("", id="tested", markup=False)
+        with Form(self.problems, id="client"):
+            yield TextField(field_texts.CLIENT_ADDRESS, "client.address", self._client, "address", width=20)
+            yield TextField(field_texts.CLIENT_USER, "client.user", self._client, "user", width=20)
+
+    def on_mount(self) -> None:
+        self._fill()
+
+    def on_resize(self) -> None:
+        self._fill()
+
+    # What the wizard asks.
+
+    def problems(self) -> list[Problem]:
+        return [problem for problem in problems_of_draft(self.draft) if problem.key.startswith(("servers", "client"))]
+
+    def show_problems(self) -> None:
+        self._loud = True
+        self._fill()
+        first = next(iter(self.problems()), None)
+        if first is not None:
+            self.show_problem(first.key)
+
+    def show_problem(self, key: str) -> None:
+        """A problem of the client: its field. One of a server: the cursor goes to it."""
+        form = self.query_one(Form)
+        if key.startswith("client"):
+            form.show_all()
+            form.focus_key(key)
+            return
+        table = self.query_one(ServerTable)
+        index = _index_of(key)
+        if index is not None and index < table.row_count:
+            table.move_cursor(row=index)
+        table.focus()
+
+    def first_focus(self) -> Widget | None:
+        return self.query_one(ServerTable)
+
+    def entered(self) -> None:
+        self._fill()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("edit", "remove", "test", "test_all") and not self.draft.servers:
+            return None
+        return True
+
+    # The table.
+
+    def _fill(self) -> None:
+        """Draws the table from the draft, keeping the cursor."""
+        table = self.query_one(ServerTable)
+        row = table.cursor_row
+        table.clear(columns=True)
+        self._columns(table)
+        wrong = {_index_of(problem.key) for problem in self.problems()}
+        for number, server in enumerate(self.draft.servers):
+            sign, said = self._said(number, server, wrong)
+            name = Text(one_line(server.name) or "(no name)", no_wrap=True)
+            table.add_row(
+                name,
+                Text(one_line(server.address), no_wrap=True),
+                Text(one_line(server.weight), justify="right"),
+                Text(one_line(_login(server)), no_wrap=True, overflow="ellipsis"),
+                Text(f"{glyph(sign)} {said}" if said else "", no_wrap=True, overflow="ellipsis"),
+            )
+        if self.draft.servers:
+            table.move_cursor(row=min(row, len(self.draft.servers) - 1))
+        self.set_class(not self.draft.servers, "-empty")
+        general = [problem.text for problem in self.problems() if problem.key == "servers"] if self._loud else []
+        self.query_one("#servers-problem", Static).update("\n".join(f"{glyph('problem')} {text}" for text in general))
+        self._show_details()
+        self.refreshed()
+
+    def _columns(self, table: ServerTable) -> None:
+        """As wide as what stands in them, within bounds; the test's result gets the rest."""
+        servers = self.draft.servers
+        widths = {
+            "Name": min(max([4, *(len(server.name) for server in servers)]), 20),
+            "Address": min(max([8, *(len(server.address) for server in servers)]), 28),
+            "Weight": 6,
+            "Login": min(max([5, *(len(_login(server)) for server in servers)]), 16),
+        }
+        for label, width in widths.items():
+            table.add_column(label, width=width)
+        taken = sum(widths.values()) + 2 * (len(widths) + 1)
+        table.add_column("Test", width=max(self.content_size.width - taken, 12))
+
+    def _said(self, number: int, server: DraftServer, wrong: set[int | None]) -> tuple[Name, str]:
+        if number in wrong:
+            return "problem", "has a problem: Enter shows it"
+        if server.name in self._testing:
+            return "working", "testing"
+        if server.name in self._tests:
+            test, deployment = self._tests[server.name]
+            return verdict(test, deployment, deployment.server(server.name))
+        if server.name in self._refused:
+            return "unknown", self._refused[server.name]
+        return "todo", "not tested"
+
+    @on(DataTable.RowHighlighted)
+    def moved(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._show_details()
+
+    def _show_details(self) -> None:
+        server = self._current()
+        shown = Content("")
+        if server is not None and server.name in self._tests:
+            test, deployment = self._tests[server.name]
+            shown = details(test, deployment, deployment.server(server.name), self.content_size.width)
+        elif server is not None:
+            number = self.query_one(ServerTable).cursor_row
+            mine = [problem.text for problem in self.problems() if _index_of(problem.key) == number]
+            shown = Content("\n".join(f"{glyph('problem')} {text}" for text in mine))
+        self.query_one("#tested", Static).update(shown)
+
+    def _current(self) -> DraftServer | None:
+        row = self.query_one(ServerTable).cursor_row
+        servers = self.draft.servers
+        return servers[row] if 0 <= row < len(servers) else None
+
+    # Adding, editing, removing, importing.
+
+    def action_add(self) -> None:
+        self.app.push_screen(ServerForm(self.draft, None), self._added)
+
+    def _added(self, answer: ServerAnswer | None) -> None:
+        if answer is None:
+            return
+        self.draft.servers.append(answer.server)
+        self._changed()
+        self.query_one(ServerTable).move_cursor(row=len(self.draft.servers) - 1)
+        if answer.test:
+            self.action_test()
+
+    @on(DataTable.RowSelected)
+    def action_edit(self) -> None:
+        row = self.query_one(ServerTable).cursor_row
+        if self._current() is None:
+            return
+        first = next((problem.key for problem in self.problems() if _index_of(problem.key) == row), "")
+
+        def edited(answer: ServerAnswer | None) -> None:
+            if answer is None:
+                return
+            self._forget(self.draft.servers[row].name)
+            self._forget(answer.server.name)
+            self.draft.servers[row] = answer.server
+            self._changed()
+            if answer.test:
+                self.action_test()
+
+        self.app.push_screen(ServerForm(self.draft, row, first), edited)
+
+    def action_remove(self) -> None:
+        server = self._current()
+        if server is None:
+            return
+
+        def answered(choice: str | None) -> None:
+            if choice == "remove":
+                self._forget(server.name)
+                self.draft.servers.remove(server)
+                self._changed()
+
+        body = (
+            f"Take {server.name or server.address} out of the deployment? Nothing is done on the server now; "
+            "the review shows what follows."
+        )
+        choices = (Choice("keep", "Keep it", "primary"), Choice("remove", "Remove", "warning"))
+        self.app.push_screen(Question("Remove real server", body, choices, safe="keep"), answered)
+
+    def action_import(self) -> None:
+        from screens.wizard.import_servers import ImportServers
+
+        self.app.push_screen(ImportServers(), self._imported)
+
+    def _imported(self, servers: list[DraftServer] | None) -> None:
+        if not servers:
+            return
+        known = {server.name.lower() for server in self.draft.servers}
+        new = [server for server in servers if server.name.lower() not in known]
+        self.draft.servers += new
+        there = len(servers) - len(new)
+        told = f"{len(new)} taken over." + (f" {there} were there already and stay as they are." if there else "")
+        self.notify(told, markup=False)
+        self._changed()
+
+    def _forget(self, name: str) -> None:
+        self._tests.pop(name, None)
+        self._refused.pop(name, None)
+
+    def _changed(self) -> None:
+        self._fill()
+        self.query_one(ServerTable).focus()
+        self.post_message(self.Edited(self))
+
+    @on(Form.Edited)
+    def client_edited(self, event: Form.Edited) -> None:
+        event.stop()
+        entered = any(msgspec.structs.astuple(self._client))
+        self.draft.client = self._client if entered else None
+        self.query_one(Form).show()
+        self.post_message(self.Edited(self))
+
+    # Testing.
+
+    def action_test(self) -> None:
+        server = self._current()
+        if server is not None:
+            self._test(server)
+
+    def action_test_all(self) -> None:
+        for server in list(self.draft.servers):
+            self._test(server)
+        client = self.draft.client
+        if client is not None and client.address and not any(p.key.startswith("client") for p in self.problems()):
+            self.run_worker(self._test_client(), group="test")
+
+    def _test(self, server: DraftServer) -> None:
+        if server.name in self._testing:
+            return
+        self._forget(server.name)
+        try:
+            deployment = _only(self.draft, server)
+        except DsrError as error:
+            self._refused[server.name] = f"cannot be tested yet: {error.what}"
+            self._fill()
+            return
+        self._testing.add(server.name)
+        self._fill()
+        self.run_worker(self._run_test(server.name, deployment), group="test")
+
+    async def _run_test(self, name: str, deployment: Deployment) -> None:
+        try:
+            async with self._limit:
+                test = await in_thread(lambda: self.engine().test_server(deployment, deployment.server(name)))
+        except DsrError as error:
+            failure = Failure(kind=error.kind, what=error.what, why=error.why, next=error.next)
+            test = ServerTest(server=name, failure=failure)
+        finally:
+            self._testing.discard(name)
+        if any(server.name == name for server in self.draft.servers):
+            self._tests[name] = (test, deployment)
+        self._fill()
+
+    async def _test_client(self) -> None:
+        field = next(field for field in self.query(Field) if field.key == "client.address")
+        field.note(f"{glyph('working')} testing")
+        try:
+            client = self.deployment().client
+            failure = None if client is None else await in_thread(lambda: self.engine().test_client(client))
+        except DsrError as error:
+            field.note(f"{glyph('unknown')} {error.what}", warn=True)
+            return
+        if failure is None:
+            field.note(f"{glyph('ok')} reached", good=True)
+        else:
+            field.note(f"{glyph('fail')} {failure.what}", warn=True)
+
+
+def _login(server: DraftServer) -> str:
+    return f"{server.connect} {server.user}".strip() if server.connect != "manual" else "by hand"
+
+
+def _index_of(key: str) -> int | None:
+    """The server's number in a problem key, `servers[3].address`."""
+    head, _, rest = key.partition("[")
+    number = rest.partition("]")[0]
+    return int(number) if head == "servers" and number.isdigit() else None
+
+
+def _only(draft: Draft, server: DraftServer) -> Deployment:
+    """The deployment as if this were its only server, so that others' problems do not stand in its way. Raises
+    UsageError."""
+    wanted = server.vips
+    vips = [vip for vip in draft.vips if wanted is None or vip.address in wanted] or draft.vips
+    return msgspec.structs.replace(draft, vips=vips, servers=[server], client=None).deployment()
