@@ -25,13 +25,13 @@ from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.foreign import lines, one_line, whole
 from dsrwizard.engine.defects import Defect
 from dsrwizard.session import Session
+from screens.pane import Desk
 from screens.questions.asker import Asked, ScreenAsker
 from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
 from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.harmless_lines import HarmlessLines
-from screens.wizard.pane import Desk
 from screens.wizard.shell import INPUT_STEPS, STEPS, WizardScreen
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class DsrApp(App[int]):
         """What differs from the deployment, applied when the operator agrees."""
         if self._busy():
             return
-        from screens.runs.reapply import ReapplyScreen
+        from screens.wizard.reapply import ReapplyScreen
 
         self.push_screen(ReapplyScreen(event.deployment, self.engine))
 

@@ -14,10 +14,12 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from dsrwizard.core.intake.validate import deployment_of
 from dsrwizard.core.model.deployment import Deployment, RealServer, System
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.tell.runbook import NAMES, Proof, Runbook, RunbookStep, proof_of, runbook, system_of
 from screens.background import in_thread
+from screens.pane import Desk
 from screens.questions.export import RunbookModal, write_runbook
 from screens.questions.modals import Choice, HelpModal, Question
 from screens.widgets.check_detail import Detail, labelled
@@ -26,7 +28,6 @@ from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.rows import Row, Rows, fit
 from screens.widgets.words import frame_title
-from screens.wizard.pane import Desk
 
 HELP = (
     "dsrwizard does not log in to this server: you do what is written here, in this order, and tick it. Each step says "
@@ -87,7 +88,7 @@ class RunbookScreen(Screen[None]):
         super().__init__()
         self._desk = desk
         self._host = name
-        self._deployment = desk.session.draft.deployment()
+        self._deployment = deployment_of(desk.session.draft)
         self._book = runbook(self._deployment, self._server)
         self._looking = False
         self._error: DsrError | None = None
@@ -169,7 +170,7 @@ class RunbookScreen(Screen[None]):
             if server.name.strip() == name:
                 server.system = system
         current = desk.planned_for == self._deployment
-        self._deployment = desk.session.draft.deployment()
+        self._deployment = deployment_of(desk.session.draft)
         if current:
             desk.planned_for = self._deployment
             if desk.result is not None:

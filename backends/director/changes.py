@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
-from backends.netlink.ipvs import Ipvs, endpoint, named
+from backends.netlink.ipvs import Ipvs, named
 from backends.netlink.problems import AS_ROOT
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -34,6 +34,7 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.errors import CommandFailed, DsrError, NoPrivilege
 from dsrwizard.core.model.facts import Interface
+from dsrwizard.core.model.values import endpoint
 
 COMMAND_SECONDS = 30
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -13,13 +13,14 @@ from threading import Lock
 import msgspec
 
 from backends.director.changes import SYSTEM_PATH, Changes
-from backends.netlink.ipvs import Ipvs, endpoint, loaded, may_load_modules, named, privileged
+from backends.netlink.ipvs import Ipvs, loaded, may_load_modules, named, privileged
 from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Route, VirtualService
 from dsrwizard.core.model.steps import Step
+from dsrwizard.core.model.values import endpoint
 from dsrwizard.core.plan.director import sysctl_keys
 
 MODULE = "ip_vs"

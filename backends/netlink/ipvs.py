@@ -21,6 +21,7 @@ from backends.netlink.reader import ReadSocket
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.facts import Destination, Stats, VirtualService
+from dsrwizard.core.model.values import endpoint
 
 if TYPE_CHECKING:
     from backends.netlink.messages import IpvsSocket
@@ -348,11 +349,6 @@ class Changes:
 _REMEMBERED = 100_000
 _ABSENT = (2, 3)
 """ENOENT, ESRCH: what the kernel says of a service that is not there."""
-
-
-def endpoint(address: str, port: int) -> str:
-    """`10.0.0.101:80`, `[fd00::101]:80`."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def named(key: ServiceKey) -> str:

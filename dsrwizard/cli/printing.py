@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsrwizard import out
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.events import Event, HostFinished, StepFinished
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.plan.mend import Mending, MendResult
-from dsrwizard.core.tell.commands import commands
 
 _NOW = 10.0
 """A state that began later than this many seconds ago has no past worth telling."""

@@ -13,13 +13,14 @@ from typing import Protocol
 
 import msgspec
 
-from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, Passage, Tried, bound, by_service, lacking, match
-from dsrwizard.core.diagnosis.evidence import ClientView, ClientVip, canonical
+from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, bound, by_service, lacking, match
 from dsrwizard.core.dialects.client.parse import parse
 from dsrwizard.core.dialects.client.shell import Target, script
+from dsrwizard.core.model.client_view import ClientView, ClientVip, Passage, Tried
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, VirtualService
+from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import Connector
 
 ROUNDS = 3

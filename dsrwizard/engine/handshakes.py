@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dsrwizard.core.diagnosis.evidence import canonical
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic, Try, hanging, traffic
 from dsrwizard.core.model.answers import Sent
 from dsrwizard.core.model.doc_addresses import sources
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, Failure, HalfOpenLook
+from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import ProbeTarget, ServerPort, WirePort
 from dsrwizard.engine.hosts import side_by_side
 

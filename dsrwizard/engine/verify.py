@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
-from dsrwizard.core.diagnosis import ClientView, Evidence, diagnose
+from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
 from dsrwizard.core.model.answers import Connected, Probed
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure, Observed

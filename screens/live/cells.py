@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from dsrwizard.core.model.history import Metric
 from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow
 from screens import clock
-from screens.live.numbers import brief, milliseconds, short, trend
 from screens.widgets.glyphs import Name, glyph
+from screens.widgets.numbers import brief, milliseconds, short, trend
 from screens.widgets.rows import Part, fit, right
 
 STATES: dict[str, tuple[Name, str, str]] = {

@@ -14,8 +14,8 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.snapshot import Round, Snapshot
 from screens import clock
 from screens.live.cells import STATES
-from screens.live.numbers import age, counted, milliseconds
 from screens.widgets.glyphs import glyph
+from screens.widgets.numbers import age, counted, milliseconds
 
 SHOWN_ROUND = 2.0
 """A round of probes that takes longer than this is told, in seconds."""

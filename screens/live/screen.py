@@ -14,9 +14,9 @@ from dsrwizard.core.api import Engine
 from dsrwizard.core.model.deployment import Deployment
 from screens.live.table import LiveTable
 from screens.live.view import LiveView
+from screens.pane import Desk, Pane
 from screens.questions.modals import HelpModal
 from screens.widgets.keybar import KeyBar
-from screens.wizard.pane import Desk, Pane
 
 HELP = (
     "Four sources make one state per real server: the director's counters, a probe through the VIP to each server, who "

@@ -19,13 +19,13 @@ from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.record.timeline import merged
 from screens.background import in_thread
 from screens.live.cells import STATES
-from screens.live.numbers import counted
 from screens.live.words import moment
 from screens.questions.modals import HelpModal
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
+from screens.widgets.numbers import counted
 from screens.widgets.rows import Row, Rows, fit
 from screens.widgets.words import frame_title
 

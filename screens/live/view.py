@@ -26,7 +26,6 @@ from screens import clock
 from screens.background import in_thread
 from screens.live.cells import titles
 from screens.live.header import Looking, header_lines, old
-from screens.live.numbers import counted
 from screens.live.table import LiveTable, Wanted
 from screens.live.watching import Watching
 from screens.live.weight import Weighed, WeightModal
@@ -39,6 +38,7 @@ from screens.widgets.check_rows import check_lines, verdict_line
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_log import TitledLog
 from screens.widgets.host_words import in_words
+from screens.widgets.numbers import counted
 from screens.widgets.rows import Rows
 
 CHANGING = frozenset({"drain", "restore", "weight", "mend", "apply_again", "tear_down"})

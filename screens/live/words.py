@@ -10,8 +10,8 @@ from dsrwizard.core.model.history import METRICS
 from dsrwizard.core.model.snapshot import Bypass, DestinationRow, Happening, Latency, ServiceRow, Snapshot, Totals
 from screens import clock
 from screens.live.cells import METRIC_TITLES, STATES, replies
-from screens.live.numbers import age, counted, short, trend, volume
 from screens.widgets.glyphs import arrows
+from screens.widgets.numbers import age, counted, short, trend, volume
 
 LINE = 30
 """Readings in a trend line of the detail."""

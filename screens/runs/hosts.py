@@ -9,9 +9,9 @@ from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStart
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.outcome import HostResult, Outcome, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
-from screens.live.numbers import age
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import style, word
+from screens.widgets.numbers import age
 from screens.widgets.rows import Row, fit, right
 
 KEPT_LINES = 5000

@@ -14,12 +14,12 @@ from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
 from screens import clock
+from screens.pane import Desk
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Choice, Question
 from screens.runs.view import RunView, Work
 from screens.widgets.glyphs import glyph
 from screens.wizard.by_hand import ByHand
-from screens.wizard.pane import Desk
 
 FRESH_SECONDS = 30.0
 """A plan older than this is made again before anything is changed: people read the review for a while."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.binding import Binding
 
 from dsrwizard.core.model.errors import DsrError
-from screens.wizard.pane import Pane
+from screens.pane import Pane
 
 
 class ByHand(Pane):

@@ -19,11 +19,11 @@ from dsrwizard.core.model.deployment import Deployment, Director
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Interface
 from dsrwizard.core.model.foreign import one_line
+from screens.pane import Desk, Pane, in_thread
 from screens.widgets.field import ChoiceField, Field, RadioField, TextField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import Name, glyph
 from screens.wizard import field_texts
-from screens.wizard.pane import Desk, Pane, in_thread
 
 ENGINES = (
     ("This machine, with its kernel's IPVS", "netlink"),

@@ -16,11 +16,11 @@ from textual.widgets import Button, Input, Label, Static, TextArea
 from dsrwizard import files
 from dsrwizard.core.intake.draft import DraftServer
 from dsrwizard.core.model.foreign import lines
+from screens.pane import in_thread
 from screens.widgets.field import Menu
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
-from screens.wizard.pane import in_thread
 
 if TYPE_CHECKING:
     from dsrwizard.core.intake.importers import Imported, Kind

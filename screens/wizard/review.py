@@ -17,6 +17,7 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerF
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.tell.difference import count_line, interruptions
 from screens import clock
+from screens.pane import Desk, in_thread
 from screens.questions.export import ExportModal, write_ticket
 from screens.questions.modals import HelpModal
 from screens.widgets.check_detail import Detail
@@ -25,7 +26,6 @@ from screens.widgets.host_plan import failure_lines, legend, plan_rows, problem_
 from screens.widgets.host_words import in_words
 from screens.widgets.rows import Row, Rows, fit
 from screens.wizard.by_hand import ByHand
-from screens.wizard.pane import Desk, in_thread
 
 Seen = DirectorFacts | ServerFacts | Failure
 

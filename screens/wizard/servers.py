@@ -16,18 +16,18 @@ from textual.widgets import DataTable, Static
 from dsrwizard.core.api import ServerTest
 from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer
 from dsrwizard.core.intake.problems import Problem
-from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.foreign import one_line
+from screens.pane import Desk, Pane, in_thread
 from screens.questions.modals import Choice, Question
 from screens.widgets.field import Field, TextField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.server_facts import details, verdict
 from screens.wizard import field_texts
-from screens.wizard.pane import Desk, Pane, in_thread
 from screens.wizard.server_form import ServerAnswer, ServerForm
 
 AT_ONCE = 16
@@ -384,4 +384,4 @@ def _only(draft: Draft, server: DraftServer) -> Deployment:
     UsageError."""
     wanted = server.vips
     vips = [vip for vip in draft.vips if wanted is None or vip.address in wanted] or draft.vips
-    return msgspec.structs.replace(draft, vips=vips, servers=[server], client=None).deployment()
+    return deployment_of(msgspec.structs.replace(draft, vips=vips, servers=[server], client=None))

@@ -16,11 +16,11 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
 
 from dsrwizard.core.model.errors import DsrError
+from screens.pane import Desk, Pane
 from screens.questions.modals import HelpModal
 from screens.widgets.field import Field
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
-from screens.wizard.pane import Desk, Pane
 from screens.wizard.stepper import State, StepMark, Stepper
 
 SAVE_AFTER = 0.5

@@ -18,6 +18,7 @@ from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.events import Event, HostFinished, StepStarted
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan
+from screens.pane import Desk, in_thread
 from screens.questions.cause_page import show_cause
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Choice, HelpModal, Question
@@ -27,7 +28,6 @@ from screens.widgets.glyphs import glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.rows import Rows
 from screens.wizard.by_hand import ByHand
-from screens.wizard.pane import Desk, in_thread
 
 
 class VerifyPane(ByHand):

@@ -14,11 +14,11 @@ from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import interface_problem, problems_of_draft, vip_problem
 from dsrwizard.core.model.deployment import SCHEDULERS
 from dsrwizard.core.model.errors import DsrError
+from screens.pane import Desk, Pane, in_thread
 from screens.widgets.field import ChoiceField, Field, TextField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import glyph
 from screens.wizard import field_texts
-from screens.wizard.pane import Desk, Pane, in_thread
 
 PROTOCOLS = (("tcp", "tcp"), ("udp", "udp"))
 

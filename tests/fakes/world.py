@@ -15,6 +15,7 @@ from typing import Literal, NoReturn
 
 import msgspec
 
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.dialects.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.dialects.linux.plan import files_of
 from dsrwizard.core.model.answers import Claim, Sent, Told
@@ -42,7 +43,6 @@ from dsrwizard.core.model.facts import (
 )
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
-from dsrwizard.core.tell.commands import commands
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.wire import FakeHearing, FakeWire

@@ -30,19 +30,19 @@ from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from screens.live.timeline import TimelineScreen
 from screens.live.weight import WeightModal
+from screens.pane import Desk, Pane
 from screens.questions.cause_page import CausePage
 from screens.questions.confirm import ConfirmModal
 from screens.questions.export import ExportModal, PathModal, RunbookModal
 from screens.questions.modals import Choice, HelpModal, HostKeyModal, Question, SecretModal
 from screens.runbook import RunbookScreen, SystemQuestion
 from screens.runs.mend import MendScreen
-from screens.runs.reapply import ReapplyScreen
 from screens.runs.teardown import TeardownScreen
 from screens.widgets.check_detail import Detail
 from screens.widgets.rows import Rows
 from screens.widgets.server_facts import LABEL
 from screens.wizard.import_servers import ImportServers
-from screens.wizard.pane import Desk, Pane
+from screens.wizard.reapply import ReapplyScreen
 from screens.wizard.server_form import ServerForm
 from screens.wizard.shell import STEPS, WizardScreen
 from tests.fakes.world import World

@@ -14,7 +14,7 @@ from backends.ssh.reach import proxied
 from backends.ssh.route import route_to, route_to_hop
 from dsrwizard.core.intake import importers
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
-from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import HostError
 from tests.hostile.conftest import Tally
@@ -254,7 +254,7 @@ def test_imported_lists_bring_no_command(ground: Ground, scale: Scale, tally: Ta
             for server in importers.read(text, kind=kind).servers:  # type: ignore[arg-type]
                 if problems_of_draft(shop(server)):
                     continue
-                real = shop(server).deployment().servers[0]
+                real = deployment_of(shop(server)).servers[0]
                 try:
                     route = route_to(real.name, real)
                 except HostError:

@@ -18,12 +18,12 @@ from dsrwizard.core.model.errors import CommandFailed
 from dsrwizard.core.model.snapshot import Snapshot
 from screens.live.cells import layout, server_parts, titles
 from screens.live.header import Looking, Tally, header_lines
-from screens.live.numbers import age, short, trend
 from screens.live.table import LiveTable
 from screens.live.view import LiveView
 from screens.questions.modals import HelpModal, Question
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import use_ascii
+from screens.widgets.numbers import age, short, trend
 from screens.widgets.rows import Row
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody

@@ -19,7 +19,7 @@ from screens.live.view import CHANGING, LiveView
 from screens.live.weight import WeightModal
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import HelpModal, Question
-from screens.runs.reapply import ReapplyScreen
+from screens.wizard.reapply import ReapplyScreen
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import destination, healthy, picture, service, ten_thousand, two_faults

@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
+from dsrwizard.core.intake.validate import deployment_of
 from screens.wizard.server_form import ServerForm
 from tests.fakes.world import World
 from tests.screens.driving import field, focused_key, seen, settled, type_text, wizard_draft
@@ -44,7 +45,7 @@ async def test_a_windows_server_is_entered_by_keys(make_app: Make, lab: World) -
         await pilot.pause()
         assert not isinstance(app.screen, ServerForm)
         assert "winrm administr" in seen(app)
-        server = wizard_draft(app).deployment().servers[3]
+        server = deployment_of(wizard_draft(app)).servers[3]
     assert (server.connect, server.user, server.port, server.winrm) == ("winrm", "administrator", 5985, "http")
     assert (server.identity_file, server.auth, server.vip_interface) == (None, "ntlm", "lo")
 
@@ -82,7 +83,7 @@ async def test_every_way_keeps_what_was_typed_in_its_own_fields(make_app: Make, 
         await pilot.press("enter", "space", "down", "down", "enter", "ctrl+n")
         await pilot.pause()
         assert "by hand" in seen(app)
-        server = wizard_draft(app).deployment().servers[3]
+        server = deployment_of(wizard_draft(app)).servers[3]
     assert (server.connect, server.system, server.identity_file) == ("manual", "windows-2003", None)
 
 

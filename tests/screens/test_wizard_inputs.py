@@ -11,6 +11,7 @@ from textual.widgets import Input, TextArea
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.intake.validate import deployment_of
 from dsrwizard.core.model.facts import Listener
 from dsrwizard.session import Session
 from screens.questions.modals import HelpModal, Question
@@ -45,7 +46,7 @@ class TestWalk:
             assert "web2 10.0.0.102" in seen(app)
             await pilot.press("ctrl+n")
             assert wizard(app).step == "review"
-            deployment = wizard_draft(app).deployment()
+            deployment = deployment_of(wizard_draft(app))
         assert [server.name for server in deployment.servers] == ["web1", "web2"]
         assert deployment.director.interface == "eth0"
         assert deployment.vips[0].services[0].port == 80
@@ -56,7 +57,7 @@ class TestWalk:
             for step in ("director", "servers", "review"):
                 await pilot.press("ctrl+n")
                 assert wizard(app).step == step
-            assert wizard_draft(app).deployment() == lab.deployment()
+            assert deployment_of(wizard_draft(app)) == lab.deployment()
 
     async def test_back_asks_nothing_and_loses_nothing(self, make_app: Make, lab: World) -> None:
         app = make_app()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from dsrwizard.core.diagnosis import ClientView
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure, Listener, Observed, Route

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.dialects.linux.plan import plan_server
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -32,7 +33,6 @@ from dsrwizard.core.model.facts import (
 )
 from dsrwizard.core.model.steps import HostPlan, Step
 from dsrwizard.core.plan.director import plan_director, sysctls
-from dsrwizard.core.tell.commands import commands
 
 IGNORE, ANNOUNCE = "net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.arp_announce"
 V4, V6 = Vip(address="10.0.0.10", services=(Service(port=80),)), Vip(address="fd00::10", services=(Service(port=80),))

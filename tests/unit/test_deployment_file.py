@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dsrwizard.core.intake.deployment_file import MAX_BYTES, FileRefused, dumps, load, loads
 from dsrwizard.core.intake.draft import Draft
-from dsrwizard.core.intake.validate import canonical, problems_of
+from dsrwizard.core.intake.validate import canonical, deployment_of, problems_of
 from dsrwizard.core.model.deployment import SCHEDULERS, Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.foreign import harmless
@@ -128,9 +128,9 @@ def test_a_draft_keeps_what_a_udp_service_is_asked_and_tcp_goes_without_it() -> 
     udp = SHOP.replace("port = 80", 'protocol = "udp"\nport = 80\nprobe = "echo"\npayload = "hex:00"')
     draft = Draft.from_deployment(loads(udp))
     draft.vips[0].services[0].protocol = "tcp"
-    assert draft.deployment().vips[0].services == (Service(port=80),)
+    assert deployment_of(draft).vips[0].services == (Service(port=80),)
     draft.vips[0].services[0].protocol = "udp"
-    assert draft.deployment() == loads(udp)
+    assert deployment_of(draft) == loads(udp)
 
 
 def test_a_tcp_service_on_port_53_is_asked_by_its_handshake() -> None:
@@ -399,7 +399,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
 def test_what_is_written_is_what_is_read(deployment: Deployment) -> None:
     assert problems_of(deployment) == []
     assert loads(dumps(deployment)) == deployment
-    assert Draft.from_deployment(deployment).deployment() == canonical(deployment)
+    assert deployment_of(Draft.from_deployment(deployment)) == canonical(deployment)
 
 
 def read_or_refused(text: str) -> None:

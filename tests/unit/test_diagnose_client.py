@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 import pytest
 
-from dsrwizard.core.diagnosis import ClientView, ClientVip
 from dsrwizard.core.model.answers import Connected
+from dsrwizard.core.model.client_view import ClientView, ClientVip
 from dsrwizard.core.model.deployment import Client, Deployment, Service
 from dsrwizard.core.model.facts import Failure
 from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, Farm, arp_leak, faults, find, only, vip_missing

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrwizard.core.diagnosis import ClientView
 from dsrwizard.core.dialects.client import parse, script
 from dsrwizard.core.dialects.client.parse import MOST_LINES
 from dsrwizard.core.dialects.client.program import PROGRAM
+from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.ports import Answer, Line

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dsrwizard.core.dialects.commands import HERE_DOC
 from dsrwizard.core.dialects.linux.apply import LineProgress, apply_script
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -32,7 +33,6 @@ from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import HostPlan, Plan, Step
 from dsrwizard.core.ports import Answer, Line
 from dsrwizard.core.record.owed import owed
-from dsrwizard.core.tell.commands import HERE_DOC
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.dialects.linux.observe import parse
 from dsrwizard.core.model.changes import AddressChange, FileState, SysctlChange
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import InterfaceAddress, Listener, Route
 from dsrwizard.core.model.foreign import harmless
-from dsrwizard.core.tell.commands import commands
 from tests.unit.test_linux_observe import DEBIAN, NONCE, answer, read
 
 CONF = "/proc/sys/net/ipv4/conf"

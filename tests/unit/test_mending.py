@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.dialects.linux.plan import GUARD_FILE
 from dsrwizard.core.model.causes import causes
 from dsrwizard.core.model.changes import DestinationState, ServiceKey
@@ -19,7 +20,6 @@ from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.mend import Cure, MendResult, felt_at, mending
 from dsrwizard.core.record.owed import RunBegan, owed
-from dsrwizard.core.tell.commands import commands
 from dsrwizard.engine.journal import Journals
 from tests.fakes.host import Link
 from tests.fakes.world import World

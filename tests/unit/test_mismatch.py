@@ -13,10 +13,10 @@ from backends.packets import link as links
 from backends.packets.ethernet import mac_text
 from backends.packets.hear import Claims
 from backends.packets.owners import Audit
-from dsrwizard.core.diagnosis import ClientView, ClientVip
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.model.answers import Connected, Owners, Told
 from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.client_view import ClientView, ClientVip
 from dsrwizard.core.model.deployment import Client, Deployment, Director
 from dsrwizard.core.plan.mend import mending
 from dsrwizard.engine.watch.board import Board

@@ -11,9 +11,9 @@ import pytest
 
 from backends.netlink import links
 from backends.netlink.numbers import METHODS, method_name, method_number
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceKey
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Route
-from dsrwizard.core.tell.commands import commands
 
 AF_MCTP = 45
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dsrwizard.core.diagnosis.bypass import hops
-from dsrwizard.core.diagnosis.connection_match import Tried, bound, by_service, lacking, match
+from dsrwizard.core.diagnosis.connection_match import bound, by_service, lacking, match
+from dsrwizard.core.model.client_view import Tried
 from dsrwizard.core.model.facts import Connection
 
 VIP, CLIENT, NAT = "10.0.0.10", "203.0.113.10", "198.51.100.7"

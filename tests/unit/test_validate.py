@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsrwizard.core.intake import validate
 from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer, DraftService, DraftVip
-from dsrwizard.core.intake.validate import problems_of, problems_of_draft
+from dsrwizard.core.intake.validate import deployment_of, problems_of, problems_of_draft
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.foreign import harmless
@@ -303,17 +303,17 @@ def test_a_draft_becomes_the_deployment_it_stands_for() -> None:
     draft = shop()
     draft.name, draft.servers[0].user, draft.vips[0].address = " shop ", " root ", " 10.0.0.10 "
     draft.servers[0].port = "2222"
-    made = draft.deployment()
+    made = deployment_of(draft)
     assert (made.name, made.vips[0].address) == ("shop", "10.0.0.10")
     assert (made.servers[0].user, made.servers[0].port, made.servers[1].port) == ("root", 2222, None)
-    assert Draft.from_deployment(made).deployment() == made
+    assert deployment_of(Draft.from_deployment(made)) == made
 
 
 def test_a_draft_with_problems_is_no_deployment() -> None:
     draft = shop()
     draft.servers[0].address = "web1.example.com"
     with pytest.raises(UsageError) as caught:
-        draft.deployment()
+        deployment_of(draft)
     assert "servers[0].address" in caught.value.what
     assert "IPVS needs it" in caught.value.next
 
@@ -346,7 +346,7 @@ def test_whatever_is_typed_is_a_deployment_or_has_problems(draft: Draft) -> None
         assert problem.key
         assert harmless(problem.text)
     if not problems:
-        assert problems_of(draft.deployment()) == []
+        assert problems_of(deployment_of(draft)) == []
 
 
 @given(st.text(max_size=40))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import pytest
 
-from dsrwizard.core.diagnosis import ClientView
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Client, Service
 from dsrwizard.core.model.errors import ConnectTimeout
 from dsrwizard.core.model.facts import Failure

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.outcome import Outcome
-from dsrwizard.core.tell.commands import commands
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Adapter, Address, Binding, Rule, Site, WindowsHost
 from tests.windows.host.model import fresh_loopback

@@ -28,7 +28,7 @@ from dsrwizard.core.diagnosis import balancing
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
-from dsrwizard.core.diagnosis.evidence import ClientView, ClientVip, Evidence
+from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Ledger
 from dsrwizard.core.diagnosis.own_settings import afterwards, within
 from dsrwizard.core.diagnosis.probed import inside, probes
@@ -36,7 +36,7 @@ from dsrwizard.core.diagnosis.reach import ports, reach
 from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.model.checks import Check, Report, Verdict
 
-__all__ = ["ClientView", "ClientVip", "Evidence", "diagnose", "verdict"]
+__all__ = ["Evidence", "diagnose", "verdict"]
 
 ASIDE = frozenset(
     {

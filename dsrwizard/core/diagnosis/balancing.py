@@ -6,20 +6,21 @@ import shlex
 from ipaddress import ip_address
 
 from dsrwizard.core.diagnosis import sentences
-from dsrwizard.core.diagnosis.evidence import Evidence, canonical, director_macs, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
 from dsrwizard.core.diagnosis.own_settings import leak_fault, leak_reason
 from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows, show_address
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.causes import UNPROVED, Cause
 from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.director import key_of, wanted_state
-from dsrwizard.core.tell.commands import commands
 
 _SHOWN = 8
 """MACs in one line of evidence."""

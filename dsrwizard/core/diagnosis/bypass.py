@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.client_answers import Served
-from dsrwizard.core.diagnosis.connection_match import Reply, Tried
-from dsrwizard.core.diagnosis.evidence import ClientView, Evidence, canonical, director_macs, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault
 from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.client_view import ClientView, Reply, Tried
 from dsrwizard.core.model.snapshot import Bypass
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.values import canonical
 
 STARTS = (64, 128, 255)
 """TTLs and hop limits that hosts send with (Linux and BSD, Windows, network gear)."""

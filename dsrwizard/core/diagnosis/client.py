@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.client_answers import Served
-from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, director_macs, endpoint, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
 from dsrwizard.core.diagnosis.mismatch import mismatches
 from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.model.causes import FELT
 from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.client_view import ClientVip
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR
+from dsrwizard.core.model.values import endpoint
 
 
 def client(evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool) -> list[Check]:

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from dsrwizard.core.diagnosis.balancing import strangers
-from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, Passage, Tried
-from dsrwizard.core.diagnosis.evidence import ClientVip, Evidence, canonical, director_macs, endpoint, mac
+from dsrwizard.core.diagnosis.connection_match import ONE_SERVER
+from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
 from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.model.causes import STOPS, Cause
 from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.client_view import ClientVip, Passage, Tried
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR
+from dsrwizard.core.model.values import canonical, endpoint
 
 ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained")
 """Faults of the director's table that concern one real server."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.diagnosis.evidence import canonical, endpoint
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.handshakes import Traffic
@@ -21,6 +20,7 @@ from dsrwizard.core.model.causes import STOPS, Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.values import canonical, endpoint
 
 _MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
 """Causes on the director that send a handshake elsewhere."""

@@ -7,60 +7,13 @@ table tells to which real server one was given, and that one did not pass the di
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal
 
-import msgspec
-
+from dsrwizard.core.model.client_view import Tried
 from dsrwizard.core.model.facts import Connection
 from dsrwizard.core.model.values import parsed
 
-Result = Literal["open", "refused", "silent", "unreachable", "unknown"]
-
 ONE_SERVER = frozenset({"sh", "mh", "dh", "lblc", "lblcr", "fo", "ovf"})
 """Schedulers that give one client's connections to one VIP all to the same real server while nothing changes."""
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Reply frames of one connection as they reached the client host: sender's MAC (empty: the link has none), TTL or
-    hop limit, how many."""
-
-    mac: str
-    ttl: int
-    frames: int = 1
-
-
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """One fresh TCP connection from the client host to a VIP.
-
-    `client_port` 0: its tools did not tell. Times in milliseconds from the beginning of the connection; `sent` and
-    `received` are payload bytes, None where nobody counted.
-    """
-
-    port: int
-    result: Result
-    client: str = ""
-    client_port: int = 0
-    milliseconds: float | None = None
-    first_byte: float | None = None
-    sent: int | None = None
-    received: int | None = None
-    replies: tuple[Reply, ...] = ()
-
-
-class Passage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the director has of the client host's connections to one VIP and TCP port, by the port they came from.
-
-    `given`: the RIP each was given to; `missing`: those it surely has no entry of; what is in neither is not told.
-    `able`: IPVS has the service and a destination that takes new connections. `replies`: reply packets of each RIP that
-    IPVS has counted since it has the destination, `grown` during the look. `problem`: why nothing is told.
-    """
-
-    given: dict[int, str] = {}
-    missing: frozenset[int] = frozenset()
-    able: bool = False
-    replies: dict[str, int] = {}
-    grown: dict[str, int] = {}
-    problem: str = ""
 
 
 def by_service(table: Iterable[Connection]) -> dict[tuple[str, int], list[Connection]]:

@@ -6,54 +6,20 @@ Nothing here is a judgement. What could not be looked at is missing, or carries 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
-from ipaddress import ip_address
-from typing import Literal, Self
+from functools import cached_property
+from typing import Self
 
 import msgspec
 
-from dsrwizard.core.diagnosis.connection_match import Passage, Tried
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
 from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.facts import Failure, Observed
+from dsrwizard.core.model.values import canonical
 
 ProbeKey = tuple[str, str, str, int]
 """RIP, VIP, protocol, port."""
-
-
-class ClientVip(msgspec.Struct, frozen=True, kw_only=True):
-    """One VIP as the client host sees it.
-
-    `neighbour` is the MAC in its neighbour table, empty where it has none; `on_link` says whether it sends to the VIP
-    without a router, None where it could not tell. `connects` holds the TCP services, address = the VIP: open when one
-    of the connections (`tries`) was. `passages`: what the director has of those, by port. `ttl`: of the answer to the
-    ping, which the director gives. `untapped`: why no reply frames were captured.
-    """
-
-    vip: str
-    ping: Literal["answered", "silent", "unknown"] = "unknown"
-    milliseconds: float | None = None
-    on_link: bool | None = None
-    neighbour: str = ""
-    connects: tuple[Connected, ...] = ()
-    ttl: int | None = None
-    tries: tuple[Tried, ...] = ()
-    passages: dict[int, Passage] = {}
-    untapped: str = ""
-
-    def connect(self, port: int) -> Connected | None:
-        return next((connected for connected in self.connects if connected.port == port), None)
-
-
-class ClientView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client host sees of every VIP; `at` in seconds since the epoch."""
-
-    vips: tuple[ClientVip, ...] = ()
-    at: float = 0.0
-
-    def of(self, vip: Vip) -> ClientVip | None:
-        return next((seen for seen in self.vips if canonical(seen.vip) == canonical(vip.address)), None)
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -140,12 +106,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )  # fmt: skip
 
 
-@lru_cache(maxsize=65_536)
-def canonical(address: str) -> str:
-    """One spelling per address (`fd00:0::1` and `fd00::1` are the same)."""
-    return str(ip_address(address))
-
-
 def mac(text: str) -> str:
     """One spelling per MAC."""
     return text.lower().replace("-", ":")
@@ -155,8 +115,3 @@ def director_macs(evidence: Evidence) -> frozenset[str]:
     """MACs of this machine."""
     director = evidence.observed.director
     return frozenset(mac(link.mac) for link in director.interfaces if link.mac) if director else frozenset()
-
-
-def endpoint(address: str, port: int) -> str:
-    """`10.0.0.1:80`, `[fd00::1]:80`."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dsrwizard.core.diagnosis import sentences
-from dsrwizard.core.diagnosis.evidence import Evidence, canonical, director_macs, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.diagnosis.windows_words import on_windows
@@ -19,6 +19,7 @@ from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.values import canonical
 
 _SHOWN = 4
 

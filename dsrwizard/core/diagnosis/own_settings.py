@@ -6,7 +6,7 @@ import shlex
 
 from dsrwizard.core.diagnosis import windows, windows_served
 from dsrwizard.core.diagnosis import windows_words as words
-from dsrwizard.core.diagnosis.evidence import canonical, mac
+from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone, settings
 from dsrwizard.core.diagnosis.server_view import Reading
@@ -15,6 +15,7 @@ from dsrwizard.core.model.changes import FileChange
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.facts import Route
+from dsrwizard.core.model.values import canonical
 
 
 def within(reading: Reading, ledger: Ledger) -> list[Check]:

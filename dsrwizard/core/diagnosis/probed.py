@@ -6,7 +6,7 @@ import shlex
 
 from dsrwizard.core.diagnosis import sentences, windows, windows_served
 from dsrwizard.core.diagnosis import windows_words as words
-from dsrwizard.core.diagnosis.evidence import endpoint, mac
+from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.reach import gone, swallowed
@@ -14,6 +14,7 @@ from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.values import endpoint
 
 WORDS = {
     "syn-ack": "SYN-ACK from the VIP",

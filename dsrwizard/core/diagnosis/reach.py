@@ -6,7 +6,7 @@ import shlex
 from ipaddress import ip_interface
 
 from dsrwizard.core.diagnosis import sentences
-from dsrwizard.core.diagnosis.evidence import canonical, endpoint, mac
+from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.filters import opening
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.mismatch import spoken
@@ -16,6 +16,7 @@ from dsrwizard.core.dialects.linux.plan import key
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.values import canonical, endpoint
 
 
 def gone(ledger: Ledger, reading: Reading) -> Fault | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.diagnosis.evidence import endpoint
 from dsrwizard.core.model.deployment import RealServer, Service
+from dsrwizard.core.model.values import endpoint
 
 
 def unreachable(name: str, rip: str) -> tuple[str, str]:

@@ -10,12 +10,13 @@ from functools import cached_property
 from ipaddress import ip_address
 from typing import Literal
 
-from dsrwizard.core.diagnosis.evidence import Evidence, canonical, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, mac
 from dsrwizard.core.diagnosis.handshakes import Fate
 from dsrwizard.core.dialects.linux.plan import effective, ingress
 from dsrwizard.core.model.answers import Connected, Probed
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route
+from dsrwizard.core.model.values import canonical
 
 Held = Literal["held", "prefix", "missing", "unknown"]
 Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.diagnosis import windows_words as words
-from dsrwizard.core.diagnosis.evidence import endpoint
 from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
 from dsrwizard.core.diagnosis.server_view import Reading
 from dsrwizard.core.dialects.windows import sites
@@ -17,7 +16,7 @@ from dsrwizard.core.dialects.windows.firewall import EVERY_PROFILE, covers
 from dsrwizard.core.model.causes import Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.values import parsed
+from dsrwizard.core.model.values import endpoint, parsed
 from dsrwizard.core.model.windows_facts import FirewallRule, SiteBinding, WindowsFacts
 
 

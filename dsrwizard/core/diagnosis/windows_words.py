@@ -6,10 +6,11 @@ Adapters by name and index, as they are called there now; nothing relies on what
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis.server_view import Reading
-from dsrwizard.core.dialects.windows import sites, values
+from dsrwizard.core.dialects.windows import sites
 from dsrwizard.core.dialects.windows.commands import PSEUDO, named, quoted, windows_commands
 from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.plan import system_of, target
+from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.changes import AddressChange, System, WindowsChange, WindowsItem
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.windows_facts import SiteBinding, WindowsAdapter, WindowsFacts

@@ -1,7 +1,7 @@
 """The deployment while it is being entered: every value as the operator typed it, right or wrong.
 
 A `Draft` is the truth behind the wizard's panes; widgets only edit it. It turns into a `Deployment` when
-`validate.problems_of_draft(draft)` is empty.
+`validate.problems_of_draft(draft)` is empty: `validate.deployment_of(draft)` makes it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service, Vip
-from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.shown import Harmless
 
 
@@ -59,16 +58,9 @@ class Draft(Harmless, msgspec.Struct):
     servers: list[DraftServer] = msgspec.field(default_factory=list)
     client: DraftClient | None = None
 
-    def deployment(self) -> Deployment:
-        """What was entered, as the engine takes it. Raises UsageError when `problems_of_draft` finds any."""
-        from dsrwizard.core.intake.validate import canonical, problems_of_draft  # validate reads drafts
-
-        problems = problems_of_draft(self)
-        if problems:
-            first = problems[0]
-            more = f"{len(problems) - 1} more to mend after it." if len(problems) > 1 else ""
-            raise UsageError(f"{first.key}: {first.message}", more, first.hint)
-        data = {
+    def filled(self) -> dict[str, object]:
+        """What was entered, as the keys and values of a deployment file; numbers must be numbers."""
+        data: dict[str, object] = {
             "name": self.name.strip(),
             "director": {"interface": self.interface.strip(), "engine": self.engine},
             "vips": [_vip(vip) for vip in self.vips],
@@ -76,7 +68,7 @@ class Draft(Harmless, msgspec.Struct):
         }
         if self.client is not None:
             data["client"] = _given(self.client, numbers=("port",))
-        return canonical(msgspec.convert(data, Deployment))
+        return data
 
     @classmethod
     def from_deployment(cls, deployment: Deployment) -> Draft:

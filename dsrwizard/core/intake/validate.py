@@ -13,6 +13,7 @@ from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
 from dsrwizard.core.intake.problems import Fault, Problem, shown
 from dsrwizard.core.model.deployment import Address, Client, Deployment, RealServer, Vip
+from dsrwizard.core.model.errors import UsageError
 
 
 def problems_of(deployment: Deployment) -> list[Problem]:
@@ -41,6 +42,16 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
                 found.add("servers", f"No real server serves the VIP {vip}.", "Add one, or take the VIP out.")
     _client(draft, vips, found)
     return found.problems
+
+
+def deployment_of(draft: Draft) -> Deployment:
+    """What was entered, as the engine takes it. Raises UsageError when `problems_of_draft` finds any."""
+    problems = problems_of_draft(draft)
+    if problems:
+        first = problems[0]
+        more = f"{len(problems) - 1} more to mend after it." if len(problems) > 1 else ""
+        raise UsageError(f"{first.key}: {first.message}", more, first.hint)
+    return canonical(msgspec.convert(draft.filled(), Deployment))
 
 
 MOST_VIPS = 1_000

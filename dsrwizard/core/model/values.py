@@ -13,6 +13,17 @@ SHOWN = 60
 """Characters of a value in a sentence about it."""
 
 
+@lru_cache(maxsize=65_536)
+def canonical(address: str) -> str:
+    """One spelling per address (`fd00:0::1` and `fd00::1` are the same)."""
+    return str(ip_address(address))
+
+
+def endpoint(address: str, port: int) -> str:
+    """`10.0.0.1:80`, `[fd00::1]:80`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 class Impossible(ValueError):
     """A value that no host has there; the text says what it was to be, and quotes it harmlessly."""
 

@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from dsrwizard.core.dialects.windows import values
-from dsrwizard.core.dialects.windows.frames import sentence
-from dsrwizard.core.dialects.windows.values import Number, Signed
+from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.values import Impossible, address, parsed
+from dsrwizard.core.model.windows_values import Number, Signed, sentence
 
 Dialect = Literal["2012", "2008"]
 """`2012`: Server 2012 to 2025, PowerShell 3 and the Net cmdlets. `2008`: Server 2008 and 2008 R2, PowerShell 2 with

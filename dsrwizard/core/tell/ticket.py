@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import Plan, Step
-from dsrwizard.core.tell.commands import commands
 from dsrwizard.core.tell.difference import (
     LEGEND,
     Group,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, cast
 
-from dsrwizard.core.diagnosis.connection_match import Reply, Result, Tried
-from dsrwizard.core.diagnosis.evidence import ClientVip
 from dsrwizard.core.dialects.linux import values
 from dsrwizard.core.model.answers import Connected
+from dsrwizard.core.model.client_view import ClientVip, Reply, Result, Tried
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import AnswerUnreadable
 

@@ -12,10 +12,10 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 
+from dsrwizard.core.dialects.commands import HERE_DOC, commands, replaces_link
 from dsrwizard.core.model.changes import Change, FileChange, FileState, SysctlChange
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.tell.commands import HERE_DOC, commands, replaces_link
 
 _PREAMBLE = r"""
 m='==dsr:@NONCE@'

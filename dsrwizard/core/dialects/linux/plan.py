@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from dsrwizard.core.dialects.commands import IPV6_MANNER
 from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
@@ -22,7 +23,6 @@ from dsrwizard.core.model.deployment import Deployment, RealServer, Vip
 from dsrwizard.core.model.facts import Interface, ServerFacts
 from dsrwizard.core.model.steps import HostPlan, Step
 from dsrwizard.core.model.values import parsed
-from dsrwizard.core.tell.commands import IPV6_MANNER
 
 GUARD_FILE = "/etc/sysctl.d/90-dsrwizard.conf"
 GUARD = {"arp_ignore": "1", "arp_announce": "2"}

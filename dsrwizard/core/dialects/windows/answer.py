@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from dsrwizard.core.dialects.windows import values
-from dsrwizard.core.dialects.windows.frames import Frame, frames, sentence
+from dsrwizard.core.dialects.windows.frames import Frame, frames
 from dsrwizard.core.dialects.windows.site_xml import sites
-from dsrwizard.core.dialects.windows.values import Number
+from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route, ServerFacts
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.values import Impossible, address, parsed
 from dsrwizard.core.model.windows_facts import Conflict, WindowsAdapter, WindowsFacts
+from dsrwizard.core.model.windows_values import Number, sentence
 
 PREFERRED = 4
 """MSFT_NetIPAddress.AddressState of an address that is usable."""

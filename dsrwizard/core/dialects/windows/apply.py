@@ -14,13 +14,13 @@ import msgspec
 
 from dsrwizard.core.dialects.windows.commands import quoted, standalone
 from dsrwizard.core.dialects.windows.dispatch import DISPATCH
-from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frame_of, sentence
+from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frame_of
 from dsrwizard.core.dialects.windows.loopback import ADD_TYPE
 from dsrwizard.core.dialects.windows.settings import SETTINGS_2012, SHARED_SETTINGS
-from dsrwizard.core.dialects.windows.values import Number
 from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
+from dsrwizard.core.model.windows_values import Number, sentence
 
 _LOOP = r"""
 function Test-Before {

@@ -15,12 +15,11 @@ from typing import TypeVar
 import msgspec
 
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.windows_values import SAID
 
 OPENING, CLOSING = "<<DSR:", ":DSR>>"
 LARGEST = 8_000_000
 """Characters; a longer frame is no answer of ours."""
-SAID = 1_000
-"""Characters of a sentence that a host says."""
 T = TypeVar("T")
 
 PRELUDE = r"""
@@ -102,8 +101,3 @@ def frame_of(nonce: str, line: str) -> Frame | None:
     except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
         return None
     return Frame(mark.kind, json) if mark.nonce == nonce else None
-
-
-def sentence(text: str) -> str:
-    """What a host said, on one line and harmless."""
-    return one_line(" ".join(text.split()), SAID)

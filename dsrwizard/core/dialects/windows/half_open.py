@@ -13,11 +13,11 @@ import msgspec
 
 from dsrwizard.core.dialects.windows.commands import quoted
 from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frames
-from dsrwizard.core.dialects.windows.values import Port
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import HalfOpen, HalfOpenLook
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.values import address, parsed
+from dsrwizard.core.model.windows_values import Port
 
 TURNS = 15
 """Looks, a tenth of a second apart."""

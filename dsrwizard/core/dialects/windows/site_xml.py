@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import ParseError, XMLParser
 
-from dsrwizard.core.dialects.windows import values
+from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.windows_facts import Site, SiteBinding
 
 _DEEPEST = 50

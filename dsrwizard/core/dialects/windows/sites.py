@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from dsrwizard.core.dialects.windows import values
+from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.changes import WindowsItem
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.windows_facts import Site, SiteBinding, WindowsFacts

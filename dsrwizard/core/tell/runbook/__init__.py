@@ -1,7 +1,8 @@
 """Runbooks: what a person does on a real server that dsrwizard may not or cannot reach, with the deployment's own
 addresses in every command. Pure."""
 
-from dsrwizard.core.tell.runbook.book import NAMES, Runbook, RunbookStep, runbook, system_of
+from dsrwizard.core.tell.runbook.book import NAMES, Runbook, runbook, system_of
+from dsrwizard.core.tell.runbook.step import RunbookStep
 from dsrwizard.core.tell.runbook.ticks import Proof, proof_of
 from dsrwizard.core.tell.runbook.writing import html, markdown, text
 

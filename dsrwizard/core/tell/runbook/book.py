@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from dsrwizard.core.model.deployment import Deployment, RealServer, System
 from dsrwizard.core.model.shown import Shown
+from dsrwizard.core.tell.runbook import linux, windows
+from dsrwizard.core.tell.runbook.step import RunbookStep
 
 NAMES: dict[System, str] = {
     "linux": "Linux",
@@ -13,25 +13,6 @@ NAMES: dict[System, str] = {
     "windows-2008": "Windows Server 2008 and 2008 R2",
     "windows-2012": "Windows Server 2012 to 2025",
 }
-
-
-class RunbookStep(Shown, frozen=True, kw_only=True):
-    """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
-    that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
-    `vip` and `service` where only that one's check does, `every` where each service of each VIP must answer."""
-
-    SEVERAL_LINES: ClassVar = frozenset({"commands", "check", "undo"})
-
-    title: str
-    why: str
-    hand: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-    check: tuple[str, ...] = ()
-    undo: tuple[str, ...] = ()
-    proves: str = ""
-    vip: str = ""
-    service: str = ""
-    every: bool = False
 
 
 class Runbook(Shown, frozen=True, kw_only=True):
@@ -54,8 +35,6 @@ def system_of(server: RealServer) -> System:
 
 def runbook(deployment: Deployment, server: RealServer, system: System | None = None) -> Runbook:
     """The runbook for one real server; `system` where it is not what the deployment says."""
-    from dsrwizard.core.tell.runbook import linux, windows
-
     chosen = system or system_of(server)
     build = linux.steps if chosen == "linux" else windows.STEPS[chosen]
     before, steps = build(deployment, server)

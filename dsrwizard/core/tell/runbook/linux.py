@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dsrwizard.core.dialects.commands import IPV6_MANNER
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.tell.commands import IPV6_MANNER
-from dsrwizard.core.tell.runbook.book import RunbookStep
+from dsrwizard.core.tell.runbook.step import RunbookStep
 
 GUARD = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
 FILE = "/etc/sysctl.d/90-dsr.conf"

@@ -10,7 +10,7 @@ from dsrwizard.core.model.causes import APPLICATION
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.steps import DIRECTOR
-from dsrwizard.core.tell.runbook.book import RunbookStep
+from dsrwizard.core.tell.runbook.step import RunbookStep
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):

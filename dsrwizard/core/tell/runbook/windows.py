@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, System, Vip
-from dsrwizard.core.tell.runbook.book import RunbookStep
+from dsrwizard.core.tell.runbook.step import RunbookStep
 
 Built = tuple[tuple[str, ...], tuple[RunbookStep, ...]]
 ADAPTER = "dsr"

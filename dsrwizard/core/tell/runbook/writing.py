@@ -7,7 +7,8 @@ from html import escape
 from textwrap import wrap
 
 from dsrwizard.core.tell.markdown import escaped, fenced, prose
-from dsrwizard.core.tell.runbook.book import Runbook, RunbookStep
+from dsrwizard.core.tell.runbook.book import Runbook
+from dsrwizard.core.tell.runbook.step import RunbookStep
 
 _STYLE = """\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em; color: #111; }

@@ -29,6 +29,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from dsrwizard.core.intake.problems import Problem
+from dsrwizard.core.intake.validate import deployment_of
 from screens.background import in_thread
 from screens.widgets.words import frame_title
 
@@ -136,7 +137,7 @@ class Pane(VerticalScroll, can_focus=False):
 
     def deployment(self) -> Deployment:
         """The draft as a deployment. Raises UsageError while it has problems."""
-        return self.draft.deployment()
+        return deployment_of(self.draft)
 
     # What the wizard asks; overridden where a step has something to say.
 

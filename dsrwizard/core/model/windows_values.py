@@ -21,6 +21,8 @@ Signed = Annotated[int, msgspec.Meta(ge=-(1 << 31), le=0xFFFF_FFFF)]
 """A number of 32 bits, of whatever sign."""
 NAME = 300
 """Characters of a name that is shown; an adapter's has 255 at most."""
+SAID = 1_000
+"""Characters of a sentence that a host says."""
 LIST = 100_000
 """Characters of a list of ports or addresses in a firewall rule."""
 _GUID = re.compile(r"\{[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}")
@@ -71,3 +73,8 @@ def certificate(thumbprint: str, application: str, store: str) -> str:
     if not usable or not harmless(store) or '"' in store:
         return ""
     return f"{thumbprint} {application} {store}"
+
+
+def sentence(text: str) -> str:
+    """What a host said, on one line and harmless."""
+    return one_line(" ".join(text.split()), SAID)

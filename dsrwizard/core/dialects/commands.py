@@ -20,6 +20,7 @@ from dsrwizard.core.model.changes import (
     UnitChange,
     WindowsChange,
 )
+from dsrwizard.core.model.values import endpoint
 
 HERE_DOC = "DSRWIZARD_END"
 IPV6_MANNER = " nodad preferred_lft 0"
@@ -81,12 +82,8 @@ def replaces_link(change: FileChange) -> bool:
     return change.old is not None and change.old.target is not None
 
 
-def _endpoint(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 def _virtual(key: ServiceKey) -> str:
-    return f"-{key.protocol[0]} {_endpoint(key.address, key.port)}"
+    return f"-{key.protocol[0]} {endpoint(key.address, key.port)}"
 
 
 def _persistence(state: ServiceState) -> str:
@@ -101,7 +98,7 @@ def _service(change: ServiceChange) -> str:
 
 
 def _destination(change: DestinationChange) -> str:
-    real = f"{_virtual(change.service)} -r {_endpoint(change.address, change.port)}"
+    real = f"{_virtual(change.service)} -r {endpoint(change.address, change.port)}"
     if change.new is None:
         return f"ipvsadm -d {real}"
     # What ipvsadm has no word for (a newer kernel's method, or `bypass`), it cannot be told either.

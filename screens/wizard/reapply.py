@@ -15,11 +15,11 @@ from dsrwizard.core.api import Engine
 from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.session import Session
+from screens.pane import Desk, Pane
 from screens.questions.modals import HelpModal
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 from screens.wizard.apply import ApplyPane
-from screens.wizard.pane import Desk, Pane
 from screens.wizard.review import ReviewPane
 
 

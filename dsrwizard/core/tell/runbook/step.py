@@ -1,0 +1,26 @@
+"""One step of a runbook: what to type or click, why, how to see that it took, and how to undo it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dsrwizard.core.model.shown import Shown
+
+
+class RunbookStep(Shown, frozen=True, kw_only=True):
+    """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
+    that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
+    `vip` and `service` where only that one's check does, `every` where each service of each VIP must answer."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"commands", "check", "undo"})
+
+    title: str
+    why: str
+    hand: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+    proves: str = ""
+    vip: str = ""
+    service: str = ""
+    every: bool = False
