@@ -26,7 +26,7 @@ from dsrwizard.core.model.foreign import lines, one_line, whole
 from dsrwizard.engine.defects import Defect
 from dsrwizard.session import Session
 from screens.pane import Desk
-from screens.questions.asker import Asked, ScreenAsker
+from screens.questions.asker import QuestionAsked, ScreenAsker
 from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
 from screens.widgets.ascii_lines import AsciiLines
@@ -311,7 +311,7 @@ class DsrApp(App[int]):
 
     # Questions of worker threads.
 
-    def on_asked(self, event: Asked) -> None:
+    def on_question_asked(self, event: QuestionAsked) -> None:
         self.asker.ask(event)
 
     # Leaving.

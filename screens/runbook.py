@@ -17,7 +17,7 @@ from textual.widgets import Static
 from dsrwizard.core.intake.validate import deployment_of
 from dsrwizard.core.model.deployment import Deployment, RealServer, System
 from dsrwizard.core.model.errors import DsrError
-from dsrwizard.core.tell.runbook import NAMES, Proof, Runbook, RunbookStep, proof_of, runbook, system_of
+from dsrwizard.core.tell.runbook import NAMES, Runbook, RunbookStep, StepProof, declared_system, proof_of, runbook
 from screens.background import in_thread
 from screens.pane import Desk
 from screens.questions.export import RunbookModal, write_runbook
@@ -192,7 +192,7 @@ class RunbookScreen(Screen[None]):
     @property
     def _ticks(self) -> set[str]:
         server = self._server
-        return self._desk.session.ticks.setdefault(f"{server.name} {server.address} {system_of(server)}", set())
+        return self._desk.session.ticks.setdefault(f"{server.name} {server.address} {declared_system(server)}", set())
 
     def action_tick(self) -> None:
         """Done by hand, or not after all."""
@@ -211,7 +211,7 @@ class RunbookScreen(Screen[None]):
         except DsrError as error:
             self.notify(str(error), severity="warning", markup=False)
 
-    def _proof(self, step: RunbookStep) -> Proof:
+    def _proof(self, step: RunbookStep) -> StepProof:
         return proof_of(step, self._deployment, self._server, self._desk.report)
 
     def _state(self, step: RunbookStep) -> str:

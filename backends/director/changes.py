@@ -45,7 +45,7 @@ def changed_meanwhile(what: str, present: str, seen: str) -> CommandFailed:
     return CommandFailed(f"{what} changed meanwhile.", f"Now it is {present}; when looked at it was {seen}.", AGAIN)
 
 
-class Changes:
+class DirectorChanges:
     """Carries changes out on this machine. `root` is where `/proc/sys` and files are looked for."""
 
     def __init__(self, ipvs: Ipvs, root: Path = Path("/")) -> None:

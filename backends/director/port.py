@@ -12,7 +12,7 @@ from threading import Lock
 
 import msgspec
 
-from backends.director.changes import SYSTEM_PATH, Changes
+from backends.director.changes import SYSTEM_PATH, DirectorChanges
 from backends.netlink.ipvs import Ipvs, loaded, may_load_modules, named, privileged
 from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
 from dsrwizard.core.model.changes import Change, ServiceKey
@@ -40,7 +40,7 @@ class LocalDirector:
     ) -> None:
         self._settings = settings
         self._ipvs = ipvs or Ipvs()
-        self._changes = Changes(self._ipvs, root)
+        self._changes = DirectorChanges(self._ipvs, root)
         self._root = root
         self._applying = Lock()
 

@@ -43,7 +43,7 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Fault:
+class LabFault:
     """One thing that is wrong on one of `hosts`."""
 
     cause: str
@@ -66,7 +66,7 @@ class Fault:
 class Made:
     """A fault on a host, as `CAUSE@HOST[/VIP[/SERVICE]]` names it; without them it is on the lab's first."""
 
-    fault: Fault
+    fault: LabFault
     host: str
     vip: str = ""
     service: str = ""
@@ -150,12 +150,12 @@ def _sysctls(name: str, value: int) -> Action:
     )  # fmt: skip
 
 
-FAULTS: tuple[Fault, ...] = (
-    Fault(
+FAULTS: tuple[LabFault, ...] = (
+    LabFault(
         "unreachable", _SERVERS, "The server's cable is pulled: it does not answer at its address.",
         (Action(BASE, "ip link set $CABLE down", "ip link set $CABLE up"),),
     ),
-    Fault(
+    LabFault(
         "not-on-link", _SERVERS, "The server is behind a router of its own: no frame for the VIP gets there.",
         (
             Action(
@@ -174,7 +174,7 @@ FAULTS: tuple[Fault, ...] = (
             Action("", "ip neigh flush dev eth0", "ip neigh flush dev eth0"),
         ),
     ),
-    Fault(
+    LabFault(
         "service-down", _SERVERS, "The service is stopped: nothing listens on its port.",
         (Action(
             "", "lab-service stop $ONE",
@@ -182,7 +182,7 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         _RUNS, _RUNS_NOT, narrow="service",
     ),
-    Fault(
+    LabFault(
         "rip-only-listener", _SERVERS, "The service listens on the server's own address, not on the VIP.",
         (Action(
             "",
@@ -192,11 +192,11 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         _RUNS, _RUNS_NOT, narrow="service",
     ),
-    Fault(
+    LabFault(
         "vip-missing", _SERVERS, "The VIP is not on the server, which then drops or returns what it is sent.",
         (Action("", _KEEP_VIP, "ip addr replace $KEPT"),), _HOLDS_VIP, _NO_VIP, narrow="vip",
     ),
-    Fault(
+    LabFault(
         "vip-prefix", _SERVERS, "The VIP is on the server as /30: it takes its neighbours' addresses for its own.",
         (Action(
             "", f"{_KEEP_VIP} && ip addr add $VIP/$WIDE dev $2",
@@ -204,15 +204,15 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         _HOLDS_VIP, _NO_VIP, narrow="vip",
     ),
-    Fault(
+    LabFault(
         "arp-leak", _SERVERS, "arp_ignore is off: the server answers ARP for the VIP and takes the director's traffic.",
         (_sysctls("arp_ignore", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
     ),
-    Fault(
+    LabFault(
         "arp-announce", _SERVERS, "arp_announce is off: the server names the VIP as sender when it asks for others.",
         (_sysctls("arp_announce", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
     ),
-    Fault(
+    LabFault(
         "arp-mismatch", _SERVERS, "The server says by ARP that the VIP is at another server's MAC.",
         (Action(
             "",
@@ -223,7 +223,7 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         narrow="vip", learned=True,
     ),
-    Fault(
+    LabFault(
         "rp-filter", _SERVERS,
         "The way back to clients leaves by a second interface, and strict rp_filter drops what comes in by the first.",
         (
@@ -241,7 +241,7 @@ FAULTS: tuple[Fault, ...] = (
             ),
         ),
     ),
-    Fault(
+    LabFault(
         "firewall", _SERVERS, "A filter on the server drops packets to the VIP; its own address stays open.",
         (Action(
             "", "$IPTABLES -I INPUT -d $VIP -p $PROTOCOL --dport $PORT -j DROP",
@@ -249,7 +249,7 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         narrow="service",
     ),
-    Fault(
+    LabFault(
         "gateway", _SERVERS, "The server's default gateway is the director, which drops replies from its own VIP.",
         (Action(
             "", "ip $FAMILY route show default; ip $FAMILY route replace default via $DIP dev eth0",
@@ -257,7 +257,7 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         narrow="vip",
     ),
-    Fault(
+    LabFault(
         "spoof-filter", _SERVERS, "The switch drops what the server's port sends from an address that is not its own.",
         (Action(
             BASE,
@@ -267,7 +267,7 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         narrow="vip",
     ),
-    Fault(
+    LabFault(
         "duplicate-vip", (STRANGER,), "A host outside the deployment has the VIP, too, and answers ARP for it.",
         (
             Action(
@@ -282,7 +282,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
         blamed=_DIRECTOR, narrow="vip", learned=True,
     ),
-    Fault(
+    LabFault(
         "stale-arp", (_ROUTER,), "The router still has another MAC for the VIP, as after a failover it missed.",
         (Action(
             "",
@@ -294,7 +294,7 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         blamed=_CLIENT, narrow="vip",
     ),
-    Fault(
+    LabFault(
         "not-persistent", _SERVERS, "The guard is in force but in no file: it is gone after the next reboot.",
         (Action(
             "", "cd /etc/sysctl.d && mv 90-dsrwizard.conf 90-dsrwizard.conf.away",
@@ -303,12 +303,12 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         "[ -e /etc/sysctl.d/90-dsrwizard.conf ]", "dsrwizard keeps no guard there",
     ),
-    Fault(
+    LabFault(
         "ipvs-missing", _SERVERS, "IPVS does not have the server behind the service.",
         (Action(_DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -d $FLAG $SERVICE -r $REAL:$PORT", _MEND_DESTINATION),),
         _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
-    Fault(
+    LabFault(
         "ipvs-missing", (_DIRECTOR,), "IPVS does not have the service at all.",
         (Action(
             "", "ipvsadm -Sn | grep -F -e \"$FLAG $SERVICE \" && ipvsadm -D $FLAG $SERVICE",
@@ -316,14 +316,14 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         _HAS_SERVICE, _NO_SERVICE, narrow="service",
     ),
-    Fault(
+    LabFault(
         "ipvs-differs", _SERVERS, "IPVS forwards to the server by tunnel, which it does not unpack.",
         (Action(
             _DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -i", _MEND_DESTINATION,
         ),),
         _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
-    Fault(
+    LabFault(
         "ipvs-differs", (_DIRECTOR,), "IPVS has the service with another scheduler.",
         (Action(
             "",
@@ -333,11 +333,11 @@ FAULTS: tuple[Fault, ...] = (
         ),),
         _HAS_SERVICE, _NO_SERVICE, narrow="service",
     ),
-    Fault(
+    LabFault(
         "director-vip", (_DIRECTOR,), "The director does not hold the VIP: soon no client finds it.",
         (Action("", _KEEP_VIP, "ip addr replace $KEPT"),), _HOLDS_VIP, _NO_VIP, narrow="vip", learned=True,
     ),
-    Fault(
+    LabFault(
         "drained", _SERVERS, "The server's weight in IPVS is 0: it gets no new clients.",
         (Action(
             _DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -g -w 0", _MEND_DESTINATION,

@@ -186,7 +186,7 @@ class DestinationDump:
     `layouts` is kept from one dump to the next by the caller.
     """
 
-    def __init__(self, family: int, layouts: list[Layout]) -> None:
+    def __init__(self, family: int, layouts: list[MessageLayout]) -> None:
         self.rows: list[Row] = []
         self._family = family
         self._layouts = layouts
@@ -205,12 +205,12 @@ class DestinationDump:
             if span is None:
                 continue
             self.rows.append(row(data, span, self._family))
-            if not self._layouts and (layout := Layout.learn(data, start, end)) is not None:
+            if not self._layouts and (layout := MessageLayout.learn(data, start, end)) is not None:
                 self._layouts.append(layout)
         return False
 
 
-class Layout:
+class MessageLayout:
     """Where the kernel puts each value of a destination's message. Made by `learn`."""
 
     def __init__(self, size: int, values: list[tuple[int, str]], order: Order, heads: dict[int, int]) -> None:
@@ -226,7 +226,7 @@ class Layout:
         self._expected: dict[int, list[tuple[int, array[int]]]] = {}
 
     @classmethod
-    def learn(cls, data: bytes, start: int, end: int) -> Layout | None:
+    def learn(cls, data: bytes, start: int, end: int) -> MessageLayout | None:
         """The layout of the message between `start` and `end`, or None where it is one that must be walked:
         an attribute is missing or has another size."""
         size = end - start

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from backends.netlink.attributes import attribute, number, table
-from backends.netlink.decode import DestinationDump, KernelError, Layout, RawService, Row, ServiceDump
+from backends.netlink.decode import DestinationDump, KernelError, MessageLayout, RawService, Row, ServiceDump
 from backends.netlink.numbers import NLA_F_NESTED, Command, Part, Svc, method_name
 from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
 from backends.netlink.reader import ReadSocket
@@ -43,7 +43,7 @@ class Timeouts(msgspec.Struct, frozen=True):
     udp: int
 
 
-class Counters(msgspec.Struct, frozen=True):
+class ServiceRows(msgspec.Struct, frozen=True):
     """One service with its destinations as rows (see `decode.Row`): the cheapest reading."""
 
     key: ServiceKey
@@ -65,7 +65,7 @@ class Ipvs:
     def __init__(self) -> None:
         self._lock = Lock()
         self._socket: ReadSocket | None = None
-        self._layouts: list[Layout] = []
+        self._layouts: list[MessageLayout] = []
         self._addresses: dict[tuple[int, bytes], str] = {}
         self._states: dict[tuple[int, ...], DestinationState] = {}
 
@@ -93,10 +93,10 @@ class Ipvs:
         ]
         return services, tuple(f"{raw.label} ({raw.state.scheduler})" for raw, _rows in found if raw.key is None)
 
-    def counters(self) -> list[Counters]:
+    def counters(self) -> list[ServiceRows]:
         """The same as plain rows, for whoever reads each second and shows a part of it."""
         found = self._reading(self._read_all)
-        return [Counters(raw.key, rows) for raw, rows in found if raw.key is not None]
+        return [ServiceRows(raw.key, rows) for raw, rows in found if raw.key is not None]
 
     def service(self, key: ServiceKey) -> VirtualService | None:
         """One service with its destinations, or None where there is none."""
@@ -137,7 +137,7 @@ class Ipvs:
     # --- changes
 
     @contextmanager
-    def changes(self) -> Iterator[Changes]:
+    def changes(self) -> Iterator[IpvsBatch]:
         """A batch of changes over one socket. Each is in force when its method returns."""
         from backends.netlink.messages import IpvsSocket
 
@@ -148,7 +148,7 @@ class Ipvs:
         except OSError as error:  # NetlinkError is one
             raise refused(getattr(error, "code", None) or error.errno or 0, "IPVS could not be opened.") from None
         try:
-            yield Changes(socket)
+            yield IpvsBatch(socket)
         finally:
             socket.close()
 
@@ -271,7 +271,7 @@ class Ipvs:
         return state
 
 
-class Changes:
+class IpvsBatch:
     """One batch of changes; see `Ipvs.changes`. Raises NoPrivilege and CommandFailed."""
 
     def __init__(self, socket: IpvsSocket) -> None:

@@ -86,7 +86,7 @@ class Claims:
         return address, message.mac, message.by, "solicitation"
 
 
-class Listener:
+class ClaimListener:
     """One thread, one socket per address family. An interface that goes down or away is waited for."""
 
     def __init__(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> None:
@@ -183,6 +183,6 @@ class Listener:
         return count == _BATCH
 
 
-def hear(interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Listener:
+def hear(interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> ClaimListener:
     """Tells `heard` every claim of the addresses by other machines; see `WirePort.hear`. Nothing raises."""
-    return Listener(interface, addresses, heard)
+    return ClaimListener(interface, addresses, heard)

@@ -57,7 +57,7 @@ class LinkAddress(msgspec.Struct, frozen=True):
         return int.from_bytes(self.packed, "big") >> shift == int.from_bytes(other, "big") >> shift
 
 
-class Link(msgspec.Struct, frozen=True):
+class EthernetLink(msgspec.Struct, frozen=True):
     """An Ethernet interface that is up and has a peer."""
 
     name: str
@@ -91,7 +91,7 @@ class Link(msgspec.Struct, frozen=True):
         return [own for own in self.addresses if len(own.packed) == len(target) and own.packed != target]
 
 
-def look_up(name: str) -> Link:
+def look_up(name: str) -> EthernetLink:
     """The interface of that name. Raises LookError where there is none, it is down, or it is no Ethernet."""
     try:
         index = socket.if_nametoindex(name)
@@ -105,7 +105,7 @@ def look_up(name: str) -> Link:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
             flags, kind, mac = _device(asking, name)
         _refuse(name, flags, kind, mac)
-        return Link(name, mac, tuple(_addresses(index)))
+        return EthernetLink(name, mac, tuple(_addresses(index)))
     except OSError as error:
         raise LookError(f"Interface {name} cannot be looked at: {error.strerror or error}.") from None
 

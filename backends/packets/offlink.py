@@ -16,7 +16,7 @@ from backends.packets import ethernet, transport
 from backends.packets.addresses import no_address, pack, unpack
 from backends.packets.capture import Capture
 from backends.packets.ethernet import mac_bytes
-from backends.packets.link import Link, look_up
+from backends.packets.link import EthernetLink, look_up
 from backends.packets.owners import problem_text, resolve
 from dsrwizard.core.model.answers import Sent
 from dsrwizard.core.model.errors import DsrError
@@ -55,7 +55,7 @@ def _family(address: str) -> int:
     return 0 if packed is None else 4 if len(packed) == 4 else 6
 
 
-def _refusal(link: Link, target: ProbeTarget, sent: Sent) -> str:
+def _refusal(link: EthernetLink, target: ProbeTarget, sent: Sent) -> str:
     """Why this target cannot be sent a client-like SYN, or nothing."""
     vip, rip = pack(target.vip), pack(target.rip)
     if vip is None or rip is None:
@@ -94,7 +94,7 @@ def _resolved(interface: str, found: Sequence[Sent], deadline: float) -> list[Se
     return results
 
 
-def _send(interface: str, link: Link, found: Sequence[Sent]) -> list[Sent]:
+def _send(interface: str, link: EthernetLink, found: Sequence[Sent]) -> list[Sent]:
     choice = random.SystemRandom()
     first = choice.randrange(len(_PORTS))
     captures: dict[int, Capture] = {}

@@ -12,7 +12,7 @@ from backends.packets import arp, ethernet, ndp
 from backends.packets.addresses import no_address, pack
 from backends.packets.capture import Capture, only_icmpv6
 from backends.packets.ethernet import Frame, mac_text
-from backends.packets.link import Link, look_up, own_macs
+from backends.packets.link import EthernetLink, look_up, own_macs
 from backends.packets.loop import Loop
 from dsrwizard.core.model.answers import Owners, Told
 from dsrwizard.core.model.errors import DsrError
@@ -23,7 +23,7 @@ _MOST = 200
 """MACs kept for an address: whoever makes them up fills neither memory nor report."""
 
 
-class Asked(msgspec.Struct):
+class AddressAsked(msgspec.Struct):
     """One address, who answered for it, and who claimed it without being asked; MACs in order of arrival.
 
     `told`: what was said by another MAC than the one named: (MAC named, MAC it came from) → whether it was an answer.
@@ -42,7 +42,7 @@ class Asked(msgspec.Struct):
         return self.answers[0] if self.answers else next(named, None)
 
 
-class Audit:
+class ArpQuestions:
     """The rules: which frames to send, and what each frame that comes in says about the addresses asked for.
 
     `heard` is called for each MAC that answers for itself. `own` gives this machine's other MACs. Nothing here
@@ -51,18 +51,18 @@ class Audit:
 
     def __init__(
         self,
-        link: Link,
+        link: EthernetLink,
         wanted: Sequence[bytes],
-        heard: Callable[[Asked], None] | None = None,
+        heard: Callable[[AddressAsked], None] | None = None,
         own: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
         self._mac = link.mac
         self._own = lru_cache(maxsize=1)(own)
         self._heard = heard
-        self.asked = {address: Asked(address, self.source(link, address)) for address in wanted}
+        self.asked = {address: AddressAsked(address, self.source(link, address)) for address in wanted}
 
     @staticmethod
-    def source(link: Link, wanted: bytes) -> bytes:
+    def source(link: EthernetLink, wanted: bytes) -> bytes:
         """The sender address of the question: our own in that subnet; all zeros where there is none, so that nobody
         learns a wrong neighbour (RFC 5227 section 1.1). IPv6 may speak link-locally to any subnet (RFC 4861)."""
         near = link.near(wanted)
@@ -70,7 +70,7 @@ class Audit:
             return near
         return arp.UNSPECIFIED if len(wanted) == 4 else link.link_local() or ndp.UNSPECIFIED
 
-    def question(self, asked: Asked) -> bytes:
+    def question(self, asked: AddressAsked) -> bytes:
         """The frame that asks for one address."""
         ask = arp.who_has if len(asked.wanted) == 4 else ndp.solicitation
         return ask(self._mac, asked.source, asked.wanted)
@@ -108,7 +108,7 @@ class Audit:
         to_all = asked.source == ndp.UNSPECIFIED and message.destination == ndp.ALL_NODES
         self._note(asked, message.mac, message.by, answer=to_us or to_all)
 
-    def _note(self, asked: Asked, mac: bytes, by: bytes, *, answer: bool) -> None:
+    def _note(self, asked: AddressAsked, mac: bytes, by: bytes, *, answer: bool) -> None:
         """The address is said to be at `mac`, in a frame that came from `by`."""
         if mac == self._mac or mac in self._own():
             return
@@ -142,7 +142,7 @@ def _ask(interface: str, addresses: Sequence[str], deadline: float, *, first: bo
     packed = {address: pack(address) for address in addresses}
     wanted = list(dict.fromkeys(value for value in packed.values() if value is not None))
     problem = ""
-    asked: dict[bytes, Asked] = {}
+    asked: dict[bytes, AddressAsked] = {}
     if wanted:
         try:
             asked = _listen(interface, wanted, deadline, first=first)
@@ -163,10 +163,10 @@ def _ask(interface: str, addresses: Sequence[str], deadline: float, *, first: bo
     return found
 
 
-def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: bool) -> dict[bytes, Asked]:
+def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: bool) -> dict[bytes, AddressAsked]:
     link = look_up(interface)
     open_questions = set(wanted)
-    audit = Audit(link, wanted, heard=lambda asked: open_questions.discard(asked.wanted), own=own_macs)
+    audit = ArpQuestions(link, wanted, heard=lambda asked: open_questions.discard(asked.wanted), own=own_macs)
     ended = False
     with Loop(0 if first else _PACE) as loop:
         captures = {
@@ -175,7 +175,7 @@ def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: 
             if any(len(address) == size for address in wanted)
         }
 
-        def ask(asked: Asked) -> None:
+        def ask(asked: AddressAsked) -> None:
             capture, question = captures[len(asked.wanted)], audit.question(asked)
 
             def again() -> None:

@@ -14,9 +14,9 @@ from backends.packets import ethernet, ndp
 from backends.packets.addresses import no_address, pack
 from backends.packets.capture import Capture, to_addresses
 from backends.packets.ethernet import Frame, mac_bytes
-from backends.packets.link import Link, look_up
+from backends.packets.link import EthernetLink, look_up
 from backends.packets.loop import Loop, OnFrame
-from backends.packets.owners import Asked, Audit, problem_text
+from backends.packets.owners import AddressAsked, ArpQuestions, problem_text
 from backends.packets.shots import Shot, Shots
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.errors import DsrError
@@ -75,7 +75,7 @@ class _Round:
             for result, target in zip(self._results, self._targets, strict=True)
         ]
 
-    def _aim(self, link: Link) -> list[Shot]:
+    def _aim(self, link: EthernetLink) -> list[Shot]:
         """A shot per target that makes sense; the others get their result here."""
         choice = random.SystemRandom()
         ports = choice.sample(_PORTS, len(self._targets))
@@ -89,7 +89,7 @@ class _Round:
         return shots
 
     @staticmethod
-    def _shot(link: Link, index: int, target: ProbeTarget, port: int, sequence: int) -> Shot | str:
+    def _shot(link: EthernetLink, index: int, target: ProbeTarget, port: int, sequence: int) -> Shot | str:
         vip, rip, mac = pack(target.vip), pack(target.rip), mac_bytes(target.mac) if target.mac else b""
         if vip is None or rip is None:
             return no_address(target.vip if vip is None else target.rip)
@@ -107,7 +107,7 @@ class _Round:
         token = secrets.token_bytes(_TOKEN) if target.expects == "echo" else b""
         return Shot(index, target, vip, rip, source, port, sequence, mac, token=token)
 
-    def _fly(self, link: Link, shots: list[Shot]) -> None:
+    def _fly(self, link: EthernetLink, shots: list[Shot]) -> None:
         self._left = len(shots)
         table = Shots(link.mac, shots)
         for shot in shots:
@@ -115,7 +115,7 @@ class _Round:
                 self._waiting.setdefault(shot.rip, []).append(shot)
         with Loop(self._pace) as loop:
 
-            def resolved(asked: Asked) -> None:
+            def resolved(asked: AddressAsked) -> None:
                 for shot in self._waiting.pop(asked.wanted, ()):
                     shot.mac = asked.where or b""
                     self._send(loop, table, shot)
@@ -129,7 +129,7 @@ class _Round:
                     self._results[shot.index] = shot.probed("no-mac")
                     self._left -= 1
 
-            audit = Audit(link, list(self._waiting), heard=resolved)
+            audit = ArpQuestions(link, list(self._waiting), heard=resolved)
 
             def take(frame: Frame, now: float) -> None:
                 if self._waiting:
@@ -154,7 +154,7 @@ class _Round:
     def _needs_arp(self) -> bool:
         return any(len(rip) == 4 for rip in self._waiting)
 
-    def _open(self, loop: Loop, shots: list[Shot], audit: Audit, take: OnFrame) -> None:
+    def _open(self, loop: Loop, shots: list[Shot], audit: ArpQuestions, take: OnFrame) -> None:
         asking = {asked.source for asked in audit.asked.values()}
         asking.add(ndp.ALL_NODES)  # where the answer to a solicitation from no address goes
         for size, ethertype in ((4, ethernet.IPV4), (16, ethernet.IPV6)):

@@ -25,7 +25,7 @@ Signature = Literal[
 _TFTP = 69
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ProbeAnswer(msgspec.Struct, frozen=True):
     """The first answer that counts, and where it came from."""
 
     signature: Signature
@@ -48,7 +48,7 @@ class Shot(msgspec.Struct, eq=False):
     """32 random bits: TCP's sequence number, DNS's identifier."""
     mac: bytes = b""
     sent_at: float = 0.0
-    answer: Answer | None = None
+    answer: ProbeAnswer | None = None
     final: bool = False
     resetting: bool = False
     """The server has answered with RST itself: no half-open connection is left to end."""
@@ -186,11 +186,11 @@ class Shots:
         from_vip = packet.source == shot.vip
         if segment.flags & transport.RST:
             shot.resetting = shot.resetting or frame.source == shot.mac
-            self._note(shot, Answer("rst" if from_vip else "wrong-source", frame.source, packet.source, now))
+            self._note(shot, ProbeAnswer("rst" if from_vip else "wrong-source", frame.source, packet.source, now))
             return shot, None
         if not segment.flags & transport.SYN:
             return None, None
-        self._note(shot, Answer("syn-ack" if from_vip else "wrong-source", frame.source, packet.source, now))
+        self._note(shot, ProbeAnswer("syn-ack" if from_vip else "wrong-source", frame.source, packet.source, now))
         return shot, shot.reset(self.own_mac, frame.source)
 
     def _udp(self, frame: Frame, packet: ip.Packet, now: float) -> Shot | None:
@@ -215,7 +215,7 @@ class Shots:
             if not from_vip or not same_port or frame.source != shot.mac:
                 return None  # an accident, or a forgery by who has not seen the question
             signature = "wrong-reply"
-        self._note(shot, Answer(signature, frame.source, packet.source, now, amiss))
+        self._note(shot, ProbeAnswer(signature, frame.source, packet.source, now, amiss))
         return shot
 
     def _error(self, frame: Frame, packet: ip.Packet, error: icmp.Error, now: float) -> Shot | None:
@@ -240,11 +240,11 @@ class Shots:
         elif error.kind == "port-unreachable" and tcp:
             # A kernel resets a TCP connection nobody wants; only a packet filter answers it so (iptables REJECT).
             signature = "unreachable"
-        self._note(shot, Answer(signature, frame.source, packet.source, now, detail))
+        self._note(shot, ProbeAnswer(signature, frame.source, packet.source, now, detail))
         return shot
 
     @staticmethod
-    def _note(shot: Shot, answer: Answer) -> None:
+    def _note(shot: Shot, answer: ProbeAnswer) -> None:
         asked = answer.mac == shot.mac
         if shot.final or (shot.answer is not None and not asked):
             return

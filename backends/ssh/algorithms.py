@@ -100,7 +100,7 @@ class Algorithms:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class AlgorithmOffer:
     """What a server offers, as in its KEXINIT (RFC 4253, 7.1); ciphers and MACs in both directions."""
 
     kex: Sequence[str]
@@ -154,7 +154,7 @@ def assembled(text: str, default: Sequence[str], known: Sequence[str]) -> tuple[
     return tuple(dict.fromkeys(names))
 
 
-def nothing_in_common(host: str, at: str, address: str, ours: Algorithms, offer: Offer) -> HostError | None:
+def nothing_in_common(host: str, at: str, address: str, ours: Algorithms, offer: AlgorithmOffer) -> HostError | None:
     """The error for a server with which some sort of algorithm cannot be agreed on; None where all can."""
     pairs = [(KEX, ours.kex, offer.kex), (HOST_KEYS, ours.host_keys, offer.host_keys)]
     pairs += [(CIPHERS, ours.ciphers, each) for each in offer.ciphers]

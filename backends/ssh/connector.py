@@ -14,10 +14,10 @@ from threading import Lock
 import paramiko
 
 from backends.memory import Memory, memory_of
-from backends.ssh.dial import Link, dial
+from backends.ssh.dial import SshConnection, dial
 from backends.ssh.privilege import PATH, Sudo, quote, sudo_command
 from backends.ssh.route import route_to
-from backends.ssh.session import Clock, Flood, Overdue, Session
+from backends.ssh.session import Clock, Flood, Overdue, SshCommand
 from backends.ssh.transport import within
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import ConnectionLost, HostError, NoPrivilege
@@ -64,7 +64,7 @@ class SshConnector:
     """See `dsrwizard.core.ports.Connector`. After ConnectionLost by a broken connection every further run says the
     same; open another. After a deadline the connection can still be used."""
 
-    def __init__(self, link: Link, asker: Asker, memory: Memory) -> None:
+    def __init__(self, link: SshConnection, asker: Asker, memory: Memory) -> None:
         self._link, self._asker, self._memory = link, asker, memory
         self._host, self._user = link.route.host, link.route.user
         self._lock = Lock()
@@ -100,7 +100,7 @@ class SshConnector:
             self._closed = True
         self._link.close()
 
-    def _session(self, command: str, clock: Clock, marker: str, on_line: Line | None) -> Session:
+    def _session(self, command: str, clock: Clock, marker: str, on_line: Line | None) -> SshCommand:
         transport = self._link.transport
         transport.packets.allow(_TRAFFIC)
         patience = min(_OPENING, max(clock.left, 0.1))
@@ -120,9 +120,9 @@ class SshConnector:
                 f"It says: {one_line(getattr(error, 'text', '') or str(error), 200).rstrip('.')}.",
                 f"Check MaxSessions and ForceCommand for {self._user} in its sshd_config.",
             ) from error
-        return Session(channel, clock, marker.encode(), on_line)
+        return SshCommand(channel, clock, marker.encode(), on_line)
 
-    def _answer(self, session: Session) -> Answer:
+    def _answer(self, session: SshCommand) -> Answer:
         while session.step():
             pass
         if session.status is None:
@@ -164,6 +164,6 @@ class SshConnector:
         trouble = self._link.transport.packets.trouble
         return f"It was ended here: {trouble}. {otherwise}" if trouble else otherwise
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: SshCommand) -> None:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             session.close()

@@ -12,7 +12,7 @@ from threading import Timer
 
 import paramiko
 
-from backends.ssh.route import Route
+from backends.ssh.route import SshRoute
 from dsrwizard.core.model.foreign import lines, one_line
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
@@ -41,7 +41,7 @@ class Conversation:
 
     def __init__(
         self,
-        route: Route,
+        route: SshRoute,
         asker: Asker,
         password: Callable[[], Secret | None],
         patience: float,

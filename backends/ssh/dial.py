@@ -17,8 +17,8 @@ from backends.memory import Memory
 from backends.ssh.algorithms import nothing_in_common
 from backends.ssh.known import host_keys as known_keys
 from backends.ssh.login import HungUp, Login
-from backends.ssh.reach import Stream, direct, proxied
-from backends.ssh.route import Route, route_to_hop
+from backends.ssh.reach import ByteStream, direct, proxied
+from backends.ssh.route import SshRoute, route_to_hop
 from backends.ssh.transport import Transport
 from backends.ssh.trust import check_key
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError
@@ -48,10 +48,10 @@ def _silence() -> None:
 _silence()
 
 
-class Link:
+class SshConnection:
     """A logged-in connection and what it stands on."""
 
-    def __init__(self, route: Route, transport: Transport, release: Callable[[], None]) -> None:
+    def __init__(self, route: SshRoute, transport: Transport, release: Callable[[], None]) -> None:
         self.route, self.transport, self._release = route, transport, release
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ def _end(transport: Transport) -> None:
         transport.join(2.0)
 
 
-def dial(route: Route, asker: Asker, memory: Memory, depth: int = 0) -> Link:
+def dial(route: SshRoute, asker: Asker, memory: Memory, depth: int = 0) -> SshConnection:
     """Connects and logs in. Raises HostError and its kinds, nothing else that paramiko, sockets or files may raise."""
     login = Login(route, asker, memory)
     try:
@@ -96,13 +96,13 @@ def dial(route: Route, asker: Asker, memory: Memory, depth: int = 0) -> Link:
                 stream.release()
                 raise
             transport.packets.allow(math.inf if depth else _AFTER_LOGIN)  # others' sessions go through a jump host
-            return Link(route, transport, stream.release)
+            return SshConnection(route, transport, stream.release)
         raise login.refused("The server closed the connection during login each time")
     finally:
         login.close()
 
 
-def _open(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
+def _open(route: SshRoute, asker: Asker, memory: Memory, depth: int) -> ByteStream:
     if route.jumps:
         return _through(route, asker, memory, depth)
     if route.proxy_command:
@@ -110,7 +110,7 @@ def _open(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
     return direct(route)
 
 
-def _no_circle(route: Route) -> None:
+def _no_circle(route: SshRoute) -> None:
     """Walks all jump hosts before any is dialled. Raises HostError."""
     hop = route
     for _ in range(_HOPS):
@@ -125,7 +125,7 @@ def _no_circle(route: Route) -> None:
     )
 
 
-def _through(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
+def _through(route: SshRoute, asker: Asker, memory: Memory, depth: int) -> ByteStream:
     """A channel through the last jump host, whose connection all hosts behind it share: one login there, and no
     trouble with its MaxStartups."""
     if depth == 0:
@@ -163,15 +163,15 @@ def _through(route: Route, asker: Asker, memory: Memory, depth: int) -> Stream:
     except (paramiko.SSHException, EOFError, OSError) as error:
         release()
         raise _not_through(route, last, error) from error
-    return Stream(channel, release)
+    return ByteStream(channel, release)
 
 
-def _behind(route: Route, error: Any) -> HostError:
+def _behind(route: SshRoute, error: Any) -> HostError:
     kind: type[HostError] = type(error)
     return kind(f"{route.host}: {error.what}", error.why, error.next)
 
 
-def _not_through(route: Route, hop: str, error: Exception) -> HostError:
+def _not_through(route: SshRoute, hop: str, error: Exception) -> HostError:
     what = f"{route.host}: {route.at} cannot be reached through the jump host {hop}."
     if isinstance(error, paramiko.ChannelException) and error.code == 1:
         return HostError(
@@ -185,7 +185,7 @@ def _not_through(route: Route, hop: str, error: Exception) -> HostError:
     )
 
 
-def _negotiate(route: Route, stream: Stream, asker: Asker) -> Transport:
+def _negotiate(route: SshRoute, stream: ByteStream, asker: Asker) -> Transport:
     """Banner, key exchange, host key. Raises HostError kinds, and HungUp when the answer to the host key question came
     after the server had lost patience."""
     known = known_keys((*route.user_known, *route.global_known), route.key_names)
@@ -213,7 +213,7 @@ def _shown_key(transport: Transport) -> paramiko.PKey:
         raise HungUp from error
 
 
-def _handshake(route: Route, stream: Stream, transport: Transport) -> None:
+def _handshake(route: SshRoute, stream: ByteStream, transport: Transport) -> None:
     done = Event()
     begin = time.monotonic()
     transport.start_client(event=done)
@@ -244,7 +244,7 @@ def _handshake(route: Route, stream: Stream, transport: Transport) -> None:
     ) from error
 
 
-def _no_banner(route: Route, stream: Stream, waited: float) -> HostError:
+def _no_banner(route: SshRoute, stream: ByteStream, waited: float) -> HostError:
     said = stream.said()
     if route.proxy_command and waited < route.timeout:
         return HostError(

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from backends.ssh.algorithms import PUBLIC_KEYS
 from backends.ssh.config import stamp
 from backends.ssh.expand import File
-from backends.ssh.route import Route
+from backends.ssh.route import SshRoute
 from dsrwizard.core.model.foreign import one_line
 
 _MAGIC = b"openssh-key-v1\0"
@@ -61,7 +61,7 @@ class KeyFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class KeyOffer:
     """A key to be offered: `key` from the agent, or `file` to be opened."""
 
     label: str
@@ -181,7 +181,7 @@ class Ring:
     `problems` are whole phrases for the message of a refused login. Close it to let go of the agent.
     """
 
-    def __init__(self, route: Route, *, required: KeyFile | None) -> None:
+    def __init__(self, route: SshRoute, *, required: KeyFile | None) -> None:
         self.problems: list[str] = []
         self._agent: paramiko.Agent | None = None
         files = [required] if required else []
@@ -200,16 +200,16 @@ class Ring:
         for file in files:
             key = by_blob.pop(file.blob, None) if file.blob else None
             if key:
-                told.append(Offer(f"agent key {file.file.text}", key=key))
+                told.append(KeyOffer(f"agent key {file.file.text}", key=key))
             else:
-                left.append(Offer(file.label, file=file))
-        loose = [Offer(f"agent key {_comment(key)}", key=key) for key in by_blob.values()]
+                left.append(KeyOffer(file.label, file=file))
+        loose = [KeyOffer(f"agent key {_comment(key)}", key=key) for key in by_blob.values()]
         first = [each for each in left if required and each.file is required]
         plain = [each for each in left if each not in first and each.file and not each.file.encrypted]
         locked = [each for each in left if each not in first and each.file and each.file.encrypted]
         self.offers = first + told + ([] if route.identities_only else loose) + plain + locked
 
-    def _may_be_offered(self, route: Route, file: KeyFile) -> bool:
+    def _may_be_offered(self, route: SshRoute, file: KeyFile) -> bool:
         """Whether a key of this type may be used. Where the file does not tell the type, it is looked at when open."""
         kind = key_type(file.blob) if file.blob else ""
         if not kind or route.algorithms.takes(kind):

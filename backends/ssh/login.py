@@ -10,8 +10,8 @@ import paramiko
 from backends.memory import Memory
 from backends.ssh.config import stamp
 from backends.ssh.conversation import Conversation
-from backends.ssh.keys import KeyFile, KeyProblem, Offer, Ring, WrongPassphrase, open_key, read
-from backends.ssh.route import Route
+from backends.ssh.keys import KeyFile, KeyOffer, KeyProblem, Ring, WrongPassphrase, open_key, read
+from backends.ssh.route import SshRoute
 from backends.ssh.transport import Transport
 from dsrwizard.core.model.errors import ConnectTimeout, LoginRefused
 from dsrwizard.core.model.foreign import one_line
@@ -37,7 +37,7 @@ class Login:
     """One login with its state, which outlives the connection: a key once refused is not offered again, and an answer
     the operator typed is used even if the server had hung up meanwhile."""
 
-    def __init__(self, route: Route, asker: Asker, memory: Memory) -> None:
+    def __init__(self, route: SshRoute, asker: Asker, memory: Memory) -> None:
         """Raises LoginRefused where the deployment's identity_file cannot be used."""
         self._route, self._asker, self._memory = route, asker, memory
         self._ring = Ring(route, required=_required(route))
@@ -114,7 +114,7 @@ class Login:
                 return True
             self._note(f"{offer.label} (accepted, the server wants more)")
             self._allowed = tuple(rest)
-            self._left = [Offer(offer.label, key=key)]  # needed again should the server hang up before the password
+            self._left = [KeyOffer(offer.label, key=key)]  # needed again should the server hang up before the password
             self._with_password(transport)
             return True
         return False
@@ -129,7 +129,7 @@ class Login:
         if label not in self._tried:
             self._tried.append(label)
 
-    def _opened(self, offer: Offer) -> paramiko.PKey | None:
+    def _opened(self, offer: KeyOffer) -> paramiko.PKey | None:
         """A key file as a key; None, with the reason noted, where it cannot be opened."""
         file = offer.file
         assert file is not None, "an offer has a key or a file"  # noqa: S101
@@ -268,7 +268,7 @@ class Login:
         return self._memory.obtain(self._asker, self._slot, question, self._wrong)
 
 
-def _required(route: Route) -> KeyFile | None:
+def _required(route: SshRoute) -> KeyFile | None:
     if route.required_key is None:
         return None
     try:

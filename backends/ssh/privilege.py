@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backends.memory import Memory
 from backends.ssh.login import TRIES
-from backends.ssh.route import Route
-from backends.ssh.session import Clock, Overdue, Session
+from backends.ssh.route import SshRoute
+from backends.ssh.session import Clock, Overdue, SshCommand
 from dsrwizard.core.model.errors import ConnectionLost, NoPrivilege
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.secret import Secret
@@ -37,14 +37,14 @@ def sudo_command(prompt: str, ready: str) -> str:
 class Sudo:
     """Becoming root in one run: asks for the password when sudo does, at most three times."""
 
-    def __init__(self, route: Route, asker: Asker, memory: Memory, clock: Clock) -> None:
+    def __init__(self, route: SshRoute, asker: Asker, memory: Memory, clock: Clock) -> None:
         self._host, self._user, self._at = route.host, route.user, route.at
         self._asker, self._memory, self._clock = asker, memory, clock
         self._slot = ("sudo", route.user, route.at)
         self._wrong: Secret | None = None
         self._tries = 0
 
-    def becomes_root(self, session: Session, prompt: str, ready: str) -> bool:
+    def becomes_root(self, session: SshCommand, prompt: str, ready: str) -> bool:
         """True: a root shell waits for the script. False: sudo gave up before it had our answer, call it again.
 
         Raises NoPrivilege, ConnectionLost, Overdue.
@@ -105,7 +105,7 @@ class Sudo:
                 "Check the password; sudo may ask for root's (rootpw) instead of the user's.",
             )
 
-    def _silent(self, session: Session) -> NoPrivilege:
+    def _silent(self, session: SshCommand) -> NoPrivilege:
         said = quote(session.err.noise or session.out.noise)
         return NoPrivilege(
             f"{self._host}: sudo neither asked for a password nor gave a root shell.",

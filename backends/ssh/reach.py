@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
-from backends.ssh.route import Route
+from backends.ssh.route import SshRoute
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
 from dsrwizard.core.model.foreign import one_line
 
@@ -42,7 +42,7 @@ def _silent() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class ByteStream:
     """A socket or something like it; `release` when it is no longer needed; `said` is what its maker complained of."""
 
     sock: Any
@@ -50,7 +50,7 @@ class Stream:
     said: Callable[[], str] = _silent
 
 
-def direct(route: Route) -> Stream:
+def direct(route: SshRoute) -> ByteStream:
     """A TCP connection. Raises NameUnknown, ConnectionRefused, ConnectTimeout."""
     begin = time.monotonic()
     try:
@@ -73,11 +73,11 @@ def direct(route: Route) -> Stream:
             sock.close()
             failure = error
         else:
-            return Stream(sock, sock.close)
+            return ByteStream(sock, sock.close)
     raise _unreachable(route, failure) from failure
 
 
-def _unreachable(route: Route, error: OSError) -> HostError:
+def _unreachable(route: SshRoute, error: OSError) -> HostError:
     if isinstance(error, ConnectionRefusedError):
         return ConnectionRefused(
             f"{route.host}: {route.at} refused the connection.",
@@ -97,7 +97,7 @@ def _unreachable(route: Route, error: OSError) -> HostError:
     )
 
 
-def proxied(command: str) -> Stream:
+def proxied(command: str) -> ByteStream:
     """The standard input and output of a command. The shell that runs it is `sh`."""
     ours, theirs = socket.socketpair()
     complaints, says = os.pipe()
@@ -126,7 +126,7 @@ def proxied(command: str) -> Stream:
             process.wait()
         tail.close()
 
-    return Stream(ours, release, tail.text)
+    return ByteStream(ours, release, tail.text)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

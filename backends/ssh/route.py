@@ -31,7 +31,7 @@ _Put = TypeVar("_Put")
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class SshRoute:
     """Everything needed to reach and log in to one host. `host` is its name in messages; timeout in seconds."""
 
     host: str
@@ -74,7 +74,7 @@ def bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def route_to(host: str, target: RealServer | Client) -> Route:
+def route_to(host: str, target: RealServer | Client) -> SshRoute:
     """The route to a real server or the client host. Raises HostError for a broken configuration, and for a name that
     no host or login can have."""
     name = target.name if isinstance(target, RealServer) else ""
@@ -85,7 +85,7 @@ def route_to(host: str, target: RealServer | Client) -> Route:
     return _route(host, target.address, settings, target.user, target.port, target.identity_file)
 
 
-def route_to_hop(hop: str, before: tuple[str, ...]) -> Route:
+def route_to_hop(hop: str, before: tuple[str, ...]) -> SshRoute:
     """The route to a jump host written as `[user@]host[:port]` or `ssh://…`, itself reached through `before`.
 
     Without `before` the jump host's own ProxyJump or ProxyCommand counts, as in ssh.
@@ -100,7 +100,7 @@ def route_to_hop(hop: str, before: tuple[str, ...]) -> Route:
 
 def _route(
     host: str, given: str, settings: Settings, user: str | None, port: int | None, identity: str | None
-) -> Route:
+) -> SshRoute:
     found = _Settings(settings)
     address = given
     if hostname := found.first("hostname"):
@@ -118,7 +118,7 @@ def _route(
     tokens = _tokens(given, address, port, user, alias.text if alias else given, jump.text if jump else "")
     hops = _put(jump.place, expand.with_tokens, jump.text, tokens, expand.IN_PROXY).split(",") if jump else []
     jumps = tuple(hop.strip() for hop in hops)
-    return Route(
+    return SshRoute(
         host=host,
         address=address,
         port=port,

@@ -67,7 +67,7 @@ class Budget:
     left: int = OUTPUT
 
 
-class Stream:
+class CommandOutput:
     """Bytes of one output: `before` the marker line, then `text`. Raises Flood where it is too much of either."""
 
     def __init__(self, marker: bytes, on_line: Line | None = None, budget: Budget | None = None) -> None:
@@ -122,13 +122,13 @@ class Stream:
         return self.before.decode("utf-8", "replace")
 
 
-class Session:
+class SshCommand:
     """A command on the host. `marker` is the line after which its own output begins."""
 
     def __init__(self, channel: paramiko.Channel, clock: Clock, marker: bytes, on_line: Line | None) -> None:
         self._channel, self._clock = channel, clock
         budget = Budget()
-        self.out, self.err = Stream(marker, on_line, budget), Stream(marker, budget=budget)
+        self.out, self.err = CommandOutput(marker, on_line, budget), CommandOutput(marker, budget=budget)
         self._input = memoryview(b"")
         self._last = False
         self._ended_at: float | None = None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import paramiko
 from paramiko.packet import Packetizer
 
-from backends.ssh.algorithms import PUBLIC_KEYS, Algorithms, Offer
+from backends.ssh.algorithms import PUBLIC_KEYS, AlgorithmOffer, Algorithms
 from dsrwizard.core.model.errors import HostError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Packets(Packetizer):
         self._windows: dict[int, int] = {}
         self._channels: dict[int, int] = {}
         self.trouble = ""
-        self.offer: Offer | None = None
+        self.offer: AlgorithmOffer | None = None
 
     def allow(self, size: float) -> None:
         """So many bytes may come from now on."""
@@ -188,11 +188,11 @@ class Packets(Packetizer):
                 self._windows[number] = left
 
 
-def _offer(kexinit: bytes) -> Offer:
+def _offer(kexinit: bytes) -> AlgorithmOffer:
     message = paramiko.Message(kexinit)
     message.get_bytes(16)  # the cookie
     kex, host_keys, cipher_out, cipher_in, mac_out, mac_in = (message.get_list() for _ in range(6))
-    return Offer(kex, host_keys, (cipher_out, cipher_in), (mac_out, mac_in))
+    return AlgorithmOffer(kex, host_keys, (cipher_out, cipher_in), (mac_out, mac_in))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import paramiko
 
 from backends.ssh.known import HostKeys, add, fingerprint, removal
-from backends.ssh.route import Route
+from backends.ssh.route import SshRoute
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.ports import Asker, HostKeyQuestion
 
@@ -13,7 +13,7 @@ _SMALLEST = 1024
 """Bits of an RSA key, as in OpenSSH (RequiredRSASize)."""
 
 
-def check_key(route: Route, known: HostKeys, key: paramiko.PKey, asker: Asker) -> None:
+def check_key(route: SshRoute, known: HostKeys, key: paramiko.PKey, asker: Asker) -> None:
     """Returns when the key is known or has just been accepted, and then written to known_hosts.
 
     Raises HostKeyChanged, also for a revoked key and for a known key of another type that is not shown any more, and

@@ -16,7 +16,7 @@ from winrm.exceptions import AuthenticationError, WinRMOperationTimeoutError
 from backends.memory import Memory, memory_of
 from backends.winrm.bounds import OutOfBounds
 from backends.winrm.login import WrongPassword, log_in
-from backends.winrm.place import Place, place_of
+from backends.winrm.place import Place, listener_of
 from backends.winrm.problems import (
     BROKEN,
     NOT_FOUND,
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 def open_connector(host: str, server: RealServer, asker: Asker) -> WinrmConnector:
     """See `backends.winrm.open_winrm`."""
-    place = place_of(host, server)
+    place = listener_of(host, server)
     if not place.tls:
         answers(place)
         return WinrmConnector(place, Trust(), asker, memory_of(asker))

@@ -45,7 +45,7 @@ class Place:
         return "winrm enumerate winrm/config/listener"
 
 
-def place_of(host: str, server: RealServer) -> Place:
+def listener_of(host: str, server: RealServer) -> Place:
     """Raises HostError for what would send a password or a script where others can read it, and for a bad ca_file."""
     tls = server.winrm == "https"
     if not tls and server.auth == "basic":

@@ -26,7 +26,7 @@ _OLD_TLS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownCertificate:
     """A certificate as it was shown, in DER; `verified` by the authorities, its name not looked at. `problem` is
     OpenSSL's verify code (X509_verify_cert_error_string(3)) and text where it was not."""
 
@@ -41,7 +41,7 @@ def answers(place: Place) -> None:
     _connect(place).close()
 
 
-def certificate(place: Place) -> Shown:
+def certificate(place: Place) -> ShownCertificate:
     """The certificate of an HTTPS listener. Raises as `answers`, and HostError where there is no TLS, or old TLS.
 
     The chain is judged apart from the name: OpenSSL looks at the name before it looks at the signatures, so that a
@@ -50,13 +50,13 @@ def certificate(place: Place) -> Shown:
     chain = ssl.create_default_context(cafile=place.authorities)
     chain.check_hostname = False
     try:
-        return Shown(_shake_hands(place, chain), verified=True)
+        return ShownCertificate(_shake_hands(place, chain), verified=True)
     except ssl.SSLCertVerificationError as error:
         anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anything.check_hostname = False
         anything.verify_mode = ssl.CERT_NONE
         der = _shake_hands(place, anything)
-        return Shown(der, verified=False, code=error.verify_code, problem=error.verify_message)
+        return ShownCertificate(der, verified=False, code=error.verify_code, problem=error.verify_message)
 
 
 def _shake_hands(place: Place, context: ssl.SSLContext) -> bytes:

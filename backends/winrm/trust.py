@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from backends.winrm.place import Place
-from backends.winrm.reach import Shown
+from backends.winrm.reach import ShownCertificate
 from dsrwizard import files
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.model.foreign import one_line
@@ -56,7 +56,7 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest().upper()
 
 
-def check(place: Place, shown: Shown, asker: Asker) -> Trust:
+def check(place: Place, shown: ShownCertificate, asker: Asker) -> Trust:
     """Returns when the certificate is trusted, known, or has just been accepted, and then written down.
 
     Raises HostKeyChanged, and HostKeyUnknown: also, without a question, where `ca_file` names an authority that has
@@ -113,7 +113,7 @@ def check(place: Place, shown: Shown, asker: Asker) -> Trust:
     return Trust(fingerprint=print_)
 
 
-def _why(place: Place, found: x509.Certificate, shown: Shown) -> str:
+def _why(place: Place, found: x509.Certificate, shown: ShownCertificate) -> str:
     """Why it is not trusted, in one sentence."""
     if shown.verified:
         return f"A trusted authority signed it, but for {_called(_names(found))}, not for {place.address}."

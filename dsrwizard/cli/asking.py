@@ -15,7 +15,7 @@ from dsrwizard import out, signals
 from dsrwizard.core.model.foreign import rows
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
-from dsrwizard.core.tell.trust import told
+from dsrwizard.core.tell.trust import identity_rows
 
 _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password", "windows": "Windows password"}
 _INTERRUPT = b"\x03"
@@ -62,8 +62,9 @@ class TerminalAsker:
             compared = "what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
         width = min(max(get_terminal_size().columns - 1, 40), 100)
         text = [
-            f"{head} Its fingerprint, made on this machine:", f"    {question.fingerprint}", *told(question, width),
-            f"Compare the fingerprint with {compared}", f"Is that the {what} of this host? [y/N]: ",
+            f"{head} Its fingerprint, made on this machine:", f"    {question.fingerprint}",
+            *identity_rows(question, width), f"Compare the fingerprint with {compared}",
+            f"Is that the {what} of this host? [y/N]: ",
         ]  # fmt: skip
         return self._line("\n".join(text), echo=True).strip().lower() in ("y", "yes")
 

@@ -244,7 +244,7 @@ def _carry_out(
         printing.plan(made)
     _consent(made, yes=yes, as_json=as_json)
     stop = threading.Event()
-    watch = printing.Progress(quiet=as_json)
+    watch = printing.ProgressLines(quiet=as_json)
     result = interruptible(lambda: work(watch, stop), stop)
     printing.result(result, as_json=as_json)
     if stop.is_set() and not result.ok:
@@ -320,7 +320,7 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
                 printing.mending(made)
         _consent(made.plan, yes=yes, as_json=as_json)
         if made.plan.steps:
-            watch = printing.Progress(quiet=as_json)
+            watch = printing.ProgressLines(quiet=as_json)
             done = interruptible(lambda: engine.mend(deployment, made, watch, stop), stop)
         else:
             done = mended(made, RunResult(deployment=deployment.name, hosts=()), report)

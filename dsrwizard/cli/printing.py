@@ -88,7 +88,7 @@ def _commands(mark: str, step: Step) -> None:
             out.command(f"      {mark}", command)
 
 
-class Progress:
+class ProgressLines:
     """An observer that prints a line as each step and each host ends. Called from many threads."""
 
     def __init__(self, *, quiet: bool = False) -> None:

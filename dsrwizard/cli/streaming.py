@@ -19,7 +19,7 @@ from dsrwizard.core.model.errors import LookError, UsageError
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.snapshot import Snapshot
 from dsrwizard.core.tell.metrics import exposition
-from dsrwizard.core.tell.stream import Stream
+from dsrwizard.core.tell.stream import WatchLines
 
 LOOK_AGAIN = 0.2
 """Seconds between looks at whether a signal came or the reader has gone."""
@@ -65,7 +65,7 @@ def until_signalled() -> Iterator[Callable[[], bool]]:
 def changes(watcher: Watcher) -> int:
     """Prints JSON Lines (`core.stream.Stream`) until it is stopped or nobody reads any more. The exit code says whether
     looking worked at the end: 0 or 3."""
-    stream, latest = Stream(), Latest()
+    stream, latest = WatchLines(), Latest()
 
     def work() -> None:
         try:

@@ -19,7 +19,7 @@ from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, Connect
 from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, Observer, StepFinished, StepStarted
 from dsrwizard.core.model.facts import Failure, ServerFacts
 from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
-from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Proof, Step
+from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Plan, Step
 from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.engine.defects import Defect, blaming, failure_of
@@ -216,7 +216,7 @@ class Applier:
             fine = self._change_director(step)
         return fine and not self._stop.is_set()
 
-    def _hold(self, step: Step, proof: Proof, refused: str) -> None:
+    def _hold(self, step: Step, proof: Gate, refused: str) -> None:
         where = f"{proof.vip} {proof.protocol}/{proof.port}"
         self._result(step, Outcome.HELD, refused)
         self._failures.setdefault(
@@ -242,7 +242,7 @@ class Applier:
         self._result(step, Outcome.CHANGED)
         return True
 
-    def _prove(self, proof: Proof) -> str:
+    def _prove(self, proof: Gate) -> str:
         """Empty when the VIP answers through this server, otherwise what was seen instead."""
         service = self._deployment.service(proof.vip, proof.protocol, proof.port)
         target = ProbeTarget.of(proof.rip, proof.vip, service)

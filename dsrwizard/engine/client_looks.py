@@ -34,7 +34,7 @@ MANY = 100_000
 EXTERNAL = "Another product balances, and its connections are not told."
 
 
-class Table(Protocol):
+class IpvsTable(Protocol):
     """What the director's IPVS tells. Raises DsrError."""
 
     def services(self) -> Sequence[VirtualService]: ...
@@ -45,7 +45,7 @@ class Table(Protocol):
 def look(
     deployment: Deployment,
     connector: Connector,
-    director: Table | None = None,
+    director: IpvsTable | None = None,
     deadline: float = 15.0,
     counting: float = COUNTING_SECONDS,
 ) -> ClientView:
@@ -57,7 +57,7 @@ def look(
 
 class _Look:
     def __init__(
-        self, deployment: Deployment, connector: Connector, director: Table | None, deadline: float, counting: float
+        self, deployment: Deployment, connector: Connector, director: IpvsTable | None, deadline: float, counting: float
     ) -> None:
         self._deployment, self._connector, self._director = deployment, connector, director
         self._deadline, self._counting = deadline, counting

@@ -21,10 +21,10 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerF
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan, Step
-from dsrwizard.core.plan.leftovers import merged, obsolete
+from dsrwizard.core.plan.leftovers import leftovers_first, obsolete
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.plan import plan as planned
-from dsrwizard.core.plan.teardown import gone, guard_only, teardown_plan
+from dsrwizard.core.plan.teardown import guard_only, taken_back_by_others, teardown_plan
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
 from dsrwizard.core.record.owed import (
     Entry,
@@ -163,7 +163,7 @@ class Engine:
         theirs = self._theirs(deployment)
 
         def both(seen: Observed) -> Plan:
-            return merged(planned(deployment, seen), teardown_plan(deployment.name, leaving, seen, *theirs))
+            return leftovers_first(planned(deployment, seen), teardown_plan(deployment.name, leaving, seen, *theirs))
 
         return apart(observed, both, PLANNED)
 
@@ -234,7 +234,7 @@ class Engine:
         if not standing:
             return
         run = None
-        for item in apart(self.observe(deployment), lambda seen: gone(standing, seen), "looked at"):
+        for item in apart(self.observe(deployment), lambda seen: taken_back_by_others(standing, seen), "looked at"):
             run = run or self._journals.of(deployment.name).begin("teardown", deployment)
             step = Step(
                 id=f"gone {item.order} {item.step}",

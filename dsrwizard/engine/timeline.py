@@ -19,7 +19,7 @@ from dsrwizard import files
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR
-from dsrwizard.core.record.timeline import merged, of_journal, same, wanted
+from dsrwizard.core.record.timeline import in_order_of_time, of_journal, same, wanted
 from dsrwizard.engine.journal import Journal
 
 LINE_BYTES = 4096
@@ -47,7 +47,7 @@ class Timeline:
 
     def read(self) -> tuple[Happening, ...]:
         """Everything kept, in order of time. Lines that are torn or not ours are passed over. Raises LookError."""
-        return merged(self._lines())
+        return in_order_of_time(self._lines())
 
     def _lines(self) -> list[Happening]:
         texts: list[bytes] = []
@@ -184,4 +184,4 @@ class Recorder:
 
 def events(timeline: Timeline, journal: Journal, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
     """State changes and what the operator did, in order of time, from `since` on. Raises LookError."""
-    return wanted(merged(timeline.read(), of_journal(journal.entries())), since, host)
+    return wanted(in_order_of_time(timeline.read(), of_journal(journal.entries())), since, host)

@@ -50,7 +50,7 @@ IN_WORDS = 30
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """Widths of the columns, 0 where there is no room for one."""
 
     server: int
@@ -68,7 +68,7 @@ class Layout:
         return self.connections > 7
 
 
-def layout(width: int) -> Layout:
+def layout(width: int) -> Columns:
     """The columns in this many cells. 75 is what a wizard's pane leaves at 80 columns."""
     if width < WIDE:
         spare = max(width - 71, 0)
@@ -77,13 +77,13 @@ def layout(width: int) -> Layout:
         server += min(spare - line, 8)
         line += min(spare - line - (server - 8), 14)
         server += max(spare - line - (server - 8), 0)
-        return Layout(server=server, state=14, weight=3, connections=7, trend=line, why=0, probe=7)
+        return Columns(server=server, state=14, weight=3, connections=7, trend=line, why=0, probe=7)
     if width < REASONED:
-        return Layout(server=14, state=18, weight=5, connections=11, trend=width - 89, why=0, probe=9)
+        return Columns(server=14, state=18, weight=5, connections=11, trend=width - 89, why=0, probe=9)
     spare = width - 90
     line = min(9 + (spare - 26) // 4, 20)
     why = min(spare - line, 70)
-    return Layout(
+    return Columns(
         server=14 + spare - line - why, state=18, weight=5, connections=11, trend=line, why=why, probe=9
     )  # fmt: skip
 
@@ -143,7 +143,7 @@ def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ())
     return (*parts, replies(service))
 
 
-def _service_name(service: ServiceRow, form: Layout) -> list[Part]:
+def _service_name(service: ServiceRow, form: Columns) -> list[Part]:
     """Who it is and how many of its servers are up; the scheduler where there is room before the first column."""
     up, whole = sum(row.state == "up" for row in service.rows), len(service.rows)
     name = f"{service.vip} {service.service}"
@@ -176,7 +176,7 @@ def replies(service: ServiceRow) -> Part:
     return ("replies direct", "good")
 
 
-def server_parts(row: DestinationRow, form: Layout, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
+def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
     """The line of a real server."""
     style = STATES[row.state][2]
     slash = f"{short(row.active)}/{short(row.inactive)}"
@@ -213,7 +213,7 @@ def state_cell(row: DestinationRow, width: int) -> str:
     return word + right(since, width - len(word))
 
 
-def _weight(weight: int | None, form: Layout) -> str:
+def _weight(weight: int | None, form: Columns) -> str:
     if weight is None:
         return glyph("dash")
     return str(weight) if weight < 10**form.weight else f"{weight // 1000}k"

@@ -13,10 +13,10 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from dsrwizard.core.api import Engine
-from dsrwizard.core.model.causes import told
+from dsrwizard.core.model.causes import with_words
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.snapshot import Happening
-from dsrwizard.core.record.timeline import merged
+from dsrwizard.core.record.timeline import in_order_of_time
 from screens.background import in_thread
 from screens.live.cells import STATES
 from screens.live.words import moment
@@ -59,7 +59,7 @@ class TimelineScreen(Screen[None]):
         super().__init__()
         self._deployment = deployment
         self._engine = engine
-        self._all = merged(happenings)
+        self._all = in_order_of_time(happenings)
         self._shown: tuple[Happening, ...] = ()
         self._host = ""
         self._reading = False
@@ -98,7 +98,7 @@ class TimelineScreen(Screen[None]):
             self._problem = str(in_words(error))
         else:
             self._problem = ""
-            self._all = merged(kept, self._all)
+            self._all = in_order_of_time(kept, self._all)
         self._reading = False
         self._show()
 
@@ -177,5 +177,5 @@ def _lines(entry: Happening) -> list[tuple[str, str]]:
         (f"{moment(entry.at)} {entry.host}", arrows(entry.message)),
         ("Service", about),
         ("State", ", ".join(part for part in (state, was) if part)),
-        ("Cause", told(entry.cause)),
+        ("Cause", with_words(entry.cause)),
     ]

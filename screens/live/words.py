@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from dsrwizard.core.model.causes import told
+from dsrwizard.core.model.causes import with_words
 from dsrwizard.core.model.history import METRICS
 from dsrwizard.core.model.snapshot import Bypass, DestinationRow, Happening, Latency, ServiceRow, Snapshot, Totals
 from screens import clock
@@ -41,7 +41,7 @@ def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | 
 
 def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[str, str]]:
     yield f"{service.vip} {service.service}", service.message
-    yield "Cause", told(service.cause)
+    yield "Cause", with_words(service.cause)
     yield "Fix", service.fix
     owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(service.owner, service.owner)
     yield "VIP answered by", owner
@@ -56,7 +56,7 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
 
 def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
     yield f"{row.server} {row.address}", _state_words(row)
-    yield "Cause", told(row.cause)
+    yield "Cause", with_words(row.cause)
     yield "Fix", row.fix
     yield "Probe", _probe_words(row)
     yield "Answers", latency_words(row.latency)

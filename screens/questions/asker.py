@@ -14,7 +14,7 @@ from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from screens.questions.modals import HostKeyModal, SecretAnswer, SecretModal
 
 
-class Asked(Message, bubble=False):
+class QuestionAsked(Message, bubble=False):
     """A worker thread waits for `future`."""
 
     def __init__(self, question: SecretQuestion | HostKeyQuestion, future: Future[SecretAnswer | bool | None]) -> None:
@@ -24,7 +24,7 @@ class Asked(Message, bubble=False):
 
 
 class ScreenAsker:
-    """Implements `core.ports.Asker` over an app that hands its `Asked` messages to `ask`.
+    """Implements `core.ports.Asker` over an app that hands its `QuestionAsked` messages to `ask`.
 
     An answer given "for every server" is offered once to each host that asks for the same kind; a host that refuses it
     is asked about. After `close` every question is answered with no, also the one being asked.
@@ -63,7 +63,7 @@ class ScreenAsker:
         if waiting is not None:
             answer(waiting, None)
 
-    def ask(self, asked: Asked) -> None:
+    def ask(self, asked: QuestionAsked) -> None:
         """Shows the modal for one question; called by the app, on its loop."""
         future = asked.future
         if isinstance(asked.question, HostKeyQuestion):
@@ -78,7 +78,7 @@ class ScreenAsker:
             if self._closed:
                 return None
             self._waiting = future
-        if not self._app.post_message(Asked(question, future)):
+        if not self._app.post_message(QuestionAsked(question, future)):
             return None
         return future.result()
 

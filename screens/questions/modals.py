@@ -16,7 +16,7 @@ from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
-from dsrwizard.core.tell.trust import told
+from dsrwizard.core.tell.trust import identity_rows
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
 from screens.widgets.words import frame_title
@@ -112,7 +112,9 @@ class HostKeyModal(Question):
             Content.assemble(
                 f"{head}\n  ",
                 Content.styled(digits, "bold"),
-                "\n".join(["", "", *told(question, room), "", f"Compare the fingerprint with {compare}", "", ""])
+                "\n".join(
+                    ["", "", *identity_rows(question, room), "", f"Compare the fingerprint with {compare}", "", ""]
+                )
                 + f"Accepted, {then} and asked about no more. If you cannot compare it, refuse.",
             ),
             (Choice("refuse", "Refuse", "primary"), Choice("accept", f"Accept this {what}", "warning")),

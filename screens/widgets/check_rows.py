@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dsrwizard.core.model.causes import told
+from dsrwizard.core.model.causes import with_words
 from dsrwizard.core.model.checks import Check, Report
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.rows import Row, fit
@@ -37,8 +37,8 @@ def check_lines(check: Check) -> Iterator[tuple[str, str]]:
     about = " ".join(part for part in (check.vip, check.service) if part)
     yield "", f"{check.message}  ({check.check}{', ' + about if about else ''})"
     if check.consequence_of:
-        yield "Follows from", told(check.consequence_of)
-    yield "Cause", told(check.cause)
+        yield "Follows from", with_words(check.consequence_of)
+    yield "Cause", with_words(check.cause)
     yield "Fix", check.fix
     yield "Seen", check.evidence
 

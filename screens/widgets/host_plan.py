@@ -10,7 +10,7 @@ from dsrwizard.core.model.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
-from dsrwizard.core.tell.difference import LEGEND, Group, difference, file_difference, groups, symbols
+from dsrwizard.core.tell.difference import LEGEND, StepGroup, difference, file_difference, groups, symbols
 from dsrwizard.core.tell.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import arrows, glyph
@@ -35,23 +35,25 @@ def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[Row]:
 
 def withdrawal_rows(plan: Plan) -> list[Row]:
     """A teardown in its order: the director stops sending, the servers let go, then the director's own settings."""
-    stops: list[Group] = []
-    servers: list[Group] = []
-    ground: list[Group] = []
+    stops: list[StepGroup] = []
+    servers: list[StepGroup] = []
+    ground: list[StepGroup] = []
     for host in plan.hosts:
         if host.host != DIRECTOR:
-            group = Group(host=host.host, heading=host.host, steps=host.steps, problem=host.problem, notes=host.notes)
+            group = StepGroup(
+                host=host.host, heading=host.host, steps=host.steps, problem=host.problem, notes=host.notes
+            )
             servers.append(group)
             continue
         first = tuple(step for step in host.steps if step.phase != "prepare")
         last = tuple(step for step in host.steps if step.phase == "prepare")
-        stops.append(Group(host=DIRECTOR, heading=DIRECTOR, steps=first, problem=host.problem, notes=host.notes))
+        stops.append(StepGroup(host=DIRECTOR, heading=DIRECTOR, steps=first, problem=host.problem, notes=host.notes))
         if last:
-            ground.append(Group(host=DIRECTOR, heading=f"{DIRECTOR}, after the servers", steps=last))
+            ground.append(StepGroup(host=DIRECTOR, heading=f"{DIRECTOR}, after the servers", steps=last))
     return _rows([*stops, *servers, *ground], frozenset())
 
 
-def _rows(order: Sequence[Group], moved: frozenset[str]) -> list[Row]:
+def _rows(order: Sequence[StepGroup], moved: frozenset[str]) -> list[Row]:
     rows: list[Row] = []
     same: list[str] = []
     for group in order:
@@ -72,13 +74,13 @@ def _rows(order: Sequence[Group], moved: frozenset[str]) -> list[Row]:
     return rows
 
 
-def _heading(group: Group) -> Row:
+def _heading(group: StepGroup) -> Row:
     count = len(group.steps)
     text = f"{count} step{'' if count == 1 else 's'}" if count else "no steps"
     return Row("", ((group.heading, "head"), (f" {glyph('dash')} {text}", "dim")), selectable=False)
 
 
-def _note(group: Group, note: str) -> Row:
+def _note(group: StepGroup, note: str) -> Row:
     return Row(f"note {group.host} {note}", (("  ", ""), (f"{glyph('warn')} {group.host}: {note}", "warn")))
 
 

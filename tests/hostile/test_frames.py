@@ -11,7 +11,7 @@ from backends.packets.checksum import transport_checksum
 from backends.packets.ethernet import mac_text
 from backends.packets.hear import Claims
 from backends.packets.offlink import _refusal
-from backends.packets.owners import Audit
+from backends.packets.owners import ArpQuestions
 from backends.packets.probe import _Round
 from backends.packets.shots import Shot, Shots
 from dsrwizard.core.model.answers import Sent
@@ -154,7 +154,7 @@ def believed(data: bytes, parsed: ethernet.Frame) -> None:
 
 def owned(data: bytes, parsed: ethernet.Frame) -> None:
     """Who is said to own an address said so itself, or who said so is told beside it."""
-    audit = Audit(LINK, ASKED)
+    audit = ArpQuestions(LINK, ASKED)
     audit.take(parsed)
     for address, asked in audit.asked.items():
         assert asked.claims + asked.answers in ([], [data[6:12]])

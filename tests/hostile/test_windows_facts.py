@@ -16,7 +16,7 @@ from dsrwizard.cli import wiring
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.ports import Answer, Asker, Connector, Line, ServerPort
-from dsrwizard.core.tell.stream import Stream
+from dsrwizard.core.tell.stream import WatchLines
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.servers.windows import WindowsServer
@@ -100,7 +100,7 @@ class Farm:
         engine = self.engine()
         watcher = engine.watch(self.deployment)
         try:
-            return [json.loads(msgspec.json.encode(line)) for line in Stream().lines(watcher.once())]
+            return [json.loads(msgspec.json.encode(line)) for line in WatchLines().lines(watcher.once())]
         finally:
             watcher.close()
             engine.close()

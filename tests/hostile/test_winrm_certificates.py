@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from backends.winrm import trust
 from backends.winrm.place import Place
-from backends.winrm.reach import Shown
+from backends.winrm.reach import ShownCertificate
 from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.foreign import harmless
@@ -109,7 +109,7 @@ def place(tmp_path: Path) -> Place:
 def asked(tmp_path: Path, der: bytes, code: int, problem: str) -> Terminal:
     terminal = Terminal()
     try:
-        trust.check(place(tmp_path), Shown(der, verified=code == 0, code=code, problem=problem), terminal)
+        trust.check(place(tmp_path), ShownCertificate(der, verified=code == 0, code=code, problem=problem), terminal)
     except DsrError as error:
         for line in error.lines():
             assert harmless(line), line

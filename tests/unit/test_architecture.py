@@ -54,3 +54,19 @@ def test_the_core_is_pure() -> None:
             found[str(path.relative_to(ROOT))] = names & impure
     allowed = {"dsrwizard/core/api.py": {"threading"}}  # the type of the stop flag
     assert {path: names for path, names in found.items() if names - allowed.get(path, set())} == {}
+
+
+SAME_NAME = {
+    "Engine": "the protocol in core/api that screens and commands know, and the one class that fulfils it",
+}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Whoever reads `Fault` in a traceback or in a search knows which one it is."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1 and name not in SAME_NAME} == {}
+    assert all(len(places[name]) > 1 for name in SAME_NAME), "an exception that is none any more"

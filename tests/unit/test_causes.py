@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from backends.lab import faults as lab
-from dsrwizard.core.model.causes import APPLICATION, CAUSES, CURABLE, DEADLY, FELT, STOPS, Cause, by_hand, told
+from dsrwizard.core.model.causes import APPLICATION, CAUSES, CURABLE, DEADLY, FELT, STOPS, Cause, by_hand, with_words
 from tests.windows.faults import FAULTS as WINDOWS
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,6 @@ def test_what_the_rows_add_up_to() -> None:
 
 
 def test_an_id_of_another_version_is_shown_as_it_is() -> None:
-    assert told("vip-missing") == "vip-missing: the VIP is not on the real server"
-    assert told("of-tomorrow") == "of-tomorrow"
+    assert with_words("vip-missing") == "vip-missing: the VIP is not on the real server"
+    assert with_words("of-tomorrow") == "of-tomorrow"
     assert by_hand("of-tomorrow", "web1").endswith(".")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.dialects.linux.observe import key_of, observe_script, parse, parse_listeners
+from dsrwizard.core.dialects.linux.observe import observe_script, parse, parse_listeners, sysctl_key
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import InterfaceAddress, Listener, Route, ServerFacts
@@ -260,7 +260,7 @@ def test_a_name_with_a_line_separator_does_not_break_the_answer() -> None:
 
 
 def test_key_of_an_interface_with_a_dot() -> None:
-    assert key_of("/proc/sys/net/ipv4/conf/eth0.5/rp_filter") == "net.ipv4.conf.eth0/5.rp_filter"
+    assert sysctl_key("/proc/sys/net/ipv4/conf/eth0.5/rp_filter") == "net.ipv4.conf.eth0/5.rp_filter"
 
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

@@ -12,7 +12,7 @@ from backends.packets import arp, ethernet, ndp
 from backends.packets import link as links
 from backends.packets.ethernet import mac_text
 from backends.packets.hear import Claims
-from backends.packets.owners import Audit
+from backends.packets.owners import ArpQuestions
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.model.answers import Connected, Owners, Told
 from dsrwizard.core.model.checks import Report
@@ -26,7 +26,7 @@ from tests.unit.diagnosed import STRANGER, VIP, VIP6, Altered, Farm, arp_leak, f
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
 
 FORGER = bytes.fromhex("02000a000067")
-ETH0 = links.Link(
+ETH0 = links.EthernetLink(
     "eth0", DIRECTOR_MAC, (links.LinkAddress(packed("10.0.0.2"), 24), links.LinkAddress(packed("fd00::2"), 64))
 )
 WEB1, WEB2, WEB3 = "02:00:0a:00:00:65", "02:00:0a:00:00:66", "02:00:0a:00:00:67"
@@ -46,7 +46,7 @@ def reply(mac: bytes = SERVER_MAC, target: bytes = DIRECTOR_MAC, to: bytes = DIR
 
 def audit(*frames: ethernet.Frame, address: str = VIP) -> Owners:
     """What an audit makes of these frames."""
-    rules = Audit(ETH0, [packed(address)])
+    rules = ArpQuestions(ETH0, [packed(address)])
     for one in frames:
         rules.take(one)
     asked = rules.asked[packed(address)]
@@ -99,7 +99,7 @@ def test_a_reply_meant_for_another_machine_answers_no_question_of_ours() -> None
 
 def test_what_leads_to_this_machine_is_left_out_whoever_says_it() -> None:
     own = bytes.fromhex("02000a0000aa")
-    rules = Audit(ETH0, [packed(VIP)], own=lambda: frozenset({own}))
+    rules = ArpQuestions(ETH0, [packed(VIP)], own=lambda: frozenset({own}))
     for data in (sent_by(FORGER, reply(DIRECTOR_MAC)), sent_by(FORGER, reply(own)), frame(reply(own))):
         rules.take(data)
     assert (rules.asked[packed(VIP)].answers, rules.asked[packed(VIP)].told) == ([], {})

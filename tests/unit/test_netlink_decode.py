@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.netlink.attributes import attribute
-from backends.netlink.decode import DestinationDump, KernelError, Layout, Row, ServiceDump
+from backends.netlink.decode import DestinationDump, KernelError, MessageLayout, Row, ServiceDump
 from dsrwizard.core.model.changes import ServiceKey, ServiceState
 from dsrwizard.core.model.errors import AnswerUnreadable
 
@@ -82,7 +82,7 @@ def destination(
     return message(nested(2, *parts))
 
 
-def rows(*buffers: bytes, layouts: list[Layout] | None = None, family: int = AF_INET) -> list[Row]:
+def rows(*buffers: bytes, layouts: list[MessageLayout] | None = None, family: int = AF_INET) -> list[Row]:
     dump = DestinationDump(family, [] if layouts is None else layouts)
     ended = [dump.feed(buffer) for buffer in buffers]
     assert ended[-1], "the dump has not ended"
@@ -111,7 +111,7 @@ def test_the_quick_way_reads_what_the_slow_way_reads(padding: bool) -> None:
         destination(f"10.0.{n}.1", port=n + 1, weight=n, counts=(n, n << 33, n, n << 50, 1), padding=padding)
         for n in range(50)
     ]
-    layouts: list[Layout] = []
+    layouts: list[MessageLayout] = []
     slow = [rows(one, DONE)[0] for one in made]
     assert rows(made[0], DONE, layouts=layouts) == slow[:1]
     (layout,) = layouts
@@ -124,7 +124,7 @@ def test_the_quick_way_reads_what_the_slow_way_reads(padding: bool) -> None:
 @pytest.mark.parametrize("field", [4, 9, 11, 13, 12])
 def test_one_message_that_differs_in_a_buffer_is_still_read(field: int) -> None:
     """A layout learned from one message is never forced on another."""
-    layouts: list[Layout] = []
+    layouts: list[MessageLayout] = []
     rows(destination(), DONE, layouts=layouts)
     odd = destination("10.0.0.102", without=frozenset({field}), counts=(1, 2, 3, 4, 5))
     got = rows(destination() + odd + destination("10.0.0.103"), DONE, layouts=layouts)
@@ -133,7 +133,7 @@ def test_one_message_that_differs_in_a_buffer_is_still_read(field: int) -> None:
 
 
 def test_a_message_of_the_same_length_with_another_order_is_not_taken_by_the_layout() -> None:
-    layouts: list[Layout] = []
+    layouts: list[MessageLayout] = []
     plain = destination()
     rows(plain, DONE, layouts=layouts)
     swapped = bytearray(plain)
@@ -152,7 +152,7 @@ def test_an_old_kernel_without_family_tunnel_and_wide_counters() -> None:
 
 
 def test_ipv6_destinations_use_the_same_layout() -> None:
-    layouts: list[Layout] = []
+    layouts: list[MessageLayout] = []
     got = rows(destination() + destination("fd00::101"), DONE, layouts=layouts)
     assert len(layouts) == 1
     assert [row[12] for row in got] == [AF_INET, AF_INET6]
@@ -206,7 +206,7 @@ def test_a_damaged_or_cut_dump_never_crashes(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    layouts: list[Layout] = []
+    layouts: list[MessageLayout] = []
     if data.draw(st.booleans()):
         rows(destination(), DONE, layouts=layouts)
     for dump in (DestinationDump(AF_INET, layouts), ServiceDump()):

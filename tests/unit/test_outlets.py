@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from dsrwizard.core.model.snapshot import Happening, Snapshot
-from dsrwizard.core.tell.stream import Stream
+from dsrwizard.core.tell.stream import WatchLines
 from dsrwizard.engine.timeline import Timeline
 from dsrwizard.session import state_dir
 from tests.fakes.pictures import AT, destination, picture, service
@@ -173,7 +173,7 @@ def farm_of(*rows: Any, at: float = AT, **others: Any) -> Snapshot:
 
 
 def test_the_whole_picture_first_then_only_what_changes() -> None:
-    stream = Stream()
+    stream = WatchLines()
     (first,) = stream.lines(farm_of(destination("web1"), destination("web2")))
     assert first["type"] == "snapshot"
     assert [server["state"] for server in first["services"][0]["servers"]] == ["up", "up"]
@@ -189,7 +189,7 @@ def test_the_whole_picture_first_then_only_what_changes() -> None:
 
 
 def test_another_cause_of_the_same_state_is_a_change() -> None:
-    stream = Stream()
+    stream = WatchLines()
     one, other = (
         msgspec.structs.replace(destination("web1", state="vip-dead"), cause=cause)
         for cause in ("vip-missing", "firewall")
@@ -200,7 +200,7 @@ def test_another_cause_of_the_same_state_is_a_change() -> None:
 
 
 def test_weights_owners_and_services_that_vanish() -> None:
-    stream = Stream()
+    stream = WatchLines()
     http = service(VIP, (destination("web1"),))
     https = msgspec.structs.replace(
         http, service="tcp/443", rows=(msgspec.structs.replace(destination("web1"), service="tcp/443"),)
@@ -220,7 +220,7 @@ def test_weights_owners_and_services_that_vanish() -> None:
 
 
 def test_looking_that_fails_is_told_once_and_so_is_that_it_works_again() -> None:
-    stream = Stream()
+    stream = WatchLines()
     rows = (destination("web1"),)
     stream.lines(farm_of(*rows))
     (line,) = stream.lines(farm_of(*rows, problem="No permission.", at=AT + 1))

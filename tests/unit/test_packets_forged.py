@@ -18,7 +18,7 @@ from tests.unit.diagnosed import Altered, Farm, faults, find, service_down
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
 
 VIP, RIP, OWN = packed("10.0.0.10"), packed("10.0.0.101"), packed("10.0.0.2")
-ETH0 = links.Link("eth0", DIRECTOR_MAC, (links.LinkAddress(OWN, 24),))
+ETH0 = links.EthernetLink("eth0", DIRECTOR_MAC, (links.LinkAddress(OWN, 24),))
 Expects = Literal["any", "dns", "echo"]
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from backends.packets import arp, ethernet, icmp, ip, ndp, transport
 from backends.packets.checksum import checksum, transport_checksum
-from backends.packets.link import Link, LinkAddress, address_message
-from backends.packets.owners import Audit
+from backends.packets.link import EthernetLink, LinkAddress, address_message
+from backends.packets.owners import ArpQuestions
 from backends.packets.shots import Shots
 from tests.unit.test_packets_frames import ANSWERS, DIRECTOR_MAC, frame, packed
 from tests.unit.test_packets_shots import shot
@@ -21,7 +21,7 @@ PAIRS = st.tuples(ADDRESSES4, ADDRESSES4) | st.tuples(ADDRESSES6, ADDRESSES6)
 PORTS = st.integers(1, 65535)
 NUMBERS = st.integers(0, 0xFFFFFFFF)
 ETHERTYPES = st.sampled_from([ethernet.IPV4, ethernet.IPV6, ethernet.ARP, 0x8100, 0x88A8]) | st.integers(0, 0xFFFF)
-LINK = Link("eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 24), LinkAddress(packed("fd00::2"), 64)))
+LINK = EthernetLink("eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 24), LinkAddress(packed("fd00::2"), 64)))
 
 
 @st.composite
@@ -97,7 +97,7 @@ def test_a_mangled_answer_raises_nothing_and_is_good_only_when_it_still_answers(
             assert packet is not None
             assert (packet.source, packet.destination) == (one.vip, one.source)
             assert parsed.source == one.mac
-    audit = Audit(LINK, [packed("10.0.0.10"), packed("fd00::10")])
+    audit = ArpQuestions(LINK, [packed("10.0.0.10"), packed("fd00::10")])
     audit.take(parsed)
     for asked in audit.asked.values():
         assert all(ethernet.is_unicast(mac) for mac in asked.answers + asked.claims)

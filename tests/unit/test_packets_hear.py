@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backends.packets import arp, capture, ethernet, hear, ndp
 from backends.packets.ethernet import mac_text
-from backends.packets.hear import Claims, Listener
+from backends.packets.hear import ClaimListener, Claims
 from backends.packets.port import Wire
 from dsrwizard.core.model.answers import Claim
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
@@ -272,6 +272,6 @@ def test_without_privilege_it_says_what_is_missing(monkeypatch: pytest.MonkeyPat
 
 
 def test_nothing_to_listen_for_is_no_problem() -> None:
-    hearing = Listener("none-such", [], lambda _: None)
+    hearing = ClaimListener("none-such", [], lambda _: None)
     assert hearing.problem == ""
     hearing.close()

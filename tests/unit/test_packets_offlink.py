@@ -10,7 +10,7 @@ import pytest
 from backends.packets import ethernet, ip, offlink, transport
 from backends.packets.addresses import unpack
 from backends.packets.ethernet import mac_bytes, mac_text
-from backends.packets.link import Link, LinkAddress
+from backends.packets.link import EthernetLink, LinkAddress
 from dsrwizard.core.model.answers import Owners, Sent
 from dsrwizard.core.model.doc_addresses import NETWORK6, NETWORKS, sources
 from dsrwizard.core.model.errors import LookError
@@ -58,7 +58,9 @@ class Wire:
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     made = Wire()
-    link = Link("eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 24), LinkAddress(packed("fd00:10::2"), 64)))
+    link = EthernetLink(
+        "eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 24), LinkAddress(packed("fd00:10::2"), 64))
+    )
     monkeypatch.setattr(offlink, "look_up", lambda name: link)
     monkeypatch.setattr(offlink, "Capture", made.capture)
     monkeypatch.setattr(offlink, "resolve", made.resolve)
@@ -133,7 +135,7 @@ def test_without_privilege_or_interface_every_target_says_so(wire: Wire, monkeyp
     wire.error = OSError(100, "Network is down")
     assert "Network is down" in send(target())[0].problem
 
-    def refuse(name: str) -> Link:
+    def refuse(name: str) -> EthernetLink:
         raise LookError(f"There is no interface {name} on this machine.")
 
     monkeypatch.setattr(offlink, "look_up", refuse)

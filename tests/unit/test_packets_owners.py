@@ -7,14 +7,14 @@ import struct
 import pytest
 
 from backends.packets import arp, capture, ethernet, link, ndp
-from backends.packets.link import Link, LinkAddress
-from backends.packets.owners import Asked, Audit
+from backends.packets.link import EthernetLink, LinkAddress
+from backends.packets.owners import AddressAsked, ArpQuestions
 from tests.unit import test_packets_frames as frames
 from tests.unit.test_packets_frames import DIRECTOR_MAC, SERVER_MAC, frame, packed
 
 VIP, VIP6, RIP, RIP6 = packed("10.0.0.10"), packed("fd00::10"), packed("10.0.0.101"), packed("fd00::101")
 OTHER = bytes.fromhex("02000a0000ee")
-ETH0 = Link(
+ETH0 = EthernetLink(
     "eth0",
     DIRECTOR_MAC,
     (
@@ -35,7 +35,7 @@ def reply(sender: bytes, mac: bytes = SERVER_MAC, to: bytes = DIRECTOR_MAC, targ
 
 
 def test_every_machine_that_answers_is_listed_once_in_order_of_answer() -> None:
-    audit = Audit(ETH0, [VIP, RIP])
+    audit = ArpQuestions(ETH0, [VIP, RIP])
     for mac in (OTHER, SERVER_MAC, OTHER):
         audit.take(reply(VIP, mac))
     assert audit.asked[VIP].answers == [OTHER, SERVER_MAC]
@@ -43,8 +43,8 @@ def test_every_machine_that_answers_is_listed_once_in_order_of_answer() -> None:
 
 
 def test_a_kernels_own_answers_count() -> None:
-    heard: list[Asked] = []
-    audit = Audit(ETH0, [RIP, RIP6], heard=heard.append)
+    heard: list[AddressAsked] = []
+    audit = ArpQuestions(ETH0, [RIP, RIP6], heard=heard.append)
     audit.take(frame(frames.ARP_REPLY))
     audit.take(frame(frames.ADVERTISEMENT))
     assert [asked.wanted for asked in heard] == [RIP, RIP6]
@@ -52,7 +52,7 @@ def test_a_kernels_own_answers_count() -> None:
 
 
 def test_what_nobody_asked_for_is_a_claim_and_no_answer() -> None:
-    audit = Audit(ETH0, [VIP, VIP6])
+    audit = ArpQuestions(ETH0, [VIP, VIP6])
     for data in arp.gratuitous(SERVER_MAC, VIP):
         audit.take(frame(data))
     audit.take(frame(arp.who_has(OTHER, VIP, packed("10.0.0.1"))))
@@ -64,36 +64,36 @@ def test_what_nobody_asked_for_is_a_claim_and_no_answer() -> None:
 
 
 def test_who_is_about_to_take_an_ipv6_address_claims_it() -> None:
-    audit = Audit(ETH0, [VIP6])
+    audit = ArpQuestions(ETH0, [VIP6])
     audit.take(frame(ndp.solicitation(OTHER, bytes(16), VIP6)))
     assert audit.asked[VIP6].claims == [OTHER]
 
 
 def test_our_own_announcements_are_no_claim() -> None:
-    audit = Audit(ETH0, [VIP])
+    audit = ArpQuestions(ETH0, [VIP])
     for data in arp.gratuitous(DIRECTOR_MAC, VIP):
         audit.take(frame(data))
     assert audit.asked[VIP].claims == []
 
 
 def test_somebody_elses_question_about_the_address_says_nothing() -> None:
-    audit = Audit(ETH0, [VIP, VIP6])
+    audit = ArpQuestions(ETH0, [VIP, VIP6])
     audit.take(frame(arp.who_has(OTHER, packed("10.0.0.1"), VIP)))
     audit.take(frame(ndp.solicitation(OTHER, packed("fd00::1"), VIP6)))
     assert [asked.claims + asked.answers for asked in audit.asked.values()] == [[], []]
 
 
 def test_the_question_comes_from_our_address_in_that_subnet_or_from_none() -> None:
-    assert Audit.source(ETH0, packed("10.0.0.99")) == packed("10.0.0.2")
-    assert Audit.source(ETH0, packed("10.0.0.200")) == packed("10.0.0.130")
-    assert Audit.source(ETH0, packed("192.0.2.1")) == bytes(4)
-    assert Audit.source(ETH0, packed("fd00::99")) == packed("fd00::2")
-    assert Audit.source(ETH0, packed("2001:db8::1")) == packed("fe80::2")
-    assert Audit.source(Link("eth0", DIRECTOR_MAC), packed("fd00::99")) == bytes(16)
+    assert ArpQuestions.source(ETH0, packed("10.0.0.99")) == packed("10.0.0.2")
+    assert ArpQuestions.source(ETH0, packed("10.0.0.200")) == packed("10.0.0.130")
+    assert ArpQuestions.source(ETH0, packed("192.0.2.1")) == bytes(4)
+    assert ArpQuestions.source(ETH0, packed("fd00::99")) == packed("fd00::2")
+    assert ArpQuestions.source(ETH0, packed("2001:db8::1")) == packed("fe80::2")
+    assert ArpQuestions.source(EthernetLink("eth0", DIRECTOR_MAC), packed("fd00::99")) == bytes(16)
 
 
 def test_an_answer_to_a_question_from_no_address_counts_though_it_goes_to_all() -> None:
-    audit = Audit(Link("eth0", DIRECTOR_MAC), [VIP, VIP6])
+    audit = ArpQuestions(EthernetLink("eth0", DIRECTOR_MAC), [VIP, VIP6])
     audit.take(reply(VIP, target="0.0.0.0"))
     audit.take(frame(ndp.unsolicited(SERVER_MAC, VIP6)))
     assert [asked.answers for asked in audit.asked.values()] == [[SERVER_MAC], [SERVER_MAC]]
@@ -103,7 +103,7 @@ def test_probes_come_from_a_real_subnet_and_never_from_a_vip() -> None:
     assert ETH0.source(RIP, VIP) == packed("10.0.0.2")
     assert ETH0.source(RIP6, VIP6) == packed("fd00::2")
     assert ETH0.source(packed("192.0.2.1"), packed("192.0.2.2")) == packed("10.0.0.2")
-    assert Link("eth0", DIRECTOR_MAC, (LinkAddress(VIP, 32),)).source(RIP, VIP) is None
+    assert EthernetLink("eth0", DIRECTOR_MAC, (LinkAddress(VIP, 32),)).source(RIP, VIP) is None
 
 
 def rtnetlink(family: int, prefix: int, flags: int, index: int, *attributes: tuple[int, bytes]) -> bytes:

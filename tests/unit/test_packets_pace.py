@@ -12,7 +12,7 @@ import pytest
 
 from backends.packets import ethernet, loop, owners, probe
 from backends.packets.capture import Capture
-from backends.packets.link import Link, LinkAddress
+from backends.packets.link import EthernetLink, LinkAddress
 from backends.packets.port import Wire
 from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.ports import ProbeTarget
@@ -175,7 +175,7 @@ def test_an_interface_that_is_full_for_a_moment_gets_everything(clock: Clock) ->
 def interface(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interface]:
     """eth0 of a director, with nobody on the other side."""
     made = Interface(clock)
-    link = Link("eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 16), LinkAddress(packed("fd00::2"), 64)))
+    link = EthernetLink("eth0", DIRECTOR_MAC, (LinkAddress(packed("10.0.0.2"), 16), LinkAddress(packed("fd00::2"), 64)))
     with socket.socket() as quiet:
         monkeypatch.setattr(made, "fileno", quiet.fileno, raising=False)
         for module in (owners, probe):

@@ -36,7 +36,7 @@ def closed_port() -> Iterator[int]:
 @pytest.fixture
 def eth0(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interface to speak from."""
-    found = link.Link("eth0", DIRECTOR_MAC, (link.LinkAddress(packed("10.0.0.2"), 24),))
+    found = link.EthernetLink("eth0", DIRECTOR_MAC, (link.LinkAddress(packed("10.0.0.2"), 24),))
     for module in ("owners", "probe", "announce"):
         monkeypatch.setattr(f"backends.packets.{module}.look_up", lambda _name: found)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backends.ssh import config
 from backends.ssh.expand import File, plain
-from backends.ssh.route import Route, route_to, route_to_hop
+from backends.ssh.route import SshRoute, route_to, route_to_hop
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import HostError
 
@@ -27,7 +27,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def route(ssh: Path, text: str, **given: str | int) -> Route:
+def route(ssh: Path, text: str, **given: str | int) -> SshRoute:
     (ssh / "config").write_text(text)
     return route_to("web1", RealServer(name="web1", address=ADDRESS, **given))  # type: ignore[arg-type]
 

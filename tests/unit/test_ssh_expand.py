@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backends.ssh import config, open_ssh
-from backends.ssh.route import Route, route_to, route_to_hop
+from backends.ssh.route import SshRoute, route_to, route_to_hop
 from dsrwizard.cli import main as cli
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import HostError
@@ -47,7 +47,7 @@ def server(**given: str | int) -> RealServer:
     return RealServer(name="web1", address=ADDRESS, **given)  # type: ignore[arg-type]
 
 
-def route(ssh: Path, text: str, **given: str | int) -> Route:
+def route(ssh: Path, text: str, **given: str | int) -> SshRoute:
     (ssh / "config").write_text(text)
     return route_to("web1", server(**given))
 

@@ -18,7 +18,7 @@ from backends.ssh.connector import framed
 from backends.ssh.expand import plain
 from backends.ssh.privilege import sudo_command
 from backends.ssh.route import route_to
-from backends.ssh.session import Stream
+from backends.ssh.session import CommandOutput
 from backends.ssh.trust import check_key
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import HostError
@@ -139,7 +139,7 @@ def test_a_short_rsa_host_key_is_refused_before_anybody_is_asked(
 def test_output_is_the_same_however_it_is_cut(noise: bytes, parts: list[str], size: int) -> None:
     text = "".join(parts)
     lines: list[str] = []
-    stream = Stream(b"MARK", lines.append)
+    stream = CommandOutput(b"MARK", lines.append)
     data = noise + b"MARK\n" + text.encode()
     for start in range(0, len(data), size):
         stream.feed(data[start : start + size])

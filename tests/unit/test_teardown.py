@@ -36,7 +36,7 @@ from dsrwizard.core.model.facts import (
 )
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Phase, Step
-from dsrwizard.core.plan.teardown import gone, teardown_plan
+from dsrwizard.core.plan.teardown import taken_back_by_others, teardown_plan
 from dsrwizard.core.record.owed import Entry, Intent, Owed, Result, in_force, owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journal, Journals
@@ -339,14 +339,14 @@ OURS = ServiceChange(service=WEB, old=None, new=ServiceState("wlc"))
 def test_ipvs_that_cannot_be_read_is_not_taken_for_empty() -> None:
     facts = facts_of_director(services=None, ipvs_problem="It cannot be read.", ipvs_next="Mend it.")
     assert back(item(OURS, "service", 1, DIRECTOR), facts=facts).problem == "It cannot be read. Mend it."
-    assert gone([item(OURS, "service", 1, DIRECTOR)], Observed(director=facts)) == []
+    assert taken_back_by_others([item(OURS, "service", 1, DIRECTOR)], Observed(director=facts)) == []
 
 
 def test_ipvs_that_is_not_loaded_is_empty() -> None:
     facts = facts_of_director(services=None, module_loaded=False)
     owes = item(OURS, "service", 1, DIRECTOR)
     assert back(owes, facts=facts) == HostPlan(host=DIRECTOR)
-    assert gone([owes], Observed(director=facts)) == [owes]
+    assert taken_back_by_others([owes], Observed(director=facts)) == [owes]
 
 
 def test_a_service_whose_scheduler_was_changed_goes_all_the_same_because_we_made_it() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsrwizard.core.model.errors import DsrError, LookError
 from dsrwizard.core.model.snapshot import Happening
-from dsrwizard.core.record.timeline import merged, of_journal, since, wanted
+from dsrwizard.core.record.timeline import in_order_of_time, of_journal, since, wanted
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.timeline import BEGAN, ENDED, LINE_BYTES, Recorder, Timeline, encoded, events
 from tests.fakes.engine import engine_of
@@ -207,7 +207,7 @@ def test_no_text_breaks_it(text: str) -> None:
 
 
 def test_the_same_change_from_two_sources_is_told_once() -> None:
-    assert merged([down(100.0), up(200.0)], [down(101.0), up(200.0), down(300.0)]) == (
+    assert in_order_of_time([down(100.0), up(200.0)], [down(101.0), up(200.0), down(300.0)]) == (
         down(100.0), up(200.0), down(300.0),
     )  # fmt: skip
 

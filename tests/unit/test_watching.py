@@ -13,10 +13,10 @@ from dsrwizard.core.live.findings import Finding, Findings
 from dsrwizard.core.live.judge import Judged, Seen, judged
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
-from dsrwizard.core.live.log_lines import Change, told
+from dsrwizard.core.live.log_lines import Change, state_lines
 from dsrwizard.core.live.readings import Place, Reading, rates
 from dsrwizard.core.live.schedule import Turns
-from dsrwizard.core.live.table import Table
+from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed, Told
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
@@ -64,7 +64,7 @@ def reading(at: float, connections: int = 0, *destinations: Destination) -> Read
 def rows(
     now: Reading, before: Reading | None = None, heard: Heard | None = None, findings: Findings | None = None
 ) -> ServiceRow:
-    (row,) = Table(SHOP).rows(now.at, now, before, heard or Heard(), findings or Findings())
+    (row,) = LiveRows(SHOP).rows(now.at, now, before, heard or Heard(), findings or Findings())
     return row
 
 
@@ -229,7 +229,7 @@ def test_a_service_that_is_missing_and_one_that_was_not_read() -> None:
 
 
 def test_trends_keep_the_last_readings_and_gaps_add_nothing() -> None:
-    history, table = History(), Table(SHOP)
+    history, table = History(), LiveRows(SHOP)
     before = reading(0.0)
     for second in range(1, 70):
         now = reading(float(second), second * second)
@@ -293,7 +293,7 @@ def changed(before: str, now: State, cause: str = "", vip: str = "10.0.0.10", se
     ],
 )
 def test_transitions(before: str, now: State, line: str | None) -> None:
-    found = told([changed(before, now)], 5.0)
+    found = state_lines([changed(before, now)], 5.0)
     assert [(entry.host, entry.before, entry.state, entry.vip, entry.service) for entry in found] == (
         [("web1", before, now, "10.0.0.10", "tcp/80")] if line else []
     )
@@ -301,14 +301,14 @@ def test_transitions(before: str, now: State, line: str | None) -> None:
 
 
 def test_a_cause_that_becomes_known_is_told() -> None:
-    (line,) = told([changed("vip-dead", "vip-dead", "firewall")], 5.0)
+    (line,) = state_lines([changed("vip-dead", "vip-dead", "firewall")], 5.0)
     assert (line.before, line.state, line.cause) == ("vip-dead", "vip-dead", "firewall")
 
 
 def test_a_host_that_dies_with_a_hundred_vips_is_one_line() -> None:
     mass = [changed("up", "unreachable", "unreachable", f"10.0.0.{number}") for number in range(100)]
     other = changed("up", "vip-dead", "service-down", server="web2")
-    lines = told([*mass, other], 5.0)
+    lines = state_lines([*mass, other], 5.0)
     assert [(line.host, line.vip, line.cause) for line in lines] == [
         ("web1", "", "unreachable"), ("web2", "10.0.0.10", "service-down"),
     ]  # fmt: skip
@@ -316,7 +316,7 @@ def test_a_host_that_dies_with_a_hundred_vips_is_one_line() -> None:
 
 
 def test_a_state_knows_since_when_and_is_told_once() -> None:
-    table, weights = Table(SHOP), {1.0: 1, 2.0: 1, 3.0: 0, 4.0: 0}
+    table, weights = LiveRows(SHOP), {1.0: 1, 2.0: 1, 3.0: 0, 4.0: 0}
     for at, weight in weights.items():
         now = reading(at, 0, destination(weight=weight))
         (row,) = table.rows(at, now, None, heard(), Findings())
@@ -355,7 +355,7 @@ def test_a_stranger_s_claim_is_shown_on_the_service() -> None:
 
 def test_another_scheduler_and_persistence_are_drift() -> None:
     wanted = msgspec.structs.replace(SHOP, vips=(Vip(address="10.0.0.10", services=(Service(port=80),)),))
-    (row,) = Table(wanted).rows(10.0, reading(10.0), None, heard(), Findings())
+    (row,) = LiveRows(wanted).rows(10.0, reading(10.0), None, heard(), Findings())
     assert (row.cause, row.rows[0].state, row.rows[0].cause) == ("ipvs-differs", "drifted", "ipvs-differs")
     assert "scheduler rr instead of wlc and persistence 60 s instead of 0 s" in row.rows[0].message
 
@@ -368,19 +368,19 @@ def test_a_destination_nobody_asked_for_is_drift_of_the_service() -> None:
 
 
 def test_a_service_that_is_missing_is_told_of_the_director_and_not_of_every_server() -> None:
-    table = Table(SHOP)
+    table = LiveRows(SHOP)
     (row,) = table.rows(10.0, Reading(at=10.0, services=()), None, heard(), Findings())
     assert (row.cause, row.rows[0].state, row.rows[0].cause) == ("ipvs-missing", "drifted", "ipvs-missing")
-    assert [(line.host, line.cause) for line in told(table.changes, 10.0)] == [("director", "ipvs-missing")]
+    assert [(line.host, line.cause) for line in state_lines(table.changes, 10.0)] == [("director", "ipvs-missing")]
 
 
 def test_a_dead_server_is_unreachable_in_every_service_as_soon_as_one_probe_tells() -> None:
     many = msgspec.structs.replace(SHOP, vips=(*SHOP.vips, Vip(address="10.0.0.11", services=(Service(port=80),))))
     dead = heard().with_probes(9.0, {PLACE: probed("no-mac", mac="", answered_by="")}, {})
-    first, second = Table(many).rows(10.0, Reading(at=10.0), None, dead, Findings())
+    first, second = LiveRows(many).rows(10.0, Reading(at=10.0), None, dead, Findings())
     assert first.rows[0].state == second.rows[0].state == "unreachable"
     alive = dead.with_probes(10.0, {PLACE: probed()}, {})
-    first, second = Table(many).rows(11.0, Reading(at=11.0), None, alive, Findings())
+    first, second = LiveRows(many).rows(11.0, Reading(at=11.0), None, alive, Findings())
     assert (first.rows[0].state, second.rows[0].state) == ("up", "unknown")
 
 

@@ -13,7 +13,7 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 from dsrwizard.core.dialects.windows import apply, frames, half_open, legacy, loopback, observe
-from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange
+from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.windows_facts import Dialect
 
@@ -131,7 +131,7 @@ def _owner(node: Node) -> Node:
     return node
 
 
-def changes(system: System) -> tuple[Change, ...]:
+def changes(system: CommandSet) -> tuple[Change, ...]:
     """One of each kind."""
     items = (
         ("weak-receive", "{6C3B0A4E-7B1F-4E52-9A44-0D5B4A1F7D01}/4", "Disabled", "Enabled"),
@@ -154,7 +154,7 @@ def changes(system: System) -> tuple[Change, ...]:
     )
 
 
-def step(system: System) -> Step:
+def step(system: CommandSet) -> Step:
     return Step(id="all", host="win1", phase="vip", title="All", why="", changes=changes(system))
 
 

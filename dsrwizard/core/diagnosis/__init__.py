@@ -29,11 +29,11 @@ from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
 from dsrwizard.core.diagnosis.evidence import Evidence
-from dsrwizard.core.diagnosis.found import Ledger
+from dsrwizard.core.diagnosis.found import Found
 from dsrwizard.core.diagnosis.own_settings import afterwards, within
 from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import ports, reach
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.checks import Check, Report, Verdict
 
 __all__ = ["Evidence", "diagnose", "verdict"]
@@ -49,22 +49,22 @@ ASIDE = frozenset(
 
 def diagnose(evidence: Evidence) -> Report:
     """All checks with their outcomes, and the verdict."""
-    ledger = Ledger()
-    readings = [Reading(evidence, server) for server in evidence.deployment.servers]
-    director = [*balancing.audit(evidence, ledger, readings), *balancing.holds(evidence, ledger)]
-    before = {reading.name: reach(reading, ledger) for reading in readings}
-    letting = emits(readings)
+    faults = Found()
+    views = [ServerView(evidence, server) for server in evidence.deployment.servers]
+    director = [*balancing.audit(evidence, faults, views), *balancing.holds(evidence, faults)]
+    before = {view.name: reach(view, faults) for view in views}
+    letting = emits(views)
     servers: list[Check] = []
-    for reading in readings:
-        proof = probes(reading, ledger, readings)  # before the ports: what a probe found explains a refusal
-        servers += [*before[reading.name], *ports(reading, ledger), *proof]
-        servers += [*inside(reading, ledger), *within(reading, ledger)]
-        servers += [*client_like(reading, ledger, letting), *afterwards(reading, ledger)]
+    for view in views:
+        proof = probes(view, faults, views)  # before the ports: what a probe found explains a refusal
+        servers += [*before[view.name], *ports(view, faults), *proof]
+        servers += [*inside(view, faults), *within(view, faults)]
+        servers += [*client_like(view, faults, letting), *afterwards(view, faults)]
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
-    director += balancing.ipvs(evidence, ledger, readings)
-    live = [check for reading in readings for check in half_open(reading, ledger)]
+    director += balancing.ipvs(evidence, faults, views)
+    live = [check for view in views for check in half_open(view, faults)]
     others = [*director, *servers, *live]
-    checks = (*client(evidence, ledger, readings, verdict(others) == "pass"), *others)
+    checks = (*client(evidence, faults, views, verdict(others) == "pass"), *others)
     proved = {(one.vip, one.service) for one in checks if one.check == "client.bypass" and one.outcome == "pass"}
     return Report(
         deployment=evidence.deployment.name, verdict=verdict(checks), checks=checks, bypass=carried(evidence, proved)

@@ -7,10 +7,10 @@ from ipaddress import ip_address
 
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
 from dsrwizard.core.diagnosis.own_settings import leak_fault, leak_reason
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_words import on_windows, show_address
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.causes import UNPROVED, Cause
@@ -26,12 +26,12 @@ _SHOWN = 8
 """MACs in one line of evidence."""
 
 
-def strangers(evidence: Evidence, vip: Vip, readings: list[Reading]) -> tuple[str, ...]:
+def strangers(evidence: Evidence, vip: Vip, views: list[ServerView]) -> tuple[str, ...]:
     """MACs that answered for the VIP, or were named in an answer, and belong to no host of the deployment.
 
     A balancer of another product may answer with a virtual MAC that its frames do not come from.
     """
-    known = director_macs(evidence).union(*(reading.voices for reading in readings))
+    known = director_macs(evidence).union(*(view.voices for view in views))
     owners = evidence.owner(vip.address)
     if owners.problem:
         return ()
@@ -39,15 +39,15 @@ def strangers(evidence: Evidence, vip: Vip, readings: list[Reading]) -> tuple[st
     return tuple(found for found in dict.fromkeys(map(mac, (*owners.macs, *named))) if found not in known)
 
 
-def audit(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[Check]:
+def audit(evidence: Evidence, faults: Found, views: list[ServerView]) -> list[Check]:
     """`arp.audit` for every VIP: every answer to who-has, told apart as director, real server or stranger."""
     checks: list[Check] = []
     for vip in evidence.deployment.vips:
-        checks += _audit(evidence, ledger, readings, vip)
-    return [*checks, *of_rips(evidence, ledger, readings)]
+        checks += _audit(evidence, faults, views, vip)
+    return [*checks, *of_rips(evidence, faults, views)]
 
 
-def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip) -> list[Check]:
+def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip) -> list[Check]:
     where = Where(check="arp.audit", host=DIRECTOR, vip=vip.address)
     owners = evidence.owner(vip.address)
     if owners.problem:
@@ -57,13 +57,13 @@ def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip
                 "Run dsrwizard as root or with CAP_NET_RAW on the interface named in the deployment.",
             )
         ]  # fmt: skip
-    checks = [_leak(ledger, reading, vip) for reading in readings if reading.leaks(vip)]
-    checks += of_vip(evidence, ledger, readings, vip)
-    foreign = strangers(evidence, vip, readings)
+    checks = [_leak(faults, view, vip) for view in views if view.leaks(vip)]
+    checks += of_vip(evidence, faults, views, vip)
+    foreign = strangers(evidence, vip, views)
     external = evidence.deployment.director.engine == "external"
     if external and not foreign:
         checks.append(
-            ledger.fail(
+            faults.fail(
                 where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address),
                 f"No load balancer answers for {vip.address} on the wire.",
                 f"who-has {vip.address}: {', '.join(owners.macs) or 'nobody'}",
@@ -72,7 +72,7 @@ def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip
         )  # fmt: skip
     elif len(foreign) > (1 if external else 0):
         checks.append(
-            ledger.fail(
+            faults.fail(
                 where, Fault(host=DIRECTOR, cause="duplicate-vip", vip=vip.address),
                 f"A host outside the deployment owns {vip.address}, too."
                 if not external
@@ -89,37 +89,37 @@ def _audit(evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip
     return checks
 
 
-def _leak(ledger: Ledger, reading: Reading, vip: Vip) -> Check:
-    where = Where(check="arp.audit", host=reading.name, vip=vip.address)
-    words, command = leak_reason(reading, vip)
-    seen = f"who-has {vip.address} answered by {spoken(reading.evidence.owner(vip.address), reading.leaks(vip))}"
-    if not command and reading.facts is not None:
+def _leak(faults: Found, view: ServerView, vip: Vip) -> Check:
+    where = Where(check="arp.audit", host=view.name, vip=vip.address)
+    words, command = leak_reason(view, vip)
+    seen = f"who-has {vip.address} answered by {spoken(view.evidence.owner(vip.address), view.leaks(vip))}"
+    if not command and view.facts is not None:
         words = (
             "its settings look right: look at other interfaces in the same network, at proxy ARP, and for another "
             "machine that uses its MAC"
         )
-    if not command and reading.facts is not None and not on_windows(reading):
-        nic = reading.nic.name if reading.nic else "any"
+    if not command and view.facts is not None and not on_windows(view):
+        nic = view.nic.name if view.nic else "any"
         what = "icmp6" if vip.ip.version == 6 else "arp"
-        command = f"tcpdump -eni {nic} '{what} and ether src {reading.leaks(vip)}' shows whether it sends the answers"
-    fix = f"On {reading.name}: {command}"
+        command = f"tcpdump -eni {nic} '{what} and ether src {view.leaks(vip)}' shows whether it sends the answers"
+    fix = f"On {view.name}: {command}"
     if not command:
-        fix = sentences.silence(reading.name)
-        if on_windows(reading):
-            fix = f"On {reading.name}: {show_address(reading, vip)}"
-    return ledger.fail(
-        where, leak_fault(reading, vip),
-        sentences.arp_leak(reading.name, vip.address),
+        fix = sentences.silence(view.name)
+        if on_windows(view):
+            fix = f"On {view.name}: {show_address(view, vip)}"
+    return faults.fail(
+        where, leak_fault(view, vip),
+        sentences.arp_leak(view.name, vip.address),
         f"{seen}; {words}" if words else seen, fix,
     )  # fmt: skip
 
 
-def holds(evidence: Evidence, ledger: Ledger) -> list[Check]:
+def holds(evidence: Evidence, faults: Found) -> list[Check]:
     """`director.vip` for every VIP."""
-    return [_holds(evidence, ledger, vip) for vip in evidence.deployment.vips]
+    return [_holds(evidence, faults, vip) for vip in evidence.deployment.vips]
 
 
-def _holds(evidence: Evidence, ledger: Ledger, vip: Vip) -> Check:
+def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     where = Where(check="director.vip", host=DIRECTOR, vip=vip.address)
     if evidence.deployment.director.engine == "external":
         return where.skipped("Another product balances; the ARP audit tells whether it owns the VIP.")
@@ -150,10 +150,10 @@ def _holds(evidence: Evidence, ledger: Ledger, vip: Vip) -> Check:
                 f"On the director: ip addr del {entry.address}/{entry.prefix} dev {shlex.quote(link.name)} && "
                 f"ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
             )
-    return ledger.fail(where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address), message, seen, fix)
+    return faults.fail(where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address), message, seen, fix)
 
 
-def ipvs(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[Check]:
+def ipvs(evidence: Evidence, faults: Found, views: list[ServerView]) -> list[Check]:
     """`director.ipvs` for every service and `director.destination` for every real server behind it."""
     checks: list[Check] = []
     facts = evidence.observed.director
@@ -164,27 +164,27 @@ def ipvs(evidence: Evidence, ledger: Ledger, readings: list[Reading]) -> list[Ch
     for vip in evidence.deployment.vips:
         for service in vip.services:
             present = table.get((canonical(vip.address), service.protocol, service.port))
-            checks.append(_service(evidence, ledger, vip, service, present))
+            checks.append(_service(evidence, faults, vip, service, present))
             at: dict[str, list[Destination]] = {}
             for one in present.destinations if present else ():
                 at.setdefault(canonical(one.address), []).append(one)
-            for reading in readings:
-                rip = reading.rip_for(vip)
+            for view in views:
+                rip = view.rip_for(vip)
                 if rip is not None:
                     there = at.get(canonical(rip), []) if present else None
-                    checks.append(_destination(evidence, ledger, vip, service, reading.server, rip, there))
+                    checks.append(_destination(evidence, faults, vip, service, view.server, rip, there))
     return checks
 
 
-def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, present: VirtualService | None) -> Check:
+def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, present: VirtualService | None) -> Check:
     where = Where(check="director.ipvs", host=DIRECTOR, vip=vip.address, service=service.label)
-    blind = _blind(where, evidence, ledger)
+    blind = _blind(where, evidence, faults)
     if blind:
         return blind
     name = f"{vip.address} {service.label}"
     wanted = wanted_state(service, present)
     if present is None:
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label),
             f"IPVS on the director has no service {name}.", "not in the kernel's table",
             _command(ServiceChange(service=key_of(vip, service), old=None, new=wanted)),
@@ -195,7 +195,7 @@ def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, pre
     if present.state.persistence != wanted.persistence:
         differing.append(f"persistence {present.state.persistence} s instead of {wanted.persistence} s")
     if differing:
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-differs", vip=vip.address, service=service.label),
             f"IPVS has {name} with {' and '.join(differing)}.", ", ".join(differing),
             _command(ServiceChange(service=key_of(vip, service), old=present.state, new=wanted)),
@@ -205,7 +205,7 @@ def _service(evidence: Evidence, ledger: Ledger, vip: Vip, service: Service, pre
 
 def _destination(
     evidence: Evidence,
-    ledger: Ledger,
+    faults: Found,
     vip: Vip,
     service: Service,
     server: RealServer,
@@ -216,7 +216,7 @@ def _destination(
     where = Where(
         check="director.destination", host=DIRECTOR, vip=vip.address, service=service.label, server=server.name
     )
-    blind = _blind(where, evidence, ledger)
+    blind = _blind(where, evidence, faults)
     if blind:
         return blind
     name = f"{vip.address} {service.label}"
@@ -225,18 +225,18 @@ def _destination(
         return where.follows(fault, f"{server.name} is not behind {name}.")
     found = next((one for one in there if one.port == service.port), None)
     wanted = DestinationState(weight=server.weight)
-    held = ledger.find(server.name, *UNPROVED, vip=vip.address, service=service.label)
+    held = faults.find(server.name, *UNPROVED, vip=vip.address, service=service.label)
     if found is None:
         change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=None, new=wanted)
         if there:
-            return ledger.fail(
+            return faults.fail(
                 where, _about(server, vip, service, "ipvs-differs"),
                 f"IPVS sends {name} to port {there[0].port} of {server.name}; direct routing cannot change ports.",
                 f"destination {rip} port {there[0].port}", _command(change),
             )  # fmt: skip
         if held:
             return where.follows(held, f"{server.name} is kept out of {name} while it cannot serve.")
-        return ledger.fail(
+        return faults.fail(
             where, _about(server, vip, service, "ipvs-missing"),
             f"IPVS does not send {name} to {server.name}.", f"no destination {rip}",
             _command(change),
@@ -244,7 +244,7 @@ def _destination(
     state = found.state
     change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=state, new=wanted)
     if state.method != "dr":
-        return ledger.fail(
+        return faults.fail(
             where, _about(server, vip, service, "ipvs-differs"),
             f"IPVS forwards {name} to {server.name} by {state.method} instead of direct routing (dr).",
             f"forwarding method {state.method}", _command(change),
@@ -252,13 +252,13 @@ def _destination(
     if state.weight == 0 and server.weight > 0 and held:
         return where.follows(held, f"{server.name} stays at weight 0 in {name} while it cannot serve.")
     if state.weight == 0 and server.weight > 0:
-        return ledger.fail(
+        return faults.fail(
             where, _about(server, vip, service, "drained"),
             f"{server.name} gets no new clients of {name}: its weight is 0, the deployment says {server.weight}.",
             f"weight 0; {found.active} active connections", _command(change),
         )  # fmt: skip
     if state.weight > 0 and server.weight == 0:
-        return ledger.fail(
+        return faults.fail(
             where, _about(server, vip, service, "ipvs-differs"),
             f"{server.name} gets clients of {name} though the deployment drains it.",
             f"weight {state.weight}", _command(change),
@@ -273,7 +273,7 @@ def _about(server: RealServer, vip: Vip, service: Service, cause: Cause) -> Faul
     return Fault(host=DIRECTOR, cause=cause, vip=vip.address, service=service.label, server=server.name)
 
 
-def _blind(where: Where, evidence: Evidence, ledger: Ledger) -> Check | None:
+def _blind(where: Where, evidence: Evidence, faults: Found) -> Check | None:
     """Why the kernel's table says nothing, None where it can be read."""
     if evidence.deployment.director.engine == "external":
         return where.skipped("Another product balances.")
@@ -283,7 +283,7 @@ def _blind(where: Where, evidence: Evidence, ledger: Ledger) -> Check | None:
     if facts.services is not None:
         return None
     if facts.module_loaded is False:
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-missing"),
             "IPVS is not loaded on the director, so nothing is balanced.", facts.ipvs_problem,
             facts.ipvs_next or "On the director: modprobe ip_vs",

@@ -89,14 +89,14 @@ def _through(served: Served, names: str, evidence: str) -> Check:
 
 
 def _explains(served: Served) -> Fault | None:
-    for reading in served.expected.values():
+    for view in served.expected.values():
         # A server behind a router: the router returns the packets to the VIP's owner, and IPVS counts them again.
-        fault = served.ledger.find(
-            reading.name, "gateway", "not-on-link", vip=served.vip.address, service=served.service.label
+        fault = served.faults.find(
+            view.name, "gateway", "not-on-link", vip=served.vip.address, service=served.service.label
         )
         if fault is not None:
             return fault
-    return served.ledger.find(DIRECTOR, "ipvs-differs", vip=served.vip.address, service=served.service.label)
+    return served.faults.find(DIRECTOR, "ipvs-differs", vip=served.vip.address, service=served.service.label)
 
 
 def carried(evidence: Evidence, proved: set[tuple[str, str]]) -> Bypass | None:
@@ -125,14 +125,14 @@ def hops(ttl: int) -> int:
 
 def _director(served: Served) -> frozenset[str]:
     if served.evidence.deployment.director.engine == "external":
-        named = frozenset(strangers(served.evidence, served.vip, served.readings))
+        named = frozenset(strangers(served.evidence, served.vip, served.views))
         told = served.evidence.owner(served.vip.address).told
         return named | {mac(one.by) for one in told if mac(one.mac) in named}
     return director_macs(served.evidence)
 
 
 def _owner(served: Served, found: str) -> str:
-    return next((one.name for one in served.readings if mac(found) in one.macs), "not the director's")
+    return next((one.name for one in served.views if mac(found) in one.macs), "not the director's")
 
 
 def _names(served: Served, framed: list[Tried]) -> str:

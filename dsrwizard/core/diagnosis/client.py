@@ -8,10 +8,10 @@ from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.client_answers import Served
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
 from dsrwizard.core.diagnosis.mismatch import mismatches
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.causes import FELT
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.client_view import ClientVip
@@ -21,28 +21,32 @@ from dsrwizard.core.model.steps import CLIENT, DIRECTOR
 from dsrwizard.core.model.values import endpoint
 
 
-def client(evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool) -> list[Check]:
+def client(evidence: Evidence, faults: Found, views: list[ServerView], clean: bool) -> list[Check]:
     """`client.arp`, `client.ping`, `client.connect`, `client.servers`, `client.bypass`. Run last: what is known of all
     others explains them.
 
     `clean`: everything between the director and the servers was seen and is right.
     """
-    view = evidence.client
+    client_view = evidence.client
     checks: list[Check] = []
     for vip in evidence.deployment.vips:
-        if view is None:
+        if client_view is None:
             where = Where(check="client.connect", host=CLIENT, vip=vip.address)
             checks.append(where.skipped("The deployment names no client host, so nothing was tried from one."))
             continue
-        seen = None if isinstance(view, Failure) else view.of(vip)
+        seen = None if isinstance(client_view, Failure) else client_view.of(vip)
         if seen is None:
-            what = view if isinstance(view, Failure) else Failure(kind="answer", what="The client host said nothing.")
+            what = (
+                client_view
+                if isinstance(client_view, Failure)
+                else Failure(kind="answer", what="The client host said nothing.")
+            )
             where = Where(check="client.connect", host=CLIENT, vip=vip.address)
             checks.append(
                 where.unknown(f"{vip.address} could not be tried from the client host.", what.text, what.next)
             )
             continue
-        checks += _Vip(evidence, ledger, readings, clean, vip, seen).checks()
+        checks += _Vip(evidence, faults, views, clean, vip, seen).checks()
     return checks
 
 
@@ -50,9 +54,9 @@ class _Vip:
     """One VIP seen from the client host."""
 
     def __init__(
-        self, evidence: Evidence, ledger: Ledger, readings: list[Reading], clean: bool, vip: Vip, seen: ClientVip
+        self, evidence: Evidence, faults: Found, views: list[ServerView], clean: bool, vip: Vip, seen: ClientVip
     ) -> None:
-        self.evidence, self.ledger, self.readings, self.clean = evidence, ledger, readings, clean
+        self.evidence, self.faults, self.views, self.clean = evidence, faults, views, clean
         self.vip, self.seen = vip, seen
 
     def checks(self) -> list[Check]:
@@ -60,7 +64,7 @@ class _Vip:
         connects: list[Check] = []
         through: list[Check] = []
         for service in self.vip.services:
-            served = Served(self.evidence, self.ledger, self.readings, self.vip, service, self.seen)
+            served = Served(self.evidence, self.faults, self.views, self.vip, service, self.seen)
             connects.append(self._connect(service, served))
             if service.protocol == "tcp" and served.tries:
                 through += [*served.checks(), bypass(served)]
@@ -84,17 +88,17 @@ class _Vip:
             )  # fmt: skip
         if found in self._rightful():
             return where.passed(f"The client host sends {self.vip.address} to the right MAC.", found)
-        server = next((reading for reading in self.readings if found in reading.macs), None)
+        server = next((view for view in self.views if found in view.macs), None)
         known = (
-            self.ledger.find(server.name, "arp-leak", "arp-announce", vip=self.vip.address)
+            self.faults.find(server.name, "arp-leak", "arp-announce", vip=self.vip.address)
             if server
-            else self.ledger.find(DIRECTOR, "duplicate-vip", vip=self.vip.address)
-            if found in strangers(self.evidence, self.vip, self.readings)
+            else self.faults.find(DIRECTOR, "duplicate-vip", vip=self.vip.address)
+            if found in strangers(self.evidence, self.vip, self.views)
             else None
         )
-        told = (one.named for one in mismatches(self.evidence, self.readings, self.vip.address))
+        told = (one.named for one in mismatches(self.evidence, self.views, self.vip.address))
         if known is None and found in told:
-            known = mismatched(self.ledger, self.readings, self.vip.address)
+            known = mismatched(self.faults, self.views, self.vip.address)
         if known:
             return where.follows(known, f"the client host sends {self.vip.address} to {found}.")
         if not self._rightful():
@@ -162,7 +166,7 @@ class _Vip:
         )  # fmt: skip
 
     def _stale(self, where: Where, message: str, seen: str, fix: str) -> Check:
-        return self.ledger.fail(
+        return self.faults.fail(
             where, Fault(host=CLIENT, cause="stale-arp", vip=self.vip.address), message, seen, fix
         )  # fmt: skip
 
@@ -170,12 +174,12 @@ class _Vip:
         """The known fault that explains trouble at this VIP best."""
         hosts = {DIRECTOR, CLIENT, *(server.name for server in self.evidence.deployment.servers_of(self.vip))}
         felt: Sequence[Fault] = [
-            fault for fault in self.ledger.faults
+            fault for fault in self.faults.every
             if fault.cause in FELT and fault.host in hosts and fault.touches(self.vip.address, service)
         ]  # fmt: skip
         return min(felt, key=lambda fault: FELT.index(fault.cause), default=None)
 
     def _rightful(self) -> frozenset[str]:
         if self.evidence.deployment.director.engine == "external":
-            return frozenset(strangers(self.evidence, self.vip, self.readings))
+            return frozenset(strangers(self.evidence, self.vip, self.views))
         return director_macs(self.evidence)

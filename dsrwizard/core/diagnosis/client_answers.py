@@ -8,9 +8,9 @@ from statistics import median
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.causes import STOPS, Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.client_view import ClientVip, Passage, Tried
@@ -26,22 +26,22 @@ class Served:
     """One service as the client host was served by it; `tries` is empty for UDP, and where nothing could be tried."""
 
     def __init__(
-        self, evidence: Evidence, ledger: Ledger, readings: list[Reading], vip: Vip, service: Service, seen: ClientVip
+        self, evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip, service: Service, seen: ClientVip
     ) -> None:
-        self.evidence, self.ledger, self.readings = evidence, ledger, readings
+        self.evidence, self.faults, self.views = evidence, faults, views
         self.vip, self.service, self.seen = vip, service, seen
         self.target = endpoint(vip.address, service.port)
         self.tries = [one for one in seen.tries if one.port == service.port and one.result != "unknown"]
         self.passage = seen.passages.get(service.port) or Passage(problem="Nobody looked at the director's table.")
-        self.expected: dict[str, Reading] = {}
+        self.expected: dict[str, ServerView] = {}
         """Real servers that should answer, by RIP."""
-        self._known: dict[str, Reading] = {}
-        for reading in readings:
-            rip = reading.rip_for(vip)
+        self._known: dict[str, ServerView] = {}
+        for view in views:
+            rip = view.rip_for(vip)
             if rip is not None:
-                self._known[canonical(rip)] = reading
-                if reading.server.weight:
-                    self.expected[canonical(rip)] = reading
+                self._known[canonical(rip)] = view
+                if view.server.weight:
+                    self.expected[canonical(rip)] = view
 
     def where(self, check: str, host: str = CLIENT) -> Where:
         return Where(check=check, host=host, vip=self.vip.address, service=self.service.label)
@@ -135,9 +135,9 @@ class Served:
         name, tries = self.name(rip), self.of(rip)
         host = name if rip in self._known else DIRECTOR
         words = ", ".join(sorted({one.result for one in failed}))
-        reading = self._known.get(rip)
-        if words == "silent" and reading is not None and reading.fate(self.vip, self.service) == "accepted":
-            return self.ledger.fail(
+        view = self._known.get(rip)
+        if words == "silent" and view is not None and view.fate(self.vip, self.service) == "accepted":
+            return self.faults.fail(
                 self.where("client.servers", host),
                 Fault(host=host, cause="spoof-filter", vip=self.vip.address, service=self.service.label),
                 f"{name} accepts what clients send to {self.target}, but its answers do not reach the client host.",
@@ -158,27 +158,27 @@ class Served:
         return ", ".join(sorted(map(self.name, rips)))
 
     def _all(self) -> str:
-        names = sorted(reading.name for reading in self.expected.values())
+        names = sorted(view.name for view in self.expected.values())
         return names[0] if len(names) == 1 else f"All {len(names)} servers"
 
     def _one_server(self) -> bool:
         return self.service.persistence > 0 or self.service.scheduler in ONE_SERVER
 
-    def _ailing(self, readings: Iterable[Reading]) -> Iterable[Fault]:
-        for reading in readings:
-            fault = self.ledger.find(reading.name, *STOPS, vip=self.vip.address, service=self.service.label)
+    def _ailing(self, views: Iterable[ServerView]) -> Iterable[Fault]:
+        for view in views:
+            fault = self.faults.find(view.name, *STOPS, vip=self.vip.address, service=self.service.label)
             if fault is not None:
                 yield fault
 
     def _fault_of(self, rip: str) -> Fault | None:
         """What is known to be wrong with one real server or with how the director treats it."""
-        reading = self._known.get(rip)
-        if reading is None:
+        view = self._known.get(rip)
+        if view is None:
             return None
-        return next(iter(self._ailing([reading])), None) or next(
+        return next(iter(self._ailing([view])), None) or next(
             (
-                fault for fault in self.ledger.of(DIRECTOR)
-                if fault.cause in ABOUT_ONE and fault.server == reading.name
+                fault for fault in self.faults.of(DIRECTOR)
+                if fault.cause in ABOUT_ONE and fault.server == view.name
                 and fault.touches(self.vip.address, self.service.label)
             ),
             None,
@@ -186,9 +186,9 @@ class Served:
 
     def _of_director(self) -> Fault | None:
         """What is wrong with the VIP for every client."""
-        return self.ledger.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address) or next(
+        return self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address) or next(
             (
-                fault for fault in self.ledger.of(DIRECTOR)
+                fault for fault in self.faults.of(DIRECTOR)
                 if fault.cause in ("ipvs-missing", "ipvs-differs", "drained")
                 and fault.touches(self.vip.address, self.service.label)
             ),
@@ -203,8 +203,8 @@ class Served:
         lost = [one for one in self.tries if one.client_port in self.passage.missing]
         if not lost or not self.passage.able:
             return None
-        known = self.ledger.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address)
-        known = known or self._thief(lost) or mismatched(self.ledger, self.readings, self.vip.address)
+        known = self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address)
+        known = known or self._thief(lost) or mismatched(self.faults, self.views, self.vip.address)
         answered = [one for one in lost if one.result in ("open", "refused")]
         evidence = f"{len(lost)} of {_connections(self.tries)} not in the director's table: " + ", ".join(
             sorted({one.result for one in lost})
@@ -230,24 +230,24 @@ class Served:
         fault = Fault(host=CLIENT, cause="stale-arp", vip=self.vip.address)
         interface = self.evidence.deployment.director.interface
         fix = f"On the director: arping -U -c 5 -I {interface} {self.vip.address}"
-        return self.ledger.fail(where, fault, message, evidence, fix)
+        return self.faults.fail(where, fault, message, evidence, fix)
 
     def _thief(self, lost: Sequence[Tried]) -> Fault | None:
         """The fault of a real server that draws the VIP's traffic to itself. One that serves the VIP well would have
         answered what it drew, so silence is not its doing."""
         silent = all(one.result == "silent" for one in lost)
-        for reading in self._known.values():
-            fault = self.ledger.find(reading.name, "arp-leak", "arp-announce", vip=self.vip.address)
+        for view in self._known.values():
+            fault = self.faults.find(view.name, "arp-leak", "arp-announce", vip=self.vip.address)
             if fault is None:
                 continue
-            well = reading.good(self.vip, self.service) and not list(self._ailing([reading]))
+            well = view.good(self.vip, self.service) and not list(self._ailing([view]))
             if not (silent and well):
                 return fault
         return None
 
     def _rightful(self) -> frozenset[str]:
         if self.evidence.deployment.director.engine == "external":
-            return frozenset(strangers(self.evidence, self.vip, self.readings))
+            return frozenset(strangers(self.evidence, self.vip, self.views))
         return director_macs(self.evidence)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.handshakes import Traffic
 from dsrwizard.core.diagnosis.own_settings import filtered
 from dsrwizard.core.diagnosis.reach import gone
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.dialects.linux.half_open import REVERSE_PATH
 from dsrwizard.core.model.causes import STOPS, Cause
@@ -30,45 +30,45 @@ _EMITS_FIX = (
 )
 
 
-def client_like(reading: Reading, ledger: Ledger, emits: frozenset[int]) -> list[Check]:
+def client_like(view: ServerView, faults: Found, emits: frozenset[int]) -> list[Check]:
     """`probe.client_like` for every VIP and TCP service. `emits`: the families (4, 6) in which a client-like SYN has
     arrived at some real server."""
     checks: list[Check] = []
-    for vip in reading.vips:
+    for vip in view.vips:
         for service in vip.services:
-            if service.protocol == "tcp" and reading.rip_for(vip) is not None:
-                checks += _client_like(reading, ledger, vip, service, emits)
+            if service.protocol == "tcp" and view.rip_for(vip) is not None:
+                checks += _client_like(view, faults, vip, service, emits)
     return checks
 
 
-def emits(readings: list[Reading]) -> frozenset[int]:
+def emits(views: list[ServerView]) -> frozenset[int]:
     """The families in which the director's link lets frames with a client's address out: some server had one."""
-    return frozenset(family for family in (4, 6) if any(reading.accepts(family) for reading in readings))
+    return frozenset(family for family in (4, 6) if any(view.accepts(family) for view in views))
 
 
-def _client_like(reading: Reading, ledger: Ledger, vip: Vip, service: Service, emits: frozenset[int]) -> list[Check]:
-    name = reading.name
+def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, emits: frozenset[int]) -> list[Check]:
+    name = view.name
     where = Where(check="probe.client_like", host=name, vip=vip.address, service=service.label)
-    fate, seen = reading.fate(vip, service), _seen(reading, vip, service)
+    fate, seen = view.fate(vip, service), _seen(view, vip, service)
     target = f"{vip.address} {service.label}"
     if fate == "accepted":
         return [where.passed(f"{name} lets in clients from elsewhere at {target}.", seen)]
     if fate == "filtered":
-        fault = ledger.find(name, "gateway") if reading.way(4, vip) is None else None
-        return [where.follows(fault, evidence=seen) if fault else filtered(reading, ledger, where, vip, seen)]
-    known = gone(ledger, reading) or ledger.find(name, *STOPS, vip=vip.address, service=service.label)
+        fault = faults.find(name, "gateway") if view.way(4, vip) is None else None
+        return [where.follows(fault, evidence=seen) if fault else filtered(view, faults, where, vip, seen)]
+    known = gone(faults, view) or faults.find(name, *STOPS, vip=vip.address, service=service.label)
     if known:
         return [where.follows(known, evidence=seen)]
     if fate in ("unsent", "unseen"):
-        return [_unseen(reading, where, vip, service)]
-    if not reading.good(vip, service):
+        return [_unseen(view, where, vip, service)]
+    if not view.good(vip, service):
         return [
             where.unknown(
                 f"Whether {name} lets in clients from elsewhere at {target} could not be told: the plain probe did not "
                 "come through either.", seen, "See vip.probe of the same server.",
             )
         ]  # fmt: skip
-    if not reading.serves_itself(vip, service):
+    if not view.serves_itself(vip, service):
         return [
             where.unknown(
                 f"Whether {name} lets in clients from elsewhere at {target} could not be seen: no socket of its own "
@@ -76,32 +76,32 @@ def _client_like(reading: Reading, ledger: Ledger, vip: Vip, service: Service, e
                 f"Open {endpoint(vip.address, service.port)} from a client elsewhere.",
             )
         ]  # fmt: skip
-    return _lost(reading, ledger, where, vip, service, emits, seen)
+    return _lost(view, faults, where, vip, service, emits, seen)
 
 
 def _lost(
-    reading: Reading, ledger: Ledger, where: Where, vip: Vip, service: Service, emits: frozenset[int], seen: str
+    view: ServerView, faults: Found, where: Where, vip: Vip, service: Service, emits: frozenset[int], seen: str
 ) -> list[Check]:
     """A neighbour's SYN is answered and a client's leaves no trace: dropped by this server where others get theirs,
     by the director's own port where nobody does."""
-    name, family = reading.name, vip.ip.version
+    name, family = view.name, vip.ip.version
     if family in emits:
-        rules = rules_seen(reading, vip)
+        rules = rules_seen(view, vip)
         return [
-            ledger.fail(
+            faults.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
                 f"A firewall on {name} lets in its neighbours but no clients from elsewhere at {service.label}.",
                 f"{seen}; other real servers get such packets through the same port of the director"
                 f"{f'; {rules}' if rules else ''}",
-                opening(reading, vip, service),
+                opening(view, vip, service),
                 shared=True,
             )
         ]  # fmt: skip
     fault = Fault(host=DIRECTOR, cause="spoof-filter")
-    known = ledger.find(DIRECTOR, "spoof-filter")
+    known = faults.find(DIRECTOR, "spoof-filter")
     if known is None:
         at_director = Where(check=where.check, host=DIRECTOR, vip=vip.address, service=service.label, server=name)
-        failed = ledger.fail(
+        failed = faults.fail(
             at_director, fault,
             "Frames with a client's address as source do not get from the director to the real servers: the network "
             "drops them.", seen, _EMITS_FIX,
@@ -110,10 +110,10 @@ def _lost(
     return [where.follows(known, evidence=seen)]
 
 
-def _unseen(reading: Reading, where: Where, vip: Vip, service: Service) -> Check:
-    name = reading.name
+def _unseen(view: ServerView, where: Where, vip: Vip, service: Service) -> Check:
+    name = view.name
     message = f"Whether {name} lets in clients from elsewhere at {vip.address} {service.label} could not be seen."
-    looked = reading.evidence.client_like.get(name)
+    looked = view.evidence.client_like.get(name)
     found = looked.last(canonical(vip.address), service.port) if looked else None
     if found is not None:
         return where.unknown(message, found[0].problem, "Run dsrwizard as root or with CAP_NET_RAW on the director.")
@@ -125,9 +125,9 @@ def _unseen(reading: Reading, where: Where, vip: Vip, service: Service) -> Check
     )  # fmt: skip
 
 
-def _seen(reading: Reading, vip: Vip, service: Service) -> str:
+def _seen(view: ServerView, vip: Vip, service: Service) -> str:
     """The SYN and what the server's own counts say of it."""
-    looked = reading.evidence.client_like.get(reading.name)
+    looked = view.evidence.client_like.get(view.name)
     found = looked.last(canonical(vip.address), service.port) if looked else None
     if found is None or found[0].problem:
         return ""
@@ -146,19 +146,19 @@ def _seen(reading: Reading, vip: Vip, service: Service) -> str:
 # -- clients' own connections
 
 
-def half_open(reading: Reading, ledger: Ledger) -> list[Check]:
+def half_open(view: ServerView, faults: Found) -> list[Check]:
     """`server.half_open` for every VIP and TCP service; run after all others, because what they found explains it."""
     return [
-        _half_open(reading, ledger, vip, service, rip)
-        for vip in reading.vips
-        if (rip := reading.rip_for(vip)) is not None
+        _half_open(view, faults, vip, service, rip)
+        for vip in view.vips
+        if (rip := view.rip_for(vip)) is not None
         for service in vip.services
         if service.protocol == "tcp"
     ]
 
 
-def _half_open(reading: Reading, ledger: Ledger, vip: Vip, service: Service, rip: str) -> Check:
-    evidence, name = reading.evidence, reading.name
+def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip: str) -> Check:
+    evidence, name = view.evidence, view.name
     where = Where(check="server.half_open", host=name, vip=vip.address, service=service.label)
     if evidence.deployment.director.engine == "external":
         return where.skipped("Another product balances; its connection table is not on this machine.")
@@ -171,20 +171,20 @@ def _half_open(reading: Reading, ledger: Ledger, vip: Vip, service: Service, rip
     key = (canonical(rip), canonical(vip.address), service.port)
     traffic = evidence.traffic.get(key, Traffic(connections=0))
     seen = _counts(traffic, name)
-    away = gone(ledger, reading)
+    away = gone(faults, view)
     if traffic.verdict == "quiet" and away:
         return where.follows(away)
     if traffic.verdict == "quiet":
         return where.skipped(f"No client is connected to {vip.address} {service.label} through {name} now.")
     if traffic.verdict == "fine":
         return where.passed(f"Clients' handshakes with {name} do not hang.", seen)
-    known = ledger.find(name, *STOPS, vip=vip.address, service=service.label) or _misdirected(ledger, reading, vip)
+    known = faults.find(name, *STOPS, vip=vip.address, service=service.label) or _misdirected(faults, view, vip)
     if known:
         return where.follows(known, f"clients' handshakes with {name} hang.", seen)
     # Those that a filter on the server's own way out drops are soon forgotten there: few are half-open then.
-    accepted = reading.fate(vip, service) == "accepted"
+    accepted = view.fate(vip, service) == "accepted"
     if traffic.verdict == "return" or (traffic.verdict == "unclear" and accepted):
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="spoof-filter"),
             f"{name} answers clients, and its answers do not reach them: the network drops what comes from the VIP.",
             seen,
@@ -192,27 +192,27 @@ def _half_open(reading: Reading, ledger: Ledger, vip: Vip, service: Service, rip
             "source/destination check); a filter on its way out looks the same.",
             shared=True,
         )  # fmt: skip
-    plain = reading.good(vip, service) and reading.serves_itself(vip, service)
+    plain = view.good(vip, service) and view.serves_itself(vip, service)
     if traffic.verdict == "forward" and plain and not accepted:
-        return ledger.fail(
+        return faults.fail(
             msgspec.structs.replace(where, host=DIRECTOR, server=name), Fault(host=DIRECTOR, cause="spoof-filter"),
             f"Clients' packets do not get from the director to {name}: the network drops frames with their addresses.",
             seen, _EMITS_FIX, shared=True,
         )  # fmt: skip
     return where.unknown(
         f"Clients' handshakes with {name} hang, and where could not be told.", seen,
-        f"On {name}: netstat -an -p tcp shows them as SYN_RECEIVED" if on_windows(reading)
+        f"On {name}: netstat -an -p tcp shows them as SYN_RECEIVED" if on_windows(view)
         else f"On {name}, as root: tcpdump -ni any host {vip.address} and port {service.port}",
     )  # fmt: skip
 
 
-def _misdirected(ledger: Ledger, reading: Reading, vip: Vip) -> Fault | None:
+def _misdirected(faults: Found, view: ServerView, vip: Vip) -> Fault | None:
     """What on the director keeps clients' packets from this server."""
     return next(
         (
             fault
-            for fault in ledger.of(DIRECTOR)
-            if fault.cause in _MISDIRECTS and fault.server in ("", reading.name) and fault.touches(vip.address)
+            for fault in faults.of(DIRECTOR)
+            if fault.cause in _MISDIRECTS and fault.server in ("", view.name) and fault.touches(vip.address)
         ),
         None,
     )

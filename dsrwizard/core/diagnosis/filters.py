@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 
 from dsrwizard.core.diagnosis import windows_served
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import PacketFilter
@@ -17,14 +17,14 @@ from dsrwizard.core.model.facts import PacketFilter
 _SHOWN = 2
 
 
-def _known(reading: Reading) -> tuple[PacketFilter, ...] | None:
-    return reading.facts.filters if reading.facts else None
+def _known(view: ServerView) -> tuple[PacketFilter, ...] | None:
+    return view.facts.filters if view.facts else None
 
 
-def filtering(reading: Reading, vip: Vip) -> PacketFilter | None:
+def filtering(view: ServerView, vip: Vip) -> PacketFilter | None:
     """The filter that most likely drops packets to this VIP: one that names it, otherwise one whose policy drops,
     otherwise any; None where none is known."""
-    found = [one for one in _known(reading) or () if one.family in (0, vip.ip.version)]
+    found = [one for one in _known(view) or () if one.family in (0, vip.ip.version)]
     ranked = sorted(found, key=lambda one: (not _naming(one, vip), not one.rules[0].startswith("policy ")))
     return ranked[0] if ranked else None
 
@@ -34,11 +34,11 @@ def _naming(one: PacketFilter, vip: Vip) -> list[str]:
     return [rule for rule in one.rules if vip.address in {word.partition("/")[0] for word in rule.split()}]
 
 
-def rules_seen(reading: Reading, vip: Vip) -> str:
+def rules_seen(view: ServerView, vip: Vip) -> str:
     """The rules behind it, as that host's own program lists them; empty where nothing could be looked at."""
-    if _known(reading) is None:
+    if _known(view) is None:
         return ""
-    one = filtering(reading, vip)
+    one = filtering(view, vip)
     if one is None:
         return "no rule of nftables or iptables there drops anything"
     rules = _naming(one, vip) or list(one.rules)
@@ -46,31 +46,31 @@ def rules_seen(reading: Reading, vip: Vip) -> str:
     return f"{one.tool} {one.chain}: {'; '.join(rules[:_SHOWN])}{more}"
 
 
-def opening(reading: Reading, vip: Vip, service: Service) -> str:
+def opening(view: ServerView, vip: Vip, service: Service) -> str:
     """What to do on the server so that packets to the VIP's service get in, and how that is undone."""
-    name = reading.name
-    if on_windows(reading):
-        return windows_served.opening(reading, vip, service)
-    if _known(reading) is None:
+    name = view.name
+    if on_windows(view):
+        return windows_served.opening(view, vip, service)
+    if _known(view) is None:
         return (
             f"On {name}: let {service.label} to {vip.address} in; as root, nft list ruleset or iptables-save shows "
             "what drops it."
         )
-    one = filtering(reading, vip)
+    one = filtering(view, vip)
     if one is None:
         return (
             f"On {name}: bpftool net shows filters that nftables and iptables do not; otherwise look between the "
             f"director and {name} (security group, switch ACL)."
         )
-    return f"On {name}: {_command(one, reading, vip, service)}"
+    return f"On {name}: {_command(one, view, vip, service)}"
 
 
-def _command(one: PacketFilter, reading: Reading, vip: Vip, service: Service) -> str:
+def _command(one: PacketFilter, view: ServerView, vip: Vip, service: Service) -> str:
     six, protocol, port = vip.ip.version == 6, service.protocol, service.port
     place = " ".join(map(shlex.quote, one.chain.split()))
     match one.tool:
         case "firewalld":
-            nic = shlex.quote(reading.nic.name) if reading.nic else "<interface>"
+            nic = shlex.quote(view.nic.name) if view.nic else "<interface>"
             rule = (
                 f'\'rule family="ipv{6 if six else 4}" destination address="{vip.address}" '
                 f'port port="{port}" protocol="{protocol}" accept\''

@@ -63,14 +63,14 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self.skipped(text, evidence), consequence_of=fault.cause)
 
 
-class Ledger:
+class Found:
     """Every fault, in the order found. Thousands of faults cost no more than a look-up each."""
 
     def __init__(self) -> None:
         self._faults: dict[str, dict[Fault, None]] = {}
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def every(self) -> tuple[Fault, ...]:
         return tuple(fault for found in self._faults.values() for fault in found)
 
     def of(self, host: str) -> tuple[Fault, ...]:

@@ -12,8 +12,8 @@ import msgspec
 
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Check
@@ -30,8 +30,8 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 
     named: str
     by: str
-    owner: Reading | None
-    sender: Reading | None
+    owner: ServerView | None
+    sender: ServerView | None
 
     @property
     def host(self) -> str:
@@ -40,7 +40,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
         return self.sender.name if self.sender else DIRECTOR
 
 
-def mismatches(evidence: Evidence, readings: Sequence[Reading], address: str) -> list[Mismatch]:
+def mismatches(evidence: Evidence, views: Sequence[ServerView], address: str) -> list[Mismatch]:
     """What other MACs than the one named said of an address, and no machine of the deployment said of itself.
 
     Not what leads to the right machine, whoever said it; nor what one machine says with two MACs of its own (the ports
@@ -49,11 +49,11 @@ def mismatches(evidence: Evidence, readings: Sequence[Reading], address: str) ->
     owners = evidence.owner(address)
     vips = {canonical(vip.address) for vip in evidence.deployment.vips}
     # A real server that answers for a VIP is at fault itself: who repeats it is, too.
-    own = [one for one in map(mac, owners.macs) if canonical(address) not in vips or whose(one, readings) is None]
+    own = [one for one in map(mac, owners.macs) if canonical(address) not in vips or whose(one, views) is None]
     right = {*director_macs(evidence), *own}
     found = []
     for told in () if owners.problem else owners.told:
-        owner, sender = whose(told.mac, readings), whose(told.by, readings)
+        owner, sender = whose(told.mac, views), whose(told.by, views)
         if mac(told.mac) in right or (owner is None and sender is None):
             continue
         if owner is not None and mac(told.by) in owner.voices:
@@ -62,30 +62,30 @@ def mismatches(evidence: Evidence, readings: Sequence[Reading], address: str) ->
     return found
 
 
-def whose(wanted: str, readings: Sequence[Reading]) -> Reading | None:
+def whose(wanted: str, views: Sequence[ServerView]) -> ServerView | None:
     """The real server that has a MAC; what its own facts say goes before what was heard of its address."""
-    having = [reading for reading in readings if mac(wanted) in reading.macs]
+    having = [view for view in views if mac(wanted) in view.macs]
     return next((one for one in having if mac(wanted) in one.nics), next(iter(having), None))
 
 
-def of_vip(evidence: Evidence, ledger: Ledger, readings: Sequence[Reading], vip: Vip) -> list[Check]:
+def of_vip(evidence: Evidence, faults: Found, views: Sequence[ServerView], vip: Vip) -> list[Check]:
     """`arp.audit` of a VIP, failed, for every machine that sent a mismatch about it."""
-    found = mismatches(evidence, readings, vip.address)
-    return _checks(ledger, found, vip.address, vip.address, vip=vip.address)
+    found = mismatches(evidence, views, vip.address)
+    return _checks(faults, found, vip.address, vip.address, vip=vip.address)
 
 
-def of_rips(evidence: Evidence, ledger: Ledger, readings: Sequence[Reading]) -> list[Check]:
+def of_rips(evidence: Evidence, faults: Found, views: Sequence[ServerView]) -> list[Check]:
     """The same of the real servers' own addresses: the director would send to the wrong machine."""
     checks: list[Check] = []
-    for reading in readings:
-        for rip in reading.rips:
-            found = [one for one in mismatches(evidence, readings, rip) if one.owner is not reading]
-            checks += _checks(ledger, found, rip, f"{rip}, the address of {reading.name},", server=reading.name)
+    for view in views:
+        for rip in view.rips:
+            found = [one for one in mismatches(evidence, views, rip) if one.owner is not view]
+            checks += _checks(faults, found, rip, f"{rip}, the address of {view.name},", server=view.name)
     return checks
 
 
 def _checks(
-    ledger: Ledger, found: Sequence[Mismatch], address: str, words: str, vip: str = "", server: str = ""
+    faults: Found, found: Sequence[Mismatch], address: str, words: str, vip: str = "", server: str = ""
 ) -> list[Check]:
     by_host: dict[str, list[Mismatch]] = {}
     for one in found:
@@ -95,14 +95,14 @@ def _checks(
         where = Where(check="arp.audit", host=host, vip=vip, server=server)
         fault = Fault(host=host, cause="arp-mismatch", vip=vip, server=server)
         fix = _fix(mine[0], address)
-        checks.append(ledger.fail(where, fault, _message(mine[0], words), _evidence(mine, address), fix))
+        checks.append(faults.fail(where, fault, _message(mine[0], words), _evidence(mine, address), fix))
     return checks
 
 
-def known(ledger: Ledger, readings: Sequence[Reading], vip: str) -> Fault | None:
+def known(faults: Found, views: Sequence[ServerView], vip: str) -> Fault | None:
     """A mismatch that leads clients of the VIP astray, as far as one was found."""
-    hosts = (DIRECTOR, *(reading.name for reading in readings))
-    return next(filter(None, (ledger.find(host, "arp-mismatch", vip=vip) for host in hosts)), None)
+    hosts = (DIRECTOR, *(view.name for view in views))
+    return next(filter(None, (faults.find(host, "arp-mismatch", vip=vip) for host in hosts)), None)
 
 
 def _message(one: Mismatch, words: str) -> str:
@@ -119,8 +119,8 @@ def _evidence(found: Sequence[Mismatch], address: str) -> str:
     return "; ".join(lines) + more
 
 
-def _named(reading: Reading | None) -> str:
-    return f" ({reading.name})" if reading else ""
+def _named(view: ServerView | None) -> str:
+    return f" ({view.name})" if view else ""
 
 
 def _fix(one: Mismatch, address: str) -> str:

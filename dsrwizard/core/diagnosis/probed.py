@@ -8,9 +8,9 @@ from dsrwizard.core.diagnosis import sentences, windows, windows_served
 from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.filters import opening, rules_seen
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import gone, swallowed
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -31,23 +31,23 @@ WORDS = {
 }
 
 
-def probes(reading: Reading, ledger: Ledger, readings: list[Reading]) -> list[Check]:
-    """`vip.probe` for every VIP and service: what proves DSR. `readings` are all servers, for comparison."""
-    return [_Probe(reading, ledger, readings, vip, service).check() for vip in reading.vips for service in vip.services]
+def probes(view: ServerView, faults: Found, views: list[ServerView]) -> list[Check]:
+    """`vip.probe` for every VIP and service: what proves DSR. `views` are all servers, for comparison."""
+    return [_Probe(view, faults, views, vip, service).check() for vip in view.vips for service in vip.services]
 
 
 class _Probe:
     """One probe and what explains it."""
 
-    def __init__(self, reading: Reading, ledger: Ledger, readings: list[Reading], vip: Vip, service: Service) -> None:
-        self.reading, self.ledger, self.readings = reading, ledger, readings
-        self.vip, self.service, self.name = vip, service, reading.name
+    def __init__(self, view: ServerView, faults: Found, views: list[ServerView], vip: Vip, service: Service) -> None:
+        self.view, self.faults, self.views = view, faults, views
+        self.vip, self.service, self.name = vip, service, view.name
         self.where = Where(check="vip.probe", host=self.name, vip=vip.address, service=service.label)
-        self.held = reading.held(vip)
-        self.listening = reading.listening(vip, service)
+        self.held = view.held(vip)
+        self.listening = view.listening(vip, service)
 
     def check(self) -> Check:
-        probe = self.reading.probe(self.vip, self.service)
+        probe = self.view.probe(self.vip, self.service)
         if probe is None:
             family = "an IPv6" if self.vip.ip.version == 6 else "an IPv4"
             return self.where.unknown(
@@ -60,7 +60,7 @@ class _Probe:
                 f"{self.vip.address} {self.service.label} answers through {self.name}.",
                 f"{WORDS[probe.signature]}, by {probe.answered_by}{took}",
             )
-        fault = gone(self.ledger, self.reading)
+        fault = gone(self.faults, self.view)
         if fault:
             return self.where.follows(fault, "nothing can be sent to it on this link.")
         if probe.signature in ("unknown", "no-mac"):
@@ -112,12 +112,12 @@ class _Probe:
 
     def _on_windows(self, probe: Probed) -> Check | None:
         """What the facts of a Windows server explain it by: its firewall answers nobody, whatever is wrong."""
-        if not words.on_windows(self.reading) or self.reading.facts is None:
+        if not words.on_windows(self.view) or self.view.facts is None:
             return None
-        if probe.signature == "silence" and self.held == "prefix" and swallowed(self.reading):
+        if probe.signature == "silence" and self.held == "prefix" and swallowed(self.view):
             return None
         seen = self._seen(probe)
-        fault = windows.explained(self.reading, self.ledger, self.vip, self.service, self.where, seen)
+        fault = windows.explained(self.view, self.faults, self.vip, self.service, self.where, seen)
         if fault is not None or probe.signature != "silence":
             return fault
         match self.listening:
@@ -132,13 +132,13 @@ class _Probe:
         """Whether the answer is this server's and took its router, as all from the VIP does by a policy route that
         leaves out the link's own. That the server lets clients in was then seen on it."""
         family = self.vip.ip.version
-        way, default = self.reading.way(family, self.vip), self.reading.way(family)
-        accepted = self.reading.fate(self.vip, self.service) == "accepted"
+        way, default = self.view.way(family, self.vip), self.view.way(family)
+        accepted = self.view.fate(self.vip, self.service) == "accepted"
         return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway) and way != default
 
     def _refused(self, probe: Probed) -> Check:
         """The VIP is there and says that nobody listens on it."""
-        connected = self.reading.connect(self.vip, self.service)
+        connected = self.view.connect(self.vip, self.service)
         if self.listening == "vip":
             return self._firewall(probe, "rejects")
         if self.listening == "elsewhere" or (
@@ -149,16 +149,16 @@ class _Probe:
 
     def _silence(self, probe: Probed) -> Check:
         # A wide prefix explains silence where it takes in the director; `server.vip` names any other.
-        if self.held == "prefix" and swallowed(self.reading):
-            prefixes = [entry.prefix for _, entry in self.reading.entries(self.vip)]
-            return vip_prefix(self.reading, self.ledger, self.vip, self.where, self._seen(probe), prefixes)
+        if self.held == "prefix" and swallowed(self.view):
+            prefixes = [entry.prefix for _, entry in self.view.entries(self.vip)]
+            return vip_prefix(self.view, self.faults, self.vip, self.where, self._seen(probe), prefixes)
         if self.held == "missing":
             return self._vip_missing(probe)
-        if self.reading.forged:
+        if self.view.forged:
             return self.where.unknown(
                 f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen: "
                 "somebody else uses its MAC.",
-                f"{self._seen(probe)}; {self.reading.forged}", sentences.find_forger(self.name),
+                f"{self._seen(probe)}; {self.view.forged}", sentences.find_forger(self.name),
             )  # fmt: skip
         udp = self.service.protocol == "udp"
         if udp and self.listening == "nowhere":
@@ -170,44 +170,44 @@ class _Probe:
                 self._seen(probe),
                 f"Send {self.vip.address} a request that {self.service.label} answers, from a client.",
             )
-        connected = self.reading.connect(self.vip, self.service)
+        connected = self.view.connect(self.vip, self.service)
         silent = connected is not None and connected.result in ("silent", "unreachable")
-        if self.held == "unknown" and (not silent or words.on_windows(self.reading)):
+        if self.held == "unknown" and (not silent or words.on_windows(self.view)):
             return self._vip_missing(probe)
-        if self.reading.fate(self.vip, self.service) == "accepted":
+        if self.view.fate(self.vip, self.service) == "accepted":
             return self._replies_lost(probe)
         return self._firewall(probe, "drops")
 
     def _peers_reply(self) -> bool:
         """Whether the same test is answered through another server: then the application does answer it."""
-        return any(other.good(self.vip, self.service) for other in self.readings if other is not self.reading)
+        return any(other.good(self.vip, self.service) for other in self.views if other is not self.view)
 
     # -- the causes
 
     def _vip_missing(self, probe: Probed) -> Check:
-        sure = self.reading.facts is not None or probe.signature == "redirect"
+        sure = self.view.facts is not None or probe.signature == "redirect"
         message = f"{self.vip.address} is not on {self.name}, so it drops what the director sends it."
         if probe.signature == "redirect":
             message = sentences.sent_back(self.name, self.vip.address)
         elif not sure:
             message = f"{self.vip.address} is most likely not on {self.name} (or a firewall there drops it)."
-        return vip_missing(self.reading, self.ledger, self.vip, self.where, message, self._seen(probe))
+        return vip_missing(self.view, self.faults, self.vip, self.where, message, self._seen(probe))
 
     def _service_down(self, probe: Probed) -> Check:
-        return service_down(self.reading, self.ledger, self.service, self.where, self._seen(probe))
+        return service_down(self.view, self.faults, self.service, self.where, self._seen(probe))
 
     def _rip_only(self, probe: Probed) -> Check:
-        return rip_only(self.reading, self.ledger, self.vip, self.service, self.where, self._seen(probe))
+        return rip_only(self.view, self.faults, self.vip, self.service, self.where, self._seen(probe))
 
     def _wrong_source(self, probe: Probed) -> Check:
         fault = Fault(host=self.name, cause="rip-only-listener", vip=self.vip.address, service=self.service.label)
         message, fix = sentences.answers_from_elsewhere(self.name, self.vip.address, self.service, probe.source)
-        return self.ledger.fail(self.where, fault, message, self._seen(probe), fix)
+        return self.faults.fail(self.where, fault, message, self._seen(probe), fix)
 
     def _wrong_reply(self, probe: Probed) -> Check:
         fault = Fault(host=self.name, cause="service-down", service=self.service.label)
         message, fix = sentences.not_the_service(self.name, self.service)
-        return self.ledger.fail(self.where, fault, message, f"{self._seen(probe)}: {probe.detail}", fix)
+        return self.faults.fail(self.where, fault, message, f"{self._seen(probe)}: {probe.detail}", fix)
 
     def _firewall(self, probe: Probed, verb: str) -> Check:
         more = []
@@ -215,25 +215,25 @@ class _Probe:
             more.append(f"{self.vip.address} is on {self.name}")
         if self.listening == "vip":
             more.append(f"{self.service.label} listens on it")
-        if words.on_windows(self.reading):
-            more.append(windows_served.rules_seen(self.reading, self.vip, self.service))
+        if words.on_windows(self.view):
+            more.append(windows_served.rules_seen(self.view, self.vip, self.service))
         else:
-            more.append(rules_seen(self.reading, self.vip))
-        return self.ledger.fail(
+            more.append(rules_seen(self.view, self.vip))
+        return self.faults.fail(
             self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
             f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
             "; ".join(filter(None, (self._seen(probe), *more))),
-            opening(self.reading, self.vip, self.service),
+            opening(self.view, self.vip, self.service),
             # One rule may stop several VIPs and ports; the rules for IPv4 and for IPv6 are two.
             shared=any(
                 fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)
-                for fault in self.ledger.of(self.name)
+                for fault in self.faults.of(self.name)
             ),
         )  # fmt: skip
 
     def _replies_lost(self, probe: Probed) -> Check:
         """It answers, as its half-open connection shows, and nothing arrives (field guide A7)."""
-        return self.ledger.fail(
+        return self.faults.fail(
             self.where, Fault(host=self.name, cause="spoof-filter"),
             f"{self.name} answers for {self.vip.address}, and its answers get lost: the network drops what it sends "
             "from the VIP.",
@@ -250,139 +250,139 @@ class _Probe:
             f"{self.service.protocol.upper()} probe to {endpoint(self.vip.address, self.service.port)} via {probe.mac}"
         )
         text = f"{target}: {WORDS[probe.signature]}{by}{source}"
-        connected = self.reading.connect(self.vip, self.service)
+        connected = self.view.connect(self.vip, self.service)
         if connected is not None and connected.result != "unknown":
             text += f"; TCP to {endpoint(connected.address, connected.port)}: {connected.result}"
         return text
 
 
-def vip_missing(reading: Reading, ledger: Ledger, vip: Vip, where: Where, message: str, seen: str) -> Check:
+def vip_missing(view: ServerView, faults: Found, vip: Vip, where: Where, message: str, seen: str) -> Check:
     """The fault vip-missing, with where the VIP is to be put; on Windows what lies behind it, where that is seen."""
-    if words.on_windows(reading):
-        behind = windows.vip_gone(reading, ledger, vip, where, seen)
+    if words.on_windows(view):
+        behind = windows.vip_gone(view, faults, vip, where, seen)
         if behind is not None:
             return behind
     state = ""
-    for link, entry in reading.entries(vip):
+    for link, entry in view.entries(vip):
         state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
-    if reading.facts is not None and not state:
-        state = f"; no interface of {reading.name} has {vip.address}"
-    command = sentences.put_vip(reading.server, vip.address)
-    if words.on_windows(reading):
-        command = words.put(reading, vip)
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
-        f"On {reading.name}: {command}",
+    if view.facts is not None and not state:
+        state = f"; no interface of {view.name} has {vip.address}"
+    command = sentences.put_vip(view.server, vip.address)
+    if words.on_windows(view):
+        command = words.put(view, vip)
+    return faults.fail(
+        where, Fault(host=view.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
+        f"On {view.name}: {command}",
     )  # fmt: skip
 
 
-def vip_prefix(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: str, prefixes: list[int]) -> Check:
+def vip_prefix(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str, prefixes: list[int]) -> Check:
     """The fault vip-prefix, with the commands that put it right."""
-    wrong = next(((link, entry) for link, entry in reading.entries(vip) if entry.prefix != vip.prefix), None)
-    place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (reading.server.vip_interface, prefixes[0])
+    wrong = next(((link, entry) for link, entry in view.entries(vip) if entry.prefix != vip.prefix), None)
+    place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (view.server.vip_interface, prefixes[0])
     device = shlex.quote(place)
     add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {device}"
     command = f"ip addr del {vip.address}/{prefix} dev {device}{add}"
-    if words.on_windows(reading):
-        command = words.take(reading, vip, place, prefix)
-        command += "" if vip.prefix in prefixes else f"; {words.put(reading, vip, place)}"
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="vip-prefix", vip=vip.address),
-        f"{vip.address} is on {reading.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
+    if words.on_windows(view):
+        command = words.take(view, vip, place, prefix)
+        command += "" if vip.prefix in prefixes else f"; {words.put(view, vip, place)}"
+    return faults.fail(
+        where, Fault(host=view.name, cause="vip-prefix", vip=vip.address),
+        f"{vip.address} is on {view.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
         f"{vip.address}/{prefix} on {place}" + (f"; {seen}" if seen else ""),
-        f"On {reading.name}: {command}",
+        f"On {view.name}: {command}",
     )  # fmt: skip
 
 
-def service_down(reading: Reading, ledger: Ledger, service: Service, where: Where, seen: str) -> Check:
+def service_down(view: ServerView, faults: Found, service: Service, where: Where, seen: str) -> Check:
     """The fault service-down: one per host and port, on however many VIPs it shows."""
     state = ""
-    if reading.facts is not None and reading.facts.listeners is not None:
-        bound = ", ".join(one.address for one in reading.listeners(service))
+    if view.facts is not None and view.facts.listeners is not None:
+        bound = ", ".join(one.address for one in view.listeners(service))
         state = f"; {service.label} listens on {bound} only" if bound else f"; no socket listens on {service.label}"
     # A refused datagram is all there is to see of UDP from outside: elsewhere on the host it may listen.
-    blind = service.protocol == "udp" and (reading.facts is None or reading.facts.listeners is None)
+    blind = service.protocol == "udp" and (view.facts is None or view.facts.listeners is None)
     least = f", at least not on {where.vip}" if blind and where.vip else ""
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="service-down", service=service.label),
-        f"Nothing listens on {service.label} of {reading.name}{least}.", (seen + state).strip("; "),
-        sentences.start_service(reading.name, service),
+    return faults.fail(
+        where, Fault(host=view.name, cause="service-down", service=service.label),
+        f"Nothing listens on {service.label} of {view.name}{least}.", (seen + state).strip("; "),
+        sentences.start_service(view.name, service),
     )  # fmt: skip
 
 
-def rip_only(reading: Reading, ledger: Ledger, vip: Vip, service: Service, where: Where, seen: str) -> Check:
+def rip_only(view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str) -> Check:
     """The fault rip-only-listener, with the addresses it listens on."""
-    known = ledger.find(reading.name, "rip-only-listener", service=service.label)
+    known = faults.find(view.name, "rip-only-listener", service=service.label)
     bound = ", ".join(
         f"{endpoint(one.address, one.port)}{f' ({one.process})' if one.process else ''}"
-        for one in reading.listeners(service)
+        for one in view.listeners(service)
     )
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="rip-only-listener", vip=vip.address, service=service.label),
-        f"The application for {service.label} on {reading.name} listens on its own address but not on {vip.address}.",
+    return faults.fail(
+        where, Fault(host=view.name, cause="rip-only-listener", vip=vip.address, service=service.label),
+        f"The application for {service.label} on {view.name} listens on its own address but not on {vip.address}.",
         (f"{seen}; listening: {bound}" if bound else seen).strip("; "),
-        sentences.listen_on(reading.name, vip.address, service),
+        sentences.listen_on(view.name, vip.address, service),
         shared=known is not None,
     )  # fmt: skip
 
 
-def inside(reading: Reading, ledger: Ledger) -> list[Check]:
+def inside(view: ServerView, faults: Found) -> list[Check]:
     """`server.vip` and `server.listener`: what the server itself says, after the probes have spoken."""
     checks = []
-    for vip in reading.vips:
-        checks.append(_vip(reading, ledger, vip))
-        checks += [_listener(reading, ledger, vip, service) for service in vip.services]
+    for vip in view.vips:
+        checks.append(_vip(view, faults, vip))
+        checks += [_listener(view, faults, vip, service) for service in vip.services]
     return checks
 
 
-def _vip(reading: Reading, ledger: Ledger, vip: Vip) -> Check:
-    where, name = Where(check="server.vip", host=reading.name, vip=vip.address), reading.name
-    held, shown = reading.held(vip), f"ip addr show to {vip.address}"
+def _vip(view: ServerView, faults: Found, vip: Vip) -> Check:
+    where, name = Where(check="server.vip", host=view.name, vip=vip.address), view.name
+    held, shown = view.held(vip), f"ip addr show to {vip.address}"
     if held == "prefix":
-        return vip_prefix(reading, ledger, vip, where, "", [entry.prefix for _, entry in reading.entries(vip)])
+        return vip_prefix(view, faults, vip, where, "", [entry.prefix for _, entry in view.entries(vip)])
     if held == "held":
-        places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in reading.entries(vip))
+        places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in view.entries(vip))
         return where.passed(f"{vip.address} is on {name}.", places or "it answered for the VIP")
-    known = ledger.find(name, *windows.NO_VIP, vip=vip.address)
+    known = faults.find(name, *windows.NO_VIP, vip=vip.address)
     if known:
         return where.follows(known, f"{vip.address} is not on {name}.")
     if held == "missing":
         return vip_missing(
-            reading, ledger, vip, where, f"{vip.address} is not on {name}, so it drops what the director sends it.", ""
+            view, faults, vip, where, f"{vip.address} is not on {name}, so it drops what the director sends it.", ""
         )
-    fault = gone(ledger, reading)
+    fault = gone(faults, view)
     if fault:
         return where.follows(fault)
     return where.unknown(
         f"Whether {vip.address} is on {name} could not be seen.", "no login, and nothing came back from the VIP",
-        f"On {name}: {words.show_address(reading, vip) if words.on_windows(reading) else shown}",
+        f"On {name}: {words.show_address(view, vip) if words.on_windows(view) else shown}",
     )  # fmt: skip
 
 
-def _listener(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check:
-    name = reading.name
+def _listener(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
+    name = view.name
     where = Where(check="server.listener", host=name, vip=vip.address, service=service.label)
-    if reading.good(vip, service):
+    if view.good(vip, service):
         return where.passed(f"{service.label} listens on {vip.address} of {name}.", "it answered the probe")
-    state = reading.listening(vip, service)
+    state = view.listening(vip, service)
     if state in ("elsewhere", "nowhere"):
-        unbound = windows_served.site_fault(reading, ledger, vip, service, where, "")
+        unbound = windows_served.site_fault(view, faults, vip, service, where, "")
         if unbound is not None:
             return unbound
     if state == "vip":
-        bound = ", ".join(endpoint(one.address, one.port) for one in reading.listeners(service))
+        bound = ", ".join(endpoint(one.address, one.port) for one in view.listeners(service))
         return where.passed(f"{service.label} listens on {vip.address} of {name}.", bound)
     if state == "elsewhere":
-        return rip_only(reading, ledger, vip, service, where, "")
+        return rip_only(view, faults, vip, service, where, "")
     if state == "nowhere":
-        return service_down(reading, ledger, service, where, "")
-    fault = gone(ledger, reading) or ledger.find(
+        return service_down(view, faults, service, where, "")
+    fault = gone(faults, view) or faults.find(
         name, "service-down", "rip-only-listener", "vip-missing", vip=vip.address, service=service.label
     )
     if fault:
         return where.follows(fault)
-    if words.on_windows(reading):
-        command = words.show_listeners(reading, service)
+    if words.on_windows(view):
+        command = words.show_listeners(view, service)
         message = f"On which addresses {service.label} listens on {name} could not be seen."
         return where.unknown(message, "", f"On {name}: {command}")
     return where.unknown(

@@ -8,9 +8,9 @@ from ipaddress import ip_interface
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.filters import opening
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import spoken
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.dialects.linux.plan import key
 from dsrwizard.core.model.checks import Check
@@ -19,43 +19,43 @@ from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.values import canonical, endpoint
 
 
-def gone(ledger: Ledger, reading: Reading) -> Fault | None:
+def gone(faults: Found, view: ServerView) -> Fault | None:
     """The fault that keeps everything on this server from being looked at."""
-    return ledger.find(reading.name, "unreachable", "not-on-link")
+    return faults.find(view.name, "unreachable", "not-on-link")
 
 
-def reach(reading: Reading, ledger: Ledger) -> list[Check]:
+def reach(view: ServerView, faults: Found) -> list[Check]:
     """`server.ping` and `server.link` for every RIP, `server.access` once."""
     checks = []
-    for rip in reading.rips:
-        checks += [_ping(reading, ledger, rip), _link(reading, ledger, rip)]
-    return [*checks, _access(reading, ledger)]
+    for rip in view.rips:
+        checks += [_ping(view, faults, rip), _link(view, faults, rip)]
+    return [*checks, _access(view, faults)]
 
 
-def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
-    where, name = Where(check="server.ping", host=reading.name), reading.name
-    ping = reading.evidence.ping(rip)
+def _ping(view: ServerView, faults: Found, rip: str) -> Check:
+    where, name = Where(check="server.ping", host=view.name), view.name
+    ping = view.evidence.ping(rip)
     if ping.milliseconds is not None:
         return where.passed(f"{name} answers ping at {rip}.", f"{ping.milliseconds:.1f} ms")
-    shown = reading.answers(rip)
+    shown = view.answers(rip)
     if shown:
         return where.passed(f"{name} does not answer ping at {rip}, but it is there.", shown)
-    if not reading.looked(rip):
+    if not view.looked(rip):
         return where.unknown(f"{name} could not be pinged.", ping.problem, "Run dsrwizard as root or with CAP_NET_RAW.")
-    owners = reading.evidence.owner(rip)
-    if reading.facts is not None:
-        if reading.mute():
-            return _muted(reading, ledger, where, rip)
-        wide = swallowed(reading)
+    owners = view.evidence.owner(rip)
+    if view.facts is not None:
+        if view.mute():
+            return _muted(view, faults, where, rip)
+        wide = swallowed(view)
         if wide:
             return where.follows(wide, f"{name} does not answer at {rip}.", "no answer to ping and TCP")
         if owners.problem or owners.where:
             return where.passed(f"{name} does not answer ping at {rip}, but a login there worked.", "facts read")
     seen = "no answer to ping and TCP"
     if not owners.problem and owners.macs:
-        vips = ", ".join(f"{vip.address}/{vip.prefix}" for vip in reading.vips)
-        show = "ipconfig" if on_windows(reading) else "ip addr"
-        return ledger.fail(
+        vips = ", ".join(f"{vip.address}/{vip.prefix}" for vip in view.vips)
+        show = "ipconfig" if on_windows(view) else "ip addr"
+        return faults.fail(
             where, Fault(host=name, cause="unreachable"),
             f"{name} answers ARP for {rip} but nothing else: a firewall, or a VIP there with too wide a prefix.",
             f"{seen}, ARP answered by {', '.join(owners.macs)}",
@@ -65,44 +65,44 @@ def _ping(reading: Reading, ledger: Ledger, rip: str) -> Check:
         others = "; ".join(spoken(owners, mac(one)) for one in owners.where)
         seen += f", ARP answered for it with {others}" if others else ", no answer to ARP"
     message, fix = sentences.unreachable(name, rip)
-    return ledger.fail(where, Fault(host=name, cause="unreachable"), message, seen, fix)
+    return faults.fail(where, Fault(host=name, cause="unreachable"), message, seen, fix)
 
 
-def _muted(reading: Reading, ledger: Ledger, where: Where, rip: str) -> Check:
-    nic = f" {shlex.quote(key(reading.nic.name, 'arp_ignore'))}=0" if reading.nic else ""
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="unreachable"),
-        f"{reading.name} answers ARP for none of its addresses, {rip} included: arp_ignore is 8 or more.",
-        settings(reading, "arp_ignore"),
-        f"On {reading.name}: sysctl -w net.ipv4.conf.all.arp_ignore=1{nic}",
+def _muted(view: ServerView, faults: Found, where: Where, rip: str) -> Check:
+    nic = f" {shlex.quote(key(view.nic.name, 'arp_ignore'))}=0" if view.nic else ""
+    return faults.fail(
+        where, Fault(host=view.name, cause="unreachable"),
+        f"{view.name} answers ARP for none of its addresses, {rip} included: arp_ignore is 8 or more.",
+        settings(view, "arp_ignore"),
+        f"On {view.name}: sysctl -w net.ipv4.conf.all.arp_ignore=1{nic}",
     )  # fmt: skip
 
 
-def swallowed(reading: Reading) -> Fault | None:
+def swallowed(view: ServerView) -> Fault | None:
     """The fault of a VIP whose prefix takes in the director, whom the server then takes for itself (guide B2)."""
-    director = reading.evidence.observed.director
-    shared = {canonical(vip.address) for vip in reading.evidence.deployment.vips}  # it speaks from its own address
+    director = view.evidence.observed.director
+    shared = {canonical(vip.address) for vip in view.evidence.deployment.vips}  # it speaks from its own address
     neighbours = [
         entry.address
         for link in (director.interfaces if director else ())
         for entry in link.addresses
         if canonical(entry.address) not in shared
     ]
-    for vip in reading.vips:
-        for _, entry in reading.entries(vip):
+    for vip in view.vips:
+        for _, entry in view.entries(vip):
             if entry.prefix == vip.prefix:
                 continue
             network = ip_interface(f"{entry.address}/{entry.prefix}").network
             if not neighbours or any(ip_interface(address).ip in network for address in neighbours):
-                return Fault(host=reading.name, cause="vip-prefix", vip=vip.address)
+                return Fault(host=view.name, cause="vip-prefix", vip=vip.address)
     return None
 
 
-def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
-    where, name = Where(check="server.link", host=reading.name), reading.name
-    owners = reading.evidence.owner(rip)
-    interface = reading.evidence.deployment.director.interface
-    fault = ledger.find(name, "unreachable")
+def _link(view: ServerView, faults: Found, rip: str) -> Check:
+    where, name = Where(check="server.link", host=view.name), view.name
+    owners = view.evidence.owner(rip)
+    interface = view.evidence.deployment.director.interface
+    fault = faults.find(name, "unreachable")
     if owners.problem:
         if fault:
             return where.follows(fault)
@@ -115,28 +115,28 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
     if not owners.where:
         if fault:
             return where.follows(fault, f"nobody answers ARP for {rip}.")
-        director = reading.evidence.observed.director
+        director = view.evidence.observed.director
         if director is not None and any(link.has(rip) for link in director.interfaces):
             return where.unknown(
                 f"{name} is the director itself, through which nothing can be probed.",
                 f"{rip} is an address of this machine",
                 f"Give {name} the address of another machine: what a director sends itself takes no way on the wire.",
             )  # fmt: skip
-        if reading.mute() and ":" not in rip:
-            return _muted(reading, ledger, where, rip)
-        wide = swallowed(reading)
+        if view.mute() and ":" not in rip:
+            return _muted(view, faults, where, rip)
+        wide = swallowed(view)
         if wide:
             return where.follows(wide, f"nobody answers ARP for {rip}.")
-        if reading.facts is None and not reading.answers(rip):
+        if view.facts is None and not view.answers(rip):
             message, fix = sentences.unreachable(name, rip)
-            return ledger.fail(where, Fault(host=name, cause="unreachable"), message, "no answer to ARP", fix)
-        return ledger.fail(
+            return faults.fail(where, Fault(host=name, cause="unreachable"), message, "no answer to ARP", fix)
+        return faults.fail(
             where, Fault(host=name, cause="not-on-link"),
             f"{name} is not in the director's layer-2 network: {rip} answers, but only through a router.",
-            f"no answer to ARP for {rip} on {interface}; {reading.answers(rip) or 'a login worked'}",
+            f"no answer to ARP for {rip} on {interface}; {view.answers(rip) or 'a login worked'}",
             f"Put {name} into the same VLAN as the director's {interface}.",
         )  # fmt: skip
-    if len(owners.where) > 1 and not {mac(found) for found in owners.where} <= reading.macs:
+    if len(owners.where) > 1 and not {mac(found) for found in owners.where} <= view.macs:
         return where.unknown(
             f"Several hosts answer for {rip}; which of them is {name} cannot be told.", ", ".join(owners.where),
             f"Find the other host with this address and give it another, or name the right address of {name}.",
@@ -145,14 +145,14 @@ def _link(reading: Reading, ledger: Ledger, rip: str) -> Check:
     return where.passed(f"{name} is on the director's link.", f"{rip} is at {at}")
 
 
-def _access(reading: Reading, ledger: Ledger) -> Check:
-    where, name = Where(check="server.access", host=reading.name), reading.name
-    if reading.facts is not None:
-        return where.passed(f"{name} was looked at from within.", reading.facts.os)
-    if reading.server.connect == "manual":
+def _access(view: ServerView, faults: Found) -> Check:
+    where, name = Where(check="server.access", host=view.name), view.name
+    if view.facts is not None:
+        return where.passed(f"{name} was looked at from within.", view.facts.os)
+    if view.server.connect == "manual":
         return where.skipped(f"{name} is looked after by hand; it is checked from outside only.")
-    fault = gone(ledger, reading)
-    failure = reading.failure or Failure(kind="host", what="It was not looked at.")
+    fault = gone(faults, view)
+    failure = view.failure or Failure(kind="host", what="It was not looked at.")
     if fault:
         return where.follows(fault, failure.what)
     return where.unknown(
@@ -161,87 +161,87 @@ def _access(reading: Reading, ledger: Ledger) -> Check:
     )  # fmt: skip
 
 
-def ports(reading: Reading, ledger: Ledger) -> list[Check]:
+def ports(view: ServerView, faults: Found) -> list[Check]:
     """`server.port` for every RIP and TCP port; run after the probes, because what they found explains this."""
     checks: list[Check] = []
     seen: set[tuple[str | None, str]] = set()
-    for vip in reading.vips:
+    for vip in view.vips:
         for service in vip.services:
-            key = (reading.rip_for(vip), service.label)
+            key = (view.rip_for(vip), service.label)
             if key not in seen:
                 seen.add(key)
-                checks.append(_port(reading, ledger, vip, service))
+                checks.append(_port(view, faults, vip, service))
     return checks
 
 
-def _port(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check:
-    where, name = Where(check="server.port", host=reading.name, service=service.label), reading.name
-    connected = reading.connect(vip, service)
+def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
+    where, name = Where(check="server.port", host=view.name, service=service.label), view.name
+    connected = view.connect(vip, service)
     if connected is None:
         return where.skipped("UDP has no connection to try; the VIP probe tells.")
     target = endpoint(connected.address, connected.port)
     if connected.result == "open":
         return where.passed(f"{name} accepts TCP at {target}.", _time(connected.milliseconds))
-    fault = ledger.find(name, "unreachable") or _swallowed_known(reading, ledger)
+    fault = faults.find(name, "unreachable") or _swallowed_known(view, faults)
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
     if connected.result == "unknown":
         return where.unknown(f"TCP to {target} could not be tried.", connected.problem)
-    users = [other for other in reading.vips if service.label in {one.label for one in other.services}]
-    if users and all(reading.good(other, service) for other in users):
+    users = [other for other in view.vips if service.label in {one.label for one in other.services}]
+    if users and all(view.good(other, service) for other in users):
         return where.skipped(
             f"{name} serves {service.label} on the VIP only; {target} need not answer.", connected.result
         )
     if connected.result == "refused":
-        fault = ledger.find(name, "service-down", "firewall", service=service.label)
+        fault = faults.find(name, "service-down", "firewall", service=service.label)
         if fault:
             return where.follows(fault, f"{target} refuses.", "connection refused")
-        if reading.listening(vip, service) in ("vip", "elsewhere"):
+        if view.listening(vip, service) in ("vip", "elsewhere"):
             return where.skipped(f"{service.label} does not listen on {target}; what counts is the VIP.", "refused")
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="service-down", service=service.label),
             f"Nothing listens on {service.label} of {name}.", f"{target} refuses the connection",
             f"Start the service on {name}, listening on port {service.port} of all addresses.",
         )  # fmt: skip
-    fault = ledger.find(name, "firewall", service=service.label) or ledger.find(name, "not-on-link")
+    fault = faults.find(name, "firewall", service=service.label) or faults.find(name, "not-on-link")
     # What answers the VIP's port with a reset lets packets in: that the RIP's is silent adds nothing to it.
-    fault = fault or ledger.find(name, "service-down", service=service.label)
-    if on_windows(reading):  # its firewall refuses nothing, and our rule lets in clients of the VIP alone
-        fault = fault or ledger.find(name, "rip-only-listener", "site-binding", service=service.label)
+    fault = fault or faults.find(name, "service-down", service=service.label)
+    if on_windows(view):  # its firewall refuses nothing, and our rule lets in clients of the VIP alone
+        fault = fault or faults.find(name, "rip-only-listener", "site-binding", service=service.label)
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
-    if on_windows(reading):
+    if on_windows(view):
         return where.skipped(
             f"TCP to {target} gets no answer, and need not: the firewall has to let in clients of the VIP alone.",
             connected.result,
         )
-    if reading.forged:
+    if view.forged:
         return where.unknown(
-            f"Whether {name} accepts TCP at {target} could not be seen: somebody else uses its MAC.", reading.forged,
+            f"Whether {name} accepts TCP at {target} could not be seen: somebody else uses its MAC.", view.forged,
             sentences.find_forger(name),
         )  # fmt: skip
-    return ledger.fail(
+    return faults.fail(
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",
-        f"{connected.result}; {reading.answers(connected.address) or 'a login worked'}",
-        f"{opening(reading, vip, service)} The same for {connected.address}.",
+        f"{connected.result}; {view.answers(connected.address) or 'a login worked'}",
+        f"{opening(view, vip, service)} The same for {connected.address}.",
         shared=True,
     )  # fmt: skip
 
 
-def _swallowed_known(reading: Reading, ledger: Ledger) -> Fault | None:
-    fault = swallowed(reading)
-    return ledger.find(reading.name, "vip-prefix", vip=fault.vip) if fault else None
+def _swallowed_known(view: ServerView, faults: Found) -> Fault | None:
+    fault = swallowed(view)
+    return faults.find(view.name, "vip-prefix", vip=fault.vip) if fault else None
 
 
 def _time(milliseconds: float | None) -> str:
     return "" if milliseconds is None else f"{milliseconds:.1f} ms"
 
 
-def settings(reading: Reading, name: str) -> str:
+def settings(view: ServerView, name: str) -> str:
     """The values behind an effective setting, as an operator would look them up."""
-    if reading.facts is None or reading.nic is None:
+    if view.facts is None or view.nic is None:
         return ""
-    nic = reading.nic.name
-    values = {scope: reading.facts.sysctls.get(key(scope, name)) for scope in ("all", nic)}
+    nic = view.nic.name
+    values = {scope: view.facts.sysctls.get(key(scope, name)) for scope in ("all", nic)}
     return f"{name}: " + ", ".join(f"{scope}={value or 'unknown'}" for scope, value in values.items())

@@ -1,6 +1,6 @@
 """One real server read from all that was seen: is it there, does it hold a VIP, who listens, what guards it.
 
-Only readings, no checks: each says what is known or None. Outside evidence that is certain (an answer from the VIP
+Only views, no checks: each says what is known or None. Outside evidence that is certain (an answer from the VIP
 through this server's MAC) goes before facts, which are a moment older and cannot see address translation.
 """
 
@@ -26,7 +26,7 @@ _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
 """Programs that hold a container's port on its host while a packet filter translates what arrives there."""
 
 
-class Reading:
+class ServerView:
     """What is known of one real server."""
 
     def __init__(self, evidence: Evidence, server: RealServer) -> None:

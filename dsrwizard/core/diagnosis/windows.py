@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from dsrwizard.core.diagnosis import windows_words as words
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import gone
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_served import firewall_fault, served, site_fault
 from dsrwizard.core.dialects.windows.answer import PREFERRED
 from dsrwizard.core.dialects.windows.plan import nic_of, target
@@ -33,38 +33,38 @@ NO_VIP: tuple[Cause, ...] = ("vip-missing", "windows-adapter", "address-conflict
 """Causes for which the VIP is not on the server."""
 
 
-def _facts(reading: Reading) -> WindowsFacts | None:
-    return reading.facts.windows if reading.facts is not None else None
+def _facts(view: ServerView) -> WindowsFacts | None:
+    return view.facts.windows if view.facts is not None else None
 
 
-def within(reading: Reading, ledger: Ledger) -> list[Check]:
+def within(view: ServerView, faults: Found) -> list[Check]:
     """`server.guard`, `server.adapter`, `server.bindings`, `server.weak_host`, `server.announce`, `server.conflict`,
     `server.firewall`, `server.sites`."""
-    families = sorted({vip.ip.version for vip in reading.vips})
+    families = sorted({vip.ip.version for vip in view.vips})
     return [
-        _guard(reading, ledger),
-        _adapter(reading, ledger),
-        _bindings(reading, ledger),
-        *(_weak_host(reading, ledger, family) for family in families),
-        _speaks(reading, ledger),
-        *_conflicts(reading, ledger),
-        *served(reading, ledger),
+        _guard(view, faults),
+        _adapter(view, faults),
+        _bindings(view, faults),
+        *(_weak_host(view, faults, family) for family in families),
+        _speaks(view, faults),
+        *_conflicts(view, faults),
+        *served(view, faults),
     ]
 
 
 def explained(
-    reading: Reading, ledger: Ledger, vip: Vip, service: Service, where: Where, seen: str
+    view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
 ) -> Check | None:  # fmt: skip
     """The fault behind a VIP that is there and does not answer, by the facts; None: they show none."""
-    if _facts(reading) is None:
+    if _facts(view) is None:
         return None
-    strict = _strict(reading, vip.ip.version)
-    if strict and not _came_in(reading, vip):
-        return _weak_host_fault(reading, ledger, where, vip.ip.version, strict, seen)
-    unbound = site_fault(reading, ledger, vip, service, where, seen)
-    if unbound is not None or reading.listening(vip, service) in ("nowhere", "elsewhere"):
+    strict = _strict(view, vip.ip.version)
+    if strict and not _came_in(view, vip):
+        return _weak_host_fault(view, faults, where, vip.ip.version, strict, seen)
+    unbound = site_fault(view, faults, vip, service, where, seen)
+    if unbound is not None or view.listening(vip, service) in ("nowhere", "elsewhere"):
         return unbound
-    return firewall_fault(reading, ledger, vip, service, where, seen)
+    return firewall_fault(view, faults, vip, service, where, seen)
 
 
 # -- the adapter that carries the VIPs
@@ -75,92 +75,92 @@ def _real(adapter: WindowsAdapter) -> bool:
     return not (adapter.loopback or adapter.pseudo)
 
 
-def on_real(reading: Reading, vip: Vip) -> WindowsAdapter | None:
+def on_real(view: ServerView, vip: Vip) -> WindowsAdapter | None:
     """The network's adapter that holds the VIP itself; the one to the director before others."""
-    facts = _facts(reading)
+    facts = _facts(view)
     found = [adapter for adapter in facts.carrying(str(vip.ip)) if _real(adapter)] if facts else []
-    return min(found, key=lambda adapter: adapter != nic_of(reading.server, facts) if facts else False, default=None)
+    return min(found, key=lambda adapter: adapter != nic_of(view.server, facts) if facts else False, default=None)
 
 
-def _carriers(reading: Reading, facts: WindowsFacts, family: int = 0) -> list[WindowsAdapter]:
+def _carriers(view: ServerView, facts: WindowsFacts, family: int = 0) -> list[WindowsAdapter]:
     """The loopback adapters that carry VIPs (of a family), and the one that is to."""
-    vips = [vip for vip in reading.vips if family in (0, vip.ip.version)]
+    vips = [vip for vip in view.vips if family in (0, vip.ip.version)]
     found = {one.name: one for vip in vips for one in facts.carrying(str(vip.ip)) if not _real(one)}
-    ours = facts.adapter(target(reading.server))
+    ours = facts.adapter(target(view.server))
     missing = any(not any(not _real(one) for one in facts.carrying(str(vip.ip))) for vip in vips)
     if ours is not None and not _real(ours) and (missing or not found):
         found[ours.name] = ours
     return list(found.values())
 
 
-def _unusable(reading: Reading) -> tuple[str, str, str]:
+def _unusable(view: ServerView) -> tuple[str, str, str]:
     """Why the adapter can carry no VIP: what is wrong, what was seen, what mends it. Empty: it can."""
-    facts = _facts(reading)
-    if facts is None or not reading.vips:
+    facts = _facts(view)
+    if facts is None or not view.vips:
         return "", "", ""
-    name = target(reading.server)
-    carriers = _carriers(reading, facts)
+    name = target(view.server)
+    carriers = _carriers(view, facts)
     if not carriers:
         others = ", ".join(adapter.name for adapter in facts.loopbacks)
         seen = f"no adapter there is called {name}" + (f"; loopback adapters of others: {others}" if others else "")
-        return f"The loopback adapter {name} is not on {reading.name}, so nothing can carry the VIP.", seen, (
-            words.install(reading)
+        return f"The loopback adapter {name} is not on {view.name}, so nothing can carry the VIP.", seen, (
+            words.install(view)
         )  # fmt: skip
     for adapter in carriers:
         if not adapter.up:
             return (
-                f"The loopback adapter {adapter.name} of {reading.name} is disabled, and the VIP with it.",
-                f"{adapter.name} is down", words.enable(reading, adapter.name),
+                f"The loopback adapter {adapter.name} of {view.name} is disabled, and the VIP with it.",
+                f"{adapter.name} is down", words.enable(view, adapter.name),
             )  # fmt: skip
-        for family in sorted({vip.ip.version for vip in reading.vips}):
+        for family in sorted({vip.ip.version for vip in view.vips}):
             if (adapter.bindings or {}).get(IP[family]) is False:
                 return (
-                    f"IPv{family} is not bound to the loopback adapter {adapter.name} of {reading.name}, which so "
+                    f"IPv{family} is not bound to the loopback adapter {adapter.name} of {view.name}, which so "
                     "carries no VIP.",
                     f"{IP[family]} is off", words.bind(adapter, IP[family], on=True),
                 )  # fmt: skip
     return "", "", ""
 
 
-def _adapter_fault(reading: Reading, ledger: Ledger, where: Where, seen: str = "") -> Check | None:
+def _adapter_fault(view: ServerView, faults: Found, where: Where, seen: str = "") -> Check | None:
     """The fault windows-adapter of an adapter that can carry no VIP."""
-    message, evidence, fix = _unusable(reading)
+    message, evidence, fix = _unusable(view)
     if not message:
         return None
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="windows-adapter"), message,
-        "; ".join(filter(None, (seen, evidence))), f"On {reading.name}: {fix}",
+    return faults.fail(
+        where, Fault(host=view.name, cause="windows-adapter"), message,
+        "; ".join(filter(None, (seen, evidence))), f"On {view.name}: {fix}",
     )  # fmt: skip
 
 
-def vip_gone(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: str) -> Check | None:
+def vip_gone(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
     """What lies behind a VIP that is not on the server: its adapter, or another host that has it; None: neither."""
-    check = _adapter_fault(reading, ledger, where, seen)
-    if check is not None or not _claimed(reading, vip):
+    check = _adapter_fault(view, faults, where, seen)
+    if check is not None or not _claimed(view, vip):
         return check
-    return _conflict_fault(reading, ledger, vip, where, seen)
+    return _conflict_fault(view, faults, vip, where, seen)
 
 
-def _adapter(reading: Reading, ledger: Ledger) -> Check:
+def _adapter(view: ServerView, faults: Found) -> Check:
     """`server.adapter`: it is there, and says nothing of the VIP to anybody."""
-    where, name, facts = Where(check="server.adapter", host=reading.name), reading.name, _facts(reading)
+    where, name, facts = Where(check="server.adapter", host=view.name), view.name, _facts(view)
     if facts is None:
-        return _unseen(where, reading, ledger, "the loopback adapter", "ncpa.cpl, or Get-NetAdapter")
-    broken = _adapter_fault(reading, ledger, where)
+        return _unseen(where, view, faults, "the loopback adapter", "ncpa.cpl, or Get-NetAdapter")
+    broken = _adapter_fault(view, faults, where)
     if broken is not None:
         return broken
-    carriers = _carriers(reading, facts)
+    carriers = _carriers(view, facts)
     if all(adapter.pseudo for adapter in carriers):
         return where.skipped("The built-in pseudo-interface registers nowhere and has no settings of this kind.")
-    faults = [entry for adapter in carriers if adapter.loopback for entry in _talks(reading, adapter)]
+    loud = [entry for adapter in carriers if adapter.loopback for entry in _talks(view, adapter)]
     known = all(
         None not in (adapter.dns_registration, adapter.netbios) for adapter in carriers if adapter.loopback
     )  # fmt: skip
     names = ", ".join(adapter.name for adapter in carriers)
-    if faults:
-        what, evidence, fixes = zip(*faults, strict=True)
+    if loud:
+        what, evidence, fixes = zip(*loud, strict=True)
         aside = "it has a default gateway" not in what  # that one may take the replies
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="windows-adapter", aside=aside),
             f"The loopback adapter {names} of {name} does not keep to itself: {', '.join(what)}.",
             "; ".join(evidence), f"On {name}: {'; '.join(fixes)}",
@@ -173,7 +173,7 @@ def _adapter(reading: Reading, ledger: Ledger) -> Check:
     return where.passed(f"{names} of {name} keeps to itself.", "no gateway, DHCP, DNS registration or NetBIOS")
 
 
-def _talks(reading: Reading, adapter: WindowsAdapter) -> list[tuple[str, str, str]]:
+def _talks(view: ServerView, adapter: WindowsAdapter) -> list[tuple[str, str, str]]:
     """By which settings the adapter makes the VIP known, or takes what is not its: what, seen, the command."""
     found = []
     if adapter.dns_registration or adapter.dns_suffix_registration:
@@ -181,7 +181,7 @@ def _talks(reading: Reading, adapter: WindowsAdapter) -> list[tuple[str, str, st
             (
                 "its addresses are registered in DNS",
                 f"DNS registration {'on' if adapter.dns_registration else 'of the suffix on'}",
-                words.unregister(reading, adapter),
+                words.unregister(view, adapter),
             )
         )
     if adapter.netbios not in (None, NETBIOS_OFF):
@@ -190,15 +190,15 @@ def _talks(reading: Reading, adapter: WindowsAdapter) -> list[tuple[str, str, st
         )  # fmt: skip
     settings = adapter.of(4)
     if settings is not None and settings.dhcp:
-        first = next((vip for vip in reading.vips if vip.ip.version == 4), None)
-        found.append(("DHCP is on", "DHCP on", words.static(reading, adapter.name, first)))
+        first = next((vip for vip in view.vips if vip.ip.version == 4), None)
+        found.append(("DHCP is on", "DHCP on", words.static(view, adapter.name, first)))
     for gateway in adapter.gateways:
         family = parsed(gateway).version
         found.append(
             (
                 "it has a default gateway",
                 f"default gateway {gateway}",
-                words.drop_gateway(reading, family, adapter.name, gateway),
+                words.drop_gateway(view, family, adapter.name, gateway),
             )
         )
     bound = [one for one, on in sorted((adapter.bindings or {}).items()) if on and one in UNBINDABLE and one != IP[6]]
@@ -208,14 +208,14 @@ def _talks(reading: Reading, adapter: WindowsAdapter) -> list[tuple[str, str, st
     return found
 
 
-def _bindings(reading: Reading, ledger: Ledger) -> Check:
+def _bindings(view: ServerView, faults: Found) -> Check:
     """`server.bindings`: on generations that cannot tell, the operator has to look."""
-    where, name, facts = Where(check="server.bindings", host=reading.name), reading.name, _facts(reading)
+    where, name, facts = Where(check="server.bindings", host=view.name), view.name, _facts(view)
     if facts is None:
-        return _unseen(where, reading, ledger, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
-    carriers = [adapter for adapter in _carriers(reading, facts) if adapter.loopback]
+        return _unseen(where, view, faults, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
+    carriers = [adapter for adapter in _carriers(view, facts) if adapter.loopback]
     if not carriers:
-        fault = ledger.find(name, "windows-adapter")
+        fault = faults.find(name, "windows-adapter")
         return where.follows(fault) if fault else where.skipped("The built-in pseudo-interface has no bindings.")
     blind = [adapter.name for adapter in carriers if adapter.bindings is None]
     if blind:
@@ -223,7 +223,7 @@ def _bindings(reading: Reading, ledger: Ledger) -> Check:
             f"Which protocols are bound to {', '.join(blind)} of {name} cannot be seen by script on this Windows.", "",
             f"On {name}: ncpa.cpl, properties of {blind[0]}: only Internet Protocol may be checked.",
         )  # fmt: skip
-    known = ledger.find(name, "windows-adapter")
+    known = faults.find(name, "windows-adapter")
     loud = [one for adapter in carriers for one, on in (adapter.bindings or {}).items() if on and one in UNBINDABLE]
     if known and set(loud) - {IP[6]}:
         return where.follows(known, evidence=f"bound: {', '.join(sorted(loud))}")
@@ -233,30 +233,30 @@ def _bindings(reading: Reading, ledger: Ledger) -> Check:
 # -- the weak-host model
 
 
-def _came_in(reading: Reading, vip: Vip) -> bool:
+def _came_in(view: ServerView, vip: Vip) -> bool:
     """Whether a packet to the VIP was seen to be taken, on an adapter that needs the weak-host model for it."""
-    return on_real(reading, vip) is None and not reading.leaks(vip) and reading.proven(vip)
+    return on_real(view, vip) is None and not view.leaks(vip) and view.proven(vip)
 
 
-def _flags(reading: Reading, family: int) -> list[tuple[str, str, bool | None]]:
+def _flags(view: ServerView, family: int) -> list[tuple[str, str, bool | None]]:
     """Every flag that must be on, as (adapter, flag, value)."""
-    facts = _facts(reading)
-    nic = nic_of(reading.server, facts) if facts else None
+    facts = _facts(view)
+    nic = nic_of(view.server, facts) if facts else None
     if facts is None or nic is None:
         return []
     found: list[tuple[str, str, bool | None]] = []
     settings = nic.of(family)
     found.append((nic.name, "weak-receive", settings.weak_host_receive if settings else None))
-    for adapter in _carriers(reading, facts, family):
+    for adapter in _carriers(view, facts, family):
         settings = adapter.of(family)
         found.append((adapter.name, "weak-receive", settings.weak_host_receive if settings else None))
         found.append((adapter.name, "weak-send", settings.weak_host_send if settings else None))
     return found
 
 
-def _strict(reading: Reading, family: int) -> list[tuple[str, str]]:
+def _strict(view: ServerView, family: int) -> list[tuple[str, str]]:
     """The flags that are off, as (adapter, flag)."""
-    return [(adapter, flag) for adapter, flag, on in _flags(reading, family) if on is False]
+    return [(adapter, flag) for adapter, flag, on in _flags(view, family) if on is False]
 
 
 def _told(flags: Sequence[tuple[str, str]]) -> str:
@@ -265,39 +265,39 @@ def _told(flags: Sequence[tuple[str, str]]) -> str:
 
 
 def _weak_host_fault(
-    reading: Reading, ledger: Ledger, where: Where, family: int, strict: list[tuple[str, str]], seen: str
+    view: ServerView, faults: Found, where: Where, family: int, strict: list[tuple[str, str]], seen: str
 ) -> Check:
     commands = (
-        words.set_family(reading, "weak-receive" if flag == "weak-receive" else "weak-send", adapter, family, "Enabled")
+        words.set_family(view, "weak-receive" if flag == "weak-receive" else "weak-send", adapter, family, "Enabled")
         for adapter, flag in strict
     )
-    return ledger.fail(
-        where, Fault(host=reading.name, cause="weak-host", family=family),
-        f"{reading.name} drops clients' packets: they come in by another adapter than the one that holds the VIP, and "
+    return faults.fail(
+        where, Fault(host=view.name, cause="weak-host", family=family),
+        f"{view.name} drops clients' packets: they come in by another adapter than the one that holds the VIP, and "
         f"weak-host {_told(strict)} is off for IPv{family}.",
         "; ".join(filter(None, (seen, f"weak-host off: {_told(strict)}"))),
-        f"On {reading.name}: {'; '.join(commands)}",
+        f"On {view.name}: {'; '.join(commands)}",
     )  # fmt: skip
 
 
-def _weak_host(reading: Reading, ledger: Ledger, family: int) -> Check:
+def _weak_host(view: ServerView, faults: Found, family: int) -> Check:
     """`server.weak_host` for one address family: the flags are kept for each."""
-    where, name = Where(check="server.weak_host", host=reading.name), reading.name
-    if reading.server.system == "windows-2003":
+    where, name = Where(check="server.weak_host", host=view.name), view.name
+    if view.server.system == "windows-2003":
         return where.skipped("Windows Server 2003 takes packets for all its addresses by any adapter.")
-    flags = _flags(reading, family)
-    off = _strict(reading, family)
-    vips = [vip for vip in reading.vips if vip.ip.version == family]
-    came_in = next((vip for vip in vips if _came_in(reading, vip)), None)
+    flags = _flags(view, family)
+    off = _strict(view, family)
+    vips = [vip for vip in view.vips if vip.ip.version == family]
+    came_in = next((vip for vip in vips if _came_in(view, vip)), None)
     if came_in is not None:
         more = f"though weak-host {_told(off)} is off" if off else ""
         return where.passed(f"{name} takes packets to {came_in.address} that come in by the network.", more)
     if off:
-        return _weak_host_fault(reading, ledger, where, family, off, "")
+        return _weak_host_fault(view, faults, where, family, off, "")
     blind = [(adapter, flag) for adapter, flag, on in flags if on is None]
-    command = words.show_family(reading, family)
+    command = words.show_family(view, family)
     if not flags:
-        return _unseen(where, reading, ledger, f"the weak-host model for IPv{family}", command)
+        return _unseen(where, view, faults, f"the weak-host model for IPv{family}", command)
     if blind:
         return where.unknown(
             f"Whether weak-host {_told(blind)} of {name} is on for IPv{family} could not be seen.", "",
@@ -312,42 +312,42 @@ def _weak_host(reading: Reading, ledger: Ledger, family: int) -> Check:
 # -- ARP: what Linux has a guard for
 
 
-def leak_reason(reading: Reading, vip: Vip) -> tuple[str, str]:
+def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
     """Why it answers ARP for the VIP, and the commands that silence it; empty: unexplained."""
-    adapter, facts = on_real(reading, vip), _facts(reading)
+    adapter, facts = on_real(view, vip), _facts(view)
     if adapter is None or facts is None:
         return "", ""
     prefix = next((one.prefix for one in adapter.addresses if one.address == str(vip.ip)), vip.prefix)
-    commands = [words.take(reading, vip, adapter.name, prefix)]
+    commands = [words.take(view, vip, adapter.name, prefix)]
     if not any(not _real(one) for one in facts.carrying(str(vip.ip))):
-        commands.append(words.put(reading, vip))
+        commands.append(words.put(view, vip))
     return f"the VIP is on {adapter.name}, where Windows answers for its addresses", "; ".join(commands)
 
 
-def _guard(reading: Reading, ledger: Ledger) -> Check:
+def _guard(view: ServerView, faults: Found) -> Check:
     """`server.guard`: Windows answers ARP for the addresses of the adapter that was asked, so a VIP on a loopback
     adapter is silent whatever else is set."""
-    where, name = Where(check="server.guard", host=reading.name), reading.name
-    for vip in reading.vips:
-        reason, command = leak_reason(reading, vip)
+    where, name = Where(check="server.guard", host=view.name), view.name
+    for vip in view.vips:
+        reason, command = leak_reason(view, vip)
         if reason:
-            return ledger.fail(
+            return faults.fail(
                 where, Fault(host=name, cause="arp-leak", vip=vip.address),
                 f"{name} answers ARP for {vip.address} and takes the director's traffic.", f"{reason}.",
                 f"On {name}: {command}",
             )  # fmt: skip
-    known = ledger.find(name, "arp-leak")
+    known = faults.find(name, "arp-leak")
     if known:
         return where.follows(known)
-    facts = _facts(reading)
+    facts = _facts(view)
     if facts is None:
-        audited = all(not reading.evidence.owner(vip.address).problem for vip in reading.vips)
-        if audited and all(reading.proven(vip) for vip in reading.vips):
+        audited = all(not view.evidence.owner(vip.address).problem for vip in view.vips)
+        if audited and all(view.proven(vip) for vip in view.vips):
             return where.passed(f"{name} holds the VIP and stays silent about it.", "no answer to who-has")
-        return _unseen(where, reading, ledger, "which adapter holds the VIP", words.show_address(reading, vip))
-    held = [adapter.name for vip in reading.vips for adapter in facts.carrying(str(vip.ip))]
+        return _unseen(where, view, faults, "which adapter holds the VIP", words.show_address(view, vip))
+    held = [adapter.name for vip in view.vips for adapter in facts.carrying(str(vip.ip))]
     if not held:
-        fault = ledger.find(name, *NO_VIP)
+        fault = faults.find(name, *NO_VIP)
         return where.follows(fault) if fault else where.skipped(f"No adapter of {name} holds a VIP.")
     return where.passed(
         f"{name} is silent about the VIP: no adapter of a network holds it.",
@@ -355,14 +355,14 @@ def _guard(reading: Reading, ledger: Ledger) -> Check:
     )
 
 
-def _speaks(reading: Reading, ledger: Ledger) -> Check:
+def _speaks(view: ServerView, faults: Found) -> Check:
     """`server.announce`: what it begins itself must not carry the VIP as source (C4)."""
-    where, name, facts = Where(check="server.announce", host=reading.name), reading.name, _facts(reading)
+    where, name, facts = Where(check="server.announce", host=view.name), view.name, _facts(view)
     if facts is None:
         return where.skipped("arp_announce is a setting of Linux; the ARP audit hears who names the VIP.")
     entries = [
         (vip, entry)
-        for vip in reading.vips
+        for vip in view.vips
         for adapter in facts.carrying(str(vip.ip))
         for entry in adapter.addresses
         if entry.address == str(vip.ip) and not _real(adapter)  # on a network's adapter, that is what is wrong
@@ -370,7 +370,7 @@ def _speaks(reading: Reading, ledger: Ledger) -> Check:
     loud = [vip for vip, entry in entries if entry.skip_as_source is False]
     if loud:
         fixes = "; ".join(words.never_source(vip) for vip in dict.fromkeys(loud))
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="windows-adapter", vip=loud[0].address, aside=True),
             f"{name} may speak from {loud[0].address} on its own: the answers go to the director and are lost.",
             f"SkipAsSource is off for {', '.join(vip.address for vip in loud)}", f"On {name}: {fixes}",
@@ -385,9 +385,9 @@ def _speaks(reading: Reading, ledger: Ledger) -> Check:
 # -- conflicts
 
 
-def _events(reading: Reading, vip: Vip) -> list[tuple[int, str]]:
+def _events(view: ServerView, vip: Vip) -> list[tuple[int, str]]:
     """Event and MAC of every conflict the system log tells of this VIP since it was put there."""
-    facts, since = _facts(reading), reading.evidence.deployed.get(reading.name, 0.0)
+    facts, since = _facts(view), view.evidence.deployed.get(view.name, 0.0)
     return [
         (one.event, one.mac)
         for one in (facts.conflicts if facts else None) or ()
@@ -402,27 +402,27 @@ def _is(text: str, vip: Vip) -> bool:
         return False
 
 
-def _claimed(reading: Reading, vip: Vip) -> bool:
+def _claimed(view: ServerView, vip: Vip) -> bool:
     """Whether Windows gave the VIP up because another host has it: it is there, not usable, and the log says why."""
-    facts = _facts(reading)
+    facts = _facts(view)
     unusable = any(
         entry.address == str(vip.ip) and entry.state not in (None, PREFERRED)
         for adapter in (facts.adapters if facts else ())
         for entry in adapter.addresses
     )
-    return unusable and bool(_events(reading, vip))
+    return unusable and bool(_events(view, vip))
 
 
-def _conflict_fault(reading: Reading, ledger: Ledger, vip: Vip, where: Where, seen: str) -> Check:
-    name = reading.name
-    events = dict.fromkeys(_events(reading, vip))
+def _conflict_fault(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check:
+    name = view.name
+    events = dict.fromkeys(_events(view, vip))
     told = "; ".join(f"event {event} of Tcpip: {vip.address} at {mac or 'an unknown MAC'}" for event, mac in events)
-    known = ledger.find(DIRECTOR, "duplicate-vip", vip=vip.address) or ledger.find(name, "arp-leak", vip=vip.address)
+    known = faults.find(DIRECTOR, "duplicate-vip", vip=vip.address) or faults.find(name, "arp-leak", vip=vip.address)
     if known:
         return where.follows(known, f"{name} noticed another owner of {vip.address}.", told)
-    return ledger.fail(
+    return faults.fail(
         where,
-        Fault(host=name, cause="address-conflict", vip=vip.address, aside=not _claimed(reading, vip)),
+        Fault(host=name, cause="address-conflict", vip=vip.address, aside=not _claimed(view, vip)),
         f"The system log of {name} tells of another host that claims {vip.address}.",
         "; ".join(filter(None, (seen, told))),
         "Find the host with that MAC (switch table, DHCP leases) and take the VIP off it, unless it is the load "
@@ -430,28 +430,28 @@ def _conflict_fault(reading: Reading, ledger: Ledger, vip: Vip, where: Where, se
     )  # fmt: skip
 
 
-def _conflicts(reading: Reading, ledger: Ledger) -> list[Check]:
+def _conflicts(view: ServerView, faults: Found) -> list[Check]:
     """`server.conflict`: one for each VIP with a conflict, otherwise one for all."""
-    where, name, facts = Where(check="server.conflict", host=reading.name), reading.name, _facts(reading)
+    where, name, facts = Where(check="server.conflict", host=view.name), view.name, _facts(view)
     if facts is None or facts.conflicts is None:
         command = "eventvwr.msc, System log, source Tcpip, events 4198 and 4199"
-        return [_unseen(where, reading, ledger, "address conflicts", command)]
-    found = [vip for vip in reading.vips if _events(reading, vip)]
+        return [_unseen(where, view, faults, "address conflicts", command)]
+    found = [vip for vip in view.vips if _events(view, vip)]
     if not found:
         return [where.passed(f"The system log of {name} tells of no other owner of the VIP.", "no event 4198, 4199")]
-    return [_conflict_fault(reading, ledger, vip, msgspec.structs.replace(where, vip=vip.address), "") for vip in found]
+    return [_conflict_fault(view, faults, vip, msgspec.structs.replace(where, vip=vip.address), "") for vip in found]
 
 
 # -- parts
 
 
-def _unseen(where: Where, reading: Reading, ledger: Ledger, what: str, command: str) -> Check:
-    fault = gone(ledger, reading)
-    if fault and reading.facts is None:
+def _unseen(where: Where, view: ServerView, faults: Found, what: str, command: str) -> Check:
+    fault = gone(faults, view)
+    if fault and view.facts is None:
         return where.follows(fault)
-    facts = _facts(reading)
+    facts = _facts(view)
     why = "no login there"
     if facts is not None:
-        holds = nic_of(reading.server, facts) is not None
-        why = "the looking script was not told" if holds else f"no adapter there holds {reading.server.address}"
-    return where.unknown(f"Of {reading.name}, {what} could not be seen.", why, f"On {reading.name}: {command}")
+        holds = nic_of(view.server, facts) is not None
+        why = "the looking script was not told" if holds else f"no adapter there holds {view.server.address}"
+    return where.unknown(f"Of {view.name}, {what} could not be seen.", why, f"On {view.name}: {command}")

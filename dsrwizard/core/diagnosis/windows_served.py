@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.diagnosis import windows_words as words
-from dsrwizard.core.diagnosis.found import Fault, Ledger, Where
-from dsrwizard.core.diagnosis.server_view import Reading
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.windows import sites
 from dsrwizard.core.dialects.windows.firewall import EVERY_PROFILE, covers
 from dsrwizard.core.model.causes import Cause
@@ -20,40 +20,40 @@ from dsrwizard.core.model.values import endpoint, parsed
 from dsrwizard.core.model.windows_facts import FirewallRule, SiteBinding, WindowsFacts
 
 
-def served(reading: Reading, ledger: Ledger) -> list[Check]:
+def served(view: ServerView, faults: Found) -> list[Check]:
     """`server.firewall` for every VIP and service, `server.sites` where IIS serves one."""
     checks: list[Check] = []
-    for vip in reading.vips:
+    for vip in view.vips:
         for service in vip.services:
-            checks.append(_firewall(reading, ledger, vip, service))
-            checks += _sites(reading, ledger, vip, service)
+            checks.append(_firewall(view, faults, vip, service))
+            checks += _sites(view, faults, vip, service)
     return checks
 
 
-def _facts(reading: Reading) -> WindowsFacts | None:
-    return reading.facts.windows if reading.facts is not None else None
+def _facts(view: ServerView) -> WindowsFacts | None:
+    return view.facts.windows if view.facts is not None else None
 
 
 # -- the firewall
 
 
 def firewall_fault(
-    reading: Reading, ledger: Ledger, vip: Vip, service: Service, where: Where, seen: str
+    view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
 ) -> Check | None:  # fmt: skip
     """The fault firewall, as far as the firewall's own state shows it; None: by that state clients get in."""
-    facts = _facts(reading)
+    facts = _facts(view)
     if facts is None or facts.firewall is None or not any(facts.firewall.profiles.values()):
         return None
-    name = reading.name
+    name = view.name
     fault = Fault(host=name, cause="firewall", vip=vip.address, service=service.label)
     if facts.firewall.block_all:
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="firewall"),
             f"The firewall of {name} blocks all that comes in, whatever its rules say.",
             _told(facts, seen, "block all inbound connections is on"), f"On {name}: {words.LET_RULES_COUNT}",
         )  # fmt: skip
     if facts.firewall.local_rules is False:
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="firewall"),
             f"A group policy lets no firewall rule of {name} itself count, and lets in no clients of {vip.address}.",
             _told(facts, seen, "group policy overrides the local rules"),
@@ -63,15 +63,15 @@ def firewall_fault(
         return None
     blocking = next((rule for rule in facts.rules if not rule.allow and _about(rule, vip, service)), None)
     if blocking is not None:
-        return ledger.fail(
+        return faults.fail(
             where, fault, f"A rule of the firewall of {name} blocks {service.label} to {vip.address}.",
             _told(facts, seen, f"block rule “{blocking.name}”"), f"On {name}: {words.disable_rule(blocking.name)}",
         )  # fmt: skip
     if any(rule.allow and covers(rule, vip, service) for rule in facts.rules):
         return None
     lacking = f"no rule lets {service.label} to {vip.address} in on every profile"
-    known = next((one for one in ledger.of(name) if one.cause == "firewall" and one.vip == vip.address), None)
-    return ledger.fail(
+    known = next((one for one in faults.of(name) if one.cause == "firewall" and one.vip == vip.address), None)
+    return faults.fail(
         where, fault, f"The firewall of {name} lets in no clients of {vip.address} {service.label}.",
         _told(facts, seen, lacking), f"On {name}: {words.admit(vip, service)}", shared=known is not None,
     )  # fmt: skip
@@ -91,26 +91,26 @@ def _about(rule: FirewallRule, vip: Vip, service: Service) -> bool:
     return named and bool(rule.profiles & EVERY_PROFILE) and covers(anywhere, vip, service)
 
 
-def _firewall(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> Check:
-    where = Where(check="server.firewall", host=reading.name, vip=vip.address, service=service.label)
-    name, facts, target = reading.name, _facts(reading), f"{vip.address} {service.label}"
-    if reading.good(vip, service):
+def _firewall(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
+    where = Where(check="server.firewall", host=view.name, vip=vip.address, service=service.label)
+    name, facts, target = view.name, _facts(view), f"{vip.address} {service.label}"
+    if view.good(vip, service):
         return where.passed(f"The firewall of {name} lets {target} in.", "the VIP probe came through")
     unknown = where.unknown(
         f"Whether the firewall of {name} lets {target} in could not be seen.",
         facts.firewall_problem if facts is not None else "",
         f"On {name}: {words.SHOW_RULES}",
     )
-    silent = (probe := reading.probe(vip, service)) is not None and probe.signature == "silence"
+    silent = (probe := view.probe(vip, service)) is not None and probe.signature == "silence"
     if facts is None or facts.firewall is None:
-        known = ledger.find(name, *BEFORE, "firewall", vip=vip.address, service=service.label)
+        known = faults.find(name, *BEFORE, "firewall", vip=vip.address, service=service.label)
         return where.follows(known) if known else unknown
     if facts.firewall.local_rules is False and not facts.firewall.block_all and not silent:
         return unknown  # the policy's own rules are not among those of the host, and may let it in
-    failed = firewall_fault(reading, ledger, vip, service, where, "")
+    failed = firewall_fault(view, faults, vip, service, where, "")
     if failed is not None:
         return failed
-    known = ledger.find(name, "firewall", vip=vip.address, service=service.label)
+    known = faults.find(name, "firewall", vip=vip.address, service=service.label)
     if known:
         return where.follows(known, "its own rules would let it in.")
     if not any(facts.firewall.profiles.values()):
@@ -125,50 +125,50 @@ BEFORE: tuple[Cause, ...] = ("unreachable", "not-on-link", "vip-missing")
 """Causes under which a firewall cannot be told from outside."""
 
 
-def rules_seen(reading: Reading, vip: Vip, service: Service) -> str:
+def rules_seen(view: ServerView, vip: Vip, service: Service) -> str:
     """The rule that lets the VIP's clients in, for a firewall that drops them all the same; empty: none is known."""
-    facts = _facts(reading)
+    facts = _facts(view)
     rules = facts.rules if facts is not None and facts.rules is not None else ()
     rule = next((rule for rule in rules if rule.allow and covers(rule, vip, service)), None)
     return f"rule “{rule.name}” would let it in" if rule else ""
 
 
-def opening(reading: Reading, vip: Vip, service: Service) -> str:
+def opening(view: ServerView, vip: Vip, service: Service) -> str:
     """What to do so that the VIP's clients get in, where packets are dropped."""
-    if rules_seen(reading, vip, service):
-        return f"On {reading.name}: {words.SHOW_DROPPED}; look at other filters there, too (antivirus, IPsec)."
-    return f"On {reading.name}: {words.admit(vip, service)}"
+    if rules_seen(view, vip, service):
+        return f"On {view.name}: {words.SHOW_DROPPED}; look at other filters there, too (antivirus, IPsec)."
+    return f"On {view.name}: {words.admit(vip, service)}"
 
 
 # -- IIS and http.sys
 
 
-def site_fault(reading: Reading, ledger: Ledger, vip: Vip, service: Service, where: Where, seen: str) -> Check | None:
+def site_fault(view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str) -> Check | None:
     """The fault site-binding: bound to other addresses, not listening on the VIP, or without its certificate."""
-    facts = _facts(reading)
+    facts = _facts(view)
     if facts is None:
         return None
-    name, good = reading.name, reading.good(vip, service)
+    name, good = view.name, view.good(vip, service)
     fault = Fault(host=name, cause="site-binding", vip=vip.address, service=service.label, aside=good)
-    left_out = [] if _by_another(reading, facts, vip, service) else sites.left_out(facts, vip, service)
+    left_out = [] if _by_another(view, facts, vip, service) else sites.left_out(facts, vip, service)
     if left_out:
         bound = ", ".join(f"{site.name}: {binding.protocol} {binding.information}" for site, binding in left_out)
-        fix = words.serve(reading, facts, vip, service)
-        return ledger.fail(
+        fix = words.serve(view, facts, vip, service)
+        return faults.fail(
             where, fault, f"The sites for {service.label} on {name} are bound to other addresses than {vip.address}.",
             "; ".join(filter(None, (seen, bound))), f"On {name}: {fix}",
         )  # fmt: skip
     if not good and _unlisted(facts, vip, service):
         listed = ", ".join(facts.listen_list or ())
-        return ledger.fail(
+        return faults.fail(
             where, msgspec.structs.replace(fault, service=""),
             f"http.sys on {name} listens on single addresses, {vip.address} not among them.",
             "; ".join(filter(None, (seen, f"listen list: {listed}"))),
-            f"On {name}: {words.serve(reading, facts, vip, service)}",
+            f"On {name}: {words.serve(view, facts, vip, service)}",
         )  # fmt: skip
     bare = _bare(facts, vip, service)
     if bare is not None:
-        return ledger.fail(
+        return faults.fail(
             where, fault, f"http.sys on {name} has no certificate for {endpoint(str(vip.ip), service.port)}.",
             "; ".join(filter(None, (seen, f"certificates: {', '.join(sorted(facts.certificates or {})) or 'none'}"))),
             f"On {name}: {words.certify(facts, vip, service.port, bare)}",
@@ -176,10 +176,10 @@ def site_fault(reading: Reading, ledger: Ledger, vip: Vip, service: Service, whe
     return None
 
 
-def _by_another(reading: Reading, facts: WindowsFacts, vip: Vip, service: Service) -> bool:
+def _by_another(view: ServerView, facts: WindowsFacts, vip: Vip, service: Service) -> bool:
     """Whether a program that is not http.sys has the VIP's port: a socket of its own, not of the listen list."""
     exact = any(one.address not in ("*", "0.0.0.0", "::") and one.covers(vip.address)
-                for one in reading.listeners(service))  # fmt: skip
+                for one in view.listeners(service))  # fmt: skip
     return exact and not _listed(facts, vip)
 
 
@@ -198,16 +198,16 @@ def _bare(facts: WindowsFacts, vip: Vip, service: Service) -> SiteBinding | None
         return None
     anywhere = (f"0.0.0.0:{service.port}", f"[::]:{service.port}", f"{sites.written(vip)}:{service.port}")
     for _, binding in sites.serving(facts, service):
-        covering = sites.endpoint(binding)[0] in ("*", "0.0.0.0", "::", str(vip.ip))
+        covering = sites.binding_endpoint(binding)[0] in ("*", "0.0.0.0", "::", str(vip.ip))
         by_name = binding.ssl_flags & (sites.SNI | sites.CENTRAL_STORE)
         if binding.protocol == "https" and covering and not by_name and not any(one in known for one in anywhere):
             return binding
     return None
 
 
-def _sites(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> list[Check]:
-    where = Where(check="server.sites", host=reading.name, vip=vip.address, service=service.label)
-    name, facts = reading.name, _facts(reading)
+def _sites(view: ServerView, faults: Found, vip: Vip, service: Service) -> list[Check]:
+    where = Where(check="server.sites", host=view.name, vip=vip.address, service=service.label)
+    name, facts = view.name, _facts(view)
     if facts is None or service.protocol != "tcp":
         return []
     if facts.sites is None:
@@ -220,7 +220,7 @@ def _sites(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> list
     found = sites.serving(facts, service)
     if not found:
         return []
-    failed = site_fault(reading, ledger, vip, service, where, "")
+    failed = site_fault(view, faults, vip, service, where, "")
     if failed is not None:
         return [failed]
     bound = ", ".join(f"{site.name}: {binding.protocol} {binding.information}" for site, binding in found)
@@ -230,9 +230,9 @@ def _sites(reading: Reading, ledger: Ledger, vip: Vip, service: Service) -> list
 # -- after a reboot
 
 
-def persistent(reading: Reading, ledger: Ledger) -> Check:
+def persistent(view: ServerView, faults: Found) -> Check:
     """`server.persistent`: the VIP is also in what Windows sets again at its next start."""
-    where, name, facts = Where(check="server.persistent", host=reading.name), reading.name, _facts(reading)
+    where, name, facts = Where(check="server.persistent", host=view.name), view.name, _facts(view)
     if facts is None:
         return where.unknown(
             f"Of {name}, what a reboot leaves could not be seen.", "no login there",
@@ -240,25 +240,25 @@ def persistent(reading: Reading, ledger: Ledger) -> Check:
         )  # fmt: skip
     entries = [
         (vip, adapter, entry)
-        for vip in reading.vips
+        for vip in view.vips
         for adapter in facts.carrying(str(vip.ip))
         for entry in adapter.addresses
         if entry.address == str(vip.ip)
     ]
     fading = [(vip, adapter) for vip, adapter, entry in entries if entry.persistent is False]
     if fading:
-        return ledger.fail(
+        return faults.fail(
             where, Fault(host=name, cause="not-persistent"), f"{name} loses the VIP at its next reboot.",
             f"not in the persistent store: {', '.join(f'{vip.address} on {one.name}' for vip, one in fading)}",
-            f"On {name}: {'; '.join(words.keep(reading, vip, one.name) for vip, one in fading)}",
+            f"On {name}: {'; '.join(words.keep(view, vip, one.name) for vip, one in fading)}",
         )  # fmt: skip
     blind = [vip for vip, _, entry in entries if entry.persistent is None]
     if blind:
         return where.unknown(
             f"Whether {', '.join(dict.fromkeys(vip.address for vip in blind))} comes back on {name} after a reboot "
-            "could not be seen.", "", f"On {name}: {words.show_kept(reading, blind[0])}",
+            "could not be seen.", "", f"On {name}: {words.show_kept(view, blind[0])}",
         )  # fmt: skip
-    if {vip.address for vip, _, _ in entries} < {vip.address for vip in reading.vips}:
-        fault = ledger.find(name, "vip-missing", "windows-adapter", "address-conflict")
+    if {vip.address for vip, _, _ in entries} < {vip.address for vip in view.vips}:
+        fault = faults.find(name, "vip-missing", "windows-adapter", "address-conflict")
         return where.follows(fault) if fault else where.skipped(f"The VIP is not on {name}.")
     return where.passed(f"{name} has the VIP again after a reboot.", "in the persistent store")

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from dsrwizard import files
-from dsrwizard.core.intake.problems import Fault, Problem, shown
+from dsrwizard.core.intake.problems import Problem, Refusal, shown
 from dsrwizard.core.intake.toml_lines import key_lines, line_of, too_deep, too_much
-from dsrwizard.core.intake.validate import canonical, problems_of
+from dsrwizard.core.intake.validate import problems_of, with_plain_addresses
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.foreign import harmless
@@ -87,7 +87,7 @@ def loads(text: str, name: str = "FILE") -> Deployment:
     problems = problems_of(deployment)
     if problems:
         raise _refused(text, name, problems)
-    return canonical(deployment)
+    return with_plain_addresses(deployment)
 
 
 def dumps(deployment: Deployment) -> str:
@@ -149,33 +149,33 @@ def _syntax(text: str, name: str, message: str) -> FileRefused:
     )
 
 
-def _syntax_fault(message: str, line: str, *, end: bool) -> Fault:
+def _syntax_fault(message: str, line: str, *, end: bool) -> Refusal:
     """A syntax error in words. Values are never quoted back: the line may hold a secret."""
     if "twice" in message or "Cannot overwrite" in message or "immutable" in message or "Cannot mutate" in message:
         table = re.match(r"\s*\[\[?\s*(servers|vips)\s*\]", line)
         if table:
-            return Fault(
+            return Refusal(
                 f"There is more than one [{table[1]}].", f"Write [[{table[1]}]] with two brackets, for every entry."
             )
-        return Fault("This key or table is there twice.", "Keep one of them.")
+        return Refusal("This key or table is there twice.", "Keep one of them.")
     if end:
-        return Fault("The file ends in the middle of a value.", "Close the quotes or brackets of its last value.")
+        return Refusal("The file ends in the middle of a value.", "Close the quotes or brackets of its last value.")
     if "Exceeds the limit" in message:
-        return Fault("A number has thousands of digits.", "Write an ordinary whole number.")
+        return Refusal("A number has thousands of digits.", "Write an ordinary whole number.")
     if not line.replace("\t", " ").rstrip("\r").isprintable():
-        return Fault("There is a character that must not be there.", "Write the line again by hand.")
+        return Refusal("There is a character that must not be there.", "Write the line again by hand.")
     assignment = _ASSIGNMENT.match(line)
     if assignment and not assignment[2].strip():
-        return Fault("There is no value after “=”.", f'Write {shown(assignment[1])[1:-1]} = "…".')
+        return Refusal("There is no value after “=”.", f'Write {shown(assignment[1])[1:-1]} = "…".')
     if assignment and not re.match(r"[\"'\[{]", assignment[2]):
-        return Fault(
+        return Refusal(
             "The value is neither a text in quotes nor a number.",
             f'Texts and addresses need quotes: {shown(assignment[1])[1:-1]} = "…".',
         )
     if re.match(r"\s*[A-Za-z0-9_.-]+\s*:", line):
-        return Fault("This is not TOML.", 'Write key = "value" instead of key: value.')
+        return Refusal("This is not TOML.", 'Write key = "value" instead of key: value.')
     detail = re.sub(r"['\"].*['\"]|\(.*\)", "…", message)
-    return Fault(f"This is not valid TOML: {shown(detail)[1:-1]}.", 'Write key = "value", [table] or [[table]].')
+    return Refusal(f"This is not valid TOML: {shown(detail)[1:-1]}.", 'Write key = "value", [table] or [[table]].')
 
 
 def _refused(text: str, name: str, problems: list[Problem]) -> FileRefused:

@@ -1,4 +1,4 @@
-"""What may stand in one field of the deployment, for each kind of field: text in, `Fault` or None out.
+"""What may stand in one field of the deployment, for each kind of field: text in, `Refusal` or None out.
 
 Nothing here looks at other fields (`validate` does) or at hosts. Spaces around a value do not count.
 Sources: interface names, kernel `dev_valid_name` (net/core/dev.c) and the names sysctl keeps for itself
@@ -12,7 +12,7 @@ import re
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, ip_address
 
-from dsrwizard.core.intake.problems import Fault, shown
+from dsrwizard.core.intake.problems import Refusal, shown
 from dsrwizard.core.model.deployment import SCHEDULERS, Address, payload_bytes
 
 MAX_PERSISTENCE = 2_678_400
@@ -61,55 +61,57 @@ def suggestion(text: str, known: list[str]) -> str:
     return close[0] if close else ""
 
 
-def address(text: str) -> Fault | None:
+def address(text: str) -> Refusal | None:
     """The address of a host: one IPv4 or IPv6 address that packets can be sent to."""
     text = text.strip()
     if not text:
-        return Fault("The address is missing.", "Write an IP address, for example 10.0.0.101.")
+        return Refusal("The address is missing.", "Write an IP address, for example 10.0.0.101.")
     ip = parsed(text)
     if ip is None:
         return _not_an_address(text)
     return _unusable(ip, "a host in the network")
 
 
-def address6(text: str) -> Fault | None:
+def address6(text: str) -> Refusal | None:
     """The IPv6 RIP of a server whose `address` is IPv4."""
     text = text.strip()
     if not text:
         return None
     ip = parsed(text)
     if ip is not None and ip.version == 4:
-        return Fault(f"{ip} is an IPv4 address; address6 is for IPv6.", "Write the server's IPv6 address.")
+        return Refusal(f"{ip} is an IPv4 address; address6 is for IPv6.", "Write the server's IPv6 address.")
     return address(text)
 
 
-def vip(text: str) -> Fault | None:
+def vip(text: str) -> Refusal | None:
     """A VIP: one IPv4 or IPv6 address without prefix, port or zone."""
     text = text.strip()
     if not text:
-        return Fault("The VIP is missing.", "Write the address clients use, for example 10.0.0.10.")
+        return Refusal("The VIP is missing.", "Write the address clients use, for example 10.0.0.10.")
     ip = parsed(text)
     if ip is not None:
         return _unusable(ip, "a VIP")
     head, slash, _ = text.partition("/")
     ip = parsed(head)
     if slash and ip is not None:
-        return Fault(
+        return Refusal(
             f"A VIP has no prefix: {shown(text)}.", f"Write {ip}: dsrwizard always uses /{ip.max_prefixlen} for a VIP."
         )
     host, port = _with_port(text)
     if host:
-        return Fault(f"A VIP has no port: {shown(text)}.", f"Write {host} here and {port} as the port of a service.")
+        return Refusal(f"A VIP has no port: {shown(text)}.", f"Write {host} here and {port} as the port of a service.")
     return _not_an_address(text)
 
 
-def _unusable(ip: Address, role: str) -> Fault | None:
+def _unusable(ip: Address, role: str) -> Refusal | None:
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     if mapped is not None:
-        return Fault(f"{ip} is an IPv4 address in IPv6 notation.", f"Write {mapped}.")
+        return Refusal(f"{ip} is an IPv4 address in IPv6 notation.", f"Write {mapped}.")
     if isinstance(ip, IPv6Address) and ip.scope_id is not None:
         bare = str(ip).partition("%")[0]
-        return Fault(f"{ip} has a zone (%{ip.scope_id}).", f"Write an address without %…, not link-local like {bare}.")
+        return Refusal(
+            f"{ip} has a zone (%{ip.scope_id}).", f"Write an address without %…, not link-local like {bare}."
+        )
     why = ""
     if ip.is_unspecified or (ip.version == 4 and ip in _THIS_NETWORK):
         why = "stands for “no address”"
@@ -123,7 +125,7 @@ def _unusable(ip: Address, role: str) -> Fault | None:
         why = "is a broadcast or reserved address"
     if not why:
         return None
-    return Fault(f"{ip} cannot be {role}: it {why}.", "Write an ordinary unicast address, for example 10.0.0.10.")
+    return Refusal(f"{ip} cannot be {role}: it {why}.", "Write an ordinary unicast address, for example 10.0.0.10.")
 
 
 def _with_port(text: str) -> tuple[str, str]:
@@ -135,66 +137,66 @@ def _with_port(text: str) -> tuple[str, str]:
     return (host, match[3]) if parsed(host) is not None else ("", "")
 
 
-def _not_an_address(text: str) -> Fault:
+def _not_an_address(text: str) -> Refusal:
     head, slash, _ = text.partition("/")
     if slash and parsed(head) is not None:
-        return Fault(f"The address has a prefix: {shown(text)}.", f"Write {head.strip()} without the prefix.")
+        return Refusal(f"The address has a prefix: {shown(text)}.", f"Write {head.strip()} without the prefix.")
     host, _port = _with_port(text)
     if host:
-        return Fault(f"The address has a port: {shown(text)}.", f"Write {host}. {NO_PORT_CHANGE}")
+        return Refusal(f"The address has a port: {shown(text)}.", f"Write {host}. {NO_PORT_CHANGE}")
     inner = text.strip("[]")
     if inner != text and parsed(inner) is not None:
-        return Fault(f"The address stands in brackets: {shown(text)}.", f"Write {inner}.")
+        return Refusal(f"The address stands in brackets: {shown(text)}.", f"Write {inner}.")
     user, at, rest = text.partition("@")
     if at and user and rest and ":" not in user:
-        return Fault("The address has a user name in front.", f"Write {shown(rest)} here and the name as user.")
+        return Refusal("The address has a user name in front.", f"Write {shown(rest)} here and the name as user.")
     parts = [part for part in re.split(r"[\s,;]+", text) if part]
     if len(parts) > 1 and all(parsed(part) is not None for part in parts):
-        return Fault(f"More than one address: {shown(text)}.", "Write one address; each further one is an entry.")
+        return Refusal(f"More than one address: {shown(text)}.", "Write one address; each further one is an entry.")
     if re.fullmatch(r"[0-9.]+", text, re.ASCII):
         groups = text.split(".")
         plain = ".".join(group.lstrip("0") or "0" for group in groups)
         if len(groups) == 4 and plain != text and parsed(plain) is not None:
-            return Fault(f"{shown(text)} has leading zeros.", f"Write {plain}.")
-        return Fault(f"{shown(text)} is not an IPv4 address.", "Write four numbers from 0 to 255, like 10.0.0.101.")
+            return Refusal(f"{shown(text)} has leading zeros.", f"Write {plain}.")
+        return Refusal(f"{shown(text)} is not an IPv4 address.", "Write four numbers from 0 to 255, like 10.0.0.101.")
     if "://" in text:
-        return Fault("This is a URL, not an address.", "Write the IP address alone, for example 10.0.0.101.")
+        return Refusal("This is a URL, not an address.", "Write the IP address alone, for example 10.0.0.101.")
     if _HOSTNAME.fullmatch(text):
-        return Fault(f"{shown(text)} is a name, not an address.", "Write its IP address: IPVS needs it.")
-    return Fault(f"{shown(text)} is not an IP address.", "Write one like 10.0.0.101 or fd00::101.")
+        return Refusal(f"{shown(text)} is a name, not an address.", "Write its IP address: IPVS needs it.")
+    return Refusal(f"{shown(text)} is not an IP address.", "Write one like 10.0.0.101 or fd00::101.")
 
 
-def port(text: str) -> Fault | None:
+def port(text: str) -> Refusal | None:
     """The port of a service, 1 to 65535."""
     if not text.strip():
-        return Fault("The port is missing.", "Write the port clients use, for example 80.")
+        return Refusal("The port is missing.", "Write the port clients use, for example 80.")
     return _in_range(text, "port", 1, 65_535, "Write a number from 1 to 65535, for example 80.")
 
 
-def connection_port(text: str) -> Fault | None:
+def connection_port(text: str) -> Refusal | None:
     """The port of the connection to a host; empty is the usual one."""
     if not text.strip():
         return None
     return _in_range(text, "port", 1, 65_535, "Write the port of SSH on this host, or leave it out for 22.")
 
 
-def weight(text: str) -> Fault | None:
+def weight(text: str) -> Refusal | None:
     """A real server's weight, 0 (drained) to 65535."""
     if not text.strip():
-        return Fault("The weight is missing.", "Write 1, or more for a server that should get more.")
+        return Refusal("The weight is missing.", "Write 1, or more for a server that should get more.")
     return _in_range(text, "weight", 0, MAX_WEIGHT, "Write a whole number from 0 (drained) to 65535; 1 is usual.")
 
 
-def persistence(text: str) -> Fault | None:
+def persistence(text: str) -> Refusal | None:
     """How long a client stays with its real server, in whole seconds; 0 is off."""
     text = text.strip()
     hint = f"Write whole seconds from 0 (off) to {MAX_PERSISTENCE} (31 days)."
     if not text:
-        return Fault("The persistence is missing.", hint)
+        return Refusal("The persistence is missing.", hint)
     duration = _DURATION.fullmatch(text)
     if duration and duration[2].lower() in _UNITS:
         seconds = int(duration[1]) * _UNITS[duration[2].lower()]
-        return Fault("Persistence is in seconds, without a unit.", f"Write {seconds}." if _allowed(seconds) else hint)
+        return Refusal("Persistence is in seconds, without a unit.", f"Write {seconds}." if _allowed(seconds) else hint)
     return _in_range(text, "persistence", 0, MAX_PERSISTENCE, hint)
 
 
@@ -202,125 +204,125 @@ def _allowed(seconds: int) -> bool:
     return 0 <= seconds <= MAX_PERSISTENCE
 
 
-def _in_range(text: str, noun: str, low: int, high: int, hint: str) -> Fault | None:
+def _in_range(text: str, noun: str, low: int, high: int, hint: str) -> Refusal | None:
     number = whole(text)
     if number is None:
-        return Fault(f"{shown(text.strip())} is not a whole number.", hint)
+        return Refusal(f"{shown(text.strip())} is not a whole number.", hint)
     if not low <= number <= high:
-        return Fault(f"{number} is not a possible {noun}.", hint)
+        return Refusal(f"{number} is not a possible {noun}.", hint)
     return None
 
 
-def protocol(text: str) -> Fault | None:
+def protocol(text: str) -> Refusal | None:
     return _one_of(text, "protocol", ["tcp", "udp"])
 
 
-def engine(text: str) -> Fault | None:
+def engine(text: str) -> Refusal | None:
     return _one_of(text, "engine", ["netlink", "external"])
 
 
-def connect(text: str) -> Fault | None:
+def connect(text: str) -> Refusal | None:
     return _one_of(text, "way to connect", ["ssh", "winrm", "manual"])
 
 
-def winrm(text: str) -> Fault | None:
+def winrm(text: str) -> Refusal | None:
     return _one_of(text, "way to carry WinRM", ["https", "http"])
 
 
-def auth(text: str) -> Fault | None:
+def auth(text: str) -> Refusal | None:
     return _one_of(text, "way to log in over WinRM", ["ntlm", "kerberos", "basic"])
 
 
-def system(text: str) -> Fault | None:
+def system(text: str) -> Refusal | None:
     """What a server set up by hand runs; empty: not said."""
     return _one_of(text, "system", ["linux", "windows-2003", "windows-2008", "windows-2012"]) if text else None
 
 
-def ca_file(text: str) -> Fault | None:
+def ca_file(text: str) -> Refusal | None:
     """The path of a CA certificate. Never quoted back: people paste the certificate itself here."""
     if "-----BEGIN" in text:
-        return Fault("This is a certificate itself.", "Write the path of its file, for example ~/ca.pem.")
+        return Refusal("This is a certificate itself.", "Write the path of its file, for example ~/ca.pem.")
     if not text.strip().isprintable():
-        return Fault("The path contains characters that no path has.", "Write for example ~/ca.pem.")
+        return Refusal("The path contains characters that no path has.", "Write for example ~/ca.pem.")
     return None
 
 
-def probe(text: str) -> Fault | None:
+def probe(text: str) -> Refusal | None:
     """How a UDP service is asked; empty is by its port."""
     if not text or text in PROBES:
         return None
     meant = suggestion(text, list(PROBES))
     hint = f'Did you mean "{meant}"?' if meant else 'Write "dns" or "echo", or what to send as payload = "…".'
-    return Fault(f"{shown(text)} is no kind of probe.", hint)
+    return Refusal(f"{shown(text)} is no kind of probe.", hint)
 
 
-def payload(text: str) -> Fault | None:
+def payload(text: str) -> Refusal | None:
     """What is sent to a UDP service; empty is by its port. Never quoted back: it may hold a community or a token."""
     if not text:
         return None
     try:
         size = len(payload_bytes(text))
     except UnicodeEncodeError:
-        return Fault("The payload contains characters that cannot be sent.", HEX_PAYLOAD)
+        return Refusal("The payload contains characters that cannot be sent.", HEX_PAYLOAD)
     except ValueError:
-        return Fault("After hex: there is something else than pairs of hexadecimal digits.", HEX_PAYLOAD)
+        return Refusal("After hex: there is something else than pairs of hexadecimal digits.", HEX_PAYLOAD)
     if not text.isprintable():
-        return Fault("The payload contains control characters.", HEX_PAYLOAD)
+        return Refusal("The payload contains control characters.", HEX_PAYLOAD)
     if not size:
-        return Fault("The payload is empty.", 'Write what to send, for example payload = "ping".')
+        return Refusal("The payload is empty.", 'Write what to send, for example payload = "ping".')
     if size > MAX_PAYLOAD:
-        return Fault(f"The payload is {size} bytes long.", f"Write at most {MAX_PAYLOAD}: it is sent in one packet.")
+        return Refusal(f"The payload is {size} bytes long.", f"Write at most {MAX_PAYLOAD}: it is sent in one packet.")
     return None
 
 
-def scheduler(text: str) -> Fault | None:
+def scheduler(text: str) -> Refusal | None:
     """An IPVS scheduler, by its kernel name."""
     return _one_of(text, "IPVS scheduler", list(SCHEDULERS))
 
 
-def _one_of(text: str, noun: str, known: list[str]) -> Fault | None:
+def _one_of(text: str, noun: str, known: list[str]) -> Refusal | None:
     if text in known:
         return None
     meant = suggestion(text, known)
     hint = f'Did you mean "{meant}"?' if meant else f"Write one of {', '.join(known)}."
-    return Fault(f"{shown(text)} is no {noun}.", hint)
+    return Refusal(f"{shown(text)} is no {noun}.", hint)
 
 
-def name(text: str) -> Fault | None:
+def name(text: str) -> Refusal | None:
     """The name of a deployment: it becomes a file name and a word in messages."""
     text = text.strip()
     if not text:
-        return Fault("The name is missing.", "Write a short name, for example web1.")
+        return Refusal("The name is missing.", "Write a short name, for example web1.")
     if len(text) > MAX_NAME:
-        return Fault(f"The name is {len(text)} characters long.", f"Write at most {MAX_NAME}.")
+        return Refusal(f"The name is {len(text)} characters long.", f"Write at most {MAX_NAME}.")
     if not _NAME.fullmatch(text):
-        return Fault(
+        return Refusal(
             f"{shown(text)} cannot be a name.",
             "Write letters (a-z), digits, “-”, “_” and “.”, beginning with a letter or digit.",
         )
     return None
 
 
-def server_name(text: str) -> Fault | None:
+def server_name(text: str) -> Refusal | None:
     """The name of a real server: as `name`, and not one that stands for another host in messages."""
     if text.strip().lower() in RESERVED_NAMES:
-        return Fault(f"{shown(text.strip())} is a reserved name.", "Write another name, for example web1.")
+        return Refusal(f"{shown(text.strip())} is a reserved name.", "Write another name, for example web1.")
     return name(text)
 
 
-def interface(text: str) -> Fault | None:
+def interface(text: str) -> Refusal | None:
     """A network interface name as Linux allows it, without what tools print after it."""
     text = text.strip()
     if not text:
-        return Fault("The interface is missing.", "Write its name as `ip link` shows it, for example eth0.")
+        return Refusal("The interface is missing.", "Write its name as `ip link` shows it, for example eth0.")
     for mark, what in ((":", "an alias label"), ("@", "what `ip link` prints after the name")):
         head = text.partition(mark)[0]
         if mark in text and interface_name(head):
-            return Fault(f"{shown(text)} contains {what}.", f"Write {head}.")
+            return Refusal(f"{shown(text)} contains {what}.", f"Write {head}.")
     if len(text.encode("utf-8", "replace")) > MAX_INTERFACE:
-        return Fault(f"{shown(text)} is too long for an interface.", f"Linux allows {MAX_INTERFACE} characters.")
+        return Refusal(f"{shown(text)} is too long for an interface.", f"Linux allows {MAX_INTERFACE} characters.")
     if not interface_name(text):
-        return Fault(
+        return Refusal(
             f"{shown(text)} cannot be an interface.",
             "Write a name as `ip link` shows it: letters, digits, “-”, “_” and “.”.",
         )
@@ -337,31 +339,33 @@ def interface_name(text: str) -> bool:
     )
 
 
-def director_interface(text: str) -> Fault | None:
+def director_interface(text: str) -> Refusal | None:
     """The director's interface in the real servers' network."""
     if text.strip() == "lo":
-        return Fault("lo reaches no other host.", "Write the interface in the real servers' network, for example eth0.")
+        return Refusal(
+            "lo reaches no other host.", "Write the interface in the real servers' network, for example eth0."
+        )
     return interface(text)
 
 
-def vip_interface(text: str) -> Fault | None:
+def vip_interface(text: str) -> Refusal | None:
     """Where a real server holds the VIP: `lo` or a dummy interface."""
     if not text.strip():
-        return Fault("The interface for the VIP is missing.", 'Write "lo", or the name of a dummy interface.')
+        return Refusal("The interface for the VIP is missing.", 'Write "lo", or the name of a dummy interface.')
     return interface(text)
 
 
-def user(text: str) -> Fault | None:
+def user(text: str) -> Refusal | None:
     """A login name; empty is the one of ssh's configuration. Never quoted back: people paste passwords here."""
     text = text.strip()
     if not text or login_name(text):
         return None
     if _SHELL & set(text):
-        return Fault(
+        return Refusal(
             "This cannot be a login name: it has a character that means something to a shell.",
             "Write the name alone, for example root.",
         )
-    return Fault("This cannot be a login name.", "Write the name alone, for example root; passwords are asked for.")
+    return Refusal("This cannot be a login name.", "Write the name alone, for example root; passwords are asked for.")
 
 
 def login_name(text: str) -> bool:
@@ -382,12 +386,12 @@ def _word(text: str) -> bool:
     return 0 < len(text) <= _MAX_LOGIN and text.isprintable() and " " not in text and not text.startswith("-")
 
 
-def identity_file(text: str) -> Fault | None:
+def identity_file(text: str) -> Refusal | None:
     """The path of a private key. Never quoted back: people paste the key itself here."""
     if "-----BEGIN" in text or "PRIVATE KEY" in text:
-        return Fault("This is a private key itself.", "Write the path of its file, for example ~/.ssh/id_ed25519.")
+        return Refusal("This is a private key itself.", "Write the path of its file, for example ~/.ssh/id_ed25519.")
     if not text.strip().isprintable():
-        return Fault("The path contains characters that no path has.", "Write for example ~/.ssh/id_ed25519.")
+        return Refusal("The path contains characters that no path has.", "Write for example ~/.ssh/id_ed25519.")
     if "${" in text:
-        return Fault("Variables of the environment are not put in here.", "Write the path itself.")
+        return Refusal("Variables of the environment are not put in here.", "Write the path itself.")
     return None

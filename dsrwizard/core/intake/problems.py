@@ -31,7 +31,7 @@ class Problem(Shown, frozen=True):
         return ", ".join(part for part in (f"line {self.line}" if self.line else "", self.key) if part)
 
 
-class Fault(NamedTuple):
+class Refusal(NamedTuple):
     """What is wrong with one value, wherever it stands: a `Problem` without its key."""
 
     message: str

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec.inspect as types
 
 from dsrwizard.core.intake import fields
-from dsrwizard.core.intake.problems import Fault, Problem, shown
+from dsrwizard.core.intake.problems import Problem, Refusal, shown
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.foreign import harmless
 
@@ -104,22 +104,22 @@ def _table(key: str) -> str:
     return _TABLES.get(key.rpartition(".")[2].partition("[")[0], key)
 
 
-def _unknown(name: str, known: list[str], table: str) -> Fault:
+def _unknown(name: str, known: list[str], table: str) -> Refusal:
     lower = name.lower().replace("-", "_")
     if any(word in lower for word in _SECRET_WORDS):
-        return Fault(
+        return Refusal(
             "A secret does not belong into this file.", "Take the line out: dsrwizard asks for it; never store it here."
         )
     message = f"There is no key {shown(name)} in {table}."
     if lower in _NOT_NEEDED:
-        return Fault(message, f"Take it out: {_NOT_NEEDED[lower]}.")
+        return Refusal(message, f"Take it out: {_NOT_NEEDED[lower]}.")
     if lower in known or _OTHER_NAMES.get(lower) in known:
-        return Fault(message, f"Did you mean {lower if lower in known else _OTHER_NAMES[lower]}?")
+        return Refusal(message, f"Did you mean {lower if lower in known else _OTHER_NAMES[lower]}?")
     elsewhere = [_TABLES[place] for place, names in _places() if lower in names]
     if elsewhere:
-        return Fault(message, f"{lower} belongs into {' or '.join(elsewhere)}.")
+        return Refusal(message, f"{lower} belongs into {' or '.join(elsewhere)}.")
     close = get_close_matches(lower, known, n=1, cutoff=0.6)
-    return Fault(message, f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}.")
+    return Refusal(message, f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}.")
 
 
 def _places() -> Iterator[tuple[str, list[str]]]:
@@ -151,14 +151,14 @@ def _given(info: types.Type) -> types.Type:
     return info
 
 
-def _missing(name: str, info: types.Type, table: str) -> Fault:
+def _missing(name: str, info: types.Type, table: str) -> Refusal:
     info = _given(info)
     if isinstance(info, types.StructType):
-        return Fault(f"The table [{name}] is missing.", _example(name))
+        return Refusal(f"The table [{name}] is missing.", _example(name))
     if isinstance(info, types.VarTupleType):
         nested = f"vips.{name}" if name == "services" else name
-        return Fault(f"There is no [[{nested}]] in {table}.", _example(name))
-    return Fault(f"{name} is missing in {table}.", _example(name))
+        return Refusal(f"There is no [[{nested}]] in {table}.", _example(name))
+    return Refusal(f"{name} is missing in {table}.", _example(name))
 
 
 def _example(name: str) -> str:
@@ -182,7 +182,7 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
         if isinstance(value, dict):
             yield from _struct(value, info, key)
         else:
-            yield Fault(f"{leaf} is {_got(value)}; it is a table.", f"Write {_table(key)} and its keys below it.").at(
+            yield Refusal(f"{leaf} is {_got(value)}; it is a table.", f"Write {_table(key)} and its keys below it.").at(
                 key
             )
     elif isinstance(info, types.VarTupleType):
@@ -194,9 +194,9 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
     elif isinstance(value, str):
         if not value.isprintable() or not harmless(value):
             hint = fields.HEX_PAYLOAD if leaf == "payload" else "Write it again by hand, without them."
-            yield Fault(f"{leaf} contains control characters.", hint).at(key)
+            yield Refusal(f"{leaf} contains control characters.", hint).at(key)
     else:
-        yield Fault(f"{leaf} is {_got(value)}; it is a text in quotes.", _quoted(value, leaf)).at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; it is a text in quotes.", _quoted(value, leaf)).at(key)
 
 
 def _list(value: object, info: types.VarTupleType, key: str, leaf: str) -> Iterator[Problem]:
@@ -205,13 +205,13 @@ def _list(value: object, info: types.VarTupleType, key: str, leaf: str) -> Itera
             yield from _value(each, info.item_type, f"{key}[{number}]")
     elif _inner_struct(info) is None:
         hint = f"Write {leaf} = [{shown(value)}]." if isinstance(value, str) else f'Write {leaf} = ["10.0.0.10"].'
-        yield Fault(f"{leaf} is {_got(value)}; it is a list of texts.", hint).at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; it is a list of texts.", hint).at(key)
     else:
         table = _table(key)
         hint = (
             f"Write {table} with two brackets." if isinstance(value, dict) else f"Write {table} and its keys below it."
         )
-        yield Fault(f"{leaf} is {_got(value)}; each entry is a table of its own.", hint).at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; each entry is a table of its own.", hint).at(key)
 
 
 def _choice(value: object, known: list[str], key: str, leaf: str) -> Iterator[Problem]:
@@ -219,17 +219,17 @@ def _choice(value: object, known: list[str], key: str, leaf: str) -> Iterator[Pr
         return
     options = " or ".join(f'"{each}"' for each in known)
     if not isinstance(value, str):
-        yield Fault(f"{leaf} is {_got(value)}; it is one word in quotes.", f"Write {options}.").at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; it is one word in quotes.", f"Write {options}.").at(key)
         return
     meant = fields.suggestion(value, known)
     hint = f'Did you mean "{meant}"?' if meant else f"Write {options}."
-    yield Fault(f"{leaf} cannot be {shown(value)}.", hint).at(key)
+    yield Refusal(f"{leaf} cannot be {shown(value)}.", hint).at(key)
 
 
 def _whole(value: object, key: str, leaf: str) -> Iterator[Problem]:
     if isinstance(value, int) and not isinstance(value, bool):
         if not -_INT64 <= value < _INT64:
-            yield Fault(f"{leaf} is far too big a number.", f"Write a whole number, for example {leaf} = 1.").at(key)
+            yield Refusal(f"{leaf} is far too big a number.", f"Write a whole number, for example {leaf} = 1.").at(key)
         return
     hint = f"Write a whole number without quotes, for example {leaf} = {80 if 'port' in leaf else 1}."
     if isinstance(value, str):
@@ -238,7 +238,7 @@ def _whole(value: object, key: str, leaf: str) -> Iterator[Problem]:
             hint = f"Write {leaf} = {fields.whole(value)} without quotes."
         elif fault is not None:
             hint = fault.hint
-    yield Fault(f"{leaf} is {_got(value)}; it is a whole number.", hint).at(key)
+    yield Refusal(f"{leaf} is {_got(value)}; it is a whole number.", hint).at(key)
 
 
 def _quoted(value: object, leaf: str) -> str:

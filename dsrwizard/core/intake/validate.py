@@ -11,7 +11,7 @@ import msgspec
 
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
-from dsrwizard.core.intake.problems import Fault, Problem, shown
+from dsrwizard.core.intake.problems import Problem, Refusal, shown
 from dsrwizard.core.model.deployment import Address, Client, Deployment, RealServer, Vip
 from dsrwizard.core.model.errors import UsageError
 
@@ -51,7 +51,7 @@ def deployment_of(draft: Draft) -> Deployment:
         first = problems[0]
         more = f"{len(problems) - 1} more to mend after it." if len(problems) > 1 else ""
         raise UsageError(f"{first.key}: {first.message}", more, first.hint)
-    return canonical(msgspec.convert(draft.filled(), Deployment))
+    return with_plain_addresses(msgspec.convert(draft.filled(), Deployment))
 
 
 MOST_VIPS = 1_000
@@ -84,7 +84,7 @@ class _Found:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def check(self, key: str, fault: Fault | None) -> bool:
+    def check(self, key: str, fault: Refusal | None) -> bool:
         """Notes the fault, if it is one. True when the value is good."""
         if fault is not None:
             self.problems.append(fault.at(key))
@@ -366,7 +366,7 @@ def _spaces(value: object, key: str) -> list[Problem]:
     return []
 
 
-def canonical(deployment: Deployment) -> Deployment:
+def with_plain_addresses(deployment: Deployment) -> Deployment:
     """The same deployment with every address written the one way the kernel writes it. Needs a valid deployment."""
     client = deployment.client
     return msgspec.structs.replace(
@@ -399,7 +399,7 @@ def _canonical_client(client: Client) -> Client:
     return msgspec.structs.replace(client, address=_one_way(client.address))
 
 
-def _text(fault: Fault | None) -> str | None:
+def _text(fault: Refusal | None) -> str | None:
     return None if fault is None else fault.text
 
 

@@ -23,7 +23,7 @@ class Change(NamedTuple):
     now: Judged
 
 
-def told(changes: Iterable[Change], at: float) -> list[Happening]:
+def state_lines(changes: Iterable[Change], at: float) -> list[Happening]:
     """A line for each change that is news. Coming to life from unknown is none, nor is what a whole service has."""
     groups: dict[tuple[str, str, str, str], list[Change]] = {}
     for change in changes:

@@ -68,7 +68,7 @@ class _Group:
         self.endpoints = {slot.endpoint for slot in self.slots}
 
 
-class Table:
+class LiveRows:
     """The rows of one deployment. `changes` holds what became another state since it was last emptied."""
 
     def __init__(self, deployment: Deployment) -> None:

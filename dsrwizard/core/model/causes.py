@@ -185,6 +185,6 @@ def by_hand(cause: str, host: str) -> str:
     return row.by_hand.format(host=host) if row and row.by_hand else "No cause of its own is known for this."
 
 
-def told(cause: str) -> str:
+def with_words(cause: str) -> str:
     """`vip-missing: the VIP is not on the real server`; an id of another version stays as it is."""
     return f"{cause}: {CAUSES[cause].words}" if cause in CAUSES else cause

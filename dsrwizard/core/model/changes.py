@@ -43,7 +43,7 @@ class FileChange(_Change, frozen=True, kw_only=True):
     new: FileState | None
 
 
-System = Literal["linux", "windows-2012", "windows-2008"]
+CommandSet = Literal["linux", "windows-2012", "windows-2008"]
 """Whose commands carry a change out; the two of Windows are the dialects of `core.windows.facts`."""
 
 
@@ -55,7 +55,7 @@ class AddressChange(_Change, frozen=True, kw_only=True):
     prefix: int
     old: bool
     new: bool
-    system: System = "linux"
+    system: CommandSet = "linux"
 
 
 class LinkChange(_Change, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class LinkChange(_Change, frozen=True, kw_only=True):
     interface: str
     old: bool
     new: bool
-    system: System = "linux"
+    system: CommandSet = "linux"
 
 
 WindowsItem = Literal[
@@ -81,7 +81,7 @@ class WindowsChange(_Change, frozen=True, kw_only=True):
     key: str
     old: str | None
     new: str | None
-    system: System = "windows-2012"
+    system: CommandSet = "windows-2012"
 
 
 class UnitChange(_Change, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ class Step(Shown, frozen=True, kw_only=True):
     service: str = ""
     """The service of that VIP it is about (`tcp/80`); empty where it is about all of them."""
     interrupts: str = ""
-    proof: Proof | None = None
+    proof: Gate | None = None
     server: str = ""
     """The real server a step on the director is about; it waits for that server's own steps."""
     owner: str = ""
@@ -53,7 +53,7 @@ class Step(Shown, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, changes=undone, proof=None, title=f"undo: {self.title}")
 
 
-class Proof(Shown, frozen=True, kw_only=True):
+class Gate(Shown, frozen=True, kw_only=True):
     """The VIP must answer through this server on this port before the step it guards may run."""
 
     server: str

@@ -22,7 +22,7 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import DirectorFacts, VirtualService
-from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Proof, Step
+from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Step
 
 MODULE = "ip_vs"
 
@@ -219,7 +219,7 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
                 title=f"Weight {server.weight} for {server.name} in {vip.address} {service.label}, once proved",
                 why="Only a server through which the VIP was seen to answer gets clients.",
                 changes=(DestinationChange(service=key, address=rip, port=service.port, old=at_zero, new=new),),
-                proof=None if server.weight == 0 else Proof(
+                proof=None if server.weight == 0 else Gate(
                     server=server.name, rip=rip, vip=vip.address, protocol=service.protocol, port=service.port
                 ),
                 server=server.name,

@@ -45,7 +45,7 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
             return True
 
 
-def merged(plan: Plan, leaving: Plan) -> Plan:
+def leftovers_first(plan: Plan, leaving: Plan) -> Plan:
     """The plan with the steps of what leaves first on each host."""
     gone = {host.host: host for host in leaving.hosts}
     hosts = []

@@ -94,7 +94,7 @@ def felt_at(
 def mending(
     deployment: Deployment, observed: Observed, checks: Sequence[Check], drained: frozenset[str] = frozenset()
 ) -> Mending:
-    """What to do about these failed checks. `drained` are places of destinations (`ledger.place_of`) that the operator
+    """What to do about these failed checks. `drained` are places of destinations (`owed.place_of`) that the operator
     drained on purpose: curing their server does not send them clients."""
     found = _Finder(deployment, observed, drained)
     cures = tuple(found.cure(check) for check in checks)

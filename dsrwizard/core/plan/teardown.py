@@ -119,11 +119,11 @@ def _stays(
             return f"The VIP {address} stays: the deployment {other} needs it." if other else ""
         case LinkChange(interface=name, new=True):
             link = facts.interface(name)
-            gone = {ip_address(address) for address in leaving}
+            taken_back_by_others = {ip_address(address) for address in leaving}
             left = [
                 entry.address
                 for entry in (link.addresses if link else ())
-                if entry.scope != "link" and parsed(entry.address) not in gone
+                if entry.scope != "link" and parsed(entry.address) not in taken_back_by_others
             ]
             return f"The interface {name} stays: it carries {', '.join(left)}." if left else ""
         case _:
@@ -234,11 +234,11 @@ def _drains(mine: Sequence[Owed], facts: DirectorFacts) -> list[Step]:
 
 def _strangers(change: ServiceChange, leaving: Sequence[DestinationChange], facts: DirectorFacts) -> list[str]:
     service = facts.service(change.service)
-    gone = {(ip_address(item.address), item.port) for item in leaving if item.service == change.service}
+    taken_back_by_others = {(ip_address(item.address), item.port) for item in leaving if item.service == change.service}
     return [
         destination.address
         for destination in (service.destinations if service else ())
-        if (ip_address(destination.address), destination.port) not in gone
+        if (ip_address(destination.address), destination.port) not in taken_back_by_others
     ]
 
 
@@ -336,7 +336,7 @@ def _shown(present: object) -> str:
     )
 
 
-def gone(owed: Sequence[Owed], observed: Observed) -> list[Owed]:
+def taken_back_by_others(owed: Sequence[Owed], observed: Observed) -> list[Owed]:
     """What is owed and yet is as it was before dsrwizard came: somebody, or a reboot, took it back already."""
     found = []
     for item in owed:

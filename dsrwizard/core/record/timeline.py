@@ -23,7 +23,7 @@ _FINE = Result(run="", at=0.0, host="", step="", outcome=Outcome.CHANGED)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-def merged(*parts: Iterable[Happening]) -> tuple[Happening, ...]:
+def in_order_of_time(*parts: Iterable[Happening]) -> tuple[Happening, ...]:
     """Happenings of several sources in order of time. What two sources tell within moments of each other is told once:
     two watches do not see a change in the same instant."""
     found: list[Happening] = []
@@ -108,7 +108,7 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
         for host in dict.fromkeys(intent.step.host for intent in mine):
             steps = [intent for intent in mine if intent.step.host == host]
             found.append(_host(began, host, steps, results, began.run in ended))
-    return merged(found)
+    return in_order_of_time(found)
 
 
 def _weights(intents: Sequence[Intent], results: dict[tuple[str, str, str], Result]) -> list[Happening]:

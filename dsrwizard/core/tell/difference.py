@@ -122,7 +122,7 @@ def file_difference(change: FileChange) -> str:
     return "\n".join(lines)
 
 
-class Group(Shown, frozen=True, kw_only=True):
+class StepGroup(Shown, frozen=True, kw_only=True):
     """Steps of one host that run one after the other. The director has two: before the servers, and after them."""
 
     host: str
@@ -139,11 +139,11 @@ class Group(Shown, frozen=True, kw_only=True):
 _LATE = ("destination", "weight")
 
 
-def groups(plan: Plan) -> tuple[Group, ...]:
+def groups(plan: Plan) -> tuple[StepGroup, ...]:
     """The plan in order of execution: the director's own part, the real servers, then what of the director waits for
     each server (weight 0, probe, weight)."""
-    first: list[Group] = []
-    last: list[Group] = []
+    first: list[StepGroup] = []
+    last: list[StepGroup] = []
     for host in plan.hosts:
         if host.host != DIRECTOR:
             last.append(_group(host, host.host, host.steps))
@@ -155,7 +155,7 @@ def groups(plan: Plan) -> tuple[Group, ...]:
         if late:
             notes = () if early else host.notes
             heading = f"{DIRECTOR}, as each server is ready"
-            first.append(Group(host=DIRECTOR, heading=heading, steps=late, notes=notes))
+            first.append(StepGroup(host=DIRECTOR, heading=heading, steps=late, notes=notes))
     late_groups = [group for group in first if group.heading != DIRECTOR]
     return (*(group for group in first if group.heading == DIRECTOR), *last, *late_groups)
 
@@ -164,8 +164,8 @@ def _waits(step: Step) -> bool:
     return bool(step.server) or step.proof is not None or step.phase in _LATE
 
 
-def _group(host: HostPlan, heading: str, steps: tuple[Step, ...]) -> Group:
-    return Group(host=host.host, heading=heading, steps=steps, problem=host.problem, notes=host.notes)
+def _group(host: HostPlan, heading: str, steps: tuple[Step, ...]) -> StepGroup:
+    return StepGroup(host=host.host, heading=heading, steps=steps, problem=host.problem, notes=host.notes)
 
 
 def symbols(plan: Plan) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dsrwizard import __version__
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
-from dsrwizard.core.record.timeline import merged
+from dsrwizard.core.record.timeline import in_order_of_time
 
 BAD = ("vip-dead", "leaking", "drifted", "unreachable")
 """States in which a real server does not do what the deployment says."""
@@ -89,7 +89,7 @@ def _lines(
     if report is not None:
         yield from _checks(report)
     yield from _section("Could not be looked at", [f"  {_text(line)}" for line in snapshot.unseen])
-    last = merged(events, snapshot.happenings)[-LAST_EVENTS:]
+    last = in_order_of_time(events, snapshot.happenings)[-LAST_EVENTS:]
     yield from _section("Last events", [event_line(entry, zone) for entry in last] or ["  none"])
     yield from _section("Versions", [f"  dsrwizard {__version__}", *(f"  {_text(line)}" for line in versions)])
 

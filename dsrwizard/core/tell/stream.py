@@ -10,7 +10,7 @@ from dsrwizard.core.model.steps import DIRECTOR
 Line = dict[str, Any]
 
 
-class Stream:
+class WatchLines:
     """Turns snapshots into lines. Each line has `type` and `at` (seconds since the epoch):
 
     - `snapshot`: everything, once: `deployment`, `problem`, and each service with its real servers.

@@ -9,7 +9,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.tell.difference import (
     LEGEND,
-    Group,
+    StepGroup,
     count_line,
     difference,
     groups,
@@ -79,7 +79,7 @@ def _section(title: str, lines: tuple[str, ...], none: str) -> Iterator[str]:
     yield ""
 
 
-def _group(group: Group) -> Iterator[str]:
+def _group(group: StepGroup) -> Iterator[str]:
     yield f"### {escaped(group.heading)}"
     yield ""
     if group.problem:

@@ -17,7 +17,7 @@ _MOST = 3
 """Rows of one value: more would push the fingerprint out of sight."""
 
 
-def told(question: HostKeyQuestion, width: int) -> Iterator[str]:
+def identity_rows(question: HostKeyQuestion, width: int) -> Iterator[str]:
     """What is known of who shows it, in rows of at most `width` cells (40 or more) that nothing need wrap."""
     kind = "Calls itself" if question.untrusted else "Key type"
     known = (("Host", question.host), ("Address", question.address), (kind, question.key_type),

@@ -12,7 +12,7 @@ from dsrwizard.core.dialects.windows import apply as windows_apply
 from dsrwizard.core.dialects.windows import half_open as windows_half_open
 from dsrwizard.core.dialects.windows import observe as windows_observe
 from dsrwizard.core.dialects.windows.frames import frame_of
-from dsrwizard.core.dialects.windows.plan import system_of
+from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
@@ -91,7 +91,7 @@ class WindowsServer:
             nonce,
             steps,
             reached=self._server.address,
-            system=system_of(windows) if windows else "windows-2012",
+            system=command_set_of(windows) if windows else "windows-2012",
             afterwards=windows_observe.observe_script(nonce),
         )
         deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)

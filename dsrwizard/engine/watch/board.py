@@ -9,9 +9,9 @@ from typing import Literal
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
-from dsrwizard.core.live.log_lines import told
+from dsrwizard.core.live.log_lines import state_lines
 from dsrwizard.core.live.readings import Place, Reading, compared
-from dsrwizard.core.live.table import Table
+from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.history import History
@@ -39,7 +39,7 @@ class Board:
         self._ended = ended
         self._lock = threading.Lock()
         self._telling = threading.Lock()
-        self._table = Table(deployment)
+        self._table = LiveRows(deployment)
         self._readings: list[Reading] = []
         self._before: Reading | None = None
         self._reading: Reading | None = None
@@ -206,7 +206,7 @@ class Board:
         changes, self._table.changes = self._table.changes, []
         if self._table.unsettled:
             self.unsettled.set()
-        lines = told(changes, at)
+        lines = state_lines(changes, at)
         if lines:
             self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
         return lines

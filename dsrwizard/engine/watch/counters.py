@@ -11,7 +11,7 @@ from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.watch.board import Board
 
 
-class Counters:
+class CounterReader:
     """Reads what IPVS counts."""
 
     def __init__(self, deployment: Deployment, director: DirectorPort, board: Board) -> None:

@@ -25,9 +25,9 @@ from dsrwizard.engine.journal import Journal
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.timeline import Recorder
 from dsrwizard.engine.watch.board import Board
-from dsrwizard.engine.watch.counters import Counters
+from dsrwizard.engine.watch.counters import CounterReader
 from dsrwizard.engine.watch.inside import Drift
-from dsrwizard.engine.watch.probing import AUDIT_LISTENS, Audit, Ear, Probes
+from dsrwizard.engine.watch.probing import AUDIT_LISTENS, Ear, OwnerAudit, Probes
 from dsrwizard.engine.watch.weights import Weights
 
 PROBE_SECONDS = 1.0
@@ -68,9 +68,9 @@ class Poller:
         self._look_now = threading.Event()
         self._threads: list[threading.Thread] = []
         self.board = Board(deployment, clock, record, self._ended)
-        self._counters = Counters(deployment, director, self.board)
+        self._counters = CounterReader(deployment, director, self.board)
         self._probes = Probes(deployment, wire, self.board, budget)
-        self._audit = Audit(deployment, wire, self.board)
+        self._audit = OwnerAudit(deployment, wire, self.board)
         self._ear = Ear(deployment, wire, self.board)
         self._weights = Weights(deployment, director, journal, read_only=read_only)
         self._drift = None

@@ -103,7 +103,7 @@ class Probes:
         return self._wire.probe(self._interface, targets, seconds, pace)
 
 
-class Audit:
+class OwnerAudit:
     """Asks who has the VIPs, over and over. Used from one thread at a time."""
 
     def __init__(self, deployment: Deployment, wire: WirePort, board: Board) -> None:

@@ -222,10 +222,10 @@ def _sysctls(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
             values.interface(path.removeprefix(_CONF).rpartition("/")[0])
         elif path != _FORWARD:
             continue
-        yield key_of(path), values.setting(value.strip())
+        yield sysctl_key(path), values.setting(value.strip())
 
 
-def key_of(path: str) -> str:
+def sysctl_key(path: str) -> str:
     """`/proc/sys/net/ipv4/conf/eth0.5/rp_filter` as `net.ipv4.conf.eth0/5.rp_filter` (sysctl(8): a dot within a name
     is written as a slash)."""
     return path.removeprefix("/proc/sys/").translate(str.maketrans("./", "/."))

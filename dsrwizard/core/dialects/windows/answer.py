@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from dsrwizard.core.dialects.windows.frames import Frame, frames
+from dsrwizard.core.dialects.windows.frames import Document, frames
 from dsrwizard.core.dialects.windows.site_xml import sites
 from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.errors import AnswerUnreadable
@@ -82,7 +82,7 @@ def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: s
         ) from None
 
 
-def _facts(host: str, frame: Frame, now: float, reached: str) -> ServerFacts:
+def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
     sizes = frame.read(_Sizes)
     for part, most in _LARGEST.items():
         size = len(getattr(sizes, part))

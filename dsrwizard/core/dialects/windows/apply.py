@@ -17,7 +17,7 @@ from dsrwizard.core.dialects.windows.dispatch import DISPATCH
 from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frame_of
 from dsrwizard.core.dialects.windows.loopback import ADD_TYPE
 from dsrwizard.core.dialects.windows.settings import SETTINGS_2012, SHARED_SETTINGS
-from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange
+from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.windows_values import Number, sentence
@@ -68,7 +68,7 @@ foreach ($step in $steps) {
 """
 
 
-def apply_script(nonce: str, steps: Sequence[Step], *, reached: str, system: System, afterwards: str) -> str:
+def apply_script(nonce: str, steps: Sequence[Step], *, reached: str, system: CommandSet, afterwards: str) -> str:
     """The script. `reached` is the address of our own connection, `afterwards` the looking script."""
     from dsrwizard.core.dialects.windows.legacy import JSON_2008, SETTINGS_2008
 

@@ -63,7 +63,7 @@ _MARK = msgspec.json.Decoder(_Mark)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Document:
     """One document of a script, by what kind it is of; `json` is what the host wrote, not looked at yet."""
 
     kind: str
@@ -77,7 +77,7 @@ class Frame:
             raise msgspec.ValidationError(one_line(str(problem), SAID)) from None
 
 
-def frames(nonce: str, text: str) -> Iterator[Frame]:
+def frames(nonce: str, text: str) -> Iterator[Document]:
     """The frames of this script in a host's output, in order; anything else is passed over."""
     at = text.find(OPENING)
     while at >= 0:
@@ -89,7 +89,7 @@ def frames(nonce: str, text: str) -> Iterator[Frame]:
         at = text.find(OPENING, end)
 
 
-def frame_of(nonce: str, line: str) -> Frame | None:
+def frame_of(nonce: str, line: str) -> Document | None:
     """The frame in one line, None where it holds none of ours."""
     begin = line.find(OPENING)
     end = line.find(CLOSING, begin)
@@ -100,4 +100,4 @@ def frame_of(nonce: str, line: str) -> Frame | None:
         mark = _MARK.decode(json)
     except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return Frame(mark.kind, json) if mark.nonce == nonce else None
+    return Document(mark.kind, json) if mark.nonce == nonce else None

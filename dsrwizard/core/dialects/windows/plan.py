@@ -13,7 +13,7 @@ from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO
 from dsrwizard.core.dialects.windows.firewall import admitted, rule_name
 from dsrwizard.core.dialects.windows.settings import UNBINDABLE
 from dsrwizard.core.dialects.windows.state import UNSEEN, value
-from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, System, WindowsChange, WindowsItem
+from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange, WindowsItem
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import ServerFacts
 from dsrwizard.core.model.steps import HostPlan, Purpose, Step
@@ -40,7 +40,7 @@ def nic_of(server: RealServer, facts: WindowsFacts) -> WindowsAdapter | None:
     return next(iter(facts.carrying(str(server.ip))), None)
 
 
-def system_of(facts: WindowsFacts) -> System:
+def command_set_of(facts: WindowsFacts) -> CommandSet:
     """Whose commands carry changes out there."""
     return "windows-2008" if facts.dialect == "2008" else "windows-2012"
 
@@ -63,7 +63,7 @@ class _Planner:
         self.target = target(server)
         self.adapter = adapter_of(server, facts)
         self.nic = nic_of(server, facts)
-        self.system = system_of(facts)
+        self.system = command_set_of(facts)
 
     def problem(self) -> str:
         """Why nothing can be planned; empty: it can."""

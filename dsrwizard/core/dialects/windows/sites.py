@@ -23,7 +23,7 @@ Wanted = tuple[WindowsItem, str, str]
 """Item, key and value of a change."""
 
 
-def endpoint(binding: SiteBinding) -> tuple[str, int, str]:
+def binding_endpoint(binding: SiteBinding) -> tuple[str, int, str]:
     """`address:port:host` taken apart; the address without brackets, `*` for all; port 0 where there is none."""
     head, _, host = binding.information.rpartition(":")
     address, _, port = head.rpartition(":")
@@ -33,10 +33,10 @@ def endpoint(binding: SiteBinding) -> tuple[str, int, str]:
 
 def typeable(site: Site, binding: SiteBinding) -> bool:
     """Whether appcmd can be told to add a binding like this one to the site."""
-    return not set(site.name) & set(FORBIDDEN) and bool(_HOST.fullmatch(endpoint(binding)[2]))
+    return not set(site.name) & set(FORBIDDEN) and bool(_HOST.fullmatch(binding_endpoint(binding)[2]))
 
 
-def key_of(site: str, protocol: str, information: str) -> str:
+def binding_key(site: str, protocol: str, information: str) -> str:
     """What a change of a site's binding is about. The bar that parts it may stand in each of them."""
     return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in (site, protocol, information))
 
@@ -62,14 +62,14 @@ def serving(facts: WindowsFacts, service: Service) -> list[tuple[Site, SiteBindi
         for site in facts.sites or ()
         if site.started
         for binding in site.bindings
-        if binding.protocol in ("http", "https") and endpoint(binding)[1] == service.port
+        if binding.protocol in ("http", "https") and binding_endpoint(binding)[1] == service.port
     ]
 
 
 def left_out(facts: WindowsFacts, vip: Vip, service: Service) -> list[tuple[Site, SiteBinding]]:
     """Bindings on the port, when all of them name single addresses and none names the VIP; otherwise empty."""
     found = serving(facts, service)
-    addresses = {endpoint(binding)[0] for _, binding in found}
+    addresses = {binding_endpoint(binding)[0] for _, binding in found}
     return [] if addresses & {"*", str(vip.ip)} else found
 
 
@@ -79,9 +79,9 @@ def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[Wanted]:
     for site, binding in left_out(facts, vip, service):
         if not typeable(site, binding):
             continue
-        address, port, host = endpoint(binding)
+        address, port, host = binding_endpoint(binding)
         information = f"{written(vip)}:{port}:{host}"
-        key: Wanted = ("site-binding", key_of(site.name, binding.protocol, information), "present")
+        key: Wanted = ("site-binding", binding_key(site.name, binding.protocol, information), "present")
         if key not in wanted:
             wanted.append(key)
         if binding.protocol == "https" and not binding.ssl_flags & (SNI | CENTRAL_STORE):

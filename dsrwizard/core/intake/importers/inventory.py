@@ -38,7 +38,7 @@ def kept(variables: Mapping[str, str], found: Collector) -> dict[str, str]:
 
 
 @dataclass
-class Group:
+class HostGroup:
     """Hosts and children in order of appearance."""
 
     hosts: dict[str, None] = field(default_factory=dict)
@@ -50,20 +50,20 @@ class Inventory:
     """Every host is in `all`. Groups may contain each other in circles: nothing here follows one twice."""
 
     def __init__(self) -> None:
-        self.groups: dict[str, Group] = {"all": Group()}
+        self.groups: dict[str, HostGroup] = {"all": HostGroup()}
         self._own: dict[str, dict[str, str]] = {}
         self._crowded = False
         self._depths: dict[str, int] | None = None
         self._groups_of: dict[str, list[str]] = {}
         self._inherited: dict[tuple[str, ...], dict[str, str]] = {}
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> HostGroup:
         """The group of that name, made if it is new. Where there are too many, one that is of no inventory."""
         self._depths = None
         if name not in self.groups and len(self.groups) >= MAX_GROUPS:
             self._crowded = True
-            return Group()
-        return self.groups.setdefault(name, Group())
+            return HostGroup()
+        return self.groups.setdefault(name, HostGroup())
 
     def tell(self, found: Collector) -> None:
         """Notes what was too much."""

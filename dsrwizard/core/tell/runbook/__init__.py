@@ -1,9 +1,20 @@
 """Runbooks: what a person does on a real server that dsrwizard may not or cannot reach, with the deployment's own
 addresses in every command. Pure."""
 
-from dsrwizard.core.tell.runbook.book import NAMES, Runbook, runbook, system_of
+from dsrwizard.core.tell.runbook.book import NAMES, Runbook, declared_system, runbook
 from dsrwizard.core.tell.runbook.step import RunbookStep
-from dsrwizard.core.tell.runbook.ticks import Proof, proof_of
+from dsrwizard.core.tell.runbook.ticks import StepProof, proof_of
 from dsrwizard.core.tell.runbook.writing import html, markdown, text
 
-__all__ = ["NAMES", "Proof", "Runbook", "RunbookStep", "html", "markdown", "proof_of", "runbook", "system_of", "text"]
+__all__ = [
+    "NAMES",
+    "Runbook",
+    "RunbookStep",
+    "StepProof",
+    "declared_system",
+    "html",
+    "markdown",
+    "proof_of",
+    "runbook",
+    "text",
+]

@@ -26,7 +26,7 @@ class Runbook(Shown, frozen=True, kw_only=True):
     outside: tuple[str, ...] = ()
 
 
-def system_of(server: RealServer) -> System:
+def declared_system(server: RealServer) -> System:
     """What the server runs, as far as the deployment says; Linux where it says nothing."""
     if server.system is not None:
         return server.system
@@ -35,7 +35,7 @@ def system_of(server: RealServer) -> System:
 
 def runbook(deployment: Deployment, server: RealServer, system: System | None = None) -> Runbook:
     """The runbook for one real server; `system` where it is not what the deployment says."""
-    chosen = system or system_of(server)
+    chosen = system or declared_system(server)
     build = linux.steps if chosen == "linux" else windows.STEPS[chosen]
     before, steps = build(deployment, server)
     vips = deployment.vips_of(server)

@@ -13,21 +13,21 @@ from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.tell.runbook.step import RunbookStep
 
 
-class Proof(msgspec.Struct, frozen=True, kw_only=True):
+class StepProof(msgspec.Struct, frozen=True, kw_only=True):
     """`open`: nothing was seen that speaks for the step or against it. `check` is the one that says so, if any does."""
 
     outcome: Literal["proved", "failed", "open"] = "open"
     check: Check | None = None
 
 
-def proof_of(step: RunbookStep, deployment: Deployment, server: RealServer, report: Report | None) -> Proof:
+def proof_of(step: RunbookStep, deployment: Deployment, server: RealServer, report: Report | None) -> StepProof:
     """What makes the VIP answer at all is proved by an answer of any of its services; a step for one service, or for
     every one, by those.
 
     Silence in ARP proves a guard only where the VIP answers to its probe: a server without the VIP is silent, too.
     """
     if report is None or not step.proves:
-        return Proof()
+        return StepProof()
     vips = [vip.address for vip in deployment.vips_of(server) if step.vip in ("", vip.address)]
     if step.proves == "arp.audit":
         return _silent(report, server.name, vips)
@@ -44,11 +44,11 @@ def proof_of(step: RunbookStep, deployment: Deployment, server: RealServer, repo
         answering = {check.vip for check in passed}
         mine = [check for check in mine if check.outcome == "pass" or check.vip not in answering]
     if passed and len(passed) == len(mine):
-        return Proof(outcome="proved", check=passed[0])
+        return StepProof(outcome="proved", check=passed[0])
     return _failed([check for check in mine if _blames(check, step)])
 
 
-def _silent(report: Report, name: str, vips: list[str]) -> Proof:
+def _silent(report: Report, name: str, vips: list[str]) -> StepProof:
     asked = [check for check in report.checks if check.check == "arp.audit" and check.vip in vips]
     about = [check for check in asked if check.host in (name, DIRECTOR)]
     looked = all(any(check.vip == vip and check.outcome in ("pass", "fail") for check in asked) for vip in vips)
@@ -59,7 +59,7 @@ def _silent(report: Report, name: str, vips: list[str]) -> Proof:
         if check.check == "vip.probe" and check.host == name and check.outcome == "pass"
     }
     if clean and looked and held.issuperset(vips):
-        return Proof(outcome="proved", check=next(iter(about), None))
+        return StepProof(outcome="proved", check=next(iter(about), None))
     return _failed([check for check in about if check.host == name])
 
 
@@ -70,6 +70,6 @@ def _blames(check: Check, step: RunbookStep) -> bool:
     return check.cause != "firewall" or bool(step.service) or step.every
 
 
-def _failed(checks: list[Check]) -> Proof:
+def _failed(checks: list[Check]) -> StepProof:
     failed = next((check for check in checks if check.outcome == "fail"), None)
-    return Proof(outcome="failed", check=failed) if failed is not None else Proof()
+    return StepProof(outcome="failed", check=failed) if failed is not None else StepProof()
