@@ -81,7 +81,7 @@ class TestSession:
         app = make_app()
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press("ctrl+n")
-            await pilot.pause()
+            await until(pilot, lambda: "could not be saved" in told(app))
             assert wizard(app).step == "director"
             assert told(app).count("could not be saved") == 1, "once, however often it is tried"
 

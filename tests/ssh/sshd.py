@@ -22,6 +22,8 @@ SSHD = "/usr/sbin/sshd"
 USER = getpass.getuser()
 ROOT = os.getuid() == 0
 ACCOUNT = "op"
+"""Who is not root where root runs the tests; any other user is it already."""
+LOGIN = ACCOUNT if ROOT else USER
 
 SUDO = """#!/bin/sh
 # Refuses and asks as sudo -S -p PROMPT does: prompt on standard error, one line of standard input byte by byte.
@@ -193,7 +195,7 @@ class Sshd:
 
     @property
     def user(self) -> str:
-        return ACCOUNT if ROOT and self._account else USER
+        return LOGIN if self._account else USER
 
     def stop(self) -> None:
         if self._process:

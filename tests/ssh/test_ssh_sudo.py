@@ -12,7 +12,7 @@ from dsrwizard.core.model.errors import NoPrivilege
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Connector, SecretQuestion
 from tests.fakes.clock import Clock
-from tests.ssh.sshd import ACCOUNT, Operator, Sshd
+from tests.ssh.sshd import LOGIN, Operator, Sshd
 
 MakeSshd = Callable[..., Sshd]
 CANARY = "canary-8d1f"
@@ -66,13 +66,13 @@ def test_no_answer_is_no_privilege(connect: Connect, operator: Operator) -> None
     with pytest.raises(NoPrivilege) as caught:
         connect("asks", operator).run("echo out", deadline=60)
     assert "none was given" in caught.value.what
-    assert f"`{ACCOUNT} ALL=(root) NOPASSWD: /bin/sh`" in caught.value.next
+    assert f"`{LOGIN} ALL=(root) NOPASSWD: /bin/sh`" in caught.value.next
 
 
 @pytest.mark.parametrize(
     ("sudo", "said", "next_"),
     [
-        ("not-in", "not in the sudoers", f"Allow it in /etc/sudoers.d on web1: `{ACCOUNT} ALL=(root) /bin/sh`"),
+        ("not-in", "not in the sudoers", f"Allow it in /etc/sudoers.d on web1: `{LOGIN} ALL=(root) /bin/sh`"),
         ("tty", "must have a tty", "Remove requiretty"),
         ("missing", "not found", "Install sudo there"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import resource
 import socket
 import sys
 import threading
@@ -189,12 +190,24 @@ def hold(server: MetricsServer, number: int, said: bytes = b"GET /metrics HTTP/1
     return held
 
 
+@contextlib.contextmanager
+def many_files(number: int) -> Iterator[None]:
+    """The soft limit of open files at `number`, as far as the hard one lets it: both ends are in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def threads() -> int:
     return sum("process_request_thread" in thread.name for thread in threading.enumerate())
 
 
 def test_who_keeps_connections_open_takes_no_place_from_others() -> None:
-    with served() as server, contextlib.ExitStack() as stack:
+    with many_files(2_000), served() as server, contextlib.ExitStack() as stack:
         for client in hold(server, 300):
             stack.enter_context(client)
         for _ in range(5):
