@@ -3,6 +3,8 @@
 # make faults    every fault of the lab, and what verify and the classic checks make of it
 # make pictures  the screens of the README     make install-check  the README's ways to install, in scratch
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
+# make docs      the book as a site, in .venv-docs/site; a broken link fails it
+# make manual    man page and completions (share/) anew from the commands
 # make lock      requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
 # make outdated  what the lock holds back: name, locked, newest
 # make clean     what the targets above made
@@ -19,9 +21,10 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 # command that must be there = Debian package that brings it
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
-         modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs
+         modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs \
+         groff=groff-base
 
-.PHONY: demo test check lint unit bench faults hostile pictures install-check lock outdated clean packages
+.PHONY: demo test check lint unit bench faults hostile pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -62,6 +65,13 @@ hostile: packages $(VENV)/.ready-dev
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures
 
+manual: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.manual
+
+docs: $(VENV)-docs/.ready
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet --site-dir $(VENV)-docs/site
+	@echo "$(CURDIR)/$(VENV)-docs/site/index.html"
+
 install-check: | $(VENV)/bin/python
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(PYTHON) -m venv "$$scratch/tools" && "$$scratch/tools/bin/pip" install -q --disable-pip-version-check uv pipx && \
@@ -76,10 +86,11 @@ install-check: | $(VENV)/bin/python
 
 # The build backend is locked with the rest; --no-build-isolation then takes it from there.
 COMPILE = $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-          --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml
+          --custom-compile-command 'make lock' $(UPGRADE)
 lock: $(VENV)-lock/.ready
-	$(COMPILE) --group build -o requirements/run.txt
-	$(COMPILE) --group build --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group build -o requirements/run.txt
+	$(COMPILE) pyproject.toml --group build --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --group docs -o requirements/docs.txt
 
 outdated: $(VENV)/.ready-dev
 	@$(PIP) list --outdated --exclude pip --exclude setuptools --exclude dsrwizard
@@ -123,6 +134,12 @@ $(VENV)/.ready-dev: pyproject.toml requirements/dev.txt $(VENV)/bin/python
 	$(PIP) $(OURSELVES) -e .
 	@touch $@ $(VENV)/.ready
 
+# The site's tools, apart from the rest: no test needs them.
+$(VENV)-docs/.ready: requirements/docs.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip --disable-pip-version-check $(LOCKED) -r requirements/docs.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-lock $(VENV)-docs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

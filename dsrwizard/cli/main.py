@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dsrwizard import __version__, signals
+from dsrwizard.cli.completion import causes
 from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def verify(file: Path, as_json: bool) -> int:
 @commands.command()
 @FILE
 @click.option("--host", default="", metavar="NAME", help="Only what is wrong with this real server, or on director.")
-@click.option("--cause", default="", metavar="CAUSE", help="Only this cause, e.g. vip-missing.")
+@click.option("--cause", default="", metavar="CAUSE", shell_complete=causes, help="Only this cause, e.g. vip-missing.")
 @YES
 @JSON
 def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
@@ -457,7 +458,7 @@ def runbook(file: Path, host: str | None, system: str | None, form: str, output:
 
 
 @commands.command()
-@click.argument("cause", required=False)
+@click.argument("cause", required=False, shell_complete=causes)
 def explain(cause: str | None) -> None:
     """What a cause means: what you see, why it happens, how to mend it; without CAUSE, all of them."""
     from dsrwizard.cli.explain import explain as shown

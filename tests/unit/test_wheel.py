@@ -1,4 +1,4 @@
-"""What is installed: the three packages with all they need at run time, and nothing of the tests."""
+"""What is installed: the three packages with all they need at run time, man page and completions, none of the tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("dsrwizard", "screens", "backends")
+SHARED = (
+    "man/man1/dsrwizard.1",
+    "bash-completion/completions/dsrwizard",
+    "zsh/site-functions/_dsrwizard",
+    "fish/vendor_completions.d/dsrwizard.fish",
+)
+"""Where man(1) and the shells look, below share/ of the prefix."""
 
 
 def test_the_wheel_holds_the_product_whole_and_no_tests(tmp_path: Path) -> None:
@@ -21,5 +28,7 @@ def test_the_wheel_holds_the_product_whole_and_no_tests(tmp_path: Path) -> None:
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
     ours = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
     assert ours <= held
-    assert {name.split("/")[0] for name in held if ".dist-info" not in name} == set(PACKAGES)
+    shared = {name.partition(".data/data/share/")[2] for name in held if ".data/" in name}
+    assert shared == set(SHARED)
+    assert {name.split("/")[0] for name in held if ".dist-info" not in name and ".data/" not in name} == set(PACKAGES)
     assert "dsrwizard = dsrwizard.__main__:main" in entry
