@@ -69,7 +69,7 @@ manual: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.manual
 
 docs: $(VENV)-docs/.ready
-	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet --site-dir $(VENV)-docs/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --site-dir $(VENV)-docs/site
 	@echo "$(CURDIR)/$(VENV)-docs/site/index.html"
 
 install-check: | $(VENV)/bin/python

@@ -1,4 +1,4 @@
-"""Entry: runs the command line and turns every end into an exit code of design section 5; no traceback ever shows."""
+"""Entry: runs the command line and turns every end into an exit code (docs/commands.md); no traceback shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages beside the README: every test that they name exists, every link leads somewhere, every target is one."""
+"""The README, the book and the causes: each test they name exists, each link leads somewhere, each target is one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "dsrwizard/pages").glob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 MODEL = (ROOT / "docs/threat-model.md").read_text()
@@ -62,9 +62,15 @@ def test_every_make_target_it_names_exists(page: str) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    linked = set(re.findall(r"\]\(([^)#\s]+)", texts("README.md")))
-    assert {name for name in NAMES if name not in ("README.md", "CHANGELOG.md")} <= linked
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached:
+            reached.add(page)
+            linked = re.findall(r"\]\(([^)#\s]+\.md)", texts(page))
+            waiting += [str(((ROOT / page).parent / target).resolve().relative_to(ROOT)) for target in linked]
+    assert set(NAMES) <= reached
 
 
 def test_each_line_of_the_threat_model_names_its_test_or_says_that_there_is_none() -> None:

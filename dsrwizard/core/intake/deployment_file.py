@@ -1,4 +1,4 @@
-"""The deployment file of design section 4: TOML in, `Deployment` out, and back.
+"""The deployment file (docs/deployment-file.md): TOML in, `Deployment` out, and back.
 
 Whatever is wrong with a file, from its path to its meaning, is a `FileRefused`.
 """

@@ -1,4 +1,4 @@
-"""The causes: every thing that can be wrong with a deployment, one row each (design section 6).
+"""The causes: every thing that can be wrong with a deployment, one row each (docs/causes.md).
 
 A cause is added here: its id in `Cause`, its row in `CAUSES`. Every list of causes in the product is derived from the
 rows. The rule that finds it belongs in `core.diagnosis`, the fault that makes it in `backends.lab.faults`.

@@ -1,4 +1,4 @@
-"""A check's result and the report of all of them (design section 5)."""
+"""A check's result and the report of all of them (docs/commands.md)."""
 
 from __future__ import annotations
 

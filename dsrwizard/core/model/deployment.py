@@ -1,4 +1,4 @@
-"""What the operator wants: the deployment, as read from the file of design section 4 or entered in the wizard.
+"""What the operator wants: the deployment, read from its file (docs/deployment-file.md) or entered in the wizard.
 
 The structures are frozen and know nothing of files, hosts or screens. Types are checked by msgspec while decoding;
 what the types cannot say is checked in `validate`.
@@ -85,7 +85,7 @@ class Service(_Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """`tcp/80`, as in messages and in the JSON of design section 5."""
+        """`tcp/80`, as in messages and in JSON (docs/commands.md)."""
         return f"{self.protocol}/{self.port}"
 
 

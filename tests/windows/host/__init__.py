@@ -1,7 +1,7 @@
 """A model of a Windows host: what dsrwizard's scripts see and change, with the defaults of each version.
 
 It refuses what its version does not know and what a Windows host refuses. Nothing of it was taken from a running
-Windows: see the list in the README of what a real host has yet to confirm.
+Windows: docs/windows.md lists what a real host has yet to confirm.
 """
 
 from tests.windows.host.machine import WindowsHost
