@@ -39,6 +39,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck $$(find dsrwizard backends -name '*.sh')
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.ready-dev

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.lab import network
+from dsrwizard.core.dialects.script_files import filled
 from dsrwizard.core.model.errors import LookError
 
 HOME = "/lab/root"  # root's home directory in the lab: never the user's own, whose keys and settings stay out
@@ -207,45 +208,9 @@ def _service_command() -> str:
 
     What is said of one service is kept until it is started again; the program is started anew for it.
     """
-    serve = PACKAGE_ROOT / "backends/lab/inside/serve.py"
-    return f"""#!/bin/sh
-# lab-service stop | start [ADDRESS]       this host's TCP services on ports 80 and 8080 and its UDP echo on port 7;
-#                                          ADDRESS: only there
-# lab-service stop | start SERVICE         one of them: tcp/80, tcp/8080, udp/7
-# lab-service bind SERVICE ADDRESS,...     one of them, only at these addresses
-pid=/run/lab-service.pid
-one=/run/lab-service.d
-stop() {{
-    [ -s $pid ] || return 0
-    old=$(cat $pid)
-    rm -f $pid
-    kill "$old"
-    while kill -0 "$old" 2>/dev/null; do sleep 0.02; done  # its ports are free now
-}}
-start() {{
-    rm -f $pid
-    setsid {shlex.join([sys.executable, "-I", "-S", str(serve)])} "$@" $(cat $one/* 2>/dev/null) \\
-        </dev/null >/run/lab-service.log 2>&1 &
-    until [ -s $pid ]; do
-        kill -0 $! 2>/dev/null || {{ cat /run/lab-service.log >&2; exit 1; }}
-        sleep 0.02
-    done
-}}
-again() {{
-    [ -s $pid ] || return 0
-    stop
-    start $(cat $one.all 2>/dev/null)
-}}
-mkdir -p $one
-case "$1:$2" in
-stop:) stop ;;
-stop:*/*) echo "$2=" >"$one/${{2%/*}}-${{2#*/}}"; again ;;
-bind:*/*) echo "$2=$3" >"$one/${{2%/*}}-${{2#*/}}"; again ;;
-start:*/*) rm -f "$one/${{2%/*}}-${{2#*/}}"; again ;;
-start:*) shift; echo "$@" >$one.all; start "$@" ;;
-*) sed -n 's/^# /usage: /p' "$0" >&2; exit 2 ;;
-esac
-"""
+    inside = PACKAGE_ROOT / "backends/lab/inside"
+    serve = shlex.join([sys.executable, "-I", "-S", str(inside / "serve.py")])
+    return filled((inside / "lab-service.sh").read_text("utf-8"), {"@SERVE@": serve})
 
 
 def _put(path: Path, text: str, mode: int = 0o644) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backends.winrm.bounds import KEPT_ERRORS, LARGEST_OUTPUT, MOST_LINES, OutOfBounds
+from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.foreign import lines as harmless_lines
 from dsrwizard.core.ports import Line
 
@@ -29,23 +30,7 @@ WOW64 = "32-bit"
 """What the bootstrap says after its marker in a 32-bit PowerShell on a 64-bit Windows, before it ends."""
 _KEPT_NOISE = 4_096
 """Characters of what was printed before the script began."""
-_BOOTSTRAP = r"""$ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
-if ($env:PROCESSOR_ARCHITEW6432) {
-    [Console]::Out.WriteLine('@MARKER@ 32-bit')
-    exit 3
-}
-$bytes = [Convert]::FromBase64String(@PARTS@)
-$stream = New-Object -TypeName IO.MemoryStream
-$stream.Write($bytes, 0, $bytes.Length)
-$stream.Position = 0
-$mode = [IO.Compression.CompressionMode]::Decompress
-$unpacked = New-Object -TypeName IO.Compression.GZipStream -ArgumentList @($stream, $mode)
-$reader = New-Object -TypeName IO.StreamReader -ArgumentList @($unpacked)
-$script = $reader.ReadToEnd()
-[Console]::Out.WriteLine('@MARKER@')
-Invoke-Expression -Command $script
-"""
+_BOOTSTRAP = body(__package__, "bootstrap.ps1").lstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +50,7 @@ def pack(script: str, marker: str) -> Packed:
     parts = [text[begin : begin + PART] for begin in range(0, len(text), PART)]
     environment = {f"DSRWIZARD{number}": part for number, part in enumerate(parts)}
     joined = " + ".join(f"$env:{name}" for name in environment)
-    bootstrap = _BOOTSTRAP.replace("@MARKER@", marker).replace("@PARTS@", joined)
+    bootstrap = filled(_BOOTSTRAP, {"@MARKER@": marker, "'@PARTS@'": joined})
     encoded = base64.b64encode(bootstrap.encode("utf-16-le")).decode()
     options = ("-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Unrestricted")
     return Packed(environment, (*options, "-EncodedCommand", encoded), bootstrap)

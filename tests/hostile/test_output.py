@@ -365,9 +365,9 @@ def test_a_question_says_nothing_raw_and_nothing_stands_for_the_fingerprint(
 
 RAW = {
     "changes": "what commands and journals need exactly as it is on the host; whoever shows one makes a document of it",
-    "model": "looked at when a deployment file is read",
-    "draft.DraftService": "a datagram as it was typed",
-    "facts.VirtualService": "the kernel's own", "facts.Destination": "the kernel's own",
+    "deployment": "looked at when a deployment file is read",
+    "intake.draft.DraftService": "a datagram as it was typed",
+    "model.facts.VirtualService": "the kernel's own", "model.facts.Destination": "the kernel's own",
 }  # fmt: skip
 """Structs of the core, or whole modules, that may hold a text as it is, and why."""
 ROOTS = (api.Engine, api.Watcher, ports.Asker, printing, ticket, incident, exposition, html, Imported, Problem, Session)
@@ -448,7 +448,8 @@ def test_nobody_writes_to_the_terminal_but_the_writer() -> None:
         "dsrwizard/__main__.py": "its version",
         "dsrwizard/out.py": "the writer",
         "backends/lab/launch.py": "words of its own, and a terminal passed on",
-        "dsrwizard/core/dialects/client/program.py": "runs on the client host",
+        "dsrwizard/core/dialects/client/scripts/connect.py": "runs on the client host",
+        "dsrwizard/core/dialects/client/scripts/ping.py": "runs on the client host",
     }
     found = set()
     for package in ("dsrwizard", "screens", "backends"):

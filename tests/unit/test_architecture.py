@@ -44,6 +44,8 @@ def test_the_core_is_pure() -> None:
     impure = {"os", "time", "random", "secrets", "threading", "subprocess", "socket", "tempfile", "shutil"}
     found = {}
     for path in (ROOT / "dsrwizard/core").rglob("*.py"):
+        if path.parent.name == "scripts":
+            continue  # sent to hosts as text; the test below holds that nothing here runs it
         names = set()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -65,8 +67,29 @@ def test_a_class_name_means_one_thing() -> None:
     """Whoever reads `Fault` in a traceback or in a search knows which one it is."""
     places: dict[str, list[str]] = {}
     for path in MODULES:
+        if path.parent.name == "scripts":
+            continue  # programs of their own, on other machines
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert {name: found for name, found in places.items() if len(found) > 1 and name not in SAME_NAME} == {}
     assert all(len(places[name]) > 1 for name in SAME_NAME), "an exception that is none any more"
+
+
+def test_what_is_sent_to_hosts_is_never_run_here() -> None:
+    """A folder `scripts` holds other languages and programs for other machines' python3: no package, imported by none,
+    and read in one place."""
+    folders = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("scripts/*")}
+    assert {str(folder.relative_to(ROOT)) for folder in folders} >= {
+        f"dsrwizard/core/dialects/{dialect}/scripts" for dialect in ("linux", "windows", "client")
+    }
+    assert not [folder for folder in folders if (folder / "__init__.py").exists()]
+    readers = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                named = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                assert not any("scripts" in name.split(".") for name in named), path
+                if path.is_relative_to(ROOT / "dsrwizard/core") and "importlib.resources" in named:
+                    readers.add(str(path.relative_to(ROOT)))
+    assert readers == {"dsrwizard/core/dialects/script_files.py"}

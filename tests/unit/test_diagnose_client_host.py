@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from dsrwizard.core.dialects.client import parse, script
 from dsrwizard.core.dialects.client.parse import MOST_LINES
-from dsrwizard.core.dialects.client.program import PROGRAM
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import AnswerUnreadable
@@ -299,10 +298,6 @@ def test_frames_of_replies_are_captured_by_who_may(tmp_path: Path, web: tuple[We
 def test_a_service_that_speaks_first_is_heard(tmp_path: Path, listening: int) -> None:
     seen = seen_here(tmp_path, listening, "python3").vips[0]
     assert {(one.result, one.first_byte, one.received) for one in seen.tries} == {("open", None, 0)}
-
-
-def test_the_program_fits_between_the_quotes_of_the_script() -> None:
-    assert "'" not in PROGRAM
 
 
 def test_the_script_pings_where_there_is_no_ping(tmp_path: Path, closed: int) -> None:

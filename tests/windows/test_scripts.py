@@ -12,7 +12,7 @@ import pytest
 import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
-from dsrwizard.core.dialects.windows import apply, frames, half_open, legacy, loopback, observe
+from dsrwizard.core.dialects.windows import apply, half_open, observe, powershell
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.windows_facts import Dialect
@@ -160,8 +160,8 @@ def step(system: CommandSet) -> Step:
 
 def pieces(dialect: Dialect) -> str:
     """The looking script as one generation runs it, without the other's half."""
-    json, facts = (frames.JSON_2012, observe.FACTS_2012) if dialect == "2012" else (legacy.JSON_2008, legacy.FACTS_2008)
-    return frames.PRELUDE.replace("@NONCE@", "'n'") + observe.SHARED + json + facts.replace("@PSEUDO@", "'pseudo'")
+    generation = powershell.GENERATIONS[dialect]
+    return powershell.prelude("n") + powershell.file("facts.ps1") + generation.json + generation.facts
 
 
 SCRIPTS: dict[str, tuple[Dialect, str]] = {
@@ -221,7 +221,7 @@ def test_the_lint_keeps_what_came_later_out_of_the_old_dialect(word: str) -> Non
     assert lint(f"{pieces('2008')}\n{word}\n", "2008")
 
 
-@pytest.mark.parametrize("source", [loopback.SOURCE, legacy.INTERFACE_SOURCE], ids=["DsrLoopback", "DsrInterface"])
+@pytest.mark.parametrize("source", [powershell.LOOPBACK, powershell.INTERFACE], ids=["DsrLoopback", "DsrInterface"])
 def test_the_c_sharp_compiles_as_c_sharp_2(source: str, tmp_path: Path) -> None:
     compiler = shutil.which("mcs")
     assert compiler, "mcs is missing: make packages installs it"

@@ -17,8 +17,8 @@ from dsrwizard.core.diagnosis.reach import gone
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows_served import firewall_fault, served, site_fault
 from dsrwizard.core.dialects.windows.answer import PREFERRED
+from dsrwizard.core.dialects.windows.commands import UNBINDABLE
 from dsrwizard.core.dialects.windows.plan import nic_of, target
-from dsrwizard.core.dialects.windows.settings import UNBINDABLE
 from dsrwizard.core.model.causes import Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip

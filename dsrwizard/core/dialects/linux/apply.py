@@ -13,33 +13,17 @@ import shlex
 from collections.abc import Sequence
 
 from dsrwizard.core.dialects.commands import HERE_DOC, commands, replaces_link
+from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.changes import Change, FileChange, FileState, SysctlChange
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
 
-_PREAMBLE = r"""
-m='==dsr:@NONCE@'
-export LC_ALL=C
-command -v sysctl >/dev/null || sysctl() { # procps may be missing: the file is the setting
-  for a; do case $a in *=*)
-    printf '%s\n' "${a#*=}" >"/proc/sys/$(printf %s "${a%%=*}" | tr ./ /.)" || return 1
-  esac; done
-}
-same() { # PATH VALUE: the kernel setting still has the value that was observed
-  grep -qxF -- "$2" "$1" || { echo "changed meanwhile: $1 is $(cat "$1"), was $2"; return 1; }
-}
-still() { # PATH SHA256: the file is still what was observed
-  [ -f "$1" ] && [ ! -L "$1" ] && [ "$(sha256sum <"$1" | cut -c1-64)" = "$2" ] || {
-    echo "changed meanwhile: $1 is not the file that was observed"; return 1; }
-}
-absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || { echo "changed meanwhile: $1 exists now"; return 1; }; }
-linked() { [ "$(readlink "$1")" = "$2" ] || { echo "changed meanwhile: $1 points elsewhere"; return 1; }; }
-"""
+_PREAMBLE = body(__package__, "apply.sh")
 
 
 def apply_script(nonce: str, steps: Sequence[Step], afterwards: str) -> str:
     """The script. `afterwards` is the observing script, run only when every step worked."""
-    parts = [_PREAMBLE.replace("@NONCE@", nonce), "ok=1"]
+    parts = [filled(_PREAMBLE, {"@NONCE@": nonce}), "ok=1"]
     parts += [_step(number, step) for number, step in enumerate(steps, 1)]
     parts.append(f'if [ "$ok" = 1 ]; then\n{afterwards}\nfi\nexit 0')
     return "\n".join(parts) + "\n"

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from dsrwizard.core.dialects.linux import values
 from dsrwizard.core.dialects.linux.observe import sections
+from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import HalfOpen, HalfOpenLook
 
@@ -30,68 +31,21 @@ _PAUSE = 0.05
 _MOST = 5000
 """Half-open connections listed; a backlog seldom holds more."""
 
-# Few programs are started, for a busy host is slow to start them; /proc/uptime counts hundredths of a second, and the
-# shell reads it itself. The first look tells what of these sources is left from before. A host without `ss` shows the
-# same in /proc/net/tcp, state 03 (TCP_SYN_RECV in the kernel's tcp_states.h), with addresses as the machine's own words
-# of 32 bits.
-_SCRIPT = r"""
-m='==dsr:@NONCE@'
-s() { printf '\n%s:%s==\n' "$m" "$1"; }
-counters() {
-  s "$1"
-  grep -hE '^(TcpExt|Icmp):|^Icmp6InDestUnreachs' /proc/net/netstat /proc/net/snmp /proc/net/snmp6 2>/dev/null
-}
-if command -v ss >/dev/null; then
-  all() { ss -Hnt state syn-recv; }
-else
-  half='s/^ *[0-9]*: \([0-9A-F:]*\) \([0-9A-F:]*\) 03 .*/0 0 \1 \2/p'
-  all() { sed -n "$half" /proc/net/tcp /proc/net/tcp6 2>/dev/null; }
-fi
-nap() { sleep @PAUSE@ 2>/dev/null || sleep 1; }
-counters before
-"""
-_WAIT = r"""
-mine() {
-  all | grep -F @PATTERNS@
-}
-count() { printf '%s\n' "$1" | sort -u | grep -c .; }
-now() { read -r up rest </proc/uptime; now=${up%.*}${up#*.}; }
-found=$(mine)
-want=$(($(count "$found") + @EXPECTED@))
-now; end=$((now + @TICKS@))
-s ready
-while :; do
-  new=$(mine)
-  if [ "$new" ]; then
-    found="$found
-$new"
-    [ "$(count "$found")" -lt $want ] || break
-  fi
-  now; [ $now -lt $end ] || break
-  nap
-done
-s seen; printf '%s\n' "$found" | sort -u
-"""
-_END = r"""
-counters after
-s order; printf '\001\000' | od -An -tx2 2>/dev/null
-s waiting; all | head -n @MOST@
-s end
-"""
+_BEGIN = body(__package__, "half_open.sh")
+_WAIT = body(__package__, "half_open_wait.sh")
+_END = body(__package__, "half_open_end.sh")
 
 
 def script(nonce: str, sources: Sequence[str], expected: int) -> str:
     """The script. `nonce` is unguessable text without spaces, `sources` are addresses, `expected` is how many
     connections from them are to be seen."""
-    wait = _WAIT if sources else "s ready\n"
-    patterns = " ".join(f"-e '{pattern}'" for source in sources for pattern in _patterns(source))
-    text = _SCRIPT + wait + _END
-    for name, value in (
-        ("@NONCE@", nonce), ("@PATTERNS@", patterns), ("@EXPECTED@", str(expected)), ("@MOST@", str(_MOST)),
-        ("@PAUSE@", str(_PAUSE)), ("@TICKS@", str(round(SECONDS * 100))),
-    ):  # fmt: skip
-        text = text.replace(name, value)
-    return text
+    wait = "s ready\n"
+    if sources:
+        patterns = " ".join(f"-e '{pattern}'" for source in sources for pattern in _patterns(source))
+        ticks = str(round(SECONDS * 100))
+        wait = filled(_WAIT, {"@PATTERNS@": patterns, "__EXPECTED__": str(expected), "__TICKS__": ticks})
+    begin = filled(_BEGIN, {"@NONCE@": nonce, "@PAUSE@": str(_PAUSE)})
+    return begin + wait + filled(_END, {"@MOST@": str(_MOST)})
 
 
 def is_ready(nonce: str, line: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from dsrwizard.core.dialects.linux import packet_filter, routes, values
 from dsrwizard.core.dialects.linux.values import Impossible, reading
+from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.doc_addresses import SOMEWHERE
 from dsrwizard.core.model.errors import AnswerUnreadable
@@ -26,39 +27,9 @@ _LINE = 200
 """Characters of a text that is only shown: the names of the host, its system, its kernel and its programs. `Shown`
 facts make them harmless."""
 
-_SCRIPT = r"""
-m='==dsr:@NONCE@'
-s() { printf '\n%s:%s==\n' "$m" "$1"; }
-s begin
-s texts
-grep -s . /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id /etc/os-release \
-  /etc/network/interfaces /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
-  /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/ip_forward
-s root; if [ -w /proc/sys/net/ipv4/conf/all/arp_ignore ]; then echo yes; else echo no; fi
-s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
-s addr; ip -j -d addr show
-@WHOLE@
-@WAYS@
-set --
-for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
-s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
-for f in @FILES@; do
-  s "file:$f"
-  if [ -L "$f" ]; then printf 'link '; readlink "$f"
-  elif [ -f "$f" ]; then echo file; base64 "$f" || echo '?'
-  else echo none; fi
-done
-s end
-"""
-_WAYS = r"""
-way() { s "way:$2"; ip -j "$1" route get "$3" from "$2" 2>&1; }
-@ASKED@
-"""
-_WHOLE = r"""
-s route4; ip -j -4 route show default
-s route6; ip -j -6 route show default 2>/dev/null
-s listeners; if command -v ss >/dev/null; then echo ss; ss -H -l -t -u -n @PROCESSES@; else echo none; fi
-"""
+_SCRIPT = body(__package__, "observe.sh")
+_WAYS = body(__package__, "observe_ways.sh")
+_WHOLE = body(__package__, "observe_whole.sh")
 
 
 def observe_script(
@@ -69,16 +40,17 @@ def observe_script(
     looks at every process of the host, and says what filters packets. For each of `vips` it asks which way replies from
     there to clients take."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
-    whole = "" if brief else _WHOLE + (packet_filter.SCRIPT if closely else "")
-    script = _SCRIPT.replace("@WHOLE@", whole).replace("@PROCESSES@", "-p" if closely else "")
-    return script.replace("@WAYS@", _asked(vips)).replace("@NONCE@", nonce).replace("@FILES@", paths)
+    whole = "" if brief else filled(_WHOLE, {"@PROCESSES@": "-p" if closely else ""})
+    if closely and not brief:
+        whole += packet_filter.SCRIPT
+    return filled(_SCRIPT, {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips), "@FILES@": paths})
 
 
 def _asked(vips: Iterable[str]) -> str:
     """The lines that ask for the way back from each VIP."""
     asked = [ip_address(vip) for vip in vips]
     lines = [f"way -{vip.version} {vip} {SOMEWHERE[vip.version]}" for vip in asked]
-    return _WAYS.replace("@ASKED@", "\n".join(lines)) if lines else ""
+    return filled(_WAYS, {"@ASKED@": "\n".join(lines)}) if lines else ""
 
 
 def parse(host: str, nonce: str, text: str) -> ServerFacts:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.facts import FilterTool, PacketFilter
 
 LINES = 2000
@@ -19,24 +20,7 @@ LINES = 2000
 LENGTH = 4000
 """Characters of one such line: a rule may name hundreds of addresses."""
 
-SCRIPT = r"""
-have() { command -v "$1" >/dev/null; }
-few() { grep -E "$1" | head -n @LINES@; }
-tables() {
-  s "filter$1"
-  if grep -qs . "/proc/net/${2}_names"; then
-    if have "$3-legacy-save"; then echo "$3-legacy"; "$3-legacy-save" -c
-    elif have "$3-save"; then echo "$3"; "$3-save" -c
-    else echo unseen; fi
-  elif ! have nft && have "$3-save"; then echo "$3-nft"; "$3-save" -c; fi 2>&1 | sed '/^\*nat/,/^COMMIT/d' | few .
-}
-s filter
-if have nft; then
-  echo nft; nft list ruleset 2>&1 | few '^table|^[[:space:]](chain|\})|hook |drop|reject|jump|goto|denied|ermitted'
-fi
-tables 4 ip_tables iptables
-tables 6 ip6_tables ip6tables
-""".replace("@LINES@", str(LINES))
+SCRIPT = filled(body(__package__, "packet_filter.sh"), {"@LINES@": str(LINES)})
 
 _NFT_HOOKS = ("ingress", "prerouting", "input")
 _CHAINS_IN = ("PREROUTING", "INPUT")

@@ -13,74 +13,30 @@ from collections.abc import Sequence
 import msgspec
 
 from dsrwizard.core.dialects.windows.commands import quoted, standalone
-from dsrwizard.core.dialects.windows.dispatch import DISPATCH
-from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frame_of
-from dsrwizard.core.dialects.windows.loopback import ADD_TYPE
-from dsrwizard.core.dialects.windows.settings import SETTINGS_2012, SHARED_SETTINGS
+from dsrwizard.core.dialects.windows.frames import frame_of
+from dsrwizard.core.dialects.windows.powershell import GENERATIONS, LOOPBACK, add_type, file, prelude
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.windows_values import Number, sentence
 
-_LOOP = r"""
-function Test-Before {
-    param($change)
-    if (-not $change.checked) {
-        return
-    }
-    $present = Read-Setting -what $change.what -name $change.name
-    if ([string]$present -ne [string]$change.before) {
-        throw ('changed meanwhile: ' + $change.what + ' ' + $change.name + ' is "' + [string]$present + '", was "' +
-            [string]$change.before + '"')
-    }
-}
-foreach ($step in $steps) {
-    Send-Frame @{ kind = 'start'; step = $step.number }
-    $done = @()
-    try {
-        foreach ($change in $step.changes) {
-            Test-Before -change $change
-            Write-Setting -what $change.what -name $change.name -before $change.before -after $change.after
-            $done += $change
-        }
-        Send-Frame @{ kind = 'done'; step = $step.number }
-    }
-    catch {
-        $message = [string]$_.Exception.Message
-        $word = 'failed'
-        $index = $done.Count - 1
-        while ($index -ge 0) {
-            $change = $done[$index]
-            try {
-                Write-Setting -what $change.what -name $change.name -before $change.after -after $change.before
-            }
-            catch {
-                $word = 'halfway'
-                $message = $message + '; taking back ' + $change.what + ' ' + $change.name + ': ' +
-                    [string]$_.Exception.Message
-            }
-            $index = $index - 1
-        }
-        Send-Frame @{ kind = $word; step = $step.number; message = $message }
-        exit 0
-    }
-}
-"""
+_ADD_LOOPBACK = add_type(LOOPBACK)
+_SHARED = file("settings.ps1")
+_DISPATCH = file("dispatch.ps1")
+_LOOP = file("apply.ps1")
 
 
 def apply_script(nonce: str, steps: Sequence[Step], *, reached: str, system: CommandSet, afterwards: str) -> str:
     """The script. `reached` is the address of our own connection, `afterwards` the looking script."""
-    from dsrwizard.core.dialects.windows.legacy import JSON_2008, SETTINGS_2008
-
-    modern = system != "windows-2008"
+    generation = GENERATIONS["2008" if system == "windows-2008" else "2012"]
     parts = [
-        PRELUDE.replace("@NONCE@", quoted(nonce)),
-        JSON_2012 if modern else JSON_2008,
+        prelude(nonce),
+        generation.json,
         f"$reached = {quoted(reached)}",
-        ADD_TYPE if any(isinstance(change, LinkChange) for step in steps for change in step.changes) else "",
-        SHARED_SETTINGS,
-        SETTINGS_2012 if modern else SETTINGS_2008,
-        DISPATCH,
+        _ADD_LOOPBACK if any(isinstance(change, LinkChange) for step in steps for change in step.changes) else "",
+        _SHARED,
+        generation.settings,
+        _DISPATCH,
         "$session = [int](Find-SessionIndex)",
         "$steps = @()",
         *(_step(number, step) for number, step in enumerate(steps, 1)),

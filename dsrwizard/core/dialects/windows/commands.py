@@ -16,6 +16,8 @@ ADAPTER = "dsrwizard"
 """Name of the loopback adapter that dsrwizard makes."""
 PSEUDO = "pseudo"
 """`vip_interface` for the built-in Loopback Pseudo-Interface 1, whose index is always 1."""
+UNBINDABLE = ("ms_tcpip6", "ms_msclient", "ms_server", "ms_pacer", "ms_lltdio", "ms_rspndr", "ms_lldp", "ms_implat")
+"""Components that can be bound again; others (ms_netbt, ms_pppoe …) could not (PowerShell/PowerShell#7428)."""
 
 
 _CALM = re.compile(r"[^$`\"%\u201c-\u201e\x00-\x1f]*(?<!\\)")

@@ -22,35 +22,6 @@ LARGEST = 8_000_000
 """Characters; a longer frame is no answer of ours."""
 T = TypeVar("T")
 
-PRELUDE = r"""
-$ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
-$nonce = @NONCE@
-function Send-Frame {
-    param($document)
-    $document['nonce'] = $nonce
-    $bytes = [Text.Encoding]::UTF8.GetBytes((ConvertTo-Text $document))
-    [Console]::Out.WriteLine('<<DSR:' + [Convert]::ToBase64String($bytes) + ':DSR>>')
-}
-"""
-"""What every script begins with. `ConvertTo-Text` is the dialect's way to write JSON."""
-
-JSON_2012 = r"""
-function ConvertTo-Text {
-    param($value)
-    return ConvertTo-Json -InputObject $value -Depth 8 -Compress
-}
-"""
-
-
-LITERAL = r"""
-function Get-Literal {
-    param($text)
-    return [Management.Automation.WildcardPattern]::Escape([string]$text)
-}
-"""
-"""For parameters that are patterns: a name that matches itself alone."""
-
 
 class _Mark(msgspec.Struct):
     """What every document has."""

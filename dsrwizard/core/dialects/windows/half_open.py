@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.dialects.windows.commands import quoted
-from dsrwizard.core.dialects.windows.frames import JSON_2012, PRELUDE, frames
+from dsrwizard.core.dialects.script_files import filled
+from dsrwizard.core.dialects.windows.frames import frames
+from dsrwizard.core.dialects.windows.powershell import GENERATIONS, array, file, prelude
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import HalfOpen, HalfOpenLook
 from dsrwizard.core.model.foreign import one_line
@@ -22,48 +23,20 @@ from dsrwizard.core.model.windows_values import Port
 TURNS = 15
 """Looks, a tenth of a second apart."""
 
-_SCRIPT = r"""
-function Get-HalfOpen {
-    $properties = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
-    $found = @()
-    foreach ($one in $properties.GetActiveTcpConnections()) {
-        if ([int]$one.State -eq 4) {
-            $found += @{
-                vip = [string]$one.LocalEndPoint.Address
-                port = [int]$one.LocalEndPoint.Port
-                client = [string]$one.RemoteEndPoint.Address
-                client_port = [int]$one.RemoteEndPoint.Port
-            }
-        }
-    }
-    return $found
-}
-$sources = @SOURCES@
-Send-Frame @{ kind = 'ready' }
-$seen = @{}
-$turn = 0
-while (($turn -lt @TURNS@) -and ($seen.Count -lt @EXPECTED@)) {
-    foreach ($one in @(Get-HalfOpen)) {
-        if ($sources -contains $one.client) {
-            $name = $one.client + ' ' + [string]$one.client_port + ' ' + $one.vip + ' ' + [string]$one.port
-            $seen[$name] = $one
-        }
-    }
-    Start-Sleep -Milliseconds 100
-    $turn = $turn + 1
-}
-Send-Frame @{ kind = 'half-open'; seen = @($seen.Values); waiting = @(Get-HalfOpen) }
-"""
+_SCRIPT = file("half_open.ps1")
 
 
 def script(nonce: str, sources: Sequence[str], expected: int, *, legacy: bool) -> str:
     """The looking script; without sources it looks once."""
-    from dsrwizard.core.dialects.windows.legacy import JSON_2008
-
-    named = "@(" + ", ".join(quoted(str(parsed(source))) for source in sources) + ")"
-    text = _SCRIPT.replace("@SOURCES@", named).replace("@TURNS@", str(TURNS))
-    text = text.replace("@EXPECTED@", str(expected if sources else 0))
-    return PRELUDE.replace("@NONCE@", quoted(nonce)) + (JSON_2008 if legacy else JSON_2012) + text
+    text = filled(
+        _SCRIPT,
+        {
+            "'@SOURCES@'": array(tuple(str(parsed(source)) for source in sources)),
+            "'@TURNS@'": str(TURNS),
+            "'@EXPECTED@'": str(expected if sources else 0),
+        },
+    )
+    return prelude(nonce) + GENERATIONS["2008" if legacy else "2012"].json + text
 
 
 class _Entry(msgspec.Struct):

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dsrwizard.core.dialects.windows import sites
-from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO
+from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO, UNBINDABLE
 from dsrwizard.core.dialects.windows.firewall import admitted, rule_name
-from dsrwizard.core.dialects.windows.settings import UNBINDABLE
 from dsrwizard.core.dialects.windows.state import UNSEEN, value
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange, WindowsItem
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.dialects.windows.commands import split
-from dsrwizard.core.dialects.windows.settings import UNBINDABLE
+from dsrwizard.core.dialects.windows.commands import UNBINDABLE, split
 from dsrwizard.core.dialects.windows.sites import parts_of
 from dsrwizard.core.model.changes import WindowsChange, WindowsItem
 from dsrwizard.core.model.windows_facts import IpSettings, WindowsAdapter, WindowsFacts

@@ -1,26 +1,37 @@
-"""The program that the client host's python3 runs: fresh TCP connections side by side, and the frames of their replies.
-
-Text, because it is sent. It runs on any Python 3, imports nothing but the standard library and holds no single quote,
-for it stands between two in a shell script. `argv`: the plan (lines of VIP, port, count and `http` or `other`), seconds
-to wait for one answer, seconds after which no connection is begun. It prints all at its end, or nothing.
+"""Opens fresh TCP connections side by side and notes the frames of their replies; runs on the client host.
+Any Python 3 runs it, with the standard library alone. `argv`: the plan (lines of VIP, port, count and `http` or
+`other`), seconds to wait for one answer, seconds after which no connection is begun. It prints all at its end, or
+nothing.
 """
 
-PROGRAM = r"""
-import errno, os, select, socket, struct, sys, time
+import errno
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
 plan, wait, budget = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 nonce = os.environ["DSRWIZARD_NONCE"]
 asked = [line.split() for line in plan.splitlines() if line.strip()]
 now = time.monotonic
 out, seen, taps = [], {}, []
 WIDE, CROWD, MOMENT, MOST, PAUSE = 32, 4, 0.05, 65536, 0.3
+
+
 def say(*words):
     out.append("\n" + " ".join([nonce] + [str(word) for word in words]))
+
+
 def narrow(tap, addresses, offset):
     # Only frames from the VIPs come here (classic BPF, offsets from the network header): others have work, too.
     try:
         import ctypes
-        if len(addresses) > 200: return
-        code = struct.pack("HBBI", 0x20, 0, 0, 0xfff00000 + offset)
+
+        if len(addresses) > 200:
+            return
+        code = struct.pack("HBBI", 0x20, 0, 0, 0xFFF00000 + offset)
         for left, address in zip(range(len(addresses), 0, -1), addresses):
             code += struct.pack("HBBI", 0x15, left, 0, struct.unpack("!I", address[-4:])[0])
         code += struct.pack("HBBI", 6, 0, 0, 0) + struct.pack("HBBI", 6, 0, 0, 128)
@@ -28,16 +39,25 @@ def narrow(tap, addresses, offset):
         tap.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HP", len(code) // 8, ctypes.addressof(kept)))
     except Exception:
         pass
+
+
 def listen():
     for six in 0, 1:
-        addresses = sorted(set(socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, line[0])
-                               for line in asked if (":" in line[0]) == bool(six)))
+        addresses = sorted(
+            {
+                socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, line[0])
+                for line in asked
+                if (":" in line[0]) == bool(six)
+            }
+        )
         if addresses:
-            kind = 0x86dd if six else 0x0800
+            kind = 0x86DD if six else 0x0800
             tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(kind))
             tap.setblocking(False)
             narrow(tap, addresses, 20 if six else 12)
             taps.append((tap, six, set(addresses)))
+
+
 def hear():
     for tap, six, addresses in taps:
         for _ in range(512):
@@ -46,19 +66,28 @@ def hear():
             except (OSError, IOError):
                 break
             head = 40 if six else (data[0] & 15) * 4 if data else 60
-            if len(data) < head + 4 or data[6 if six else 9] != 6: continue
+            if len(data) < head + 4 or data[6 if six else 9] != 6:
+                continue
             source = data[8:24] if six else data[12:16]
-            if source not in addresses: continue
-            ports = struct.unpack("!HH", data[head:head + 4])
+            if source not in addresses:
+                continue
+            ports = struct.unpack("!HH", data[head : head + 4])
             mac = ":".join("%02x" % byte for byte in sender[4]) if len(sender[4]) == 6 else "-"
             found = seen.setdefault((source,) + ports, {})
             way = mac, data[7 if six else 8]
             found[way] = found.get(way, 0) + 1
+
+
 def word(code):
-    if code == errno.ECONNREFUSED: return "refused"
-    if code == errno.ETIMEDOUT: return "silent"
-    if code in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EACCES): return "unreachable"
+    if code == errno.ECONNREFUSED:
+        return "refused"
+    if code == errno.ETIMEDOUT:
+        return "silent"
+    if code in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EACCES):
+        return "unreachable"
     return "unknown"
+
+
 class Try:
     def __init__(self, vip, port, http):
         self.vip, self.port, self.http = vip, port, http
@@ -68,6 +97,8 @@ class Try:
         self.socket.setblocking(False)
         self.began = now()
         self.till = self.began + wait
+
+
 def begin(vip, port, http):
     one = Try(vip, port, http)
     code = one.socket.connect_ex((vip, port))
@@ -76,21 +107,42 @@ def begin(vip, port, http):
         return
     live[one.socket.fileno()] = one
     poll.register(one.socket.fileno(), select.POLLOUT)
+
+
 def end(one, result):
     number = one.socket.fileno()
-    if live.pop(number, None): poll.unregister(number)
+    if live.pop(number, None):
+        poll.unregister(number)
     acked = arrived = "-"
     try:
         local = one.socket.getsockname()
         told = one.socket.getsockopt(6, 11, 256)
-        if len(told) >= 136: acked, arrived = struct.unpack("QQ", told[120:136])
+        if len(told) >= 136:
+            acked, arrived = struct.unpack("QQ", told[120:136])
     except (OSError, IOError, AttributeError):
         local = ("-", 0)
     one.socket.close()
-    ms = lambda at: "-" if at is None else "%.2f" % ((at - one.began) * 1000)
+
+    def ms(at):
+        return "-" if at is None else "%.2f" % ((at - one.began) * 1000)
+
     done.append((one.vip, one.port, local[0].split("%")[0], local[1]))
-    say("tcp", one.vip, one.port, result, ms(one.open), local[0].split("%")[0], local[1], ms(one.first),
-        one.sent, one.received, acked, arrived)
+    say(
+        "tcp",
+        one.vip,
+        one.port,
+        result,
+        ms(one.open),
+        local[0].split("%")[0],
+        local[1],
+        ms(one.first),
+        one.sent,
+        one.received,
+        acked,
+        arrived,
+    )
+
+
 def write(one):
     code = one.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
@@ -107,46 +159,60 @@ def write(one):
             end(one, "open")
             return
     poll.modify(one.socket.fileno(), select.POLLIN)
+
+
 def read(one):
     try:
         data = one.socket.recv(MOST)
     except (OSError, IOError):
         data = b""
     if data:
-        if one.first is None: one.first = now()
+        if one.first is None:
+            one.first = now()
         one.received += len(data)
         one.till = min(now() + PAUSE, one.began + 2 * wait)
-    if not data or one.received > MOST: end(one, "open")
+    if not data or one.received > MOST:
+        end(one, "open")
+
+
 def crowd():
     return sum(one.open is None and now() - one.began < MOMENT for one in list(live.values()))
+
+
 live, done, poll = {}, [], select.poll()
 why = ""
 try:
     listen()
 except (OSError, IOError, AttributeError) as problem:
     why = "privilege" if getattr(problem, "errno", 0) in (errno.EPERM, errno.EACCES) else "socket"
-for tap, _, _ in taps: poll.register(tap.fileno(), select.POLLIN)
+for tap, _, _ in taps:
+    poll.register(tap.fileno(), select.POLLIN)
 queue, turn = [], 0
 while any(turn < int(line[2]) for line in asked):
     queue += [(line[0], int(line[1]), line[3] == "http") for line in asked if turn < int(line[2])]
     turn += 1
 stop = now() + budget
 while live or queue:
-    if now() > stop: queue = []
+    if now() > stop:
+        queue = []
     # Few at a time, so that one is timed and not the crowd; who takes longer than a moment holds up nobody.
-    while queue and len(live) < WIDE and crowd() < CROWD: begin(*queue.pop(0))
+    while queue and len(live) < WIDE and crowd() < CROWD:
+        begin(*queue.pop(0))
     for number, _ in poll.poll(20 if not queue else 2):
         one = live.get(number)
-        if one is None: continue
-        if one.open is None: write(one)
-        else: read(one)
+        if one is None:
+            continue
+        if one.open is None:
+            write(one)
+        else:
+            read(one)
     hear()
-    for one in [one for one in live.values() if now() > one.till]: end(one, "silent" if one.open is None else "open")
+    for one in [one for one in live.values() if now() > one.till]:
+        end(one, "silent" if one.open is None else "open")
 hear()
-for vip, port, local, own in done:
+for vip, port, _local, own in done:
     source = socket.inet_pton(socket.AF_INET6 if ":" in vip else socket.AF_INET, vip)
     for (mac, ttl), count in sorted(seen.get((source, port, own), {}).items())[:4]:
         say("frame", vip, port, own, mac, ttl, count)
 say("tap", why or "on")
 sys.stdout.write("".join(out) + "\n")
-"""

@@ -1,14 +1,9 @@
-"""The Microsoft loopback adapter by SetupAPI, as C# for `Add-Type`: installed for this one device, removed by its id.
+// The Microsoft loopback adapter by SetupAPI. Only C# 2, which is what PowerShell 2.0 compiles.
+// `Install()` gives the instance id, `Remove(id)` nothing; both throw with the Win32 code in hex.
+// SetupDiCreateDeviceInfoW (DICD_GENERATE_ID), hardware id *MSLOOP, DIF_REGISTERDEVICE, the driver of netloop.inf alone
+// (DI_ENUMSINGLEINF), DiInstallDevice: so no other loopback adapter of the host is touched, as
+// UpdateDriverForPlugAndPlayDevices would (Microsoft, "SetupAPI" and "DiInstallDevice").
 
-Order of calls: SetupDiCreateDeviceInfoW (DICD_GENERATE_ID) → hardware id `*MSLOOP` → DIF_REGISTERDEVICE → the driver of
-netloop.inf alone (DI_ENUMSINGLEINF) → DiInstallDevice, so that no other loopback adapter of the host is touched, as
-UpdateDriverForPlugAndPlayDevices would (Microsoft, "SetupAPI" and "DiInstallDevice"). Only C# 2, which is what
-PowerShell 2.0 compiles.
-"""
-
-from __future__ import annotations
-
-SOURCE = r"""
 using System;
 using System.ComponentModel;
 using System.Runtime.InteropServices;
@@ -193,8 +188,3 @@ public static class DsrLoopback
         }
     }
 }
-"""
-
-ADD_TYPE = "Add-Type -TypeDefinition @'\n" + SOURCE.strip() + "\n'@\n"
-"""The statement that brings the class `DsrLoopback` into a script: `Install()` → instance id, `Remove(id)`. Both throw
-with the Win32 code in hex."""

@@ -1,8 +1,5 @@
-"""Which function reads or writes which setting: the same over either dialect's functions."""
+# Which function reads or writes which setting: the same over either generation's functions.
 
-from __future__ import annotations
-
-DISPATCH = r"""
 function Read-Setting {
     param($what, $name)
     if ($what -eq 'adapter') {
@@ -85,5 +82,3 @@ function Write-Setting {
     }
     Write-Interface -what $what -key $name -after $after
 }
-"""
-"""`Read-Setting` and `Write-Setting`, over the functions of either dialect."""

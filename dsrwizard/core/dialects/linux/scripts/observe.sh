@@ -1,0 +1,26 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2043  # a hole for many words
+# Observes a host and changes nothing. Sections begin with a marker line that holds the nonce.
+
+m='==dsr:@NONCE@'
+s() { printf '\n%s:%s==\n' "$m" "$1"; }
+s begin
+s texts
+grep -s . /proc/sys/kernel/hostname /proc/sys/kernel/osrelease /proc/sys/kernel/random/boot_id /etc/os-release \
+  /etc/network/interfaces /proc/sys/net/ipv4/conf/*/arp_ignore /proc/sys/net/ipv4/conf/*/arp_announce \
+  /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/ip_forward
+s root; if [ -w /proc/sys/net/ipv4/conf/all/arp_ignore ]; then echo yes; else echo no; fi
+s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
+s addr; ip -j -d addr show
+@WHOLE@
+@WAYS@
+set --
+for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
+s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
+for f in @FILES@; do
+  s "file:$f"
+  if [ -L "$f" ]; then printf 'link '; readlink "$f"
+  elif [ -f "$f" ]; then echo file; base64 "$f" || echo '?'
+  else echo none; fi
+done
+s end
