@@ -83,7 +83,8 @@ install-check: | $(VENV)/bin/python
 	$(PYTHON) -m venv "$$scratch/locked" && \
 	"$$scratch/locked/bin/pip" install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/run.txt && \
 	"$$scratch/locked/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation . && \
-	"$$scratch/locked/bin/dsrwizard" --version
+	"$$scratch/locked/bin/dsrwizard" --version && \
+	ls "$$scratch/locked/share/man/man1/dsrwizard.1" "$$scratch/locked/share/bash-completion/completions/dsrwizard"
 
 # The build backend is locked with the rest; --no-build-isolation then takes it from there.
 COMPILE = $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec.inspect as types
@@ -14,7 +16,9 @@ import yaml
 from dsrwizard.cli.main import commands
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.causes import CAUSES
+from dsrwizard.core.model.checks import Check, Outcome
 from dsrwizard.core.model.deployment import SCHEDULERS, Deployment
+from dsrwizard.core.model.snapshot import State
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -92,6 +96,17 @@ def test_the_options_of_no_command_are_there() -> None:
     top = (DOCS / "commands.md").read_text().partition("\n## ")[0]
     options = [each for each in commands.params if isinstance(each, click.Option)]
     assert {frozenset(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", first)) for first in rows(top)} == spellings(options)
+
+
+def test_the_words_of_json_are_those_of_the_program() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", section("commands.md", "verify"), re.DOTALL)
+    (check,) = json.loads(shown)["checks"]
+    assert tuple(check) == Check.__struct_fields__
+    told = section("commands.md", "verify")
+    assert all(f"`{outcome}`" in told for outcome in get_args(Outcome))
+    assert [state.strip("`") for state in rows(section("commands.md", "status")) if state[1] != "-"] == list(
+        get_args(State)
+    )
 
 
 # --- the deployment file -------------------------------------------------------------------------------------------
@@ -203,3 +218,29 @@ def test_the_code_cites_nothing_that_is_not_in_the_repository() -> None:
         assert not re.search(r"\bdesign(\.md)?,? sections? \d", text), path
         for page in re.findall(r"\bdocs/[\w/.-]+\.md\b", text):
             assert (ROOT / page).is_file(), f"{path.relative_to(ROOT)} cites {page}"
+
+
+# --- the code that the book speaks of ------------------------------------------------------------------------------
+
+
+def in_code(page: str) -> list[str]:
+    """What stands between backticks outside of fences."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", (DOCS / page).read_text(), flags=re.M | re.S))
+
+
+@pytest.mark.parametrize("page", [path.name for path in DOCS.glob("*.md")])
+def test_every_place_in_the_repository_that_is_named_is_there(page: str) -> None:
+    """Paths of the core, the engine and the screens may be written from dsrwizard/ on."""
+    for word in in_code(page):
+        path = word.removesuffix("/")
+        ours = re.fullmatch(r"(?:core|engine|cli|dsrwizard|screens|backends|tests|docs)/[\w./]+", path)
+        if ours and not re.search(r"\b(NAME|ID)\b", path):
+            assert any((root / path).exists() for root in (ROOT, ROOT / "dsrwizard")), f"{page} names {word}"
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "adding-a-cause.md", "adding-a-step.md", "adding-a-dialect.md"])
+def test_every_name_of_the_code_that_is_told_is_one(page: str) -> None:
+    known = {word for path in SOURCES if "unit" not in path.parts for word in re.findall(r"\w+", path.read_text())}
+    for word in in_code(page):
+        if re.fullmatch(r"[A-Za-z]\w*(?:\.[a-z]\w*)?", word) and not (ROOT / word).exists() and word != "NAME":
+            assert set(word.split(".")) <= known, f"{page} names {word}"
