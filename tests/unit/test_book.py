@@ -22,7 +22,12 @@ from dsrwizard.core.model.snapshot import State
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-SOURCES = sorted(path for part in ("dsrwizard", "screens", "backends", "tests") for path in (ROOT / part).rglob("*.py"))
+SOURCES = sorted(
+    path
+    for part in ("dsrwizard", "screens", "backends", "tests")
+    for path in (ROOT / part).rglob("*")
+    if path.suffix in (".py", ".sh", ".ps1", ".cs")
+)
 ELSEWHERE = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md", "reporting.md": "SECURITY.md"}
 """Pages of the site that lie at the root of the repository, as docs/hooks.py takes them in."""
 
