@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from dsrwizard.core.dialects.advice import Advice
+from dsrwizard.core.dialects.linux.advice import LinuxAdvice
+from dsrwizard.core.dialects.windows.advice import WindowsAdvice
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("dsrwizard", "screens", "backends")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -93,3 +97,41 @@ def test_what_is_sent_to_hosts_is_never_run_here() -> None:
                 if path.is_relative_to(ROOT / "dsrwizard/core") and "importlib.resources" in named:
                     readers.add(str(path.relative_to(ROOT)))
     assert readers == {"dsrwizard/core/dialects/script_files.py"}
+
+
+CHOOSES = "systems.py"
+"""The module of the diagnosis that finds out what a server runs; `windows/` holds what only Windows' evidence says."""
+
+
+def _asks_for_the_system(tree: ast.AST) -> set[str]:
+    """Code that tells Windows from Linux: names with Windows in them, and the values that give it away."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=text) | ast.Attribute(attr=text) | ast.alias(name=text):
+                found |= {text} if "windows" in text.lower() else set()
+            case ast.ImportFrom(module=str(text)):
+                found |= {text} if "windows" in text else set()
+            case ast.Constant(value=str(text)):
+                found |= {text} if text in ("winrm", "windows") or text.startswith("windows-20") else set()
+    return found
+
+
+def test_one_module_of_the_diagnosis_asks_what_a_server_runs() -> None:
+    """A third system is a platform and an advice of its own, and no question in any rule."""
+    folder = ROOT / "dsrwizard/core/diagnosis"
+    asking = {
+        str(path.relative_to(folder)): sorted(found)
+        for path in folder.rglob("*.py")
+        if path.parent.name != "windows" and (found := _asks_for_the_system(ast.parse(path.read_text())))
+    }
+    assert set(asking) == {CHOOSES}, asking
+
+
+def test_an_advice_for_each_system_has_the_whole_port() -> None:
+    """mypy sees that each fits; this sees that no method of the port is left to one system alone."""
+    port, linux, windows = (
+        {name for name in vars(made) if not name.startswith("_")} for made in (Advice, LinuxAdvice, WindowsAdvice)
+    )
+    assert linux == port
+    assert windows >= port

@@ -30,10 +30,10 @@ from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Found
-from dsrwizard.core.diagnosis.own_settings import afterwards, within
+from dsrwizard.core.diagnosis.gateway import gateways
 from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import ports, reach
-from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.systems import server_views
 from dsrwizard.core.model.checks import Check, Report, Verdict
 
 __all__ = ["Evidence", "diagnose", "verdict"]
@@ -50,7 +50,7 @@ ASIDE = frozenset(
 def diagnose(evidence: Evidence) -> Report:
     """All checks with their outcomes, and the verdict."""
     faults = Found()
-    views = [ServerView(evidence, server) for server in evidence.deployment.servers]
+    views = server_views(evidence)
     director = [*balancing.audit(evidence, faults, views), *balancing.holds(evidence, faults)]
     before = {view.name: reach(view, faults) for view in views}
     letting = emits(views)
@@ -58,8 +58,8 @@ def diagnose(evidence: Evidence) -> Report:
     for view in views:
         proof = probes(view, faults, views)  # before the ports: what a probe found explains a refusal
         servers += [*before[view.name], *ports(view, faults), *proof]
-        servers += [*inside(view, faults), *within(view, faults)]
-        servers += [*client_like(view, faults, letting), *afterwards(view, faults)]
+        servers += [*inside(view, faults), *view.platform.settings(view, faults), *gateways(view, faults)]
+        servers += [*client_like(view, faults, letting), *view.platform.after_clients(view, faults)]
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
     director += balancing.ipvs(evidence, faults, views)
     live = [check for view in views for check in half_open(view, faults)]

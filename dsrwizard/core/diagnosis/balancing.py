@@ -9,9 +9,7 @@ from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
-from dsrwizard.core.diagnosis.own_settings import leak_fault, leak_reason
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows_words import on_windows, show_address
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.causes import UNPROVED, Cause
 from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange
@@ -91,24 +89,18 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
 
 def _leak(faults: Found, view: ServerView, vip: Vip) -> Check:
     where = Where(check="arp.audit", host=view.name, vip=vip.address)
-    words, command = leak_reason(view, vip)
+    words, command = view.platform.leak_reason(view, vip)
     seen = f"who-has {vip.address} answered by {spoken(view.evidence.owner(vip.address), view.leaks(vip))}"
     if not command and view.facts is not None:
         words = (
             "its settings look right: look at other interfaces in the same network, at proxy ARP, and for another "
             "machine that uses its MAC"
         )
-    if not command and view.facts is not None and not on_windows(view):
-        nic = view.nic.name if view.nic else "any"
-        what = "icmp6" if vip.ip.version == 6 else "arp"
-        command = f"tcpdump -eni {nic} '{what} and ether src {view.leaks(vip)}' shows whether it sends the answers"
-    fix = f"On {view.name}: {command}"
-    if not command:
-        fix = sentences.silence(view.name)
-        if on_windows(view):
-            fix = f"On {view.name}: {show_address(view, vip)}"
+        frames = view.advice.show_frames(vip.ip.version, view.leaks(vip))
+        command = f"{frames} shows whether it sends the answers" if frames else ""
+    fix = f"On {view.name}: {command or view.advice.silence(vip)}"
     return faults.fail(
-        where, leak_fault(view, vip),
+        where, view.platform.leak_fault(view, vip),
         sentences.arp_leak(view.name, vip.address),
         f"{seen}; {words}" if words else seen, fix,
     )  # fmt: skip

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.handshakes import Traffic
-from dsrwizard.core.diagnosis.own_settings import filtered
-from dsrwizard.core.diagnosis.reach import gone
+from dsrwizard.core.diagnosis.linux.settings import filtered
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.dialects.linux.half_open import REVERSE_PATH
 from dsrwizard.core.model.causes import STOPS, Cause
 from dsrwizard.core.model.checks import Check
@@ -56,7 +53,7 @@ def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, em
     if fate == "filtered":
         fault = faults.find(name, "gateway") if view.way(4, vip) is None else None
         return [where.follows(fault, evidence=seen) if fault else filtered(view, faults, where, vip, seen)]
-    known = gone(faults, view) or faults.find(name, *STOPS, vip=vip.address, service=service.label)
+    known = faults.out_of_reach(view.name) or faults.find(name, *STOPS, vip=vip.address, service=service.label)
     if known:
         return [where.follows(known, evidence=seen)]
     if fate in ("unsent", "unseen"):
@@ -86,14 +83,14 @@ def _lost(
     by the director's own port where nobody does."""
     name, family = view.name, vip.ip.version
     if family in emits:
-        rules = rules_seen(view, vip)
+        rules = view.platform.rules_seen(view, vip, service)
         return [
             faults.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
                 f"A firewall on {name} lets in its neighbours but no clients from elsewhere at {service.label}.",
                 f"{seen}; other real servers get such packets through the same port of the director"
                 f"{f'; {rules}' if rules else ''}",
-                opening(view, vip, service),
+                view.platform.opening(view, vip, service),
                 shared=True,
             )
         ]  # fmt: skip
@@ -171,7 +168,7 @@ def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip:
     key = (canonical(rip), canonical(vip.address), service.port)
     traffic = evidence.traffic.get(key, Traffic(connections=0))
     seen = _counts(traffic, name)
-    away = gone(faults, view)
+    away = faults.out_of_reach(view.name)
     if traffic.verdict == "quiet" and away:
         return where.follows(away)
     if traffic.verdict == "quiet":
@@ -201,8 +198,7 @@ def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip:
         )  # fmt: skip
     return where.unknown(
         f"Clients' handshakes with {name} hang, and where could not be told.", seen,
-        f"On {name}: netstat -an -p tcp shows them as SYN_RECEIVED" if on_windows(view)
-        else f"On {name}, as root: tcpdump -ni any host {vip.address} and port {service.port}",
+        view.advice.see_handshakes(vip, service),
     )  # fmt: skip
 
 

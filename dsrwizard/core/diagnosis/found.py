@@ -86,6 +86,10 @@ class Found:
                 return fault
         return None
 
+    def out_of_reach(self, host: str) -> Fault | None:
+        """The fault that keeps everything on a real server from being looked at."""
+        return self.find(host, "unreachable", "not-on-link")
+
     def fail(self, where: Where, fault: Fault, message: str, evidence: str, fix: str, *, shared: bool = False) -> Check:
         """The failing check of a fault; its consequence where the fault is known already.
 

@@ -14,7 +14,6 @@ from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
@@ -125,10 +124,8 @@ def _named(view: ServerView | None) -> str:
 
 def _fix(one: Mismatch, address: str) -> str:
     fix = sentences.silence_sender(one.sender.name if one.sender else "", address, one.by)
-    if one.sender is None or on_windows(one.sender):
-        return fix
-    nic = one.sender.nic.name if one.sender.nic else "any"
-    return f"{fix} See it with tcpdump -eni {nic} '{'icmp6' if ':' in address else 'arp'} and ether src {one.by}'."
+    shown = one.sender.advice.show_frames(6 if ":" in address else 4, one.by) if one.sender else ""
+    return f"{fix} See it with {shown}." if shown else fix
 
 
 def spoken(owners: Owners, named: str) -> str:

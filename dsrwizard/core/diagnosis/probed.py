@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-
-from dsrwizard.core.diagnosis import sentences, windows, windows_served
-from dsrwizard.core.diagnosis import windows_words as words
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import mac
-from dsrwizard.core.diagnosis.filters import opening, rules_seen
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.reach import gone, swallowed
+from dsrwizard.core.diagnosis.reach import swallowed
+from dsrwizard.core.diagnosis.server_faults import NO_VIP, rip_only, service_down, vip_missing, vip_prefix
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
@@ -60,7 +57,7 @@ class _Probe:
                 f"{self.vip.address} {self.service.label} answers through {self.name}.",
                 f"{WORDS[probe.signature]}, by {probe.answered_by}{took}",
             )
-        fault = gone(self.faults, self.view)
+        fault = self.faults.out_of_reach(self.view.name)
         if fault:
             return self.where.follows(fault, "nothing can be sent to it on this link.")
         if probe.signature in ("unknown", "no-mac"):
@@ -99,7 +96,7 @@ class _Probe:
                 )
             case "wrong-reply":
                 return self._wrong_reply(probe)
-            case _ if self.held in ("held", "prefix") and (shown := self._on_windows(probe)) is not None:
+            case _ if self.held in ("held", "prefix") and (shown := self._explained(probe)) is not None:
                 return shown
             case "rst":
                 return self._refused(probe)
@@ -110,23 +107,11 @@ class _Probe:
             case _:
                 return self._silence(probe)
 
-    def _on_windows(self, probe: Probed) -> Check | None:
-        """What the facts of a Windows server explain it by: its firewall answers nobody, whatever is wrong."""
-        if not words.on_windows(self.view) or self.view.facts is None:
-            return None
-        if probe.signature == "silence" and self.held == "prefix" and swallowed(self.view):
-            return None
-        seen = self._seen(probe)
-        fault = windows.explained(self.view, self.faults, self.vip, self.service, self.where, seen)
-        if fault is not None or probe.signature != "silence":
-            return fault
-        match self.listening:
-            case "elsewhere":
-                return self._rip_only(probe)
-            case "nowhere":
-                return self._service_down(probe)
-            case _:
-                return None
+    def _explained(self, probe: Probed) -> Check | None:
+        """What the server's facts explain it by."""
+        return self.view.platform.explained(
+            self.view, self.faults, self.vip, self.service, self.where, probe, self._seen(probe)
+        )
 
     def _by_router(self, probe: Probed) -> bool:
         """Whether the answer is this server's and took its router, as all from the VIP does by a policy route that
@@ -172,7 +157,7 @@ class _Probe:
             )
         connected = self.view.connect(self.vip, self.service)
         silent = connected is not None and connected.result in ("silent", "unreachable")
-        if self.held == "unknown" and (not silent or words.on_windows(self.view)):
+        if self.held == "unknown" and not (silent and self.view.platform.opens_rip):
             return self._vip_missing(probe)
         if self.view.fate(self.vip, self.service) == "accepted":
             return self._replies_lost(probe)
@@ -215,15 +200,12 @@ class _Probe:
             more.append(f"{self.vip.address} is on {self.name}")
         if self.listening == "vip":
             more.append(f"{self.service.label} listens on it")
-        if words.on_windows(self.view):
-            more.append(windows_served.rules_seen(self.view, self.vip, self.service))
-        else:
-            more.append(rules_seen(self.view, self.vip))
+        more.append(self.view.platform.rules_seen(self.view, self.vip, self.service))
         return self.faults.fail(
             self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
             f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
             "; ".join(filter(None, (self._seen(probe), *more))),
-            opening(self.view, self.vip, self.service),
+            self.view.platform.opening(self.view, self.vip, self.service),
             # One rule may stop several VIPs and ports; the rules for IPv4 and for IPv6 are two.
             shared=any(
                 fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)
@@ -256,76 +238,6 @@ class _Probe:
         return text
 
 
-def vip_missing(view: ServerView, faults: Found, vip: Vip, where: Where, message: str, seen: str) -> Check:
-    """The fault vip-missing, with where the VIP is to be put; on Windows what lies behind it, where that is seen."""
-    if words.on_windows(view):
-        behind = windows.vip_gone(view, faults, vip, where, seen)
-        if behind is not None:
-            return behind
-    state = ""
-    for link, entry in view.entries(vip):
-        state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
-    if view.facts is not None and not state:
-        state = f"; no interface of {view.name} has {vip.address}"
-    command = sentences.put_vip(view.server, vip.address)
-    if words.on_windows(view):
-        command = words.put(view, vip)
-    return faults.fail(
-        where, Fault(host=view.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
-        f"On {view.name}: {command}",
-    )  # fmt: skip
-
-
-def vip_prefix(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str, prefixes: list[int]) -> Check:
-    """The fault vip-prefix, with the commands that put it right."""
-    wrong = next(((link, entry) for link, entry in view.entries(vip) if entry.prefix != vip.prefix), None)
-    place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (view.server.vip_interface, prefixes[0])
-    device = shlex.quote(place)
-    add = "" if vip.prefix in prefixes else f" && ip addr add {vip.address}/{vip.prefix} dev {device}"
-    command = f"ip addr del {vip.address}/{prefix} dev {device}{add}"
-    if words.on_windows(view):
-        command = words.take(view, vip, place, prefix)
-        command += "" if vip.prefix in prefixes else f"; {words.put(view, vip, place)}"
-    return faults.fail(
-        where, Fault(host=view.name, cause="vip-prefix", vip=vip.address),
-        f"{vip.address} is on {view.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
-        f"{vip.address}/{prefix} on {place}" + (f"; {seen}" if seen else ""),
-        f"On {view.name}: {command}",
-    )  # fmt: skip
-
-
-def service_down(view: ServerView, faults: Found, service: Service, where: Where, seen: str) -> Check:
-    """The fault service-down: one per host and port, on however many VIPs it shows."""
-    state = ""
-    if view.facts is not None and view.facts.listeners is not None:
-        bound = ", ".join(one.address for one in view.listeners(service))
-        state = f"; {service.label} listens on {bound} only" if bound else f"; no socket listens on {service.label}"
-    # A refused datagram is all there is to see of UDP from outside: elsewhere on the host it may listen.
-    blind = service.protocol == "udp" and (view.facts is None or view.facts.listeners is None)
-    least = f", at least not on {where.vip}" if blind and where.vip else ""
-    return faults.fail(
-        where, Fault(host=view.name, cause="service-down", service=service.label),
-        f"Nothing listens on {service.label} of {view.name}{least}.", (seen + state).strip("; "),
-        sentences.start_service(view.name, service),
-    )  # fmt: skip
-
-
-def rip_only(view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str) -> Check:
-    """The fault rip-only-listener, with the addresses it listens on."""
-    known = faults.find(view.name, "rip-only-listener", service=service.label)
-    bound = ", ".join(
-        f"{endpoint(one.address, one.port)}{f' ({one.process})' if one.process else ''}"
-        for one in view.listeners(service)
-    )
-    return faults.fail(
-        where, Fault(host=view.name, cause="rip-only-listener", vip=vip.address, service=service.label),
-        f"The application for {service.label} on {view.name} listens on its own address but not on {vip.address}.",
-        (f"{seen}; listening: {bound}" if bound else seen).strip("; "),
-        sentences.listen_on(view.name, vip.address, service),
-        shared=known is not None,
-    )  # fmt: skip
-
-
 def inside(view: ServerView, faults: Found) -> list[Check]:
     """`server.vip` and `server.listener`: what the server itself says, after the probes have spoken."""
     checks = []
@@ -337,25 +249,25 @@ def inside(view: ServerView, faults: Found) -> list[Check]:
 
 def _vip(view: ServerView, faults: Found, vip: Vip) -> Check:
     where, name = Where(check="server.vip", host=view.name, vip=vip.address), view.name
-    held, shown = view.held(vip), f"ip addr show to {vip.address}"
+    held = view.held(vip)
     if held == "prefix":
         return vip_prefix(view, faults, vip, where, "", [entry.prefix for _, entry in view.entries(vip)])
     if held == "held":
         places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in view.entries(vip))
         return where.passed(f"{vip.address} is on {name}.", places or "it answered for the VIP")
-    known = faults.find(name, *windows.NO_VIP, vip=vip.address)
+    known = faults.find(name, *NO_VIP, vip=vip.address)
     if known:
         return where.follows(known, f"{vip.address} is not on {name}.")
     if held == "missing":
         return vip_missing(
             view, faults, vip, where, f"{vip.address} is not on {name}, so it drops what the director sends it.", ""
         )
-    fault = gone(faults, view)
+    fault = faults.out_of_reach(view.name)
     if fault:
         return where.follows(fault)
     return where.unknown(
         f"Whether {vip.address} is on {name} could not be seen.", "no login, and nothing came back from the VIP",
-        f"On {name}: {words.show_address(view, vip) if words.on_windows(view) else shown}",
+        f"On {name}: {view.advice.show_address(vip)}",
     )  # fmt: skip
 
 
@@ -366,7 +278,7 @@ def _listener(view: ServerView, faults: Found, vip: Vip, service: Service) -> Ch
         return where.passed(f"{service.label} listens on {vip.address} of {name}.", "it answered the probe")
     state = view.listening(vip, service)
     if state in ("elsewhere", "nowhere"):
-        unbound = windows_served.site_fault(view, faults, vip, service, where, "")
+        unbound = view.platform.not_listening(view, faults, vip, service, where)
         if unbound is not None:
             return unbound
     if state == "vip":
@@ -376,17 +288,12 @@ def _listener(view: ServerView, faults: Found, vip: Vip, service: Service) -> Ch
         return rip_only(view, faults, vip, service, where, "")
     if state == "nowhere":
         return service_down(view, faults, service, where, "")
-    fault = gone(faults, view) or faults.find(
+    fault = faults.out_of_reach(view.name) or faults.find(
         name, "service-down", "rip-only-listener", "vip-missing", vip=vip.address, service=service.label
     )
     if fault:
         return where.follows(fault)
-    if words.on_windows(view):
-        command = words.show_listeners(view, service)
-        message = f"On which addresses {service.label} listens on {name} could not be seen."
-        return where.unknown(message, "", f"On {name}: {command}")
     return where.unknown(
         f"On which addresses {service.label} listens on {name} could not be seen.", "",
-        f"On {name}: ss -ltn 'sport = :{service.port}'" if service.protocol == "tcp"
-        else f"On {name}: ss -lun 'sport = :{service.port}'",
+        f"On {name}: {view.advice.show_listeners(service)}",
     )  # fmt: skip

@@ -7,21 +7,14 @@ from ipaddress import ip_interface
 
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import mac
-from dsrwizard.core.diagnosis.filters import opening
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import spoken
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.dialects.linux.plan import key
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.values import canonical, endpoint
-
-
-def gone(faults: Found, view: ServerView) -> Fault | None:
-    """The fault that keeps everything on this server from being looked at."""
-    return faults.find(view.name, "unreachable", "not-on-link")
 
 
 def reach(view: ServerView, faults: Found) -> list[Check]:
@@ -54,12 +47,12 @@ def _ping(view: ServerView, faults: Found, rip: str) -> Check:
     seen = "no answer to ping and TCP"
     if not owners.problem and owners.macs:
         vips = ", ".join(f"{vip.address}/{vip.prefix}" for vip in view.vips)
-        show = "ipconfig" if on_windows(view) else "ip addr"
         return faults.fail(
             where, Fault(host=name, cause="unreachable"),
             f"{name} answers ARP for {rip} but nothing else: a firewall, or a VIP there with too wide a prefix.",
             f"{seen}, ARP answered by {', '.join(owners.macs)}",
-            f"On the console of {name}: its firewall must let it answer, and {show} must show {vips}.",
+            f"On the console of {name}: its firewall must let it answer, and {view.advice.show_addresses()} must show "
+            f"{vips}.",
         )  # fmt: skip
     if not owners.problem:
         others = "; ".join(spoken(owners, mac(one)) for one in owners.where)
@@ -151,7 +144,7 @@ def _access(view: ServerView, faults: Found) -> Check:
         return where.passed(f"{name} was looked at from within.", view.facts.os)
     if view.server.connect == "manual":
         return where.skipped(f"{name} is looked after by hand; it is checked from outside only.")
-    fault = gone(faults, view)
+    fault = faults.out_of_reach(view.name)
     failure = view.failure or Failure(kind="host", what="It was not looked at.")
     if fault:
         return where.follows(fault, failure.what)
@@ -206,11 +199,11 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
     fault = faults.find(name, "firewall", service=service.label) or faults.find(name, "not-on-link")
     # What answers the VIP's port with a reset lets packets in: that the RIP's is silent adds nothing to it.
     fault = fault or faults.find(name, "service-down", service=service.label)
-    if on_windows(view):  # its firewall refuses nothing, and our rule lets in clients of the VIP alone
+    if not view.platform.opens_rip:
         fault = fault or faults.find(name, "rip-only-listener", "site-binding", service=service.label)
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
-    if on_windows(view):
+    if not view.platform.opens_rip:
         return where.skipped(
             f"TCP to {target} gets no answer, and need not: the firewall has to let in clients of the VIP alone.",
             connected.result,
@@ -224,7 +217,7 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",
         f"{connected.result}; {view.answers(connected.address) or 'a login worked'}",
-        f"{opening(view, vip, service)} The same for {connected.address}.",
+        f"{view.platform.opening(view, vip, service)} The same for {connected.address}.",
         shared=True,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.model.deployment import RealServer, Service
+from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.values import endpoint
 
 
@@ -17,12 +17,6 @@ def unreachable(name: str, rip: str) -> tuple[str, str]:
 def sent_back(name: str, vip: str) -> str:
     """An ICMP redirect came back: the server forwards what it does not own."""
     return f"{vip} is not on {name}, which sends its packets back: they go in a circle."
-
-
-def put_vip(server: RealServer, vip: str) -> str:
-    """The command that puts the VIP on a Linux real server."""
-    six = ":" in vip
-    return f"ip addr add {vip}/{128 if six else 32} dev {server.vip_interface}{' nodad' if six else ''}"
 
 
 def start_service(name: str, service: Service) -> str:
@@ -53,11 +47,6 @@ def listen_on(name: str, vip: str, service: Service) -> str:
 
 def arp_leak(name: str, vip: str) -> str:
     return f"{name} answers ARP for {vip} and takes the director's traffic."
-
-
-def silence(name: str) -> str:
-    """The fix where nothing more than the answer to ARP is known of a Linux real server."""
-    return f"On {name}: sysctl -w net.ipv4.conf.all.arp_ignore=1"
 
 
 def arp_mismatch(sender: str, address: str, place: str) -> str:

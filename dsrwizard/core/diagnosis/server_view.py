@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from functools import cached_property
 from ipaddress import ip_address
-from typing import Literal
+from typing import Literal, Protocol
 
 from dsrwizard.core.diagnosis.evidence import Evidence, mac
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.handshakes import Fate
+from dsrwizard.core.dialects.advice import Advice
 from dsrwizard.core.dialects.linux.plan import effective, ingress
 from dsrwizard.core.model.answers import Connected, Probed
+from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route
 from dsrwizard.core.model.values import canonical
@@ -26,10 +29,63 @@ _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
 """Programs that hold a container's port on its host while a packet filter translates what arrives there."""
 
 
-class ServerView:
-    """What is known of one real server."""
+class Platform(Protocol):
+    """What the evidence of one operating system means: the checks and faults in which systems differ.
 
-    def __init__(self, evidence: Evidence, server: RealServer) -> None:
+    `where` and `seen` are the question and the evidence of the check that asks.
+    """
+
+    opens_rip: bool
+    """Whether the firewall of a server that works lets in connections to its own address, too."""
+
+    def default_routes(self, view: ServerView) -> tuple[Route, ...]:
+        """The default routes, the one in force first. The server's facts are known."""
+        ...
+
+    def settings(self, view: ServerView, faults: Found) -> list[Check]:
+        """The checks of its own settings that come before a client-like SYN is judged."""
+        ...
+
+    def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
+        """`server.rp_filter` and `server.persistent`: what a client-like SYN has shown comes before them."""
+        ...
+
+    def leak_reason(self, view: ServerView, vip: Vip) -> tuple[str, str]:
+        """Why it answers ARP for the VIP, by its facts, and the command that silences it; empty: unexplained."""
+        ...
+
+    def leak_fault(self, view: ServerView, vip: Vip) -> Fault:
+        """The fault of a server that answers ARP for the VIP."""
+        ...
+
+    def explained(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, probe: Probed, seen: str
+    ) -> Check | None:
+        """The fault behind a probe that failed though the VIP is there, by the facts; None: they show none."""
+        ...
+
+    def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
+        """What lies behind a VIP that is not on the server, where the facts show more than that; None: they do not."""
+        ...
+
+    def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
+        """What lies behind a service that does not listen on the VIP, where the facts show it; None: they do not."""
+        ...
+
+    def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
+        """The firewall's rules for the VIP's packets, as evidence; empty where none are known."""
+        ...
+
+    def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
+        """What to do on the server so that the VIP's clients get in."""
+        ...
+
+
+class ServerView:
+    """What is known of one real server; `advice` and `platform` are those of the system that it runs."""
+
+    def __init__(self, evidence: Evidence, server: RealServer, advice: Advice, platform: Platform) -> None:
+        self.advice, self.platform = advice, platform
         self.evidence = evidence
         self.server = server
         self.name = server.name
@@ -193,12 +249,8 @@ class ServerView:
 
     @cached_property
     def _default_routes(self) -> tuple[Route, ...]:
-        """Those that lead to a network. Windows lists them by adapter: that of the director's frames before others."""
-        if self.facts is None or self.facts.windows is None:
-            return self.facts.default_routes if self.facts else ()
-        nowhere = {link.name for link in self.facts.interfaces if link.kind in ("dummy", "loopback")}
-        found = [route for route in self.facts.default_routes if route.interface not in nowhere]
-        return tuple(sorted(found, key=lambda route: self.nic is None or route.interface != self.nic.name))
+        """Those that lead to a network, the one in force first."""
+        return self.platform.default_routes(self) if self.facts else ()
 
     def entries(self, vip: Vip) -> list[tuple[Interface, InterfaceAddress]]:
         """Where the VIP is, on any interface."""

@@ -10,6 +10,8 @@ import msgspec
 
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.probe_verdict import judge
+from dsrwizard.core.dialects.choice import runs_windows
+from dsrwizard.core.dialects.linux.advice import SILENCE, put_vip
 from dsrwizard.core.live.findings import Finding
 from dsrwizard.core.live.last_seen import Spoken
 from dsrwizard.core.model.answers import Probed
@@ -142,20 +144,15 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
     known = next((one for one in found if one.cause == cause), None)
     if cause == "arp-leak":
         message = f"{sentences.arp_leak(server.name, vip)} It answered by {mac}."
-        fix = sentences.silence(server.name)
+        fix = f"On {server.name}: {SILENCE}"
     else:
         message = f"It names the VIP as its own on the wire ({mac}), and neighbours then send to it."
         fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_announce=2"
     if ":" in vip:
         fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
-    if _windows(server):
+    if runs_windows(server):
         fix = f"On {server.name}: take {vip} off the network's adapter; it belongs on a loopback adapter."
     return Judged(state="leaking", cause=cause, message=message, fix=known.fix if known and known.fix else fix)
-
-
-def _windows(server: RealServer) -> bool:
-    """Whether it runs Windows, as far as the deployment says."""
-    return server.connect == "winrm" or (server.system or "").startswith("windows")
 
 
 def _dead(server: RealServer, service: Service, vip: str, seen: Seen, found: list[Finding]) -> Judged | None:
@@ -182,8 +179,8 @@ def _evident(server: RealServer, service: Service, vip: str, probe: Probed) -> t
     """What an answer proves by itself, as verify says it: cause, message and fix; all empty where it proves nothing."""
     match probe.signature:
         case "redirect":
-            fix = f"On {server.name}: {sentences.put_vip(server, vip)}"
-            if _windows(server):
+            fix = f"On {server.name}: {put_vip(server, vip)}"
+            if runs_windows(server):
                 fix = f"On {server.name}: ipconfig shows where {vip} is; apply puts it back."
             return "vip-missing", sentences.sent_back(server.name, vip), fix
         case "wrong-source":

@@ -1,56 +1,31 @@
-"""What a real server's own settings mean for its VIPs: guard, way back, reverse-path filter, and after a reboot."""
+"""What a Linux real server's own settings mean for its VIPs: guard, reverse-path filter, and after a reboot."""
 
 from __future__ import annotations
 
 import shlex
 
-from dsrwizard.core.diagnosis import windows, windows_served
-from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.reach import gone, settings
+from dsrwizard.core.diagnosis.gateway import setting_unseen, way_shown
+from dsrwizard.core.diagnosis.reach import settings
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.linux.plan import GUARD, GUARD_FILE, files_of, key, plan_server
 from dsrwizard.core.model.changes import FileChange
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
-from dsrwizard.core.model.facts import Route
-from dsrwizard.core.model.values import canonical
-
-
-def within(view: ServerView, faults: Found) -> list[Check]:
-    """`server.guard`, `server.announce`, `server.gateway`: what a client-like SYN may stumble over comes before it."""
-    if words.on_windows(view):
-        return [*windows.within(view, faults), *_gateway(view, faults)]
-    return [_guard(view, faults), _announce(view, faults), *_gateway(view, faults)]
-
-
-def afterwards(view: ServerView, faults: Found) -> list[Check]:
-    """`server.rp_filter` and `server.persistent`: what a client-like SYN has shown comes before them."""
-    if words.on_windows(view):
-        where = Where(check="server.rp_filter", host=view.name)
-        skipped = where.skipped("Windows does not filter by the way back; what it has is the weak-host model.")
-        return [skipped, windows_served.persistent(view, faults)]
-    return [_rp_filter(view, faults), _persistent(view, faults)]
-
 
 # -- the guard
 
 
 def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
     """Why this server answers ARP for the VIP, by its facts, and the command that silences it; empty: unexplained."""
-    if words.on_windows(view):
-        return windows.leak_reason(view, vip)
     nic = view.on_nic(vip)
     if nic is not None:
         entry = nic.has(vip.address)
         prefix = entry.prefix if entry else vip.prefix
-        target = view.server.vip_interface
-        nodad = " nodad" if vip.ip.version == 6 else ""
         return (
             f"the VIP is on {nic.name}, which answers for its own addresses whatever the guard",
-            f"ip addr del {vip.address}/{prefix} dev {shlex.quote(nic.name)} && "
-            f"ip addr add {vip.address}/{vip.prefix} dev {target}{nodad}",
+            view.advice.in_turn(view.advice.take_vip(vip, nic.name, prefix), view.advice.put_vip(vip)),
         )
     if vip.ip.version == 6 or view.facts is None:
         return "", ""
@@ -73,7 +48,7 @@ def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
 
 def leak_fault(view: ServerView, vip: Vip) -> Fault:
     """One for the guard, which is of all IPv4 VIPs, and one for each VIP on an interface that no guard silences."""
-    if view.on_nic(vip) or vip.ip.version == 6 or words.on_windows(view):
+    if view.on_nic(vip) or vip.ip.version == 6:
         return Fault(host=view.name, cause="arp-leak", vip=vip.address)
     return Fault(host=view.name, cause="arp-leak", family=4)
 
@@ -95,7 +70,7 @@ def _leaky(view: ServerView, vip: Vip, value: int) -> bool:
     return value not in (1, 2) and value < 8
 
 
-def _guard(view: ServerView, faults: Found) -> Check:
+def guard(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.guard", host=view.name), view.name
     needing = [vip for vip in view.vips if vip.ip.version == 4 or view.on_nic(vip)]
     if not needing:
@@ -121,17 +96,17 @@ def _guard(view: ServerView, faults: Found) -> Check:
     if view.facts is None or view.setting("arp_ignore") is None:
         if audited and all(view.proven(vip) for vip in needing):
             return where.passed(f"{name} holds the VIP and stays silent about it.", "no answer to who-has")
-        return _unseen(where, view, faults, "the guard", f"sysctl net.ipv4.conf.{_nic(view)}.arp_ignore")
+        return setting_unseen(where, view, faults, "the guard", f"sysctl net.ipv4.conf.{_nic(view)}.arp_ignore")
     return where.passed(f"{name} is guarded: it does not answer ARP for the VIP.", settings(view, "arp_ignore"))
 
 
-def _announce(view: ServerView, faults: Found) -> Check:
+def announce(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.announce", host=view.name), view.name
     if not any(vip.ip.version == 4 for vip in view.vips):
         return where.skipped("IPv6 knows no ARP.")
     value = view.setting("arp_announce")
     if value is None:
-        return _unseen(where, view, faults, "arp_announce", f"sysctl net.ipv4.conf.{_nic(view)}.arp_announce")
+        return setting_unseen(where, view, faults, "arp_announce", f"sysctl net.ipv4.conf.{_nic(view)}.arp_announce")
     if value < 2:
         return faults.fail(
             where, Fault(host=name, cause="arp-announce", family=4),
@@ -142,98 +117,10 @@ def _announce(view: ServerView, faults: Found) -> Check:
     return where.passed(f"{name} never names the VIP as sender in ARP.", settings(view, "arp_announce"))
 
 
-# -- the way back
+# -- the way back of clients' packets
 
 
-def _families(view: ServerView) -> list[int]:
-    return sorted({vip.ip.version for vip in view.vips})
-
-
-def _gateway(view: ServerView, faults: Found) -> list[Check]:
-    return [_gateway_of(view, faults, family) for family in _families(view)]
-
-
-def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
-    """The worst way back of the VIPs of a family: a policy route may send one of them elsewhere than the rest."""
-    where, name = Where(check="server.gateway", host=view.name), view.name
-    command = "ip route show default" if family == 4 else "ip -6 route show default"
-    if words.on_windows(view):
-        command = words.show_gateway(view, family)
-    if view.facts is None:
-        return _unseen(where, view, faults, "the default gateway", command)
-    ways = {vip.address: view.way(family, vip) for vip in view.vips if vip.ip.version == family}
-    fault, own = Fault(host=name, cause="gateway", family=family), _own(view)
-    change = "ip route replace default" if family == 4 else "ip -6 route replace default"
-    via = f"via {_router(view, family)} dev {shlex.quote(view.nic.name) if view.nic else '<interface>'}"
-    for vip, route in ways.items():
-        if route is None:
-            return faults.fail(
-                where, fault,
-                f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
-                f"{command}: none", f"On {name}: {_lead(view, family, None) or f'{change} {via}'}",
-            )  # fmt: skip
-        if route.gateway and canonical(route.gateway) in own:
-            policy = _policy(view, route)
-            text = (
-                f"The default gateway of {name} is the director, which drops replies that carry its own VIP as source."
-            )
-            if policy:
-                text = f"A policy route of {name} sends replies from {vip} to the director, which drops them."
-            return faults.fail(
-                where, fault, text, _told(view, vip, route),
-                f"On {name}: ip {'-6 ' if family == 6 else ''}rule shows the rule for {vip}; take it off, or let its "
-                f"table say default {via}" if policy
-                else f"On {name}: {_lead(view, family, route) or f'{change} {via}'}",
-            )  # fmt: skip
-    told = dict.fromkeys(_told(view, vip, route) for vip, route in ways.items() if route)
-    evidence = view.evidence
-    if evidence.deployment.director.engine == "netlink" and evidence.observed.director is None:
-        return where.unknown(
-            f"Whether {name} replies past the director could not be seen: which addresses are the director's is not "
-            "known.", "; ".join(told), "On the director: ip addr show",
-        )  # fmt: skip
-    return where.passed(f"{name} replies to clients past the director.", "; ".join(told))
-
-
-def _lead(view: ServerView, family: int, instead: Route | None) -> str:
-    """On Windows, the commands for a default gateway past the director; empty on Linux, which has its own."""
-    if not words.on_windows(view):
-        return ""
-    nic = view.nic.name if view.nic else "<adapter>"
-    add = words.add_gateway(view, family, nic, _router(view, family))
-    if instead is None:
-        return add
-    return f"{words.drop_gateway(view, family, instead.interface, instead.gateway)}; {add}"
-
-
-def _own(view: ServerView) -> set[str]:
-    """The addresses of the director, where it is this machine and was looked at."""
-    director = view.evidence.observed.director
-    if view.evidence.deployment.director.engine != "netlink" or director is None:
-        return set()
-    return {canonical(entry.address) for link in director.interfaces for entry in link.addresses}
-
-
-def _policy(view: ServerView, route: Route) -> bool:
-    """Whether another rule than the default route leads this way."""
-    default = view.way(route.family)
-    return default is None or (default.gateway, default.interface) != (route.gateway, route.interface)
-
-
-def _told(view: ServerView, vip: str, route: Route) -> str:
-    """A way back as `ip route` shows it; with the VIP where it is another than the default route."""
-    way = f"{f'via {route.gateway} ' if route.gateway else ''}dev {route.interface}"
-    return f"from {vip} {way}" if _policy(view, route) else f"default {way}"
-
-
-def _router(view: ServerView, family: int) -> str:
-    """The director's own gateway: it is in the same network, and what it uses to reach clients serves here as well."""
-    director = view.evidence.observed.director
-    routes = director.default_routes if director else ()
-    return next((route.gateway for route in routes if route.family == family and route.gateway), "<router>")
-
-
-def _rp_filter(view: ServerView, faults: Found) -> Check:
+def rp_filter(view: ServerView, faults: Found) -> Check:
     """What settings and routes say; the counter that a client-like SYN moved has spoken before (`clientlike`)."""
     where, name = Where(check="server.rp_filter", host=view.name), view.name
     vip = next((vip for vip in view.vips if vip.ip.version == 4), None)
@@ -244,7 +131,7 @@ def _rp_filter(view: ServerView, faults: Found) -> Check:
         return where.follows(known, evidence=settings(view, "rp_filter"))
     value = view.setting("rp_filter")
     if value is None or view.nic is None:
-        return _unseen(where, view, faults, "rp_filter", f"sysctl net.ipv4.conf.{_nic(view)}.rp_filter")
+        return setting_unseen(where, view, faults, "rp_filter", f"sysctl net.ipv4.conf.{_nic(view)}.rp_filter")
     seen = settings(view, "rp_filter")
     route = view.way(4, vip)
     if value != 1:
@@ -266,7 +153,7 @@ def filtered(view: ServerView, faults: Found, where: Where, vip: Vip, seen: str)
     elsewhere = f"the way back to them leaves by {route.interface}" if route and route.interface != nic else (
         "the way back to them is another"
     )  # fmt: skip
-    told = [seen, settings(view, "rp_filter"), _told(view, vip.address, route) if route else "no default route"]
+    told = [seen, settings(view, "rp_filter"), way_shown(view, vip.address, route) if route else "no default route"]
     return faults.fail(
         where, Fault(host=name, cause="rp-filter", family=4),
         f"{name} drops clients' packets: they come in by {nic}, {elsewhere}, and rp_filter is strict.",
@@ -278,11 +165,13 @@ def filtered(view: ServerView, faults: Found, where: Where, vip: Vip, seen: str)
 # -- after a reboot
 
 
-def _persistent(view: ServerView, faults: Found) -> Check:
+def persistent(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.persistent", host=view.name), view.name
     facts = view.facts
     if facts is None:
-        return _unseen(where, view, faults, "what a reboot leaves", "reboot it when it may be missed, then verify")
+        return setting_unseen(
+            where, view, faults, "what a reboot leaves", "reboot it when it may be missed, then verify"
+        )
     if facts.persistence == "none":
         return where.unknown(
             f"Whether the VIP comes back on {name} after a reboot could not be seen: neither systemd nor ifupdown sets "
@@ -332,13 +221,3 @@ def _nic(view: ServerView) -> str:
 def _setting(view: ServerView, name: str) -> str:
     """A kernel setting of the interface the director's frames arrive on, as a word of a command."""
     return f"net.ipv4.conf.{_nic(view)}.{name}"
-
-
-def _unseen(where: Where, view: ServerView, faults: Found, what: str, command: str) -> Check:
-    fault = gone(faults, view)
-    if fault and view.facts is None:
-        return where.follows(fault)
-    why = "no login there" if view.facts is None else f"no interface there holds {view.server.address}"
-    return where.unknown(
-        f"{what[0].upper()}{what[1:]} on {view.name} could not be seen.", why, f"On {view.name}: {command}"
-    )

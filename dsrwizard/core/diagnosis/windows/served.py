@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.dialects.windows import sites
+from dsrwizard.core.diagnosis.windows.view import advice_of, facts_of
+from dsrwizard.core.dialects.windows import advice, sites
 from dsrwizard.core.dialects.windows.firewall import EVERY_PROFILE, covers
 from dsrwizard.core.model.causes import Cause
 from dsrwizard.core.model.checks import Check
@@ -30,10 +30,6 @@ def served(view: ServerView, faults: Found) -> list[Check]:
     return checks
 
 
-def _facts(view: ServerView) -> WindowsFacts | None:
-    return view.facts.windows if view.facts is not None else None
-
-
 # -- the firewall
 
 
@@ -41,7 +37,7 @@ def firewall_fault(
     view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
 ) -> Check | None:  # fmt: skip
     """The fault firewall, as far as the firewall's own state shows it; None: by that state clients get in."""
-    facts = _facts(view)
+    facts = facts_of(view)
     if facts is None or facts.firewall is None or not any(facts.firewall.profiles.values()):
         return None
     name = view.name
@@ -50,7 +46,7 @@ def firewall_fault(
         return faults.fail(
             where, Fault(host=name, cause="firewall"),
             f"The firewall of {name} blocks all that comes in, whatever its rules say.",
-            _told(facts, seen, "block all inbound connections is on"), f"On {name}: {words.LET_RULES_COUNT}",
+            _told(facts, seen, "block all inbound connections is on"), f"On {name}: {advice.LET_RULES_COUNT}",
         )  # fmt: skip
     if facts.firewall.local_rules is False:
         return faults.fail(
@@ -65,7 +61,7 @@ def firewall_fault(
     if blocking is not None:
         return faults.fail(
             where, fault, f"A rule of the firewall of {name} blocks {service.label} to {vip.address}.",
-            _told(facts, seen, f"block rule “{blocking.name}”"), f"On {name}: {words.disable_rule(blocking.name)}",
+            _told(facts, seen, f"block rule “{blocking.name}”"), f"On {name}: {advice.disable_rule(blocking.name)}",
         )  # fmt: skip
     if any(rule.allow and covers(rule, vip, service) for rule in facts.rules):
         return None
@@ -73,7 +69,7 @@ def firewall_fault(
     known = next((one for one in faults.of(name) if one.cause == "firewall" and one.vip == vip.address), None)
     return faults.fail(
         where, fault, f"The firewall of {name} lets in no clients of {vip.address} {service.label}.",
-        _told(facts, seen, lacking), f"On {name}: {words.admit(vip, service)}", shared=known is not None,
+        _told(facts, seen, lacking), f"On {name}: {advice.admit(vip, service)}", shared=known is not None,
     )  # fmt: skip
 
 
@@ -93,13 +89,13 @@ def _about(rule: FirewallRule, vip: Vip, service: Service) -> bool:
 
 def _firewall(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
     where = Where(check="server.firewall", host=view.name, vip=vip.address, service=service.label)
-    name, facts, target = view.name, _facts(view), f"{vip.address} {service.label}"
+    name, facts, target = view.name, facts_of(view), f"{vip.address} {service.label}"
     if view.good(vip, service):
         return where.passed(f"The firewall of {name} lets {target} in.", "the VIP probe came through")
     unknown = where.unknown(
         f"Whether the firewall of {name} lets {target} in could not be seen.",
         facts.firewall_problem if facts is not None else "",
-        f"On {name}: {words.SHOW_RULES}",
+        f"On {name}: {advice.SHOW_RULES}",
     )
     silent = (probe := view.probe(vip, service)) is not None and probe.signature == "silence"
     if facts is None or facts.firewall is None:
@@ -127,7 +123,7 @@ BEFORE: tuple[Cause, ...] = ("unreachable", "not-on-link", "vip-missing")
 
 def rules_seen(view: ServerView, vip: Vip, service: Service) -> str:
     """The rule that lets the VIP's clients in, for a firewall that drops them all the same; empty: none is known."""
-    facts = _facts(view)
+    facts = facts_of(view)
     rules = facts.rules if facts is not None and facts.rules is not None else ()
     rule = next((rule for rule in rules if rule.allow and covers(rule, vip, service)), None)
     return f"rule “{rule.name}” would let it in" if rule else ""
@@ -136,8 +132,8 @@ def rules_seen(view: ServerView, vip: Vip, service: Service) -> str:
 def opening(view: ServerView, vip: Vip, service: Service) -> str:
     """What to do so that the VIP's clients get in, where packets are dropped."""
     if rules_seen(view, vip, service):
-        return f"On {view.name}: {words.SHOW_DROPPED}; look at other filters there, too (antivirus, IPsec)."
-    return f"On {view.name}: {words.admit(vip, service)}"
+        return f"On {view.name}: {advice.SHOW_DROPPED}; look at other filters there, too (antivirus, IPsec)."
+    return f"On {view.name}: {advice.admit(vip, service)}"
 
 
 # -- IIS and http.sys
@@ -145,7 +141,7 @@ def opening(view: ServerView, vip: Vip, service: Service) -> str:
 
 def site_fault(view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str) -> Check | None:
     """The fault site-binding: bound to other addresses, not listening on the VIP, or without its certificate."""
-    facts = _facts(view)
+    facts = facts_of(view)
     if facts is None:
         return None
     name, good = view.name, view.good(vip, service)
@@ -153,7 +149,7 @@ def site_fault(view: ServerView, faults: Found, vip: Vip, service: Service, wher
     left_out = [] if _by_another(view, facts, vip, service) else sites.left_out(facts, vip, service)
     if left_out:
         bound = ", ".join(f"{site.name}: {binding.protocol} {binding.information}" for site, binding in left_out)
-        fix = words.serve(view, facts, vip, service)
+        fix = advice_of(view).serve(facts, vip, service)
         return faults.fail(
             where, fault, f"The sites for {service.label} on {name} are bound to other addresses than {vip.address}.",
             "; ".join(filter(None, (seen, bound))), f"On {name}: {fix}",
@@ -164,14 +160,14 @@ def site_fault(view: ServerView, faults: Found, vip: Vip, service: Service, wher
             where, msgspec.structs.replace(fault, service=""),
             f"http.sys on {name} listens on single addresses, {vip.address} not among them.",
             "; ".join(filter(None, (seen, f"listen list: {listed}"))),
-            f"On {name}: {words.serve(view, facts, vip, service)}",
+            f"On {name}: {advice_of(view).serve(facts, vip, service)}",
         )  # fmt: skip
     bare = _bare(facts, vip, service)
     if bare is not None:
         return faults.fail(
             where, fault, f"http.sys on {name} has no certificate for {endpoint(str(vip.ip), service.port)}.",
             "; ".join(filter(None, (seen, f"certificates: {', '.join(sorted(facts.certificates or {})) or 'none'}"))),
-            f"On {name}: {words.certify(facts, vip, service.port, bare)}",
+            f"On {name}: {advice.certify(facts, vip, service.port, bare)}",
         )  # fmt: skip
     return None
 
@@ -207,14 +203,14 @@ def _bare(facts: WindowsFacts, vip: Vip, service: Service) -> SiteBinding | None
 
 def _sites(view: ServerView, faults: Found, vip: Vip, service: Service) -> list[Check]:
     where = Where(check="server.sites", host=view.name, vip=vip.address, service=service.label)
-    name, facts = view.name, _facts(view)
+    name, facts = view.name, facts_of(view)
     if facts is None or service.protocol != "tcp":
         return []
     if facts.sites is None:
         return [
             where.unknown(
                 f"To which addresses the sites on {name} are bound could not be seen.", "appcmd gave no list of them",
-                f"On {name}: {words.SHOW_SITES}",
+                f"On {name}: {advice.SHOW_SITES}",
             )
         ]  # fmt: skip
     found = sites.serving(facts, service)
@@ -232,7 +228,7 @@ def _sites(view: ServerView, faults: Found, vip: Vip, service: Service) -> list[
 
 def persistent(view: ServerView, faults: Found) -> Check:
     """`server.persistent`: the VIP is also in what Windows sets again at its next start."""
-    where, name, facts = Where(check="server.persistent", host=view.name), view.name, _facts(view)
+    where, name, facts = Where(check="server.persistent", host=view.name), view.name, facts_of(view)
     if facts is None:
         return where.unknown(
             f"Of {name}, what a reboot leaves could not be seen.", "no login there",
@@ -250,13 +246,13 @@ def persistent(view: ServerView, faults: Found) -> Check:
         return faults.fail(
             where, Fault(host=name, cause="not-persistent"), f"{name} loses the VIP at its next reboot.",
             f"not in the persistent store: {', '.join(f'{vip.address} on {one.name}' for vip, one in fading)}",
-            f"On {name}: {'; '.join(words.keep(view, vip, one.name) for vip, one in fading)}",
+            f"On {name}: {'; '.join(advice_of(view).keep_vip(vip, one.name) for vip, one in fading)}",
         )  # fmt: skip
     blind = [vip for vip, _, entry in entries if entry.persistent is None]
     if blind:
         return where.unknown(
             f"Whether {', '.join(dict.fromkeys(vip.address for vip in blind))} comes back on {name} after a reboot "
-            "could not be seen.", "", f"On {name}: {words.show_kept(view, blind[0])}",
+            "could not be seen.", "", f"On {name}: {advice_of(view).show_kept(blind[0])}",
         )  # fmt: skip
     if {vip.address for vip, _, _ in entries} < {vip.address for vip in view.vips}:
         fault = faults.find(name, "vip-missing", "windows-adapter", "address-conflict")

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from dsrwizard.core.diagnosis import windows_served
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows_words import on_windows
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import PacketFilter
 
@@ -49,8 +47,6 @@ def rules_seen(view: ServerView, vip: Vip) -> str:
 def opening(view: ServerView, vip: Vip, service: Service) -> str:
     """What to do on the server so that packets to the VIP's service get in, and how that is undone."""
     name = view.name
-    if on_windows(view):
-        return windows_served.opening(view, vip, service)
     if _known(view) is None:
         return (
             f"On {name}: let {service.label} to {vip.address} in; as root, nft list ruleset or iptables-save shows "

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.diagnosis import windows_words as words
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.reach import gone
+from dsrwizard.core.diagnosis.server_faults import NO_VIP
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows_served import firewall_fault, served, site_fault
+from dsrwizard.core.diagnosis.windows.served import firewall_fault, served, site_fault
+from dsrwizard.core.diagnosis.windows.view import advice_of, facts_of
+from dsrwizard.core.dialects.windows import advice
 from dsrwizard.core.dialects.windows.answer import PREFERRED
 from dsrwizard.core.dialects.windows.commands import UNBINDABLE
 from dsrwizard.core.dialects.windows.plan import nic_of, target
-from dsrwizard.core.model.causes import Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.steps import DIRECTOR
@@ -29,15 +29,9 @@ from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
 IP = {4: "ms_tcpip", 6: "ms_tcpip6"}
 """The component that an adapter needs for a family."""
 NETBIOS_OFF = 2
-NO_VIP: tuple[Cause, ...] = ("vip-missing", "windows-adapter", "address-conflict")
-"""Causes for which the VIP is not on the server."""
 
 
-def _facts(view: ServerView) -> WindowsFacts | None:
-    return view.facts.windows if view.facts is not None else None
-
-
-def within(view: ServerView, faults: Found) -> list[Check]:
+def settings(view: ServerView, faults: Found) -> list[Check]:
     """`server.guard`, `server.adapter`, `server.bindings`, `server.weak_host`, `server.announce`, `server.conflict`,
     `server.firewall`, `server.sites`."""
     families = sorted({vip.ip.version for vip in view.vips})
@@ -56,7 +50,7 @@ def explained(
     view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
 ) -> Check | None:  # fmt: skip
     """The fault behind a VIP that is there and does not answer, by the facts; None: they show none."""
-    if _facts(view) is None:
+    if facts_of(view) is None:
         return None
     strict = _strict(view, vip.ip.version)
     if strict and not _came_in(view, vip):
@@ -77,7 +71,7 @@ def _real(adapter: WindowsAdapter) -> bool:
 
 def on_real(view: ServerView, vip: Vip) -> WindowsAdapter | None:
     """The network's adapter that holds the VIP itself; the one to the director before others."""
-    facts = _facts(view)
+    facts = facts_of(view)
     found = [adapter for adapter in facts.carrying(str(vip.ip)) if _real(adapter)] if facts else []
     return min(found, key=lambda adapter: adapter != nic_of(view.server, facts) if facts else False, default=None)
 
@@ -95,7 +89,7 @@ def _carriers(view: ServerView, facts: WindowsFacts, family: int = 0) -> list[Wi
 
 def _unusable(view: ServerView) -> tuple[str, str, str]:
     """Why the adapter can carry no VIP: what is wrong, what was seen, what mends it. Empty: it can."""
-    facts = _facts(view)
+    facts = facts_of(view)
     if facts is None or not view.vips:
         return "", "", ""
     name = target(view.server)
@@ -104,20 +98,20 @@ def _unusable(view: ServerView) -> tuple[str, str, str]:
         others = ", ".join(adapter.name for adapter in facts.loopbacks)
         seen = f"no adapter there is called {name}" + (f"; loopback adapters of others: {others}" if others else "")
         return f"The loopback adapter {name} is not on {view.name}, so nothing can carry the VIP.", seen, (
-            words.install(view)
+            advice_of(view).install()
         )  # fmt: skip
     for adapter in carriers:
         if not adapter.up:
             return (
                 f"The loopback adapter {adapter.name} of {view.name} is disabled, and the VIP with it.",
-                f"{adapter.name} is down", words.enable(view, adapter.name),
+                f"{adapter.name} is down", advice_of(view).enable(adapter.name),
             )  # fmt: skip
         for family in sorted({vip.ip.version for vip in view.vips}):
             if (adapter.bindings or {}).get(IP[family]) is False:
                 return (
                     f"IPv{family} is not bound to the loopback adapter {adapter.name} of {view.name}, which so "
                     "carries no VIP.",
-                    f"{IP[family]} is off", words.bind(adapter, IP[family], on=True),
+                    f"{IP[family]} is off", advice.bind(adapter, IP[family], on=True),
                 )  # fmt: skip
     return "", "", ""
 
@@ -143,7 +137,7 @@ def vip_gone(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str)
 
 def _adapter(view: ServerView, faults: Found) -> Check:
     """`server.adapter`: it is there, and says nothing of the VIP to anybody."""
-    where, name, facts = Where(check="server.adapter", host=view.name), view.name, _facts(view)
+    where, name, facts = Where(check="server.adapter", host=view.name), view.name, facts_of(view)
     if facts is None:
         return _unseen(where, view, faults, "the loopback adapter", "ncpa.cpl, or Get-NetAdapter")
     broken = _adapter_fault(view, faults, where)
@@ -181,36 +175,36 @@ def _talks(view: ServerView, adapter: WindowsAdapter) -> list[tuple[str, str, st
             (
                 "its addresses are registered in DNS",
                 f"DNS registration {'on' if adapter.dns_registration else 'of the suffix on'}",
-                words.unregister(view, adapter),
+                advice_of(view).unregister(adapter),
             )
         )
     if adapter.netbios not in (None, NETBIOS_OFF):
         found.append(
-            ("NetBIOS is on", f"TcpipNetbiosOptions {adapter.netbios}, 2 is off", words.no_netbios(adapter))
+            ("NetBIOS is on", f"TcpipNetbiosOptions {adapter.netbios}, 2 is off", advice.no_netbios(adapter))
         )  # fmt: skip
     settings = adapter.of(4)
     if settings is not None and settings.dhcp:
         first = next((vip for vip in view.vips if vip.ip.version == 4), None)
-        found.append(("DHCP is on", "DHCP on", words.static(view, adapter.name, first)))
+        found.append(("DHCP is on", "DHCP on", advice_of(view).static(adapter.name, first)))
     for gateway in adapter.gateways:
         family = parsed(gateway).version
         found.append(
             (
                 "it has a default gateway",
                 f"default gateway {gateway}",
-                words.drop_gateway(view, family, adapter.name, gateway),
+                advice_of(view).drop_gateway(family, adapter.name, gateway),
             )
         )
     bound = [one for one, on in sorted((adapter.bindings or {}).items()) if on and one in UNBINDABLE and one != IP[6]]
     if bound:
-        commands = "; ".join(words.bind(adapter, one, on=False) for one in bound)
+        commands = "; ".join(advice.bind(adapter, one, on=False) for one in bound)
         found.append(("more than IP is bound to it", f"bound: {', '.join(bound)}", commands))
     return found
 
 
 def _bindings(view: ServerView, faults: Found) -> Check:
     """`server.bindings`: on generations that cannot tell, the operator has to look."""
-    where, name, facts = Where(check="server.bindings", host=view.name), view.name, _facts(view)
+    where, name, facts = Where(check="server.bindings", host=view.name), view.name, facts_of(view)
     if facts is None:
         return _unseen(where, view, faults, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
     carriers = [adapter for adapter in _carriers(view, facts) if adapter.loopback]
@@ -240,7 +234,7 @@ def _came_in(view: ServerView, vip: Vip) -> bool:
 
 def _flags(view: ServerView, family: int) -> list[tuple[str, str, bool | None]]:
     """Every flag that must be on, as (adapter, flag, value)."""
-    facts = _facts(view)
+    facts = facts_of(view)
     nic = nic_of(view.server, facts) if facts else None
     if facts is None or nic is None:
         return []
@@ -268,7 +262,9 @@ def _weak_host_fault(
     view: ServerView, faults: Found, where: Where, family: int, strict: list[tuple[str, str]], seen: str
 ) -> Check:
     commands = (
-        words.set_family(view, "weak-receive" if flag == "weak-receive" else "weak-send", adapter, family, "Enabled")
+        advice_of(view).set_family(
+            "weak-receive" if flag == "weak-receive" else "weak-send", adapter, family, "Enabled"
+        )
         for adapter, flag in strict
     )
     return faults.fail(
@@ -295,7 +291,7 @@ def _weak_host(view: ServerView, faults: Found, family: int) -> Check:
     if off:
         return _weak_host_fault(view, faults, where, family, off, "")
     blind = [(adapter, flag) for adapter, flag, on in flags if on is None]
-    command = words.show_family(view, family)
+    command = advice_of(view).show_family(family)
     if not flags:
         return _unseen(where, view, faults, f"the weak-host model for IPv{family}", command)
     if blind:
@@ -314,13 +310,13 @@ def _weak_host(view: ServerView, faults: Found, family: int) -> Check:
 
 def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
     """Why it answers ARP for the VIP, and the commands that silence it; empty: unexplained."""
-    adapter, facts = on_real(view, vip), _facts(view)
+    adapter, facts = on_real(view, vip), facts_of(view)
     if adapter is None or facts is None:
         return "", ""
     prefix = next((one.prefix for one in adapter.addresses if one.address == str(vip.ip)), vip.prefix)
-    commands = [words.take(view, vip, adapter.name, prefix)]
+    commands = [advice_of(view).take_vip(vip, adapter.name, prefix)]
     if not any(not _real(one) for one in facts.carrying(str(vip.ip))):
-        commands.append(words.put(view, vip))
+        commands.append(advice_of(view).put_vip(vip))
     return f"the VIP is on {adapter.name}, where Windows answers for its addresses", "; ".join(commands)
 
 
@@ -339,12 +335,12 @@ def _guard(view: ServerView, faults: Found) -> Check:
     known = faults.find(name, "arp-leak")
     if known:
         return where.follows(known)
-    facts = _facts(view)
+    facts = facts_of(view)
     if facts is None:
         audited = all(not view.evidence.owner(vip.address).problem for vip in view.vips)
         if audited and all(view.proven(vip) for vip in view.vips):
             return where.passed(f"{name} holds the VIP and stays silent about it.", "no answer to who-has")
-        return _unseen(where, view, faults, "which adapter holds the VIP", words.show_address(view, vip))
+        return _unseen(where, view, faults, "which adapter holds the VIP", advice_of(view).show_address(vip))
     held = [adapter.name for vip in view.vips for adapter in facts.carrying(str(vip.ip))]
     if not held:
         fault = faults.find(name, *NO_VIP)
@@ -357,7 +353,7 @@ def _guard(view: ServerView, faults: Found) -> Check:
 
 def _speaks(view: ServerView, faults: Found) -> Check:
     """`server.announce`: what it begins itself must not carry the VIP as source (C4)."""
-    where, name, facts = Where(check="server.announce", host=view.name), view.name, _facts(view)
+    where, name, facts = Where(check="server.announce", host=view.name), view.name, facts_of(view)
     if facts is None:
         return where.skipped("arp_announce is a setting of Linux; the ARP audit hears who names the VIP.")
     entries = [
@@ -369,7 +365,7 @@ def _speaks(view: ServerView, faults: Found) -> Check:
     ]
     loud = [vip for vip, entry in entries if entry.skip_as_source is False]
     if loud:
-        fixes = "; ".join(words.never_source(vip) for vip in dict.fromkeys(loud))
+        fixes = "; ".join(advice.never_source(vip) for vip in dict.fromkeys(loud))
         return faults.fail(
             where, Fault(host=name, cause="windows-adapter", vip=loud[0].address, aside=True),
             f"{name} may speak from {loud[0].address} on its own: the answers go to the director and are lost.",
@@ -387,7 +383,7 @@ def _speaks(view: ServerView, faults: Found) -> Check:
 
 def _events(view: ServerView, vip: Vip) -> list[tuple[int, str]]:
     """Event and MAC of every conflict the system log tells of this VIP since it was put there."""
-    facts, since = _facts(view), view.evidence.deployed.get(view.name, 0.0)
+    facts, since = facts_of(view), view.evidence.deployed.get(view.name, 0.0)
     return [
         (one.event, one.mac)
         for one in (facts.conflicts if facts else None) or ()
@@ -404,7 +400,7 @@ def _is(text: str, vip: Vip) -> bool:
 
 def _claimed(view: ServerView, vip: Vip) -> bool:
     """Whether Windows gave the VIP up because another host has it: it is there, not usable, and the log says why."""
-    facts = _facts(view)
+    facts = facts_of(view)
     unusable = any(
         entry.address == str(vip.ip) and entry.state not in (None, PREFERRED)
         for adapter in (facts.adapters if facts else ())
@@ -432,7 +428,7 @@ def _conflict_fault(view: ServerView, faults: Found, vip: Vip, where: Where, see
 
 def _conflicts(view: ServerView, faults: Found) -> list[Check]:
     """`server.conflict`: one for each VIP with a conflict, otherwise one for all."""
-    where, name, facts = Where(check="server.conflict", host=view.name), view.name, _facts(view)
+    where, name, facts = Where(check="server.conflict", host=view.name), view.name, facts_of(view)
     if facts is None or facts.conflicts is None:
         command = "eventvwr.msc, System log, source Tcpip, events 4198 and 4199"
         return [_unseen(where, view, faults, "address conflicts", command)]
@@ -446,10 +442,10 @@ def _conflicts(view: ServerView, faults: Found) -> list[Check]:
 
 
 def _unseen(where: Where, view: ServerView, faults: Found, what: str, command: str) -> Check:
-    fault = gone(faults, view)
+    fault = faults.out_of_reach(view.name)
     if fault and view.facts is None:
         return where.follows(fault)
-    facts = _facts(view)
+    facts = facts_of(view)
     why = "no login there"
     if facts is not None:
         holds = nic_of(view.server, facts) is not None

@@ -1,0 +1,94 @@
+"""The way that a real server's replies take: its default gateway must not be the director."""
+
+from __future__ import annotations
+
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.facts import Route
+from dsrwizard.core.model.values import canonical
+
+
+def _families(view: ServerView) -> list[int]:
+    return sorted({vip.ip.version for vip in view.vips})
+
+
+def gateways(view: ServerView, faults: Found) -> list[Check]:
+    """`server.gateway` for each family of its VIPs."""
+    return [_gateway_of(view, faults, family) for family in _families(view)]
+
+
+def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
+    """The worst way back of the VIPs of a family: a policy route may send one of them elsewhere than the rest."""
+    where, name = Where(check="server.gateway", host=view.name), view.name
+    command = view.advice.show_gateway(family)
+    if view.facts is None:
+        return setting_unseen(where, view, faults, "the default gateway", command)
+    ways = {vip.address: view.way(family, vip) for vip in view.vips if vip.ip.version == family}
+    fault, own = Fault(host=name, cause="gateway", family=family), _own(view)
+    router = _router(view, family)
+    for vip, route in ways.items():
+        if route is None:
+            return faults.fail(
+                where, fault,
+                f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
+                f"{command}: none", f"On {name}: {view.advice.set_gateway(family, router, None)}",
+            )  # fmt: skip
+        if route.gateway and canonical(route.gateway) in own:
+            policy = _policy(view, route)
+            text = (
+                f"The default gateway of {name} is the director, which drops replies that carry its own VIP as source."
+            )
+            if policy:
+                text = f"A policy route of {name} sends replies from {vip} to the director, which drops them."
+            return faults.fail(
+                where, fault, text, way_shown(view, vip, route),
+                f"On {name}: {view.advice.leave_policy_route(family, vip, router)}" if policy
+                else f"On {name}: {view.advice.set_gateway(family, router, route)}",
+            )  # fmt: skip
+    told = dict.fromkeys(way_shown(view, vip, route) for vip, route in ways.items() if route)
+    evidence = view.evidence
+    if evidence.deployment.director.engine == "netlink" and evidence.observed.director is None:
+        return where.unknown(
+            f"Whether {name} replies past the director could not be seen: which addresses are the director's is not "
+            "known.", "; ".join(told), "On the director: ip addr show",
+        )  # fmt: skip
+    return where.passed(f"{name} replies to clients past the director.", "; ".join(told))
+
+
+def _own(view: ServerView) -> set[str]:
+    """The addresses of the director, where it is this machine and was looked at."""
+    director = view.evidence.observed.director
+    if view.evidence.deployment.director.engine != "netlink" or director is None:
+        return set()
+    return {canonical(entry.address) for link in director.interfaces for entry in link.addresses}
+
+
+def _policy(view: ServerView, route: Route) -> bool:
+    """Whether another rule than the default route leads this way."""
+    default = view.way(route.family)
+    return default is None or (default.gateway, default.interface) != (route.gateway, route.interface)
+
+
+def way_shown(view: ServerView, vip: str, route: Route) -> str:
+    """A way back as `ip route` shows it; with the VIP where it is another than the default route."""
+    way = f"{f'via {route.gateway} ' if route.gateway else ''}dev {route.interface}"
+    return f"from {vip} {way}" if _policy(view, route) else f"default {way}"
+
+
+def _router(view: ServerView, family: int) -> str:
+    """The director's own gateway: it is in the same network, and what it uses to reach clients serves here as well."""
+    director = view.evidence.observed.director
+    routes = director.default_routes if director else ()
+    return next((route.gateway for route in routes if route.family == family and route.gateway), "<router>")
+
+
+def setting_unseen(where: Where, view: ServerView, faults: Found, what: str, command: str) -> Check:
+    """What could not be seen on the server, and the command that shows it there."""
+    fault = faults.out_of_reach(view.name)
+    if fault and view.facts is None:
+        return where.follows(fault)
+    why = "no login there" if view.facts is None else f"no interface there holds {view.server.address}"
+    return where.unknown(
+        f"{what[0].upper()}{what[1:]} on {view.name} could not be seen.", why, f"On {view.name}: {command}"
+    )

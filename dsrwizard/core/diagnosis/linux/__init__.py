@@ -1,0 +1,1 @@
+"""What the evidence of a Linux real server means."""

@@ -1,0 +1,52 @@
+"""The Linux platform: kernel settings, packet filters, and what systemd or ifupdown sets again at the next start."""
+
+from __future__ import annotations
+
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.linux import filters, settings
+from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.facts import Route
+
+
+class LinuxPlatform:
+    """What the evidence of a Linux real server means."""
+
+    opens_rip = True
+
+    def default_routes(self, view: ServerView) -> tuple[Route, ...]:
+        """As `ip route` lists them: the preferred one first."""
+        return view.facts.default_routes if view.facts else ()
+
+    def settings(self, view: ServerView, faults: Found) -> list[Check]:
+        """`server.guard` and `server.announce`."""
+        return [settings.guard(view, faults), settings.announce(view, faults)]
+
+    def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
+        return [settings.rp_filter(view, faults), settings.persistent(view, faults)]
+
+    def leak_reason(self, view: ServerView, vip: Vip) -> tuple[str, str]:
+        return settings.leak_reason(view, vip)
+
+    def leak_fault(self, view: ServerView, vip: Vip) -> Fault:
+        return settings.leak_fault(view, vip)
+
+    def explained(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, probe: Probed, seen: str
+    ) -> Check | None:
+        """A Linux host that is reached answers or refuses: what it answers says more than its facts."""
+        return None
+
+    def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
+        return None
+
+    def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
+        return None
+
+    def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
+        return filters.rules_seen(view, vip)
+
+    def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
+        return filters.opening(view, vip, service)

@@ -1,0 +1,74 @@
+"""The Windows platform: adapters, the weak-host model, the firewall, IIS and http.sys."""
+
+from __future__ import annotations
+
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.reach import swallowed
+from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
+from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.windows import served, settings
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.facts import Route
+
+
+class WindowsPlatform:
+    """What the evidence of a Windows real server means."""
+
+    opens_rip = False
+    """Its firewall refuses nothing, and our rule lets in clients of the VIP alone."""
+
+    def default_routes(self, view: ServerView) -> tuple[Route, ...]:
+        """Windows lists them by adapter: that of the director's frames before others, those that lead nowhere never."""
+        if view.facts is None:
+            return ()
+        nowhere = {link.name for link in view.facts.interfaces if link.kind in ("dummy", "loopback")}
+        found = [route for route in view.facts.default_routes if route.interface not in nowhere]
+        return tuple(sorted(found, key=lambda route: view.nic is None or route.interface != view.nic.name))
+
+    def settings(self, view: ServerView, faults: Found) -> list[Check]:
+        return settings.settings(view, faults)
+
+    def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
+        where = Where(check="server.rp_filter", host=view.name)
+        skipped = where.skipped("Windows does not filter by the way back; what it has is the weak-host model.")
+        return [skipped, served.persistent(view, faults)]
+
+    def leak_reason(self, view: ServerView, vip: Vip) -> tuple[str, str]:
+        return settings.leak_reason(view, vip)
+
+    def leak_fault(self, view: ServerView, vip: Vip) -> Fault:
+        """One for each VIP: each is on an adapter of its own."""
+        return Fault(host=view.name, cause="arp-leak", vip=vip.address)
+
+    def explained(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, probe: Probed, seen: str
+    ) -> Check | None:
+        """The firewall of Windows answers nobody, whatever is wrong: only the facts tell."""
+        if view.facts is None:
+            return None
+        if probe.signature == "silence" and view.held(vip) == "prefix" and swallowed(view):
+            return None
+        fault = settings.explained(view, faults, vip, service, where, seen)
+        if fault is not None or probe.signature != "silence":
+            return fault
+        match view.listening(vip, service):
+            case "elsewhere":
+                return rip_only(view, faults, vip, service, where, seen)
+            case "nowhere":
+                return service_down(view, faults, service, where, seen)
+            case _:
+                return None
+
+    def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
+        return settings.vip_gone(view, faults, vip, where, seen)
+
+    def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
+        return served.site_fault(view, faults, vip, service, where, "")
+
+    def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
+        return served.rules_seen(view, vip, service)
+
+    def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
+        return served.opening(view, vip, service)

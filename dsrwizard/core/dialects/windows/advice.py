@@ -1,0 +1,238 @@
+"""What shows or mends something on a Windows server, as the line to type: PowerShell from 2012 on, netsh before.
+
+Adapters by name and index, as they are called there now; nothing relies on what Windows calls things in its language.
+"""
+
+from __future__ import annotations
+
+from dsrwizard.core.dialects.windows import sites
+from dsrwizard.core.dialects.windows.commands import PSEUDO, named, quoted, windows_commands
+from dsrwizard.core.dialects.windows.firewall import rule_name
+from dsrwizard.core.dialects.windows.plan import command_set_of, target
+from dsrwizard.core.model import windows_values as values
+from dsrwizard.core.model.changes import AddressChange, CommandSet, WindowsChange, WindowsItem
+from dsrwizard.core.model.deployment import RealServer, Service, Vip
+from dsrwizard.core.model.facts import Route, ServerFacts
+from dsrwizard.core.model.windows_facts import SiteBinding, WindowsAdapter, WindowsFacts
+
+IIS = "{4dc3e181-e14b-4a21-b022-59fc669b0914}"
+"""The application id under which IIS keeps its certificates in http.sys."""
+SHOW_RULES = "netsh advfirewall show allprofiles; netsh advfirewall firewall show rule name=all dir=in"
+SHOW_DROPPED = "netsh wfp show netevents (2008 R2 and later) writes which filter drops the packets"
+LET_RULES_COUNT = "netsh advfirewall set allprofiles firewallpolicy blockinbound,allowoutbound"
+"""Ends `blockinboundalways`, under which no rule lets anything in."""
+SHOW_SITES = r"%windir%\system32\inetsrv\appcmd list site"
+
+
+class WindowsAdvice:
+    """The advice for one Windows real server, and what only Windows needs beside it."""
+
+    def __init__(self, server: RealServer, facts: ServerFacts | None) -> None:
+        self._server = server
+        seen = facts.windows if facts is not None else None
+        carrying = facts.carrying(server.address) if facts is not None else ()
+        self._nic = carrying[0].name if carrying else "<adapter>"
+        self._system: CommandSet = "windows-2012"
+        if seen is not None:
+            self._system = command_set_of(seen)
+        elif server.system in ("windows-2003", "windows-2008"):
+            self._system = "windows-2008"
+        self._legacy = self._system == "windows-2008"
+
+    def in_turn(self, *commands: str) -> str:
+        return "; ".join(commands)
+
+    # Addresses
+
+    def put_vip(self, vip: Vip, interface: str = "") -> str:
+        return self._address(interface or target(self._server), vip, vip.prefix, there=True)
+
+    def take_vip(self, vip: Vip, interface: str, prefix: int) -> str:
+        return self._address(interface, vip, prefix, there=False)
+
+    def _address(self, adapter: str, vip: Vip, prefix: int, *, there: bool) -> str:
+        change = AddressChange(
+            interface=adapter, address=str(vip.ip), prefix=prefix, old=not there, new=there, system=self._system
+        )
+        return "; ".join(windows_commands(change))
+
+    def keep_vip(self, vip: Vip, adapter: str) -> str:
+        """Writes the VIP to what is set again at the next start."""
+        put = self.put_vip(vip, adapter)
+        if self._legacy:
+            return f"{self.take_vip(vip, adapter, vip.prefix)}; {put}"  # netsh keeps what it adds
+        return f"{put} -PolicyStore PersistentStore"
+
+    def show_address(self, vip: Vip) -> str:
+        if self._legacy:
+            return f"netsh interface ipv{vip.ip.version} show addresses"
+        return f"Get-NetIPAddress -IPAddress {vip.ip}"
+
+    def show_addresses(self) -> str:
+        return "ipconfig"
+
+    def show_kept(self, vip: Vip) -> str:
+        """Shows whether the VIP is in the persistent store."""
+        if self._legacy:
+            return f"netsh interface ipv{vip.ip.version} show addresses store=persistent"
+        return f"Get-NetIPAddress -IPAddress {vip.ip} -PolicyStore PersistentStore"
+
+    # ARP and neighbour discovery
+
+    def silence(self, vip: Vip) -> str:
+        """Windows answers for the addresses of the adapter that was asked, so that adapter is looked for."""
+        return self.show_address(vip)
+
+    def show_frames(self, family: int, mac: str) -> str:
+        return ""
+
+    # Services
+
+    def show_listeners(self, service: Service) -> str:
+        if self._legacy:
+            return f"netstat -an -p {service.protocol} | findstr :{service.port}"
+        if service.protocol == "udp":
+            return f"Get-NetUDPEndpoint -LocalPort {service.port}"
+        return f"Get-NetTCPConnection -State Listen -LocalPort {service.port}"
+
+    def see_handshakes(self, vip: Vip, service: Service) -> str:
+        return f"On {self._server.name}: netstat -an -p tcp shows them as SYN_RECEIVED"
+
+    # The way back
+
+    def show_gateway(self, family: int) -> str:
+        if self._legacy:
+            return f"netsh interface ipv{family} show route"
+        return f"Get-NetRoute -DestinationPrefix {_everything(family)}"
+
+    def set_gateway(self, family: int, router: str, instead: Route | None) -> str:
+        add = self._add_gateway(family, self._nic, router)
+        if instead is None:
+            return add
+        return f"{self.drop_gateway(family, instead.interface, instead.gateway)}; {add}"
+
+    def leave_policy_route(self, family: int, vip: str, router: str) -> str:
+        """Windows has no routes by source: the default gateway is all there is."""
+        return self.set_gateway(family, router, None)
+
+    def _add_gateway(self, family: int, adapter: str, gateway: str) -> str:
+        if self._legacy:
+            return f"netsh interface ipv{family} add route {_everything(family)} {_where(adapter)} {gateway}"
+        return f"New-NetRoute -DestinationPrefix {_everything(family)} {_interface(adapter)} -NextHop {gateway}"
+
+    def drop_gateway(self, family: int, adapter: str, gateway: str) -> str:
+        """Takes a default gateway away."""
+        if self._legacy:
+            return f"netsh interface ipv{family} delete route {_everything(family)} {_where(adapter)} {gateway}"
+        where = f"{_interface(adapter)} -NextHop {gateway} -Confirm:$false"
+        return f"Remove-NetRoute -DestinationPrefix {_everything(family)} {where}"
+
+    # Adapters
+
+    def set_family(self, item: WindowsItem, adapter: str, family: int, value: str) -> str:
+        """One setting of an adapter for one address family."""
+        change = WindowsChange(item=item, key=f"{adapter}/{family}", old=None, new=value, system=self._system)
+        return "; ".join(windows_commands(change))
+
+    def show_family(self, family: int) -> str:
+        """Shows the weak-host settings of every adapter."""
+        if self._legacy:
+            return f"netsh interface ipv{family} show interface <index> level=verbose"
+        return f"Get-NetIPInterface -AddressFamily IPv{family} | Format-List InterfaceAlias, WeakHost*"
+
+    def static(self, adapter: str, vip: Vip | None) -> str:
+        """Ends DHCP on an adapter; before 2012 its first address does."""
+        if not self._legacy:
+            return self.set_family("dhcp", adapter, 4, "Disabled")
+        address = str(vip.ip) if vip is not None else "<VIP>"
+        return f"netsh interface ipv4 set address name={_where(adapter)} static {address} 255.255.255.255"
+
+    def unregister(self, adapter: WindowsAdapter) -> str:
+        """The adapter's addresses stay out of DNS."""
+        if self._legacy:
+            return _wmi(adapter, "SetDynamicDNSRegistration($false, $false)")
+        return (
+            f"Set-DnsClient {_interface(adapter.name)} -RegisterThisConnectionsAddress $false "
+            "-UseSuffixWhenRegistering $false"
+        )
+
+    def enable(self, adapter: str) -> str:
+        """Enables an adapter."""
+        if self._legacy:
+            return f"netsh interface set interface name={_where(adapter)} admin=enabled"
+        return f"Enable-NetAdapter -Name {quoted(adapter)}"
+
+    def install(self) -> str:
+        """How the loopback adapter comes back."""
+        return (
+            "dsrwizard apply installs it with everything on it. By hand: hdwwiz, Network adapters, Microsoft, "
+            "Microsoft KM-TEST Loopback Adapter (before 2012: Microsoft Loopback Adapter), renamed "
+            f"{target(self._server)}."
+        )
+
+    # IIS and http.sys
+
+    def serve(self, facts: WindowsFacts, vip: Vip, service: Service) -> str:
+        """The bindings, listen address and certificate that the VIP lacks."""
+        lines: list[str] = []
+        for item, key, new in sites.missing(facts, vip, service):
+            lines += windows_commands(WindowsChange(item=item, key=key, old=None, new=new, system=self._system))
+        odd = [site.name for site, one in sites.left_out(facts, vip, service) if not sites.typeable(site, one)]
+        lines += [f"in IIS Manager, add a binding for {vip.ip} to {name}" for name in dict.fromkeys(odd)]
+        return "; ".join(lines)
+
+
+def _where(name: str) -> str:
+    """An adapter for netsh."""
+    return "1" if name == PSEUDO else named(name)
+
+
+def _interface(name: str) -> str:
+    """An adapter for the cmdlets."""
+    return "-InterfaceIndex 1" if name == PSEUDO else f"-InterfaceAlias {quoted(name)}"
+
+
+def _everything(family: int) -> str:
+    return "0.0.0.0/0" if family == 4 else "::/0"
+
+
+def _wmi(adapter: WindowsAdapter, call: str) -> str:
+    return f"(Get-WmiObject Win32_NetworkAdapterConfiguration -Filter 'InterfaceIndex={adapter.index}').{call}"
+
+
+def never_source(vip: Vip) -> str:
+    return f"Set-NetIPAddress -IPAddress {vip.ip} -SkipAsSource $true"
+
+
+def no_netbios(adapter: WindowsAdapter) -> str:
+    return _wmi(adapter, "SetTcpipNetbios(2)")
+
+
+def bind(adapter: WindowsAdapter, component: str, *, on: bool) -> str:
+    verb = "Enable" if on else "Disable"
+    return f"{verb}-NetAdapterBinding -Name {quoted(adapter.name)} -ComponentID {component}"
+
+
+def admit(vip: Vip, service: Service) -> str:
+    """The rule that dsrwizard would add, and its undo; the same on every generation."""
+    name = rule_name(vip, service)
+    rule = WindowsChange(item="firewall-rule", key=name, old=None, new=f"{service.protocol} {service.port} {vip.ip}")
+    return f"{'; '.join(windows_commands(rule))} (undo: netsh advfirewall firewall delete rule name={name})"
+
+
+def disable_rule(name: str) -> str:
+    if set(name) & set('"%`$'):  # it would end the quotes it stands in, or mean something within them
+        return f"in Windows Firewall, disable the inbound rule {quoted(name)}"
+    return f'netsh advfirewall firewall set rule name="{name}" new enable=no'
+
+
+def certify(facts: WindowsFacts, vip: Vip, port: int, binding: SiteBinding) -> str:
+    """The certificate of another address of the same port, or the binding's own, for the VIP."""
+    known = facts.certificates or {}
+    of_port = next((parts for key, parts in sorted(known.items()) if parts and key.endswith(f":{port}")), "")
+    if not of_port and binding.certificate:
+        of_port = values.certificate(binding.certificate, IIS, binding.store or "MY")
+    if not of_port:
+        return f"in IIS Manager, choose the certificate of the https binding {binding.information}"
+    change = WindowsChange(item="certificate", key=f"{sites.written(vip)}:{port}", old=None, new=of_port)
+    return "; ".join(windows_commands(change))
