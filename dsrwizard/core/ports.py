@@ -11,13 +11,12 @@ from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed,
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
 from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
+from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import Step
 
 Line = Callable[[str], None]
-StepDone = Callable[[str, bool, str], None]
-"""Called as a host reports a step: step id, whether it worked, what the host said."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +104,7 @@ class ServerPort(Protocol):
         """The facts. `closely`: with routes and listeners and the programs behind them; what a plan needs is less."""
         ...
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         """Carries the steps out in order, stops at the first that fails, and looks again.
 
         Returns the facts afterwards (None where they could not be read). Raises ConnectionLost and CommandFailed.

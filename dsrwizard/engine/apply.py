@@ -139,33 +139,16 @@ class Applier:
 
     def _on_server(self, name: str, steps: Sequence[Step]) -> bool:
         server = self._servers[name]
-        titles = {step.id: step for step in steps}
-        reported: set[str] = set()
-        begun: set[str] = set()
+        watch = _ServerWatch(self, name)
         self.run.intend(server.address, *steps)
-
-        def done(step: str, ok: bool, said: str) -> None:
-            if step in titles and step not in reported:
-                reported.add(step)
-                if not ok:
-                    self._result(titles[step], Outcome.FAILED, said)
-                else:
-                    self._result(titles[step], Outcome.CHANGED)
-
-        def line(text: str) -> None:
-            if text.startswith("▸ "):
-                begun.add(text)
-                self._started(name, next((step for step in steps if step.title == text[2:]), steps[0]))
-            self._emit(HostSaid(host=name, at=self._now(), line=text))
-
         try:
-            facts = self._hosts.port(server).apply(steps, done, line)
+            facts = self._hosts.port(server).apply(steps, watch)
         except DsrError as problem:
             self._fail(name, problem)
-            self._unreported([step for step in steps if step.id not in reported], problem, bool(begun))
+            self._unreported([step for step in steps if step.id not in watch.reported], problem, watch.begun)
             return False
         for step in steps:
-            if step.id not in reported:
+            if step.id not in watch.reported:
                 self._result(step, Outcome.UNKNOWN, "the host did not report it")
         if facts is not None:
             self._facts[name] = facts
@@ -311,7 +294,7 @@ class Applier:
     def _fail(self, name: str, problem: DsrError) -> None:
         self._failures[name] = failure_of(problem)
         for line in "\n".join(problem.lines()).split("\n"):
-            self._emit(HostSaid(host=name, at=self._now(), line=line))
+            self._said(name, line)
 
     def _result(self, step: Step, outcome: Outcome, detail: str = "") -> None:
         self.run.result(step.host, step.id, outcome, detail)
@@ -330,12 +313,44 @@ class Applier:
             )
         )
 
+    def _said(self, host: str, line: str) -> None:
+        self._emit(HostSaid(host=host, at=self._now(), line=line))
+
     def _now(self) -> float:
         return time.monotonic() - self._began
 
     def _emit(self, event: Event) -> None:
         with contextlib.suppress(Exception):  # a broken onlooker must not stop an apply half-way
             self._watch(event)
+
+
+class _ServerWatch:
+    """What one server tells of its steps: booked as it comes, for the run's result and for whoever watches the run.
+
+    `begun`: a step has started. `reported`: ids of the steps whose end is known.
+    """
+
+    def __init__(self, applier: Applier, host: str) -> None:
+        self._applier = applier
+        self._host = host
+        self.begun = False
+        self.reported: set[str] = set()
+
+    def started(self, step: Step) -> None:
+        self.begun = True
+        self._applier._started(self._host, step)
+
+    def said(self, text: str) -> None:
+        self._applier._said(self._host, text)
+
+    def finished(self, step: Step, worked: bool, said: str) -> None:
+        if step.id in self.reported:
+            return
+        self.reported.add(step.id)
+        if worked:
+            self._applier._result(step, Outcome.CHANGED)
+        else:
+            self._applier._result(step, Outcome.FAILED, said)
 
 
 def _weight(step: Step) -> int:

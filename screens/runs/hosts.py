@@ -97,8 +97,7 @@ class HostRuns:
             case StepFinished(result=result):
                 self._step(run, result)
             case HostSaid(line=line):
-                if not line.startswith("▸ "):  # a step's start is said by its own event
-                    run.say(f"  {line}")
+                run.say(f"  {line}")
             case HostFinished(result=result):
                 self._finish(run, result, event.at)
         return run

@@ -19,8 +19,9 @@ from typing import Any
 from dsrwizard.core.dialects.linux.half_open import COUNTERS
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.facts import Listener, Route, ServerFacts
+from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer, Asker, Line, ServerPort, StepDone
+from dsrwizard.core.ports import Answer, Asker, Line, ServerPort
 from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.host import Link
 from tests.fakes.world import FakeServer, ServerState, World
@@ -182,11 +183,11 @@ class TextServer(LinuxServer):
         super().__init__(server, connect)
         self._next: Sequence[Step] = ()
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         self._next = steps
         if self._host is not None:
             self._host.steps = steps
-        return super().apply(steps, done, line)
+        return super().apply(steps, watch)
 
 
 def text_server(world: World, server: RealServer, asker: Asker, spoil: Spoil = lambda text: text) -> ServerPort:

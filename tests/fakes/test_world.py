@@ -20,6 +20,7 @@ from dsrwizard.core.model.errors import CommandFailed, ConnectTimeout
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import HostKeyQuestion, ProbeTarget, SecretQuestion
+from tests.fakes.step_watch import Told
 from tests.fakes.world import World
 
 VIP = "10.0.0.10"
@@ -45,12 +46,12 @@ def step(host: str, *changes: Change) -> Step:
 
 
 def on_server(world: World, *changes: Change) -> list[tuple[bool, str]]:
-    said: list[tuple[bool, str]] = []
+    told = Told()
     deployment = world.deployment()
     port = world.open_server(deployment.server("web1"), Nobody())
     with suppress(CommandFailed):
-        port.apply([step("web1", *changes)], lambda _, ok, text: said.append((ok, text)), lambda _: None)
-    return said
+        port.apply([step("web1", *changes)], told)
+    return [(worked, said) for _, worked, said in told.ends]
 
 
 def probe(world: World) -> str:

@@ -41,8 +41,9 @@ from dsrwizard.core.model.facts import (
     ServerFacts,
     VirtualService,
 )
+from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import DIRECTOR, Step
-from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion, StepDone
+from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.wire import FakeHearing, FakeWire
@@ -384,7 +385,7 @@ class FakeServer:
         held = [vip.address for vip in deployment.vips if state.machine.holds(vip.address)]
         return msgspec.structs.replace(facts, ways={vip: state.machine.way(vip) for vip in held})
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         state = self._connected()
         for step in steps:
             self._world.pass_gate(state.name)
@@ -392,9 +393,9 @@ class FakeServer:
             if state.lost_at == step.id:
                 state.lost_at = ""
                 self._lost(state)
-            line(f"▸ {step.title}")
-            refused = self._step(state, step, line)
-            done(step.id, not refused, refused)
+            watch.started(step)
+            refused = self._step(state, step, watch.said)
+            watch.finished(step, not refused, refused)
             if refused:
                 raise CommandFailed(
                     f"{state.name}: “{step.title}” failed; what that step had changed was taken back.",

@@ -19,6 +19,7 @@ from dsrwizard.core.ports import Hearing, HostKeyQuestion, ProbeTarget, SecretQu
 from dsrwizard.engine.handshakes import Inside
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
+from tests.fakes.step_watch import MustWork
 from tests.fakes.world import ServerState, World
 
 VIP = "10.0.0.10"
@@ -58,7 +59,7 @@ class Farm:
                 self.world.director().apply(step)
             else:
                 server = self.world.open_server(self.deployment.server(step.host), Nobody())
-                server.apply([step], _must_work, lambda _: None)
+                server.apply([step], MustWork())
 
     def observed(self) -> Observed:
         seen, failed = {}, {}
@@ -87,10 +88,6 @@ class Farm:
             {server.name: self.world.open_server(server, Nobody()) for server in servers},
             self.world.director().connections,
         )
-
-
-def _must_work(step: str, worked: bool, said: str) -> None:
-    assert worked, f"{step}: {said}"
 
 
 class Altered:

@@ -37,6 +37,7 @@ from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.servers.linux import LinuxServer
+from tests.fakes.step_watch import Told
 from tests.fakes.world import World
 
 SHELLS = [shell for shell in (["sh"], ["bash"], ["busybox", "sh"]) if shutil.which(shell[0])]
@@ -120,13 +121,7 @@ class Host:
 
     def carry_out(self, *steps: Step, afterwards: str = ":") -> tuple[LineProgress, Answer]:
         """The bare script; what was told as it came is in `log`."""
-        progress = LineProgress(
-            "n0nce",
-            steps,
-            started=lambda step: self.log.append(f"start {step.id}"),
-            finished=lambda step, ok, said: self.log.append(f"{'ok' if ok else 'failed'} {step.id}"),
-            line=self.log.append,
-        )
+        progress = LineProgress("n0nce", steps, Told(self.log))
         answer = self.run(apply_script("n0nce", steps, afterwards), deadline=60, on_line=progress.feed)
         return progress, answer
 
@@ -174,7 +169,7 @@ def test_a_file_is_written_byte_for_byte_and_taken_back_byte_for_byte(host: Host
     path = Path(host.file("new folder/it's a file"))
     there = written(str(path), content, 0o640)
     _, answer = host.carry_out(step(there))
-    assert host.log == ["start one", "ok one"], answer
+    assert host.log == ["start one", "done one"], answer
     assert path.read_bytes() == content.encode()
     assert path.stat().st_mode & 0o777 == 0o640
     other = FileChange(path=str(path), old=there.new, new=FileState(content="other\n"))
@@ -184,7 +179,7 @@ def test_a_file_is_written_byte_for_byte_and_taken_back_byte_for_byte(host: Host
     assert path.read_bytes() == content.encode()
     host.carry_out(step(there.inverse()))
     assert not path.exists()
-    assert [line for line in host.log if not line.startswith(("start", "ok"))] == []
+    assert [line for line in host.log if not line.startswith(("start", "done"))] == []
 
 
 def test_links(host: Host) -> None:
@@ -194,7 +189,7 @@ def test_links(host: Host) -> None:
     assert path.readlink() == Path("../it's there")
     host.carry_out(step(there.inverse()))
     assert not path.is_symlink()
-    assert host.log == ["start one", "ok one"] * 2
+    assert host.log == ["start one", "done one"] * 2
 
 
 def test_what_a_link_points_to_is_never_written_to(host: Host) -> None:
@@ -211,7 +206,7 @@ def test_what_a_link_points_to_is_never_written_to(host: Host) -> None:
         host.carry_out(step(change.inverse()))
         assert path.readlink() == target
     assert target.read_text() == "theirs\n"
-    assert host.log == ["start one", "ok one"] * 4
+    assert host.log == ["start one", "done one"] * 4
 
 
 @pytest.mark.parametrize(
@@ -277,8 +272,8 @@ def test_a_failed_step_takes_back_all_it_did_and_nothing_after_it_runs(host: Hos
     )
     never = step(written(host.file("never"), "x\n"), name="never")
     progress, _ = host.carry_out(made, failing, never, afterwards="echo observed")
-    assert [line for line in host.log if line.startswith(("start", "ok", "failed"))] == [
-        "start made", "ok made", "start failing", "failed failing",
+    assert [line for line in host.log if line.startswith(("start", "done", "failed"))] == [
+        "start made", "done made", "start failing", "failed failing",
     ]  # fmt: skip
     assert progress.failed is failing
     assert not progress.halfway
@@ -313,7 +308,7 @@ def test_a_file_that_does_not_fit_on_the_disk_is_put_back_or_removed(plain: Host
     kept.write_text("short\n")
     full = "ulimit -f 8; trap '' XFSZ\n"  # 4 or 8 KiB, depending on the shell
     changes = (written(plain.file("new"), "n\n"), written(str(kept), "x" * 40_000 + "\n", old=FileState("short\n")))
-    progress = LineProgress("n0nce", [one := step(*changes)], lambda _: None, lambda *_: None, lambda _: None)
+    progress = LineProgress("n0nce", [one := step(*changes)], Told())
     plain.run(full + apply_script("n0nce", [one], ":"), deadline=60, on_line=progress.feed)
     assert progress.failed is one
     assert not progress.halfway
@@ -349,13 +344,11 @@ def test_lines_that_look_like_markers_are_the_hosts_own_words(plain: Host) -> No
 
 
 def test_markers_out_of_range_are_passed_over() -> None:
-    told: list[str] = []
-    progress = LineProgress(
-        "n", [step()], lambda s: told.append(s.id), lambda s, ok, said: told.append(f"{s.id} {ok}"), told.append
-    )
+    told = Told()
+    progress = LineProgress("n", [step()], told)
     for word in ("start:0", "start:2", "start:", "start:²", "done:-1", "failed:x", "halfway:7", "other:1"):
         progress.feed(f"==dsr:n:{word}==")
-    assert told == []
+    assert told.log == []
     assert progress.failed is None
 
 
@@ -370,9 +363,9 @@ SHOP = Deployment(
 
 
 def told(host: Host, *steps: Step) -> tuple[ServerFacts | None, list[tuple[str, bool, str]]]:
-    ends: list[tuple[str, bool, str]] = []
+    watch = Told(host.log)
     server = LinuxServer(SHOP.servers[0], lambda: host)
-    return server.apply(steps, lambda name, ok, said: ends.append((name, ok, said)), host.log.append), ends
+    return server.apply(steps, watch), watch.ends
 
 
 def real_ip(host: Host) -> None:
@@ -385,11 +378,11 @@ def test_the_port_gives_the_facts_afterwards_in_the_same_run(plain: Host) -> Non
     server = LinuxServer(SHOP.servers[0], lambda: plain)
     server.observe(SHOP)
     before = plain.scripts
-    facts = server.apply([step(written(plain.file("f"), "x\n"))], lambda *_: None, plain.log.append)
+    facts = server.apply([step(written(plain.file("f"), "x\n"))], Told(plain.log))
     assert facts is not None
     assert facts.interface("lo") is not None
     assert plain.scripts == before + 1
-    assert "▸ Step one" in plain.log
+    assert plain.log == ["start one", "done one"]
 
 
 def test_facts_that_cannot_be_read_afterwards_do_not_make_the_steps_fail(plain: Host) -> None:

@@ -7,6 +7,7 @@ import pytest
 from dsrwizard.core.dialects.linux.apply import LineProgress
 from dsrwizard.core.model.progress import SAID_LENGTH, SAID_LINES
 from dsrwizard.core.model.steps import Step
+from tests.fakes.step_watch import Told
 
 
 def steps(count: int) -> list[Step]:
@@ -18,19 +19,16 @@ def steps(count: int) -> list[Step]:
 
 def follow(*words: str, count: int = 2) -> tuple[list[str], LineProgress]:
     """What is told of this many steps while the host prints markers (`start:1`) and other lines."""
-    told: list[str] = []
-    progress = LineProgress(
-        "n", steps(count), started=lambda step: told.append(f"start {step.id}"),
-        finished=lambda step, ok, said: told.append(f"{step.id} {'done' if ok else 'failed'}"), line=lambda text: None,
-    )  # fmt: skip
+    told = Told()
+    progress = LineProgress("n", steps(count), told)
     for word in words:
         progress.feed(f"==dsr:n:{word}==" if ":" in word else word)
-    return told, progress
+    return told.log, progress
 
 
 def test_two_steps_in_turn() -> None:
     told, progress = follow("start:1", "done:1", "start:2", "said", "failed:2")
-    assert told == ["start s1", "s1 done", "start s2", "s2 failed"]
+    assert told == ["start s1", "done s1", "start s2", "said", "failed s2"]
     assert progress.said == "said"
 
 
@@ -39,11 +37,11 @@ def test_two_steps_in_turn() -> None:
     [
         (["done:1", "done:2"], []),  # never begun
         (["start:2", "done:2"], []),  # not its turn
-        (["start:1", "done:1", "done:1"], ["start s1", "s1 done"]),  # told twice is not told of the other
+        (["start:1", "done:1", "done:1"], ["start s1", "done s1"]),  # told twice is not told of the other
         (["start:1", "start:1", "start:2", "done:2"], ["start s1"]),
-        (["start:1", "failed:1", "start:2", "done:2"], ["start s1", "s1 failed"]),  # none follows a failure
+        (["start:1", "failed:1", "start:2", "done:2"], ["start s1", "failed s1"]),  # none follows a failure
         (["start:1", "halfway:1", "done:1", "start:2"], ["start s1"]),
-        (["start:1", "failed:1", "done:1"], ["start s1", "s1 failed"]),
+        (["start:1", "failed:1", "done:1"], ["start s1", "failed s1"]),
         (["start:3", "start:" + "9" * 5_000, "done:" + "9" * 5_000, "start:-1", "start:²", "start:1e3"], []),
         (["start:1", "done:" + "1" * 5_000, "halfway:0"], ["start s1"]),
     ],

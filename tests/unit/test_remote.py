@@ -17,6 +17,7 @@ from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.operator import Nobody
+from tests.fakes.step_watch import Told
 from tests.fakes.world import World
 
 SHOP = Deployment(
@@ -90,17 +91,15 @@ def test_a_look_nobody_waits_for_shares_the_connection_and_does_not_disturb_an_a
     machine = Machine()
     server = LinuxServer(SHOP.servers[0], machine.dial)
     machine.go_on.clear()
-    ends: list[tuple[str, bool]] = []
+    told = Told()
     looks = side_by_side(lambda: server.observe(SHOP))
     assert machine.begun.acquire(timeout=30)
-    looks += side_by_side(
-        lambda: server.apply([GUARD], lambda name, ok, said: ends.append((name, ok)), lambda text: None)
-    )
+    looks += side_by_side(lambda: server.apply([GUARD], told))
     assert not machine.begun.acquire(timeout=0.2)  # the apply waits for its turn
     machine.go_on.set()
     for look in looks:
         look.join(30)
-    assert ends == [("guard", True)]
+    assert told.ends == [("guard", True, "")]
     assert machine.dialled == 1
 
 
@@ -118,9 +117,9 @@ def test_a_connection_that_died_just_before_the_apply_is_opened_again_for_it() -
     server = LinuxServer(SHOP.servers[0], machine.dial)
     server.observe(SHOP)
     machine.die()
-    ends: list[tuple[str, bool]] = []
-    server.apply([GUARD], lambda name, ok, said: ends.append((name, ok)), lambda text: None)
-    assert ends == [("guard", True)]
+    told = Told()
+    server.apply([GUARD], told)
+    assert told.ends == [("guard", True, "")]
     assert machine.dialled == 2
 
 

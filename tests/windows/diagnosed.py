@@ -17,6 +17,7 @@ from dsrwizard.core.model.facts import Failure, Observed, ServerFacts
 from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.ports import Answer, Connector
 from dsrwizard.engine.servers.windows import WindowsServer
+from tests.fakes.step_watch import MustWork
 from tests.windows.conftest import shop
 from tests.windows.host import Address, WindowsHost
 
@@ -54,10 +55,6 @@ def port(host: WindowsHost, deployment: Deployment) -> WindowsServer:
     return WindowsServer(deployment.servers[0], lambda: connector, clock=lambda: NOW)
 
 
-def _must_work(step: str, worked: bool, said: str) -> None:
-    assert worked, f"{step}: {said}"
-
-
 @cache
 def _set_up(version: str, deployment: Deployment) -> WindowsHost:
     host = WindowsHost(version)
@@ -68,7 +65,7 @@ def _set_up(version: str, deployment: Deployment) -> WindowsHost:
     facts = server.observe(deployment)
     steps = host_plan(deployment, deployment.servers[0], facts).steps
     assert steps
-    server.apply(steps, _must_work, lambda _: None)
+    server.apply(steps, MustWork())
     return host
 
 

@@ -17,6 +17,7 @@ from dsrwizard.core.dialects.windows.site_xml import sites
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.foreign import harmless
 from dsrwizard.core.model.steps import Step
+from tests.fakes.step_watch import Told
 from tests.windows.answers import IIS, facts, framed, told
 from tests.windows.conftest import VIP, Farm, shop
 from tests.windows.diagnosed import NOW, SOME
@@ -298,13 +299,7 @@ class TestHalfOpen:
 class TestProgress:
     def progress(self, heard: list[str]) -> FrameProgress:
         step = Step(id="a", host="win1", phase="vip", title="A", why="", changes=())
-        return FrameProgress(
-            "n",
-            [step],
-            lambda step: heard.append("started"),
-            lambda step, ok, said: heard.append(f"{ok} {said}"),
-            heard.append,
-        )
+        return FrameProgress("n", [step], Told(heard))
 
     @pytest.mark.parametrize("step", [HUGE, -1, "1", [1], None, 1.5, True, {}], ids=range(8))
     def test_a_number_that_is_none_is_no_report(self, step: object) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.outcome import Outcome
+from tests.fakes.step_watch import Told
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Adapter, Address, Binding, Rule, Site, WindowsHost
 from tests.windows.host.model import fresh_loopback
@@ -332,7 +333,7 @@ class TestTheSession:
         steps = [step for step in plan.steps if step.id == "hygiene"]
         port = one.engine._hosts_of("eth0").port(one.deployment.servers[0])
         with pytest.raises(Exception, match="carries the WinRM connection"):
-            port.apply(steps, lambda *_: None, lambda _: None)
+            port.apply(steps, Told())
         assert one.host.state() == before
 
 

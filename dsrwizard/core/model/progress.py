@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from dsrwizard.core.model.steps import Step
 
@@ -13,8 +14,22 @@ SAID_LENGTH = 2_000
 """Characters of one such line."""
 
 
+class StepWatch(Protocol):
+    """Whoever is told what a host does while it carries out steps, in order and as it happens."""
+
+    def started(self, step: Step) -> None: ...
+
+    def said(self, text: str) -> None:
+        """One line from the host, for its log. It may read like anything, and starts and ends nothing."""
+        ...
+
+    def finished(self, step: Step, worked: bool, said: str) -> None:
+        """`said` is all that the host said about this step."""
+        ...
+
+
 class Progress:
-    """Tells `started` and `finished` of each step and keeps what was said; `line` gets what is for the host's log.
+    """Tells a watch of each step as the host reports it, and keeps what was said.
 
     A step that failed and could not be taken back whole is in `failed` with `halfway` set and is not told as finished:
     what it left is not known.
@@ -24,15 +39,11 @@ class Progress:
         self,
         nonce: str,
         steps: Sequence[Step],
-        started: Callable[[Step], None],
-        finished: Callable[[Step, bool, str], None],
-        line: Callable[[str], None],
+        watch: StepWatch,
     ) -> None:
         self._nonce = nonce
         self._steps = steps
-        self._started = started
-        self._finished = finished
-        self._line = line
+        self._watch = watch
         self._said: deque[str] = deque(maxlen=SAID_LINES)
         self._at = 0
         """The step that has begun and not ended, counted from 1; 0: none."""
@@ -49,7 +60,7 @@ class Progress:
         """Something the host said about the step it is at."""
         text = text[:SAID_LENGTH]
         self._said.append(text)
-        self._line(text)
+        self._watch.said(text)
 
     def _reached(self, word: str, number: int) -> None:
         """The host is at this point: `start`, `done`, `failed` or `halfway` of a step, counted from 1. Other words and
@@ -60,7 +71,7 @@ class Progress:
                 return
             self._at = number
             self._said.clear()
-            self._started(self._steps[number - 1])
+            self._watch.started(self._steps[number - 1])
             return
         if word not in ("done", "failed", "halfway") or not 0 < number == self._at:
             return
@@ -72,4 +83,4 @@ class Progress:
             if self.halfway:
                 return
         self.finished_steps.append(step.id)
-        self._finished(step, word == "done", said)
+        self._watch.finished(step, word == "done", said)

@@ -16,8 +16,9 @@ from dsrwizard.core.dialects.linux.plan import files_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError, UsageError
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
+from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer, Asker, Connector, Line, OpenConnector, ServerPort, StepDone
+from dsrwizard.core.ports import Answer, Asker, Connector, Line, OpenConnector, ServerPort
 from dsrwizard.engine.servers import outcome as carried
 
 OBSERVE_SECONDS = 20.0
@@ -47,10 +48,10 @@ class LinuxServer:
         with self._busy:
             return self._observe(deployment, closely=closely)
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
         with self._busy:
-            return self._apply(steps, done, line)
+            return self._apply(steps, watch)
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """Half-open connections while something is sent. Raises HostError."""
@@ -76,18 +77,12 @@ class LinuxServer:
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen
 
-    def _apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def _apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         if time.monotonic() - self._used > _FRESH_SECONDS:
             self._run_again_if_lost(":")
         nonce = secrets.token_hex(8)
         afterwards = linux_observe.observe_script(nonce, self._files, brief=True)
-        progress = linux_apply.LineProgress(
-            nonce,
-            steps,
-            started=lambda step: line(f"▸ {step.title}"),
-            finished=lambda step, ok, said: done(step.id, ok, said),
-            line=line,
-        )
+        progress = linux_apply.LineProgress(nonce, steps, watch)
         answer = self._run(
             linux_apply.apply_script(nonce, steps, afterwards),
             deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),

@@ -16,8 +16,9 @@ from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
+from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer, Connector, Line, StepDone
+from dsrwizard.core.ports import Answer, Connector, Line
 from dsrwizard.engine.servers import outcome as carried
 
 OBSERVE_SECONDS = 60.0
@@ -49,10 +50,10 @@ class WindowsServer:
             self._seen = self._parse(nonce, answer)
             return self._seen
 
-    def apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
         with self._busy:
-            return self._apply(steps, done, line)
+            return self._apply(steps, watch)
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """As `ServerPort.half_open`; Windows has no counters to go with it."""
@@ -77,15 +78,9 @@ class WindowsServer:
             self._connector.close()
             self._connector = None
 
-    def _apply(self, steps: Sequence[Step], done: StepDone, line: Line) -> ServerFacts | None:
+    def _apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         nonce = secrets.token_hex(8)
-        progress = windows_apply.FrameProgress(
-            nonce,
-            steps,
-            started=lambda step: line(f"▸ {step.title}"),
-            finished=lambda step, ok, said: done(step.id, ok, said),
-            line=line,
-        )
+        progress = windows_apply.FrameProgress(nonce, steps, watch)
         windows = self._seen.windows if self._seen else None
         script = windows_apply.apply_script(
             nonce,

@@ -102,7 +102,7 @@ class FrameProgress(Progress):
         frame = frame_of(self._nonce, text)
         if frame is None:
             if text.strip():
-                self._line(sentence(text))
+                self._watch.said(sentence(text))
             return
         try:
             report = frame.read(_Report)
