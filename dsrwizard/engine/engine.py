@@ -20,27 +20,24 @@ from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.snapshot import Happening
-from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan, Step
+from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan
 from dsrwizard.core.plan.leftovers import leftovers_first, obsolete
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.plan import plan as planned
-from dsrwizard.core.plan.teardown import guard_only, taken_back_by_others, teardown_plan
+from dsrwizard.core.plan.teardown import struck_out, taken_back_by_others, teardown_plan
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
 from dsrwizard.core.record.owed import (
     Entry,
     Owed,
-    RunBegan,
     RunEnded,
     Verb,
     deployed_since,
     drained_on_purpose,
-    given_up,
     in_force,
-    last_deployment,
-    owed,
 )
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
+from dsrwizard.engine.books import Books
 from dsrwizard.engine.defects import apart, blaming, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals
@@ -138,15 +135,15 @@ class Engine:
     def observe(self, deployment: Deployment, seen: HostSeen | None = None) -> Observed:
         """All hosts, also those that have left the deployment and still owe something; this machine where it is the
         director or was."""
-        director_too = deployment.director.engine == "netlink" or any(
-            item.host == DIRECTOR for item in self._owed(deployment)
-        )
-        return self._observe(deployment, seen, director_too=director_too)
+        return self._observe(deployment, self._books(deployment), seen)
 
     def _observe(
-        self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True, closely: bool = False
+        self, deployment: Deployment, books: Books, seen: HostSeen | None = None, *, closely: bool = False
     ) -> Observed:
-        whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *self._leaving(deployment)))
+        """`closely`: for the proof, which needs this machine's own addresses whoever balances."""
+        balances = deployment.director.engine == "netlink"
+        director_too = closely or balances or any(item.host == DIRECTOR for item in books.owed)
+        whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *books.leaving))
         hosts = self._hosts_of(deployment.director.interface)
         observed = hosts.observe(whole, seen, director_too=director_too, closely=closely)
         self._facts = dict(observed.servers)
@@ -157,13 +154,15 @@ class Engine:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
-        leaving = obsolete(deployment, self._owed(deployment))
+        books = self._books(deployment)
+        leaving = obsolete(deployment, books.owed)
         if not leaving:
             return apart(observed, lambda seen: planned(deployment, seen), PLANNED)
-        theirs = self._theirs(deployment)
 
         def both(seen: Observed) -> Plan:
-            return leftovers_first(planned(deployment, seen), teardown_plan(deployment.name, leaving, seen, *theirs))
+            return leftovers_first(
+                planned(deployment, seen), teardown_plan(deployment.name, leaving, seen, *books.needed)
+            )
 
         return apart(observed, both, PLANNED)
 
@@ -172,20 +171,20 @@ class Engine:
             return self._applier(deployment, "apply", watch, stop).apply(plan)
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
-        entries = self._entries(deployment)
-        runs = [entry.run for entry in entries if isinstance(entry, RunBegan) and entry.verb == "apply"]
+        books = self._books(deployment)
         mine = [
             item
-            for item in owed(entries, run=runs[-1] if runs else "")
+            for item in books.mine.last_apply()
             if item.host in hosts or (item.host == DIRECTOR and item.server in hosts)
         ]
-        plan = self._back(deployment, mine, self.observe(deployment))
+        plan = self._back(books, mine, self._observe(deployment, books))
         with self._acting(deployment):
             return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
 
     def mend_plan(self, deployment: Deployment, *checks: Check) -> Mending:
-        drained = drained_on_purpose(self._entries(deployment))
-        return apart(self.observe(deployment), lambda seen: mending(deployment, seen, checks, drained), PLANNED)
+        books = self._books(deployment)
+        drained = drained_on_purpose(books.mine.entries)
+        return apart(self._observe(deployment, books), lambda seen: mending(deployment, seen, checks, drained), PLANNED)
 
     def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
         run = RunResult(deployment=deployment.name, hosts=())
@@ -196,19 +195,18 @@ class Engine:
         return mended(mending, run, report)
 
     def teardown_plan(self, deployment: Deployment) -> Plan:
-        standing = self._owed(deployment)
-        orphans = self._orphans(deployment, standing)
-        observed = self.observe(deployment) if standing else Observed()
-        return self._back(deployment, (*orphans, *standing), observed)
+        books = self._books(deployment)
+        observed = self._observe(deployment, books) if books.owed else Observed()
+        return self._back(books, books.to_take_back, observed)
 
-    def _back(self, deployment: Deployment, owed: Sequence[Owed], observed: Observed) -> Plan:
+    def _back(self, books: Books, owed: Sequence[Owed], observed: Observed) -> Plan:
         """The plan that takes back what is owed."""
-        theirs = self._theirs(deployment)
-        return apart(observed, lambda seen: teardown_plan(deployment.name, owed, seen, *theirs), PLANNED)
+        name = books.deployment.name
+        return apart(observed, lambda seen: teardown_plan(name, owed, seen, *books.needed), PLANNED)
 
     def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         applier = self._applier(deployment, "teardown", watch, stop)
-        for other, _ in self._left_behind(deployment):
+        for other in self._books(deployment).left_behind:
             applier.run.writes_for(other.name, self._journals.of(other.name).begin("teardown", other))
         with self._acting(deployment):
             result = applier.withdraw(plan)
@@ -230,21 +228,13 @@ class Engine:
 
     def _settle(self, deployment: Deployment, ok: bool) -> None:
         """Strikes out what is owed and gone without a step of ours, say by a reboot, and would be owed for ever."""
-        standing = self._owed(deployment)
-        if not standing:
+        books = self._books(deployment)
+        if not books.owed:
             return
-        run = None
-        for item in apart(self.observe(deployment), lambda seen: taken_back_by_others(standing, seen), "looked at"):
+        observed, run = self._observe(deployment, books), None
+        for item in apart(observed, lambda seen: taken_back_by_others(books.owed, seen), "looked at"):
             run = run or self._journals.of(deployment.name).begin("teardown", deployment)
-            step = Step(
-                id=f"gone {item.order} {item.step}",
-                host=item.host,
-                phase=item.phase,
-                title=f"Gone already: {item.title}",
-                why="It is as it was before dsrwizard.",
-                changes=(item.change.inverse(),),
-                server=item.server,
-            )
+            step = struck_out(item)
             run.intend(item.address, step)
             run.result(item.host, step.id, Outcome.UNCHANGED)
         if run is not None:
@@ -259,66 +249,16 @@ class Engine:
             watch=watch,
             stop=stop,
             facts=self._facts,
-            leaving=self._leaving(deployment),
+            leaving=self._books(deployment).leaving,
         )
 
     # --- the journal ---------------------------------------------------------------------------------------------
 
+    def _books(self, deployment: Deployment) -> Books:
+        return Books(self._journals, deployment)
+
     def _entries(self, deployment: Deployment) -> list[Entry]:
         return self._journals.of(deployment.name).entries()
-
-    def _owed(self, deployment: Deployment) -> list[Owed]:
-        return owed(self._entries(deployment))
-
-    def _leaving(self, deployment: Deployment) -> list[RealServer]:
-        """Servers that an earlier deployment of this name had and that still owe something."""
-        entries = self._entries(deployment)
-        names = {item.host for item in owed(entries)} - {server.name for server in deployment.servers} - {DIRECTOR}
-        known = {
-            server.name: server
-            for entry in entries
-            if isinstance(entry, RunBegan)
-            for server in entry.deployment.servers
-        }
-        return [known[name] for name in sorted(names) if name in known]
-
-    def _theirs(self, deployment: Deployment) -> tuple[Sequence[Owed], Sequence[Deployment]]:
-        """What other deployments still need: what they owe, and themselves as far as they are in force."""
-        needed: list[Owed] = []
-        others: list[Deployment] = []
-        for journal in self._journals.all():
-            if journal.path == self._journals.of(deployment.name).path:
-                continue
-            entries = journal.entries()
-            items, other = owed(entries), last_deployment(entries)
-            if not _left_behind(entries, items):
-                needed += items
-            if other is not None and in_force(entries):
-                others.append(other)
-        return needed, others
-
-    def _left_behind(self, deployment: Deployment) -> list[tuple[Deployment, list[Owed]]]:
-        """Deployments that are gone but for what they left for the sake of others."""
-        found = []
-        for journal in self._journals.all():
-            entries = journal.entries()
-            items, other = owed(entries), last_deployment(entries)
-            if other is not None and other.name != deployment.name and _left_behind(entries, items):
-                found.append((other, items))
-        return found
-
-    def _orphans(self, deployment: Deployment, standing: Sequence[Owed]) -> list[Owed]:
-        """What they left on the hosts of this deployment, under this deployment's names for the hosts."""
-        if not standing:
-            return []
-        names = {server.address: server.name for server in deployment.servers if server.connect != "manual"}
-        names |= {item.address: item.host for item in standing}
-        return [
-            msgspec.structs.replace(item, host=names[item.address], owner=other.name)
-            for other, items in self._left_behind(deployment)
-            for item in items
-            if item.address in names
-        ]
 
     def in_force(self, deployment: str) -> bool:
         return in_force(self._journals.of(deployment).entries())
@@ -338,8 +278,9 @@ class Engine:
                 else None
             )
             view = lambda: self._on_client(client, lambda one: look(deployment, one, director))  # noqa: E731
-        observed = self._observe(deployment, closely=True)
-        since = deployed_since(self._journals.of(deployment.name).entries())
+        books = self._books(deployment)
+        observed = self._observe(deployment, books, closely=True)
+        since = deployed_since(books.mine.entries)
         report = verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed), since)
         for watcher in self._watchers:
             if watcher.deployment == deployment.name:
@@ -423,8 +364,3 @@ class Engine:
             self._client[1].close()
             self._client = None
         self._forget()
-
-
-def _left_behind(entries: Sequence[Entry], items: Sequence[Owed]) -> bool:
-    """Whether nothing stands of it but what was left for the sake of others."""
-    return bool(items) and (guard_only(items) or given_up(entries))

@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.dialects.linux.plan import GUARD_FILE
-from dsrwizard.core.model.changes import DestinationState, FileChange, ServiceKey, SysctlChange
+from dsrwizard.core.model.changes import GUARD_FILE, DestinationState, FileChange, ServiceKey, SysctlChange
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.events import Event, HostFinished, StepFinished
 from dsrwizard.core.model.facts import Listener

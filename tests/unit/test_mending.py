@@ -10,9 +10,8 @@ import msgspec
 import pytest
 
 from dsrwizard.core.dialects.commands import commands
-from dsrwizard.core.dialects.linux.plan import GUARD_FILE
 from dsrwizard.core.model.causes import causes
-from dsrwizard.core.model.changes import DestinationState, ServiceKey
+from dsrwizard.core.model.changes import GUARD_FILE, DestinationState, ServiceKey
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Route

@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsrwizard.core.dialects.linux.plan import (
-    GUARD_FILE,
-    effective,
-    ifupdown_file,
-    ifupdown_text,
-    unit_file,
-    unit_link,
-    unit_text,
-)
-from dsrwizard.core.model.changes import FileChange, FileState
+from dsrwizard.core.dialects.linux.plan import effective, ifupdown_file, ifupdown_text, unit_file, unit_link, unit_text
+from dsrwizard.core.model.changes import GUARD_FILE, FileChange, FileState
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Vip
 from dsrwizard.core.model.facts import Failure, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.dialects.linux.plan import GUARD_FILE
 from dsrwizard.core.model.changes import (
+    GUARD_FILE,
     AddressChange,
     Change,
     DestinationChange,

@@ -43,6 +43,9 @@ class FileChange(_Change, frozen=True, kw_only=True):
     new: FileState | None
 
 
+GUARD_FILE = "/etc/sysctl.d/90-dsrwizard.conf"
+"""Keeps the guard over a reboot of a Linux real server: one file for the VIPs of all deployments."""
+
 CommandSet = Literal["linux", "windows-2012", "windows-2008"]
 """Whose commands carry a change out; the two of Windows are the dialects of `core.windows.facts`."""
 

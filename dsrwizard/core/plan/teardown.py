@@ -13,7 +13,6 @@ from typing import get_args
 
 import msgspec
 
-from dsrwizard.core.dialects.linux.plan import GUARD_FILE
 from dsrwizard.core.dialects.windows.commands import standalone
 from dsrwizard.core.dialects.windows.state import UNSEEN, present
 from dsrwizard.core.model.changes import (
@@ -349,10 +348,14 @@ def taken_back_by_others(owed: Sequence[Owed], observed: Observed) -> list[Owed]
     return found
 
 
-def guard_only(owed: Sequence[Owed]) -> bool:
-    """Nothing but settings is left: the VIPs are gone, the guard was kept for somebody else."""
-    return all(isinstance(item.change, SysctlChange) or _is_guard_file(item.change) for item in owed)
-
-
-def _is_guard_file(change: Change) -> bool:
-    return isinstance(change, FileChange) and change.path == GUARD_FILE
+def struck_out(item: Owed) -> Step:
+    """The step without commands that closes the account of a change that is gone already."""
+    return Step(
+        id=f"gone {item.order} {item.step}",
+        host=item.host,
+        phase=item.phase,
+        title=f"Gone already: {item.title}",
+        why="It is as it was before dsrwizard.",
+        changes=(item.change.inverse(),),
+        server=item.server,
+    )

@@ -7,12 +7,14 @@ the two are equal nothing is owed, so draining and restoring a server, or a tear
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from ipaddress import ip_address
 from typing import ClassVar, Literal
 
 import msgspec
 
 from dsrwizard.core.model.changes import (
+    GUARD_FILE,
     AddressChange,
     AnnounceChange,
     Change,
@@ -25,10 +27,10 @@ from dsrwizard.core.model.changes import (
     UnitChange,
     WindowsChange,
 )
-from dsrwizard.core.model.deployment import Deployment, same_in
+from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.shown import Shown
-from dsrwizard.core.model.steps import Phase, Step
+from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
 
 Verb = Literal["apply", "teardown", "roll-back", "weight", "mend"]
 
@@ -288,3 +290,80 @@ def in_force(entries: Iterable[Entry]) -> bool:
     return not given_up(entries) and any(
         isinstance(item.change, AddressChange | ServiceChange | DestinationChange) for item in owed(entries)
     )
+
+
+def guard_only(owed: Iterable[Owed]) -> bool:
+    """Whether nothing but the guard is left: the VIPs are gone, it was kept for somebody else."""
+    return all(isinstance(item.change, SysctlChange) or _is_guard_file(item.change) for item in owed)
+
+
+def _is_guard_file(change: Change) -> bool:
+    return isinstance(change, FileChange) and change.path == GUARD_FILE
+
+
+class Account:
+    """What the journal of one deployment adds up to. Each sum is worked out once, when it is first asked for."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = tuple(entries)
+
+    @cached_property
+    def owed(self) -> list[Owed]:
+        return owed(self.entries)
+
+    @cached_property
+    def deployment(self) -> Deployment | None:
+        """As it was last applied."""
+        return last_deployment(self.entries)
+
+    @cached_property
+    def in_force(self) -> bool:
+        return in_force(self.entries)
+
+    @cached_property
+    def left_behind(self) -> bool:
+        """Whether nothing stands of it but what was left for the sake of others."""
+        return bool(self.owed) and (guard_only(self.owed) or given_up(self.entries))
+
+    def last_apply(self) -> list[Owed]:
+        """What stands of the last apply alone."""
+        runs = [entry.run for entry in self.entries if isinstance(entry, RunBegan) and entry.verb == "apply"]
+        return owed(self.entries, run=runs[-1] if runs else "")
+
+    def leaving(self, deployment: Deployment) -> list[RealServer]:
+        """Servers that an earlier deployment of this name had and that still owe something."""
+        names = {item.host for item in self.owed} - {server.name for server in deployment.servers} - {DIRECTOR}
+        known = {
+            server.name: server
+            for entry in self.entries
+            if isinstance(entry, RunBegan)
+            for server in entry.deployment.servers
+        }
+        return [known[name] for name in sorted(names) if name in known]
+
+
+def needed_by(others: Iterable[Account]) -> tuple[list[Owed], list[Deployment]]:
+    """What other deployments still need: what they owe, and themselves as far as they are in force."""
+    needed: list[Owed] = []
+    in_use: list[Deployment] = []
+    for account in others:
+        if not account.left_behind:
+            needed += account.owed
+        if account.deployment is not None and account.in_force:
+            in_use.append(account.deployment)
+    return needed, in_use
+
+
+def orphans(deployment: Deployment, mine: Account, others: Iterable[Account]) -> list[Owed]:
+    """What deployments that are gone left on the hosts of this one, under this one's names for the hosts."""
+    if not mine.owed:
+        return []
+    names = {server.address: server.name for server in deployment.servers if server.connect != "manual"}
+    names |= {item.address: item.host for item in mine.owed}
+    return [
+        msgspec.structs.replace(item, host=names[item.address], owner=account.deployment.name)
+        for account in others
+        if account.deployment is not None and account.left_behind
+        for item in account.owed
+        if item.address in names
+    ]

@@ -9,8 +9,8 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.gateway import setting_unseen, way_shown
 from dsrwizard.core.diagnosis.reach import settings
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.dialects.linux.plan import GUARD, GUARD_FILE, files_of, key, plan_server
-from dsrwizard.core.model.changes import FileChange
+from dsrwizard.core.dialects.linux.plan import GUARD, files_of, key, plan_server
+from dsrwizard.core.model.changes import GUARD_FILE, FileChange
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from dsrwizard.core.dialects.commands import IPV6_MANNER
 from dsrwizard.core.model.changes import (
+    GUARD_FILE,
     AddressChange,
     Change,
     FileChange,
@@ -24,7 +25,6 @@ from dsrwizard.core.model.facts import Interface, ServerFacts
 from dsrwizard.core.model.steps import HostPlan, Step
 from dsrwizard.core.model.values import parsed
 
-GUARD_FILE = "/etc/sysctl.d/90-dsrwizard.conf"
 GUARD = {"arp_ignore": "1", "arp_announce": "2"}
 _GUARD_TEXT = """\
 # dsrwizard: this host holds VIPs of a Direct Server Return service on lo or a dummy interface and must stay silent
