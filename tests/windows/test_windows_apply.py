@@ -195,6 +195,15 @@ class TestSites:
         assert one.teardown().ok
         assert host.state() == before
 
+    @pytest.mark.parametrize("version", SOME)
+    def test_two_services_put_the_vip_on_the_listen_list_once(self, farm: Make, version: str) -> None:
+        host = self.host(version)
+        host.listen = ["10.0.0.101"]
+        one = farm(host, shop(ports=(80, 443)))
+        assert one.apply().ok
+        assert host.listen == ["10.0.0.101", VIP]
+        assert one.host.serves(VIP, "tcp", 443)
+
 
 class TestFirewall:
     def test_a_rule_that_covers_the_vip_already_is_enough(self, farm: Make) -> None:
@@ -256,9 +265,7 @@ class TestRefusals:
 class TestFailures:
     @pytest.mark.parametrize("version", SOME)
     @pytest.mark.parametrize("what", ["install", "set-netipinterface", "new-netipaddress", "fwrule", "netsh"])
-    def test_a_step_that_fails_takes_back_its_own_and_retried_it_goes_on(
-        self, farm: Make, version: str, what: str
-    ) -> None:
+    def test_a_run_that_failed_goes_on_when_retried(self, farm: Make, version: str, what: str) -> None:
         one = farm(WindowsHost(version))
         before = one.host.state()
         one.host.broken[what] = "The network was busy."

@@ -70,6 +70,7 @@ def _policy(host: WindowsHost) -> Object:
 
     def listed() -> list[Any]:
         served()
+        host.called("list rules", changing=False)
         return [_RuleObject(rule) for rule in host.rules]
 
     def add(rule: _RuleObject) -> None:
@@ -78,12 +79,14 @@ def _policy(host: WindowsHost) -> Object:
             raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
         if "fwrule" in host.broken:
             raise PowerShellError(host.broken["fwrule"])
+        host.called("add rule")
         host.rules.append(rule.rule)
 
     def remove(name: str) -> None:
         served()
         if not host.elevated:
             raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
+        host.called("remove rule")
         host.rules = [rule for rule in host.rules if rule.name != name]
 
     rules = Collection("INetFwRules", listed, {"Add": add, "Remove": remove})

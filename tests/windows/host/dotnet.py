@@ -105,6 +105,7 @@ def _pseudo(host: WindowsHost) -> Object:
 
 
 def _row(host: WindowsHost, family: int, index: int) -> list[int]:
+    host.called("getipinterfaceentry", changing=False)
     for adapter in [*host.adapters, host.pseudo]:
         if adapter.index == index:
             row: Row | None = adapter.rows.get({2: 4, 23: 6}[family])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -14,6 +15,9 @@ from tests.windows.host.dotnet import static
 from tests.windows.host.model import PREFERRED, VERSIONS, Adapter, Event, Rule, Site, fresh_loopback, nic, pseudo
 from tests.windows.host.native import native
 from tests.windows.powershell import NotModelled, PowerShell, PowerShellError, Static
+
+ANY, CHANGING = "any", "changing"
+BUSY = "The network was busy."
 
 
 class WindowsHost:
@@ -58,6 +62,13 @@ class WindowsHost:
         self.not_modelled: list[str] = []
         self.broken: dict[str, str] = {}
         """Cmdlet or native command in lower case → the error it ends with, as a host that fails there."""
+        self.calls: Counter[str] = Counter()
+        """How often each cmdlet, program or method was called, in lower case; `ANY` is all of them, `CHANGING` those
+        that may change something."""
+        self.breaks_at: set[tuple[str, int]] = set()
+        """(a name as in `calls`, n): the n-th call of it fails and does nothing."""
+        self.breaks_after: set[tuple[str, int]] = set()
+        """As `breaks_at`, for cmdlets and programs: it fails though it did what it was told."""
         self.changed: Callable[[], None] = lambda: None
         self._index = 20
         self._classes: set[str] = set()
@@ -75,6 +86,15 @@ class WindowsHost:
             "listen": list(self.listen),
             "certificates": copy.deepcopy(self.certificates),
         }
+
+    def called(self, name: str, *, changing: bool = True) -> None:
+        """Counts a call. Raises PowerShellError where it is one of `breaks_at`."""
+        self.calls.update(_names(name, changing))
+        self._broken_off(self.breaks_at, name, changing)
+
+    def _broken_off(self, where: set[tuple[str, int]], name: str, changing: bool) -> None:
+        if any((one, self.calls[one]) in where for one in _names(name, changing)):
+            raise PowerShellError(BUSY)
 
     def run(self, script: str, *, environment: Mapping[str, str] | None = None) -> tuple[int, list[str], list[str]]:
         """Exit status, lines of output, lines of error. What is not modelled is kept in `not_modelled` and raised."""
@@ -118,17 +138,27 @@ class WindowsHost:
             raise NotModelled(f"{name} with positional arguments")
         if name.lower() in self.broken:
             raise PowerShellError(self.broken[name.lower()])
+        self.called(name, changing=known.changes)
         if known.changes and not self.elevated:
             raise PowerShellError("Access is denied.")
         arguments = dict(parameters)
         if positional:
             arguments[known.positional] = positional[0]
-        return known.run(self, arguments)
+        found = known.run(self, arguments)
+        self._broken_off(self.breaks_after, name, known.changes)
+        return found
 
     def native(self, name: str, arguments: list[str]) -> tuple[int, list[str]]:
         if name.lower() in self.broken:
             return 1, [self.broken[name.lower()]]
-        return native(self, name, arguments)
+        changing = "list" not in arguments
+        try:
+            self.called(name, changing=changing)
+            ended = native(self, name, arguments)
+            self._broken_off(self.breaks_after, name, changing)
+        except PowerShellError as error:
+            return 1, [str(error)]
+        return ended
 
     def static(self, name: str) -> Static:
         return static(self, name)
@@ -166,6 +196,7 @@ class WindowsHost:
             raise PowerShellError("DiInstallDevice failed with 0xE0000248")
         if "install" in self.broken:
             raise PowerShellError(self.broken["install"])
+        self.called("install")
         self._index += 1
         count = len([adapter for adapter in self.adapters if adapter.pnp.startswith("ROOT\\NET\\")])
         taken = {adapter.pnp for adapter in self.adapters}
@@ -179,6 +210,7 @@ class WindowsHost:
         """As `DsrLoopback.Remove`."""
         if not self.elevated:
             raise PowerShellError("DIF_REMOVE failed with 0x00000005")
+        self.called("remove")
         found = [adapter for adapter in self.adapters if adapter.pnp == pnp]
         if not found:
             raise PowerShellError("SetupDiOpenDeviceInfo failed with 0xE000020B")
@@ -267,6 +299,10 @@ class WindowsHost:
             kind == protocol and number == port and (address == anywhere or ip_address(address) == wanted)
             for kind, address, number in self.listening()
         )
+
+
+def _names(name: str, changing: bool) -> list[str]:
+    return [name.lower(), ANY, *([CHANGING] if changing else [])]
 
 
 def _port(ports: str, wanted: int) -> bool:

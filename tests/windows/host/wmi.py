@@ -47,6 +47,7 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
     def set_netbios(value: int) -> Object:
         if not host.elevated:
             return Object("result", {"ReturnValue": 91})
+        host.called("settcpipnetbios")
         if not adapter.addresses:
             return Object("result", {"ReturnValue": 84})  # IP is not enabled on it
         adapter.netbios = int(value)
@@ -55,6 +56,7 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
     def set_dns(register: bool, suffix: bool) -> Object:
         if not host.elevated:
             return Object("result", {"ReturnValue": 91})
+        host.called("setdynamicdnsregistration")
         if not adapter.addresses:
             return Object("result", {"ReturnValue": 84})
         adapter.register, adapter.suffix = register, suffix
@@ -85,6 +87,7 @@ def _adapter(host: WindowsHost, adapter: Adapter) -> Object:
     def put() -> None:
         if not host.elevated:
             raise PowerShellError("Access denied")
+        host.called("put")
         adapter.name = wanted["name"]
 
     def assigned(name: str, value: Any) -> None:

@@ -1,9 +1,10 @@
 """The one script that carries out steps on a Windows host, and the reader of its progress.
 
-Each change first makes sure that what it replaces is still what was observed; a step that fails takes back its own
-earlier changes and says so where it could not; the steps after it do not run. When all went well the looking script
-follows in the same run. The adapter that carries the WinRM connection is found in the script itself and refused for
-everything but weak-host receive.
+Each change first makes sure that what it replaces is still what was observed; where that could not be observed, on an
+adapter that was not there yet, it notes what it replaces. A step that fails takes back its own changes, the one that
+failed in the middle included, and says so where it could not; the steps after it do not run. When all went well the
+looking script follows in the same run. The adapter that carries the WinRM connection is found in the script itself and
+refused for everything but weak-host receive.
 """
 
 from __future__ import annotations

@@ -265,9 +265,10 @@ class _Planner:
         changes: list[Change] = []
         for service in vip.services:
             changes += self._served(vip, service)
+        once = list(dict.fromkeys(changes))  # two services may want the same, such as the VIP in the list of http.sys
         return self._step(
             "sites", f"IIS and http.sys listen on {vip.address}",
-            "Sites there are bound to single addresses, the VIP not among them.", changes, vip.address,
+            "Sites there are bound to single addresses, the VIP not among them.", once, vip.address,
         )  # fmt: skip
 
     def _served(self, vip: Vip, service: Service) -> list[Change]:

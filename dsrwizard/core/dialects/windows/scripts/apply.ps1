@@ -1,42 +1,65 @@
 # Carries out the steps in `$steps`. A change first makes sure that what it replaces is still what was observed; a step
-# that fails takes back its own earlier changes, last first, and the steps after it do not run.
+# that fails takes back its own changes, last first and the one that failed included, and the steps after it do not run.
+# `$left` is what a change could not clean up after itself: the id of a new adapter, and why it is still there.
 
+$left = @{}
 function Test-Before {
     param($change)
+    $present = Read-Setting -what $change.what -name $change.name
     if (-not $change.checked) {
+        # On an adapter that was not there nothing could be observed.
+        $change['before'] = $present
         return
     }
-    $present = Read-Setting -what $change.what -name $change.name
     if ([string]$present -ne [string]$change.before) {
         throw ('changed meanwhile: ' + $change.what + ' ' + $change.name + ' is "' + [string]$present + '", was "' +
             [string]$change.before + '"')
     }
 }
+function Undo-Change {
+    param($change, $half)
+    if ($half) {
+        # It failed in the middle: whether it took is not known.
+        $present = Read-Setting -what $change.what -name $change.name
+        if ([string]$present -eq [string]$change.before) {
+            return
+        }
+    }
+    Write-Setting -what $change.what -name $change.name -before $change.after -after $change.before
+}
 foreach ($step in $steps) {
     Send-Frame @{ kind = 'start'; step = $step.number }
-    $done = @()
+    $begun = @()
+    $half = $false
     try {
         foreach ($change in $step.changes) {
             Test-Before -change $change
+            $begun += $change
+            $half = $true
             Write-Setting -what $change.what -name $change.name -before $change.before -after $change.after
-            $done += $change
+            $half = $false
         }
         Send-Frame @{ kind = 'done'; step = $step.number }
     }
     catch {
         $message = [string]$_.Exception.Message
         $word = 'failed'
-        $index = $done.Count - 1
+        foreach ($id in @($left.Keys)) {
+            $word = 'halfway'
+            $message = $message + '; the new adapter ' + $id + ' is still there: ' + $left[$id]
+        }
+        $index = $begun.Count - 1
         while ($index -ge 0) {
-            $change = $done[$index]
+            $change = $begun[$index]
             try {
-                Write-Setting -what $change.what -name $change.name -before $change.after -after $change.before
+                Undo-Change -change $change -half $half
             }
             catch {
                 $word = 'halfway'
                 $message = $message + '; taking back ' + $change.what + ' ' + $change.name + ': ' +
                     [string]$_.Exception.Message
             }
+            $half = $false
             $index = $index - 1
         }
         Send-Frame @{ kind = $word; step = $step.number; message = $message }

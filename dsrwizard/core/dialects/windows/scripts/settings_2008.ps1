@@ -48,8 +48,8 @@ function Read-Adapter {
 function Add-Adapter {
     param($name)
     $id = [DsrLoopback]::Install()
-    Send-Log ('installed ' + $id)
     try {
+        Send-Log ('installed ' + $id)
         $count = 0
         $ready = $null
         while (($ready -eq $null) -and ($count -lt 60)) {
@@ -71,7 +71,12 @@ function Add-Adapter {
     }
     catch {
         $message = [string]$_.Exception.Message
-        [DsrLoopback]::Remove($id)
+        try {
+            [DsrLoopback]::Remove($id)
+        }
+        catch {
+            $left[$id] = [string]$_.Exception.Message
+        }
         throw $message
     }
 }

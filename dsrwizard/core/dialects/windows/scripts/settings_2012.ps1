@@ -37,8 +37,8 @@ function Read-Adapter {
 function Add-Adapter {
     param($name)
     $id = [DsrLoopback]::Install()
-    Send-Log ('installed ' + $id)
     try {
+        Send-Log ('installed ' + $id)
         $count = 0
         $ready = $null
         while (($ready -eq $null) -and ($count -lt 60)) {
@@ -62,7 +62,12 @@ function Add-Adapter {
     }
     catch {
         $message = [string]$_.Exception.Message
-        [DsrLoopback]::Remove($id)
+        try {
+            [DsrLoopback]::Remove($id)
+        }
+        catch {
+            $left[$id] = [string]$_.Exception.Message
+        }
         throw $message
     }
 }
@@ -80,8 +85,10 @@ function Read-Address {
     param($name)
     $parts = $name -split '\|'
     $index = Find-Index -key $parts[0]
-    foreach ($row in @(Get-NetIPAddress -InterfaceIndex $index -ErrorAction SilentlyContinue)) {
-        if (([string]$row.IPAddress -eq $parts[1]) -and ([int]$row.PrefixLength -eq [int]$parts[2])) {
+    # All of them, not those of this adapter: none there would be an error, which could not be told from a real one.
+    foreach ($row in @(Get-NetIPAddress)) {
+        $same = (([string]$row.IPAddress -eq $parts[1]) -and ([int]$row.PrefixLength -eq [int]$parts[2]))
+        if ($same -and ([int]$row.InterfaceIndex -eq $index)) {
             return 'present'
         }
     }
@@ -185,6 +192,15 @@ function Read-Component {
     param($key)
     $parts = Split-Key -key $key
     $adapter = Find-Adapter -key $parts.adapter
+    if ($parts.part -eq '*') {
+        $bound = @()
+        foreach ($binding in @(Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name))) {
+            if ($binding.Enabled) {
+                $bound += [string]$binding.ComponentID
+            }
+        }
+        return ($bound -join ',')
+    }
     $binding = Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $parts.part
     if ($binding.Enabled) {
         return 'Enabled'
@@ -201,8 +217,13 @@ function Write-Component {
         foreach ($binding in @(Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name))) {
             $component = [string]$binding.ComponentID
             $ours = '@UNBINDABLE@'
-            if ($binding.Enabled -and ($ours -contains $component) -and ($kept -notcontains $component)) {
-                Disable-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $component
+            if (($ours -contains $component) -and ($binding.Enabled -ne ($kept -contains $component))) {
+                if ($binding.Enabled) {
+                    Disable-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $component
+                }
+                else {
+                    Enable-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -ComponentID $component
+                }
             }
         }
         return
