@@ -26,7 +26,7 @@ from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
-from screens.widgets.rows import Row, Rows, fit
+from screens.widgets.rows import ListRow, Rows, fit
 from screens.widgets.words import frame_title
 
 HELP = (
@@ -243,11 +243,11 @@ class RunbookScreen(Screen[None]):
     # Showing.
 
     def _show(self) -> None:
-        rows = [Row(BEFORE, ((" " * 11, ""), ("   Before you begin", "head")))]
+        rows = [ListRow(BEFORE, ((" " * 11, ""), ("   Before you begin", "head")))]
         for number, step in enumerate(self._book.steps):
             name, word, style = MARKS[self._state(step)]
             rows.append(
-                Row(
+                ListRow(
                     f"step {number}",
                     (
                         (fit(f" {glyph(name)} {word}", 11), style),

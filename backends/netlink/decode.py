@@ -29,7 +29,16 @@ from backends.netlink.attributes import (
     text,
     unreadable,
 )
-from backends.netlink.numbers import FLAG_HASHED, FLAG_PERSISTENT, NLMSG_DONE, NLMSG_ERROR, Count, Dest, Part, Svc
+from backends.netlink.numbers import (
+    FLAG_HASHED,
+    FLAG_PERSISTENT,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Count,
+    Dest,
+    MessageAttr,
+    Svc,
+)
 from dsrwizard.core.model.changes import ServiceKey, ServiceState
 from dsrwizard.core.model.facts import Stats
 
@@ -99,7 +108,7 @@ class ServiceDump:
 
     def add(self, data: bytes, start: int, end: int) -> None:
         """Takes the service in one message's attributes, where there is one."""
-        span = table(data, (start, end)).get(Part.SERVICE)
+        span = table(data, (start, end)).get(MessageAttr.SERVICE)
         if span is not None:
             self.services.append(service(data, span))
 
@@ -201,7 +210,7 @@ class DestinationDump:
         for kind, _sequence, start, end in messages(data, position):
             if check_end(data, kind, start, end):
                 return True
-            span = table(data, (start + GENL_HEADER, end)).get(Part.DEST)
+            span = table(data, (start + GENL_HEADER, end)).get(MessageAttr.DEST)
             if span is None:
                 continue
             self.rows.append(row(data, span, self._family))
@@ -285,7 +294,7 @@ class _Notes:
 
     def message(self, end: int) -> None:
         for kind, start, stop in self._attributes(self._base + GENL_HEADER, end):
-            if kind == Part.DEST:
+            if kind == MessageAttr.DEST:
                 self._destination(start, stop)
 
     def _destination(self, start: int, end: int) -> None:

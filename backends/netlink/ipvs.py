@@ -15,7 +15,7 @@ import msgspec
 
 from backends.netlink.attributes import attribute, number, table
 from backends.netlink.decode import DestinationDump, KernelError, MessageLayout, RawService, Row, ServiceDump
-from backends.netlink.numbers import NLA_F_NESTED, Command, Part, Svc, method_name
+from backends.netlink.numbers import NLA_F_NESTED, Command, MessageAttr, Svc, method_name
 from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
 from backends.netlink.reader import ReadSocket
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
@@ -127,9 +127,9 @@ class Ipvs:
             data, start, end = reader.ask(Command.GET_CONFIG, b"")
             found = table(data, (start, end))
             return Timeouts(
-                number(data, found.get(Part.TIMEOUT_TCP)),
-                number(data, found.get(Part.TIMEOUT_TCP_FIN)),
-                number(data, found.get(Part.TIMEOUT_UDP)),
+                number(data, found.get(MessageAttr.TIMEOUT_TCP)),
+                number(data, found.get(MessageAttr.TIMEOUT_TCP_FIN)),
+                number(data, found.get(MessageAttr.TIMEOUT_UDP)),
             )
 
         return self._reading(look)
@@ -359,7 +359,7 @@ def named(key: ServiceKey) -> str:
 def _selector(key: ServiceKey) -> bytes:
     family = AF_INET6 if ":" in key.address else AF_INET
     return attribute(
-        Part.SERVICE | NLA_F_NESTED,
+        MessageAttr.SERVICE | NLA_F_NESTED,
         attribute(Svc.AF, pack("=H", family))
         + attribute(Svc.PROTOCOL, pack("=H", IPPROTO_TCP if key.protocol == "tcp" else IPPROTO_UDP))
         + attribute(Svc.ADDR, inet_pton(family, key.address))

@@ -21,7 +21,7 @@ from backends.netlink.numbers import FAMILY, FLAG_PERSISTENT, NLM_F_ACK, NLM_F_R
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
 
 Attributes = list[tuple[str, Any]]
-Part = tuple[str, dict[str, Attributes]]
+MessagePart = tuple[str, dict[str, Attributes]]
 
 _ALL_FLAGS = 0xFFFFFFFF
 
@@ -58,7 +58,7 @@ class IpvsSocket(GenericNetlinkSocket):
 
     async_class = _AsyncIpvsSocket
 
-    def request(self, command: Command, parts: Attributes | list[Part]) -> None:
+    def request(self, command: Command, parts: Attributes | list[MessagePart]) -> None:
         """Sends one change and waits for the kernel's word. Raises KernelError."""
         try:
             self._run_with_cleanup(self.asyncore._do_request, message(command, parts), NLM_F_REQUEST | NLM_F_ACK)
@@ -66,7 +66,7 @@ class IpvsSocket(GenericNetlinkSocket):
             raise KernelError(error.code) from None
 
 
-def message(command: Command, parts: Attributes | list[Part]) -> IpvsMessage:
+def message(command: Command, parts: Attributes | list[MessagePart]) -> IpvsMessage:
     """One request, not yet encoded."""
     built = IpvsMessage()
     built["cmd"] = int(command)
@@ -89,7 +89,7 @@ def service_key(key: ServiceKey) -> Attributes:
     ]
 
 
-def service_part(key: ServiceKey, state: ServiceState | None = None) -> Part:
+def service_part(key: ServiceKey, state: ServiceState | None = None) -> MessagePart:
     """A service: its name alone, or all that it is set to."""
     attributes = service_key(key)
     if state is not None:
@@ -113,7 +113,7 @@ def netmask(key: ServiceKey, state: ServiceState) -> bytes:
     return pack("=I", FULL_IPV6_PREFIX if state.netmask is None else state.netmask)
 
 
-def destination_part(address: str, port: int, state: DestinationState | None = None) -> Part:
+def destination_part(address: str, port: int, state: DestinationState | None = None) -> MessagePart:
     """A destination: its name alone, or all that it is set to."""
     attributes: Attributes = [
         ("IPVS_DEST_ATTR_ADDR_FAMILY", family_of(address)),

@@ -36,7 +36,7 @@ class Command(IntEnum):
     FLUSH = 17
 
 
-class Part(IntEnum):
+class MessageAttr(IntEnum):
     """IPVS_CMD_ATTR_*: what a message holds."""
 
     SERVICE = 1

@@ -28,7 +28,7 @@ _BATCH = 256
 _BREATH = 0.02
 """Seconds of rest after a full batch: under a flood the kernel drops what is too much, at no cost."""
 
-Kind = Literal["reply", "request", "gratuitous", "advertisement", "solicitation"]
+ClaimKind = Literal["reply", "request", "gratuitous", "advertisement", "solicitation"]
 
 
 class Claims:
@@ -39,7 +39,7 @@ class Claims:
         for text in dict.fromkeys(addresses):
             self._texts.setdefault(pack(text) or b"", []).append(text)
         self._own = own
-        self._told: dict[tuple[bytes, bytes, bytes, Kind], float] = {}
+        self._told: dict[tuple[bytes, bytes, bytes, ClaimKind], float] = {}
 
     def take(self, frame: Frame, now: float, at: float) -> list[Claim]:
         """What is to be told of a frame taken at `now` (monotonic); `at` is the same moment for the reader."""
@@ -53,7 +53,7 @@ class Claims:
         by = "" if sender == mac else mac_text(sender)
         return [Claim(at=at, address=text, mac=mac_text(mac), by=by, kind=kind) for text in self._texts[address]]
 
-    def _due(self, found: tuple[bytes, bytes, bytes, Kind], now: float) -> bool:
+    def _due(self, found: tuple[bytes, bytes, bytes, ClaimKind], now: float) -> bool:
         if now - self._told.get(found, -_AGAIN) < _AGAIN:
             return False
         if len(self._told) >= _MOST:
@@ -64,18 +64,18 @@ class Claims:
         return True
 
     @staticmethod
-    def _arp(frame: Frame) -> tuple[bytes, bytes, bytes, Kind] | None:
+    def _arp(frame: Frame) -> tuple[bytes, bytes, bytes, ClaimKind] | None:
         """Address, the MAC it is said to be at, the MAC that said so, and how."""
         message = arp.parse(frame)
         if message is None:
             return None
-        kind: Kind = "reply" if message.operation == arp.REPLY else "request"
+        kind: ClaimKind = "reply" if message.operation == arp.REPLY else "request"
         if message.target_ip == message.sender_ip or (kind == "reply" and frame.destination == ethernet.BROADCAST):
             kind = "gratuitous"
         return message.sender_ip, message.sender_mac, message.by, kind
 
     @staticmethod
-    def _neighbour(frame: Frame) -> tuple[bytes, bytes, bytes, Kind] | None:
+    def _neighbour(frame: Frame) -> tuple[bytes, bytes, bytes, ClaimKind] | None:
         message = ndp.parse(frame)
         if message is None:
             return None

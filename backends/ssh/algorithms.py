@@ -17,7 +17,7 @@ from dsrwizard.core.model.foreign import one_line
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class AlgorithmKind:
     """One sort of algorithm: its keyword in ssh_config(5), the words for it, what is safe, what is not but exists here.
 
     `why` says as a clause what is refused and for what reason.
@@ -30,21 +30,21 @@ class Kind:
     why: str = ""
 
 
-CIPHERS = Kind(
+CIPHERS = AlgorithmKind(
     "Ciphers",
     "cipher",
     ("aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com"),
     ("aes256-cbc", "aes192-cbc", "aes128-cbc", "3des-cbc"),
     "CBC mode and 3DES leak parts of a session (CVE-2008-5161, CVE-2016-2183)",
 )
-MACS = Kind(
+MACS = AlgorithmKind(
     "MACs",
     "MAC",
     ("hmac-sha2-256", "hmac-sha2-512", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com"),
     ("hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"),
     "MD5 and SHA-1 are broken hashes, and MACs ending in -96 are truncated as well",
 )
-KEX = Kind(
+KEX = AlgorithmKind(
     "KexAlgorithms",
     "key exchange",
     # curve25519 first: it costs a tenth of what larger groups do, which counts with 50 hosts on two cores.
@@ -59,13 +59,13 @@ _KEYS = (
     *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     *("rsa-sha2-512", "rsa-sha2-256"),
 )
-HOST_KEYS = Kind(
+HOST_KEYS = AlgorithmKind(
     "HostKeyAlgorithms",
     "host key algorithm",
     _KEYS,
     why="ssh-rsa signs with SHA-1, a broken hash, and ssh-dss keys are too short",
 )
-PUBLIC_KEYS = Kind(
+PUBLIC_KEYS = AlgorithmKind(
     "PubkeyAcceptedAlgorithms",
     "key algorithm",
     (*_KEYS, "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"),
@@ -113,7 +113,7 @@ def allowed(first: Callable[[str], Value | None]) -> Algorithms:
     """What the configuration allows; `first` gives the value of a keyword. Raises HostError that names the line."""
     places: dict[str, str] = {}
 
-    def listed(kind: Kind) -> tuple[str, ...]:
+    def listed(kind: AlgorithmKind) -> tuple[str, ...]:
         value = first(kind.keyword.lower()) or first(_OLD_KEYWORDS.get(kind.keyword, ""))
         if value is None:
             return kind.safe

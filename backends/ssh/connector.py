@@ -22,7 +22,7 @@ from backends.ssh.transport import within
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import ConnectionLost, HostError, NoPrivilege
 from dsrwizard.core.model.foreign import one_line
-from dsrwizard.core.ports import Answer, Asker, Line
+from dsrwizard.core.ports import Answer, Asker, OnLine
 
 _TRAFFIC = 64 * 1024 * 1024
 """Bytes a server may send for one run, all it takes to carry the output among them."""
@@ -70,7 +70,7 @@ class SshConnector:
         self._lock = Lock()
         self._closed = False
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         """Runs a script as root. Output is UTF-8, what is not is replaced. Raises NoPrivilege, ConnectionLost."""
         clock = Clock(deadline)
         sudo = Sudo(self._link.route, self._asker, self._memory, clock)
@@ -100,7 +100,7 @@ class SshConnector:
             self._closed = True
         self._link.close()
 
-    def _session(self, command: str, clock: Clock, marker: str, on_line: Line | None) -> SshCommand:
+    def _session(self, command: str, clock: Clock, marker: str, on_line: OnLine | None) -> SshCommand:
         transport = self._link.transport
         transport.packets.allow(_TRAFFIC)
         patience = min(_OPENING, max(clock.left, 0.1))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import paramiko
 
-from dsrwizard.core.ports import Line
+from dsrwizard.core.ports import OnLine
 
 _CHUNK = 65536
 _TICK = 0.25
@@ -70,7 +70,7 @@ class Budget:
 class CommandOutput:
     """Bytes of one output: `before` the marker line, then `text`. Raises Flood where it is too much of either."""
 
-    def __init__(self, marker: bytes, on_line: Line | None = None, budget: Budget | None = None) -> None:
+    def __init__(self, marker: bytes, on_line: OnLine | None = None, budget: Budget | None = None) -> None:
         self._marker, self._on_line = marker + b"\n", on_line
         self._budget = budget or Budget()
         self._output = bytearray()
@@ -125,7 +125,7 @@ class CommandOutput:
 class SshCommand:
     """A command on the host. `marker` is the line after which its own output begins."""
 
-    def __init__(self, channel: paramiko.Channel, clock: Clock, marker: bytes, on_line: Line | None) -> None:
+    def __init__(self, channel: paramiko.Channel, clock: Clock, marker: bytes, on_line: OnLine | None) -> None:
         self._channel, self._clock = channel, clock
         budget = Budget()
         self.out, self.err = CommandOutput(marker, on_line, budget), CommandOutput(marker, budget=budget)

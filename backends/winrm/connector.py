@@ -16,7 +16,7 @@ from winrm.exceptions import AuthenticationError, WinRMOperationTimeoutError
 from backends.memory import Memory, memory_of
 from backends.winrm.bounds import OutOfBounds
 from backends.winrm.login import WrongPassword, log_in
-from backends.winrm.place import Place, listener_of
+from backends.winrm.place import WinrmListener, listener_of
 from backends.winrm.problems import (
     BROKEN,
     NOT_FOUND,
@@ -32,12 +32,12 @@ from backends.winrm.problems import (
 )
 from backends.winrm.reach import CONNECT_SECONDS, answers, certificate
 from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack
-from backends.winrm.transport import OPERATION_SECONDS, Winrm
+from backends.winrm.transport import OPERATION_SECONDS, WinrmChannel
 from backends.winrm.trust import Trust, check
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
 from dsrwizard.core.model.secret import Secret
-from dsrwizard.core.ports import Answer, Asker, Line
+from dsrwizard.core.ports import Answer, Asker, OnLine
 
 AWAY_SECONDS = 20.0
 """How long a host may be out of reach while a script runs: changing its network cuts the connection for a moment."""
@@ -87,13 +87,13 @@ class _Senseless(AnswerUnreadable):
 class WinrmConnector:
     """See `dsrwizard.core.ports.Connector`. Logs in with its first script; a dropped connection is taken up again."""
 
-    def __init__(self, place: Place, trust: Trust, asker: Asker, memory: Memory) -> None:
+    def __init__(self, place: WinrmListener, trust: Trust, asker: Asker, memory: Memory) -> None:
         self._place, self._trust, self._asker, self._memory = place, trust, asker, memory
-        self._winrm: Winrm | None = None
+        self._winrm: WinrmChannel | None = None
         self._lock = Lock()
         self._closed = False
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         """Runs PowerShell text as the user, who is to be an administrator there.
 
         Standard output is the script's lines, standard error plain text. Raises LoginRefused, NoPrivilege,
@@ -135,7 +135,7 @@ class WinrmConnector:
     def _open_shell(self, packed: Packed, clock: _Clock) -> str:
         """A shell with the script in its environment. Nothing runs in it yet, so it is tried again where that helps."""
 
-        def opened(winrm: Winrm) -> str:
+        def opened(winrm: WinrmChannel) -> str:
             shell: str = winrm.open_shell(
                 env_vars=dict(packed.environment), noprofile=True, codepage=_UTF_8, idle_timeout=_IDLE
             )
@@ -156,9 +156,9 @@ class WinrmConnector:
                 raise _not_begun(self._place.host, "the connection is gone and could not be made again") from error
             raise translated(self._place, error) from error
 
-    def _log_in(self, opened: Callable[[Winrm], T], clock: _Clock) -> T:
+    def _log_in(self, opened: Callable[[WinrmChannel], T], clock: _Clock) -> T:
         def attempt(password: Secret | None) -> T:
-            winrm = Winrm(self._place, self._trust, password, self._kerberos_name())
+            winrm = WinrmChannel(self._place, self._trust, password, self._kerberos_name())
             try:
                 result = opened(winrm)
             except BROKEN as error:
@@ -190,7 +190,7 @@ class WinrmConnector:
                 'Add one, or write auth = "ntlm" for this server.',
             ) from error
 
-    def _again_if_stale(self, winrm: Winrm, ask: Callable[[], T]) -> T:
+    def _again_if_stale(self, winrm: WinrmChannel, ask: Callable[[], T]) -> T:
         """Once more over a new connection, where the old one was gone and so nothing was acted on."""
         try:
             return ask()

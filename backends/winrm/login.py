@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from backends.memory import Memory
-from backends.winrm.place import Place
+from backends.winrm.place import WinrmListener
 from backends.winrm.problems import login_refused
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, SecretQuestion
@@ -41,7 +41,7 @@ class _Account:
         return sum(when >= since for when, _ in self.refused) >= TRIES
 
 
-def log_in(place: Place, asker: Asker, memory: Memory, attempt: Callable[[Secret], T]) -> T:
+def log_in(place: WinrmListener, asker: Asker, memory: Memory, attempt: Callable[[Secret], T]) -> T:
     """What `attempt` returns with the first password that works; it raises WrongPassword for one that does not.
 
     A domain account is the same on all hosts: until one of them has taken the password the others wait, so that twenty

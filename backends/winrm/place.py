@@ -16,7 +16,7 @@ _SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WinrmListener:
     """A WinRM listener. `host` is the name in messages; `authorities` the file of certificates that are trusted."""
 
     host: str
@@ -45,7 +45,7 @@ class Place:
         return "winrm enumerate winrm/config/listener"
 
 
-def listener_of(host: str, server: RealServer) -> Place:
+def listener_of(host: str, server: RealServer) -> WinrmListener:
     """Raises HostError for what would send a password or a script where others can read it, and for a bad ca_file."""
     tls = server.winrm == "https"
     if not tls and server.auth == "basic":
@@ -61,7 +61,7 @@ def listener_of(host: str, server: RealServer) -> Place:
             'Install it with: pip install "pywinrm[kerberos]". Or write auth = "ntlm".',
         )
     ca_file = Path(server.ca_file).expanduser() if server.ca_file else None
-    return Place(
+    return WinrmListener(
         host=host,
         address=server.address,
         port=server.port or (HTTPS if tls else HTTP),

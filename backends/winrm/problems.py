@@ -17,7 +17,7 @@ from winrm.exceptions import (
 )
 
 from backends.winrm.bounds import OutOfBounds
-from backends.winrm.place import HTTPS, Place
+from backends.winrm.place import HTTPS, WinrmListener
 from backends.winrm.reach import no_tls, unreachable
 from backends.winrm.transport import NotSealed
 from dsrwizard.core.model.errors import (
@@ -68,7 +68,7 @@ def of_the_network(error: Exception) -> bool:
     return isinstance(error, requests.RequestException | OSError | WinRMTransportError)
 
 
-def unreadable(place: Place, error: Exception, *, begun: bool = False) -> AnswerUnreadable:
+def unreadable(place: WinrmListener, error: Exception, *, begun: bool = False) -> AnswerUnreadable:
     """An answer that is no answer. `begun`: the script may have run."""
     what = str(error) if isinstance(error, OutOfBounds) else f"what is not WinRM ({type(error).__name__})"
     found = AnswerUnreadable(
@@ -92,7 +92,7 @@ def is_gone(error: Exception) -> bool:
     return fault_code(error) == _GONE
 
 
-def translated(place: Place, error: Exception) -> HostError:
+def translated(place: WinrmListener, error: Exception) -> HostError:
     """The error as the operator reads it."""
     if isinstance(error, WSManFaultError):
         return _fault(place, error)
@@ -141,12 +141,12 @@ _ACCOUNT = (
 )
 
 
-def login_refused(place: Place, why: str) -> LoginRefused:
+def login_refused(place: WinrmListener, why: str) -> LoginRefused:
     """The login failed; `why` says what was tried."""
     return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", why, _ACCOUNT)
 
 
-def not_offered(place: Place, offered: set[str]) -> LoginRefused:
+def not_offered(place: WinrmListener, offered: set[str]) -> LoginRefused:
     """The host does not take this way to log in at all."""
     name = {"basic": "Basic", "kerberos": "Kerberos"}.get(place.auth, "Negotiate")
     takes = one_line(", ".join(sorted(offered - {""})), 100) or "nothing"
@@ -157,7 +157,7 @@ def not_offered(place: Place, offered: set[str]) -> LoginRefused:
     )
 
 
-def _fault(place: Place, error: WSManFaultError) -> HostError:
+def _fault(place: WinrmListener, error: WSManFaultError) -> HostError:
     code, reason = fault_code(error), said(str(error.reason))
     if code in _DENIED:
         return NoPrivilege(
@@ -195,7 +195,7 @@ def _fault(place: Place, error: WSManFaultError) -> HostError:
     )
 
 
-def _status(place: Place, status: int) -> HostError:
+def _status(place: WinrmListener, status: int) -> HostError:
     what = f"{place.host}: {place.at} answered with HTTP status {status}."
     if status == 404:
         return HostError(
@@ -227,7 +227,7 @@ def _status(place: Place, status: int) -> HostError:
     )
 
 
-def _tls(place: Place, error: Exception) -> HostError:
+def _tls(place: WinrmListener, error: Exception) -> HostError:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
             return no_tls(place, cause)
@@ -238,7 +238,7 @@ def _tls(place: Place, error: Exception) -> HostError:
     )
 
 
-def _cut(place: Place) -> HostError:
+def _cut(place: WinrmListener) -> HostError:
     if place.tls:
         return HostError(
             f"{place.host}: {place.at} ended the connection.",

@@ -8,7 +8,7 @@ import ssl
 import time
 from dataclasses import dataclass
 
-from backends.winrm.place import HTTP, HTTPS, Place
+from backends.winrm.place import HTTP, HTTPS, WinrmListener
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
 
 CONNECT_SECONDS = 10.0
@@ -36,12 +36,12 @@ class ShownCertificate:
     problem: str = ""
 
 
-def answers(place: Place) -> None:
+def answers(place: WinrmListener) -> None:
     """Returns when the port takes a connection. Raises NameUnknown, ConnectionRefused, ConnectTimeout."""
     _connect(place).close()
 
 
-def certificate(place: Place) -> ShownCertificate:
+def certificate(place: WinrmListener) -> ShownCertificate:
     """The certificate of an HTTPS listener. Raises as `answers`, and HostError where there is no TLS, or old TLS.
 
     The chain is judged apart from the name: OpenSSL looks at the name before it looks at the signatures, so that a
@@ -59,7 +59,7 @@ def certificate(place: Place) -> ShownCertificate:
         return ShownCertificate(der, verified=False, code=error.verify_code, problem=error.verify_message)
 
 
-def _shake_hands(place: Place, context: ssl.SSLContext) -> bytes:
+def _shake_hands(place: WinrmListener, context: ssl.SSLContext) -> bytes:
     with _connect(place) as raw:
         try:
             with context.wrap_socket(raw, server_hostname=place.address) as sock:
@@ -76,7 +76,7 @@ def _shake_hands(place: Place, context: ssl.SSLContext) -> bytes:
             raise no_tls(place, error) from error
 
 
-def no_tls(place: Place, error: OSError) -> HostError:
+def no_tls(place: WinrmListener, error: OSError) -> HostError:
     """What a failed handshake means."""
     reason = str(getattr(error, "reason", "") or "").upper()
     if any(word in reason for word in _NO_TLS):
@@ -100,7 +100,7 @@ def no_tls(place: Place, error: OSError) -> HostError:
     )
 
 
-def _connect(place: Place) -> socket.socket:
+def _connect(place: WinrmListener) -> socket.socket:
     begin = time.monotonic()
     try:
         found = socket.getaddrinfo(place.address, place.port, type=socket.SOCK_STREAM)
@@ -125,7 +125,7 @@ def _connect(place: Place) -> socket.socket:
     raise unreachable(place, failure) from failure
 
 
-def unreachable(place: Place, error: OSError) -> HostError:
+def unreachable(place: WinrmListener, error: OSError) -> HostError:
     """What it means that no connection came about."""
     if isinstance(error, ConnectionRefusedError):
         return ConnectionRefused(
@@ -147,7 +147,7 @@ def unreachable(place: Place, error: OSError) -> HostError:
     )
 
 
-def _make_listener(place: Place) -> str:
+def _make_listener(place: WinrmListener) -> str:
     if not place.tls:
         return "On that host, as administrator: winrm quickconfig"
     hint = f' Or write winrm = "http" for this server: port {HTTP} answers.' if _http_answers(place) else ""
@@ -156,7 +156,7 @@ def _make_listener(place: Place) -> str:
     )
 
 
-def _http_answers(place: Place) -> bool:
+def _http_answers(place: WinrmListener) -> bool:
     if place.port != HTTPS:
         return False
     try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from backends.winrm.bounds import KEPT_ERRORS, LARGEST_OUTPUT, MOST_LINES, OutOfBounds
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.foreign import lines as harmless_lines
-from dsrwizard.core.ports import Line
+from dsrwizard.core.ports import OnLine
 
 POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
 """The full path: without cmd.exe Windows Server 2008 R2 does not find a bare name."""
@@ -60,7 +60,7 @@ class Lines:
     """Standard output as lines: what comes before the marker line is kept apart, CR LF is one end of line. Standard
     error beside it, of which the beginning is kept. Both raise OutOfBounds for more than a script of ours prints."""
 
-    def __init__(self, marker: str, on_line: Line | None) -> None:
+    def __init__(self, marker: str, on_line: OnLine | None) -> None:
         self._marker, self._on_line = marker, on_line
         self._rest: list[bytes] = []
         self._text: list[str] = []

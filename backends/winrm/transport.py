@@ -14,7 +14,7 @@ from winrm.protocol import Protocol
 from winrm.transport import Transport
 
 from backends.winrm.bounds import BoundedAdapter, OutOfBounds, envelope
-from backends.winrm.place import Place
+from backends.winrm.place import WinrmListener
 from backends.winrm.reach import CONNECT_SECONDS
 from backends.winrm.trust import Trust
 from dsrwizard.core.model.secret import Secret
@@ -56,7 +56,7 @@ class _Adapter(BoundedAdapter):
 class _Transport(Transport):
     """Never sends over plain HTTP what is not sealed: pywinrm does after a failure while it sets up the sealing."""
 
-    def __init__(self, place: Place, trust: Trust, password: Secret | None, hostname: str | None) -> None:
+    def __init__(self, place: WinrmListener, trust: Trust, password: Secret | None, hostname: str | None) -> None:
         self._seals = not place.tls
         self.adapter = _Adapter(trust.fingerprint)
         pinned = bool(trust.fingerprint)
@@ -124,12 +124,14 @@ class _Transport(Transport):
         session.mount("https://", self.adapter)
 
 
-class Winrm(Protocol):
+class WinrmChannel(Protocol):
     """WS-Management with one host."""
 
     transport: _Transport
 
-    def __init__(self, place: Place, trust: Trust, password: Secret | None, hostname: str | None = None) -> None:
+    def __init__(
+        self, place: WinrmListener, trust: Trust, password: Secret | None, hostname: str | None = None
+    ) -> None:
         super().__init__(
             endpoint=place.url,
             transport=place.auth,

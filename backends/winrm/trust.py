@@ -21,7 +21,7 @@ from threading import Lock
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from backends.winrm.place import Place
+from backends.winrm.place import WinrmListener
 from backends.winrm.reach import ShownCertificate
 from dsrwizard import files
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
@@ -56,7 +56,7 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest().upper()
 
 
-def check(place: Place, shown: ShownCertificate, asker: Asker) -> Trust:
+def check(place: WinrmListener, shown: ShownCertificate, asker: Asker) -> Trust:
     """Returns when the certificate is trusted, known, or has just been accepted, and then written down.
 
     Raises HostKeyChanged, and HostKeyUnknown: also, without a question, where `ca_file` names an authority that has
@@ -113,7 +113,7 @@ def check(place: Place, shown: ShownCertificate, asker: Asker) -> Trust:
     return Trust(fingerprint=print_)
 
 
-def _why(place: Place, found: x509.Certificate, shown: ShownCertificate) -> str:
+def _why(place: WinrmListener, found: x509.Certificate, shown: ShownCertificate) -> str:
     """Why it is not trusted, in one sentence."""
     if shown.verified:
         return f"A trusted authority signed it, but for {_called(_names(found))}, not for {place.address}."
@@ -215,7 +215,7 @@ def remember(file: Path, address: str, port: int, print_: str) -> None:
             os.close(descriptor)
 
 
-def removal(file: Path, place: Place) -> str:
+def removal(file: Path, place: WinrmListener) -> str:
     """The exact command that takes a host's old certificate out of the file."""
     pattern = f"/^{place.address.replace('.', '[.]')} {place.port} /d"
     return f"sed -i {shlex.quote(pattern)} {shlex.quote(str(file))}"

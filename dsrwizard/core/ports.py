@@ -16,7 +16,7 @@ from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import Step
 
-Line = Callable[[str], None]
+OnLine = Callable[[str], None]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class Connector(Protocol):
     in seconds covers the whole script. `on_line` gets every line of standard output as it arrives.
     """
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer: ...
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer: ...
 
     def close(self) -> None: ...
 

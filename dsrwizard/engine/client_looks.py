@@ -15,7 +15,7 @@ import msgspec
 
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, bound, by_service, lacking, match
 from dsrwizard.core.dialects.client.parse import parse
-from dsrwizard.core.dialects.client.shell import Target, script
+from dsrwizard.core.dialects.client.shell import ConnectTo, script
 from dsrwizard.core.model.client_view import ClientView, ClientVip, Passage, Tried
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.errors import DsrError
@@ -62,14 +62,14 @@ class _Look:
         self._deployment, self._connector, self._director = deployment, connector, director
         self._deadline, self._counting = deadline, counting
         self._problem = EXTERNAL if director is None else ""
-        self._targets: dict[Target, tuple[Vip, Service]] = {
+        self._targets: dict[ConnectTo, tuple[Vip, Service]] = {
             (canonical(vip.address), service.port): (vip, service)
             for vip in deployment.vips
             for service in vip.services
             if service.protocol == "tcp"
         }
         self._whole = True
-        self._table: dict[Target, list[Connection]] = {}
+        self._table: dict[ConnectTo, list[Connection]] = {}
 
     def view(self) -> ClientView:
         before = self._services()
@@ -107,7 +107,7 @@ class _Look:
             at=time.time(),
         )
 
-    def _ask(self, plan: dict[Target, int], *, all_: bool) -> tuple[ClientVip, ...]:
+    def _ask(self, plan: dict[ConnectTo, int], *, all_: bool) -> tuple[ClientVip, ...]:
         nonce = f"dsr{secrets.token_hex(8)}"
         text = script(self._deployment, nonce, plan, all_=all_)
         seen = parse(self._deployment, nonce, self._connector.run(text, deadline=self._deadline).stdout)
@@ -116,7 +116,7 @@ class _Look:
 
     # -- the director's side
 
-    def _services(self) -> dict[Target, VirtualService]:
+    def _services(self) -> dict[ConnectTo, VirtualService]:
         if self._director is None or self._problem:
             return {}
         try:
@@ -138,7 +138,7 @@ class _Look:
         self._whole = time.monotonic() - begun < READING_SECONDS and len(table) < MANY
         self._table = by_service(table)
 
-    def _wanted(self, target: Target, services: dict[Target, VirtualService]) -> set[str]:
+    def _wanted(self, target: ConnectTo, services: dict[ConnectTo, VirtualService]) -> set[str]:
         """The RIPs that are to be seen: as IPVS has them, else as the deployment says."""
         if target in services:
             return {canonical(one.address) for one in services[target].destinations if one.state.weight > 0}
@@ -146,16 +146,16 @@ class _Look:
         servers = [server for server in self._deployment.servers_of(vip) if server.weight > 0]
         return {canonical(rip) for server in servers if (rip := server.rip_for(vip)) is not None}
 
-    def _bound(self, target: Target, rips: set[str]) -> int:
+    def _bound(self, target: ConnectTo, rips: set[str]) -> int:
         _, service = self._targets[target]
         return bound(len(rips), service.persistence > 0 or service.scheduler in ONE_SERVER)
 
     def _passages(
         self,
         vips: dict[str, ClientVip],
-        before: dict[Target, VirtualService],
-        after: dict[Target, VirtualService] | None,
-    ) -> dict[Target, Passage]:
+        before: dict[ConnectTo, VirtualService],
+        after: dict[ConnectTo, VirtualService] | None,
+    ) -> dict[ConnectTo, Passage]:
         """`after` None: the counters were not read again yet."""
         found = {}
         for vip, port in self._targets:
@@ -178,8 +178,8 @@ class _Look:
         return found
 
     def _counted(
-        self, vips: dict[str, ClientVip], before: dict[Target, VirtualService], passages: dict[Target, Passage]
-    ) -> dict[Target, Passage]:
+        self, vips: dict[str, ClientVip], before: dict[ConnectTo, VirtualService], passages: dict[ConnectTo, Passage]
+    ) -> dict[ConnectTo, Passage]:
         """With the counters read again: at once where connections were found in the table, else when the kernel has
         brought them up to date, for then they alone can tell that none came."""
         if self._problem:

@@ -11,7 +11,7 @@ from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow
 from screens import clock
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.numbers import brief, milliseconds, short, trend
-from screens.widgets.rows import Part, fit, right
+from screens.widgets.rows import RowPart, fit, right
 
 STATES: dict[str, tuple[Name, str, str]] = {
     "up": ("ok", "up", "good"),
@@ -110,7 +110,7 @@ def titles(width: int, metric: Metric = "connections") -> str:
     return " ".join(cells)
 
 
-def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
+def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ()) -> tuple[RowPart, ...]:
     """The line of a service: name, scheduler, how many are up, then totals under the servers' columns and which way
     replies go. What is wrong with the service as a whole stands in the totals' place."""
     form = layout(width)
@@ -143,7 +143,7 @@ def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ())
     return (*parts, replies(service))
 
 
-def _service_name(service: ServiceRow, form: Columns) -> list[Part]:
+def _service_name(service: ServiceRow, form: Columns) -> list[RowPart]:
     """Who it is and how many of its servers are up; the scheduler where there is room before the first column."""
     up, whole = sum(row.state == "up" for row in service.rows), len(service.rows)
     name = f"{service.vip} {service.service}"
@@ -169,18 +169,18 @@ def faults(service: ServiceRow) -> Iterator[tuple[Name, str]]:
         yield "warn", f"{short(service.totals.out_packets)} replies came through the director"
 
 
-def replies(service: ServiceRow) -> Part:
+def replies(service: ServiceRow) -> RowPart:
     """Which way replies go: in direct routing the director sees none of them."""
     if service.totals.out_packets:
         return (f"{short(service.totals.out_packets)} replies came through the director", "bad")
     return ("replies direct", "good")
 
 
-def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = ()) -> tuple[Part, ...]:
+def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = ()) -> tuple[RowPart, ...]:
     """The line of a real server."""
     style = STATES[row.state][2]
     slash = f"{short(row.active)}/{short(row.inactive)}"
-    parts: list[Part] = [
+    parts: list[RowPart] = [
         (fit(row.server, form.server) + " ", ""),
         (state_cell(row, form.state) + " ", style),
         (right(_weight(row.weight, form), form.weight) + " ", "warn" if row.weight != row.wanted_weight else ""),
@@ -219,7 +219,7 @@ def _weight(weight: int | None, form: Columns) -> str:
     return str(weight) if weight < 10**form.weight else f"{weight // 1000}k"
 
 
-def probe_word(row: DestinationRow) -> Part:
+def probe_word(row: DestinationRow) -> RowPart:
     """The last probe in one word."""
     if row.probe is None:
         return glyph("dash"), "dim"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dsrwizard.core.model.history import METRICS, Metric
 from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot
 from screens.live.cells import STATES, faults, layout, server_parts, service_parts
-from screens.widgets.rows import Row, Rows
+from screens.widgets.rows import ListRow, Rows
 
 WHOLE = -1
 """In place of a server's number: the service itself."""
@@ -166,10 +166,10 @@ class LiveTable(Rows):
                 return next(found, -1)
         return -1
 
-    def row_at(self, index: int) -> Row:
+    def row_at(self, index: int) -> ListRow:
         if not self._count:
             text = "No real server is like that." if self.wanted.words else "Every real server is up."
-            return Row("nothing", ((text, "dim" if self.wanted.words else "good"),), selectable=False)
+            return ListRow("nothing", ((text, "dim" if self.wanted.words else "good"),), selectable=False)
         service, server = self._find(index)
         if server is None:
             line = self._line(service.vip, service.service)
@@ -180,7 +180,7 @@ class LiveTable(Rows):
             key = f"{server.vip} {server.service} {server.server}"
         if self.old:
             parts = tuple((text, "old") for text, _ in parts)
-        return Row(key, parts)
+        return ListRow(key, parts)
 
     def _line(self, vip: str, service: str, server: str = "") -> tuple[float, ...]:
         return self.snapshot.history.line(self.metric, vip, service, server) if self.snapshot else ()

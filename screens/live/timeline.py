@@ -26,7 +26,7 @@ from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.numbers import counted
-from screens.widgets.rows import Row, Rows, fit
+from screens.widgets.rows import ListRow, Rows, fit
 from screens.widgets.words import frame_title
 
 HELP = (
@@ -154,12 +154,12 @@ class TimelineScreen(Screen[None]):
         self.app.push_screen(HelpModal("Events", Content(HELP)))
 
 
-def _row(entry: Happening) -> Row:
+def _row(entry: Happening) -> ListRow:
     sign, style = glyph("dash"), "dim"
     if entry.state != "info":
         name, _, style = STATES[entry.state]
         sign = glyph(name)
-    return Row(
+    return ListRow(
         f"{entry.at} {entry.host} {entry.vip} {entry.service} {entry.message}",
         (
             (f"{moment(entry.at)}  ", "dim"),

@@ -12,7 +12,7 @@ from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import style, word
 from screens.widgets.numbers import age
-from screens.widgets.rows import Row, fit, right
+from screens.widgets.rows import ListRow, fit, right
 
 KEPT_LINES = 5000
 _BROKEN = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.HELD)
@@ -145,7 +145,7 @@ class HostRuns:
         step = self._steps.get((result.host, result.step))
         return step.title if step else result.step
 
-    def rows(self, now: float) -> list[Row]:
+    def rows(self, now: float) -> list[ListRow]:
         return [_row(run, now) for run in self.hosts.values()]
 
     def broken(self) -> list[str]:
@@ -161,13 +161,13 @@ class HostRuns:
         return sum(run.state in wanted for run in self.hosts.values())
 
 
-def _row(run: HostRun, now: float) -> Row:
+def _row(run: HostRun, now: float) -> ListRow:
     elapsed = ""
     if run.began is not None:
         elapsed = age((run.ended if run.ended is not None else now) - run.began)
     done = run.number if run.state == "running" else run.finished
     step = f"{done}/{run.of}" if run.of else glyph("dash")
-    return Row(
+    return ListRow(
         run.host,
         (
             (fit(run.host, 14), "head"),

@@ -28,7 +28,7 @@ from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import failure_lines, problem_key, step_key, step_lines, step_text, withdrawal_rows
 from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
-from screens.widgets.rows import Row, Rows
+from screens.widgets.rows import ListRow, Rows
 from screens.widgets.words import frame_title
 
 HELP = (
@@ -273,7 +273,7 @@ class TeardownScreen(Screen[bool]):
             rows.set_rows([])
         elif plan.empty:
             summary.update("Nothing is left to take back. Finish takes the deployment out of force.")
-            rows.set_rows([Row("empty", (("Every host is as it was before.", "good"),))])
+            rows.set_rows([ListRow("empty", (("Every host is as it was before.", "good"),))])
         else:
             summary.update(
                 f"To take back: {count_line(plan)}.\n{glyph('warn')} Clients of the VIP are then not served."

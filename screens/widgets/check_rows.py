@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dsrwizard.core.model.causes import with_words
 from dsrwizard.core.model.checks import Check, Report
 from screens.widgets.glyphs import Name, glyph
-from screens.widgets.rows import Row, fit
+from screens.widgets.rows import ListRow, fit
 
 WORDS: dict[str, tuple[Name, str, str]] = {
     "pass": ("ok", "pass", "good"),
@@ -18,11 +18,11 @@ WORDS: dict[str, tuple[Name, str, str]] = {
 """Outcome → glyph, word, style."""
 
 
-def check_row(number: int, check: Check) -> Row:
+def check_row(number: int, check: Check) -> ListRow:
     name, text, style = WORDS[check.outcome]
     follows = bool(check.consequence_of)
     mark = style if not follows else "dim"
-    return Row(
+    return ListRow(
         f"check {number}",
         (
             (fit(f"{glyph(name)} {text}", 10), mark),

@@ -14,7 +14,7 @@ from dsrwizard.core.tell.difference import LEGEND, StepGroup, difference, file_d
 from dsrwizard.core.tell.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import arrows, glyph
-from screens.widgets.rows import Part, Row
+from screens.widgets.rows import ListRow, RowPart
 from screens.widgets.words import barred, typed
 
 STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}
@@ -28,12 +28,12 @@ def problem_key(host: str) -> str:
     return f"problem {host}"
 
 
-def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[Row]:
+def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[ListRow]:
     """The plan in order of execution. `moved` holds keys of steps that are other than in the plan before."""
     return _rows(groups(plan), moved)
 
 
-def withdrawal_rows(plan: Plan) -> list[Row]:
+def withdrawal_rows(plan: Plan) -> list[ListRow]:
     """A teardown in its order: the director stops sending, the servers let go, then the director's own settings."""
     stops: list[StepGroup] = []
     servers: list[StepGroup] = []
@@ -53,8 +53,8 @@ def withdrawal_rows(plan: Plan) -> list[Row]:
     return _rows([*stops, *servers, *ground], frozenset())
 
 
-def _rows(order: Sequence[StepGroup], moved: frozenset[str]) -> list[Row]:
-    rows: list[Row] = []
+def _rows(order: Sequence[StepGroup], moved: frozenset[str]) -> list[ListRow]:
+    rows: list[ListRow] = []
     same: list[str] = []
     for group in order:
         if group.unchanged:
@@ -65,27 +65,27 @@ def _rows(order: Sequence[StepGroup], moved: frozenset[str]) -> list[Row]:
         rows += [_note(group, note) for note in group.notes]
         if group.problem:
             text = f"{glyph('fail')} cannot be planned: {group.problem}"
-            rows.append(Row(problem_key(group.host), (("  ", ""), (text, "bad"))))
+            rows.append(ListRow(problem_key(group.host), (("  ", ""), (text, "bad"))))
         for step in group.steps:
             rows += _step(step, step_key(step) in moved)
     if same:
         names = ", ".join(same) if len(same) <= 6 else f"{', '.join(same[:5])} and {len(same) - 5} more"
-        rows.append(Row("unchanged", (("= ", "dim"), (f"unchanged: {names}", "dim"))))
+        rows.append(ListRow("unchanged", (("= ", "dim"), (f"unchanged: {names}", "dim"))))
     return rows
 
 
-def _heading(group: StepGroup) -> Row:
+def _heading(group: StepGroup) -> ListRow:
     count = len(group.steps)
     text = f"{count} step{'' if count == 1 else 's'}" if count else "no steps"
-    return Row("", ((group.heading, "head"), (f" {glyph('dash')} {text}", "dim")), selectable=False)
+    return ListRow("", ((group.heading, "head"), (f" {glyph('dash')} {text}", "dim")), selectable=False)
 
 
-def _note(group: StepGroup, note: str) -> Row:
-    return Row(f"note {group.host} {note}", (("  ", ""), (f"{glyph('warn')} {group.host}: {note}", "warn")))
+def _note(group: StepGroup, note: str) -> ListRow:
+    return ListRow(f"note {group.host} {note}", (("  ", ""), (f"{glyph('warn')} {group.host}: {note}", "warn")))
 
 
-def _step(step: Step, moved: bool) -> Iterator[Row]:
-    tail: list[Part] = []
+def _step(step: Step, moved: bool) -> Iterator[ListRow]:
+    tail: list[RowPart] = []
     if step.interrupts:
         tail.append((f"  {glyph('warn')} interrupts", "warn"))
     if moved:
@@ -95,14 +95,14 @@ def _step(step: Step, moved: bool) -> Iterator[Row]:
         title = found.what if isinstance(step.changes[0], SysctlChange) else arrows(step.title)
         told = glyph("arrow") in title
         values = f"  {found.old} {glyph('arrow')} {found.new}" if found.old and found.new and not told else ""
-        parts: tuple[Part, ...] = (("  ", ""), (found.symbol, STYLES[found.symbol]), (f" {title}", ""))
-        yield Row(step_key(step), (*parts, (values, STYLES[found.symbol]), *tail))
+        parts: tuple[RowPart, ...] = (("  ", ""), (found.symbol, STYLES[found.symbol]), (f" {title}", ""))
+        yield ListRow(step_key(step), (*parts, (values, STYLES[found.symbol]), *tail))
         return
-    yield Row(step_key(step), (("    ", ""), (arrows(step.title), ""), *tail))
+    yield ListRow(step_key(step), (("    ", ""), (arrows(step.title), ""), *tail))
     for change in step.changes:
         found = difference(change)
         line = found.text(glyph("arrow"))
-        yield Row("", (("      ", ""), (found.symbol, STYLES[found.symbol]), (f" {line}", "dim")), selectable=False)
+        yield ListRow("", (("      ", ""), (found.symbol, STYLES[found.symbol]), (f" {line}", "dim")), selectable=False)
 
 
 def legend(plan: Plan) -> Content:

@@ -25,16 +25,16 @@ from textual.strip import Strip
 from dsrwizard.core.model.foreign import one_line
 from screens.widgets.glyphs import ascii_only
 
-Part = tuple[str, str]
+RowPart = tuple[str, str]
 """Text and the name of its style: one of `Rows.STYLES`, or empty for the plain one."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ListRow:
     """One line. `key` says which thing it is about, so that the cursor stays on it when rows come and go."""
 
     key: str
-    parts: tuple[Part, ...]
+    parts: tuple[RowPart, ...]
     selectable: bool = True
 
     @property
@@ -99,7 +99,7 @@ class Rows(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, classes=classes)
         self.hint = ""
-        self._rows: list[Row] = []
+        self._rows: list[ListRow] = []
         self._index: dict[str, int] = {}
         self._follows = True
         """Whether the list is kept where the cursor is; not after the mouse has scrolled it."""
@@ -111,7 +111,7 @@ class Rows(ScrollView, can_focus=True):
     def row_count(self) -> int:
         return len(self._rows)
 
-    def row_at(self, index: int) -> Row:
+    def row_at(self, index: int) -> ListRow:
         return self._rows[index]
 
     def index_of(self, key: str) -> int:
@@ -123,7 +123,7 @@ class Rows(ScrollView, can_focus=True):
         """Cells a row has, beside the scrollbar."""
         return self.scrollable_content_region.width
 
-    def set_rows(self, rows: Sequence[Row]) -> None:
+    def set_rows(self, rows: Sequence[ListRow]) -> None:
         """Shows these rows. The cursor stays on its key, else near where it was."""
         key = self.key
         self._rows = list(rows)

@@ -23,7 +23,7 @@ from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 
 if TYPE_CHECKING:
-    from dsrwizard.core.intake.importers import Imported, Kind
+    from dsrwizard.core.intake.importers import Imported, ListKind
 
 LONGEST = 1_000_000
 """Bytes of a file that are read: more is no list of servers."""
@@ -115,7 +115,7 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
             self._imported = None
             preview.update("One server per line, a CSV table, an Ansible inventory (INI or YAML) or an ssh config.")
             return
-        kind = cast("Kind", self.query_one("#kind", Menu).value or detect(text, self._file_name))
+        kind = cast("ListKind", self.query_one("#kind", Menu).value or detect(text, self._file_name))
         found = read(text, self._file_name, kind, self.query_one("#choice", Input).value.strip())
         self._imported = found
         shown = {value: label for label, value in KINDS}[kind].partition(":")[0]

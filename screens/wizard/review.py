@@ -24,10 +24,10 @@ from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import failure_lines, legend, plan_rows, problem_key, step_key, step_lines, step_text
 from screens.widgets.host_words import in_words
-from screens.widgets.rows import Row, Rows, fit
+from screens.widgets.rows import ListRow, Rows, fit
 from screens.wizard.by_hand import ByHand
 
-Seen = DirectorFacts | ServerFacts | Failure
+LookedAt = DirectorFacts | ServerFacts | Failure
 
 
 class ReviewPane(ByHand):
@@ -58,7 +58,7 @@ class ReviewPane(ByHand):
     class HostSeen(Message, bubble=False):
         """A host has been looked at."""
 
-        def __init__(self, host: str, what: Seen) -> None:
+        def __init__(self, host: str, what: LookedAt) -> None:
             super().__init__()
             self.host = host
             self.what = what
@@ -67,7 +67,7 @@ class ReviewPane(ByHand):
         super().__init__(desk)
         self.hint = "Nothing is changed before you confirm."
         self._looking = False
-        self._seen: dict[str, Seen | None] = {}
+        self._seen: dict[str, LookedAt | None] = {}
         self._error: DsrError | None = None
         self._steps: dict[str, Step] = {}
         self._before: Plan | None = None
@@ -127,7 +127,7 @@ class ReviewPane(ByHand):
         self.run_worker(self._look(deployment), group="look")
 
     async def _look(self, deployment: Deployment) -> None:
-        def seen(host: str, what: Seen) -> None:
+        def seen(host: str, what: LookedAt) -> None:
             self.post_message(self.HostSeen(host, what))
 
         def work() -> tuple[Observed, Plan]:
@@ -169,7 +169,7 @@ class ReviewPane(ByHand):
             summary.update("It could not be planned.")
             lines = self._error.lines() if self._error else ()
             self.query_one(Rows).set_rows(
-                [Row(f"error {line}", ((line, "bad" if not n else ""),)) for n, line in enumerate(lines)]
+                [ListRow(f"error {line}", ((line, "bad" if not n else ""),)) for n, line in enumerate(lines)]
             )
             self._show_detail()
             return
@@ -179,7 +179,9 @@ class ReviewPane(ByHand):
         summary.update(_summary(plan, len(moved), gone))
         self.query_one("#review-legend", Static).update(legend(plan))
         rows = plan_rows(plan, frozenset(moved))
-        self.query_one(Rows).set_rows(rows or [Row("empty", (("Every host is as the deployment wants it.", "good"),))])
+        self.query_one(Rows).set_rows(
+            rows or [ListRow("empty", (("Every host is as the deployment wants it.", "good"),))]
+        )
         self._show_detail()
 
     def _moves(self, plan: Plan) -> tuple[set[str], int]:
@@ -263,11 +265,11 @@ def _summary(plan: Plan, moved: int, gone: int) -> str:
     return "\n".join(lines)
 
 
-def _seen_row(host: str, what: Seen | None) -> Row:
+def _seen_row(host: str, what: LookedAt | None) -> ListRow:
     name = fit(host, 16)
     if what is None:
-        return Row(f"seen {host}", ((name, "head"), (f"{glyph('working')} looking", "accent")))
+        return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('working')} looking", "accent")))
     if isinstance(what, Failure):
-        return Row(f"seen {host}", ((name, "head"), (f"{glyph('fail')} {what.what}", "bad")))
+        return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('fail')} {what.what}", "bad")))
     about = what.os if isinstance(what, ServerFacts) else f"Linux {what.kernel}"
-    return Row(f"seen {host}", ((name, "head"), (f"{glyph('ok')} seen", "good"), (f"  {about}", "dim")))
+    return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('ok')} seen", "good"), (f"  {about}", "dim")))

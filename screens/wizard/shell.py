@@ -21,7 +21,7 @@ from screens.questions.modals import HelpModal
 from screens.widgets.field import Field
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
-from screens.wizard.stepper import State, StepMark, Stepper
+from screens.wizard.stepper import StepMark, Stepper, StepState
 
 SAVE_AFTER = 0.5
 """Seconds after the last edit until the session is written."""
@@ -273,12 +273,12 @@ class WizardScreen(Screen[None]):
 
     def _mark(self, info: StepInfo) -> StepMark:
         visited = info.id in self.desk.session.visited
-        state: State = "todo"
+        state: StepState = "todo"
         pane = self._pane(info.id)
         if info.id == self._step:
             state = "current"
         elif pane is not None:
-            state = cast(State, pane.mark())
+            state = cast(StepState, pane.mark())
         elif visited:
             state = "done" if info.id in INPUT_STEPS else "out-of-date"
         return StepMark(info.id, info.word, info.key, state, visited)

@@ -13,16 +13,16 @@ from textual.widget import Widget
 
 from screens.widgets.glyphs import Name, glyph
 
-State = Literal["done", "current", "todo", "problem", "out-of-date"]
+StepState = Literal["done", "current", "todo", "problem", "out-of-date"]
 
-_GLYPHS: dict[State, Name] = {
+_GLYPHS: dict[StepState, Name] = {
     "done": "done",
     "current": "current",
     "todo": "todo",
     "problem": "problem",
     "out-of-date": "stale",
 }
-_WORDS: dict[State, str] = {
+_WORDS: dict[StepState, str] = {
     "done": "done",
     "current": "you are here",
     "todo": "to do",
@@ -38,7 +38,7 @@ class StepMark:
     id: str
     word: str
     key: str
-    state: State
+    state: StepState
     visited: bool = False
 
 

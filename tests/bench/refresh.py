@@ -21,7 +21,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dsrwizard.core.live.readings import Place, Reading
+from dsrwizard.core.live.readings import Reading, RowPlace
 from dsrwizard.core.live.schedule import BUDGET, PACKETS_A_PROBE
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
@@ -52,7 +52,7 @@ class Farm:
         self.at = 1_000_000.0
         self.count = 0
         self.board = Board(self.deployment, lambda: self.at, None, threading.Event())
-        self.answers: dict[Place, Probed] = {
+        self.answers: dict[RowPlace, Probed] = {
             (vip.address, "tcp/80", server.name): Probed(
                 vip=vip.address, port=80, protocol="tcp", rip=server.address, mac=f"m-{server.name}",
                 signature="syn-ack", answered_by=f"m-{server.name}", milliseconds=0.8,

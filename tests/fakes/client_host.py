@@ -13,7 +13,7 @@ from typing import Literal
 
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.errors import ConnectionLost
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from tests.fakes.ipvs import Entry, Virtual
 from tests.fakes.world import ServerState, World
 
@@ -54,7 +54,7 @@ class FakeClientHost:
     runs: list[str] = field(default_factory=list)
     _port: int = 40_000
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self.runs.append(script)
         if len(self.runs) == self.lost_at:
             raise ConnectionLost("The connection to client broke in the middle.", "", "Verify again.")

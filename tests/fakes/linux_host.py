@@ -21,7 +21,7 @@ from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.facts import Listener, Route, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer, Asker, Line, ServerPort
+from dsrwizard.core.ports import Answer, Asker, OnLine, ServerPort
 from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.host import Link
 from tests.fakes.world import FakeServer, ServerState, World
@@ -49,7 +49,7 @@ class FakeLinuxHost:
         self._inner = FakeServer(world, lambda: state)
         self.steps: Sequence[Step] = ()
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self._inner._alive(self._state)
         nonce = re.search(r"^m='==dsr:(\w+)'$", script, re.MULTILINE)
         if nonce is None:

@@ -43,7 +43,7 @@ from dsrwizard.core.model.facts import (
 )
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import DIRECTOR, Step
-from dsrwizard.core.ports import Asker, HostKeyQuestion, Line, SecretQuestion
+from dsrwizard.core.ports import Asker, HostKeyQuestion, OnLine, SecretQuestion
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.wire import FakeHearing, FakeWire
@@ -440,7 +440,7 @@ class FakeServer:
                 files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
             )
 
-    def _step(self, state: ServerState, step: Step, line: Line) -> str:
+    def _step(self, state: ServerState, step: Step, line: OnLine) -> str:
         """What the host said when it refused, or nothing. A step that fails takes back its own earlier changes."""
         with self._world.lock:
             made: list[Change] = []

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from dsrwizard.core.intake.draft import Draft
-from dsrwizard.core.intake.importers import Imported, Kind, ansible, detect, plain, read, ssh_config
+from dsrwizard.core.intake.importers import Imported, ListKind, ansible, detect, plain, read, ssh_config
 from dsrwizard.core.intake.importers.common import LONGEST_LINE, MAX_NOTES, MAX_SERVERS
 from dsrwizard.core.intake.validate import problems_of_draft
 from screens.wizard.import_servers import _read
@@ -110,7 +110,7 @@ def test_no_list_raises_hangs_runs_or_shows_anything(
             began = time.monotonic()
             with doings() as done:
                 shown, bare = _read(str(file)), made.decode("utf-8", "surrogateescape")
-                for text, kind in ((shown, None), *((bare, kind) for kind in get_args(Kind))):
+                for text, kind in ((shown, None), *((bare, kind) for kind in get_args(ListKind))):
                     found = read(text, "hosts", kind, choice)
                     harmless(found)
                     taken, noted = taken + len(found.servers), noted + len(found.notes)
@@ -118,7 +118,7 @@ def test_no_list_raises_hangs_runs_or_shows_anything(
                 ansible.groups(shown)
                 ssh_config.hosts(shown)
                 assert not raw(shown.replace("\t", " ")), raw(shown)
-                assert detect(bare, "x.yml") in get_args(Kind)
+                assert detect(bare, "x.yml") in get_args(ListKind)
             assert done == [], done
             assert time.monotonic() - began < SECONDS
     assert not list(tmp_path.glob("**/PWNED"))

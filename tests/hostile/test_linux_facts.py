@@ -24,7 +24,7 @@ from dsrwizard.core.dialects.linux.observe import parse
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectTimeout
-from dsrwizard.core.ports import Answer, Asker, Line, ServerPort
+from dsrwizard.core.ports import Answer, Asker, OnLine, ServerPort
 from dsrwizard.engine import client_looks as rounds
 from dsrwizard.engine.defects import LOG
 from dsrwizard.engine.engine import Engine
@@ -117,7 +117,7 @@ class SpoiledClient:
     def __init__(self, host: FakeClientHost, spoil: Spoil) -> None:
         self._host, self._spoil = host, spoil
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         if "connections" not in script:
             return Answer(status=0, stdout="", stderr="")
         answer = self._host.run(script, deadline=deadline, on_line=on_line)

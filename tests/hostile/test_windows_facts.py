@@ -15,7 +15,7 @@ from dsrwizard.cli import main as cli
 from dsrwizard.cli import wiring
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
-from dsrwizard.core.ports import Answer, Asker, Connector, Line, ServerPort
+from dsrwizard.core.ports import Answer, Asker, Connector, OnLine, ServerPort
 from dsrwizard.core.tell.stream import WatchLines
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
@@ -40,7 +40,7 @@ COMMANDS = ("plan", "apply", "verify", "status", "mend", "verify", "teardown")
 class Mute:
     """A host of which nothing can be read: what the others are compared with."""
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         return Answer(status=0, stdout="", stderr="")
 
     def close(self) -> None:

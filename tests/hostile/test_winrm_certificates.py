@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from backends.winrm import trust
-from backends.winrm.place import Place
+from backends.winrm.place import WinrmListener
 from backends.winrm.reach import ShownCertificate
 from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.model.errors import DsrError
@@ -102,8 +102,8 @@ def rows(text: str, columns: int) -> list[str]:
     return [row.rstrip() for row in screen.display]
 
 
-def place(tmp_path: Path) -> Place:
-    return Place("win1", "10.0.0.101", 5986, True, "Administrator", "ntlm", None, "")
+def place(tmp_path: Path) -> WinrmListener:
+    return WinrmListener("win1", "10.0.0.101", 5986, True, "Administrator", "ntlm", None, "")
 
 
 def asked(tmp_path: Path, der: bytes, code: int, problem: str) -> Terminal:

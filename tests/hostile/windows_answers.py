@@ -12,7 +12,7 @@ from typing import Any
 
 from dsrwizard.core.dialects.windows.observe import observe_script
 from dsrwizard.core.model.errors import ConnectionLost
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from tests.windows.answers import NONCE, framed, told
 from tests.windows.conftest import ModelConnector
 from tests.windows.host import WindowsHost
@@ -139,7 +139,7 @@ class HostileConnector:
         self._model = ModelConnector(host)
         self._honest = self._spoiler.random.choice((0, 0, 0, 1, 2, 4))
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         if self._honest > 0:
             self._honest -= 1
             return self._model.run(script, deadline=deadline, on_line=on_line)

@@ -24,7 +24,7 @@ from screens.questions.modals import HelpModal, Question
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import use_ascii
 from screens.widgets.numbers import age, short, trend
-from screens.widgets.rows import Row
+from screens.widgets.rows import ListRow
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.pictures import destination, picture, service
@@ -219,7 +219,7 @@ class TestDrawing:
         asked: list[int] = []
         real = LiveTable.row_at
 
-        def counted(table: LiveTable, index: int) -> Row:
+        def counted(table: LiveTable, index: int) -> ListRow:
             asked.append(index)
             return real(table, index)
 

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from dsrwizard.app import DsrApp
 from dsrwizard.core.model.snapshot import Happening
 from screens.live.timeline import TimelineScreen
-from screens.widgets.rows import Row, Rows
+from screens.widgets.rows import ListRow, Rows
 from tests.fakes.engine import factory
 from tests.fakes.pictures import AT
 from tests.fakes.world import World
@@ -111,8 +111,8 @@ async def test_the_timeline_opens_at_its_end(make_app: Make, world: World) -> No
 # --- the list itself -------------------------------------------------------------------------------------------------
 
 
-def made(count: int, first: int = 0) -> list[Row]:
-    return [Row(f"row {number}", ((f"row {number}", ""),)) for number in range(first, first + count)]
+def made(count: int, first: int = 0) -> list[ListRow]:
+    return [ListRow(f"row {number}", ((f"row {number}", ""),)) for number in range(first, first + count)]
 
 
 class Listed(App[int]):
@@ -189,7 +189,7 @@ async def test_it_stays_in_sight_when_rows_come_and_go() -> None:
         await pilot.pause()
         assert under_cursor(app) == "row 0"
         await pilot.press("end")
-        app.rows.set_rows([Row("", ((f"line {number}", ""),), selectable=False) for number in range(30)])
+        app.rows.set_rows([ListRow("", ((f"line {number}", ""),), selectable=False) for number in range(30)])
         await pilot.pause()
         assert app.rows.scroll_offset.y == 0
 

@@ -67,15 +67,27 @@ SAME_NAME = {
 }
 
 
-def test_a_class_name_means_one_thing() -> None:
+def _defined(node: ast.stmt) -> list[str]:
+    """The class, or the names that are assigned to."""
+    if isinstance(node, ast.ClassDef):
+        return [node.name]
+    return [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
+
+
+def _names_a_type(name: str) -> bool:
+    """A class or an alias of a type, and neither a constant nor a type variable."""
+    return name[0].isupper() and not name.isupper()
+
+
+def test_the_name_of_a_type_means_one_thing() -> None:
     """Whoever reads `Fault` in a traceback or in a search knows which one it is."""
     places: dict[str, list[str]] = {}
     for path in MODULES:
         if path.parent.name == "scripts":
             continue  # programs of their own, on other machines
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+            for name in filter(_names_a_type, _defined(node)):
+                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert {name: found for name, found in places.items() if len(found) > 1 and name not in SAME_NAME} == {}
     assert all(len(places[name]) > 1 for name in SAME_NAME), "an exception that is none any more"
 

@@ -16,7 +16,7 @@ import yaml
 from dsrwizard.cli.main import commands
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.causes import CAUSES
-from dsrwizard.core.model.checks import Check, Outcome
+from dsrwizard.core.model.checks import Check, CheckOutcome
 from dsrwizard.core.model.deployment import SCHEDULERS, Deployment
 from dsrwizard.core.model.snapshot import State
 
@@ -108,7 +108,7 @@ def test_the_words_of_json_are_those_of_the_program() -> None:
     (check,) = json.loads(shown)["checks"]
     assert tuple(check) == Check.__struct_fields__
     told = section("commands.md", "verify")
-    assert all(f"`{outcome}`" in told for outcome in get_args(Outcome))
+    assert all(f"`{outcome}`" in told for outcome in get_args(CheckOutcome))
     assert [state.strip("`") for state in rows(section("commands.md", "status")) if state[1] != "-"] == list(
         get_args(State)
     )

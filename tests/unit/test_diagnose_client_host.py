@@ -20,7 +20,7 @@ from dsrwizard.core.dialects.client.parse import MOST_LINES
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import AnswerUnreadable
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.client_looks import look
 
 NONCE = "dsr0123456789abcdef"
@@ -209,7 +209,7 @@ class Here:
             if found:
                 (bin_ / (name or tool)).symlink_to(Path(found).resolve())
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         done = subprocess.run(
             ["/bin/sh"], input=script, capture_output=True, text=True, timeout=deadline, check=False,
             env={"PATH": str(self._path)},

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsrwizard.core.intake.draft import DraftServer
-from dsrwizard.core.intake.importers import Imported, Kind, ansible, detect, plain, read, ssh_config
+from dsrwizard.core.intake.importers import Imported, ListKind, ansible, detect, plain, read, ssh_config
 from dsrwizard.core.model.foreign import harmless
 
 INI = """\
@@ -240,7 +240,7 @@ def test_ssh_patterns_exclude_and_list() -> None:
         ("", "", "plain"),
     ],
 )
-def test_the_kind_of_a_list_is_seen(text: str, name: str, kind: Kind) -> None:
+def test_the_kind_of_a_list_is_seen(text: str, name: str, kind: ListKind) -> None:
     assert detect(text, name) == kind
 
 
@@ -254,7 +254,7 @@ BITS = [
 @given(st.text(max_size=200) | st.lists(st.sampled_from(BITS), max_size=40).map("".join), st.text(max_size=8))
 @settings(max_examples=200, deadline=None)
 def test_no_text_breaks_an_importer(text: str, choice: str) -> None:
-    kinds: tuple[Kind | None, ...] = (None, "plain", "ansible", "ssh_config")
+    kinds: tuple[ListKind | None, ...] = (None, "plain", "ansible", "ssh_config")
     for kind in kinds:
         imported = read(text, "hosts", kind, choice)
         assert all(server.name or server.address for server in imported.servers)

@@ -16,7 +16,7 @@ import pytest
 from dsrwizard import session
 from dsrwizard.core.intake import importers
 from dsrwizard.core.intake.deployment_file import MAX_BYTES, FileRefused, load, loads
-from dsrwizard.core.intake.importers import Kind, ansible, ssh_config
+from dsrwizard.core.intake.importers import ListKind, ansible, ssh_config
 from dsrwizard.core.intake.validate import MOST_PAIRS, MOST_SERVERS, MOST_VIPS
 from dsrwizard.core.model.errors import DsrError
 from screens.wizard.import_servers import _read
@@ -185,7 +185,7 @@ def test_a_list_is_read_from_an_ordinary_file_only(tmp_path: Path) -> None:
 # -- lists
 
 
-def listed(text: str, kind: Kind, choice: str = "") -> importers.Imported:
+def listed(text: str, kind: ListKind, choice: str = "") -> importers.Imported:
     began = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = importers.read(text, "", kind, choice)
@@ -195,7 +195,7 @@ def listed(text: str, kind: Kind, choice: str = "") -> importers.Imported:
 
 
 SIZE = 100_000
-LISTS: dict[str, tuple[Kind, str]] = {
+LISTS: dict[str, tuple[ListKind, str]] = {
     "ssh hosts": ("ssh_config", filled(lambda n: f"Host w{n}\nUser r\n", SIZE)),
     "ssh wildcards": ("ssh_config", filled(lambda n: f"Host w{n}*\nUser r\nHost a{n}\n", SIZE)),
     "a chain of groups": ("ansible", filled(lambda n: f"[g{n}:children]\ng{n + 1}\n", SIZE) + "[g0]\nh\n"),
@@ -232,7 +232,7 @@ def test_no_list_takes_long_or_much_memory(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "ansible", "ssh_config"])
-def test_what_is_too_big_or_no_text_is_said_to_be(kind: Kind) -> None:
+def test_what_is_too_big_or_no_text_is_said_to_be(kind: ListKind) -> None:
     for text, words in (("web1 10.0.0.1\n" * 80_000, "too big"), ("web1 10.0.0.1\n\0\n", "binary"),
                         ("---\n" + "a: b\n" * 250_000, "too big"), ("all: {hosts: {a: \0}}", "binary")):  # fmt: skip
         found = importers.read(text, "", kind)

@@ -31,7 +31,7 @@ from dsrwizard.core.model.errors import CommandFailed, ConnectionLost, HostError
 from dsrwizard.core.model.facts import ServerFacts
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import HostPlan, Plan, Step
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.core.record.owed import owed
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.hosts import Hosts
@@ -103,7 +103,7 @@ class Host:
         """What the stand-ins were left with."""
         return {path.name: path.read_text().strip() for path in self.state.iterdir() if not path.name.startswith("no ")}
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self.scripts += 1
         environment = os.environ | {"PATH": f"{self.programs}:{os.environ['PATH']}", "STATE": str(self.state)}
         done = subprocess.run(
@@ -456,7 +456,7 @@ def test_a_connection_that_cannot_be_opened_leaves_nothing_owed(plain: Host, tmp
 
 def test_an_error_after_the_script_began_leaves_its_steps_uncertain(plain: Host, tmp_path: Path) -> None:
     class Breaks(Host):
-        def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+        def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
             answer = super().run(script, deadline=deadline, on_line=None)
             lines = answer.stdout.splitlines()
             for line in lines[: next((i + 1 for i, text in enumerate(lines) if ":start:1" in text), 0)]:

@@ -9,7 +9,7 @@ from struct import pack
 import pytest
 
 from backends.netlink.attributes import GENL_HEADER, Span, table
-from backends.netlink.messages import IpvsMessage, Part, destination_part, message, service_part
+from backends.netlink.messages import IpvsMessage, MessagePart, destination_part, message, service_part
 from backends.netlink.numbers import Command
 from backends.netlink.problems import refused, unreadable
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
@@ -19,7 +19,7 @@ WEB = ServiceKey("10.0.0.10", "tcp", 80)
 DNS6 = ServiceKey("fd00::10", "udp", 53)
 
 
-def sent(command: Command, *parts: Part) -> bytes:
+def sent(command: Command, *parts: MessagePart) -> bytes:
     built: IpvsMessage = message(command, list(parts))
     built.encode()
     return bytes(built.data)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.live.judge import Judged, Seen, judged
+from dsrwizard.core.live.judge import Judged, SeenOfServer, judged
 from dsrwizard.core.model.answers import Owners, Ping, Probed
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment, Service
@@ -48,7 +48,7 @@ def about_web1(report: Report) -> Check:
 
 def live(made: Farm, **seen: Any) -> Judged:
     server, service = made.deployment.server("web1"), made.deployment.vips[0].services[0]
-    return judged(server, service, VIP, Seen(**seen))
+    return judged(server, service, VIP, SeenOfServer(**seen))
 
 
 @pytest.mark.parametrize(

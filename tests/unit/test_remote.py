@@ -11,7 +11,7 @@ from dsrwizard.core.model.deployment import Client, Deployment, Director, RealSe
 from dsrwizard.core.model.errors import ConnectionLost, ConnectionRefused
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import HostPlan, Plan, Step
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.core.record.owed import owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
@@ -59,7 +59,7 @@ class Connection:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self._machine.begun.release()
         self._machine.go_on.wait(30)
         if self not in self._machine.open:

@@ -15,7 +15,7 @@ from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.core.model.events import Event, StepStarted
 from dsrwizard.core.model.outcome import HostResult, Outcome
 from dsrwizard.core.model.steps import HostPlan, Plan, Step
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from screens.runs.hosts import HostRun, HostRuns
@@ -53,7 +53,7 @@ class Host:
         self._nonce, self._report = KINDS[connect]
         self._lines, self._breaks = lines, breaks
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         found = re.search(self._nonce, script)
         if found is None:  # `:`, to see whether the connection is alive
             return Answer(status=0, stdout="", stderr="")

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrwizard.core.live.findings import Finding, Findings
-from dsrwizard.core.live.judge import Judged, Seen, judged
+from dsrwizard.core.live.judge import Judged, SeenOfServer, judged
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
-from dsrwizard.core.live.log_lines import Change, state_lines
-from dsrwizard.core.live.readings import Place, Reading, rates
+from dsrwizard.core.live.log_lines import StateChange, state_lines
+from dsrwizard.core.live.readings import Reading, RowPlace, rates
 from dsrwizard.core.live.schedule import Turns
 from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed, Told
@@ -32,7 +32,7 @@ SHOP = Deployment(
     vips=(Vip(address="10.0.0.10", services=(Service(port=80, scheduler="rr", persistence=60),)),),
     servers=(WEB1,),
 )
-PLACE: Place = ("10.0.0.10", "tcp/80", "web1")
+PLACE: RowPlace = ("10.0.0.10", "tcp/80", "web1")
 SERVICE = ("10.0.0.10", "tcp/80")
 
 
@@ -71,12 +71,12 @@ def rows(
 # --- the state of one server -----------------------------------------------------------------------------------------
 
 
-def seen(here: Destination | None = None, probe: Probed | None = None, **others: Any) -> Seen:
+def seen(here: Destination | None = None, probe: Probed | None = None, **others: Any) -> SeenOfServer:
     values: dict[str, Any] = {"balanced": True, "destination": here, "probe": probe}
-    return Seen(**(values | others))
+    return SeenOfServer(**(values | others))
 
 
-def judge(what: Seen, server: RealServer = WEB1) -> Judged:
+def judge(what: SeenOfServer, server: RealServer = WEB1) -> Judged:
     return judged(server, Service(port=80), "10.0.0.10", what)
 
 
@@ -121,7 +121,7 @@ def finding(cause: str, at: float = 10.0) -> Finding:
         (seen(destination(weight=0)), "draining", "drained", "no new clients"),
     ],
 )  # fmt: skip
-def test_state(what: Seen, state: State, cause: str, words: str) -> None:
+def test_state(what: SeenOfServer, state: State, cause: str, words: str) -> None:
     found = judge(what)
     assert (found.state, found.cause) == (state, cause)
     assert words in found.message
@@ -245,7 +245,7 @@ def test_trends_keep_the_last_readings_and_gaps_add_nothing() -> None:
 # --- ARP -------------------------------------------------------------------------------------------------------------
 
 
-def heard(*macs: str, problem: str = "", probes: dict[Place, tuple[float, Probed]] | None = None) -> Heard:
+def heard(*macs: str, problem: str = "", probes: dict[RowPlace, tuple[float, Probed]] | None = None) -> Heard:
     found = Owners(address="10.0.0.10", macs=macs, problem=problem)
     return Heard(owners={"10.0.0.10": (5.0, found)}, macs={MAC: "web1"}, probes=probes or {PLACE: (8.0, probed())})
 
@@ -275,8 +275,8 @@ def test_a_server_whose_mac_is_not_known_is_not_called_silent() -> None:
 # --- what happened ---------------------------------------------------------------------------------------------------
 
 
-def changed(before: str, now: State, cause: str = "", vip: str = "10.0.0.10", server: str = "web1") -> Change:
-    return Change((vip, "tcp/80", server), before, Judged(state=now, cause=cause, message="Because."))  # type: ignore[arg-type]
+def changed(before: str, now: State, cause: str = "", vip: str = "10.0.0.10", server: str = "web1") -> StateChange:
+    return StateChange((vip, "tcp/80", server), before, Judged(state=now, cause=cause, message="Because."))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

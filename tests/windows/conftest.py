@@ -12,7 +12,7 @@ from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Se
 from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan
-from dsrwizard.core.ports import Answer, Line
+from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from tests.fakes.world import World
@@ -35,7 +35,7 @@ class ModelConnector:
         self.cut_after = cut_after
         self.scripts: list[str] = []
 
-    def run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self.scripts.append(script)
         out: list[str] = []
         err: list[str] = []

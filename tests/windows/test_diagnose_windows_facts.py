@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
-from dsrwizard.core.live.judge import Seen
+from dsrwizard.core.live.judge import SeenOfServer
 from dsrwizard.core.live.judge import judged as judged_live
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.deployment import Director, Service
@@ -276,7 +276,9 @@ class TestOddities:
 def test_the_live_pane_tells_a_windows_server_nothing_of_linux(seen: str) -> None:
     server, mac = shop().servers[0], healthy("2025")[0].wire.mac
     bounced = Probed(vip=VIP, port=80, protocol="tcp", rip=server.address, mac=mac, signature="redirect")
-    place = {"redirect": Seen(probe=bounced), "leak": Seen(leak=mac), "claim": Seen(claim=mac)}[seen]
+    place = {"redirect": SeenOfServer(probe=bounced), "leak": SeenOfServer(leak=mac), "claim": SeenOfServer(claim=mac)}[
+        seen
+    ]
     fix = judged_live(server, Service(port=80), VIP, place).fix
     assert ("ipconfig" if seen == "redirect" else "loopback adapter") in fix
     assert not any(word in fix for word in ("sysctl", "ip addr"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.model.causes import Cause
-from dsrwizard.core.model.checks import Check, Outcome
+from dsrwizard.core.model.checks import Check, CheckOutcome
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     service: str = ""
     server: str = ""
 
-    def result(self, outcome: Outcome, message: str, evidence: str = "", fix: str = "") -> Check:
+    def result(self, outcome: CheckOutcome, message: str, evidence: str = "", fix: str = "") -> Check:
         return Check(
             check=self.check, outcome=outcome, host=self.host, vip=self.vip, service=self.service, message=message,
             evidence=evidence, fix=fix, server=self.server,

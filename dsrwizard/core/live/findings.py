@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from dsrwizard.core.live.readings import Place
+from dsrwizard.core.live.readings import RowPlace
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import DIRECTOR
@@ -25,10 +25,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the last looks found. `looked`: server name → when its look began."""
 
     looked: Mapping[str, float] = {}
-    places: Mapping[Place, tuple[Finding, ...]] = {}
+    places: Mapping[RowPlace, tuple[Finding, ...]] = {}
     vips: Mapping[str, Finding] = {}
     """VIP → what is wrong with it on the director."""
-    consent: frozenset[Place] = frozenset()
+    consent: frozenset[RowPlace] = frozenset()
     """UDP services that keep silent, and whose server has the VIP and a socket that covers it."""
 
     def with_look(self, servers: Iterable[str], report: Report, deployment: Deployment, at: float) -> Findings:
@@ -52,7 +52,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             },
         )
 
-    def with_consent(self, servers: Iterable[str], places: Iterable[Place]) -> Findings:
+    def with_consent(self, servers: Iterable[str], places: Iterable[RowPlace]) -> Findings:
         """With these places in place of what was known of the servers."""
         names = frozenset(servers)
         kept = frozenset(place for place in self.consent if place[2] not in names)
@@ -61,14 +61,14 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _by_place(
     names: frozenset[str], report: Report, deployment: Deployment, at: float
-) -> dict[Place, tuple[Finding, ...]]:
+) -> dict[RowPlace, tuple[Finding, ...]]:
     """A fault shows at its own place and at those that a check calls its consequence."""
     failed: dict[tuple[str, str], Finding] = {}
     for check in report.failures:
         if check.host in names and check.cause:
             finding = Finding(cause=check.cause, message=check.message, fix=check.fix, at=at)
             failed.setdefault((check.host, check.cause), finding)
-    found: dict[Place, dict[str, Finding]] = {}
+    found: dict[RowPlace, dict[str, Finding]] = {}
     for check in report.checks:
         if check.host not in names or not (cause := check.cause or check.consequence_of):
             continue
@@ -83,7 +83,7 @@ def _by_place(
     return {place: tuple(findings.values()) for place, findings in found.items()}
 
 
-def _felt(check: Check, deployment: Deployment) -> Iterable[Place]:
+def _felt(check: Check, deployment: Deployment) -> Iterable[RowPlace]:
     """The places a check of a real server is about: all its VIPs and services where it names none."""
     if check.host == DIRECTOR:
         return

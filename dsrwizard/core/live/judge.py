@@ -31,7 +31,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class SeenOfServer(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of one place. `balanced`: IPVS was read; `changed`: when the wire last said something new."""
 
     balanced: bool = False
@@ -55,7 +55,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 UP = Judged(state="up")
 
 
-def judged(server: RealServer, service: Service, vip: str, seen: Seen) -> Judged:
+def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -> Judged:
     """The state, its cause where one is known, and both in words."""
     probe = seen.probe
     found = [one for one in seen.findings if one.cause not in ON_THE_WIRE or one.at >= seen.changed]
@@ -122,7 +122,7 @@ def judged(server: RealServer, service: Service, vip: str, seen: Seen) -> Judged
     return UP
 
 
-def wire_word(seen: Seen) -> str:
+def wire_word(seen: SeenOfServer) -> str:
     """What the wire says of a place, in one word: when it becomes another, older facts may be wrong."""
     if seen.gone or (seen.probe is not None and seen.probe.signature == "no-mac"):
         return "gone"
@@ -155,7 +155,7 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
     return Judged(state="leaking", cause=cause, message=message, fix=known.fix if known and known.fix else fix)
 
 
-def _dead(server: RealServer, service: Service, vip: str, seen: Seen, found: list[Finding]) -> Judged | None:
+def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, found: list[Finding]) -> Judged | None:
     """The VIP does not answer through this server; None: it does, or nobody can tell."""
     probe = seen.probe
     cause = next((one for one in found if one.cause in DEADLY), None)

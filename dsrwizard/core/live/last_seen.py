@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from dsrwizard.core.live.readings import Place
+from dsrwizard.core.live.readings import RowPlace
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.snapshot import Latency
@@ -28,7 +28,7 @@ Spoken = tuple[str, str]
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Times are seconds since the epoch. `macs`: MAC → server name, as learnt by probing and from facts."""
 
-    probes: Mapping[Place, tuple[float, Probed]] = {}
+    probes: Mapping[RowPlace, tuple[float, Probed]] = {}
     owners: Mapping[str, tuple[float, Owners]] = {}
     claims: Mapping[str, Mapping[str, float]] = {}
     """VIP → MAC → when it last named the VIP as its own without being asked."""
@@ -40,7 +40,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     latency: Mapping[str, Latency] = {}
     """Server name → what its probes took."""
 
-    def with_probes(self, at: float, answers: Mapping[Place, Probed], latency: Mapping[str, Latency]) -> Heard:
+    def with_probes(self, at: float, answers: Mapping[RowPlace, Probed], latency: Mapping[str, Latency]) -> Heard:
         """With these answers, all of them made `at`."""
         probes, macs, gone = dict(self.probes), dict(self.macs), dict(self.gone)
         for place, answer in answers.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from dsrwizard.core.live.judge import Judged
-from dsrwizard.core.live.readings import Place
+from dsrwizard.core.live.readings import RowPlace
 from dsrwizard.core.model.snapshot import Happening, State
 from dsrwizard.core.model.steps import DIRECTOR
 
@@ -14,18 +14,18 @@ SINGLE_LINES = 3
 """Up to as many services of a host get a line each."""
 
 
-class Change(NamedTuple):
+class StateChange(NamedTuple):
     """A place that was judged anew; its server is empty for the service itself. `before` empty: it is the first
     judgement."""
 
-    place: Place
+    place: RowPlace
     before: State | Literal[""]
     now: Judged
 
 
-def state_lines(changes: Iterable[Change], at: float) -> list[Happening]:
+def state_lines(changes: Iterable[StateChange], at: float) -> list[Happening]:
     """A line for each change that is news. Coming to life from unknown is none, nor is what a whole service has."""
-    groups: dict[tuple[str, str, str, str], list[Change]] = {}
+    groups: dict[tuple[str, str, str, str], list[StateChange]] = {}
     for change in changes:
         if _news(change):
             host = change.place[2] or DIRECTOR
@@ -39,7 +39,7 @@ def state_lines(changes: Iterable[Change], at: float) -> list[Happening]:
     return lines
 
 
-def _news(change: Change) -> bool:
+def _news(change: StateChange) -> bool:
     before, now = change.before, change.now
     if now.shared:
         return False
@@ -50,7 +50,7 @@ def _news(change: Change) -> bool:
     return not (before == "unknown" and now.state == "up")
 
 
-def _line(host: str, change: Change, what: str, at: float, *, many: bool = False) -> Happening:
+def _line(host: str, change: StateChange, what: str, at: float, *, many: bool = False) -> Happening:
     before, now = change.before, change.now
     step = f"{before} → {now.state}" if before and before != now.state else now.state
     return Happening(

@@ -13,7 +13,7 @@ KERNEL_SECONDS = 2.0
 """The kernel brings the counters up to date this often (net/netfilter/ipvs/ip_vs_est.c): between two readings that are
 closer, they stand still or jump."""
 
-Place = tuple[str, str, str]
+RowPlace = tuple[str, str, str]
 """(VIP, service label, server name)."""
 NO_RATES = Rates()
 

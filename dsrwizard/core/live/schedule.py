@@ -16,29 +16,29 @@ BUDGET = 500
 PACKETS_A_PROBE = 2
 """A SYN and the RST that ends it; a silent server is asked a second time."""
 
-Target = tuple[str, str, str, int]
+ProbePlace = tuple[str, str, str, int]
 """(RIP, VIP, protocol, port): what is probed once, whoever shares it."""
 
 
 class Turns:
     """The slices of one farm. `pairs` in the order of the round."""
 
-    def __init__(self, pairs: Iterable[Target], budget: int = BUDGET) -> None:
-        self._pairs: Sequence[Target] = tuple(dict.fromkeys(pairs))
+    def __init__(self, pairs: Iterable[ProbePlace], budget: int = BUDGET) -> None:
+        self._pairs: Sequence[ProbePlace] = tuple(dict.fromkeys(pairs))
         self._slice = max(2, budget // PACKETS_A_PROBE)
         self._budget = budget
         self._next = 0
         self._began: float | None = None
         self._took: float | None = None
-        self._soon: dict[Target, None] = {}
+        self._soon: dict[ProbePlace, None] = {}
 
-    def slice(self, at: float, sick: Callable[[], Iterable[Target]]) -> list[Target]:
+    def slice(self, at: float, sick: Callable[[], Iterable[ProbePlace]]) -> list[ProbePlace]:
         """The pairs to be probed in the second that begins `at`; `sick` gives those that are not well, in the order in
         which they were asked last."""
         if len(self._pairs) <= self._slice:
             self._next, self._began = 0, at
             return list(self._pairs)
-        chosen: dict[Target, None] = {}
+        chosen: dict[ProbePlace, None] = {}
         for target in (*self._soon, *sick()):
             if len(chosen) >= self._slice // 2:
                 break
@@ -57,11 +57,11 @@ class Turns:
             self._took = None if self._began is None else at - self._began
             self._next = 0
 
-    def soon(self, targets: Iterable[Target]) -> None:
+    def soon(self, targets: Iterable[ProbePlace]) -> None:
         """These are to be asked before it is their turn."""
         self._soon |= dict.fromkeys(targets)
 
-    def all(self, at: float) -> list[Target]:
+    def all(self, at: float) -> list[ProbePlace]:
         """Every pair, as a whole round that begins `at`."""
         self._began, self._next = at, len(self._pairs)
         return list(self._pairs)

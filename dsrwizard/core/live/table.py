@@ -15,10 +15,10 @@ import msgspec
 
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.live.findings import Finding, Findings
-from dsrwizard.core.live.judge import Judged, Seen, judged, wire_word
+from dsrwizard.core.live.judge import Judged, SeenOfServer, judged, wire_word
 from dsrwizard.core.live.last_seen import Heard, Owning, owning
-from dsrwizard.core.live.log_lines import Change
-from dsrwizard.core.live.readings import NO_RATES, Place, Reading, rates, totals
+from dsrwizard.core.live.log_lines import StateChange
+from dsrwizard.core.live.readings import NO_RATES, Reading, RowPlace, rates, totals
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
@@ -40,7 +40,7 @@ class _Slot:
         "totals", "word",
     )  # fmt: skip
 
-    def __init__(self, place: Place, server: RealServer, rip: str, port: int) -> None:
+    def __init__(self, place: RowPlace, server: RealServer, rip: str, port: int) -> None:
         self.place, self.server, self.rip = place, server, rip
         self.endpoint = (str(ip_address(rip)), port)
         self.judgement = _UNJUDGED
@@ -75,10 +75,10 @@ class LiveRows:
         self._external = deployment.director.engine == "external"
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
-        self.changes: list[Change] = []
+        self.changes: list[StateChange] = []
         self.unsettled: set[str] = set()
         """Servers of which the wire says something else than before; emptied by who looks at them."""
-        self._index: dict[Place, int] = {}
+        self._index: dict[RowPlace, int] = {}
         for group in self._groups:
             self._index[group.vip.address, group.service.label, ""] = len(self._index)
             for slot in group.slots:
@@ -198,7 +198,7 @@ class LiveRows:
         if basis == slot.basis:
             return slot.judgement
         slot.basis = basis
-        seen = Seen(
+        seen = SeenOfServer(
             balanced=balanced, destination=destination, probe=probe, gone=gone, leak=leak,
             claim=claim[0] if claim else "", mismatch=mismatch, consent=consent, findings=mine, changed=slot.changed,
             service_fault=fault,
@@ -216,7 +216,7 @@ class LiveRows:
         if not slot.seen_before or result.state != previous.state:
             slot.since = at
         if not slot.seen_before or (result.state, result.cause) != (previous.state, previous.cause):
-            self.changes.append(Change(slot.place, previous.state if slot.seen_before else "", result))
+            self.changes.append(StateChange(slot.place, previous.state if slot.seen_before else "", result))
         slot.judgement, slot.seen_before = result, True
         return result
 
@@ -282,7 +282,7 @@ class LiveRows:
         result = Judged(state="up", message="It is as the deployment says.")
         if fault is not None:
             result = Judged(state="drifted", cause=fault.cause, message=fault.message, fix=fault.fix)
-        self.changes.append(Change(place, "drifted" if before else "up", result))
+        self.changes.append(StateChange(place, "drifted" if before else "up", result))
 
     def next_history(self, history: History, rows: Sequence[ServiceRow]) -> History:
         """The history with these rows' rates added."""

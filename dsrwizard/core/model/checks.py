@@ -7,7 +7,7 @@ from typing import Literal
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.snapshot import Bypass
 
-Outcome = Literal["pass", "fail", "unknown", "skipped"]
+CheckOutcome = Literal["pass", "fail", "unknown", "skipped"]
 Verdict = Literal["pass", "fail", "unknown"]
 
 
@@ -15,7 +15,7 @@ class Check(Shown, frozen=True, kw_only=True):
     """One question with its outcome. In JSON every key is always there."""
 
     check: str
-    outcome: Outcome
+    outcome: CheckOutcome
     host: str
     vip: str = ""
     service: str = ""

@@ -10,7 +10,7 @@ from dsrwizard.core.model.answers import Connected
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.values import canonical
 
-Result = Literal["open", "refused", "silent", "unreachable", "unknown"]
+Connecting = Literal["open", "refused", "silent", "unreachable", "unknown"]
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     port: int
-    result: Result
+    result: Connecting
     client: str = ""
     client_port: int = 0
     milliseconds: float | None = None

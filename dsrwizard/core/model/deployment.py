@@ -14,7 +14,7 @@ import msgspec
 
 Protocol = Literal["tcp", "udp"]
 Connect = Literal["ssh", "winrm", "manual"]
-Engine = Literal["netlink", "external"]
+Balancer = Literal["netlink", "external"]
 Winrm = Literal["https", "http"]
 Auth = Literal["ntlm", "kerberos", "basic"]
 System = Literal["linux", "windows-2003", "windows-2008", "windows-2012"]
@@ -109,7 +109,7 @@ class Director(_Struct, frozen=True, kw_only=True):
     """This machine: the interface in the real servers' network, and which engine balances."""
 
     interface: str
-    engine: Engine = "netlink"
+    engine: Balancer = "netlink"
 
 
 class RealServer(_Struct, frozen=True, kw_only=True):

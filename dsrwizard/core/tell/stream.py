@@ -7,7 +7,7 @@ from typing import Any
 from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
 
-Line = dict[str, Any]
+JsonLine = dict[str, Any]
 
 
 class WatchLines:
@@ -33,9 +33,9 @@ class WatchLines:
         """Why looking does not work now; empty: it does."""
         return self._problem
 
-    def lines(self, snapshot: Snapshot) -> list[Line]:
+    def lines(self, snapshot: Snapshot) -> list[JsonLine]:
         """The lines that tell this snapshot after those before it; usually none."""
-        found: list[Line] = []
+        found: list[JsonLine] = []
         if not self.begun:
             self.begun = True
             self._problem = snapshot.problem
@@ -51,13 +51,13 @@ class WatchLines:
             found += self._service(service, snapshot.at)
         return found
 
-    def _service(self, service: ServiceRow, at: float) -> list[Line]:
+    def _service(self, service: ServiceRow, at: float) -> list[JsonLine]:
         key = (service.vip, service.service)
         before = self._services.get(key)
         self._services[key] = service
         if before is service:
             return []
-        found: list[Line] = []
+        found: list[JsonLine] = []
         was, now = _presence(before), _presence(service)
         if was != now:
             message = "It is not in IPVS: apply puts it back." if now == "missing" else ""
@@ -74,13 +74,13 @@ class WatchLines:
         """Whether this is its VIP's first service: the owner is the VIP's, and told once."""
         return next(key for key in self._services if key[0] == service.vip) == (service.vip, service.service)
 
-    def _row(self, row: DestinationRow, at: float) -> list[Line]:
+    def _row(self, row: DestinationRow, at: float) -> list[JsonLine]:
         key = (row.vip, row.service, row.server)
         before = self._rows.get(key)
         self._rows[key] = row
         if before is row:
             return []
-        found: list[Line] = []
+        found: list[JsonLine] = []
         if before is None or (before.state, before.cause) != (row.state, row.cause):
             was = before.state if before else "unknown"
             found.append(_change(at, row.server, row, was, row.state, row.cause, row.message))
@@ -92,7 +92,7 @@ class WatchLines:
 
 def _change(
     at: float, host: str, where: ServiceRow | DestinationRow, before: str, state: str, cause: str, message: str
-) -> Line:
+) -> JsonLine:
     return {
         "type": "change",
         "at": at,
@@ -112,7 +112,7 @@ def _presence(service: ServiceRow | None) -> str:
     return "present" if service.present else "missing"
 
 
-def _whole(snapshot: Snapshot) -> Line:
+def _whole(snapshot: Snapshot) -> JsonLine:
     return {
         "type": "snapshot",
         "at": snapshot.at,

@@ -18,7 +18,7 @@ from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostEr
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer, Asker, Connector, Line, OpenConnector, ServerPort
+from dsrwizard.core.ports import Answer, Asker, Connector, OnLine, OpenConnector, ServerPort
 from dsrwizard.engine.servers import outcome as carried
 
 OBSERVE_SECONDS = 20.0
@@ -103,7 +103,7 @@ class LinuxServer:
             self._connector.close()
             self._connector = None
 
-    def _run(self, script: str, *, deadline: float, on_line: Line | None = None) -> Answer:
+    def _run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         was_open = self._connector is not None
         if self._connector is None:
             self._connector = self._connect()

@@ -18,7 +18,7 @@ from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostEr
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer, Connector, Line
+from dsrwizard.core.ports import Answer, Connector, OnLine
 from dsrwizard.engine.servers import outcome as carried
 
 OBSERVE_SECONDS = 60.0
@@ -108,7 +108,7 @@ class WindowsServer:
         )
 
     def _run(
-        self, script: str, *, deadline: float, on_line: Line | None = None, again: bool = False
+        self, script: str, *, deadline: float, on_line: OnLine | None = None, again: bool = False
     ) -> Answer:  # fmt: skip
         """`again`: the script changes nothing, so a connection that died under it is no reason to give up."""
         was_open = self._connector is not None

@@ -10,7 +10,7 @@ from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
 from dsrwizard.core.live.log_lines import state_lines
-from dsrwizard.core.live.readings import Place, Reading, compared
+from dsrwizard.core.live.readings import Reading, RowPlace, compared
 from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.deployment import Deployment
@@ -100,7 +100,7 @@ class Board:
                 lines = self._judge()
             self._tell(lines)
 
-    def probed(self, at: float, answers: Mapping[Place, Probed], round_: Round) -> None:
+    def probed(self, at: float, answers: Mapping[RowPlace, Probed], round_: Round) -> None:
         """A slice was probed."""
         with self._lock:
             before = self._heard.probes

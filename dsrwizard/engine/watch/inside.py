@@ -16,7 +16,7 @@ from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.live.last_seen import Heard
-from dsrwizard.core.live.readings import Place
+from dsrwizard.core.live.readings import RowPlace
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
@@ -210,7 +210,7 @@ class Drift:
         self._failed |= {name: why for name, why in seen.failed.items() if name in facts}
         return found
 
-    def _places(self, server: RealServer) -> list[Place]:
+    def _places(self, server: RealServer) -> list[RowPlace]:
         return [
             (vip.address, service.label, server.name)
             for vip in self._deployment.vips_of(server)

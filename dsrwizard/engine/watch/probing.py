@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.live.readings import Place
-from dsrwizard.core.live.schedule import BUDGET, Target, Turns
+from dsrwizard.core.live.readings import RowPlace
+from dsrwizard.core.live.schedule import BUDGET, ProbePlace, Turns
 from dsrwizard.core.model.answers import Claim, Probed
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.ports import Hearing, ProbeTarget, WirePort
@@ -39,10 +39,10 @@ class Probes:
         self._wire = wire
         self._board = board
         self._budget = budget
-        self._targets: dict[Target, ProbeTarget] = {}
-        self._places: dict[Target, list[Place]] = {}
-        self._sick: dict[Target, None] = {}
-        self._answers: dict[Target, Probed] = {}
+        self._targets: dict[ProbePlace, ProbeTarget] = {}
+        self._places: dict[ProbePlace, list[RowPlace]] = {}
+        self._sick: dict[ProbePlace, None] = {}
+        self._answers: dict[ProbePlace, Probed] = {}
         numbered = []
         for number, server in enumerate(deployment.servers):
             places = [
@@ -67,7 +67,7 @@ class Probes:
         """Probes everything now."""
         self._probe(self._turns.all(self._board.clock()), HURRY)
 
-    def _probe(self, keys: Sequence[Target], hurry: int = 1) -> None:
+    def _probe(self, keys: Sequence[ProbePlace], hurry: int = 1) -> None:
         pace = hurry * self._budget
         answers = dict(zip(keys, self._ask(keys, FIRST_SECONDS, pace), strict=True))
         doubtful = [key for key, answer in answers.items() if self._doubtful(key, answer)]
@@ -92,11 +92,11 @@ class Probes:
         problems = dict.fromkeys(answer.problem for answer in answers.values() if answer.signature == "unknown")
         self._board.unseen("probes", (f"The VIPs could not be probed: {problem}" for problem in problems))
 
-    def _doubtful(self, key: Target, answer: Probed) -> bool:
+    def _doubtful(self, key: ProbePlace, answer: Probed) -> bool:
         was = self._answers.get(key)
         return not answer.good and answer.signature != "unknown" and (was is None or was.good)
 
-    def _ask(self, keys: Sequence[Target], seconds: float, pace: int, *, known: bool = True) -> Sequence[Probed]:
+    def _ask(self, keys: Sequence[ProbePlace], seconds: float, pace: int, *, known: bool = True) -> Sequence[Probed]:
         """A MAC is kept while the probes to it succeed; others are resolved anew."""
         macs = {key: self._answers[key].mac for key in keys if key in self._answers and self._answers[key].good}
         targets = [msgspec.structs.replace(self._targets[key], mac=macs.get(key, "") if known else "") for key in keys]

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from dsrwizard.core.dialects.linux import values
 from dsrwizard.core.model.answers import Connected
-from dsrwizard.core.model.client_view import ClientVip, Reply, Result, Tried
+from dsrwizard.core.model.client_view import ClientVip, Connecting, Reply, Tried
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import AnswerUnreadable
 
@@ -90,7 +90,7 @@ def _vip(address: str, lines: Iterable[Sequence[str]], untapped: str | None) -> 
 
 
 def _tried(port: int, word: str, time: str, more: Sequence[str]) -> Tried:
-    result = cast(Result, word if word in RESULTS else "unknown")
+    result = cast(Connecting, word if word in RESULTS else "unknown")
     found = Tried(port=port, result=result, milliseconds=_number(time) if result == "open" else None)
     if not more:
         return found

@@ -22,7 +22,7 @@ HTTP = frozenset({80, 81, 591, 8000, 8008, 8080, 8081, 8088, 8888})
 PLAIN = 4
 """Connections at most of one service in one go where there is no python3: each costs a process or two."""
 
-Target = tuple[str, int]
+ConnectTo = tuple[str, int]
 """VIP in canonical form, TCP port."""
 
 _SCRIPT = body(__package__, "client.sh")
@@ -31,7 +31,7 @@ CONNECT = body(__package__, "connect.py")
 PING = body(__package__, "ping.py")
 
 
-def script(deployment: Deployment, nonce: str, plan: Mapping[Target, int], *, all_: bool = True) -> str:
+def script(deployment: Deployment, nonce: str, plan: Mapping[ConnectTo, int], *, all_: bool = True) -> str:
     """The script with `plan` (how many connections to which service). `nonce` is unguessable text of letters and
     digits; `all_`: with pings and neighbour entries."""
     vips = [shlex.quote(str(vip.ip)) for vip in deployment.vips] if all_ else []

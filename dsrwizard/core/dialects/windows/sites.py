@@ -19,7 +19,7 @@ FORBIDDEN = "\"'[]/%,"
 _HOST = re.compile(r"[\w.*-]*")
 """A binding's host name that can stand among appcmd's quotes and brackets."""
 
-Wanted = tuple[WindowsItem, str, str]
+MissingItem = tuple[WindowsItem, str, str]
 """Item, key and value of a change."""
 
 
@@ -73,15 +73,15 @@ def left_out(facts: WindowsFacts, vip: Vip, service: Service) -> list[tuple[Site
     return [] if addresses & {"*", str(vip.ip)} else found
 
 
-def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[Wanted]:
+def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[MissingItem]:
     """Everything IIS and http.sys need so that the VIP is served as the other addresses are."""
-    wanted: list[Wanted] = []
+    wanted: list[MissingItem] = []
     for site, binding in left_out(facts, vip, service):
         if not typeable(site, binding):
             continue
         address, port, host = binding_endpoint(binding)
         information = f"{written(vip)}:{port}:{host}"
-        key: Wanted = ("site-binding", binding_key(site.name, binding.protocol, information), "present")
+        key: MissingItem = ("site-binding", binding_key(site.name, binding.protocol, information), "present")
         if key not in wanted:
             wanted.append(key)
         if binding.protocol == "https" and not binding.ssl_flags & (SNI | CENTRAL_STORE):
@@ -91,7 +91,7 @@ def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[Wanted]:
     return wanted
 
 
-def _certificate(facts: WindowsFacts, address: str, vip: Vip, port: int) -> list[Wanted]:
+def _certificate(facts: WindowsFacts, address: str, vip: Vip, port: int) -> list[MissingItem]:
     known = facts.certificates or {}
     own = f"{written(vip)}:{port}"
     if own in known or f"0.0.0.0:{port}" in known:

@@ -13,7 +13,7 @@ from typing import Literal
 from dsrwizard.core.intake.importers import ansible, plain, ssh_config
 from dsrwizard.core.intake.importers.common import LONGEST_LINE, Imported
 
-Kind = Literal["plain", "ansible", "ssh_config"]
+ListKind = Literal["plain", "ansible", "ssh_config"]
 
 # Blanks, and no \s: from each of many empty lines it would go on to the end.
 _SSH_HOST = re.compile(r"^[ \t]*Host([ \t]+|[ \t]*=[ \t]*)\S", re.IGNORECASE | re.MULTILINE)
@@ -24,7 +24,7 @@ _INI = re.compile(r"^[ \t]*\[[^\[\]\s]+\][ \t]*([#;].*)?$|^[^#\n]*\bansible_\w+[
 _YAML = re.compile(r"^(---|[\w.-]+:)[ \t]*(#.*)?$", re.MULTILINE)
 
 
-def detect(text: str, name: str = "") -> Kind:
+def detect(text: str, name: str = "") -> ListKind:
     """Which kind of list a text is, by what it says; the file's name decides only where the text does not."""
     lines = [line.rstrip()[:LONGEST_LINE] for line in text[:100_000].splitlines()]
     text = "\n".join(lines)
@@ -39,7 +39,7 @@ def detect(text: str, name: str = "") -> Kind:
     return "plain"
 
 
-def read(text: str, name: str = "", kind: Kind | None = None, choice: str = "") -> Imported:
+def read(text: str, name: str = "", kind: ListKind | None = None, choice: str = "") -> Imported:
     """The servers of a list. `choice`: the Ansible group or the ssh host pattern; empty is all. Never raises."""
     match kind or detect(text, name):
         case "ansible":
