@@ -255,12 +255,22 @@ def on_the_nic(host: WindowsHost) -> list[Change]:
     return changes
 
 
+class Unheard:
+    """Nobody is told what the host does."""
+
+    def started(self, step: Step) -> None: ...
+
+    def said(self, text: str) -> None: ...
+
+    def finished(self, step: Step, worked: bool, said: str) -> None: ...
+
+
 def carried_out(farm: Farm, change: Change) -> None:
     """This change alone, past all planning."""
     farm.plan()
     step = Step(id="x", host="win1", phase="vip", title="x", why="x", changes=(change,))
     port = farm.engine._hosts_of("eth0").port(farm.deployment.servers[0])
-    port.apply([step], lambda *_: None, lambda _: None)
+    port.apply([step], Unheard())
 
 
 @pytest.mark.parametrize("version", DIALECTS)
