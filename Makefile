@@ -5,6 +5,7 @@
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
 # make docs      the book as a site, in .venv-docs/site; a broken link fails it
 # make manual    man page and completions (share/) anew from the commands
+# make mutants   single places of planning, diagnosis, record and dialects changed, and which the tests notice; SEED, COUNT
 # make lock      requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
 # make outdated  what the lock holds back: name, locked, newest
 # make clean     what the targets above made
@@ -24,7 +25,7 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs \
          groff=groff-base
 
-.PHONY: demo test check lint unit bench faults hostile pictures manual docs install-check lock outdated clean packages
+.PHONY: demo test check lint unit bench faults hostile mutants pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -62,6 +63,11 @@ faults: packages $(VENV)/.ready-dev
 
 hostile: packages $(VENV)/.ready-dev
 	DSRWIZARD_HOSTILE=all $(BIN)/python -m pytest -q -n 2 tests/hostile
+
+SEED ?= 1
+COUNT ?= 30
+mutants: $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.mutants --seed $(SEED) --count $(COUNT)
 
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures

@@ -99,7 +99,7 @@ class Machine:
         if ip_address(address).version == 6:
             return holder == self.ingress
         ignore = max(int(self.sysctls.get(f"net.ipv4.conf.{where}.arp_ignore", "0")) for where in ("all", self.ingress))
-        if ignore in {0, 3}:
+        if ignore not in {1, 2, 8}:  # 3 mutes scope host alone; the rest means nothing (arp.c)
             return True
         if ignore == 1:
             return holder == self.ingress

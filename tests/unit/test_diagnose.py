@@ -199,6 +199,18 @@ def test_a_guard_that_is_off_is_found_before_there_is_a_vip_to_leak() -> None:
     assert find(farm.verify(), "server.guard", "web2").cause == "arp-leak"
 
 
+@pytest.mark.parametrize("value", ["4", "5", "6", "7", "9"])
+def test_an_arp_ignore_that_means_nothing_answers_and_is_called_a_leak(value: str) -> None:
+    """The kernel's arp_ignore() answers for 4 to 7 and above 8 (arp.c). Seen while there is a VIP, and before."""
+    farm = Farm()
+    farm.server("web2").machine.sysctls["net.ipv4.conf.eth0.arp_ignore"] = value
+    assert faults(farm.verify()) == [("arp-leak", "web2")]
+    SERVER_FAULTS["vip-missing"][0](farm, "web2")
+    check = find(farm.verify(), "server.guard", "web2")
+    assert (check.outcome, check.cause) == ("fail", "arp-leak")
+    assert f"arp_ignore acts as {value} on eth0" in check.evidence
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_server_muted_by_arp_ignore_8_is_told_from_a_dead_and_from_a_distant_one(cached: bool) -> None:
     farm = Farm()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.changes import GUARD_FILE, DestinationState, FileChange, ServiceKey, SysctlChange
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.events import Event, HostFinished, StepFinished
@@ -16,10 +19,11 @@ from dsrwizard.core.model.facts import Listener
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.steps import DIRECTOR
-from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.ports import HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
 from dsrwizard.core.record.owed import Intent, owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from tests.fakes.wire import FakeWire
 from tests.fakes.world import World
 
 
@@ -42,11 +46,11 @@ class Farm:
         self.events: list[Event] = []
         self.engine = self.fresh()
 
-    def fresh(self) -> Engine:
+    def fresh(self, wire: WirePort | None = None) -> Engine:
         """A new engine over the same world and journals, as after a restart."""
         return Engine(
             director=lambda interface: self.world.director(),
-            wire=self.world.wire(),
+            wire=wire or self.world.wire(),
             connect=lambda host, target, asker: pytest.fail("no connector in this test"),
             asker=Nobody(),
             journals=Journals(self.folder),
@@ -130,6 +134,34 @@ def test_a_server_whose_dns_is_something_else_gets_no_clients(farm: Farm) -> Non
     assert weights(farm) == {"10.0.0.101": 1, "10.0.0.102": 0, "10.0.0.103": 1}
     (held,) = (step.detail for host in result.hosts for step in host.steps if step.outcome is Outcome.HELD)
     assert "no DNS answer" in held
+
+
+class LossyWire(FakeWire):
+    """The first `lost` probes of each server get no answer."""
+
+    def __init__(self, world: World, lost: int) -> None:
+        super().__init__(world)
+        self._lost = lost
+        self.sent: Counter[str] = Counter()
+
+    def probe(
+        self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+    ) -> Sequence[Probed]:
+        answers = []
+        for target, answer in zip(targets, super().probe(interface, targets, deadline, pace), strict=True):
+            self.sent[target.rip] += 1
+            lost = self.sent[target.rip] <= self._lost
+            answers.append(msgspec.structs.replace(answer, signature="silence", answered_by="") if lost else answer)
+        return answers
+
+
+@pytest.mark.parametrize(("lost", "weight"), [(1, 1), (2, 1), (3, 0)])
+def test_one_or_two_lost_probes_hold_no_server_back(farm: Farm, lost: int, weight: int) -> None:
+    wire = LossyWire(farm.world, lost)
+    farm.engine = farm.fresh(wire)
+    result = farm.apply(farm.world.deployment())
+    assert weights(farm) == dict.fromkeys(("10.0.0.101", "10.0.0.102", "10.0.0.103"), weight)
+    assert result.ok is bool(weight)
 
 
 def test_a_dead_server_is_reported_while_the_others_serve(farm: Farm) -> None:

@@ -222,3 +222,10 @@ def test_numbers_are_in_this_machines_order() -> None:
     (row,) = rows(destination(weight=0x01020304), DONE)
     assert row[3] == 0x01020304
     assert row[1] == int.from_bytes(pack(">H", 80), sys.byteorder)
+
+
+@pytest.mark.parametrize("weight", [0, 65535, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_no_weight_is_read_as_a_negative_one(weight: int) -> None:
+    """The attribute is a u32 (ip_vs_genl_fill_dest)."""
+    message = destination(weight=weight - (1 << 32) if weight >> 31 else weight)
+    assert [row[3] for row in rows(message, DONE)] == [weight]

@@ -279,6 +279,14 @@ def test_the_guard_stays_while_another_vip_is_there() -> None:
     assert plan.notes == ("The guard stays: 10.0.0.53 still needs it.",)
 
 
+def test_the_guard_stays_for_a_vip_of_another_deployment_that_is_not_there_right_now() -> None:
+    """It may come back by itself: an interface that is down, an agent that sets it again."""
+    theirs = item(msgspec.structs.replace(VIP, address="10.0.0.53"), "vip", 1, owner="mail")
+    plan = back(item(GUARD, "guard", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32"), shared=(theirs,))
+    assert [step.phase for step in plan.steps] == ["vip"]
+    assert plan.notes == ("The guard stays: 10.0.0.53 still needs it.",)
+
+
 def test_an_interface_of_ours_stays_while_it_carries_somebody_elses_address() -> None:
     link = LinkChange(interface="lo", old=False, new=True)
     plan = back(item(link, "vip", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32", "10.0.0.53/32"))

@@ -319,7 +319,7 @@ class ServerView:
 
     def mute(self) -> bool:
         """arp_ignore 8 answers for no local address at all, the RIP included (ip-sysctl)."""
-        return (self.setting("arp_ignore") or 0) >= 8
+        return self.setting("arp_ignore") == 8
 
 
 def _from_server(probe: Probed) -> bool:

@@ -372,7 +372,7 @@ def _unmuting(host: HostPlan) -> list[Step]:
         if step.phase == "guard"
         and any(
             isinstance(change, SysctlChange) and change.key.endswith(".arp_ignore") and change.old.isdigit()
-            and int(change.old) >= 8
+            and int(change.old) == 8
             for change in step.changes
         )
     ]  # fmt: skip

@@ -64,10 +64,10 @@ def _answering(view: ServerView, vip: Vip) -> str:
 
 def _leaky(view: ServerView, vip: Vip, value: int) -> bool:
     """Whether an effective arp_ignore answers for a VIP on lo or a dummy interface (ip-sysctl: 3 mutes only addresses
-    of scope host; 4 to 7 mean nothing and so answer; 8 mutes all)."""
+    of scope host; 8 mutes all; other numbers mean nothing and so answer)."""
     if value == 3:
         return not any(entry.scope == "host" for _, entry in view.entries(vip))
-    return value not in (1, 2) and value < 8
+    return value not in (1, 2, 8)
 
 
 def guard(view: ServerView, faults: Found) -> Check:
