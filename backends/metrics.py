@@ -178,7 +178,7 @@ class MetricsServer:
             self._server: WSGIServer = make_server(where, port, self._answer, server, _Handler)
         except OSError as problem:
             raise DsrError(
-                f"Metrics cannot be served at {shown(address, port)}: {problem.strerror or problem}.",
+                f"Metrics cannot be served at {shown_address(address, port)}: {problem.strerror or problem}.",
                 "",
                 "Name another address and port: --listen ADDRESS:PORT.",
             ) from problem
@@ -260,6 +260,6 @@ def _resolved(address: str, port: int) -> tuple[socket.AddressFamily, str]:
     return family, str(where[0])
 
 
-def shown(address: str, port: int) -> str:
+def shown_address(address: str, port: int) -> str:
     """An address with its port, as it stands in a URL."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -47,7 +47,7 @@ def state_dir() -> Path:
     return user_state_path("dsrwizard")
 
 
-def check(path: Path) -> None:
+def refuse_what_others_own(path: Path) -> None:
     """Refuses what another user could exchange: a folder on the way that is theirs, or a symbolic link of theirs."""
     path = path.absolute()
     seen: set[Path] = set()
@@ -70,7 +70,7 @@ def check(path: Path) -> None:
 
 def folder(path: Path, *, narrow: bool = True) -> None:
     """Makes a folder of ours with all that lead to it, 0700; one of ours that is wider is narrowed."""
-    check(path)
+    refuse_what_others_own(path)
     _make(path)
     home = state_dir()
     for one in (path, *path.parents) if narrow else ():
@@ -124,7 +124,7 @@ def looked(path: Path, most: int, *, ours: bool = False) -> tuple[bytes, os.stat
         status = os.fstat(descriptor)
         _ordinary(path, status)
         if ours:  # once it is there: what is missing says nothing, whoever could have made it
-            check(path)
+            refuse_what_others_own(path)
             if not _trusted(status.st_uid):
                 raise NotOurs(path, path, status)
         content = file.read(most + 1)
@@ -141,7 +141,7 @@ def opened(path: Path, flags: int, *, state: bool = True) -> int:
     """
     folder(path.parent, narrow=state)
     if not state:
-        check(path)
+        refuse_what_others_own(path)
     never = os.O_NOFOLLOW if state else 0
     descriptor = os.open(path, flags | never | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, _PRIVATE_FILE)
     try:

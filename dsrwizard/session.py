@@ -41,7 +41,7 @@ def saved_deployments() -> list[Path]:
     """The deployment files kept, the one applied last first. Empty when there are none, they cannot be listed, or
     another user could have put them there."""
     try:
-        files.check(deployments_dir())
+        files.refuse_what_others_own(deployments_dir())
         found = [(path.stat().st_mtime_ns, path) for path in deployments_dir().glob("*.toml") if path.is_file()]
     except OSError:
         return []

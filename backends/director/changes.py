@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
-from backends.netlink.ipvs import Ipvs, named
+from backends.netlink.ipvs import Ipvs, service_name
 from backends.netlink.problems import AS_ROOT
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -163,7 +163,7 @@ class DirectorChanges:
         present = found.state if found else None
         if present != change.old:
             raise changed_meanwhile(
-                f"The IPVS service {named(change.service)}", _service_told(present), _service_told(change.old)
+                f"The IPVS service {service_name(change.service)}", _service_told(present), _service_told(change.old)
             )
         if change.new is None:
             if found is None:
@@ -172,7 +172,7 @@ class DirectorChanges:
                 # the kernel would remove them with the service, also those of others
                 left = ", ".join(endpoint(entry.address, entry.port) for entry in found.destinations)
                 raise CommandFailed(
-                    f"The IPVS service {named(change.service)} was not removed.",
+                    f"The IPVS service {service_name(change.service)} was not removed.",
                     f"It still has destinations: {left}.",
                     "Remove them first if nobody needs them (`ipvsadm -d`), then try again.",
                 )
@@ -188,14 +188,14 @@ class DirectorChanges:
         if service is None:
             raise CommandFailed(
                 f"The destination {real} could not be changed.",
-                f"There is no IPVS service {named(change.service)} (any more).",
+                f"There is no IPVS service {service_name(change.service)} (any more).",
                 AGAIN,
             )
         found = service.destination(change.address, change.port)
         present = found.state if found else None
         if present != change.old:
             raise changed_meanwhile(
-                f"The destination {real} of the IPVS service {named(change.service)}",
+                f"The destination {real} of the IPVS service {service_name(change.service)}",
                 _destination_told(present),
                 _destination_told(change.old),
             )

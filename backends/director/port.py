@@ -13,7 +13,7 @@ from threading import Lock
 import msgspec
 
 from backends.director.changes import SYSTEM_PATH, DirectorChanges
-from backends.netlink.ipvs import Ipvs, loaded, may_load_modules, named, privileged
+from backends.netlink.ipvs import Ipvs, loaded, may_load_modules, privileged, service_name
 from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.deployment import Deployment
@@ -146,7 +146,7 @@ class LocalDirector:
             if destination is None:
                 raise CommandFailed(
                     f"The weight of {endpoint(address, port)} could not be set.",
-                    f"It is not behind the IPVS service {named(service)} (any more).",
+                    f"It is not behind the IPVS service {service_name(service)} (any more).",
                     "Look again and make a new plan.",
                 )
             if destination.state.weight != weight:

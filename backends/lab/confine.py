@@ -135,7 +135,7 @@ def _check(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def command(argv: Sequence[str]) -> list[str]:
+def confined(argv: Sequence[str]) -> list[str]:
     """The command that becomes `argv`, confined."""
     return [sys.executable, "-I", "-S", __file__, *argv]
 

@@ -67,7 +67,7 @@ class Guest:
                     "quiet",
                 ]
                 self._process = subprocess.Popen(
-                    confine.command(kernel),
+                    confine.confined(kernel),
                     cwd=self._directory,  # it takes a file root_fs for its disk
                     env=os.environ | {"TMPDIR": programs.memory},
                     stdin=subprocess.DEVNULL,

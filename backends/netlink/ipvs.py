@@ -318,7 +318,7 @@ class IpvsBatch:
     def _service(self, command: Command, key: ServiceKey, state: ServiceState | None, done: str) -> None:
         from backends.netlink.messages import service_part
 
-        what = f"The IPVS service {named(key)} could not be {done}."
+        what = f"The IPVS service {service_name(key)} could not be {done}."
         self._send(command, [service_part(key, state)], what, scheduler=state.scheduler if state else "")
 
     def _destination(
@@ -326,7 +326,7 @@ class IpvsBatch:
     ) -> None:
         from backends.netlink.messages import destination_part, service_part
 
-        what = f"The destination {endpoint(*real)} could not be {done} the IPVS service {named(key)}."
+        what = f"The destination {endpoint(*real)} could not be {done} the IPVS service {service_name(key)}."
         self._send(command, [service_part(key), destination_part(*real, state)], what, destination=True)
 
     def _send(
@@ -351,7 +351,7 @@ _ABSENT = (2, 3)
 """ENOENT, ESRCH: what the kernel says of a service that is not there."""
 
 
-def named(key: ServiceKey) -> str:
+def service_name(key: ServiceKey) -> str:
     """A service as messages name it: `tcp 10.0.0.10:80`."""
     return f"{key.protocol} {endpoint(key.address, key.port)}"
 

@@ -15,7 +15,7 @@ def query(identifier: int) -> bytes:
     return struct.pack("!6H", identifier & 0xFFFF, 0, 1, 0, 0, 0) + _ROOT_NS
 
 
-def answers(message: bytes, identifier: int) -> bool:
+def is_answer(message: bytes, identifier: int) -> bool:
     """Whether this is a response to `query(identifier)`, whatever it says: a refusal comes from a DNS server, too.
 
     The question may be missing in it, as in an error, but not be another one.

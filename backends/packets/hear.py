@@ -13,7 +13,7 @@ from backends.packets import arp, ethernet, ndp
 from backends.packets.addresses import no_address, pack
 from backends.packets.capture import Capture, only_claims
 from backends.packets.ethernet import Frame, mac_text
-from backends.packets.link import check, look_up, own_macs
+from backends.packets.link import check_link, look_up, own_macs
 from backends.packets.owners import problem_text
 from dsrwizard.core.model.answers import Claim
 from dsrwizard.core.model.errors import DsrError
@@ -166,7 +166,7 @@ class ClaimListener:
             self._open()
             return
         try:
-            check(self._interface)
+            check_link(self._interface)
             self._problem = ""
         except DsrError as error:
             self._problem = problem_text(self._interface, error)

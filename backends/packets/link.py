@@ -110,7 +110,7 @@ def look_up(name: str) -> EthernetLink:
         raise LookError(f"Interface {name} cannot be looked at: {error.strerror or error}.") from None
 
 
-def check(name: str) -> None:
+def check_link(name: str) -> None:
     """Raises LookError as `look_up` does: whether the interface is there, up and linked."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:

@@ -74,7 +74,7 @@ class Shot(msgspec.Struct, eq=False):
 
     def amiss(self, said: bytes, *, complete: bool = True) -> str:
         """Why a datagram does not answer what was asked, or nothing. Of one cut by fragmentation the start counts."""
-        if self.target.expects == "dns" and not dns.answers(said, self.sequence):
+        if self.target.expects == "dns" and not dns.is_answer(said, self.sequence):
             return "it is no DNS answer to the query"
         if self.target.expects == "echo" and said != self.asked and (complete or not self.asked.startswith(said)):
             return "it does not send back what it was sent"

@@ -53,7 +53,7 @@ def shown(path: Path) -> str:
         return one_line(str(path))
 
 
-def plain(path: Path) -> File:
+def plain_path(path: Path) -> File:
     """A file whose name nothing is put into."""
     return File(path, shown(path))
 
@@ -63,7 +63,7 @@ def with_tokens(text: str, tokens: Mapping[str, str], allowed: str) -> str:
     return re.sub(r"%(.?)", lambda found: _token(found[1], tokens, allowed), text, flags=re.DOTALL)
 
 
-def command(text: str, tokens: Mapping[str, str]) -> str:
+def proxy_command(text: str, tokens: Mapping[str, str]) -> str:
     """A ProxyCommand with its %-tokens, for a shell. Raises Unfit, also for a value that is not plain in a shell.
 
     A `${VARIABLE}` is left for the shell, as in ssh.

@@ -128,7 +128,7 @@ def _route(
         identities_only=found.yes("identitiesonly"),
         # `Host *` with `ProxyJump bastion` matches the bastion, too; ssh does not jump to a host through itself either.
         jumps=() if jumps and _hop_parts(jumps[-1])[1].lower() == given.lower() else jumps,
-        proxy_command=_put(command.place, expand.command, command.text, tokens) if command else None,
+        proxy_command=_put(command.place, expand.proxy_command, command.text, tokens) if command else None,
         known_name=alias.text.lower() if alias else "",
         user_known=found.files("userknownhostsfile", tokens, home() / ".ssh" / "known_hosts"),
         global_known=found.files("globalknownhostsfile", None, *_GLOBAL_KNOWN),
@@ -171,7 +171,7 @@ class _Settings:
     def files(self, key: str, tokens: dict[str, str] | None, *default: Path) -> tuple[File, ...]:
         """The files a keyword names, `none` being no file. Without `tokens` nothing is put into their names but `~`."""
         if key not in self._settings:
-            return tuple(expand.plain(path) for path in default)
+            return tuple(expand.plain_path(path) for path in default)
         # IdentityFile stands several times with one file each, the others once with several.
         named = [
             (value.place, word)

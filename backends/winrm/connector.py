@@ -25,15 +25,15 @@ from backends.winrm.problems import (
     not_offered,
     of_the_network,
     said,
-    stale,
+    session_is_gone,
     translated,
     unreached,
     unreadable,
 )
-from backends.winrm.reach import CONNECT_SECONDS, answers, certificate
+from backends.winrm.reach import CONNECT_SECONDS, shown_certificate, wait_until_open
 from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack
 from backends.winrm.transport import OPERATION_SECONDS, WinrmChannel
-from backends.winrm.trust import Trust, check
+from backends.winrm.trust import Trust, check_certificate
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
 from dsrwizard.core.model.secret import Secret
@@ -56,9 +56,9 @@ def open_connector(host: str, server: RealServer, asker: Asker) -> WinrmConnecto
     """See `backends.winrm.open_winrm`."""
     place = listener_of(host, server)
     if not place.tls:
-        answers(place)
+        wait_until_open(place)
         return WinrmConnector(place, Trust(), asker, memory_of(asker))
-    return WinrmConnector(place, check(place, certificate(place), asker), asker, memory_of(asker))
+    return WinrmConnector(place, check_certificate(place, shown_certificate(place), asker), asker, memory_of(asker))
 
 
 class _Clock:
@@ -195,7 +195,7 @@ class WinrmConnector:
         try:
             return ask()
         except BROKEN as error:
-            if not stale(error):
+            if not session_is_gone(error):
                 raise
             winrm.transport.reset()
         return ask()

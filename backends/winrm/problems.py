@@ -18,7 +18,7 @@ from winrm.exceptions import (
 
 from backends.winrm.bounds import OutOfBounds
 from backends.winrm.place import HTTPS, WinrmListener
-from backends.winrm.reach import no_tls, unreachable
+from backends.winrm.reach import no_connection, no_tls
 from backends.winrm.transport import NotSealed
 from dsrwizard.core.model.errors import (
     AnswerUnreadable,
@@ -48,7 +48,7 @@ FILTER = (
 )
 
 
-def stale(error: Exception) -> bool:
+def session_is_gone(error: Exception) -> bool:
     """Whether the host did not take the message because the connection it was sealed for is gone: it was not acted on.
 
     A body that does not unseal is answered with 400.
@@ -124,7 +124,7 @@ def translated(place: WinrmListener, error: Exception) -> HostError:
         )
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ConnectionResetError | BrokenPipeError):
-            return unreachable(place, cause)
+            return no_connection(place, cause)
     if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return _cut(place)
     return unreadable(place, error)

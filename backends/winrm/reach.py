@@ -36,13 +36,13 @@ class ShownCertificate:
     problem: str = ""
 
 
-def answers(place: WinrmListener) -> None:
+def wait_until_open(place: WinrmListener) -> None:
     """Returns when the port takes a connection. Raises NameUnknown, ConnectionRefused, ConnectTimeout."""
     _connect(place).close()
 
 
-def certificate(place: WinrmListener) -> ShownCertificate:
-    """The certificate of an HTTPS listener. Raises as `answers`, and HostError where there is no TLS, or old TLS.
+def shown_certificate(place: WinrmListener) -> ShownCertificate:
+    """The certificate of an HTTPS listener. Raises as `wait_until_open`, and HostError where TLS is old or missing.
 
     The chain is judged apart from the name: OpenSSL looks at the name before it looks at the signatures, so that a
     wrong name alone would say nothing about who signed.
@@ -122,10 +122,10 @@ def _connect(place: WinrmListener) -> socket.socket:
         else:
             sock.settimeout(CONNECT_SECONDS)
             return sock
-    raise unreachable(place, failure) from failure
+    raise no_connection(place, failure) from failure
 
 
-def unreachable(place: WinrmListener, error: OSError) -> HostError:
+def no_connection(place: WinrmListener, error: OSError) -> HostError:
     """What it means that no connection came about."""
     if isinstance(error, ConnectionRefusedError):
         return ConnectionRefused(

@@ -122,7 +122,7 @@ class Lines:
     @property
     def errors(self) -> str:
         """Standard error as text."""
-        return plain(bytes(self._errors))
+        return error_text(bytes(self._errors))
 
 
 _CLIXML = "#< CLIXML"
@@ -130,7 +130,7 @@ _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _STRING = re.compile(r'<S S="(?!progress)\w{1,20}">([^<]*)')
 
 
-def plain(errors: bytes) -> str:
+def error_text(errors: bytes) -> str:
     """Standard error as harmless text. PowerShell writes its own errors there as CLIXML, together with progress
     reports."""
     text = errors.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")

@@ -56,7 +56,7 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest().upper()
 
 
-def check(place: WinrmListener, shown: ShownCertificate, asker: Asker) -> Trust:
+def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Asker) -> Trust:
     """Returns when the certificate is trusted, known, or has just been accepted, and then written down.
 
     Raises HostKeyChanged, and HostKeyUnknown: also, without a question, where `ca_file` names an authority that has

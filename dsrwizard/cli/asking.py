@@ -44,7 +44,7 @@ class TerminalAsker:
 
     def secret(self, question: SecretQuestion) -> Secret | None:
         if question.kind == "prompt":
-            answer = self._line("\n".join(quoted(question, get_terminal_size().columns - _MARGIN)), echo=False)
+            answer = self._line("\n".join(question_rows(question, get_terminal_size().columns - _MARGIN)), echo=False)
             return Secret(answer) if answer else None
         again = "That did not work. " if question.refused else ""
         detail = f" ({question.detail})" if question.detail else ""
@@ -87,7 +87,7 @@ class TerminalAsker:
             return typed.decode(sys.stdin.encoding or "utf-8", "surrogateescape").rstrip("\r\n")
 
 
-def quoted(question: SecretQuestion, width: int) -> list[str]:
+def question_rows(question: SecretQuestion, width: int) -> list[str]:
     """A server's own question in rows of at most `width` cells (40 or more): each row of it stands behind a bar, so
     that none of them can look like one of dsrwizard's."""
     said = [row for line in question.asked.split("\n") for row in rows(line, max(40, width) - len(_BAR), _MOST) if row]

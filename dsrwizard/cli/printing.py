@@ -252,11 +252,11 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
 
 def _about(row: DestinationRow, at: float) -> None:
     """What is known of one real server besides its line: since when, why, what to do, latency, totals."""
-    from dsrwizard.core.tell.incident import cause_line, moment, span
+    from dsrwizard.core.tell.incident import cause_line, span, time_with_zone
 
     zone = datetime.now().astimezone().tzinfo or UTC
     if row.since and at - row.since >= _NOW:
-        out.line(f"    since {moment(row.since, zone)} ({span(at - row.since)})")
+        out.line(f"    since {time_with_zone(row.since, zone)} ({span(at - row.since)})")
     reason = cause_line(row.cause, row.message)
     if reason:
         out.line(f"    {reason}")

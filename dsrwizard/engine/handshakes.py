@@ -35,7 +35,7 @@ class Inside:
     connections: Callable[[], Sequence[Connection]] | None = None
 
 
-def client_like(
+def try_client_like(
     interface: str,
     targets: Mapping[str, Sequence[ProbeTarget]],
     held: Sequence[str],

@@ -22,7 +22,7 @@ from dsrwizard.core.model.facts import Failure, Observed
 from dsrwizard.core.model.steps import CLIENT
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.engine.defects import apart
-from dsrwizard.engine.handshakes import Inside, client_like, watch_traffic
+from dsrwizard.engine.handshakes import Inside, try_client_like, watch_traffic
 
 AUDIT_SECONDS = 2.0
 """How long answers to who-has are collected: a second, slower owner must be heard (field guide, probe C)."""
@@ -113,7 +113,7 @@ def _client_like(
         wanted = (target.rip, target.vip, target.port, target.protocol)
         return any(one.good for one in probes.result() if (one.rip, one.vip, one.port, one.protocol) == wanted)
 
-    return client_like(deployment.director.interface, targets, held, wire, inside, good)
+    return try_client_like(deployment.director.interface, targets, held, wire, inside, good)
 
 
 def _held(observed: Observed) -> list[str]:

@@ -77,7 +77,7 @@ class WeightModal(ModalScreen[Weighed | None]):
         says = self.query_one("#weight-says", Static)
         if problem:
             says.update(f"{glyph('fail')} {problem.message} {problem.hint}")
-        elif fields.whole(text) == 0:
+        elif fields.whole_number(text) == 0:
             says.update("0 drains it: no new clients; those it has stay.")
         else:
             says.update("New clients come in proportion to the weights.")
@@ -90,7 +90,7 @@ class WeightModal(ModalScreen[Weighed | None]):
         if fields.weight(text):
             self.query_one(Input).focus()
             return
-        weight = fields.whole(text) or 0
+        weight = fields.whole_number(text) or 0
         here = any(tick.value for tick in self.query(Tick))
         present = {self._chosen.weight} if here else self._present
         self.dismiss(None if present == {weight} else Weighed(weight, here))

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.steps import Plan
-from dsrwizard.core.tell.difference import count_line, interruptions, replaced
+from dsrwizard.core.tell.difference import count_line, interruptions, replaced_or_removed
 from screens.questions.modals import scroll_text
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import plan_rows
@@ -54,7 +54,7 @@ class ConfirmModal(ModalScreen[bool]):
         """Whether the steps themselves are shown too."""
         self._title = title or ("Apply what is missing?" if rows else "Apply this plan?")
         self._about = about
-        self._replaced = () if removes else replaced(plan)
+        self._replaced = () if removes else replaced_or_removed(plan)
         self._typed = removes or bool(self._replaced)
         self._removes = removes
         self.set_class(rows, "-rows")

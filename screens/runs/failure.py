@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR
 from screens.runs.hosts import HostRun, HostRuns
-from screens.widgets.host_words import EDIT_HELPS, LIKELY, stale
+from screens.widgets.host_words import EDIT_HELPS, LIKELY, plan_is_stale
 
 STALE = "The host was changed by somebody else since it was looked at: the plan is out of date. Retry plans anew."
 
@@ -28,7 +28,7 @@ def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
         yield "State", "unknown: a retry looks at the host again before it does anything."
     if failure is not None:
         yield "Why", failure.why
-        yield "Likely", STALE if stale(failure) else LIKELY.get(failure.kind, "")
+        yield "Likely", STALE if plan_is_stale(failure) else LIKELY.get(failure.kind, "")
         yield "Next", failure.next
 
 

@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.widgets.words import quoted
+from screens.widgets.words import quotation
 
 
 class Detail(VerticalScroll, can_focus=True):
@@ -53,5 +53,5 @@ def labelled(lines: Iterable[tuple[str, str] | Content]) -> Content:
         label, text = line
         if not text:
             continue
-        parts.append(Content.assemble((f"{label}: ", "bold"), quoted(text)) if label else Content(quoted(text)))
+        parts.append(Content.assemble((f"{label}: ", "bold"), quotation(text)) if label else Content(quotation(text)))
     return Content("\n").join(parts)

@@ -15,7 +15,7 @@ from dsrwizard.core.tell.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.rows import ListRow, RowPart
-from screens.widgets.words import barred, typed
+from screens.widgets.words import barred, command_text
 
 STYLES = {"+": "good", "~": "warn", "-": "bad", ">": "accent", "=": "dim"}
 
@@ -139,12 +139,12 @@ def step_text(step: Step, *, undo: bool = True) -> Content:
         proof = step.proof
         text = f"the VIP {proof.vip} answers through {proof.server} on {proof.protocol}/{proof.port}"
         blocks.append(labelled([("Only after", text)]))
-    blocks.append(_block("Commands", "\n".join(map(typed, step_commands(step)))))
+    blocks.append(_block("Commands", "\n".join(map(command_text, step_commands(step)))))
     for change in step.changes:
         if isinstance(change, FileChange) and change.old is not None:
             blocks.append(_block(one_line(f"Changes in {change.path}"), barred(file_difference(change))))
     if undo:
-        blocks.append(_block("Undo", "\n".join(map(typed, undo_commands(step))) or _no_undo(step).capitalize()))
+        blocks.append(_block("Undo", "\n".join(map(command_text, undo_commands(step))) or _no_undo(step).capitalize()))
     return Content("\n\n").join(block for block in blocks if block.plain)
 
 

@@ -53,7 +53,7 @@ EDIT_HELPS = frozenset({"name-unknown", "refused", "timeout", "login", "privileg
 """Kinds that another value in the deployment may mend."""
 
 
-def stale(failure: Failure) -> bool:
+def plan_is_stale(failure: Failure) -> bool:
     """Whether the host is no longer what the plan was made from."""
     return "changed meanwhile" in failure.why or "changed meanwhile" in failure.what
 

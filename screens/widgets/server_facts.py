@@ -27,7 +27,7 @@ LABEL = 13
 """Cells of the label in front of each finding."""
 
 
-def verdict(test: ServerTest, deployment: Deployment, server: RealServer) -> tuple[Name, str]:
+def test_words(test: ServerTest, deployment: Deployment, server: RealServer) -> tuple[Name, str]:
     """The test in one sign and a few words, for the table."""
     if test.failure is not None:
         return "fail", test.failure.what

@@ -22,7 +22,7 @@ def entry(text: str) -> Text:
     return Text(one_line(text, _TITLE))
 
 
-def quoted(text: str) -> str:
+def quotation(text: str) -> str:
     """A text of several lines as a quotation, each behind a bar, so that none is taken for a line of the screen's own.
     One line stays as it is."""
     if "\n" not in text:
@@ -36,7 +36,7 @@ def barred(text: str) -> str:
     return "\n".join(f"{_bar()} {line}" for line in lines(text).split("\n")) if text else ""
 
 
-def typed(command: str) -> str:
+def command_text(command: str) -> str:
     """A command; the further lines of a here-document stand behind a bar: a file's content may look like anything."""
     return lines(command).replace("\n", f"\n{_bar()} ")
 

@@ -26,7 +26,7 @@ from screens.questions.modals import Choice, Question
 from screens.widgets.field import Field, TextField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import Name, glyph
-from screens.widgets.server_facts import details, verdict
+from screens.widgets.server_facts import details, test_words
 from screens.wizard import field_texts
 from screens.wizard.server_form import ServerAnswer, ServerForm
 
@@ -201,7 +201,7 @@ class ServersPane(Pane):
             return "working", "testing"
         if server.name in self._tests:
             test, deployment = self._tests[server.name]
-            return verdict(test, deployment, deployment.server(server.name))
+            return test_words(test, deployment, deployment.server(server.name))
         if server.name in self._refused:
             return "unknown", self._refused[server.name]
         return "todo", "not tested"

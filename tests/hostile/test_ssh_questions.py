@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from backends.ssh import config, open_ssh
 from backends.ssh.conversation import MOST_QUESTIONS, asks_for_password
-from dsrwizard.cli.asking import quoted
+from dsrwizard.cli.asking import question_rows
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import LoginRefused
 from dsrwizard.core.model.foreign import harmless, one_line
@@ -171,7 +171,7 @@ def test_no_words_of_a_server_look_like_dsrwizards_own(scale: Scale, tally: Tall
         columns = dice.choice((20, 40, 60, 80, 132, 200))
         with counted.case(f"seed {seed}"):
             question = SecretQuestion(kind="prompt", host="web1", user="root", asked=said)
-            first, *others = map(one_line, quoted(question, columns))
+            first, *others = map(one_line, question_rows(question, columns))
             assert others.pop() == "Answer of root for web1 alone (not shown, Enter gives none): "
             if others:
                 assert first == "web1 asks:"

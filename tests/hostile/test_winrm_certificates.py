@@ -109,7 +109,9 @@ def place(tmp_path: Path) -> WinrmListener:
 def asked(tmp_path: Path, der: bytes, code: int, problem: str) -> Terminal:
     terminal = Terminal()
     try:
-        trust.check(place(tmp_path), ShownCertificate(der, verified=code == 0, code=code, problem=problem), terminal)
+        trust.check_certificate(
+            place(tmp_path), ShownCertificate(der, verified=code == 0, code=code, problem=problem), terminal
+        )
     except DsrError as error:
         for line in error.lines():
             assert harmless(line), line

@@ -15,7 +15,7 @@ from dsrwizard.core.model.deployment import Deployment, Service
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.facts import Connection, HalfOpen, HalfOpenLook, Listener, Route
 from dsrwizard.core.ports import ProbeTarget
-from dsrwizard.engine.handshakes import Inside, client_like, watch_traffic
+from dsrwizard.engine.handshakes import Inside, try_client_like, watch_traffic
 from dsrwizard.engine.verify import gather
 from tests.fakes.world import ServerState
 from tests.unit.diagnosed import ROUTER, SERVER_FAULTS, VIP, VIP6, Altered, Farm, faults, find, gateway, only, rp_filter
@@ -257,7 +257,7 @@ def test_every_server_is_asked_once_and_sent_one_syn_per_vip_and_service() -> No
     targets = {"web1": [ProbeTarget(rip="10.0.0.101", vip=VIP, port=80), ProbeTarget(rip="10.0.0.101", vip=VIP, port=7,
                                                                                    protocol="udp")]}  # fmt: skip
     wire = Altered(farm, sent=lambda one: sent.append(one) or one)  # type: ignore[func-returns-value]
-    found = client_like("eth0", targets, [], wire, farm.inside(), lambda target: True)
+    found = try_client_like("eth0", targets, [], wire, farm.inside(), lambda target: True)
     assert [(one.vip, one.port) for one in sent] == [(VIP, 80)]
     assert found["web1"].fate(VIP, 80) == "accepted"
     assert found["web1"].fate(VIP, 443) == "unseen"

@@ -16,7 +16,7 @@ from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.snapshot import DestinationRow, Happening, Latency, Snapshot, Totals
 from dsrwizard.core.record.timeline import remembered
-from dsrwizard.core.tell.incident import LAST_EVENTS, incident, moment, span
+from dsrwizard.core.tell.incident import LAST_EVENTS, incident, span, time_with_zone
 from dsrwizard.session import incident_path, incident_text, save_incident, state_dir
 from tests.fakes.pictures import AT, destination, picture, service
 
@@ -114,7 +114,7 @@ def test_a_hundred_dead_services_of_one_host_are_one_fault() -> None:
 
 def test_times_are_in_the_zone_asked_for() -> None:
     zone = timezone(timedelta(hours=2))
-    assert moment(1_772_373_600.0, zone) == "2026-03-01 16:00:00 +0200"
+    assert time_with_zone(1_772_373_600.0, zone) == "2026-03-01 16:00:00 +0200"
     assert "+0200" in incident(snapshot(), zone=zone)
 
 

@@ -180,7 +180,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
     made = Pipe()
     monkeypatch.setattr(hear, "Capture", made)
     monkeypatch.setattr(hear, "look_up", lambda name: None)
-    monkeypatch.setattr(hear, "check", lambda name: None)
+    monkeypatch.setattr(hear, "check_link", lambda name: None)
     monkeypatch.setattr(hear, "own_macs", lambda: frozenset({DIRECTOR_MAC}))
     yield made
     made.reading.close()

@@ -131,6 +131,6 @@ def test_an_echo_cut_by_fragmentation_is_known_by_its_start() -> None:
 
 @given(st.binary(max_size=40) | st.binary(max_size=40).map(lambda end: REFUSED[:4] + end), st.integers(0, 0xFFFF))
 def test_only_a_response_with_this_number_is_a_dns_answer(message: bytes, number: int) -> None:
-    if dns.answers(message, number):
+    if dns.is_answer(message, number):
         assert message[:2] == number.to_bytes(2, "big")
         assert message[2] & 0x80

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends.ssh import config
-from backends.ssh.expand import File, plain
+from backends.ssh.expand import File, plain_path
 from backends.ssh.route import SshRoute, route_to, route_to_hop
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import HostError
@@ -50,7 +50,7 @@ def test_the_deployment_weighs_more_than_the_configuration(ssh: Path) -> None:
     assert (found.user, found.port, paths(found.key_files)) == ("admin", 2200, [ssh / "farm"])
     found = route(ssh, text, user="root", port=22, identity_file="~/mine")
     assert (found.user, found.port) == ("root", 22)
-    assert found.required_key == plain(ssh.parent / "mine")
+    assert found.required_key == plain_path(ssh.parent / "mine")
     assert paths(found.key_files) == [ssh / "farm"]
 
 

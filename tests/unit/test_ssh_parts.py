@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from backends.memory import Memory
 from backends.ssh import known
 from backends.ssh.connector import framed
-from backends.ssh.expand import plain
+from backends.ssh.expand import plain_path
 from backends.ssh.privilege import sudo_command
 from backends.ssh.route import route_to
 from backends.ssh.session import CommandOutput
@@ -88,7 +88,8 @@ def test_many_threads_add_many_keys(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(
             pool.map(
-                lambda number: known.add(plain(file), f"h{number % 50}", "ssh-ed25519", BLOB, hashed=False), range(200)
+                lambda number: known.add(plain_path(file), f"h{number % 50}", "ssh-ed25519", BLOB, hashed=False),
+                range(200),
             )
         )
     assert sorted(file.read_text().splitlines()) == sorted(
@@ -99,16 +100,16 @@ def test_many_threads_add_many_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["|1|xx|yy ssh-ed25519 AAAA", "a b", "@revoked", "a ssh-rsa %%%", "|1|a ssh-rsa AAAA"])
 def test_a_damaged_line_spoils_nothing(tmp_path: Path, line: str) -> None:
     file = tmp_path / "known_hosts"
-    known.add(plain(file), "web1", "ssh-ed25519", BLOB, hashed=True)
+    known.add(plain_path(file), "web1", "ssh-ed25519", BLOB, hashed=True)
     file.write_text(f"{line}\n{file.read_text()}")
-    assert known.host_keys([plain(file), plain(tmp_path / "missing")], ("web1",)).has(BLOB)
+    assert known.host_keys([plain_path(file), plain_path(tmp_path / "missing")], ("web1",)).has(BLOB)
 
 
 def test_algorithms_of_known_keys_come_first(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("web1 ssh-rsa AAAA\n")
     default = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256")
-    assert known.host_keys([plain(file)], ("web1",)).algorithms(default) == (
+    assert known.host_keys([plain_path(file)], ("web1",)).algorithms(default) == (
         "rsa-sha2-512",
         "rsa-sha2-256",
         "ssh-ed25519",

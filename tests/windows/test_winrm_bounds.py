@@ -10,7 +10,7 @@ import pytest
 
 from backends.winrm import open_winrm
 from backends.winrm.bounds import LARGEST_OUTPUT, MOST_LINES, OutOfBounds, envelope
-from backends.winrm.script import Lines, plain
+from backends.winrm.script import Lines, error_text
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.foreign import harmless
 from dsrwizard.core.model.outcome import Outcome
@@ -74,8 +74,8 @@ class TestLines:
 
 def test_errors_that_never_end_a_string_take_little_time() -> None:
     began = time.process_time()
-    assert plain(b"#< CLIXML" + b'<S S="Error">' * 500_000) == ""
-    assert plain(b'#< CLIXML<Objs><S S="Error">a_x001B_[31m_x000A_</S><S S="progress">b</S>') == r"a\x1b[31m"
+    assert error_text(b"#< CLIXML" + b'<S S="Error">' * 500_000) == ""
+    assert error_text(b'#< CLIXML<Objs><S S="Error">a_x001B_[31m_x000A_</S><S S="progress">b</S>') == r"a\x1b[31m"
     assert time.process_time() - began < 5
 
 

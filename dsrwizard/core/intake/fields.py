@@ -49,7 +49,7 @@ def parsed(text: str) -> Address | None:
         return None
 
 
-def whole(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
     """The whole number this text is, or None."""
     text = text.strip()
     return int(text) if _INTEGER.fullmatch(text) else None
@@ -205,7 +205,7 @@ def _allowed(seconds: int) -> bool:
 
 
 def _in_range(text: str, noun: str, low: int, high: int, hint: str) -> Refusal | None:
-    number = whole(text)
+    number = whole_number(text)
     if number is None:
         return Refusal(f"{shown(text.strip())} is not a whole number.", hint)
     if not low <= number <= high:

@@ -234,8 +234,8 @@ def _whole(value: object, key: str, leaf: str) -> Iterator[Problem]:
     hint = f"Write a whole number without quotes, for example {leaf} = {80 if 'port' in leaf else 1}."
     if isinstance(value, str):
         fault = fields.persistence(value) if leaf == "persistence" else None
-        if fields.whole(value) is not None:
-            hint = f"Write {leaf} = {fields.whole(value)} without quotes."
+        if fields.whole_number(value) is not None:
+            hint = f"Write {leaf} = {fields.whole_number(value)} without quotes."
         elif fault is not None:
             hint = fault.hint
     yield Refusal(f"{leaf} is {_got(value)}; it is a whole number.", hint).at(key)

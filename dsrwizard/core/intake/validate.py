@@ -250,11 +250,11 @@ def _families(server: DraftServer, key: str, mine: list[Address], found: _Found)
 
 def _ssh_port(server: DraftServer, key: str, vips: list[DraftVip], found: _Found) -> None:
     """`port` is that of SSH. 22 is left alone: somebody may well balance SSH itself."""
-    port = fields.whole(server.port)
+    port = fields.whole_number(server.port)
     if port in (None, 22):
         return
     for vip in vips:
-        if any(service.protocol == "tcp" and fields.whole(service.port) == port for service in vip.services):
+        if any(service.protocol == "tcp" and fields.whole_number(service.port) == port for service in vip.services):
             found.add(
                 f"{key}.port",
                 f"port is the port of SSH on this server, and {port} is the port of a service.",

@@ -56,7 +56,7 @@ def number(text: str) -> int:
     return int(text) if _DIGITS.fullmatch(text) else 0
 
 
-def endpoint(text: str) -> str:
+def http_endpoint(text: str) -> str:
     """`address:port` as http.sys writes it, with the address in one spelling; anything else as it is, harmless."""
     place, _, port = text.rpartition(":")
     try:

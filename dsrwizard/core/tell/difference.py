@@ -193,7 +193,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def replaced(plan: Plan) -> tuple[str, ...]:
+def replaced_or_removed(plan: Plan) -> tuple[str, ...]:
     """What of what exists now is replaced or removed, as lines: the reason to ask twice. Kernel settings do not count
     (their old value is kept), nor does what an earlier step of the same plan makes."""
     made: set[tuple[str, str]] = set()

@@ -35,7 +35,7 @@ def incident(
     return "\n".join(_lines(snapshot, report, events, versions, zone)).rstrip() + "\n"
 
 
-def moment(at: float, zone: tzinfo = UTC) -> str:
+def time_with_zone(at: float, zone: tzinfo = UTC) -> str:
     """A time as it stands in a ticket, with its distance from UTC."""
     return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S %z")
 
@@ -70,11 +70,11 @@ def _lines(
     failed = [check for check in (report.checks if report else ()) if check.outcome == "fail"]
     yield f"Incident: Direct Server Return deployment {_text(snapshot.deployment)}"
     yield ""
-    yield f"Seen:  {moment(snapshot.at, zone)}"
+    yield f"Seen:  {time_with_zone(snapshot.at, zone)}"
     yield f"What:  {_what(snapshot, faults, strangers, missing, failed)}"
     begun = [row.since for rows in faults for row in rows if row.since]
     if begun:
-        yield f"Since: {moment(min(begun), zone)} ({span(snapshot.at - min(begun))})"
+        yield f"Since: {time_with_zone(min(begun), zone)} ({span(snapshot.at - min(begun))})"
     if hosts:
         more = f" and {len(hosts) - SHOWN_FAULTS} more" if len(hosts) > SHOWN_FAULTS else ""
         yield f"Hosts: {', '.join(map(_text, hosts[:SHOWN_FAULTS]))}{more}"
@@ -97,7 +97,7 @@ def _lines(
 def event_line(entry: Happening, zone: tzinfo = UTC) -> str:
     """One line of the timeline as text: when, which host, what, and the cause where one is known."""
     cause = f" [{entry.cause}]" if entry.cause else ""
-    return f"  {moment(entry.at, zone)}  {_text(entry.host):<10}  {_text(entry.message)}{cause}"
+    return f"  {time_with_zone(entry.at, zone)}  {_text(entry.host):<10}  {_text(entry.message)}{cause}"
 
 
 def _what(
@@ -144,7 +144,7 @@ def _fault(
     first = rows[0]
     since = min(row.since for row in rows)
     yield f"{number}. {_text(first.server)} ({first.address}): {first.state}" + (
-        f" since {moment(since, zone)} ({span(at - since)})" if since else ""
+        f" since {time_with_zone(since, zone)} ({span(at - since)})" if since else ""
     )
     names = [f"{row.vip} {row.service}" for row in rows]
     more = f" and {len(names) - SHOWN_SERVICES} more" if len(names) > SHOWN_SERVICES else ""
@@ -169,7 +169,7 @@ def _seen(row: DestinationRow, at: float, zone: tzinfo) -> Iterator[str]:
     probe = row.probe
     if probe is not None:
         answered = f" from {probe.answered_by}" if probe.answered_by else ""
-        when = "" if row.probe_age is None else f", {moment(at - row.probe_age, zone)}"
+        when = "" if row.probe_age is None else f", {time_with_zone(at - row.probe_age, zone)}"
         detail = f" ({_text(probe.detail or probe.problem)})" if probe.detail or probe.problem else ""
         asked = f"probe of {row.vip} {row.service} by MAC {probe.mac or 'unknown'}"
         yield f"{asked}: {probe.signature}{answered}{detail}{when}"

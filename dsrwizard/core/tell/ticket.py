@@ -14,7 +14,7 @@ from dsrwizard.core.tell.difference import (
     difference,
     groups,
     interruptions,
-    replaced,
+    replaced_or_removed,
     symbols,
 )
 from dsrwizard.core.tell.markdown import escaped, fenced
@@ -40,7 +40,7 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
     yield from _section(
         "What could interrupt traffic", interruptions(plan), "Nothing in this plan interrupts traffic in use."
     )
-    yield from _section("What exists and is replaced or removed", replaced(plan), "Nothing.")
+    yield from _section("What exists and is replaced or removed", replaced_or_removed(plan), "Nothing.")
     yield "## Changes, in order of execution"
     yield ""
     legend = [f"`{symbol}` {LEGEND[symbol]}" for symbol in symbols(plan)]

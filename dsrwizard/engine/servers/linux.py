@@ -88,7 +88,7 @@ class LinuxServer:
             deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),
             on_line=progress.feed,
         )
-        carried.check(self._server.name, steps, progress, answer)
+        carried.raise_failure(self._server.name, steps, progress, answer)
         try:
             after = linux_observe.parse(self._server.name, nonce, answer.stdout)
             if self._seen is not None:  # no step changes routes or listeners, so they are not asked for again

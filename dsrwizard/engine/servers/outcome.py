@@ -10,7 +10,7 @@ from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer
 
 
-def check(host: str, steps: Sequence[Step], progress: Progress, answer: Answer) -> None:
+def raise_failure(host: str, steps: Sequence[Step], progress: Progress, answer: Answer) -> None:
     """Raises CommandFailed for a step that failed, ConnectionLost where the script ended before all of them."""
     if progress.failed is not None:
         raise _failure(host, progress.failed.title, progress)

@@ -91,7 +91,7 @@ class WindowsServer:
         )
         deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
         answer = self._run(script, deadline=deadline, on_line=progress.feed)
-        carried.check(self._server.name, steps, progress, answer)
+        carried.raise_failure(self._server.name, steps, progress, answer)
         try:
             return self._parse(nonce, answer)
         except AnswerUnreadable:

@@ -95,7 +95,7 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
         conflicts=None if more.events is None else tuple(_conflicts(more.events, now)),
         certificates=None
         if more.ssl is None
-        else {values.endpoint(where): values.certificate(*parts) for where, parts in more.ssl.items()},
+        else {values.http_endpoint(where): values.certificate(*parts) for where, parts in more.ssl.items()},
         sites=None if more.site_xml is None else sites(more.site_xml),
     )
     return ServerFacts(

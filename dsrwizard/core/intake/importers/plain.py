@@ -117,7 +117,7 @@ def _row(number: int, cells: list[str], columns: list[str], found: Collector) ->
 def _entry(number: int, line: str, found: Collector) -> None:
     words = [bare(word) for word in re.split(r"[\s,;]+", line) if bare(word)]
     addresses = [word for word in words if _address_like(word)]
-    weights = [word for word in words if fields.whole(word) is not None]
+    weights = [word for word in words if fields.whole_number(word) is not None]
     names = [word for word in words if word not in addresses and word not in weights]
     first, second = addresses[:1], addresses[1:2]
     if second and fields.parsed(second[0]) is not None and ":" not in second[0] and first and ":" in first[0]:
