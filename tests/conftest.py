@@ -1,10 +1,50 @@
-"""What Hypothesis remembers lies in the environment, so that a checkout may be read-only."""
+"""What Hypothesis remembers lies in the environment, so that a checkout may be read-only. Tests that run scripts in
+PowerShell are left out where there is none, and the last lines say so."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
+import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from tests.windows.pwsh.found import MISSING, NoPowerShell, asked_in_vain, pwsh
+
 set_hypothesis_home_dir(Path(sys.prefix) / ".hypothesis")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    asked_in_vain.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that asked for PowerShell in vain, in whatever thread, is left out and not failed."""
+    report = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    if report.failed and pwsh() is None and (asked_in_vain.is_set() or _caused_by_it(error)):
+        report.outcome = "skipped"
+        report.longrepr = ("tests", 0, MISSING)  # one place for all: pytest tells of them in one line
+    return report
+
+
+def _caused_by_it(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, NoPowerShell):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    left = [report for report in terminalreporter.stats.get("skipped", []) if MISSING in str(report.longrepr)]
+    program = pwsh()
+    if left:
+        terminalreporter.write_line(
+            f"{len(left)} tests were left out: they run scripts in PowerShell, and there is none. Install pwsh 7.4 or "
+            "later on the path, or name it in DSRWIZARD_PWSH: see CONTRIBUTING.md."
+        )
+    elif program is not None:
+        terminalreporter.write_line(f"Scripts for Windows ran in {program}.")

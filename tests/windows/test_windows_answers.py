@@ -115,12 +115,13 @@ def test_what_was_wrong_is_quoted() -> None:
     "line",
     [
         "", "<<DSR::DSR>>", "<<DSR:e30=:DSR>>", "<<DSR:%%%:DSR>>", framed([]), framed(b"{" * 200_000), framed(b"\xff"),
-        framed(b'{"nonce":"n","kind":"facts"'), framed({"kind": "facts", "nonce": "other"}), framed(told())[:-7],
+        framed(b'{"nonce":"n","kind":"facts"'), framed({"kind": "facts", "nonce": "other"}), "a frame without its end",
         framed({"kind": ["facts"], "nonce": "n"}), framed(b"[" * 100_000), "<<DSR:" + "A" * (LARGEST + 10) + ":DSR>>",
     ],
     ids=range(13),
 )  # fmt: skip
 def test_no_frame_of_ours_is_an_answer_cut_short(line: str) -> None:
+    line = framed(told())[:-7] if line == "a frame without its end" else line
     with pytest.raises(AnswerUnreadable, match="ended before it had told"):
         parse("win1", "n", line, now=NOW, reached="10.0.0.101")
 

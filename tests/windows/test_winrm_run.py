@@ -37,7 +37,7 @@ def test_output_status_and_errors_of_powershell(listen: Listen, operator: Operat
     assert (failed.status, failed.stdout, failed.stderr) == (1, "", "not <this> & that")
     broken = connection.run("if ($true) {", deadline=60)
     assert broken.status == 1
-    assert "ParserError" in broken.stderr
+    assert "Missing closing '}'" in broken.stderr
 
 
 def test_lines_arrive_while_the_script_runs(listen: Listen, operator: Operator) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.windows.host import com, registry, wmi
 from tests.windows.host.model import PREFERRED, TENTATIVE, Adapter, Address, Row
-from tests.windows.powershell import Hash, NotModelled, Object, PowerShellError, wildcard
+from tests.windows.pwsh import NotModelled, Object, PowerShellError, wildcard
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
@@ -379,20 +378,3 @@ def _event_log(host: WindowsHost, given: Arguments) -> list[Any]:
     if not found:
         raise PowerShellError("No matches found")
     return found
-
-
-@_Register("ConvertTo-Json", "InputObject Depth Compress")
-def _json(host: WindowsHost, given: Arguments) -> list[Any]:
-    return [json.dumps(_plain(given["inputobject"], int(given.get("depth", 2))))]
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if isinstance(value, Hash | list) and depth < 0:
-        return "System.Collections.Hashtable"  # what PowerShell writes below its depth
-    if isinstance(value, Hash):
-        return {key: _plain(entry, depth - 1) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry, depth - 1) for entry in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise NotModelled(f"ConvertTo-Json of {value}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.windows.host import streams
 from tests.windows.host.model import Rule
-from tests.windows.powershell import Collection, NotModelled, Object, PowerShellError
+from tests.windows.pwsh import Collection, NotModelled, Object, PowerShellError
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
@@ -48,15 +47,6 @@ def create(host: WindowsHost, given: dict[str, Any]) -> Any:
             )
         case "security.principal.securityidentifier":
             return Object(str(given["argumentlist"]), {})
-        case "text.stringbuilder":
-            return _builder()
-        case "io.memorystream":
-            return streams.MemoryStream()
-        case "io.compression.gzipstream":
-            return streams.GZipStream(given["argumentlist"])
-        case "io.streamreader":
-            only = given["argumentlist"]
-            return streams.reader(only if isinstance(only, list) else [only])
         case other:
             raise NotModelled(f"type {other}")
 
@@ -97,11 +87,4 @@ def _policy(host: WindowsHost) -> Object:
             "FirewallEnabled": lambda number: host.profiles[number],
             "BlockAllInboundTraffic": lambda number: host.block_all,
         },
-    )
-
-
-def _builder() -> Object:
-    parts: list[str] = []
-    return Object(
-        "StringBuilder", {}, {"Append": lambda text: parts.append(str(text)), "ToString": lambda: "".join(parts)}
     )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from typing import TYPE_CHECKING, Any
 
 from tests.windows.host.model import Row
-from tests.windows.host.streams import DECOMPRESS
-from tests.windows.powershell import NotModelled, Object, PowerShellError, Static, Version, escaped
+from tests.windows.pwsh import NotModelled, Object, PowerShellError, Static, Version
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
@@ -17,22 +14,6 @@ if TYPE_CHECKING:
 def static(host: WindowsHost, name: str) -> Static:
     """`[name]`."""
     match name.lower():
-        case "convert":
-            return Static(
-                name, {"ToBase64String": lambda data: base64.b64encode(data).decode(), "FromBase64String": _decoded}
-            )
-        case "text.encoding":
-            return Static(name, {"UTF8": Object("UTF8", {}, {"GetBytes": lambda text: text.encode()})})
-        case "console":
-            return Static(name, {"Out": Object("TextWriter", {})})
-        case "bitconverter":
-            return Static(name, {"ToString": _hexadecimal})
-        case "io.compression.compressionmode":
-            return Static(name, {"Decompress": DECOMPRESS})
-        case "management.automation.wildcardpattern":
-            return Static(name, {"Escape": escaped})
-        case "math":
-            return Static(name, {"Floor": math.floor, "Pow": lambda base, power: int(base) ** int(power)})
         case "intptr":
             return Static(name, {"Size": 4 if host.wow64 else 8})
         case "environment":
@@ -52,19 +33,6 @@ def static(host: WindowsHost, name: str) -> Static:
             raise PowerShellError(f"Unable to find type [{name}].")
         case _:
             raise NotModelled(f"type [{name}]")
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise PowerShellError("The input is not a valid Base-64 string.") from None
-
-
-def _hexadecimal(data: bytes | None) -> str:
-    if data is None:
-        raise PowerShellError('Exception calling "ToString" with "1" argument(s): "Value cannot be null."')
-    return data.hex("-").upper()
 
 
 def _end(address: str, port: int) -> Object:

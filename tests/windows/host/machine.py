@@ -14,7 +14,7 @@ from tests.windows.host.cmdlets import CMDLETS
 from tests.windows.host.dotnet import static
 from tests.windows.host.model import PREFERRED, VERSIONS, Adapter, Event, Rule, Site, fresh_loopback, nic, pseudo
 from tests.windows.host.native import native
-from tests.windows.powershell import NotModelled, PowerShell, PowerShellError, Static
+from tests.windows.pwsh import NotModelled, PowerShell, PowerShellError, Static
 
 ANY, CHANGING = "any", "changing"
 BUSY = "The network was busy."
@@ -113,7 +113,7 @@ class WindowsHost:
     ) -> int:
         """Runs a script; lines are handed over as they come. `environment`: variables of this process alone."""
         try:
-            return PowerShell(self, out, err, environment or {}).run(script)
+            return PowerShell(self, out, err, environment).run(script)
         except NotModelled as missing:
             self.not_modelled.append(str(missing))
             err(f"not modelled: {missing}")
@@ -163,23 +163,24 @@ class WindowsHost:
     def static(self, name: str) -> Static:
         return static(self, name)
 
-    def environment(self, name: str) -> str | None:
-        values = {
-            "windir": r"C:\Windows",
-            "computername": "WIN1",
-            "processor_architecture": "x86" if self.wow64 else "AMD64",
-            "processor_architew6432": "AMD64" if self.wow64 else None,
-        }
-        if name not in values:
-            raise NotModelled(f"$env:{name}")
-        return values[name]
+    def cmdlets(self) -> frozenset[str]:
+        return frozenset(CMDLETS)
 
-    def add_type(self, source: str) -> None:
+    def variables(self) -> dict[str, str]:
+        found = {
+            "windir": r"C:\Windows",
+            "COMPUTERNAME": "WIN1",
+            "PROCESSOR_ARCHITECTURE": "x86" if self.wow64 else "AMD64",
+        }
+        return found | ({"PROCESSOR_ARCHITEW6432": "AMD64"} if self.wow64 else {})
+
+    def add_type(self, source: str) -> list[str]:
         known = {"DsrLoopback", "DsrInterface"}
         found = {name for name in known if f"public static class {name}" in source}
         if not found:
             raise NotModelled("a class for Add-Type")
         self._classes |= found
+        return sorted(found)
 
     def has_class(self, name: str) -> bool:
         return name in self._classes

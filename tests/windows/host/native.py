@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from tests.windows.host.model import Address, Binding, Site
-from tests.windows.powershell import NotModelled
+from tests.windows.pwsh import NotModelled
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost

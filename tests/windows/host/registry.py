@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.windows.powershell import NotModelled, Object, PowerShellError, wildcard
+from tests.windows.pwsh import NotModelled, Object, PowerShellError, wildcard
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost

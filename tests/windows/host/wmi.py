@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.windows.host.model import Adapter
-from tests.windows.powershell import NotModelled, Object, PowerShellError
+from tests.windows.pwsh import NotModelled, Object, PowerShellError
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost

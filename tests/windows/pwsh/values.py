@@ -1,18 +1,19 @@
-"""Values of the small PowerShell: hashtables, objects of the host, types, and what goes wrong."""
+"""Values of a modelled host as PowerShell gets them: hashtables, objects, types, and what goes wrong."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 
 class NotModelled(Exception):
-    """The script says something this model does not know: the script or the model is to be mended, not the test."""
+    """The script asks for something this model does not know: the script or the model is to be mended, not the test."""
 
 
 class PowerShellError(Exception):
-    """A terminating error, as a script can catch it."""
+    """An error of a cmdlet or a method, as a script can catch it."""
 
 
 class Hash:
@@ -38,23 +39,10 @@ class Hash:
     def items(self) -> Iterator[tuple[str, Any]]:
         return iter(self._entries.values())
 
-    def member(self, name: str) -> Any:
-        if name in self:
-            return self[name]
-        match name.lower():
-            case "count":
-                return len(self)
-            case "keys":
-                return [key for key, _ in self.items()]
-            case "values":
-                return [value for _, value in self.items()]
-            case _:
-                return None
-
 
 class Object:
-    """An object of the host. `properties` and `methods` in any case; a property not given is not modelled. `settable`
-    names properties that may be assigned; `assigned` is called with name and value."""
+    """An object of the host. `properties` and `methods` in any case; a property not given is not modelled. A property
+    that is a function is asked each time. `assigned` is called with name and value."""
 
     def __init__(
         self,
@@ -67,6 +55,10 @@ class Object:
         self._properties = {name.lower(): value for name, value in properties.items()}
         self._methods = {name.lower(): method for name, method in (methods or {}).items()}
         self._assigned = assigned
+
+    def fixed(self) -> dict[str, Any]:
+        """The properties that nothing but an assignment changes."""
+        return {name: value for name, value in self._properties.items() if not callable(value)}
 
     def member(self, name: str) -> Any:
         lower = name.lower()
@@ -118,10 +110,12 @@ class Static:
         return method(*arguments)
 
 
-class Char(str):
-    """A [char]: as a number it is its code, unlike a text of one letter."""
+@dataclass(frozen=True)
+class Typed:
+    """A value of a .NET type that a number alone does not say: `uint32`, `AddressState`. By its .NET name."""
 
-    __slots__ = ()
+    type: str
+    value: Any
 
 
 class Version(tuple[int, ...]):
@@ -133,44 +127,6 @@ class Version(tuple[int, ...]):
 
     def __str__(self) -> str:
         return ".".join(str(part) for part in self)
-
-
-def text_of(value: Any) -> str:
-    """`[string]$value`."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    if isinstance(value, list):
-        return " ".join(text_of(entry) for entry in value)
-    if isinstance(value, Hash):
-        return "System.Collections.Hashtable"
-    return str(value)
-
-
-def truth(value: Any) -> bool:
-    """As `if` takes it."""
-    if isinstance(value, list):
-        return len(value) > 1 or (len(value) == 1 and truth(value[0]))
-    if isinstance(value, Hash | Object | Static):
-        return True
-    return bool(value)
-
-
-def same(left: Any, right: Any) -> bool:
-    """`-eq` of two single values: by the left one's type, text in any case."""
-    if left is None or right is None:
-        return left is right
-    if isinstance(left, str):
-        return left.lower() == text_of(right).lower()
-    if isinstance(left, bool):
-        return left == truth(right)
-    if isinstance(left, int | float):
-        try:
-            return left == (float(right) if not isinstance(right, bool) else int(right))
-        except (TypeError, ValueError):
-            return False
-    return bool(left == right)
 
 
 def wildcard(pattern: str) -> re.Pattern[str]:
@@ -188,8 +144,3 @@ def _meant(part: str) -> str:
 
 
 _PARTS = re.compile(r"`.|\[[^\]]+\]|.", re.S)
-
-
-def escaped(text: str) -> str:
-    """`[WildcardPattern]::Escape`."""
-    return re.sub(r"[*?\[\]`]", r"`\g<0>", text)
