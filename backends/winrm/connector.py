@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, Thread
 from typing import TypeVar
 
 from winrm.exceptions import AuthenticationError, WinRMOperationTimeoutError
@@ -90,6 +90,8 @@ class WinrmConnector:
     def __init__(self, place: WinrmListener, trust: Trust, asker: Asker, memory: Memory) -> None:
         self._place, self._trust, self._asker, self._memory = place, trust, asker, memory
         self._winrm: WinrmChannel | None = None
+        self._password: Secret | None = None
+        self._shell = ""
         self._lock = Lock()
         self._closed = False
 
@@ -112,25 +114,40 @@ class WinrmConnector:
             if self._closed:
                 raise _not_begun(self._place.host, "the connection was closed")
             clock = _Clock(deadline)
-            shell = self._open_shell(packed, clock)
+            self._shell = shell = self._open_shell(packed, clock)
             try:
                 answer = self._in_shell(shell, packed, Lines(marker, on_line), clock, deadline)
             except (ConnectionLost, _Senseless):
                 self._reset()
                 raise
+            finally:
+                self._shell = ""
             self._close_shell(shell)
             return answer
 
     def close(self) -> None:
-        """Ends the connection; a script that runs is let go."""
+        """Ends the connection. A script that runs is let go, and its shell is closed: a user may open few on a host."""
         self._closed = True
+        shell = self._shell
         if self._lock.acquire(blocking=False):
             try:
                 self._reset()
             finally:
                 self._lock.release()
+        elif shell:
+            closing = Thread(target=self._close_from_beside, args=(shell,), daemon=True)
+            closing.start()
+            closing.join(_HURRY_SECONDS)
 
     # -- shells
+
+    def _close_from_beside(self, shell: str) -> None:
+        """Closes a shell over a connection of its own, while the other one waits for what its script says next."""
+        with contextlib.suppress(*BROKEN, HostError):
+            winrm = WinrmChannel(self._place, self._trust, self._password, self._kerberos_name())
+            winrm.transport.read_timeout_sec = (_HURRY_SECONDS, _HURRY_SECONDS)  # type: ignore[assignment]
+            winrm.close_shell(shell, close_session=False)
+            winrm.transport.reset()
 
     def _open_shell(self, packed: Packed, clock: _Clock) -> str:
         """A shell with the script in its environment. Nothing runs in it yet, so it is tried again where that helps."""
@@ -169,7 +186,7 @@ class WinrmConnector:
                 if isinstance(error, AuthenticationError) and password is not None:
                     raise WrongPassword from None
                 raise translated(self._place, error) from error
-            self._winrm = winrm
+            self._winrm, self._password = winrm, password
             return result
 
         if self._place.auth == "kerberos":

@@ -319,6 +319,31 @@ def test_a_closed_connection_says_so(listen: Listen, operator: Operator) -> None
     assert not caught.value.begun
 
 
+def test_closing_leaves_no_shell_though_the_script_says_nothing(listen: Listen, operator: Operator) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def behave(script: str, out: Say, err: Say) -> int:
+        begun.set()
+        over.wait(60)
+        return 0
+
+    endpoint = listen(Behaving(behave))
+    connection = opened(endpoint, operator)
+
+    def run() -> None:
+        with pytest.raises(HostError):
+            connection.run("x", deadline=60)
+
+    running = threading.Thread(target=run)
+    running.start()
+    assert begun.wait(30)
+    connection.close()
+    assert endpoint.shells == {}, "a user may have few shells open on a host"
+    over.set()
+    running.join(60)
+    assert not running.is_alive()
+
+
 def test_closing_lets_a_running_script_go(listen: Listen, operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector, "OPERATION_SECONDS", 1)
     over = threading.Event()
@@ -328,7 +353,8 @@ def test_closing_lets_a_running_script_go(listen: Listen, operator: Operator, mo
         connection.run("x", deadline=60, on_line=lambda line: connection.close())
     over.set()
     assert "let go" in caught.value.what
-    assert endpoint.actions("Delete") == ["Delete"]
+    assert endpoint.actions("Delete")
+    assert endpoint.shells == {}
 
 
 def test_ipv6(operator: Operator, state: object) -> None:
