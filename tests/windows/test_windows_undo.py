@@ -16,6 +16,7 @@ from dsrwizard.core.model.errors import CommandFailed
 from dsrwizard.core.model.events import Event, StepFinished, StepStarted
 from dsrwizard.core.model.outcome import HostResult, Outcome
 from dsrwizard.core.model.steps import Step
+from tests.fakes.step_watch import Told
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Address, Binding, Site, WindowsHost
 from tests.windows.host.machine import ANY, CHANGING
@@ -255,22 +256,12 @@ def on_the_nic(host: WindowsHost) -> list[Change]:
     return changes
 
 
-class Unheard:
-    """Nobody is told what the host does."""
-
-    def started(self, step: Step) -> None: ...
-
-    def said(self, text: str) -> None: ...
-
-    def finished(self, step: Step, worked: bool, said: str) -> None: ...
-
-
 def carried_out(farm: Farm, change: Change) -> None:
     """This change alone, past all planning."""
     farm.plan()
     step = Step(id="x", host="win1", phase="vip", title="x", why="x", changes=(change,))
     port = farm.engine._hosts_of("eth0").port(farm.deployment.servers[0])
-    port.apply([step], Unheard())
+    port.apply([step], Told())
 
 
 @pytest.mark.parametrize("version", DIALECTS)
