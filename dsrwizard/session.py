@@ -37,17 +37,6 @@ def deployments_dir() -> Path:
     return state_dir() / "deployments"
 
 
-def saved_deployments() -> list[Path]:
-    """The deployment files kept, the one applied last first. Empty when there are none, they cannot be listed, or
-    another user could have put them there."""
-    try:
-        files.refuse_what_others_own(deployments_dir())
-        found = [(path.stat().st_mtime_ns, path) for path in deployments_dir().glob("*.toml") if path.is_file()]
-    except OSError:
-        return []
-    return [path for _, path in sorted(found, reverse=True)]
-
-
 def save_deployment(deployment: Deployment) -> Path:
     """Keeps the file of a deployment that is being applied and returns its path. Raises DsrError."""
     from dsrwizard.core.intake.deployment_file import MAX_BYTES, dumps

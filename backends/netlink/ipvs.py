@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, inet_ntop, inet_pton, ntohs
 from struct import pack
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from backends.netlink.attributes import attribute, number, table
+from backends.netlink.attributes import attribute
 from backends.netlink.decode import DestinationDump, KernelError, MessageLayout, RawService, Row, ServiceDump
 from backends.netlink.numbers import NLA_F_NESTED, Command, MessageAttr, Svc, method_name
 from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
@@ -22,9 +19,6 @@ from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceSt
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.facts import Destination, Stats, VirtualService
 from dsrwizard.core.model.values import endpoint
-
-if TYPE_CHECKING:
-    from backends.netlink.messages import IpvsSocket
 
 T = TypeVar("T")
 
@@ -35,28 +29,13 @@ netlink family makes it load the module, and looking must not change anything.""
 _METHOD_MASK = 0x7
 
 
-class Timeouts(msgspec.Struct, frozen=True):
-    """How long idle connections stay in the table, in seconds (`ipvsadm --set`)."""
-
-    tcp: int
-    tcp_fin: int
-    udp: int
-
-
-class ServiceRows(msgspec.Struct, frozen=True):
-    """One service with its destinations as rows (see `decode.Row`): the cheapest reading."""
-
-    key: ServiceKey
-    rows: list[Row]
-
-
 def loaded() -> bool:
     """Whether IPVS is there without asking for it."""
     return TABLE.exists()
 
 
 class Ipvs:
-    """Thread-safe: readings share one socket under a lock, every batch of changes has a socket of its own.
+    """Thread-safe: readings share one socket under a lock, every change has a socket of its own.
 
     Reading raises LookError (no privilege, not loaded) or AnswerUnreadable; changes raise NoPrivilege or
     CommandFailed.
@@ -93,11 +72,6 @@ class Ipvs:
         ]
         return services, tuple(f"{raw.label} ({raw.state.scheduler})" for raw, _rows in found if raw.key is None)
 
-    def counters(self) -> list[ServiceRows]:
-        """The same as plain rows, for whoever reads each second and shows a part of it."""
-        found = self._reading(self._read_all)
-        return [ServiceRows(raw.key, rows) for raw, rows in found if raw.key is not None]
-
     def service(self, key: ServiceKey) -> VirtualService | None:
         """One service with its destinations, or None where there is none."""
 
@@ -122,23 +96,50 @@ class Ipvs:
             key=key, state=raw.state, stats=raw.stats, destinations=tuple(map(self._destination, rows))
         )
 
-    def timeouts(self) -> Timeouts:
-        def look(reader: ReadSocket) -> Timeouts:
-            data, start, end = reader.ask(Command.GET_CONFIG, b"")
-            found = table(data, (start, end))
-            return Timeouts(
-                number(data, found.get(MessageAttr.TIMEOUT_TCP)),
-                number(data, found.get(MessageAttr.TIMEOUT_TCP_FIN)),
-                number(data, found.get(MessageAttr.TIMEOUT_UDP)),
-            )
+    # --- changes, each in force when its method returns
 
-        return self._reading(look)
+    def add_service(self, key: ServiceKey, state: ServiceState) -> None:
+        self._change_service(Command.NEW_SERVICE, key, state, "added")
 
-    # --- changes
+    def set_service(self, key: ServiceKey, state: ServiceState) -> None:
+        self._change_service(Command.SET_SERVICE, key, state, "changed")
 
-    @contextmanager
-    def changes(self) -> Iterator[IpvsBatch]:
-        """A batch of changes over one socket. Each is in force when its method returns."""
+    def del_service(self, key: ServiceKey) -> None:
+        """Removes a service and, as the kernel does, every destination in it."""
+        self._change_service(Command.DEL_SERVICE, key, None, "removed")
+
+    def add_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
+        self._change_destination(Command.NEW_DEST, key, (address, port), state, "added to")
+
+    def set_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
+        self._change_destination(Command.SET_DEST, key, (address, port), state, "changed in")
+
+    def del_destination(self, key: ServiceKey, address: str, port: int) -> None:
+        self._change_destination(Command.DEL_DEST, key, (address, port), None, "removed from")
+
+    def _change_service(self, command: Command, key: ServiceKey, state: ServiceState | None, done: str) -> None:
+        from backends.netlink.messages import service_part
+
+        what = f"The IPVS service {service_name(key)} could not be {done}."
+        self._send(command, [service_part(key, state)], what, scheduler=state.scheduler if state else "")
+
+    def _change_destination(
+        self, command: Command, key: ServiceKey, real: tuple[str, int], state: DestinationState | None, done: str
+    ) -> None:
+        from backends.netlink.messages import destination_part, service_part
+
+        what = f"The destination {endpoint(*real)} could not be {done} the IPVS service {service_name(key)}."
+        self._send(command, [service_part(key), destination_part(*real, state)], what, destination=True)
+
+    def _send(
+        self,
+        command: Command,
+        parts: Sequence[tuple[str, object]],
+        what: str,
+        *,
+        scheduler: str = "",
+        destination: bool = False,
+    ) -> None:
         from backends.netlink.messages import IpvsSocket
 
         if not loaded():
@@ -148,45 +149,13 @@ class Ipvs:
         except OSError as error:  # NetlinkError is one
             raise refused(getattr(error, "code", None) or error.errno or 0, "IPVS could not be opened.") from None
         try:
-            yield IpvsBatch(socket)
+            socket.request(command, list(parts))
+        except KernelError as error:
+            raise refused(error.errno, what, scheduler=scheduler, destination=destination) from None
+        except OSError as error:
+            raise refused(error.errno or 0, what) from None
         finally:
             socket.close()
-
-    def add_service(self, key: ServiceKey, state: ServiceState) -> None:
-        with self.changes() as changes:
-            changes.add_service(key, state)
-
-    def set_service(self, key: ServiceKey, state: ServiceState) -> None:
-        with self.changes() as changes:
-            changes.set_service(key, state)
-
-    def del_service(self, key: ServiceKey) -> None:
-        with self.changes() as changes:
-            changes.del_service(key)
-
-    def add_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
-        with self.changes() as changes:
-            changes.add_destination(key, address, port, state)
-
-    def set_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
-        with self.changes() as changes:
-            changes.set_destination(key, address, port, state)
-
-    def del_destination(self, key: ServiceKey, address: str, port: int) -> None:
-        with self.changes() as changes:
-            changes.del_destination(key, address, port)
-
-    def flush(self) -> None:
-        with self.changes() as changes:
-            changes.flush()
-
-    def zero(self, key: ServiceKey | None = None) -> None:
-        with self.changes() as changes:
-            changes.zero(key)
-
-    def set_timeouts(self, timeouts: Timeouts) -> None:
-        with self.changes() as changes:
-            changes.set_timeouts(timeouts)
 
     # --- reading
 
@@ -269,81 +238,6 @@ class Ipvs:
         )
         self._states[set_to] = state
         return state
-
-
-class IpvsBatch:
-    """One batch of changes; see `Ipvs.changes`. Raises NoPrivilege and CommandFailed."""
-
-    def __init__(self, socket: IpvsSocket) -> None:
-        self._socket = socket
-
-    def add_service(self, key: ServiceKey, state: ServiceState) -> None:
-        self._service(Command.NEW_SERVICE, key, state, "added")
-
-    def set_service(self, key: ServiceKey, state: ServiceState) -> None:
-        self._service(Command.SET_SERVICE, key, state, "changed")
-
-    def del_service(self, key: ServiceKey) -> None:
-        """Removes a service and, as the kernel does, every destination in it."""
-        self._service(Command.DEL_SERVICE, key, None, "removed")
-
-    def add_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
-        self._destination(Command.NEW_DEST, key, (address, port), state, "added to")
-
-    def set_destination(self, key: ServiceKey, address: str, port: int, state: DestinationState) -> None:
-        self._destination(Command.SET_DEST, key, (address, port), state, "changed in")
-
-    def del_destination(self, key: ServiceKey, address: str, port: int) -> None:
-        self._destination(Command.DEL_DEST, key, (address, port), None, "removed from")
-
-    def flush(self) -> None:
-        """Removes every service on this machine, also those of others: for the lab and the benches."""
-        self._send(Command.FLUSH, [], "IPVS could not be emptied.")
-
-    def zero(self, key: ServiceKey | None = None) -> None:
-        """Sets the counters of one service, or of all, to zero."""
-        from backends.netlink.messages import service_part
-
-        self._send(Command.ZERO, [service_part(key)] if key else [], "The counters could not be set to zero.")
-
-    def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Sets the timeouts in seconds; 0 leaves one as it is."""
-        parts = [
-            ("IPVS_CMD_ATTR_TIMEOUT_TCP", timeouts.tcp),
-            ("IPVS_CMD_ATTR_TIMEOUT_TCP_FIN", timeouts.tcp_fin),
-            ("IPVS_CMD_ATTR_TIMEOUT_UDP", timeouts.udp),
-        ]
-        self._send(Command.SET_CONFIG, parts, "The IPVS timeouts could not be set.")
-
-    def _service(self, command: Command, key: ServiceKey, state: ServiceState | None, done: str) -> None:
-        from backends.netlink.messages import service_part
-
-        what = f"The IPVS service {service_name(key)} could not be {done}."
-        self._send(command, [service_part(key, state)], what, scheduler=state.scheduler if state else "")
-
-    def _destination(
-        self, command: Command, key: ServiceKey, real: tuple[str, int], state: DestinationState | None, done: str
-    ) -> None:
-        from backends.netlink.messages import destination_part, service_part
-
-        what = f"The destination {endpoint(*real)} could not be {done} the IPVS service {service_name(key)}."
-        self._send(command, [service_part(key), destination_part(*real, state)], what, destination=True)
-
-    def _send(
-        self,
-        command: Command,
-        parts: Sequence[tuple[str, object]],
-        what: str,
-        *,
-        scheduler: str = "",
-        destination: bool = False,
-    ) -> None:
-        try:
-            self._socket.request(command, list(parts))
-        except KernelError as error:
-            raise refused(error.errno, what, scheduler=scheduler, destination=destination) from None
-        except OSError as error:
-            raise refused(error.errno or 0, what) from None
 
 
 _REMEMBERED = 100_000

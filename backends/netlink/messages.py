@@ -1,8 +1,7 @@
 """What is sent to IPVS: pyroute2's message with the attributes it lacks, and a socket that carries it.
 
-pyroute2 0.9.7 types the netmask as an IPv4 address, although IPv6 services carry a prefix length there, leaves the
-timeouts as hex text, and stores the tunnel's port in the machine's byte order while the kernel reads it in network
-order (ip_vs_ctl.c). Its helper objects (IPVSService, IPVSDest) are not used: their "update" deletes.
+pyroute2 0.9.7 types the netmask as an IPv4 address, although IPv6 services carry a prefix length there, and stores the
+tunnel's port in the machine's byte order while the kernel reads it in network order (ip_vs_ctl.c). Its helper objects (IPVSService, IPVSDest) are not used: their "update" deletes.
 """
 
 from __future__ import annotations
@@ -33,8 +32,6 @@ def _retyped(pairs: Iterable[tuple[str, str]], **types: str) -> tuple[tuple[str,
 
 class IpvsMessage(ipvs.ipvsmsg):
     """pyroute2's IPVS message, complete."""
-
-    nla_map = _retyped(ipvs.ipvsmsg.nla_map, TIMEOUT_TCP="uint32", TIMEOUT_TCP_FIN="uint32", TIMEOUT_UDP="uint32")
 
     class service(ipvs.ipvsmsg.service):  # noqa: N801  # the name nla_map looks up
         nla_map = _retyped(ipvs.ipvsmsg.service.nla_map, NETMASK="cdata")

@@ -30,10 +30,6 @@ class Command(IntEnum):
     SET_DEST = 6
     DEL_DEST = 7
     GET_DEST = 8
-    SET_CONFIG = 12
-    GET_CONFIG = 13
-    ZERO = 16
-    FLUSH = 17
 
 
 class MessageAttr(IntEnum):
@@ -41,9 +37,6 @@ class MessageAttr(IntEnum):
 
     SERVICE = 1
     DEST = 2
-    TIMEOUT_TCP = 4
-    TIMEOUT_TCP_FIN = 5
-    TIMEOUT_UDP = 6
 
 
 class Svc(IntEnum):

@@ -9,9 +9,10 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
+from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import DraftService, DraftVip
 from dsrwizard.core.intake.problems import Problem
-from dsrwizard.core.intake.validate import interface_problem, problems_of_draft, vip_problem
+from dsrwizard.core.intake.validate import problems_of_draft
 from dsrwizard.core.model.deployment import SCHEDULERS
 from dsrwizard.core.model.errors import DsrError
 from screens.pane import Desk, Pane, in_thread
@@ -234,7 +235,7 @@ class VipPane(Pane):
         interface, address = self.draft.interface.strip(), field.value.strip()
         if not (field.key.startswith("vips[") and field.key.endswith("].address")):
             return
-        if vip_problem(address) or interface_problem(interface):
+        if fields.vip(address) or fields.director_interface(interface):
             return
         if address in self.desk.in_use:
             self._say(field, self.desk.in_use[address])

@@ -76,7 +76,7 @@ def read_with(reader: str, times: int) -> float:
         return best(by_pyroute2, min(times, 2))
     ours = Ipvs()
     try:
-        return best(ours.services if reader == "services" else ours.counters, times)
+        return best(ours.services, times)
     finally:
         ours.close()
 
@@ -106,7 +106,6 @@ def measure(destinations: int, times: int, readers: dict[str, str]) -> None:
 READERS = {
     "ipvsadm": "ipvsadm -Ln --stats",
     "services": "dsrwizard services() (typed)",
-    "counters": "dsrwizard counters() (rows)",
     "pyroute2": "pyroute2 IPVS classes",
 }
 

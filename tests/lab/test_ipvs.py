@@ -46,7 +46,6 @@ DRIVER = """
 import subprocess, sys
 import msgspec
 from backends.director.port import LocalDirector
-from backends.netlink.ipvs import Ipvs, Timeouts
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure
@@ -357,21 +356,6 @@ def test_addresses_links_and_settings_come_and_go(empty: Lab) -> None:
     assert told.facts.interface("vip0") is None
     assert not any(link.has("10.0.0.77") or link.has("fd00:10::77") for link in told.facts.interfaces)
     assert empty.run("director", "cat /proc/sys/net/ipv4/vs/expire_nodest_conn").stdout == "0\n"
-
-
-def test_timeouts_zero_and_flush(empty: Lab) -> None:
-    told = drive(
-        empty,
-        add(WEB, "rr"),
-        extra="ipvs = Ipvs(); before = ipvs.timeouts(); ipvs.set_timeouts(Timeouts(7200, 0, 299)); ipvs.zero();"
-        "extra = [before, ipvs.timeouts()]; ipvs.flush()",
-    )
-    assert told.extra == [
-        {"tcp": 900, "tcp_fin": 120, "udp": 300},
-        {"tcp": 7200, "tcp_fin": 120, "udp": 299},
-    ]
-    assert "7200 120 299" in empty.run("director", "ipvsadm -L --timeout").ok().stdout
-    assert told.facts.services == ()
 
 
 def test_without_privilege_much_is_seen_and_the_rest_is_said(empty: Lab) -> None:

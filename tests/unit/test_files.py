@@ -19,7 +19,7 @@ from dsrwizard.core.model.errors import DsrError, HostError, LookError
 from dsrwizard.engine.defects import Defect
 from dsrwizard.engine.journal import Journal, Journals
 from dsrwizard.engine.timeline import Recorder, Timeline
-from dsrwizard.session import Session, save_deployment, saved_deployments
+from dsrwizard.session import Session, save_deployment
 from tests.fakes.world import World
 
 OTHER = 54321
@@ -138,14 +138,12 @@ def test_nothing_is_written_where_another_user_could_exchange_it(
     assert path.read_bytes() == before
 
 
-def test_a_session_and_deployments_of_another_user_are_not_taken_up(state: Path, theirs: Theirs) -> None:
+def test_a_session_of_another_user_is_not_taken_up(state: Path, theirs: Theirs) -> None:
     used(state)
-    assert saved_deployments()
     theirs(state)
     told: list[str] = []
     assert Session.load(notice=told.append) is None
     assert "belongs to" in told[0]
-    assert saved_deployments() == []
 
 
 def test_known_host_keys_of_another_user_are_not_used_and_the_reason_is_said(tmp_path: Path, theirs: Theirs) -> None:

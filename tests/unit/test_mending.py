@@ -156,8 +156,9 @@ def test_the_step_for_a_cause_and_no_other_is_shown_and_cures_it(
     result = shop.engine.mend(shop.deployment, made, shop.events.append)
     assert result.run.ok
     assert result.cured
-    assert result.check_after is not None
-    assert result.check_after.outcome == "pass"
+    after = result.mended[0].after
+    assert after is not None
+    assert after.outcome == "pass"
     assert result.report is not None
     assert result.report.verdict == "pass"
     assert set(weights(shop).values()) == {1}, "no server is left without clients"
@@ -281,13 +282,15 @@ def test_an_answer_that_is_not_green_is_not_called_cured(shop: Shop) -> None:
     result = shop.engine.mend(shop.deployment, made, shop.events.append)
     assert not result.run.ok
     assert not result.cured
-    assert result.check_after is not None
-    assert (result.check_after.outcome, result.check_after.cause) == ("fail", "vip-missing")
+    after = result.mended[0].after
+    assert after is not None
+    assert (after.outcome, after.cause) == ("fail", "vip-missing")
     shop.world.servers["web2"].reachable = False
     lost = shop.engine.mend(shop.deployment, made, shop.events.append)
     assert not lost.cured
-    assert lost.check_after is not None
-    assert lost.check_after.consequence_of == "unreachable", "green was not seen"
+    after = lost.mended[0].after
+    assert after is not None
+    assert after.consequence_of == "unreachable", "green was not seen"
 
 
 def test_stopped_it_begins_nothing_and_claims_nothing(shop: Shop) -> None:
@@ -296,7 +299,7 @@ def test_stopped_it_begins_nothing_and_claims_nothing(shop: Shop) -> None:
     stop = threading.Event()
     stop.set()
     result = shop.engine.mend(shop.deployment, made, shop.events.append, stop)
-    assert (result.report, result.check_after, result.cured) == (None, None, False)
+    assert (result.report, [one.after for one in result.mended], result.cured) == (None, [None], False)
     assert shop.world.servers["web2"].machine.holds(VIP) is None
 
 

@@ -54,11 +54,6 @@ class MendResult(Shown, frozen=True, kw_only=True):
     report: Report | None
 
     @property
-    def check_after(self) -> Check | None:
-        """The first check, asked again."""
-        return self.mended[0].after if self.mended else None
-
-    @property
     def cured(self) -> bool:
         """Every cause is gone, and was seen to be."""
         return all(one.cured for one in self.mended)
