@@ -1,7 +1,8 @@
 """What is sent to IPVS: pyroute2's message with the attributes it lacks, and a socket that carries it.
 
 pyroute2 0.9.7 types the netmask as an IPv4 address, although IPv6 services carry a prefix length there, and stores the
-tunnel's port in the machine's byte order while the kernel reads it in network order (ip_vs_ctl.c). Its helper objects (IPVSService, IPVSDest) are not used: their "update" deletes.
+tunnel's port in the machine's byte order while the kernel reads it in network order (ip_vs_ctl.c). Its helper
+objects (IPVSService, IPVSDest) are not used: their "update" deletes.
 """
 
 from __future__ import annotations

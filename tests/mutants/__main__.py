@@ -30,6 +30,8 @@ MUTATED = ("plan", "diagnosis", "record", "dialects")
 """Folders of dsrwizard/core. `dsrwizard/engine/journal.py` is mutated as well."""
 SECONDS = 900.0
 """A run of the tests that takes longer is caught in an endless loop."""
+NOTHING_COLLECTED = 5
+"""pytest's exit status where every test of the files was left out."""
 ABOUT_FILES = ("tests/unit/test_architecture.py",)
 """These look at how a file is written, not at what it does."""
 
@@ -72,7 +74,7 @@ class Copy:
 
     def tested(self, files: Sequence[str], passed_over: Sequence[str], *, first: bool = True) -> str:
         """What failed first, or all of it; empty: nothing. Names of tests end with a line break."""
-        words = [sys.executable, "-m", "pytest", "-q", "-n0", "-m", "not exhaustive", "-p", "no:cacheprovider"]
+        words = [sys.executable, "-m", "pytest", "-q", "-n0" if first else "-n2", "-m", "not exhaustive"]
         words += ["--tb=no", *(["-x"] if first else []), *files]
         words += [f"--deselect={name}" for name in passed_over] + [f"--ignore={name}" for name in ABOUT_FILES]
         environment = os.environ | {"PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -82,10 +84,12 @@ class Copy:
             )
         except subprocess.TimeoutExpired:
             return "no end"
-        if done.returncode in (0, 5):
+        if done.returncode in (0, NOTHING_COLLECTED):
             return ""
         failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-        return "\n".join(failed) or f"pytest ended with {done.returncode}"
+        if not failed:
+            raise SystemExit(f"The tests did not run:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        return "\n".join(failed)
 
 
 def _naming(path: str) -> list[str]:
@@ -112,7 +116,7 @@ def main() -> None:
         for number in range(given.workers):
             copies.put(Copy(Path(folder, str(number))))
         one = copies.get()
-        unsound = [name for name in one.tested(_suite(""), (), first=False).split("\n") if "::" in name]
+        unsound = one.tested(_suite(""), (), first=False).splitlines()
         copies.put(one)
         if unsound:
             print("These fail without any change, and are left out:", *unsound, sep="\n  ", flush=True)
@@ -126,6 +130,8 @@ def main() -> None:
             where = f"{place.path}:{place.line}"
             word = "survived" if noticed == "survived" else "killed"
             print(f"{word:8} {seconds:4.0f} s  {where}  {_short(place.old)} → {_short(place.new)}", flush=True)
+            if word == "killed":
+                print(f"         by {_short(noticed)}", flush=True)
             return place, noticed
 
         with ThreadPoolExecutor(given.workers) as pool:

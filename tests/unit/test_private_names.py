@@ -27,7 +27,10 @@ from textual.widgets._toggle_button import ToggleButton
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("dsrwizard", "screens", "backends")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = sorted(
+    path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.parent.name != "scripts"
+)
+"""Without the scripts that are sent to hosts: they run where they are imported."""
 
 USED: dict[type, set[str]] = {
     GenericNetlinkSocket: {"_run_with_cleanup"},
