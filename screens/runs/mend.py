@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Button, ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Static
 
 from dsrwizard.core.api import Engine
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import DestinationRow
 from dsrwizard.core.plan.mend import Cure, Mending, MendResult, concerning, felt_at
-from screens.background import in_thread
 from screens.questions.confirm import ConfirmModal
-from screens.questions.modals import HelpModal
+from screens.runs.run_screen import RunScreen
 from screens.runs.view import RunView
 from screens.widgets.check_detail import labelled
 from screens.widgets.check_rows import check_lines
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_plan import step_text
-from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 
@@ -43,12 +38,14 @@ HELP = (
 )
 
 
-class MendScreen(Screen[Report]):
+class MendScreen(RunScreen[Report]):
     """Shows what cures these failed checks, or those behind a row of the live view, asks, does it and verifies again.
 
     Dismissed with the last verification it has made; None: it made none.
     """
 
+    PLAN, RUN, FOCUS = "mend-text", "mend-run", "#mend-text"
+    HELP_TITLE, HELP_TEXT = "Mend", HELP
     BINDINGS = [
         Binding("escape", "back", "Back", id="mend.back", tooltip="Back; nothing is changed by that"),
         Binding("ctrl+n", "next", "Mend…", id="mend.next", tooltip="Carry the steps out, after one question"),
@@ -78,9 +75,6 @@ class MendScreen(Screen[Report]):
         self._report: Report | None = None
         self._mending: Mending | None = None
         self._result: MendResult | None = None
-        self._looking = False
-        self._ran = False
-        self._error: DsrError | None = None
 
     def compose(self) -> ComposeResult:
         with ContentSwitcher(initial="mend-text", id="mend-frame"):
@@ -99,33 +93,11 @@ class MendScreen(Screen[Report]):
         self.query_one("#mend-text").focus()
         self._begin_look(verify=not self._checks)
 
-    # What the app asks.
+    def outcome(self) -> Report | None:
+        return self._report
 
-    def running(self) -> str:
-        """What must not be cut off by quitting; empty: nothing."""
-        return self.query_one(RunView).running
-
-    def stop_running(self) -> None:
-        self.query_one(RunView).request_stop()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what makes sense now is shown."""
-        if not self.is_mounted:
-            return None
-        view = self.query_one(RunView)
-        busy = bool(view.doing)
-        match action:
-            case "next":
-                ready = self._mending is not None and bool(self._mending.plan.steps) and not self._looking
-                return ready and not self._ran
-            case "stop":
-                return busy and not view.stop.is_set()
-            case "look":
-                return not busy and not self._looking
-            case "copy":
-                return self._ran
-            case _:
-                return True
+    def ready(self) -> bool:
+        return self._mending is not None and bool(self._mending.plan.steps) and not self._looking and not self._ran
 
     # Looking.
 
@@ -135,13 +107,8 @@ class MendScreen(Screen[Report]):
             self._begin_look(verify=True)
 
     def _begin_look(self, *, verify: bool) -> None:
-        self._looking, self._error, self._ran, self._mending, self._result = True, None, False, None, None
-        self.query_one(ContentSwitcher).current = "mend-text"
-        self.query_one("#mend-text").focus()
-        self._show()
-        self.run_worker(self._look(verify=verify), group="look")
+        self._mending, self._result = None, None
 
-    async def _look(self, *, verify: bool) -> None:
         def look() -> None:
             engine = self._engine()
             checks = self._checks
@@ -150,12 +117,7 @@ class MendScreen(Screen[Report]):
                 checks = self._same(self._report)
             self._mending = engine.mend_plan(self._deployment, *checks) if checks else None
 
-        try:
-            await in_thread(look)
-        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
-            self._error = in_words(error)
-        self._looking = False
-        self._show()
+        self.begin_look(look)
 
     def _same(self, report: Report) -> tuple[Check, ...]:
         """What still fails of what this is about."""
@@ -174,13 +136,6 @@ class MendScreen(Screen[Report]):
         )
 
     # What the operator does.
-
-    async def action_back(self) -> None:
-        """Back to where it was called from; while it runs, nowhere."""
-        if self.running():
-            self._tell("It is still running; s stops it.")
-        else:
-            self.dismiss(self._report)
 
     def action_next(self) -> None:
         """Asks and begins."""
@@ -202,56 +157,24 @@ class MendScreen(Screen[Report]):
         )
         self.app.push_screen(question, answered)
 
-    def action_stop(self) -> None:
-        self.query_one(RunView).request_stop()
-
-    def action_copy(self) -> None:
-        view = self.query_one(RunView)
-        if view.chosen:
-            self.app.copy_to_clipboard(view.report())
-            self.notify(f"The report of {view.chosen} is in the clipboard.", markup=False)
-
-    def action_help(self) -> None:
-        self.app.push_screen(HelpModal("Mend", Content(HELP)))
-
-    @on(Button.Pressed)
-    async def _button(self, event: Button.Pressed) -> None:
-        event.stop()
-        await self.run_action({"do-retry": "look", "do-copy": "copy"}[event.button.id or ""])
-
     # Running.
 
     def _begin(self, mending: Mending) -> None:
-        self._ran = True
-        view = self.query_one(RunView)
+        stop = self.query_one(RunView).stop
 
         def work(watch: Observer) -> RunResult:
-            self._result = self._engine().mend(self._deployment, mending, watch, view.stop)
+            self._result = self._engine().mend(self._deployment, mending, watch, stop)
             self._report = self._result.report or self._report
             return self._result.run
 
-        view.take_plan(mending.plan, {})
-        self.query_one(ContentSwitcher).current = "mend-run"
-        view.rows.focus()
-        view.start("Mending", work)
-
-    @on(RunView.Ended)
-    def ended(self) -> None:
-        self._show()
+        self.begin_run("Mending", mending.plan, {}, work)
 
     # Showing.
 
-    @on(RunView.Shown)
-    def _show(self) -> None:
-        if not self._ran:
-            self.query_one("#mend-text > Static", Static).update(self._text())
-        self._tell(self._consequence())
-        self.refresh_bindings()
+    def show_plan(self) -> None:
+        self.query_one("#mend-text > Static", Static).update(self._text())
 
-    def _tell(self, text: str) -> None:
-        self.query_one("#hint", Static).update(text)
-
-    def _consequence(self) -> str:
+    def consequence(self) -> str:
         view = self.query_one(RunView)
         if view.doing and view.runs.done == len(view.runs.hosts):
             return "The steps are done; probing again."

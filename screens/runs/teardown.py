@@ -8,9 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
-from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Button, ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Static
 
 from dsrwizard.core.api import Engine
 from dsrwizard.core.model.deployment import Deployment
@@ -19,14 +17,13 @@ from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.tell.difference import count_line
-from screens.background import in_thread
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import HelpModal
+from screens.runs.run_screen import RunScreen
 from screens.runs.view import RunView
 from screens.widgets.check_detail import Detail
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import failure_lines, problem_key, step_key, step_lines, step_text, withdrawal_rows
-from screens.widgets.host_words import in_words
 from screens.widgets.keybar import KeyBar
 from screens.widgets.rows import ListRow, Rows
 from screens.widgets.words import frame_title
@@ -41,9 +38,11 @@ HELP = (
 )
 
 
-class TeardownScreen(Screen[bool]):
+class TeardownScreen(RunScreen[bool]):
     """Shows the plan, asks, takes it back. Dismissed with True when nothing of the deployment is left."""
 
+    PLAN, RUN, FOCUS = "teardown-plan", "teardown-run", "#teardown-rows"
+    HELP_TITLE, HELP_TEXT = "Tear down", HELP
     BINDINGS = [
         Binding("escape", "back", "Back", id="teardown.back", tooltip="Back; nothing is changed by that"),
         Binding("ctrl+n", "next", "Tear down…", id="teardown.next", tooltip="Take it back, after one question"),
@@ -64,9 +63,6 @@ class TeardownScreen(Screen[bool]):
         self._deployment = deployment
         self._engine = engine
         self._plan: Plan | None = None
-        self._looking = False
-        self._error: DsrError | None = None
-        self._ran = False
         self._gone = False
         self._left = ""
         """What could not be tidied up on this machine, as a sentence."""
@@ -90,12 +86,15 @@ class TeardownScreen(Screen[bool]):
 
     # What the app asks.
 
-    def running(self) -> str:
-        """What must not be cut off by quitting; empty: nothing."""
-        return self.query_one(RunView).running
+    def outcome(self) -> bool:
+        return self._gone
 
-    def stop_running(self) -> None:
-        self.query_one(RunView).request_stop()
+    def settled(self) -> bool:
+        return self._gone
+
+    def ready(self) -> bool | None:
+        possible = self._plan is not None and not self._looking and (bool(self._plan.steps) or self._plan.empty)
+        return self._gone or (False if self._ran else True if possible else None)
 
     def key_label(self, binding: Binding) -> str | None:
         """The words for keys whose meaning depends on how far it is."""
@@ -107,53 +106,20 @@ class TeardownScreen(Screen[bool]):
             return "Retry"
         return None
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what makes sense now is shown."""
-        if not self.is_mounted:
-            return None
-        view = self.query_one(RunView)
-        busy = bool(view.doing)
-        match action:
-            case "next":
-                ready = self._plan is not None and not self._looking and (bool(self._plan.steps) or self._plan.empty)
-                return self._gone or (False if self._ran else True if ready else None)
-            case "stop":
-                return busy and not view.stop.is_set()
-            case "look":
-                return not self._gone and not busy and not self._looking
-            case "copy":
-                return self._ran
-            case _:
-                return True
-
     # Looking.
 
     def action_look(self) -> None:
         """Looks at all hosts and plans anew."""
         if self._looking or self.running() or self._gone:
             return
-        self._looking, self._error, self._ran = True, None, False
-        self.query_one(ContentSwitcher).current = "teardown-plan"
-        self.query_one("#teardown-rows").focus()
-        self._show()
-        self.run_worker(self._look(), group="look")
 
-    async def _look(self) -> None:
-        try:
-            self._plan = await in_thread(lambda: self._engine().teardown_plan(self._deployment))
-        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
-            self._error, self._plan = in_words(error), None
-        self._looking = False
-        self._show()
+        def look() -> None:
+            self._plan = None
+            self._plan = self._engine().teardown_plan(self._deployment)
+
+        self.begin_look(look)
 
     # What the operator does.
-
-    async def action_back(self) -> None:
-        """Back to where it was called from; while it runs, nowhere."""
-        if self.running():
-            self._tell("It is still running; s stops it.")
-        else:
-            self.dismiss(self._gone)
 
     def action_next(self) -> None:
         """Asks and begins; when all is taken back, leads to the wizard."""
@@ -181,35 +147,17 @@ class TeardownScreen(Screen[bool]):
         )
         self.app.push_screen(question, answered)
 
-    def action_stop(self) -> None:
-        self.query_one(RunView).request_stop()
-
-    def action_copy(self) -> None:
-        view = self.query_one(RunView)
-        if view.chosen:
-            self.app.copy_to_clipboard(view.report())
-            self.notify(f"The report of {view.chosen} is in the clipboard.", markup=False)
-
-    def action_help(self) -> None:
-        self.app.push_screen(HelpModal("Tear down", Content(HELP)))
-
-    @on(Button.Pressed)
-    async def _button(self, event: Button.Pressed) -> None:
-        event.stop()
-        await self.run_action({"do-retry": "look", "do-copy": "copy"}[event.button.id or ""])
-
     # Running.
 
     def _begin(self, plan: Plan) -> None:
-        self._ran = True
-        view = self.query_one(RunView)
+        stop = self.query_one(RunView).stop
         deployment = self._deployment
 
         def work(watch: Observer) -> RunResult:
             from dsrwizard.session import forget_deployment
 
             engine = self._engine()
-            result = engine.teardown(deployment, plan, watch, view.stop)
+            result = engine.teardown(deployment, plan, watch, stop)
             self._gone = result.ok and not engine.in_force(deployment.name)
             if self._gone:
                 try:
@@ -218,30 +166,16 @@ class TeardownScreen(Screen[bool]):
                     self._left = str(error)
             return result
 
-        view.take_plan(plan, {host.host: host.failure for host in plan.hosts if host.failure is not None})
-        self.query_one(ContentSwitcher).current = "teardown-run"
-        view.rows.focus()
-        view.start("The teardown", work)
+        failures = {host.host: host.failure for host in plan.hosts if host.failure is not None}
+        self.begin_run("The teardown", plan, failures, work)
 
-    @on(RunView.Ended)
-    def ended(self) -> None:
+    def after_run(self) -> None:
         if self._left:
             self.notify(self._left, severity="warning", markup=False)
-        self._show()
 
     # Showing.
 
-    @on(RunView.Shown)
-    def _show(self) -> None:
-        if not self._ran:
-            self._show_plan()
-        self._tell(self._consequence())
-        self.refresh_bindings()
-
-    def _tell(self, text: str) -> None:
-        self.query_one("#hint", Static).update(text)
-
-    def _consequence(self) -> str:
+    def consequence(self) -> str:
         view = self.query_one(RunView)
         if view.doing:
             return "Hosts are being changed back. s stops: what runs is finished, nothing new begins."
@@ -261,7 +195,7 @@ class TeardownScreen(Screen[bool]):
         done = runs.done
         return f"{glyph('fail')} {done} of {len(runs.hosts)} hosts as before; {', '.join(broken)}: not taken back."
 
-    def _show_plan(self) -> None:
+    def show_plan(self) -> None:
         plan, summary = self._plan, self.query_one("#teardown-summary", Static)
         rows = self.query_one("#teardown-rows", Rows)
         self._steps = {}

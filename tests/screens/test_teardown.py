@@ -196,3 +196,15 @@ async def test_what_is_gone_already_is_finished_without_a_question(make_app: Mak
         assert "Nothing of it is left" in seen(app)
         assert told(app) == ""
     assert world.done == []
+
+
+async def test_a_kept_file_that_cannot_be_removed_is_told_though_all_is_taken_back(make_app: Make, shop: World) -> None:
+    app = make_app(deployment=shop.deployment(), start="live")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await to_teardown(pilot)
+        kept = deployments_dir() / "shop.toml"
+        kept.unlink()
+        kept.mkdir()  # nothing that unlink removes
+        await confirmed(pilot)
+        assert "✓ Taken back" in seen(app)
+        assert "shop.toml" in told(app)
