@@ -1,134 +1,20 @@
-"""Every PowerShell script as text: it parses, is plain ASCII, keeps to what its generation of Windows knows, and its C#
-compiles as C# 2. The allowlists are written by hand from Microsoft's reference pages, not from the model."""
+"""Every PowerShell script as text: it parses, is plain ASCII and keeps to what its oldest target has
+(`tests.windows.lint`), and its C# compiles as C# 2."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tree_sitter_powershell
-from tree_sitter import Language, Node, Parser
 
 from dsrwizard.core.dialects.windows import apply, half_open, observe, powershell
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.windows_facts import Dialect
-
-PARSER = Parser(Language(tree_sitter_powershell.language()))
-BOTH = {
-    "add-type": {"typedefinition"},
-    "get-wmiobject": {"class", "filter"},
-    "new-object": {"comobject", "typename", "argumentlist"},
-    "test-path": {"literalpath"},
-    "get-itemproperty": {"literalpath"},
-    "set-itemproperty": {"literalpath", "name", "value"},
-    "get-childitem": {"literalpath"},
-    "get-date": set(),
-    "start-sleep": {"milliseconds"},
-    "write-output": set(),
-    "out-null": set(),
-}
-ALLOWED: dict[Dialect, dict[str, set[str]]] = {
-    "2008": BOTH | {"get-eventlog": {"logname", "source", "after", "erroraction"}},
-    "2012": BOTH
-    | {
-        "convertto-json": {"inputobject", "depth", "compress"},
-        "get-winevent": {"filterhashtable", "erroraction"},
-        "get-netadapter": {"includehidden"},
-        "rename-netadapter": {"inputobject", "newname"},
-        "get-netadapterbinding": {"name", "componentid", "allbindings"},
-        "enable-netadapterbinding": {"name", "componentid"},
-        "disable-netadapterbinding": {"name", "componentid"},
-        "get-netipaddress": {"interfaceindex", "ipaddress", "policystore", "erroraction"},
-        "new-netipaddress": {"interfaceindex", "ipaddress", "prefixlength", "skipassource"},
-        "remove-netipaddress": {"interfaceindex", "ipaddress", "confirm"},
-        "get-netipinterface": {"interfaceindex", "addressfamily", "erroraction"},
-        "set-netipinterface": {
-            "interfaceindex", "addressfamily", "dhcp", "weakhostreceive", "weakhostsend", "dadtransmits",
-            "routerdiscovery", "interfacemetric", "automaticmetric",
-        },
-        "get-netroute": {"destinationprefix", "erroraction"},
-        "get-dnsclient": {"interfaceindex"},
-        "set-dnsclient": {"interfaceindex", "registerthisconnectionsaddress", "usesuffixwhenregistering"},
-    },
-}  # fmt: skip
-PROGRAMS = {"netsh", "arp", "$appcmd"}
-TYPES = {
-    "string", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
-    "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
-    "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
-    "dsrinterface", "management.automation.wildcardpattern", "io.compression.compressionmode", "xml",
-}  # fmt: skip
-FORBIDDEN_2008 = (
-    "convertto-json",
-    "get-ciminstance",
-    "pscustomobject",
-    "ordered",
-    " -in ",
-    "$psitem",
-    "-netip",
-    "netadapter",
-)
-"""What PowerShell 2.0 on Windows Server 2008 does not have."""
-
-
-def nodes(node: Node) -> Iterator[Node]:
-    yield node
-    for child in node.children:
-        yield from nodes(child)
-
-
-def words(node: Node | None) -> str:
-    return node.text.decode() if node is not None and node.text is not None else ""
-
-
-def lint(script: str, dialect: Dialect) -> list[str]:
-    """Everything that this generation would not take, or that nobody has looked up."""
-    found = [f"line {number}: not ASCII" for number, line in enumerate(script.splitlines(), 1) if not line.isascii()]
-    root = PARSER.parse(script.encode()).root_node
-    functions = {words(node.child(1)).lower() for node in nodes(root) if node.type == "function_statement"}
-    for node in nodes(root):
-        where = f"line {node.start_point[0] + 1}"
-        if node.type == "ERROR" or node.is_missing:
-            found.append(f"{where}: does not parse: {words(node)[:40]}")
-        elif node.type == "command":
-            found += [f"{where}: {problem}" for problem in _command(node, functions, dialect)]
-        elif node.type == "type_literal" and words(node)[1:-1].lower() not in TYPES:
-            found.append(f"{where}: type {words(node)}")
-    if dialect == "2008":
-        text = "".join(script.lower().split("add-type")[0])
-        found += [f"{word.strip()} is not in PowerShell 2.0" for word in FORBIDDEN_2008 if word in text]
-    return found
-
-
-def _command(node: Node, functions: set[str], dialect: Dialect) -> Iterator[str]:
-    head = node.named_children[0]
-    if head.type == "command_invokation_operator":
-        program = words(node.named_children[1]).strip("'")
-        if program not in PROGRAMS:
-            yield f"program {program}"
-        return
-    name = words(head).lower()
-    if name in functions:
-        return
-    if name not in ALLOWED[dialect]:
-        yield f"cmdlet {words(head)}"
-        return
-    for element in nodes(node):
-        if element.type == "command_parameter" and _owner(element) == node:
-            parameter = words(element)[1:].rstrip(":").lower()
-            if parameter not in ALLOWED[dialect][name]:
-                yield f"{words(head)} has no parameter -{parameter}"
-
-
-def _owner(node: Node) -> Node:
-    while node.type != "command":
-        assert node.parent is not None
-        node = node.parent
-    return node
+from tests.windows.lint import lint
+from tests.windows.pwsh.process import errors_of, walked
 
 
 def changes(system: CommandSet) -> tuple[Change, ...]:
@@ -194,8 +80,7 @@ def test_the_applying_script_of_2008_too() -> None:
 
 
 def test_the_whole_looking_script_parses_with_both_generations_in_it() -> None:
-    root = PARSER.parse(observe.observe_script("n").encode()).root_node
-    assert not [node for node in nodes(root) if node.type == "ERROR" or node.is_missing]
+    assert errors_of(observe.observe_script("n")) == []
 
 
 @pytest.mark.parametrize(
@@ -208,6 +93,26 @@ def test_the_whole_looking_script_parses_with_both_generations_in_it() -> None:
         ("'refused: this adapter", "'refus\u00e9: this adapter", "not ASCII"),
         ("function Find-Index {", "function Find-Index {{", "does not parse"),
         ("return 'Disabled'", "return 'Disabled", "does not parse"),
+        ("-WeakHostReceive $after", "-PolicyStore $after", "no parameter -policystore"),
+        ("$ErrorActionPreference = 'Stop'", "$x = 1 -in @(1)", "operator Iin"),
+        ("$ErrorActionPreference = 'Stop'", "$x = 1 -shl 2", "operator Shl"),
+        ("$ErrorActionPreference = 'Stop'", "$x = $null ?? 1", "operator QuestionQuestion"),
+        ("$ErrorActionPreference = 'Stop'", "$x = [pscustomobject]@{ a = 1 }", "type [pscustomobject]"),
+        ("$ErrorActionPreference = 'Stop'", "$x = [ordered]@{ a = 1 }", "type [ordered]"),
+        ("$ErrorActionPreference = 'Stop'", "$x = [string]::IsNullOrWhiteSpace('')", "[string]::IsNullOrWhiteSpace"),
+        ("$ErrorActionPreference = 'Stop'", "$x = [Convert]::ToBase64String(@(1), 1)", "ToBase64String with 2"),
+        ("$ErrorActionPreference = 'Stop'", "$x = @(1).ForEach({ $_ })", "method ForEach"),
+        ("$ErrorActionPreference = 'Stop'", "$x = ${y}?.Name", "null-conditional"),
+        ("$ErrorActionPreference = 'Stop'", "$x = $true ? 1 : 2", "TernaryExpression"),
+        ("$ErrorActionPreference = 'Stop'", "Get-Date && Get-Date", "PipelineChain"),
+        ("$ErrorActionPreference = 'Stop'", "class Own { }", "TypeDefinition"),
+        ("$ErrorActionPreference = 'Stop'", "$x = $PSItem", "variable PSItem"),
+        ("$ErrorActionPreference = 'Stop'", "Get-NetRoute -DestinationPrefix x -ErrorAction Ignore", "Ignore came"),
+        (
+            "$ErrorActionPreference = 'Stop'",
+            "$x = New-Object -TypeName IO.Compression.GZipStream -ArgumentList @($s, 'Decompress')",
+            "a text among the arguments of IO.Compression.GZipStream",
+        ),
     ],
 )
 def test_the_lint_sees_what_it_is_for(old: str, new: str, says: str) -> None:
@@ -245,5 +150,6 @@ def test_names_with_quotes_stay_names() -> None:
     evil = WindowsChange(item="listen-address", key="1'; Remove-Item C:\\ #\u2019", old=None, new="present")
     one = Step(id="all", host="win1", phase="vip", title="All", why="", changes=(evil,))
     text = apply.apply_script("n", [one], reached="10.0.0.101", system="windows-2012", afterwards="")
-    root = PARSER.parse(text.encode()).root_node
-    assert not [node for node in nodes(root) if node.type == "command" and "Remove-Item" in words(node)[:12]]
+    commands = {node["name"] for node in walked(text)["nodes"] if node["kind"] == "command"}
+    assert "Write-Setting" in commands or len(commands) > 10
+    assert "Remove-Item" not in commands

@@ -18,7 +18,7 @@ from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, Say, server
 from tests.windows.endpoint import Endpoint
 from tests.windows.host import WindowsHost
-from tests.windows.test_scripts import lint
+from tests.windows.lint import lint
 
 Listen = Callable[..., Endpoint]
 

@@ -10,6 +10,7 @@ using System.IO;
 using System.Linq;
 using System.Management.Automation;
 using System.Management.Automation.Host;
+using System.Management.Automation.Language;
 using System.Management.Automation.Runspaces;
 using System.Text;
 using System.Text.Json;
@@ -351,7 +352,7 @@ public static class DsrServer {
             switch ((string)order["order"]) {
                 case "version": Version(order); break;
                 case "run": Run(order); break;
-                case "parse": Parse(order); break;
+                case "walk": DsrBridge.Say(DsrWalk.Of((string)order["script"])); break;
             }
         }
     }
@@ -451,12 +452,67 @@ public static class DsrServer {
     }
 
     public static bool IsNew(string source) { return Compiled.Add(source); }
+}
 
-    static void Parse(JsonObject order) {
-        System.Management.Automation.Language.Parser.ParseInput(
-            (string)order["script"], out var tokens, out var errors);
-        var told = new JsonArray();
-        foreach (var error in errors) told.Add(error.Extent.StartLineNumber + ": " + error.Message);
-        DsrBridge.Say(new JsonObject { ["done"] = 0, ["errors"] = told });
+// A script's syntax tree as a list, for rules that are written in Python.
+public static class DsrWalk {
+    public static JsonObject Of(string script) {
+        var tree = Parser.ParseInput(script, out var tokens, out var errors);
+        var problems = new JsonArray();
+        foreach (var error in errors) problems.Add(error.Extent.StartLineNumber + ": " + error.Message);
+        var nodes = new JsonArray();
+        foreach (var one in tree.FindAll(ast => true, true)) {
+            var told = Told(one);
+            if (told == null) continue;
+            told["line"] = one.Extent.StartLineNumber;
+            told["text"] = one.Extent.Text.Length > 200 ? one.Extent.Text.Substring(0, 200) : one.Extent.Text;
+            nodes.Add(told);
+        }
+        return new JsonObject { ["done"] = 0, ["errors"] = problems, ["nodes"] = nodes };
+    }
+
+    static JsonObject Told(Ast node) {
+        switch (node) {
+            case CommandAst command: return Command(command);
+            case FunctionDefinitionAst function: return Kind("function", function.Name);
+            case TypeExpressionAst type: return Kind("type", type.TypeName.FullName);
+            case TypeConstraintAst type: return Kind("type", type.TypeName.FullName);
+            case AttributeAst attribute: return Kind("type", attribute.TypeName.FullName);
+            case InvokeMemberExpressionAst call:
+                return Member(call, call.NullConditional, call.Arguments == null ? 0 : call.Arguments.Count);
+            case MemberExpressionAst member: return Member(member, member.NullConditional, -1);
+            case BinaryExpressionAst binary: return Kind("operator", binary.Operator.ToString());
+            case UnaryExpressionAst unary: return Kind("operator", unary.TokenKind.ToString());
+            case AssignmentStatementAst assignment: return Kind("operator", assignment.Operator.ToString());
+            case VariableExpressionAst variable: return Kind("variable", variable.VariablePath.UserPath);
+            case TernaryExpressionAst or PipelineChainAst or TypeDefinitionAst or UsingStatementAst or UsingExpressionAst
+                or ConfigurationDefinitionAst or TrapStatementAst or BlockStatementAst:
+                return Kind("construct", node.GetType().Name.Replace("Ast", ""));
+            default: return null;
+        }
+    }
+
+    static JsonObject Kind(string kind, string name) { return new JsonObject { ["kind"] = kind, ["name"] = name }; }
+
+    static JsonObject Command(CommandAst command) {
+        var parameters = new JsonArray();
+        var constants = new JsonArray();
+        foreach (var element in command.CommandElements.Skip(1)) {
+            if (element is CommandParameterAst parameter) parameters.Add(parameter.ParameterName);
+            foreach (var text in element.FindAll(one => one is StringConstantExpressionAst, false))
+                constants.Add(((StringConstantExpressionAst)text).Value);
+        }
+        var first = command.CommandElements[0];
+        return new JsonObject {
+            ["kind"] = "command", ["name"] = command.GetCommandName() ?? first.Extent.Text,
+            ["called"] = command.InvocationOperator != TokenKind.Unknown, ["parameters"] = parameters,
+            ["constants"] = constants };
+    }
+
+    static JsonObject Member(MemberExpressionAst member, bool conditional, int arguments) {
+        var type = member.Static && member.Expression is TypeExpressionAst of ? of.TypeName.FullName : null;
+        return new JsonObject {
+            ["kind"] = "member", ["name"] = member.Member.Extent.Text, ["type"] = type, ["arguments"] = arguments,
+            ["conditional"] = conditional };
     }
 }

@@ -126,12 +126,18 @@ class _Pool:
 _POOL = _Pool()
 
 
+def walked(script: str) -> dict[str, Any]:
+    """The syntax tree of this text: `errors`, each with its line, and `nodes`, each with `kind`, `name`, `line`."""
+    process = _POOL.take()
+    process.send({"order": "walk", "script": script})
+    found = process.receive()
+    _POOL.give(process)
+    return found
+
+
 def errors_of(script: str) -> list[str]:
     """What PowerShell's parser has against this text, each with its line."""
-    process = _POOL.take()
-    process.send({"order": "parse", "script": script})
-    found: list[str] = process.receive()["errors"]
-    _POOL.give(process)
+    found: list[str] = walked(script)["errors"]
     return found
 
 
