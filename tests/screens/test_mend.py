@@ -134,7 +134,7 @@ async def test_what_no_step_cures_says_who_must_do_what_and_looks_again(make_app
     app = make_app(deployment=shop.deployment())
     async with app.run_test(size=(80, 24)) as pilot:
         await to_mend(pilot)
-        assert "dsrwizard starts no services: whoever runs the service on web2 has to." in seen(app)
+        assert "dsrwizard does not start services: start the service on web2." in seen(app)
         assert "Fix: Start the service on web2, listening on port 80" in seen(app)
         await pilot.press("ctrl+n")
         await settled(pilot)

@@ -52,7 +52,7 @@ def test_what_no_step_cures_is_named_with_who_must_do_what(farm: Shell) -> None:
     no_vip(farm)
     assert farm("mend", str(farm.file), "--yes") == 1
     assert "2 wrong, 1 of them can be mended" in farm.out
-    assert "not mended: dsrwizard starts no services: whoever runs the service on web1 has to." in farm.out
+    assert "not mended: dsrwizard does not start services: start the service on web1." in farm.out
     assert "fix: Start the service on web1" in farm.out
     assert "Verdict: fail" in farm.out
     assert farm.world.servers["web2"].machine.holds(VIP) == "lo", "the other is mended all the same"

@@ -12,7 +12,7 @@ from dsrwizard.cli.main import commands, run
 from dsrwizard.core.model.causes import CAUSES
 from dsrwizard.pages import page
 
-SECTIONS = ["What you see", "Why it happens", "See it by hand", "Mend it", "Make it in the lab"]
+SECTIONS = ["What you see", "Why it happens", "Check by hand", "How to fix it", "Reproduce it in the lab"]
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -32,7 +32,7 @@ def test_the_lab_makes_what_the_page_says_it_makes(cause: str) -> None:
 
 def test_a_page_promises_no_step_where_none_cures() -> None:
     for cause, row in CAUSES.items():
-        mending = page(cause).partition("\n## Mend it")[2].partition("\n## ")[0]
+        mending = page(cause).partition("\n## How to fix it")[2].partition("\n## ")[0]
         assert ("dsrwizard mend FILE" in mending) is (not row.by_hand or row.sometimes), cause
 
 

@@ -1,4 +1,4 @@
-"""The causes: every thing that can be wrong with a deployment, one row each (docs/causes.md).
+"""The table of causes: everything that can be wrong with a deployment, one row each (docs/causes.md).
 
 A cause is added here: its id in `Cause`, its row in `CAUSES`. Every list of causes in the product is derived from the
 rows. The rule that finds it belongs in `core.diagnosis`, the fault that makes it in `backends.lab.faults`.
@@ -21,79 +21,79 @@ Cause = Literal[
 
 
 class CauseInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is true of one cause wherever it is found."""
+    """The properties of one cause."""
 
     id: Cause
     words: str
     """What is wrong, as half a sentence."""
     place: Literal["network", "director", "server", "application"]
-    """Where it has to be mended. `application`: the VIP itself answers, what listens on it is wrong."""
+    """Where it must be fixed. `application`: the VIP itself answers, but what listens on it is wrong."""
     probe: Literal["answered", "silent", "either"]
-    """Whether a probe of the VIP through the server it is on is answered as it should be."""
+    """Whether a probe of the VIP through the affected server gets the right answer."""
     stops: bool = False
-    """On a real server it keeps a client's connection with that server from being made."""
+    """On a real server it prevents clients from connecting to that server."""
     felt: bool = True
-    """Clients can feel it."""
+    """Clients can notice it."""
     on_wire: bool = False
-    """The wire (probe, ARP) shows its coming and going before facts of the host do."""
+    """The wire (probe, ARP) shows that it came or went before the facts of the host do."""
     by_hand: str = ""
-    """Who has to do what no step does; `{host}` is the host it is on. Empty: a step cures it on every system."""
+    """Who must do what no step does; `{host}` is the affected host. Empty: a step fixes it on every system."""
     sometimes: bool = False
-    """With `by_hand`: on some systems, or in some of its forms, a step cures it all the same."""
+    """With `by_hand`: a step still fixes it on some systems or in some of its forms."""
     windows: bool = False
-    """Only Windows has it."""
+    """It exists only on Windows."""
 
 
 _ROWS = (
-    # What hits every client comes first: trouble that a client sees is put down to the first that is there.
+    # Causes that affect every client come first: the first one present explains what a client sees.
     CauseInfo(
         id="director-vip", words="the director does not hold the VIP", place="director", probe="answered",
     ),
     CauseInfo(
-        id="duplicate-vip", words="a host outside the deployment owns the VIP", place="network", probe="answered",
-        by_hand="That host is not in the deployment: whoever runs the network has to take the VIP off it.",
+        id="duplicate-vip", words="a host outside the deployment has the VIP", place="network", probe="answered",
+        by_hand="That host is not in the deployment: the network administrator must remove the VIP from it.",
     ),
     CauseInfo(
-        id="stale-arp", words="a neighbour still has another MAC for the VIP", place="network", probe="answered",
+        id="stale-arp", words="a neighbour still has the wrong MAC for the VIP", place="network", probe="answered",
     ),
     CauseInfo(
-        id="ipvs-missing", words="the director lacks the service or the destination", place="director",
+        id="ipvs-missing", words="the service or the destination is missing on the director", place="director",
         probe="answered",
     ),
     CauseInfo(
         id="arp-leak", words="the real server answers ARP for the VIP", place="server", probe="answered", on_wire=True,
     ),
     CauseInfo(
-        id="arp-announce", words="the real server sends ARP with the VIP as sender", place="server", probe="answered",
-        on_wire=True,
+        id="arp-announce", words="the real server sends ARP requests with the VIP as the sender address",
+        place="server", probe="answered", on_wire=True,
     ),
     CauseInfo(
-        id="arp-mismatch", words="a machine says by ARP that the VIP is at another machine's MAC", place="network",
-        probe="answered", on_wire=True,
-        by_hand="No step stops it: whoever runs that machine, or the network, has to find out why it says so.",
+        id="arp-mismatch", words="a machine sends ARP frames that map the VIP to another machine's MAC",
+        place="network", probe="answered", on_wire=True,
+        by_hand="No step stops it: the administrator of that machine or the network must find out why it does so.",
     ),
     CauseInfo(
         id="ipvs-differs",
-        words="the director has it with another forwarding method, scheduler, port or persistence",
+        words="the director has a different forwarding method, scheduler, port or persistence",
         place="director", probe="answered",
     ),
     CauseInfo(
         id="unreachable", words="the real server does not answer at its RIP", place="server", probe="silent",
         stops=True, on_wire=True, sometimes=True,
-        by_hand="No step reaches {host}: somebody has to bring it back at its console or its cable.",
+        by_hand="No step can reach {host}: bring it back from its console, or check its cable.",
     ),
     CauseInfo(
         id="not-on-link", words="the real server is not in the director's layer-2 network", place="network",
         probe="silent", stops=True, on_wire=True,
-        by_hand="No step moves {host}: whoever runs the network has to put it into the director's network.",
+        by_hand="No step can move {host}: the network administrator must put it into the director's network.",
     ),
     CauseInfo(
         id="vip-missing", words="the VIP is not on the real server", place="server", probe="silent", stops=True,
         on_wire=True,
     ),
     CauseInfo(
-        id="vip-prefix", words="the VIP is there with another prefix than /32 (/128)", place="server", probe="either",
-        stops=True,
+        id="vip-prefix", words="the VIP has a prefix length other than /32 (IPv6: /128)", place="server",
+        probe="either", stops=True,
     ),
     CauseInfo(
         id="weak-host", words="weak-host send or receive is off", place="server", probe="silent", stops=True,
@@ -101,54 +101,54 @@ _ROWS = (
     ),
     CauseInfo(
         id="windows-adapter",
-        words="the loopback adapter is missing, or lets the VIP register in DNS or NetBIOS", place="server",
+        words="the loopback adapter is missing, or registers the VIP in DNS or NetBIOS", place="server",
         probe="silent", stops=True, on_wire=True, windows=True,
     ),
     CauseInfo(
         id="address-conflict", words="the system log reports an address conflict for the VIP", place="network",
         probe="silent", stops=True, on_wire=True, windows=True,
-        by_hand="Whoever runs the network has to find the host that claims the VIP, and take it off there.",
+        by_hand="The network administrator must find the host that claims the VIP and remove it there.",
     ),
     CauseInfo(
         id="service-down", words="nothing listens on the service port", place="application", probe="silent",
         stops=True, on_wire=True,
-        by_hand="dsrwizard starts no services: whoever runs the service on {host} has to.",
+        by_hand="dsrwizard does not start services: start the service on {host}.",
     ),
     CauseInfo(
         id="rip-only-listener", words="the application listens on the RIP but not on the VIP", place="application",
         probe="silent", stops=True, on_wire=True,
-        by_hand="dsrwizard sets up no application: whoever runs it on {host} has to make it use the VIP.",
+        by_hand="dsrwizard does not configure applications: make the one on {host} listen on the VIP.",
     ),
     CauseInfo(
-        id="site-binding", words="IIS or http.sys is bound to addresses that leave the VIP out", place="application",
-        probe="silent", stops=True, on_wire=True, windows=True, sometimes=True,
-        by_hand="dsrwizard sets up no web server: whoever runs the one on {host} has to bind it to the VIP.",
+        id="site-binding", words="IIS or http.sys is bound to addresses that do not include the VIP",
+        place="application", probe="silent", stops=True, on_wire=True, windows=True, sometimes=True,
+        by_hand="dsrwizard does not set up web servers: bind the one on {host} to the VIP.",
     ),
     CauseInfo(
         id="firewall", words="a host firewall drops packets to the VIP", place="server", probe="silent", stops=True,
         on_wire=True, sometimes=True,
-        by_hand="dsrwizard changes no firewall: whoever runs the one of {host} has to let the packets in.",
+        by_hand="dsrwizard does not change this firewall: allow packets to the VIP on {host}.",
     ),
     CauseInfo(
         id="gateway", words="the real server's replies would go back through the director, or nowhere",
         place="server", probe="answered", stops=True,
-        by_hand="dsrwizard changes no routes: whoever runs {host} has to set its default gateway.",
+        by_hand="dsrwizard does not change routes: set the default gateway of {host}.",
     ),
     CauseInfo(
         id="rp-filter", words="reverse-path filtering drops clients' packets on the real server", place="server",
         probe="answered", stops=True,
     ),
     CauseInfo(
-        id="spoof-filter", words="the network drops frames with a client's source address or with the VIP as source",
+        id="spoof-filter", words="the network drops frames whose source is a client's address or the VIP",
         place="network", probe="either", stops=True, on_wire=True,
-        by_hand="No step changes that filter: whoever runs the network or the hypervisor of {host} has to.",
+        by_hand="No step changes that filter: the administrator of the network or the hypervisor of {host} must.",
     ),
     CauseInfo(
-        id="drained", words="the destination has weight 0 though the deployment says otherwise", place="director",
+        id="drained", words="the destination has weight 0, but the deployment says otherwise", place="director",
         probe="answered",
     ),
     CauseInfo(
-        id="not-persistent", words="right now, wrong after the next reboot", place="server", probe="answered",
+        id="not-persistent", words="correct now, but wrong after the next reboot", place="server", probe="answered",
         felt=False,
     ),
 )  # fmt: skip
@@ -157,34 +157,34 @@ CAUSES: dict[str, CauseInfo] = {row.id: row for row in _ROWS}
 
 
 def causes(where: Callable[[CauseInfo], bool]) -> tuple[Cause, ...]:
-    """The ids of the causes of which this is true, in the order of the rows."""
+    """The ids of the causes that meet a condition, in the order of the rows."""
     return tuple(row.id for row in _ROWS if where(row))
 
 
 FELT = causes(lambda row: row.felt)
-"""Causes that a client can feel, the ones that hit every client first."""
+"""Causes that clients can notice; those that affect every client come first."""
 STOPS = causes(lambda row: row.stops)
-"""Causes on a real server for which a client that it is sent gets no connection."""
+"""Causes on a real server that prevent its clients from connecting."""
 UNPROVED = causes(lambda row: row.probe == "silent")
-"""Faults of a server through which the VIP does not answer: apply gives it no clients, and neither should anybody."""
+"""Causes on a server that stop the VIP from answering through it: apply sends it no clients, nor should anyone else."""
 DEADLY = causes(lambda row: row.probe != "answered")
-"""Causes that may be behind a VIP that does not answer through a server."""
+"""Causes that can stop a VIP from answering through a server."""
 ON_THE_WIRE = causes(lambda row: row.on_wire)
-"""Causes of which older facts say nothing once the wire has changed."""
+"""Causes for which older facts no longer count once the wire has changed."""
 CURABLE = causes(lambda row: not row.by_hand)
-"""Causes that a step cures on every system."""
+"""Causes that a step fixes on every system."""
 HELD_BACK = causes(lambda row: row.probe != "answered" and (not row.by_hand or row.sometimes))
-"""Causes that a step may cure and for which apply held the server back: cured, it comes to its weight."""
+"""Causes that a step may fix and for which apply kept the server at weight 0; once fixed, it gets its weight."""
 APPLICATION = causes(lambda row: row.place == "application")
-"""Causes by which the VIP itself was heard to answer: nobody listens on it as it should be."""
+"""Causes where the VIP itself answers, but no application listens on it as it should."""
 
 
 def by_hand(cause: str, host: str) -> str:
-    """Who has to do something about a cause that no step cures."""
+    """Who must do what about a cause that no step fixes."""
     row = CAUSES.get(cause)
-    return row.by_hand.format(host=host) if row and row.by_hand else "No cause of its own is known for this."
+    return row.by_hand.format(host=host) if row and row.by_hand else "No known cause explains this."
 
 
 def with_words(cause: str) -> str:
-    """`vip-missing: the VIP is not on the real server`; an id of another version stays as it is."""
+    """`vip-missing: the VIP is not on the real server`; an id from another version stays as it is."""
     return f"{cause}: {CAUSES[cause].words}" if cause in CAUSES else cause
