@@ -47,4 +47,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "later on the path, or name it in DSRWIZARD_PWSH: see CONTRIBUTING.md."
         )
     elif program is not None:
-        terminalreporter.write_line(f"Scripts for Windows ran in {program}.")
+        terminalreporter.write_line(f"PowerShell for the scripts of Windows: {program}")
