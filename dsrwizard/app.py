@@ -1,4 +1,4 @@
-"""The terminal program: themes, palette, the operator as the engine's Asker, and which screen comes first."""
+"""The terminal program: themes, command palette, questions of the engine, and the choice of the first screen."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
     from screens.live.view import LiveView
 
 LAB = "DSRWIZARD_LAB"
-"""Environment variable set by `dsrwizard lab`: path of the deployment file whose values are ready to accept."""
+"""Environment variable set by `dsrwizard lab`: the path of a deployment file with values to start from."""
 
 
 @runtime_checkable
 class Runs(Protocol):
-    """A screen on which something may run that quitting must not cut off."""
+    """A screen with a run that quitting must not interrupt."""
 
     def running(self) -> str:
-        """What runs, as a sentence; empty: nothing."""
+        """The run as a sentence; empty: nothing runs."""
         ...
 
     def stop_running(self) -> None: ...
 
 
 class LazyEngine:
-    """Builds the engine when first needed, on the thread that needs it: only then the backends are imported."""
+    """The lazily built engine. It is built on the thread that first needs it; only then are the backends imported."""
 
     def __init__(self, build: Callable[[Asker], Engine], asker: Asker) -> None:
         self._build = build
@@ -71,13 +71,13 @@ class LazyEngine:
             return self._engine
 
     def close(self) -> None:
-        """Ends its connections, if it was ever built."""
+        """Closes its connections, if it was built."""
         if self._engine is not None:
             self._engine.close()
 
 
 class DsrApp(App[int]):
-    """The wizard, or the live pane of a deployment in force.
+    """The Textual app: the wizard, or the live pane of a deployment in force.
 
     `engine_factory` is called on a worker thread when the engine is first needed. `session` is one found on disk:
     the operator is asked whether to resume it. Without it a new one begins, from `deployment` when given, from the
@@ -92,14 +92,14 @@ class DsrApp(App[int]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
 
     BINDINGS = [
-        Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="Every action by its name"),
+        Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="All actions by name"),
         Binding("ctrl+e", "edit", "Edit deployment", id="app.edit", tooltip="Open this deployment in the wizard"),
         Binding(
             "ctrl+q",
             "quit",
             "Quit",
             id="app.quit",
-            tooltip="Leave dsrwizard; the session is kept",
+            tooltip="Quit dsrwizard; the session is saved",
             show=False,
             priority=True,
         ),
@@ -137,7 +137,7 @@ class DsrApp(App[int]):
         self._ends = False
 
     def get_default_screen(self) -> Screen[Any]:
-        """The first screen at once: another one below it would be laid out and painted for nothing."""
+        """Returns the first screen directly; a screen below it would be drawn for nothing."""
         if self._start == "live" and self._deployment is not None:
             from screens.live.screen import LiveScreen
 
@@ -152,7 +152,7 @@ class DsrApp(App[int]):
     # What leaves for the terminal: lines, toasts, the clipboard.
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Every line drawn is harmless; then Textual's own, and one for a console that only knows ASCII."""
+        """The line filters: one removes harmful characters, then Textual's own, and one for ASCII-only consoles."""
         filters = [self._harmless, *super().get_line_filters()]
         return [*filters, self._ascii] if self._ascii.enabled else filters
 
@@ -165,15 +165,16 @@ class DsrApp(App[int]):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """A toast. Its text is never markup."""
+        """Shows a toast. Its text is never parsed as markup."""
         super().notify(lines(message), title=one_line(title), severity=severity, timeout=timeout, markup=False)
 
     def copy_to_clipboard(self, text: str) -> None:
-        """What is pasted from there may be typed into a shell: it holds no controls but tabs and the ends of lines."""
+        """Copies a text without control characters other than tabs and newlines, because it may be pasted into a
+        shell."""
         super().copy_to_clipboard(whole(text))
 
     def get_driver_class(self) -> type[Driver]:
-        """One that outlives its terminal."""
+        """The driver that survives the loss of its terminal."""
         return LastingDriver
 
     def on_mount(self) -> None:
@@ -192,7 +193,7 @@ class DsrApp(App[int]):
         gc.enable()
 
     def _first_draft(self) -> Draft:
-        """From the deployment given, or from the lab's file; otherwise empty."""
+        """The first draft: from the deployment given, or from the lab's file; otherwise empty."""
         if self._deployment is not None:
             return Draft.from_deployment(self._deployment)
         lab = os.environ.get(LAB)
@@ -210,12 +211,12 @@ class DsrApp(App[int]):
         draft = session.draft
         vips = ", ".join(vip.address for vip in draft.vips if vip.address) or "no VIP yet"
         body = (
-            f"An earlier session was not finished: {draft.name or 'unnamed'}, {vips}, "
-            f"{len(draft.servers)} real server{'' if len(draft.servers) == 1 else 's'}, at the step {step}.\n\n"
-            "Resume goes on there with everything that was entered; hosts are looked at again. "
-            "Starting anew forgets what was entered, and changes nothing on any host."
+            f"An earlier session was not finished: {draft.name or 'unnamed'}, {vips}, {len(draft.servers)} real "
+            f"server{'' if len(draft.servers) == 1 else 's'}, at the step {step}.\n\nResume continues there with "
+            "everything you entered; the hosts are checked again. Start over discards what you entered; it changes "
+            "nothing on any host."
         )
-        choices = (Choice("resume", "Resume", "primary"), Choice("anew", "Start anew"))
+        choices = (Choice("resume", "Resume", "primary"), Choice("anew", "Start over"))
         self.push_screen(Question("Resume?", body, choices, safe="resume"), self._resume_answered)
 
     async def _resume_answered(self, choice: str | None) -> None:
@@ -234,17 +235,17 @@ class DsrApp(App[int]):
     # From the live pane back into the wizard.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The deployment in force can be edited from its live pane."""
+        """Enables editing of the deployment in force from its live pane."""
         if action == "edit":
             return self._start == "live" and len(self.screen_stack) == 1 and not self._read_only
         return True
 
     async def action_edit(self) -> None:
-        """The live pane's deployment as a draft; what is in force goes on meanwhile."""
+        """Opens the live pane's deployment as a draft. The deployment in force keeps running."""
         await self._leave_live(Desk(Session(draft=self._first_draft(), visited=set(INPUT_STEPS)), self.engine))
 
     async def _leave_live(self, desk: Desk) -> None:
-        """The wizard over the live pane, which stops watching. Not in its place: a first screen cannot be switched."""
+        """Opens the wizard on top of the live pane, which stops watching. The first screen cannot be replaced."""
         from screens.live.view import LiveView
 
         for view in self.screen.query(LiveView):
@@ -254,7 +255,7 @@ class DsrApp(App[int]):
     # Taking a deployment back.
 
     def on_live_view_teardown_asked(self, event: LiveView.TeardownAsked) -> None:
-        """Not while something else changes hosts."""
+        """Opens the teardown screen, unless something else is changing hosts."""
         if self._busy():
             return
         from screens.runs.teardown import TeardownScreen
@@ -268,7 +269,7 @@ class DsrApp(App[int]):
         self.push_screen(TeardownScreen(deployment, self.engine), answered)
 
     def _busy(self) -> bool:
-        """Whether something changes hosts now, and says so: two at once would work on the same ones."""
+        """Whether something is changing hosts now; if so, says so. Two runs at once would change the same hosts."""
         running = self._at_work()
         if running:
             self.notify(f"Not now: {running}", severity="warning", markup=False)
@@ -277,7 +278,7 @@ class DsrApp(App[int]):
     # What else the live pane leads to.
 
     def on_live_view_apply_asked(self, event: LiveView.ApplyAsked) -> None:
-        """What differs from the deployment, applied when the operator agrees."""
+        """Opens the re-apply screen."""
         if self._busy():
             return
         from screens.wizard.reapply import ReapplyScreen
@@ -292,7 +293,7 @@ class DsrApp(App[int]):
     # Mending what the live pane shows.
 
     def on_live_view_mend_asked(self, event: LiveView.MendAsked) -> None:
-        """What cures that server, done when the operator agrees."""
+        """Opens the mend screen for that server."""
         if self._busy():
             return
         from screens.runs.mend import MendScreen
@@ -300,7 +301,7 @@ class DsrApp(App[int]):
         self.push_screen(MendScreen(event.deployment, self.engine, row=event.row))
 
     async def _torn_down(self, deployment: Deployment) -> None:
-        """Into the wizard with what was entered; the results of the deployment that is gone are forgotten."""
+        """Opens the wizard with the earlier input, without the results of the removed deployment."""
         wizard = self._wizard()
         draft = Draft.from_deployment(deployment) if wizard is None else wizard.desk.session.draft
         desk = Desk(Session(draft=draft, visited=set(INPUT_STEPS)), self.engine)
@@ -317,20 +318,20 @@ class DsrApp(App[int]):
     # Leaving.
 
     async def action_quit(self) -> None:
-        """Leaves; asks first when something runs that must not be cut off."""
+        """Quits; asks first if a run would be interrupted."""
         running = self._at_work()
         if not running:
             self.leave()
             return
         body = (
-            f"{running}\n\nStopping finishes the commands that run now and starts no new ones; "
-            "the journal knows what was done."
+            f"{running}\n\nStop finishes the running commands and starts no new ones. The journal has every change "
+            "made so far."
         )
         choices = (Choice("stay", "Keep running", "primary"), Choice("stop", "Stop and quit", "warning"))
         self.push_screen(Question("Quit?", body, choices, safe="stay"), self._quit_answered)
 
     def _at_work(self) -> str:
-        """What changes hosts now, as a sentence; empty: nothing."""
+        """The run that is changing hosts now, as a sentence; empty: none."""
         return next(
             (text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), ""
         )
@@ -349,7 +350,8 @@ class DsrApp(App[int]):
             self.leave()
 
     def _asked_to_end(self) -> None:
-        """By a signal: what runs is finished, nothing new is begun, nobody is asked. A second one waits for nothing."""
+        """Quits on a signal: running commands finish, nothing new starts, nothing is asked. A second signal quits at
+        once."""
         if self._ends or not self._at_work():
             self.leave()
         else:
@@ -357,14 +359,14 @@ class DsrApp(App[int]):
             self._quit_answered("stop")
 
     def _look_for_terminal(self) -> None:
-        """Where HUP is ignored, what runs outlives a closed terminal; after that there is nothing to do any more."""
+        """If HUP is ignored, a run outlives its closed terminal; then the app ends."""
         if isinstance(self._driver, LastingDriver) and not self._driver.there:
             self._driver.disable_input()  # it would read the end of it over and over
             if not self._at_work():
                 self.leave()
 
     def leave(self) -> None:
-        """Ends the program: the session is saved, questions are answered with no, connections ended."""
+        """Ends the program: saves the session, answers open questions with no, closes connections."""
         wizard = self._wizard()
         if wizard is not None:
             wizard.save()
@@ -376,7 +378,7 @@ class DsrApp(App[int]):
         super().exit(*args, **kwargs)
 
     def _fatal_error(self) -> None:
-        """In place of Textual's traceback with local variables, which might show anything."""
+        """Replaces Textual's traceback with local variables, which could show secrets."""
         error = self._exception
         if error is not None:
             cause = getattr(error, "error", error)  # a failed worker carries what happened in it
@@ -386,7 +388,8 @@ class DsrApp(App[int]):
     # The palette.
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every action that works now, named `area: Verb`, from the bindings' ids; and the app's own."""
+        """The palette's entries: every action that works now, named `area: Verb` after the binding's id, and the
+        app's own."""
         seen: set[str] = set()
         for node, binding, enabled, tooltip in screen.active_bindings.values():
             if not enabled or not binding.id or not binding.description or binding.id in (*seen, "app.commands"):

@@ -1,4 +1,4 @@
-"""Blocking work on daemon threads, awaited by a screen: nothing it does can delay a key press or the end of the app."""
+"""Daemon threads for blocking work that a screen awaits. They delay neither key presses nor the end of the app."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], name: str = "dsrwizard-screen") -> T:
-    """Runs `work` on a thread of its own and returns what it does. Raises DsrError, and OSError as it is.
+    """Runs `work` on a thread of its own and returns its result. Raises DsrError, and OSError as it is.
 
     Not asyncio's pool: that one has few threads, and asyncio waits for them at exit, so hosts that do not answer would
     delay the other screens and the way out. Cancelling the caller stops the waiting; the thread ends by its own

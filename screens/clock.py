@@ -1,4 +1,4 @@
-"""The time as the screens see it, in one place, so that ages and elapsed times can be held still in a picture."""
+"""The clock of the screens, in one place, so that a test can stop it for a picture."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def now() -> float:
 
 
 def running() -> float:
-    """Seconds that only ever grow, for elapsed times."""
+    """Monotonic seconds, for elapsed times."""
     return time.monotonic()

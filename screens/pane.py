@@ -1,8 +1,8 @@
-"""The base of every wizard step's pane, and the desk on which all of them work.
+"""The base class of the wizard's panes, and the state they share.
 
-A pane edits the session's draft or shows what the engine found; it knows nothing of its siblings. What it wants from
-the wizard it says in messages: `Edited`, `Refreshed`, `Forward`, `GoTo`. The wizard calls `entered` and
-`left` (not `on_enter`, which Textual would call whenever the mouse comes in).
+A pane edits the session's draft or shows what the engine found. It does not know the other panes. It sends its requests
+to the wizard as messages: `Edited`, `Refreshed`, `Forward`, `GoTo`. The wizard calls `entered` and `left` (not
+`on_enter`, which Textual would call whenever the mouse enters).
 
 Blocking calls go through `in_thread`, awaited in an async worker of the pane::
 
@@ -48,7 +48,7 @@ __all__ = ["Desk", "Pane", "in_thread"]
 
 @dataclass
 class Desk:
-    """What the steps of one wizard share: the session with its draft, the engine, and the last results.
+    """The state that the steps of one wizard share: the session with its draft, the engine, and the last results.
 
     `engine` builds the engine when first called, which imports the backends: call it on a thread, never on the loop.
     """
@@ -61,13 +61,13 @@ class Desk:
     result: RunResult | None = None
     report: Report | None = None
     in_use: dict[str, str] = field(default_factory=dict)
-    """VIP address → what was heard about it on the wire, as a sentence; empty: nobody answers for it."""
+    """VIP address → what the network check found, as a sentence; empty: nobody answers for it."""
     left_out: tuple[str, ...] = ()
     """Hosts that the last apply did not set up: skipped, rolled back or failed."""
     planned_at: float = 0.0
-    """When `plan` was made, by `clock.running()`: an old plan is looked at again before it is applied."""
+    """When `plan` was made, by `clock.running()`. An old plan is made again before it is applied."""
     planned_for: Deployment | None = None
-    """The deployment `plan` was made for: with another draft it is out of date."""
+    """The deployment `plan` was made for. If the draft differs now, the plan is out of date."""
 
 
 class Pane(VerticalScroll, can_focus=False):
@@ -75,7 +75,7 @@ class Pane(VerticalScroll, can_focus=False):
 
     Subclasses set `step_id`, `title` (the word in the stepper) and `heading` (the title of the pane's frame), compose
     their widgets, and override the hooks. Any widget may carry `hint` (one line of consequence, shown while it has the
-    focus) and `HELP` (longer, shown by F1); the pane's own `hint` stands where the widget has none.
+    focus) and `HELP` (longer, shown by F1); the pane's own `hint` is shown if the widget has none.
     """
 
     step_id: ClassVar[str]
@@ -83,15 +83,15 @@ class Pane(VerticalScroll, can_focus=False):
     heading: ClassVar[str]
     HELP: ClassVar[str] = ""
     roomy: ClassVar[bool] = False
-    """Whether the pane wants the help column's room on wide terminals (F1 still shows the help)."""
+    """Whether the pane also uses the help column's space on wide terminals (F1 still shows the help)."""
 
     hint: reactive[str] = reactive("", init=False)
     out_of_date: reactive[bool] = reactive(False, init=False)
-    """Set by the wizard when an earlier step was edited after this pane had results. The pane looks again when it is
-    entered, and clears it when what it shows is fresh."""
+    """Set by the wizard when an earlier step was edited after this pane had results. The pane refreshes when it is
+    entered, and then clears this."""
 
     class Said(Message):
-        """Base of the pane's messages to the wizard."""
+        """Base class of the pane's messages to the wizard."""
 
         def __init__(self, pane: Pane) -> None:
             super().__init__()
@@ -102,13 +102,13 @@ class Pane(VerticalScroll, can_focus=False):
             return self.pane
 
     class Edited(Said):
-        """The draft was changed: results of later steps are out of date from now on."""
+        """The draft was changed. Results of later steps are out of date."""
 
     class Refreshed(Said):
         """The hint, the mark in the stepper, the label of Next or the problems may have changed."""
 
     class Forward(Said):
-        """The operator is done with this step: the same as pressing Next."""
+        """The operator has finished this step; same as pressing Next."""
 
     class GoTo(Said):
         """Jump to another step, and there to the field with this problem key (`servers[1].address`)."""
@@ -132,7 +132,7 @@ class Pane(VerticalScroll, can_focus=False):
         return self.desk.session.draft
 
     def engine(self) -> Engine:
-        """The engine. Builds it when first called: call it inside `in_thread`."""
+        """The engine. The first call builds it: call it inside `in_thread`."""
         return self.desk.engine()
 
     def deployment(self) -> Deployment:
@@ -142,51 +142,52 @@ class Pane(VerticalScroll, can_focus=False):
     # What the wizard asks; overridden where a step has something to say.
 
     def problems(self) -> list[Problem]:
-        """What is wrong with what was entered here; empty for steps without input."""
+        """The problems with the input of this step; empty for steps without input."""
         return []
 
     def why_not_forward(self) -> str:
         """Why Next does not leave this step now, as one sentence for the hint line; empty: it does."""
         count = len(self.problems())
         if count:
-            return f"{count} problem{'s' if count > 1 else ''} to mend first."
+            return f"Fix {count} problem{'s' if count > 1 else ''} first."
         return ""
 
     def can_leave_forward(self) -> bool:
         return not self.why_not_forward()
 
     def show_problems(self) -> None:
-        """Next was pressed and refused: show every problem at once and focus the first."""
+        """Called when Next was refused: shows every problem at once and focuses the first."""
 
     def show_problem(self, key: str) -> None:
         """Focus the field with this problem key."""
 
     def next_label(self) -> str:
-        """The word for Next in the footer; empty: there is no next."""
+        """The label of Next in the key bar; empty: there is no next step."""
         return "Next"
 
     def mark(self) -> str:
-        """The stepper's state of this visited step when it is not current: `done`, `problem` or `out-of-date`."""
+        """The stepper's state for this step when it was visited and is not current: `done`, `problem` or
+        `out-of-date`."""
         if self.problems():
             return "problem"
         return "out-of-date" if self.out_of_date else "done"
 
     def first_focus(self) -> Widget | None:
-        """The widget for the common case; None: the first that can be focused."""
+        """The widget to focus first; None: the first that can be focused."""
         return None
 
     def entered(self) -> None:
-        """The pane is shown now, after its widgets are mounted. Start background looks here."""
+        """Called when the pane is shown, after its widgets are mounted. Start background work here."""
 
     def left(self) -> None:
-        """The pane is hidden now. Nothing is validated, asked or lost."""
+        """Called when the pane is hidden. Nothing is validated, asked or lost."""
 
     def running(self) -> str:
-        """What of this pane must not be cut off by quitting, as a sentence; empty: nothing."""
+        """What quitting would interrupt in this pane, as a sentence; empty: nothing."""
         return ""
 
     def stop_running(self) -> None:
-        """The operator chose to stop it and quit: let it finish what runs, start nothing new."""
+        """Called when the operator chose to stop and quit: finish what runs, start nothing new."""
 
     # Helpers.
 

@@ -1,4 +1,4 @@
-"""The runbook of a server that is set up by hand: steps to do, copy and tick, and what is proved."""
+"""The runbook screen of a server that is set up by hand: steps to do, copy and tick, and what was proved."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ from screens.widgets.rows import ListRow, Rows, fit
 from screens.widgets.words import frame_title
 
 HELP = (
-    "dsrwizard does not log in to this server: you do what is written here, in this order, and tick it. Each step says "
-    "why, what to type or click, how to see that it took, and how to take it back.\n\n"
-    "v verifies: what can be seen from outside is then marked as proved, or as failed with what was seen. The proof "
-    "is a SYN to the VIP sent to this server's MAC, and silence when the network asks who has the VIP. A server "
-    "without the VIP is silent, too, so silence counts only once the VIP answers.\n\n"
-    "Space ticks a step by hand; ticks are kept in the session. c copies the commands of the chosen step to the "
-    "terminal's clipboard (OSC 52; some terminals must allow it). e writes the whole runbook as Markdown and as a page "
-    "to print. s says what the server runs: each system has its own commands."
+    "dsrwizard does not log in to this server. Do these steps in order and tick each one. Each step says why it is "
+    "needed, what to type or click, how to check it, and how to undo it.\n\nv verifies: steps that can be checked "
+    "from outside are then marked as proved or failed. The check is a SYN to the VIP sent to this server's MAC, and "
+    "silence when the network asks who has the VIP. A server without the VIP is silent too, so silence counts only "
+    "once the VIP answers.\n\nSpace ticks a step by hand; ticks are kept in the session. c copies the commands of "
+    "the selected step to the terminal's clipboard (OSC 52; some terminals must allow it). e writes the whole "
+    "runbook as Markdown and as a page to print. s sets the server's operating system: each has its own commands."
 )
 SHORT: dict[System, str] = {
     "linux": "Linux",
@@ -56,7 +55,7 @@ MARKS: dict[str, tuple[Name, str, str]] = {
 
 
 class SystemQuestion(Question):
-    """Which system; five buttons beside each other."""
+    """The question about the operating system, with five buttons in a row."""
 
     DEFAULT_CSS = """
     SystemQuestion .modal-buttons Button { min-width: 9; }
@@ -64,16 +63,16 @@ class SystemQuestion(Question):
 
 
 class RunbookScreen(Screen[None]):
-    """Shows the runbook of `name`, a manual server of the desk's draft. What was verified is left in `desk.report`."""
+    """The screen for `name`, a manual server of the desk's draft. Leaves its last verification in `desk.report`."""
 
     BINDINGS = [
-        Binding("escape,q", "back", "Back", id="runbook.back", key_display="esc", tooltip="Back; ticks are kept"),
-        Binding("space", "tick", "Tick", id="runbook.tick", tooltip="Tick the chosen step as done, or take that back"),
-        Binding("c", "copy", "Copy", id="runbook.copy", tooltip="Copy the chosen step's commands to the clipboard"),
-        Binding("v", "verify", "Verify", id="runbook.verify", tooltip="Look from outside at what is done"),
-        Binding("e", "export", "Export", id="runbook.export", tooltip="Write it as Markdown and as HTML"),
-        Binding("s", "system", "OS", id="runbook.system", tooltip="Say what this server runs"),
-        Binding("n", "next_server", "Next", id="runbook.next", tooltip="The next server that is set up by hand"),
+        Binding("escape,q", "back", "Back", id="runbook.back", key_display="esc", tooltip="Go back; ticks are kept"),
+        Binding("space", "tick", "Tick", id="runbook.tick", tooltip="Tick or untick the selected step"),
+        Binding("c", "copy", "Copy", id="runbook.copy", tooltip="Copy the selected step's commands to the clipboard"),
+        Binding("v", "verify", "Verify", id="runbook.verify", tooltip="Check the steps from outside"),
+        Binding("e", "export", "Export", id="runbook.export", tooltip="Write the runbook as Markdown and HTML"),
+        Binding("s", "system", "OS", id="runbook.system", tooltip="Set the server's operating system"),
+        Binding("n", "next_server", "Next", id="runbook.next", tooltip="Go to the next server that is set up by hand"),
         Binding("f1,question_mark", "help", "Help", id="runbook.help", tooltip="How it works", key_display="f1"),
     ]
     DEFAULT_CSS = """
@@ -128,7 +127,7 @@ class RunbookScreen(Screen[None]):
     # Which server, which system.
 
     def _open(self, name: str) -> None:
-        """Shows this server's runbook; what it runs is asked when nothing says so."""
+        """Shows this server's runbook; asks for the operating system if it is not known."""
         self._host = name
         self._take(self._server)
         self.query_one("#book-frame").border_title = frame_title(f"Runbook: {name} ({self._server.address}), by hand")
@@ -146,12 +145,12 @@ class RunbookScreen(Screen[None]):
         self._open(names[(names.index(self._host) + 1) % len(names)])
 
     def action_system(self) -> None:
-        """Asks what the server runs and writes it to the draft."""
+        """Asks for the operating system and writes it to the draft."""
         name = self._host
         now = self._server.system
-        body = f"What does {name} run: Linux, or which Windows Server? The commands are written for it."
+        body = f"Which system does {name} run: Linux, or which Windows Server? The commands depend on it."
         if now is None:
-            body += " Without an answer they are those of Linux."
+            body += " Without an answer, the Linux commands are shown."
         choices = [Choice(system, SHORT[system]) for system in get_args(System)]
         choices.append(Choice("later", "Not now" if now is None else "Cancel", "primary"))
         safe = now if now is not None else "later"
@@ -164,7 +163,7 @@ class RunbookScreen(Screen[None]):
         self.app.push_screen(SystemQuestion(f"System of {name}", body, choices, safe=safe), answered)
 
     def _choose(self, name: str, system: System) -> None:
-        """Into the draft, and into the deployment the plan was made for: no step of the plan depends on it."""
+        """Writes it to the draft and to the planned deployment; no step of the plan depends on it."""
         desk = self._desk
         for server in desk.session.draft.servers:
             if server.name.strip() == name:
@@ -179,7 +178,7 @@ class RunbookScreen(Screen[None]):
         self._open(self._host)
 
     def _keep(self) -> None:
-        """The file of a deployment that is applied already says it, too."""
+        """Also updates the stored file of a deployment that is already applied."""
         from dsrwizard.session import save_deployment
 
         try:
@@ -195,7 +194,7 @@ class RunbookScreen(Screen[None]):
         return self._desk.session.ticks.setdefault(f"{server.name} {server.address} {declared_system(server)}", set())
 
     def action_tick(self) -> None:
-        """Done by hand, or not after all."""
+        """Ticks or unticks the selected step."""
         step = self._chosen()
         if step is None:
             return
@@ -226,7 +225,7 @@ class RunbookScreen(Screen[None]):
     # Looking.
 
     def action_verify(self) -> None:
-        """Runs every check; those about this server mark its steps."""
+        """Runs every check; the results for this server mark its steps."""
         if not self._looking:
             self._looking, self._error = True, None
             self._say()
@@ -269,30 +268,30 @@ class RunbookScreen(Screen[None]):
         if self._error is not None:
             return f"{glyph('fail')} {self._error}"
         if self._looking:
-            return f"{glyph('working')} Looking at {self._host} from outside."
+            return f"{glyph('working')} Checking {self._host} from outside."
         states = [self._state(step) for step in self._book.steps]
         named = NAMES[self._book.system]
         if self._server.system is None:
-            named = f"{named} is assumed (s)"
+            named = f"{named} is assumed (press s to set it)"
         parts = [f"{sum(state in ('proved', 'ticked') for state in states)} of {len(states)} steps done"]
-        for state, words in (("proved", "{} proved from outside"), ("failed", "{} not as they should be")):
+        for state, words in (("proved", "{} proved from outside"), ("failed", "{} failed")):
             if state in states:
                 parts.append(words.format(states.count(state)))
         return f"{named}. {', '.join(parts)}."
 
     def _consequence(self) -> str:
-        """What follows from what is seen."""
+        """The next thing to do."""
         states = {self._state(step) for step in self._book.steps}
         waits = self._host in self._desk.left_out
         if "failed" in states:
-            return "What failed is said under its step. Mend it on the server, then v looks again."
+            return "Each failed step says what was found. Fix it on the server, then press v."
         if "open" in states and "proved" not in states:
-            return "Nothing is done here by itself: do each step on the server, tick it with space, then v."
+            return "Nothing here runs by itself. Do each step on the server, tick it with space, then press v."
         if waits:
-            return f"{self._host} stands at weight 0. Back in Apply r, or in Verify a, gives it its weight."
+            return f"{self._host} is at weight 0. To give it its weight, press r in Apply or a in Verify."
         if "proved" in states:
-            return "Clients of the VIP are answered by this server when the director sends them there."
-        return "All is ticked. v proves from outside what can be proved."
+            return "This server answers clients of the VIP when the director sends them to it."
+        return "All steps are ticked. Press v to check them from outside."
 
     @on(Rows.Moved, "#book-rows")
     def _show_detail(self) -> None:
@@ -327,18 +326,20 @@ class RunbookScreen(Screen[None]):
     # What else the operator does.
 
     def action_copy(self) -> None:
-        """The chosen step's commands, as they stand."""
+        """Copies the selected step's commands."""
         step = self._chosen()
         if step is None or not step.commands:
-            what = "Choose a step first." if step is None else "This step has no commands: it is done by hand."
+            what = "Select a step first." if step is None else "This step has no commands: it is done by hand."
             self.notify(what, markup=False)
             return
         self.app.copy_to_clipboard("\n".join(step.commands) + "\n")
         count = len(step.commands)
-        self.notify(f"{count} command{'' if count == 1 else 's'} in the clipboard.", title=step.title, markup=False)
+        self.notify(
+            f"{count} command{'' if count == 1 else 's'} copied to the clipboard.", title=step.title, markup=False
+        )
 
     def action_export(self) -> None:
-        """Asks where to, then writes both forms."""
+        """Asks for a path, then writes both forms."""
         self.app.push_screen(RunbookModal(self._deployment.name, self._host), self._export_to)
 
     def _export_to(self, path: Path | None) -> None:
@@ -365,12 +366,12 @@ def _before(book: Runbook) -> Content:
 
 
 def _blocks(step: RunbookStep, prompt: str) -> Iterator[Content]:
-    """The parts of a step; what is typed stands behind a prompt, so that one sees where each command begins."""
+    """The parts of a step. Commands have a prompt, so that you can see where each one begins."""
     for label, entries, sign in (
         ("By hand", step.hand, "-"),
         ("Commands (c copies)", step.commands, prompt),
-        ("See that it took", step.check, prompt),
-        ("Take it back", step.undo, prompt),
+        ("Check", step.check, prompt),
+        ("Undo", step.undo, prompt),
     ):
         if entries:
             lines = [entry if entry.startswith("#") else f"{sign} {entry}" for entry in entries]
@@ -378,4 +379,4 @@ def _blocks(step: RunbookStep, prompt: str) -> Iterator[Content]:
 
 
 def _contradicts(ticked: bool) -> str:
-    return "It is ticked, but that is not what is seen." if ticked else ""
+    return "The step is ticked, but the check failed." if ticked else ""

@@ -1,4 +1,4 @@
-"""Textual's driver for a terminal that may be closed meanwhile: a window, or an SSH session that breaks."""
+"""A Textual driver that survives the loss of its terminal: a closed window, or a broken SSH session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class _Lasting:
-    """A text file where what cannot be written is lost: Textual's thread would end, and whoever writes wait for it."""
+    """A text file that drops what cannot be written. Otherwise Textual's writer thread would end and the app would
+    wait for it."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -32,7 +33,7 @@ class _Lasting:
 
 
 class LastingDriver(LinuxDriver):
-    """The program goes on without its terminal, so that it can finish what it does and end in order."""
+    """The driver. The program continues without its terminal, so that it can finish its work and end cleanly."""
 
     def __init__(
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
@@ -43,7 +44,7 @@ class LastingDriver(LinuxDriver):
 
     @property
     def there(self) -> bool:
-        """Whether the terminal is still there."""
+        """Whether the terminal still exists."""
         try:
             return os.isatty(self.fileno)
         except OSError:

@@ -1,1 +1,1 @@
-"""The live view, its rows and its timeline."""
+"""The live view: its screens, rows and timeline."""

@@ -1,5 +1,5 @@
-"""The cells of the live pane's table: which columns a width has room for, a service's line, a real server's line. Pure
-but for the clock."""
+"""The cells of the live table: columns for each width, a service's line, a real server's line. Pure except for the
+clock."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ PROBES: dict[str, str] = {
     "syn-ack": "other",
     "reply": "other",
 }
-"""What came back from a bad probe in one word; `other`: another machine. Never "silent": that is what ARP must be."""
+"""A failed probe's result in one word; `other`: another machine answered. Never "silent", because that is the good
+result of ARP."""
 ARP: dict[str, tuple[str, str]] = {"silent": ("silent", "dim"), "leaks": ("LEAKS", "bad"), "unknown": ("?", "warn")}
 METRIC_TITLES: dict[Metric, str] = {"connections": "new/s", "packets": "pkt/s", "bytes": "B/s"}
 
 WIDE = 108
-"""From here on numbers get wider columns."""
+"""From this width on, numbers get wider columns."""
 REASONED = 116
-"""From here on the cause has a column of its own."""
+"""From this width on, the cause has its own column."""
 IN_WORDS = 30
-"""A column this wide shows the cause in words, a narrower one its id (the longest is 17)."""
+"""A cause column this wide shows words; a narrower one shows the id (the longest is 17)."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Widths of the columns, 0 where there is no room for one."""
+    """Widths of the columns; 0: the column is not shown."""
 
     server: int
     state: int
@@ -69,7 +70,7 @@ class Columns:
 
 
 def layout(width: int) -> Columns:
-    """The columns in this many cells. 75 is what a wizard's pane leaves at 80 columns."""
+    """The columns for this width in cells. A wizard pane has 75 on a terminal of 80 columns."""
     if width < WIDE:
         spare = max(width - 71, 0)
         server = 8
@@ -89,7 +90,7 @@ def layout(width: int) -> Columns:
 
 
 def titles(width: int, metric: Metric = "connections") -> str:
-    """The line of column titles over the table."""
+    """The table's line of column titles."""
     form = layout(width)
     cells = [
         "  " + fit("Server", form.server),
@@ -111,8 +112,8 @@ def titles(width: int, metric: Metric = "connections") -> str:
 
 
 def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ()) -> tuple[RowPart, ...]:
-    """The line of a service: name, scheduler, how many are up, then totals under the servers' columns and which way
-    replies go. What is wrong with the service as a whole stands in the totals' place."""
+    """The line of a service: name, scheduler, servers up, then totals under the servers' columns and the path of
+    replies. A problem of the whole service replaces the totals."""
     form = layout(width)
     left = _service_name(service, form)
     used = sum(len(text) for text, _ in left)
@@ -144,7 +145,7 @@ def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ())
 
 
 def _service_name(service: ServiceRow, form: Columns) -> list[RowPart]:
-    """Who it is and how many of its servers are up; the scheduler where there is room before the first column."""
+    """The service's name and how many of its servers are up, plus the scheduler if it fits before the first column."""
     up, whole = sum(row.state == "up" for row in service.rows), len(service.rows)
     name = f"{service.vip} {service.service}"
     manner = f" {service.scheduler}" + (f" p{service.persistence}" if service.persistence else "")
@@ -158,7 +159,7 @@ def _service_name(service: ServiceRow, form: Columns) -> list[RowPart]:
 
 
 def faults(service: ServiceRow) -> Iterator[tuple[Name, str]]:
-    """What is wrong with the service as a whole: sign and words."""
+    """A problem of the service as a whole: sign and words."""
     if service.present is False:
         yield "fail", "NOT IN IPVS"
     if service.present is not None and service.owner not in ("", "director"):
@@ -170,7 +171,7 @@ def faults(service: ServiceRow) -> Iterator[tuple[Name, str]]:
 
 
 def replies(service: ServiceRow) -> RowPart:
-    """Which way replies go: in direct routing the director sees none of them."""
+    """The path of replies: in direct routing the director sees none of them."""
     if service.totals.out_packets:
         return (f"{short(service.totals.out_packets)} replies came through the director", "bad")
     return ("replies direct", "good")
@@ -204,7 +205,7 @@ def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = (
 
 
 def state_cell(row: DestinationRow, width: int) -> str:
-    """Sign and word of the state, and since when it is so where there is room."""
+    """Sign and word of the state, and its age if there is room."""
     name, text, _ = STATES[row.state]
     word = f"{glyph(name)} {text}"
     since = brief(clock.now() - row.since) if row.since else ""
@@ -220,7 +221,7 @@ def _weight(weight: int | None, form: Columns) -> str:
 
 
 def probe_word(row: DestinationRow) -> RowPart:
-    """The last probe in one word."""
+    """The last probe's result in one word."""
     if row.probe is None:
         return glyph("dash"), "dim"
     if row.probe.good:

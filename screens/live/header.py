@@ -1,5 +1,5 @@
-"""The live view's header: which deployment, how many are up, how old each source is, what is not seen. Pure but for the
-clock."""
+"""The live view's header: deployment, number of servers up, age of each source, what is not seen. Pure except for
+the clock."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from screens.widgets.glyphs import glyph
 from screens.widgets.numbers import age, counted, milliseconds
 
 SHOWN_ROUND = 2.0
-"""A round of probes that takes longer than this is told, in seconds."""
+"""Seconds. A longer round of probes is shown in the header."""
 WORST = ("vip-dead", "leaking", "unreachable", "drifted", "unknown", "draining")
-"""States that are not up, what harms clients first."""
+"""The states that are not up; those that harm clients come first."""
 _COLOURS = {"good": "$text-success", "bad": "bold $text-error", "warn": "$text-warning"}
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What is counted over all rows of a snapshot, once for each that comes."""
+    """Counts over all rows of a snapshot, made once for each snapshot."""
 
     rows: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -42,21 +42,21 @@ class Tally:
 
 @dataclass(frozen=True)
 class Looking:
-    """How the view looks just now; the header says it."""
+    """The view's own state, as the header shows it."""
 
     interval: float = 1.0
     paused: bool = False
     read_only: bool = False
     problem: str = ""
-    """What kept the engine from watching at all."""
+    """The error that kept the engine from watching."""
     filtered: str = ""
-    """What the table is narrowed to, as a sentence."""
+    """The table's filter, as a sentence."""
 
 
 def header_lines(
     deployment: Deployment | None, snapshot: Snapshot | None, tally: Tally, looking: Looking, width: int
 ) -> list[Content]:
-    """The header: who and how many, then ages; further lines only for what narrows the table or stands in the way."""
+    """The header: deployment and counts, then ages; more lines only for a filter or a problem."""
     lines = _joined(_who(deployment, tally, looking), width)
     problem = (snapshot.problem if snapshot else "") or looking.problem
     if snapshot is None or snapshot.read_at is None:
@@ -73,7 +73,7 @@ def header_lines(
 
 
 def old(snapshot: Snapshot, interval: float) -> bool:
-    """Whether the counters are older than they ought to be, because something stands in the way of reading them."""
+    """Whether the counters are out of date because they could not be read."""
     if not snapshot.problem or snapshot.read_at is None:
         return False
     return clock.now() - snapshot.read_at > 1.5 * interval + 0.5
@@ -101,7 +101,7 @@ def _who(deployment: Deployment | None, tally: Tally, looking: Looking) -> list[
 
 
 def _ages(snapshot: Snapshot, tally: Tally, looking: Looking, width: int) -> list[Content]:
-    """How long ago each source was looked at; what was not looked at yet has a dash."""
+    """The age of each source; a dash: not read yet."""
     now, passed = clock.now(), max(clock.now() - snapshot.at, 0.0)
 
     def since(then: float | None) -> str:
@@ -126,7 +126,7 @@ def _ages(snapshot: Snapshot, tally: Tally, looking: Looking, width: int) -> lis
 
 
 def pace_words(pace: Round) -> str:
-    """`round of 10,000 pairs 20 s, 31 %`; empty while a round is so short that nobody waits for it."""
+    """`round of 10,000 pairs 20 s, 31 %`; empty for a short round."""
     slow = pace.seconds is not None and pace.seconds > SHOWN_ROUND
     first = pace.seconds is None and pace.budget > 0 and pace.pairs > SHOWN_ROUND * pace.budget
     if not pace.pairs or not (slow or first):
@@ -138,7 +138,7 @@ def pace_words(pace: Round) -> str:
 
 
 def _joined(parts: Sequence[Content], width: int) -> list[Content]:
-    """The parts side by side, on another line where they do not fit; none is broken in the middle."""
+    """The parts side by side, wrapped only between parts."""
     lines: list[list[Content]] = [[]]
     used = 0
     for part in parts:

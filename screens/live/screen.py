@@ -1,4 +1,4 @@
-"""The live pane as the wizard's last step, and as a screen of its own for `dsrwizard watch`."""
+"""The live view as the wizard's last step, and as a screen of its own for `dsrwizard watch`."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from screens.questions.modals import HelpModal
 from screens.widgets.keybar import KeyBar
 
 HELP = (
-    "Four sources make one state per real server: the director's counters, a probe through the VIP to each server, who "
-    "answers ARP for the VIP, and each server's own settings held against the deployment (drift). The header says how "
-    "old each is, and how long a round of probes takes where there are many.\n\n"
-    "up: the VIP answers through this server. draining: weight 0, no new clients. VIP dead: it does not answer through "
-    "it. LEAKING: it answers ARP for the VIP. drifted: it serves, but is not as the deployment says. unreachable: the "
-    "RIP has no MAC on this network. unknown: it could not be looked at; nothing is said about it.\n\n"
-    "replies direct: the director counted no reply, so they bypass it. Active and inactive connections are "
-    "estimated, because the director sees one direction only.\n\n"
-    "Look: Enter more about a row, f only what is not up, / find, l the events of all days, t trend lines of "
-    "connections, packets or bytes, i what is unseen, v every check now, p pause, + and - the interval.\n\n"
-    "Act: d drain, u restore, w weight, m mend the chosen server, a apply the deployment again, e write the incident "
-    "as text. X shows what a teardown would take back. m, a and X show everything and ask before they change "
-    "anything; all that is done goes to the journal. In read-only mode these keys are not there.\n\n"
-    "q quits: the service goes on without dsrwizard. Every key is in ^p by its name too."
+    "The state of each real server comes from four sources: the director's counters, a probe through the VIP to "
+    "each server, who answers ARP for the VIP, and each server's own settings compared with the deployment (drift). "
+    "The header shows the age of each source, and how long a round of probes takes if there are many.\n\nup: the "
+    "VIP answers through this server. draining: weight 0, no new clients. VIP dead: it does not answer through it. "
+    "LEAKING: it answers ARP for the VIP. drifted: it serves, but its settings differ from the deployment. "
+    "unreachable: the RIP has no MAC on this network. unknown: it could not be checked.\n\nreplies direct: the "
+    "director counted no replies, so they bypass it. Active and inactive connections are estimates, because the "
+    "director sees only one direction.\n\nView: Enter details of a row, f only servers that are not up, / find, l "
+    "log of all events, t trend lines of connections, packets or bytes, i what could not be checked, v run every "
+    "check now, p pause, + and - change the interval.\n\nAct: d drain, u restore, w weight, m mend the selected "
+    "server, a apply the deployment again, e export the incident as text. X shows what a teardown would undo. m, a "
+    "and X show every step and ask before they change anything; every change goes to the journal. Read-only mode "
+    "does not have these keys.\n\nq quits; the service keeps running without dsrwizard. ^p lists every key by name."
 )
 
 
 class LivePane(Pane):
-    """The wizard's last step."""
+    """The pane of the wizard's last step."""
 
     step_id = "live"
     title = "Live"
@@ -50,7 +49,7 @@ class LivePane(Pane):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self.hint = "The service goes on without dsrwizard; `dsrwizard` opens this pane again."
+        self.hint = "The service keeps running without dsrwizard. Run `dsrwizard` to open this pane again."
 
     def compose(self) -> ComposeResult:
         yield LiveView(self.desk.engine, id="live-view")
@@ -67,7 +66,8 @@ class LivePane(Pane):
 
 
 class LiveScreen(Screen[None]):
-    """The live view alone, for a deployment in force. `interval`: seconds between two readings of the counters."""
+    """The screen with the live view alone, for a deployment in force. `interval`: seconds between two readings of
+    the counters."""
 
     BINDINGS = [
         Binding("f1,question_mark", "help", "Help", id="watch.help", tooltip="What the words mean", key_display="f1"),

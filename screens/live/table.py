@@ -1,5 +1,5 @@
-"""The live pane's table: a line per service, a line per real server behind it, drawn as they come into sight; all of
-them, or those that are asked for."""
+"""The live table: one line per service and one per real server behind it, filtered or not; only visible lines are
+drawn."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from screens.live.cells import STATES, faults, layout, server_parts, service_par
 from screens.widgets.rows import ListRow, Rows
 
 WHOLE = -1
-"""In place of a server's number: the service itself."""
+"""Stands for the service itself, in place of a server's number."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows are shown: those with every one of the words in what can be read of them, or that are not up."""
+    """The table's filter: rows that contain all the words, or rows that are not up."""
 
     words: tuple[str, ...] = ()
     not_up: bool = False
 
     @classmethod
     def of(cls, text: str, not_up: bool) -> Wanted:
-        """From what the operator typed; upper and lower case are the same."""
+        """A filter from what the operator typed; case does not matter."""
         return cls(tuple(text.casefold().split()), not_up)
 
     def __bool__(self) -> bool:
         return bool(self.words) or self.not_up
 
     def server(self, row: DestinationRow) -> bool:
-        """Whether this real server's line is wanted."""
+        """Whether this real server's line is shown."""
         if self.not_up and row.state == "up":
             return False
         if not self.words:
@@ -41,7 +41,7 @@ class Wanted:
         return all(word in shown for word in self.words)
 
     def service(self, row: ServiceRow) -> bool:
-        """Whether a service's line is wanted although none of its servers is."""
+        """Whether a service's line is shown although none of its servers is."""
         if self.not_up and not any(faults(row)):
             return False
         shown = f"{row.vip} {row.service} {row.scheduler} {row.owner}".casefold()
@@ -49,7 +49,7 @@ class Wanted:
 
 
 class LiveTable(Rows):
-    """Shows a snapshot. Keys of rows are `VIP service` and `VIP service server`."""
+    """The table. Shows a snapshot; row keys are `VIP service` and `VIP service server`."""
 
     DEFAULT_CSS = """
     LiveTable { height: 1fr; scrollbar-gutter: stable; }
@@ -57,18 +57,18 @@ class LiveTable(Rows):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
-        self.hint = "d drains a server: no new clients, those it has stay. u restores it."
+        self.hint = "d drains a server: no new clients; existing ones stay. u restores it."
         self.snapshot: Snapshot | None = None
         self.old = False
-        """Whether the numbers are too old to be taken for the present ones."""
+        """Whether the numbers are out of date."""
         self.metric: Metric = METRICS[0]
-        """What the trend column is about."""
+        """The metric of the trend column."""
         self.wanted = Wanted()
         self._starts: list[int] = []
         self._count = 0
         self._shape: tuple[int, ...] = ()
         self._picked: list[tuple[int, int]] = []
-        """With `wanted`: numbers of service and server of each line."""
+        """With a filter: the numbers of service and server of each line."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Draws this snapshot; the cursor stays where it is."""
@@ -89,7 +89,7 @@ class LiveTable(Rows):
         self._tell_moved()
 
     def want(self, wanted: Wanted) -> None:
-        """Shows these rows from now on."""
+        """Sets the filter."""
         if wanted == self.wanted:
             return
         key = self.key
@@ -117,13 +117,13 @@ class LiveTable(Rows):
 
     @property
     def picked(self) -> int:
-        """How many real servers' lines are shown, heads of services not counted."""
+        """The number of real server lines shown, without the services' lines."""
         if self.wanted:
             return sum(place != WHOLE for _, place in self._picked)
         return self._count - len(self._starts)
 
     def chosen(self) -> tuple[ServiceRow, DestinationRow | None] | None:
-        """What the cursor is on: a service, or a service and a server behind it."""
+        """The service under the cursor, with the server if the cursor is on one."""
         return self._find(self.cursor) if 0 <= self.cursor < self._count else None
 
     def _find(self, index: int) -> tuple[ServiceRow, DestinationRow | None]:
@@ -144,7 +144,7 @@ class LiveTable(Rows):
 
     @property
     def _says_nothing(self) -> int:
-        """One line in place of rows, where none is wanted."""
+        """The line shown when no row matches the filter."""
         return int(bool(self.wanted) and self.snapshot is not None)
 
     def index_of(self, key: str) -> int:
@@ -168,7 +168,7 @@ class LiveTable(Rows):
 
     def row_at(self, index: int) -> ListRow:
         if not self._count:
-            text = "No real server is like that." if self.wanted.words else "Every real server is up."
+            text = "No real server matches." if self.wanted.words else "Every real server is up."
             return ListRow("nothing", ((text, "dim" if self.wanted.words else "good"),), selectable=False)
         service, server = self._find(index)
         if server is None:

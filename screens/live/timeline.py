@@ -1,4 +1,4 @@
-"""The timeline: every event that is kept, the latest at the end, each in full under the list."""
+"""The timeline screen: every stored event, the latest last, each in full below the list."""
 
 from __future__ import annotations
 
@@ -30,21 +30,27 @@ from screens.widgets.rows import ListRow, Rows, fit
 from screens.widgets.words import frame_title
 
 HELP = (
-    "Every change of a real server's state that a watch of this deployment saw, and what was done from dsrwizard: "
-    "weights, mends, applies, teardowns. The latest stands at the end.\n\n"
-    "f shows only the host of the chosen line, and everything again. Enter shows a line in full. What nobody watched "
-    "is not here: `dsrwizard watch` or `dsrwizard metrics` has to run for it."
+    "Every change of a real server's state that was seen while this deployment was watched, and every action from "
+    "dsrwizard: weights, mends, applies, teardowns. The latest event is last.\n\nf shows only the selected line's "
+    "host; press it again to show all. Enter shows a line in full. Changes are recorded only while dsrwizard "
+    "watches: keep `dsrwizard watch` or `dsrwizard metrics` running."
 )
 
 
 class TimelineScreen(Screen[None]):
-    """Shows `happenings` at once, and with them what the engine has kept as soon as it is read."""
+    """The screen. Shows `happenings` at once, and adds the engine's stored events once they are read."""
 
     BINDINGS = [
-        Binding("escape,q", "back", "Back", id="log.back", key_display="esc", tooltip="Back to the live pane"),
-        Binding("f", "one_host", "This host only", id="log.host", tooltip="Only the chosen line's host, or every host"),
-        Binding("r", "read", "Read again", id="log.read", tooltip="Read again what is kept"),
-        Binding("f1,question_mark", "help", "Help", id="log.help", tooltip="What is here", key_display="f1"),
+        Binding("escape,q", "back", "Back", id="log.back", key_display="esc", tooltip="Go back to the live pane"),
+        Binding(
+            "f",
+            "one_host",
+            "This host only",
+            id="log.host",
+            tooltip="Show only the selected line's host, or every host again",
+        ),
+        Binding("r", "read", "Read again", id="log.read", tooltip="Read the stored events again"),
+        Binding("f1,question_mark", "help", "Help", id="log.help", tooltip="What this list shows", key_display="f1"),
     ]
     DEFAULT_CSS = """
     TimelineScreen #log-frame { border: round $primary; border-title-color: $text-primary; height: 1fr;
@@ -85,7 +91,7 @@ class TimelineScreen(Screen[None]):
     # Reading.
 
     def action_read(self) -> None:
-        """Reads what is kept."""
+        """Reads the stored events."""
         if not self._reading:
             self._reading = True
             self._say()
@@ -117,7 +123,7 @@ class TimelineScreen(Screen[None]):
         if self._problem:
             text = f"{glyph('fail')} {self._problem}"
         elif not self._all:
-            text = f"Reading{glyph('working')}" if self._reading else "Nothing has happened since it is watched."
+            text = f"Reading{glyph('working')}" if self._reading else "No events since watching began."
         else:
             count = len(self._shown)
             text = f"{counted(count)} event{'' if count == 1 else 's'}"
@@ -142,7 +148,7 @@ class TimelineScreen(Screen[None]):
     # What the operator does.
 
     def action_one_host(self) -> None:
-        """Only the chosen line's host, or every host again."""
+        """Toggles between the selected line's host and every host."""
         entry = self._chosen()
         self._host = "" if self._host or entry is None else entry.host
         self._show()

@@ -1,6 +1,6 @@
-"""The live view: header with the age of the data, table, the chosen row in words, event log, and the keys.
+"""The live view: header with the age of the data, table, details of the selected row, event log, and keys.
 
-Nothing is drawn while the view is hidden or a modal stands before it.
+Nothing is drawn while the view is hidden or a dialog covers it.
 """
 
 from __future__ import annotations
@@ -42,39 +42,40 @@ from screens.widgets.numbers import counted
 from screens.widgets.rows import Rows
 
 CHANGING = frozenset({"drain", "restore", "weight", "mend", "apply_again", "tear_down"})
-"""Actions that change something: not there in read-only mode."""
+"""Actions that change something; read-only mode does not have them."""
 METRIC_WORDS = {"connections": "new connections", "packets": "packets in", "bytes": "bytes in"}
 
 
 class LiveView(Watching):
-    """Watches one deployment while `start` has been called and `stop` has not. `read_only`: no key changes anything."""
+    """The view of one deployment. Watches it from `start` to `stop`. `read_only`: no key changes anything."""
 
     BINDINGS = [
         Binding("d", "drain", "Drain", id="live.drain", tooltip="Weight 0: this server gets no new clients"),
-        Binding("u", "restore", "Restore", id="live.restore", tooltip="Give this server its weight back"),
+        Binding("u", "restore", "Restore", id="live.restore", tooltip="Restore this server's weight"),
         Binding("w", "weight", "Weight…", id="live.weight", tooltip="Set the weight of this server, 0 to 65535"),
         Binding("m", "mend", "Mend…", id="live.mend",
-                tooltip="Show what would cure this server; nothing is changed before you agree"),
+                tooltip="Show the fix for this server; nothing is changed until you agree"),
         Binding("v", "verify", "Verify", id="live.verify", tooltip="Run every check now"),
-        Binding("f", "not_up", "Not up", id="live.not-up", tooltip="Show only what is not up, or everything again"),
+        Binding("f", "not_up", "Not up", id="live.not-up", tooltip="Show only servers that are not up, or all again"),
         Binding("slash", "find", "Find", id="live.find", key_display="/",
-                tooltip="Show only what has these words in name, address, VIP, state or cause"),
-        Binding("l", "timeline", "Log", id="live.log", tooltip="Every event that is kept, also of earlier days"),
+                tooltip="Show only rows with these words in name, address, VIP, state or cause"),
+        Binding("l", "timeline", "Log", id="live.log", tooltip="Show all stored events, including earlier days"),
         Binding("a", "apply_again", "Re-apply…", id="live.apply",
-                tooltip="Look at every host, show what differs from the deployment; asks before it changes anything"),
-        Binding("p", "pause", "Pause", id="live.pause", tooltip="Stop polling, or go on"),
-        Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Leave dsrwizard; the service goes on"),
+                tooltip="Check every host and show what differs from the deployment; asks before it changes anything"),
+        Binding("p", "pause", "Pause", id="live.pause", tooltip="Pause or resume polling"),
+        Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Quit dsrwizard; the service keeps running"),
         Binding("e", "export", "Export incident…", id="live.export", show=False,
-                tooltip="Write what is wrong, since when and why as text for a ticket"),
-        Binding("x", "explain", "Explain", id="live.explain", show=False, tooltip="The page of this server's cause"),
+                tooltip="Write a text for a ticket: what is wrong, since when, and why"),
+        Binding("x", "explain", "Explain", id="live.explain", show=False, tooltip="Explain the cause of this "
+                                                                                  "server's fault"),
         Binding("t", "metric", "Trend of…", id="live.trend", show=False,
                 tooltip="Trend lines of connections, packets or bytes"),
-        Binding("i", "unseen", "What is unseen", id="live.unseen", show=False,
-                tooltip="What could not be looked at, and why"),
+        Binding("i", "unseen", "Not checked", id="live.unseen", show=False,
+                tooltip="Show what could not be checked, and why"),
         Binding("plus,equals_sign", "interval(1)", "Slower", id="live.slower", show=False, tooltip="Poll less often"),
         Binding("minus", "interval(-1)", "Faster", id="live.faster", show=False, tooltip="Poll more often"),
         Binding("X", "tear_down", "Tear down…", id="live.tear-down", key_display="X", show=False,
-                tooltip="Show what would be taken back; nothing is changed before you type the VIP"),
+                tooltip="Show what would be undone; nothing is changed until you type the VIP"),
         Binding("escape", "show_all", "Show all", id="live.all", show=False, tooltip="Show every row again"),
     ]  # fmt: skip
     DEFAULT_CSS = """
@@ -93,21 +94,21 @@ class LiveView(Watching):
     """
 
     class TeardownAsked(Message):
-        """The operator wants to see what a teardown of this deployment would take back."""
+        """The operator wants to see what a teardown of this deployment would undo."""
 
         def __init__(self, deployment: Deployment) -> None:
             super().__init__()
             self.deployment = deployment
 
     class ApplyAsked(Message):
-        """The operator wants to see what differs from the deployment, and to apply it again."""
+        """The operator wants to see what differs from the deployment and apply it again."""
 
         def __init__(self, deployment: Deployment) -> None:
             super().__init__()
             self.deployment = deployment
 
     class MendAsked(Message):
-        """The operator wants this real server cured. `row` has cause, server, VIP and service."""
+        """The operator wants to mend this real server. `row` has cause, server, VIP and service."""
 
         def __init__(self, deployment: Deployment, row: DestinationRow) -> None:
             super().__init__()
@@ -115,7 +116,7 @@ class LiveView(Watching):
             self.row = row
 
     class TimelineAsked(Message):
-        """The operator wants to read every event that is kept; `happenings` are those known here."""
+        """The operator wants to read all stored events; `happenings` are those known here."""
 
         def __init__(self, deployment: Deployment, happenings: tuple[Happening, ...]) -> None:
             super().__init__()
@@ -123,7 +124,7 @@ class LiveView(Watching):
             self.happenings = happenings
 
     class Verified(Message):
-        """Every check was run from here."""
+        """All checks were run from here."""
 
         def __init__(self, report: Report) -> None:
             super().__init__()
@@ -144,7 +145,7 @@ class LiveView(Watching):
         self._report: Report | None = None
         self._leaving = False
         self._was_away = False
-        """Whether a screen that may change hosts was opened from here: back here, everything is looked at anew."""
+        """Whether a screen that may change hosts was opened from here. On return, everything is checked again."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="live-header", markup=False)
@@ -169,7 +170,7 @@ class LiveView(Watching):
     # Drawing.
 
     def redraw(self) -> None:
-        """Draws what came since, unless nobody would see it."""
+        """Draws the latest snapshot, unless the view is covered."""
         if not (self.is_mounted and self.screen.is_active and self.is_on_screen):
             self._was_away, self._leaving = self._was_away or self._leaving, False
             return
@@ -197,7 +198,7 @@ class LiveView(Watching):
         header.update(Content("\n").join(header_lines(self.deployment, self.snapshot, self.tally, looking, width)))
 
     def _narrowed(self) -> str:
-        """What the table is narrowed to, as a sentence; empty: to nothing."""
+        """The table's filter as a sentence; empty: none."""
         wanted = self.table.wanted
         if not wanted or self.snapshot is None:
             return ""
@@ -242,7 +243,7 @@ class LiveView(Watching):
     # Keys.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing that changes something in read-only mode; nothing but the way back while words are typed."""
+        """Disables changing actions in read-only mode, and everything but Escape while the find bar is open."""
         if action in CHANGING and self.read_only:
             return False
         if not self.is_mounted:
@@ -258,12 +259,12 @@ class LiveView(Watching):
     # Which rows.
 
     def action_not_up(self) -> None:
-        """Only what is not up, or everything again."""
+        """Toggles between servers that are not up and all."""
         wanted = self.table.wanted
         self._want(Wanted(wanted.words, not wanted.not_up))
 
     def action_find(self) -> None:
-        """Words to look for; the table follows as they are typed."""
+        """Opens the find bar; the table filters as you type."""
         self.add_class("-finding")
         self.query_one("#live-find", Input).focus()
 
@@ -278,7 +279,7 @@ class LiveView(Watching):
         self.table.focus()
 
     def action_show_all(self) -> None:
-        """Every row again."""
+        """Removes the filter."""
         self.remove_class("-finding")
         self.query_one("#live-find", Input).clear()
         self._want(Wanted())
@@ -290,7 +291,7 @@ class LiveView(Watching):
         self.refresh_bindings()
 
     def action_metric(self) -> None:
-        """The next metric for the trend column."""
+        """Shows the next metric in the trend column."""
         table = self.table
         table.metric = METRICS[(METRICS.index(table.metric) + 1) % len(METRICS)]
         table.refresh()
@@ -302,21 +303,21 @@ class LiveView(Watching):
         self._show_header()
 
     def action_interval(self, by: int) -> None:
-        """The next longer or shorter interval."""
+        """Sets the next longer or shorter interval."""
         self.change_interval(by)
         self._show_header()
 
     def action_unseen(self) -> None:
-        """What could not be looked at, in full."""
+        """Shows what could not be checked, in full."""
         unseen = self.snapshot.unseen if self.snapshot else ()
         if unseen:
             text = "\n\n".join(f"{glyph('unknown')} {sentence}" for sentence in unseen)
-            self.app.push_screen(HelpModal("Not seen", Content(text)))
+            self.app.push_screen(HelpModal("Not checked", Content(text)))
 
     # Weights.
 
     def action_drain(self) -> None:
-        """Weight 0 for the chosen server; asks when it is the last that serves."""
+        """Drains the selected server; asks if it is the last that serves."""
         row = self._chosen_server()
         if row is not None:
             self._weigh(row, Weighed(0))
@@ -341,7 +342,7 @@ class LiveView(Watching):
     def _chosen_server(self) -> DestinationRow | None:
         found = self.table.chosen()
         if found is None or found[1] is None:
-            self.notify("Choose a real server first.", severity="warning", markup=False)
+            self.notify("Select a real server first.", severity="warning", markup=False)
             return None
         return found[1]
 
@@ -351,7 +352,7 @@ class LiveView(Watching):
         return [(service, row) for service in services for row in service.rows if row.server == server]
 
     def _weigh(self, chosen: DestinationRow, wanted: Weighed) -> None:
-        """Sets the weight; asks first when a service would be left with nobody who serves."""
+        """Sets the weight; asks first if a service would be left without a server."""
         server = chosen.server
         left = [
             f"{service.vip} {service.service}"
@@ -365,7 +366,7 @@ class LiveView(Watching):
             self._set(chosen, wanted)
             return
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        body = f"{server} is the last with a weight behind {left[0]}{more}: clients get no answer."
+        body = f"{server} is the last server with a weight for {left[0]}{more}. Without it, clients get no answer."
         choices = (Choice("cancel", "Cancel", "primary"), Choice("drain", "Drain it", "warning"))
 
         def answered(choice: str | None) -> None:
@@ -388,7 +389,7 @@ class LiveView(Watching):
         except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
             self.notify(str(in_words(error)), title=f"{server}: weight not set", severity="error", markup=False)
         else:
-            done = {None: "has its weight back", 0: "is drained: no new clients"}.get(weight, f"has weight {weight}")
+            done = {None: "restored to its weight", 0: "drained: no new clients"}.get(weight, f"set to weight {weight}")
             self.notify(f"{server} {done}{f' in {vip} {service}' if vip else ''}.", markup=False)
 
     # What others do when asked.
@@ -403,7 +404,7 @@ class LiveView(Watching):
             self.post_message(self.ApplyAsked(self.deployment))
 
     def action_mend(self) -> None:
-        """Hands the chosen server on to be mended; one that needs it."""
+        """Opens the mend screen for the selected server, if it needs it."""
         row = self._chosen_server()
         if row is None or self.deployment is None:
             return
@@ -426,14 +427,14 @@ class LiveView(Watching):
     # The incident.
 
     def action_export(self) -> None:
-        """Asks where to, then writes what is wrong as text."""
+        """Asks for a path, then writes the incident as text."""
         if self.deployment is None or self.snapshot is None:
-            self.notify("There is nothing to export yet: the first look is under way.", severity="warning")
+            self.notify("There is nothing to export yet: the first reading is not finished.", severity="warning")
             return
         from dsrwizard.session import incident_path
 
         deployment, snapshot, report = self.deployment, self.snapshot, self._report
-        about = "What is wrong, since when and why, the last events and the counters, as text for a ticket."
+        about = "A text for a ticket: what is wrong, since when and why, the last events and the counters."
 
         def answered(path: Path | None) -> None:
             if path is not None:
@@ -464,7 +465,7 @@ class LiveView(Watching):
         if self._verifying or self.deployment is None:
             return
         self._verifying = True
-        self.notify("Checking; the verdict comes up here.", markup=False)
+        self.notify("Checking. The result will appear here.", markup=False)
         self.run_worker(self._verify(self.deployment), group="live-verify")
 
     async def _verify(self, deployment: Deployment) -> None:

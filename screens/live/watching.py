@@ -1,7 +1,8 @@
-"""The live view's tie to the engine: opens the watcher on a thread, takes its snapshots as messages, closes it.
+"""The connection between the live view and the engine: opens the watcher on a thread, receives its snapshots as
+messages, closes it.
 
-The engine's poller runs in threads of its own; its snapshots come in as messages, so a slow or dead poll never delays
-a key.
+The engine's poller runs in threads of its own; its snapshots arrive as messages, so a slow poll never delays a key
+press.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Watching(Vertical):
-    """Watches one deployment while `start` has been called and `stop` has not. `redraw` is called when there is
-    something new to be shown."""
+    """The base class of the live view. Watches one deployment from `start` to `stop`; calls `redraw` when there is
+    something new to show."""
 
     class Polled(Message, bubble=False):
-        """The engine's one way to this view."""
+        """The observer through which the engine reports to this view."""
 
         def __init__(self, snapshot: Snapshot, turn: int) -> None:
             super().__init__()
             self.snapshot = snapshot
             self.tally = Tally.of(snapshot)
-            """Counted here, on the poller's thread: no key waits for it."""
+            """Counted on the poller's thread, so that no key waits for it."""
             self.turn = turn
 
     def __init__(
@@ -55,18 +56,18 @@ class Watching(Vertical):
         self.snapshot: Snapshot | None = None
         self.tally = Tally()
         self.problem = ""
-        """What kept the engine from watching."""
+        """The error that kept the engine from watching."""
         self._turn = 0
 
     def redraw(self) -> None:
-        """Something new is there to be shown."""
+        """Called when there is something new to show."""
         raise NotImplementedError
 
     def on_unmount(self) -> None:
         self.stop()
 
     def start(self, deployment: Deployment) -> None:
-        """Watches this deployment; nothing happens if it is watched already."""
+        """Starts watching this deployment, unless it is watched already."""
         if self.watcher is not None and deployment == self.deployment:
             return
         self.stop()
@@ -100,7 +101,7 @@ class Watching(Vertical):
             _close(watcher)
 
     def stop(self) -> None:
-        """Ends the watching. Its threads end by themselves; nobody waits for them."""
+        """Stops watching. The threads end by themselves; nothing waits for them."""
         self._turn += 1
         if self.watcher is not None:
             _close(self.watcher)
@@ -113,13 +114,13 @@ class Watching(Vertical):
             self.redraw()
 
     def toggle_pause(self) -> None:
-        """Stops polling, or goes on."""
+        """Pauses or resumes polling."""
         self.paused = not self.paused
         if self.watcher is not None:
             self.watcher.pause(self.paused)
 
     def change_interval(self, by: int) -> None:
-        """The next longer or shorter interval of those there are."""
+        """Sets the next longer or shorter interval."""
         if by > 0:
             self.interval = next((one for one in INTERVALS if one > self.interval), INTERVALS[-1])
         else:

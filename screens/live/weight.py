@@ -1,4 +1,4 @@
-"""Asks for a real server's weight, checked as it is typed."""
+"""The dialog for a real server's weight, checked as it is typed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from screens.widgets.words import frame_title
 
 @dataclass(frozen=True)
 class Weighed:
-    """A weight, and whether it is meant for the chosen service alone."""
+    """The dialog's result: a weight, and whether it applies only to the selected service."""
 
     weight: int
     here: bool = False
 
 
 class WeightModal(ModalScreen[Weighed | None]):
-    """Returns the weight, or None when the operator changes their mind or leaves it as it is.
+    """The dialog. Returns the weight, or None when the operator cancels or changes nothing.
 
-    `chosen` is the line of the server the question is about, `rows` are its lines in all its services.
+    `chosen` is the selected line of the server, `rows` are its lines in all services.
     """
 
     BINDINGS = [Binding("escape", "cancel", "Cancel", id="weight.cancel", tooltip="Change nothing")]
@@ -66,8 +66,8 @@ class WeightModal(ModalScreen[Weighed | None]):
         wanted = _range({row.wanted_weight for row in self._rows})
         where = "its service" if count == 1 else f"all its {count} services, or in one"
         return (
-            f"{now}; the deployment says {wanted}.\n\nEnter sets it at once in {where}, as long as nobody applies the "
-            "deployment again. The journal keeps what it was; u restores the deployment's."
+            f"{now}; the deployment says {wanted}.\n\nEnter sets it immediately in {where}, until the deployment is "
+            "applied again. The journal keeps the old weight; u restores the deployment's weight."
         )
 
     @on(Input.Changed)
@@ -78,14 +78,14 @@ class WeightModal(ModalScreen[Weighed | None]):
         if problem:
             says.update(f"{glyph('fail')} {problem.message} {problem.hint}")
         elif fields.whole_number(text) == 0:
-            says.update("0 drains it: no new clients; those it has stay.")
+            says.update("0 drains it: no new clients; existing ones stay.")
         else:
-            says.update("New clients come in proportion to the weights.")
+            says.update("New clients are shared in proportion to the weights.")
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#weight-set")
     def given(self) -> None:
-        """Takes the number; what is none is not taken."""
+        """Accepts the number, if it is a valid weight."""
         text = self.query_one(Input).value
         if fields.weight(text):
             self.query_one(Input).focus()

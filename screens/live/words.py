@@ -1,4 +1,4 @@
-"""The live view's sentences: a row in words, and one line of the event log. Pure but for the clock."""
+"""The live view's texts: details of a row, and lines of the event log. Pure except for the clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from screens.widgets.glyphs import arrows
 from screens.widgets.numbers import age, counted, short, trend, volume
 
 LINE = 30
-"""Readings in a trend line of the detail."""
+"""The number of readings in a trend line of the details."""
 
 
 def clock_time(at: float) -> str:
@@ -22,17 +22,17 @@ def clock_time(at: float) -> str:
 
 
 def moment(at: float) -> str:
-    """Date and time of this place."""
+    """Local date and time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def happening_line(entry: Happening) -> str:
-    """One event as the log under the table shows it."""
+    """One event as a line of the log below the table."""
     return f"{clock_time(entry.at)}  {entry.host}: {arrows(entry.message)}"
 
 
 def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | None) -> Iterator[tuple[str, str]]:
-    """The chosen row in words: what is wrong first, then what it was seen by, then what was counted."""
+    """The selected row in words: first the problem, then the evidence, then the counters."""
     if row is None:
         yield from _service_lines(snapshot, service)
     else:
@@ -43,7 +43,7 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
     yield f"{service.vip} {service.service}", service.message
     yield "Cause", with_words(service.cause)
     yield "Fix", service.fix
-    owner = {"director": "this director alone, as it should be", "": "not known yet"}.get(service.owner, service.owner)
+    owner = {"director": "this director only, as it should be", "": "not known yet"}.get(service.owner, service.owner)
     yield "VIP answered by", owner
     yield "Replies", _reply_words(service)
     yield "Bypass", bypass_words(snapshot.bypass)
@@ -63,9 +63,9 @@ def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) 
     yield (
         "ARP",
         {
-            "silent": "silent about the VIP, as it must be",
-            "leaks": "answers for the VIP: its guard is off",
-            "unknown": "not heard yet",
+            "silent": "does not answer for the VIP, as it should be",
+            "leaks": "answers for the VIP: its ARP guard is off",
+            "unknown": "not checked yet",
         }[row.arp],
     )
     weight = "not in IPVS" if row.weight is None else str(row.weight)
@@ -73,7 +73,10 @@ def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) 
     yield "Weight", f"{weight}; the deployment says {row.wanted_weight}" if other else weight
     yield "Replies", _reply_words(service)
     yield "Counted", total_words(row.totals) if row.weight is not None else ""
-    yield "Connections", f"{row.active} active, {row.inactive} inactive: estimated, the director sees one direction"
+    yield (
+        "Connections",
+        (f"{row.active} active, {row.inactive} inactive (estimated: the director sees only one direction)"),
+    )
     yield from _trends(snapshot, row.vip, row.service, row.server)
 
 
@@ -84,14 +87,14 @@ def _state_words(row: DestinationRow) -> str:
 
 def _reply_words(service: ServiceRow) -> str:
     if service.present is None:
-        return "not seen: IPVS is not read here"
+        return "unknown: IPVS is not read here"
     if service.totals.out_packets:
-        return replies(service)[0] + ": something routes them back"
-    return "direct: the director saw 0 of them"
+        return replies(service)[0] + ": something routes them through it"
+    return "direct: the director saw none"
 
 
 def bypass_words(bypass: Bypass | None) -> str:
-    """`412 reply bytes per request byte (client, 14:02)`; empty where no client host has counted."""
+    """`412 reply bytes per request byte (client, 14:02)`; empty if no client host has counted."""
     if bypass is None or bypass.ratio is None:
         return ""
     ratio = f"{bypass.ratio:,.0f}" if bypass.ratio >= 9.95 else f"{bypass.ratio:.1f}"
@@ -107,7 +110,7 @@ def total_words(totals: Totals) -> str:
 
 
 def latency_words(latency: Latency) -> str:
-    """The last minute's probes; empty where none was sent."""
+    """The latency of the last minute's probes; empty if none was sent."""
     if not latency.sent:
         return ""
     lost = f"{latency.lost} of {latency.sent} lost in the last minute"

@@ -1,1 +1,1 @@
-"""What stands before everything else until it is answered or read."""
+"""Modal dialogs: questions to answer and pages to read."""

@@ -1,4 +1,4 @@
-"""The operator at the terminal as the engine's Asker: its threads wait, one modal at a time asks."""
+"""The engine's Asker for the terminal program: its threads wait while one dialog at a time asks the operator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from screens.questions.modals import HostKeyModal, SecretAnswer, SecretModal
 
 
 class QuestionAsked(Message, bubble=False):
-    """A worker thread waits for `future`."""
+    """One question; a worker thread waits for `future`."""
 
     def __init__(self, question: SecretQuestion | HostKeyQuestion, future: Future[SecretAnswer | bool | None]) -> None:
         super().__init__()
@@ -26,8 +26,8 @@ class QuestionAsked(Message, bubble=False):
 class ScreenAsker:
     """Implements `core.ports.Asker` over an app that hands its `QuestionAsked` messages to `ask`.
 
-    An answer given "for every server" is offered once to each host that asks for the same kind; a host that refuses it
-    is asked about. After `close` every question is answered with no, also the one being asked.
+    An answer given "for every server" is offered once to each host that asks for the same kind; if a host refuses it,
+    the operator is asked again. After `close` every question is answered with no, including the open one.
     """
 
     def __init__(self, app: App[Any]) -> None:
@@ -55,7 +55,7 @@ class ScreenAsker:
             return self._put(question) is True
 
     def close(self) -> None:
-        """The app ends: nobody waits any longer, secrets are forgotten."""
+        """Ends all waiting and forgets the secrets; called when the app ends."""
         with self._state:
             self._closed = True
             waiting = self._waiting
@@ -64,7 +64,7 @@ class ScreenAsker:
             answer(waiting, None)
 
     def ask(self, asked: QuestionAsked) -> None:
-        """Shows the modal for one question; called by the app, on its loop."""
+        """Shows the dialog for one question; called by the app, on its loop."""
         future = asked.future
         if isinstance(asked.question, HostKeyQuestion):
             modal = HostKeyModal(asked.question, self._app.size.width)
@@ -84,6 +84,6 @@ class ScreenAsker:
 
 
 def answer(future: Future[SecretAnswer | bool | None], value: SecretAnswer | bool | None) -> None:
-    """Settles a question once; a later answer to the same is dropped."""
+    """Answers a question once; a later answer to the same question is dropped."""
     if not future.done():
         future.set_result(value)

@@ -16,22 +16,22 @@ from screens.widgets.words import frame_title
 
 
 def show_cause(asked_from: Widget, cause: str) -> None:
-    """Opens the page of the cause, or says that there is none to explain."""
+    """Opens the page of the cause, or says that there is no cause to explain."""
     if cause in CAUSES:
         asked_from.app.push_screen(CausePage(cause))
     else:
-        asked_from.notify("No cause is known here, so there is nothing to explain.", markup=False)
+        asked_from.notify("No cause is known for this row, so there is nothing to explain.", markup=False)
 
 
 class CausePage(ModalScreen[None]):
-    """Shows the page to read, over whatever was open."""
+    """The screen that shows the page, on top of the current screen."""
 
     BINDINGS = [
-        Binding("escape,x,q", "dismiss", "Close", id="page.close", key_display="esc", tooltip="Back to where you were"),
-        Binding("up,k", "scroll_by(-1)", "Up", id="page.up", show=False, tooltip="One line back"),
-        Binding("down,j", "scroll_by(1)", "Down", id="page.down", show=False, tooltip="One line on"),
-        Binding("pageup,b", "page_by(-1)", "Page up", id="page.back", tooltip="One page back"),
-        Binding("pagedown,space", "page_by(1)", "Page down", id="page.on", tooltip="One page on"),
+        Binding("escape,x,q", "dismiss", "Close", id="page.close", key_display="esc", tooltip="Go back"),
+        Binding("up,k", "scroll_by(-1)", "Up", id="page.up", show=False, tooltip="Scroll up one line"),
+        Binding("down,j", "scroll_by(1)", "Down", id="page.down", show=False, tooltip="Scroll down one line"),
+        Binding("pageup,b", "page_by(-1)", "Page up", id="page.back", tooltip="Scroll up one page"),
+        Binding("pagedown,space", "page_by(1)", "Page down", id="page.on", tooltip="Scroll down one page"),
     ]
     DEFAULT_CSS = """
     CausePage { align: center middle; }

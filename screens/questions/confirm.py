@@ -1,4 +1,5 @@
-"""The last question before anything is changed. Cancel has the focus; what exists and goes is confirmed by typing."""
+"""The confirmation before a plan is applied. Cancel has the focus; replacing or removing things must be confirmed by
+typing."""
 
 from __future__ import annotations
 
@@ -21,17 +22,18 @@ from screens.widgets.words import frame_title
 
 
 class ConfirmModal(ModalScreen[bool]):
-    """Asks whether to apply this plan. The VIP must be typed only when something existing is replaced or removed."""
+    """The dialog that asks whether to apply a plan. The VIP must be typed only if something existing is replaced or
+    removed."""
 
     DEFAULT_CSS = """
     ConfirmModal #confirm-rows { height: auto; min-height: 3; max-height: 25vh; margin: 0 1; }
     """
     BINDINGS = [
         Binding("escape", "cancel", "Cancel", id="confirm.cancel", tooltip="Change nothing"),
-        Binding("left", "app.focus_previous", "Previous", id="confirm.previous", show=False, tooltip="Button before"),
-        Binding("right", "app.focus_next", "Next", id="confirm.next", show=False, tooltip="The next button"),
-        Binding("pageup", "scroll(-1)", "Text up", id="confirm.up", show=False, tooltip="Scroll the text back"),
-        Binding("pagedown", "scroll(1)", "Text down", id="confirm.down", show=False, tooltip="Scroll the text on"),
+        Binding("left", "app.focus_previous", "Previous", id="confirm.previous", show=False, tooltip="Previous button"),
+        Binding("right", "app.focus_next", "Next", id="confirm.next", show=False, tooltip="Next button"),
+        Binding("pageup", "scroll(-1)", "Text up", id="confirm.up", show=False, tooltip="Scroll the text up"),
+        Binding("pagedown", "scroll(1)", "Text down", id="confirm.down", show=False, tooltip="Scroll the text down"),
     ]  # fmt: skip
 
     def __init__(
@@ -42,16 +44,17 @@ class ConfirmModal(ModalScreen[bool]):
         *,
         rows: bool = False,
         title: str = "",
-        about: str = "Every prior value goes to the journal first; all of it can be taken back.",
+        about: str = "Every previous value is saved in the journal first, so you can undo all of it.",
         removes: bool = False,
     ) -> None:
-        """`removes`: it is all about removing, so the VIP is typed in any case and what goes is not listed again."""
+        """`removes`: the plan only removes things, so the VIP must be typed in any case, and the removed things are
+        not listed again."""
         super().__init__()
         self._plan = plan
         self._vip = vip
         self._verb = verb
         self._rows = rows
-        """Whether the steps themselves are shown too."""
+        """Whether the steps are shown as well."""
         self._title = title or ("Apply what is missing?" if rows else "Apply this plan?")
         self._about = about
         self._replaced = () if removes else replaced_or_removed(plan)
@@ -66,7 +69,7 @@ class ConfirmModal(ModalScreen[bool]):
             if self._rows:
                 yield Rows(id="confirm-rows")
             if self._typed:
-                what = "go ahead" if self._removes else "confirm that"
+                what = "continue" if self._removes else "confirm"
                 yield Static(f"Type {self._vip} to {what}:", markup=False, classes="modal-note")
                 yield Input(id="confirm-vip", compact=True)
             yield Static(id="confirm-complaint", markup=False, classes="modal-note")
@@ -86,9 +89,9 @@ class ConfirmModal(ModalScreen[bool]):
         lines = [Content(f"{count_line(self._plan)}.".capitalize())]
         broken = [host.host for host in self._plan.hosts if host.problem]
         if broken:
-            lines.append(Content(f"Left out, because it cannot be planned: {', '.join(broken)}."))
+            lines.append(Content(f"Left out, because no plan could be made: {', '.join(broken)}."))
         if self._removes:
-            lines.append(Content(f"Clients of {self._vip} are no longer served from then on."))
+            lines.append(Content(f"Clients of {self._vip} will no longer be served."))
         else:
             lines += _listed("Could interrupt", interruptions(self._plan))
         lines += _listed("Replaces or removes what exists", self._replaced)
@@ -98,10 +101,10 @@ class ConfirmModal(ModalScreen[bool]):
     @on(Button.Pressed, "#confirm-apply")
     @on(Input.Submitted)
     def go(self) -> None:
-        """Goes ahead if what must be typed was typed."""
+        """Confirms, if the VIP was typed where it must be."""
         if self._typed and self.query_one(Input).value.strip() != self._vip:
             complaint = self.query_one("#confirm-complaint", Static)
-            complaint.update(f"{glyph('fail')} Type {self._vip} exactly, or Cancel.")
+            complaint.update(f"{glyph('fail')} Type {self._vip} exactly, or cancel.")
             complaint.display = True
             self.query_one(Input).focus()
             return

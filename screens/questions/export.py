@@ -1,4 +1,4 @@
-"""Where a text goes: asks for a path; the change ticket, written there as Markdown, and a runbook, also as HTML."""
+"""The export dialogs: they ask for a path and write a change ticket (Markdown) or a runbook (Markdown and HTML)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from screens.widgets.words import frame_title
 
 
 def default_path(deployment: str) -> Path:
-    """In the state directory, named for the deployment and the minute."""
+    """The default path: in the state directory, named after the deployment and the time."""
     stamp = time.strftime("%Y%m%d-%H%M", time.localtime(clock.now()))
     return state_dir() / "tickets" / f"{deployment}-{stamp}.md"
 
 
 def write_ticket(path: Path, deployment: Deployment, plan: Plan) -> None:
-    """Writes the plan as Markdown. Raises OSError. Only the owner reads it where the folder is made anew."""
+    """Writes the plan as Markdown. Raises OSError. A new folder is readable by its owner only."""
     when = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(clock.now()))
     _write(path, ticket(deployment, plan, when))
 
 
 def write_runbook(path: Path, book: Runbook) -> tuple[Path, Path]:
-    """Writes it as Markdown and as a page of HTML, and returns where: whatever ending is asked for, .md and .html.
-    Raises OSError."""
+    """Writes the runbook as Markdown and as an HTML page and returns both paths, which end in .md and .html. Raises
+    OSError."""
     known = path.suffix.lower() in (".md", ".html", ".htm")
     base = path.with_suffix("") if known else path
     written = (base.with_name(f"{base.name}.md"), base.with_name(f"{base.name}.html"))
@@ -52,7 +52,7 @@ def _write(path: Path, content: str) -> None:
 
 
 class PathModal(ModalScreen[Path | None]):
-    """Asks for the path of a file to be written. Returns None when the operator changes their mind."""
+    """The dialog that asks for the path of a file to write. Returns None when the operator cancels."""
 
     BINDINGS = [Binding("escape", "cancel", "Cancel", id="export.cancel", tooltip="Write nothing")]
 
@@ -64,7 +64,7 @@ class PathModal(ModalScreen[Path | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
-            yield Static(f"{self._about} Where to?", markup=False, classes="modal-body")
+            yield Static(f"{self._about} Where should it be written?", markup=False, classes="modal-body")
             yield Input(str(self._path), id="export-path", compact=True)
             with Horizontal(classes="modal-buttons"):
                 yield Button("Write", id="export-write", variant="primary", compact=True)
@@ -78,11 +78,11 @@ class PathModal(ModalScreen[Path | None]):
     @on(Input.Submitted)
     @on(Button.Pressed, "#export-write")
     def write(self) -> None:
-        """Takes the path; an empty one or a folder is not taken."""
+        """Accepts the path, unless it is empty or a folder."""
         text = self.query_one(Input).value.strip()
         path = Path(text).expanduser()
         if not text or path.is_dir():
-            self.notify("Type the path of a file.", severity="warning", markup=False)
+            self.notify("Enter the path of a file.", severity="warning", markup=False)
             return
         self.dismiss(path)
 
@@ -92,7 +92,7 @@ class PathModal(ModalScreen[Path | None]):
 
 
 class ExportModal(PathModal):
-    """Asks where the change ticket goes."""
+    """The export dialog of the change ticket."""
 
     def __init__(self, deployment: str) -> None:
         about = "The whole plan as Markdown: changes, reasons, exact commands, undo."
@@ -100,8 +100,8 @@ class ExportModal(PathModal):
 
 
 class RunbookModal(PathModal):
-    """Asks where a runbook goes."""
+    """The export dialog of a runbook."""
 
     def __init__(self, deployment: str, server: str) -> None:
-        about = f"The runbook of {server}: Markdown as .md, and beside it a page to print as .html."
+        about = f"The runbook of {server}: as Markdown (.md), and as a page to print (.html) next to it."
         super().__init__("Runbook", about, state_dir() / "runbooks" / f"{deployment}-{server}.md")

@@ -1,4 +1,4 @@
-"""Questions that stand before everything else: a choice, a secret, an unknown host key, help to read."""
+"""Modal dialogs: a choice, a secret, an unknown host key, a help text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from screens.widgets.words import frame_title
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer to a question; `id` is what the modal returns."""
+    """One button of a question; `id` is what the dialog returns."""
 
     id: str
     label: str
@@ -32,7 +32,7 @@ class Choice:
 
 
 def scroll_text(modal: Screen[Any], pages: int) -> None:
-    """Scrolls a modal's text that a small terminal cannot show whole; the focus stays on the buttons."""
+    """Scrolls a dialog's text that is too long for a small terminal; the focus stays on the buttons."""
     for text in modal.query(".modal-text"):
         if pages > 0:
             text.scroll_page_down(animate=False)
@@ -41,18 +41,18 @@ def scroll_text(modal: Screen[Any], pages: int) -> None:
 
 
 class Question(ModalScreen[str]):
-    """Asks with buttons. Returns the chosen id. The focus starts on `safe`, which is also what Esc answers."""
+    """A question with buttons. Returns the chosen id. The focus starts on `safe`, which is also the answer of Esc."""
 
     BINDINGS = [
         Binding(
-            "escape", "safe", "Cancel", id="question.cancel", tooltip="Answer with the choice that changes nothing"
+            "escape", "safe", "Cancel", id="question.cancel", tooltip="Choose the answer that changes nothing"
         ),
         Binding(
-            "left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="The button before", show=False
+            "left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="Previous button", show=False
         ),
-        Binding("right,down", "app.focus_next", "Next", id="question.next", tooltip="The next button", show=False),
-        Binding("pageup", "scroll(-1)", "Text up", id="question.up", show=False, tooltip="Scroll the text back"),
-        Binding("pagedown", "scroll(1)", "Text down", id="question.down", show=False, tooltip="Scroll the text on"),
+        Binding("right,down", "app.focus_next", "Next", id="question.next", tooltip="Next button", show=False),
+        Binding("pageup", "scroll(-1)", "Text up", id="question.up", show=False, tooltip="Scroll the text up"),
+        Binding("pagedown", "scroll(1)", "Text down", id="question.down", show=False, tooltip="Scroll the text down"),
     ]
 
     def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str) -> None:
@@ -88,24 +88,25 @@ class Question(ModalScreen[str]):
 
 
 class HostKeyModal(Question):
-    """An SSH host key nobody has seen before, or a certificate that is not trusted. Returns `accept` or `refuse`; the
-    focus is on refusing. `width`: cells of the terminal."""
+    """The question about an unknown SSH host key or an untrusted certificate. Returns `accept` or `refuse`; Refuse
+    has the focus. `width`: the terminal's width in cells."""
 
     def __init__(self, question: HostKeyQuestion, width: int = 80) -> None:
         if question.untrusted:
             title, what = "Untrusted certificate", "certificate"
-            head = "This certificate is not trusted. Its fingerprint, SHA-256, made on this machine:"
+            head = "This certificate is not trusted. Its SHA-256 fingerprint, computed on this machine:"
             digits = question.fingerprint.removeprefix("SHA256:")
-            compare = f"what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}"
-            then = "this very certificate is remembered"
+            compare = f"the output of this PowerShell command on the server itself:\n  {SHOW_CERTIFICATES}"
+            then = "this certificate is remembered"
         else:
             title, what = "Unknown host key", "key"
-            head = "This host key is in no known_hosts file. Its fingerprint, made on this machine:"
+            head = "This host key is not in any known_hosts file. Its fingerprint, computed on this machine:"
             digits = question.fingerprint
             compare = (
-                "what the machine itself says, on its console:\n  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+                "the output of this command on the server's console:\n  ssh-keygen -lf "
+                "/etc/ssh/ssh_host_ed25519_key.pub"
             )
-            then = "it is written to known_hosts"
+            then = "it is saved to known_hosts"
         room = max(min(76, width * 96 // 100) - 8, 40)
         super().__init__(
             f"{title}: {question.host}",
@@ -115,7 +116,7 @@ class HostKeyModal(Question):
                 "\n".join(
                     ["", "", *identity_rows(question, room), "", f"Compare the fingerprint with {compare}", "", ""]
                 )
-                + f"Accepted, {then} and asked about no more. If you cannot compare it, refuse.",
+                + f"If you accept, {then} and you won't be asked again. If you cannot compare it, refuse.",
             ),
             (Choice("refuse", "Refuse", "primary"), Choice("accept", f"Accept this {what}", "warning")),
             safe="refuse",
@@ -124,26 +125,27 @@ class HostKeyModal(Question):
 
 @dataclass(frozen=True)
 class SecretAnswer:
-    """A secret, and whether the same may be offered where other hosts ask for the same kind."""
+    """A secret, and whether it may be offered to other hosts that ask for the same kind."""
 
     secret: Secret
     for_all: bool = False
 
 
 class SecretModal(ModalScreen[SecretAnswer | None]):
-    """Asks for a password or passphrase, masked. Returns None when the operator gives none."""
+    """The dialog for a password or passphrase, masked. Returns None when the operator gives none."""
 
     BINDINGS = [
-        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Go on without; the host is reported"),
-        Binding("pageup", "scroll(-1)", "Text up", id="secret.up", show=False, tooltip="Scroll the text back"),
-        Binding("pagedown", "scroll(1)", "Text down", id="secret.down", show=False, tooltip="Scroll the text on"),
+        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Continue without it; the host is "
+                                                                                "reported as failed"),
+        Binding("pageup", "scroll(-1)", "Text up", id="secret.up", show=False, tooltip="Scroll the text up"),
+        Binding("pagedown", "scroll(1)", "Text down", id="secret.down", show=False, tooltip="Scroll the text down"),
     ]
     KINDS: ClassVar[dict[str, str]] = {
         "password": "Password",
         "passphrase": "Key passphrase",
         "sudo": "sudo password",
         "windows": "Windows password",
-        "prompt": "Question of the server",
+        "prompt": "Question from the server",
     }
 
     def __init__(self, question: SecretQuestion) -> None:
@@ -156,22 +158,23 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
         with Vertical(classes="modal"):
             who = f"{question.user}@{question.host}" if question.user else question.host
             if own:
-                yield Static(f"{question.host} asks, in its own words:", markup=False, classes="modal-body")
+                yield Static(f"{question.host} asks:", markup=False, classes="modal-body")
                 with VerticalScroll(classes="modal-text modal-quote", can_focus=False):
                     yield Static(question.asked, markup=False)
-                yield Static(f"The answer goes to {who} alone.", markup=False, classes="modal-note")
+                yield Static(f"The answer is sent to {who} only.", markup=False, classes="modal-note")
             else:
                 lines = [f"{self.KINDS[question.kind]} for {who}"]
                 if question.detail:
                     lines.append(question.detail)
                 if question.refused:
-                    lines.append("The answer before did not work. Try again, or press Esc to go on without this host.")
+                    lines.append("That did not work. Try again, or press Esc to continue without this host.")
                 yield Static("\n".join(lines), markup=False, classes="modal-body")
             yield Input(password=True, id="secret", compact=True)
             if not own:
                 yield Tick("Use it for every server that asks for the same", id="for-all", compact=True)
             yield Static(
-                "It is written nowhere." if own else "It is kept in memory until dsrwizard ends, and written nowhere.",
+                "It is not saved anywhere." if own else "It is kept in memory until dsrwizard ends, and is not "
+                                                        "saved anywhere.",
                 markup=False,
                 classes="modal-note",
             )
@@ -202,11 +205,11 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
 
 
 class HelpModal(ModalScreen[None]):
-    """Text to read, closed by Esc, F1 or Enter."""
+    """A text to read, closed by Esc, F1 or Enter."""
 
     BINDINGS = [
         Binding(
-            "escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Back to where you were", key_display="esc"
+            "escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Close this text", key_display="esc"
         )
     ]
 

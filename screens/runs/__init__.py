@@ -1,1 +1,1 @@
-"""Runs on a screen of their own: mend, teardown, apply again."""
+"""Screens for runs that change hosts: mend, teardown, re-apply."""

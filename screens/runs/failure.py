@@ -1,4 +1,4 @@
-"""What is said about a host that failed: what was tried, its own words, what is likely behind it, what helps. Pure."""
+"""The report of a failed host: what was tried, its message, the likely reason, and what helps. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dsrwizard.core.model.steps import DIRECTOR
 from screens.runs.hosts import HostRun, HostRuns
 from screens.widgets.host_words import EDIT_HELPS, LIKELY, plan_is_stale
 
-STALE = "The host was changed by somebody else since it was looked at: the plan is out of date. Retry plans anew."
+STALE = (
+    "The host was changed by someone else after the plan was made, so the plan is out of date. Retry makes a new plan."
+)
 
 
 def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
-    """Labelled lines; those with an empty text are left out by whoever shows them."""
+    """Labelled lines. Lines with an empty text are not shown."""
     failure, step = run.failure, run.failed_step
     if failure is None:
         yield "", "It was not finished." if run.state == Outcome.NOT_ATTEMPTED else ""
@@ -25,7 +27,7 @@ def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
         if step.detail and (failure is None or step.detail not in failure.why + failure.what):
             yield "The host said", step.detail
     if run.state == Outcome.UNKNOWN:
-        yield "State", "unknown: a retry looks at the host again before it does anything."
+        yield "State", "unknown. A retry checks the host first."
     if failure is not None:
         yield "Why", failure.why
         yield "Likely", STALE if plan_is_stale(failure) else LIKELY.get(failure.kind, "")
@@ -33,7 +35,7 @@ def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:
 
 
 def buttons_for(run: HostRun) -> frozenset[str]:
-    """Ids of the buttons that help with this failure."""
+    """The ids of the buttons that help with this failure."""
     useful = {"do-retry", "do-skip", "do-copy"}
     kind = run.failure.kind if run.failure else ""
     if run.finished or run.state == Outcome.UNKNOWN or kind in ("command", "lost", "took", "held"):

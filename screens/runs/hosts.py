@@ -1,4 +1,4 @@
-"""What the engine's events say about each host, as rows with state, step, elapsed time and last line. Pure."""
+"""The state of each host in a run, built from the engine's events: state, step, elapsed time, last line. Pure."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class HostRun:
 
     @property
     def broken(self) -> bool:
-        """It needs a decision: retry, skip or roll back."""
+        """The host failed and needs a decision: retry, skip or roll back."""
         return self.state in _BROKEN or self.state == Outcome.NOT_ATTEMPTED
 
     def say(self, text: str) -> None:
-        """Adds to the log; every line of a longer text keeps the first one's indent."""
+        """Adds to the log; all lines of a text get the first one's indent."""
         indent = text[: len(text) - len(text.lstrip(" "))]
         lines = text.strip().split("\n")
         self.lines += [f"{indent}{line}" for line in lines]
@@ -50,13 +50,13 @@ class HostRun:
         self.last = lines[0] or self.last
 
     def said(self, text: str) -> bool:
-        """Whether the end of the log has it already."""
+        """Whether the log already ends with this text."""
         recent = "\n".join(line.strip() for line in self.lines[-20:])
         return all(line.strip() in recent for line in text.split("\n"))
 
 
 class HostRuns:
-    """All hosts of a run, in the plan's order. A retry begins a host's run again and leaves the others."""
+    """All hosts of a run, in the plan's order. A retry starts one host's run again and leaves the others."""
 
     def __init__(self, plan: Plan | None = None, unseen: Mapping[str, Failure] | None = None) -> None:
         self.hosts: dict[str, HostRun] = {}
@@ -66,8 +66,8 @@ class HostRuns:
             self.add(plan, unseen or {})
 
     def add(self, plan: Plan, unseen: Mapping[str, Failure]) -> None:
-        """Hosts of a plan that are not known yet wait; titles of its steps are known from now on, and why hosts
-        (`unseen`) could not be looked at."""
+        """Adds a plan: new hosts wait, step titles become known, and so do the errors of hosts that could not be
+        observed (`unseen`)."""
         self._unseen |= unseen
         for host in plan.hosts:
             self._steps |= {(step.host, step.id): step for step in host.steps}
@@ -75,14 +75,14 @@ class HostRuns:
                 self.hosts[host.host] = HostRun(host.host, of=len(host.steps), last=host.problem)
 
     def rolled_back(self, hosts: Iterable[str]) -> None:
-        """These hosts are as they were before."""
+        """Marks these hosts as rolled back."""
         for host in hosts:
             run = self.hosts.get(host)
             if run is not None and run.state in (Outcome.CHANGED, Outcome.UNCHANGED):
                 run.state, run.last = Outcome.ROLLED_BACK, "as it was before"
 
     def take(self, event: Event) -> HostRun:
-        """Books one event and returns the host it was about."""
+        """Records one event and returns its host."""
         run = self.hosts.setdefault(event.host, HostRun(event.host))
         match event:
             case HostStarted(steps=steps):
@@ -124,7 +124,7 @@ class HostRuns:
             else:
                 run.say(what)
         elif waits := self._waits_for(result):
-            run.state, run.last = "in part", f"what is for {', '.join(waits)} waits until that is mended"
+            run.state, run.last = "in part", f"steps for {', '.join(waits)} wait until that is fixed"
         elif result.outcome is Outcome.UNCHANGED:
             run.last = "nothing to do"
         elif result.outcome is Outcome.CHANGED:
@@ -132,7 +132,7 @@ class HostRuns:
             run.say(f"{done} change{'' if done == 1 else 's'} made")
 
     def _waits_for(self, result: HostResult) -> list[str]:
-        """The real servers for whose sake the director, itself sound, has not done all its steps."""
+        """The failed real servers that the director's remaining steps wait for."""
         if result.host != DIRECTOR or result.outcome is not Outcome.NOT_ATTEMPTED:
             return []
         left = [step for step in result.steps if step.outcome is Outcome.NOT_ATTEMPTED]
@@ -141,7 +141,7 @@ class HostRuns:
         return list(names) if all(name in self.hosts and self.hosts[name].broken for name in names) else []
 
     def title_of(self, result: StepResult) -> str:
-        """What was tried."""
+        """The step that failed."""
         step = self._steps.get((result.host, result.step))
         return step.title if step else result.step
 
@@ -153,7 +153,7 @@ class HostRuns:
 
     @property
     def done(self) -> int:
-        """How many hosts need nothing more."""
+        """The number of hosts that are finished."""
         return self.counted((Outcome.CHANGED, Outcome.UNCHANGED, Outcome.SKIPPED, Outcome.ROLLED_BACK))
 
     def counted(self, states: Iterable[str]) -> int:

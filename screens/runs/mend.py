@@ -1,4 +1,5 @@
-"""Mending: what is wrong, the steps that cure just that with their undo, one question, the run, and the probe again."""
+"""The mend screen: the fault, the steps that fix it with their undo, one confirmation, the run, and the
+verification."""
 
 from __future__ import annotations
 
@@ -28,30 +29,30 @@ from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 
 HELP = (
-    "One cause on one host is cured by the steps that the plan has for it, and by no others: the guard before the "
-    "address, and a server that its probe had kept out gets its weight back once the VIP answers through it. A server "
-    "that was drained on purpose stays drained.\n\n"
-    "Every prior value goes to the journal first, so a teardown still brings back what was there before dsrwizard. "
-    "Afterwards everything is verified again: only what is seen to be green is called cured.\n\n"
-    "Services, firewalls, routes and machines outside the deployment are not dsrwizard's: for those it says who must "
-    "do what, and r looks whether it was done."
+    "One cause on one host is fixed by the plan's steps for it and no others: the ARP guard comes before the "
+    "address, and a server that was held at weight 0 gets its weight back once the VIP answers through it. A server "
+    "that was drained on purpose stays drained.\n\nEvery previous value is saved in the journal first, so a "
+    "teardown still restores the state before dsrwizard. Afterwards everything is verified again. A fault counts as "
+    "fixed only if its check passes.\n\ndsrwizard does not change services, firewalls, routes or machines outside "
+    "the deployment. For those it says who must do what, and r checks whether it was done."
 )
 
 
 class MendScreen(RunScreen[Report]):
-    """Shows what cures these failed checks, or those behind a row of the live view, asks, does it and verifies again.
+    """The screen for these failed checks, or those of a row of the live view. Shows the fix, asks, applies it and
+    verifies again.
 
-    Dismissed with the last verification it has made; None: it made none.
+    Returns its last verification; None: it made none.
     """
 
     PLAN, RUN, FOCUS = "mend-text", "mend-run", "#mend-text"
     HELP_TITLE, HELP_TEXT = "Mend", HELP
     BINDINGS = [
-        Binding("escape", "back", "Back", id="mend.back", tooltip="Back; nothing is changed by that"),
-        Binding("ctrl+n", "next", "Mend…", id="mend.next", tooltip="Carry the steps out, after one question"),
-        Binding("s", "stop", "Stop", id="mend.stop", tooltip="Finish what runs now and begin nothing new"),
-        Binding("r", "look", "Look again", id="mend.look", tooltip="Verify again and see what is left of it"),
-        Binding("c", "copy", "Copy report", id="mend.copy", show=False, tooltip="Copy what happened on this host"),
+        Binding("escape", "back", "Back", id="mend.back", tooltip="Go back without changing anything"),
+        Binding("ctrl+n", "next", "Mend…", id="mend.next", tooltip="Run the steps, after one confirmation"),
+        Binding("s", "stop", "Stop", id="mend.stop", tooltip="Finish the running commands and start nothing new"),
+        Binding("r", "look", "Look again", id="mend.look", tooltip="Verify again and show what is left"),
+        Binding("c", "copy", "Copy report", id="mend.copy", show=False, tooltip="Copy this host's report"),
         Binding("f1,question_mark", "help", "Help", id="mend.help", tooltip="What it does", key_display="f1"),
     ]
     DEFAULT_CSS = """
@@ -102,7 +103,7 @@ class MendScreen(RunScreen[Report]):
     # Looking.
 
     def action_look(self) -> None:
-        """Verifies again, and plans anew for what is left."""
+        """Verifies again, and makes a plan for what is left."""
         if not self._looking and not self.running():
             self._begin_look(verify=True)
 
@@ -120,7 +121,7 @@ class MendScreen(RunScreen[Report]):
         self.begin_look(look)
 
     def _same(self, report: Report) -> tuple[Check, ...]:
-        """What still fails of what this is about."""
+        """The checks of this screen that still fail."""
         if self._row is not None:
             row = self._row
             return felt_at(report.failures, server=row.server, vip=row.vip, service=row.service, cause=row.cause)
@@ -138,7 +139,7 @@ class MendScreen(RunScreen[Report]):
     # What the operator does.
 
     def action_next(self) -> None:
-        """Asks and begins."""
+        """Asks, then starts the run."""
         mending = self._mending
         if mending is None or not mending.plan.steps or self._ran or self._looking:
             return
@@ -177,32 +178,34 @@ class MendScreen(RunScreen[Report]):
     def consequence(self) -> str:
         view = self.query_one(RunView)
         if view.doing and view.runs.done == len(view.runs.hosts):
-            return "The steps are done; probing again."
+            return "The steps are done. Verifying again."
         if view.doing:
-            return "Hosts are being changed. s stops: what runs is finished, nothing new begins."
+            return "Changing hosts. Press s to stop: running commands finish, nothing new starts."
         if self._result is not None:
-            return "Esc leads back." if self._result.cured else "r verifies again and shows what cures what is left."
+            return (
+                "Press esc to go back."
+            ) if self._result.cured else "Press r to verify again and see how to fix what is left."
         if self._looking:
-            return "Looking changes nothing."
+            return "Checks change nothing."
         if self._mending is not None and self._mending.plan.steps:
-            return "Nothing has been changed yet. ^n mends it, after one question."
-        return "Nothing is changed here. r looks again."
+            return "Nothing has been changed yet. ^n mends it, after one confirmation."
+        return "Nothing is changed here. Press r to check again."
 
     def _summary(self) -> str:
-        """How it ended."""
+        """The result, as text."""
         result = self._result
         if result is None:
             return ""
         if result.report is None:
-            return f"{glyph('warn')} Stopped before it was verified again: r looks what is left."
+            return f"{glyph('warn')} Stopped before the final verification. Press r to see what is left."
         lines = []
         for one in result.mended:
-            told = one.after.message if one.after is not None else "It is no longer found."
-            lines.append(f"{glyph('ok')} Cured: {told}" if one.cured else f"{glyph('fail')} Not cured: {told}")
+            told = one.after.message if one.after is not None else "The fault is no longer found."
+            lines.append(f"{glyph('ok')} Fixed: {told}" if one.cured else f"{glyph('fail')} Not fixed: {told}")
         left = [check for check in result.report.failures if all(one.after != check for one in result.mended)]
         if left:
             named = dict.fromkeys(f"{check.cause or check.check} on {check.server or check.host}" for check in left)
-            lines.append(f"{glyph('warn')} Still failing otherwise: {', '.join(named)}.")
+            lines.append(f"{glyph('warn')} Other checks still fail: {', '.join(named)}.")
         return "\n".join(lines)
 
     @staticmethod
@@ -212,7 +215,7 @@ class MendScreen(RunScreen[Report]):
 
     def _text(self) -> Content:
         if self._looking:
-            return Content(f"{glyph('working')} Looking at the hosts.")
+            return Content(f"{glyph('working')} Checking the hosts.")
         if self._error is not None:
             return Content(f"{glyph('fail')} {self._error}")
         if self._mending is None:
@@ -234,20 +237,20 @@ class MendScreen(RunScreen[Report]):
         unseen = sum(check.outcome == "unknown" for check in report.checks) if report else 0
         if report is not None and report.verdict == "unknown":
             return Content(
-                f"{glyph('unknown')} Nothing was found that fails, but not everything could be seen: {unseen} checks."
+                f"{glyph('unknown')} No check failed, but {unseen} could not be run."
             )
-        text = f"{glyph('ok')} Nothing of it is wrong any more: it was verified just now."
+        text = f"{glyph('ok')} This fault is gone: everything about it was just verified."
         left = dict.fromkeys(
             f"{check.cause or check.check} on {check.server or check.host}"
             for check in (report.failures if report else ())
         )
         if left:
-            text += f"\n\n{glyph('warn')} Failing elsewhere: {', '.join(left)}."
+            text += f"\n\n{glyph('warn')} Other checks fail: {', '.join(left)}."
         return Content(text)
 
 
 def _fault(cure: Cure) -> Content:
-    """What is wrong with its evidence, and why no step cures it where none does."""
+    """The fault with its evidence, and, if no step fixes it, why."""
     lines = [line for line in check_lines(cure.check) if cure.by_hand or line[0] != "Fix"]
     blocks = [labelled([(label, f"{glyph('fail')} {text}" if not label else text) for label, text in lines])]
     if cure.by_hand:

@@ -72,14 +72,14 @@ class RunScreen(Screen[T], Generic[T]):
     # What the app asks.
 
     def running(self) -> str:
-        """What must not be cut off by quitting; empty: nothing."""
+        """What quitting would interrupt; empty: nothing."""
         return self.query_one(RunView).running
 
     def stop_running(self) -> None:
         self.query_one(RunView).request_stop()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what makes sense now is shown."""
+        """Shows only the keys that make sense now."""
         if not self.is_mounted:
             return None
         view = self.query_one(RunView)
@@ -116,9 +116,9 @@ class RunScreen(Screen[T], Generic[T]):
     # What the operator does.
 
     async def action_back(self) -> None:
-        """Back to where it was called from; while it runs, nowhere."""
+        """Goes back, unless a run is in progress."""
         if self.running():
-            self._tell("It is still running; s stops it.")
+            self._tell("It is still running. Press s to stop it.")
         else:
             self.dismiss(self.outcome())
 
@@ -129,7 +129,7 @@ class RunScreen(Screen[T], Generic[T]):
         view = self.query_one(RunView)
         if view.chosen:
             self.app.copy_to_clipboard(view.report())
-            self.notify(f"The report of {view.chosen} is in the clipboard.", markup=False)
+            self.notify(f"Report of {view.chosen} copied to the clipboard.", markup=False)
 
     def action_help(self) -> None:
         self.app.push_screen(HelpModal(self.HELP_TITLE, Content(self.HELP_TEXT)))

@@ -1,4 +1,4 @@
-"""The teardown: what would be taken back, a confirmation that is typed, and the run, as in review and apply."""
+"""The teardown screen: what would be undone, a typed confirmation, and the run."""
 
 from __future__ import annotations
 
@@ -29,26 +29,25 @@ from screens.widgets.rows import ListRow, Rows
 from screens.widgets.words import frame_title
 
 HELP = (
-    "Everything this deployment set up is taken back, value for value, from the journal: first the director stops "
-    "sending, then each real server lets go of the VIP, its guard last, then the director's own settings. What others "
-    "put there, or changed since, stays as it is and is named.\n\n"
-    "Clients of the VIP are no longer served from then on. A server that does not answer keeps what it has until it is "
-    "reached too: r tries again.\n\n"
-    "What was entered in the wizard is kept."
+    "A teardown restores every value that this deployment changed, from the journal: first the director stops "
+    "sending, then each real server loses the VIP and, last, its ARP guard, then the director's own settings are "
+    "restored. Things that others added, or changed later, are left alone and listed.\n\nClients of the VIP are "
+    "then no longer served. A server that does not answer keeps its settings until it can be reached: r tries "
+    "again.\n\nYour input in the wizard is kept."
 )
 
 
 class TeardownScreen(RunScreen[bool]):
-    """Shows the plan, asks, takes it back. Dismissed with True when nothing of the deployment is left."""
+    """The screen. Shows the plan, asks, and undoes the deployment. Returns True if nothing of it is left."""
 
     PLAN, RUN, FOCUS = "teardown-plan", "teardown-run", "#teardown-rows"
     HELP_TITLE, HELP_TEXT = "Tear down", HELP
     BINDINGS = [
-        Binding("escape", "back", "Back", id="teardown.back", tooltip="Back; nothing is changed by that"),
-        Binding("ctrl+n", "next", "Tear down…", id="teardown.next", tooltip="Take it back, after one question"),
-        Binding("s", "stop", "Stop", id="teardown.stop", tooltip="Finish what runs now and begin nothing new"),
-        Binding("r", "look", "Look again", id="teardown.look", tooltip="Look at all hosts again and plan anew"),
-        Binding("c", "copy", "Copy report", id="teardown.copy", show=False, tooltip="Copy what happened on this host"),
+        Binding("escape", "back", "Back", id="teardown.back", tooltip="Go back without changing anything"),
+        Binding("ctrl+n", "next", "Tear down…", id="teardown.next", tooltip="Tear down, after one confirmation"),
+        Binding("s", "stop", "Stop", id="teardown.stop", tooltip="Finish the running commands and start nothing new"),
+        Binding("r", "look", "Look again", id="teardown.look", tooltip="Check all hosts again and make a new plan"),
+        Binding("c", "copy", "Copy report", id="teardown.copy", show=False, tooltip="Copy this host's report"),
         Binding("f1,question_mark", "help", "Help", id="teardown.help", tooltip="What it does", key_display="f1"),
     ]
     DEFAULT_CSS = """
@@ -65,7 +64,7 @@ class TeardownScreen(RunScreen[bool]):
         self._plan: Plan | None = None
         self._gone = False
         self._left = ""
-        """What could not be tidied up on this machine, as a sentence."""
+        """What could not be removed on this machine, as a sentence."""
         self._steps: dict[str, Step] = {}
 
     def compose(self) -> ComposeResult:
@@ -97,7 +96,7 @@ class TeardownScreen(RunScreen[bool]):
         return self._gone or (False if self._ran else True if possible else None)
 
     def key_label(self, binding: Binding) -> str | None:
-        """The words for keys whose meaning depends on how far it is."""
+        """The labels of keys whose meaning changes during the run."""
         if binding.id == "teardown.next":
             if self._gone:
                 return "To the wizard"
@@ -109,7 +108,7 @@ class TeardownScreen(RunScreen[bool]):
     # Looking.
 
     def action_look(self) -> None:
-        """Looks at all hosts and plans anew."""
+        """Observes all hosts and makes a new plan."""
         if self._looking or self.running() or self._gone:
             return
 
@@ -122,7 +121,7 @@ class TeardownScreen(RunScreen[bool]):
     # What the operator does.
 
     def action_next(self) -> None:
-        """Asks and begins; when all is taken back, leads to the wizard."""
+        """Asks, then starts the run; after a complete teardown, opens the wizard."""
         plan = self._plan
         if self._gone:
             self.dismiss(True)
@@ -142,7 +141,7 @@ class TeardownScreen(RunScreen[bool]):
             self._deployment.vips[0].address,
             "Tear down",
             title=f"Tear down {self._deployment.name}?",
-            about="What was there before comes back from the journal; what others put there stays.",
+            about="Previous values are restored from the journal. Things that others added stay.",
             removes=True,
         )
         self.app.push_screen(question, answered)
@@ -167,7 +166,7 @@ class TeardownScreen(RunScreen[bool]):
             return result
 
         failures = {host.host: host.failure for host in plan.hosts if host.failure is not None}
-        self.begin_run("The teardown", plan, failures, work)
+        self.begin_run("Teardown", plan, failures, work)
 
     def after_run(self) -> None:
         if self._left:
@@ -178,39 +177,39 @@ class TeardownScreen(RunScreen[bool]):
     def consequence(self) -> str:
         view = self.query_one(RunView)
         if view.doing:
-            return "Hosts are being changed back. s stops: what runs is finished, nothing new begins."
+            return "Restoring hosts. Press s to stop: running commands finish, nothing new starts."
         if self._gone:
-            return "Nothing of it is left. What was entered is kept: ^n leads to the wizard."
+            return "Nothing of the deployment is left. Your input is kept: ^n opens the wizard."
         if self._ran:
-            return "Not everything is taken back yet. r looks again and takes back what is left."
+            return "Not everything is undone yet. Press r to check again and undo the rest."
         return "Nothing has been changed yet."
 
     def _summary(self) -> str:
         runs = self.query_one(RunView).runs
         if self._gone:
-            return f"{glyph('ok')} Taken back: director and servers are as they were before."
+            return f"{glyph('ok')} Done: the director and the servers are as they were before."
         broken = runs.broken()
         if not broken:
-            return f"{glyph('warn')} Taken back but for what others use: the deployment stays in force."
+            return f"{glyph('warn')} Undone, except what others use: the deployment stays in force."
         done = runs.done
-        return f"{glyph('fail')} {done} of {len(runs.hosts)} hosts as before; {', '.join(broken)}: not taken back."
+        return f"{glyph('fail')} {done} of {len(runs.hosts)} hosts restored; failed: {', '.join(broken)}."
 
     def show_plan(self) -> None:
         plan, summary = self._plan, self.query_one("#teardown-summary", Static)
         rows = self.query_one("#teardown-rows", Rows)
         self._steps = {}
         if self._looking:
-            summary.update(f"{glyph('working')} Looking at the hosts.")
+            summary.update(f"{glyph('working')} Checking the hosts.")
             rows.set_rows([])
         elif plan is None:
             summary.update(f"{glyph('fail')} {self._error}")
             rows.set_rows([])
         elif plan.empty:
-            summary.update("Nothing is left to take back. Finish takes the deployment out of force.")
+            summary.update("Nothing is left to undo. Finish takes the deployment out of force.")
             rows.set_rows([ListRow("empty", (("Every host is as it was before.", "good"),))])
         else:
             summary.update(
-                f"To take back: {count_line(plan)}.\n{glyph('warn')} Clients of the VIP are then not served."
+                f"To undo: {count_line(plan)}.\n{glyph('warn')} Clients of the VIP will no longer be served."
             )
             self._steps = {step_key(step): step for step in plan.steps}
             rows.set_rows(withdrawal_rows(plan))
@@ -223,10 +222,10 @@ class TeardownScreen(RunScreen[bool]):
             next((host for host in self._plan.hosts if problem_key(host.host) == key), None) if self._plan else None
         )
         if key in self._steps:
-            detail.show([line for line in step_lines(self._steps[key]) if line[0] != "Undone by"])
+            detail.show([line for line in step_lines(self._steps[key]) if line[0] != "Undo"])
         elif broken is not None:
             known = failure_lines(broken.failure) if broken.failure else [("", broken.problem)]
-            detail.show([*known, ("", "It keeps what it has until it is reached: r looks again.")])
+            detail.show([*known, ("", "It keeps its settings until it can be reached. Press r to check again.")])
         elif key.startswith("note "):
             rows = self.query_one("#teardown-rows", Rows)
             detail.show([("", rows.row_at(rows.cursor).text.strip())])

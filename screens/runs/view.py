@@ -1,6 +1,6 @@
-"""A run as it goes on: a row per host, what became of the chosen host and the buttons that help it, and its log.
+"""The view of a run: one row per host, the selected host's report with buttons, and its log.
 
-The run itself is on a thread of its own; the engine's events come in as messages, and nobody waits for them.
+The run has its own thread; the engine's events arrive as messages.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from screens.widgets.host_words import in_words
 from screens.widgets.rows import Rows
 
 Work = Callable[[Observer], RunResult | None]
-"""A run in a thread of its own. None: nothing was done, because what it was based on is no longer so."""
+"""The work of a run. None: nothing was done, because the plan was out of date."""
 BUTTONS = ("retry", "skip", "roll_back", "edit", "copy")
 LABELS = {"retry": "Retry", "skip": "Skip", "roll_back": "Roll back", "edit": "Edit", "copy": "Copy report"}
 
 
 class RunView(Vertical):
-    """Shows hosts at work. A pressed button bubbles to the owner, named `do-<action>`.
+    """The widget of a run. Button presses go to the owner, with ids `do-<action>`.
 
-    `summary` gives the first line while nothing runs and nothing stands in the way.
+    `summary` gives the first line while nothing runs and there is no error.
     """
 
     DEFAULT_CSS = """
@@ -52,14 +52,14 @@ class RunView(Vertical):
     """
 
     class Told(Message, bubble=False):
-        """The engine's one way to the screen: an event of the run."""
+        """One event of the run, from the engine."""
 
         def __init__(self, event: Event) -> None:
             super().__init__()
             self.event = event
 
     class Planned(Message, bubble=False):
-        """A run has planned anew before it began."""
+        """A run has made a new plan before it started."""
 
         def __init__(self, plan: Plan, unseen: dict[str, Failure]) -> None:
             super().__init__()
@@ -67,17 +67,17 @@ class RunView(Vertical):
             self.unseen = unseen
 
     class Ended(Message):
-        """A run has ended: with a result, with what stood in its way, or with neither, having done nothing."""
+        """A run has ended: with a result, with an error, or with neither if nothing was done."""
 
         def __init__(self, back: tuple[str, ...], result: RunResult | None, error: DsrError | None) -> None:
             super().__init__()
             self.back = back
-            """Hosts that were rolled back by it."""
+            """The hosts that it rolled back."""
             self.result = result
             self.error = error
 
     class Shown(Message):
-        """What is shown has changed: keys may do other things now."""
+        """The state has changed; keys may have other labels now."""
 
     def __init__(self, summary: Callable[[], str], buttons: tuple[str, ...] = BUTTONS) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class RunView(Vertical):
         self.runs = HostRuns()
         self.stop = Flag()
         self.doing = ""
-        """What runs, as the subject of a sentence; empty: nothing."""
+        """The name of the run, as the subject of a sentence; empty: nothing runs."""
         self.error: DsrError | None = None
         self._began = 0.0
 
@@ -106,12 +106,13 @@ class RunView(Vertical):
     # What the owner does.
 
     def take_plan(self, plan: Plan, unseen: dict[str, Failure]) -> None:
-        """A row per host of this plan, all waiting; `unseen` says why hosts could not be looked at."""
+        """Shows one row per host of this plan, all waiting; `unseen` has the errors of hosts that could not be
+        observed."""
         self.runs = HostRuns(plan, unseen)
         self.error = None
 
     def start(self, name: str, work: Work, back: tuple[str, ...] = ()) -> None:
-        """Runs `work` on a thread. `Ended` tells when it is over; it carries `back`."""
+        """Runs `work` on a thread. `Ended` is posted when it is over, with `back`."""
         self.doing = name
         self.stop.clear()
         self.error = None
@@ -120,13 +121,13 @@ class RunView(Vertical):
         self.run_worker(self._work(work, back), group="run")
 
     def request_stop(self) -> None:
-        """What runs now is finished, nothing new begins."""
+        """Stops: running commands finish, nothing new starts."""
         self.stop.set()
         self.show()
 
     @property
     def running(self) -> str:
-        """What runs, as a sentence; empty: nothing."""
+        """The run as a sentence; empty: nothing runs."""
         if not self.doing:
             return ""
         count = self.runs.counted(("running", "waiting"))
@@ -144,18 +145,18 @@ class RunView(Vertical):
 
     @property
     def chosen_broken(self) -> str:
-        """The same where it needs a decision, otherwise empty."""
+        """The host under the cursor if it needs a decision, otherwise empty."""
         host = self.chosen
         return host if host and self.runs.hosts[host].broken else ""
 
     def to_broken(self) -> None:
-        """Puts the cursor on the first host that needs a decision."""
+        """Moves the cursor to the first host that needs a decision."""
         broken = self.runs.broken()
         if broken:
             self.rows.put_cursor(broken[0])
 
     def report(self) -> str:
-        """What became of the chosen host, with its log, as text."""
+        """The report of the selected host, with its log, as text."""
         run = self.runs.hosts[self.chosen]
         said = labelled(report_lines(run, self.runs)).plain
         return "\n".join([run.host, said, *run.lines])
@@ -208,7 +209,7 @@ class RunView(Vertical):
 
     @on(Rows.Moved, "#run-rows")
     def show(self) -> None:
-        """Draws everything from what is known."""
+        """Draws everything anew."""
         self._show_rows()
         self._follow()
         host = self.chosen_broken
@@ -223,7 +224,7 @@ class RunView(Vertical):
         self.post_message(self.Shown())
 
     def _follow(self) -> None:
-        """The chosen host's log."""
+        """Shows the selected host's log."""
         host = self.chosen
         lines = self.runs.hosts[host].lines if host else []
         self.query_one("#run-log", TitledLog).follow(host, f"Log of {host}" if host else "Log", lines)
@@ -234,6 +235,6 @@ class RunView(Vertical):
         if not self.doing:
             return self._summary()
         if self.stop.is_set():
-            return f"{glyph('working')} Stopping: what runs now is finished, nothing new begins."
+            return f"{glyph('working')} Stopping: running commands finish, nothing new starts."
         total = len(self.runs.hosts)
-        return f"{glyph('working')} {self.doing} runs: {self.runs.done} of {total} hosts done."
+        return f"{glyph('working')} {self.doing}: {self.runs.done} of {total} hosts done."

@@ -1,1 +1,1 @@
-"""Widgets shared by the screens."""
+"""Widgets that several screens share."""

@@ -1,4 +1,4 @@
-"""The last stage before a console that only knows ASCII: every sign of every widget in a sign it can show."""
+"""The line filter for ASCII-only consoles: replaces every character by one that the console can show."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _SIGNS = {
     **dict.fromkeys("▼▾⌄", "v"), **dict.fromkeys("▲▴", "^"), **dict.fromkeys("›▶▸→", ">"), **dict.fromkeys("‹◀←", "<"),
     "…": ".", "·": ".", "•": "*", "●": "*", "○": "o", "✓": "+", "✗": "x", "×": "x", "\N{NO-BREAK SPACE}": " ",
 }  # fmt: skip
-"""One cell for one cell. Parts of blocks are edges of scrollbars, which have a colour of their own."""
+"""Replacements, one cell for one cell. Block fractions are the edges of scrollbars, which have their own colour."""
 
 
 class AsciiLines(LineFilter):
-    """Translates lines as they are drawn. What has no likeness becomes a question mark per cell."""
+    """The filter. Translates lines as they are drawn; a character without a replacement becomes one question mark
+    per cell."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The same segments in ASCII, as wide as they were."""
+        """The same segments in ASCII, with the same width."""
         return [
             segment if segment.text.isascii() else Segment(in_ascii(segment.text), segment.style, segment.control)
             for segment in segments
@@ -29,5 +30,5 @@ class AsciiLines(LineFilter):
 
 
 def in_ascii(text: str) -> str:
-    """A text in ASCII, as many cells wide."""
+    """A text in ASCII, with the same width in cells."""
     return "".join(sign if sign.isascii() else _SIGNS.get(sign, "?" * cell_len(sign)) for sign in text)

@@ -1,4 +1,4 @@
-"""The box under a list that says more about the row under the cursor."""
+"""The detail box under a list: more about the row under the cursor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from screens.widgets.words import quotation
 
 
 class Detail(VerticalScroll, can_focus=True):
-    """Lines of "label: text". Labels stand out, text is never taken for markup."""
+    """The detail box. Shows lines of "label: text"; labels are highlighted, and text is never parsed as markup."""
 
     DEFAULT_CSS = """
     Detail { height: 6; width: 1fr; border-top: solid $foreground 25%; padding: 0 1; scrollbar-size-vertical: 1; }
@@ -23,7 +23,7 @@ class Detail(VerticalScroll, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
-        self.hint = "More about the chosen row; the arrow keys scroll it."
+        self.hint = "More about the selected row; the arrow keys scroll it."
         self.text = ""
         self._about = ""
 
@@ -31,8 +31,8 @@ class Detail(VerticalScroll, can_focus=True):
         yield Static(markup=False)
 
     def show(self, lines: Iterable[tuple[str, str] | Content], about: str = "") -> None:
-        """Shows these lines, those with an empty text left out. What is `about` the same thing as before stays scrolled
-        where it was."""
+        """Shows these lines, except those with an empty text. If `about` is the same as before, the scroll position
+        stays."""
         content = labelled(lines)
         if content.plain == self.text and content.plain:
             return
@@ -44,7 +44,8 @@ class Detail(VerticalScroll, can_focus=True):
 
 
 def labelled(lines: Iterable[tuple[str, str] | Content]) -> Content:
-    """Lines of "label: text" as content; an empty label gives the text alone; several lines are a quotation."""
+    """Lines of "label: text" as content. With an empty label only the text is shown; a text of several lines is
+    shown as a quotation."""
     parts: list[Content] = []
     for line in lines:
         if isinstance(line, Content):

@@ -1,4 +1,4 @@
-"""Checks as rows and one check in full. Fail and "could not look" differ in sign, word and style. Pure."""
+"""Texts and rows for checks. Failed and "could not check" differ in sign, word and style. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_row(number: int, check: Check) -> ListRow:
 
 
 def check_lines(check: Check) -> Iterator[tuple[str, str]]:
-    """The check in full, for the box under the list."""
+    """All details of a check, for the box under the list."""
     about = " ".join(part for part in (check.vip, check.service) if part)
     yield "", f"{check.message}  ({check.check}{', ' + about if about else ''})"
     if check.consequence_of:
@@ -44,24 +44,24 @@ def check_lines(check: Check) -> Iterator[tuple[str, str]]:
 
 
 def verdict_line(report: Report) -> str:
-    """`✗ 2 checks failed, 1 could not be looked at, 17 passed.`"""
+    """`✗ 2 checks failed, 1 could not be checked, 17 passed.`"""
     counts = {word: sum(check.outcome == word for check in report.checks) for word in WORDS}
-    parts = [f"{counts['pass']} passed"]
+    failed = counts["fail"]
+    parts = [f"{failed} {'check' if failed == 1 else 'checks'} failed"] if failed else []
     if counts["unknown"]:
-        parts.insert(0, f"{counts['unknown']} could not be looked at")
-    if counts["fail"]:
-        parts.insert(0, f"{counts['fail']} failed")
+        parts.append(f"{counts['unknown']} could not be checked")
+    parts.append(f"{counts['pass']} passed")
     if counts["skipped"]:
         parts.append(f"{counts['skipped']} skipped")
-    name, word = {
-        "pass": ("ok", "It works"),
-        "fail": ("fail", "It does not all work"),
-        "unknown": ("unknown", "Not everything could be seen"),
-    }[report.verdict]
-    return f"{glyph(name)} {word}: {', '.join(parts)}."  # type: ignore[arg-type]
+    told = ", ".join(parts)
+    if report.verdict == "fail":
+        return f"{glyph('fail')} {told}."
+    if report.verdict == "pass":
+        return f"{glyph('ok')} Everything works: {told}."
+    return f"{glyph('unknown')} Not everything could be checked: {told}."
 
 
 def summed(checks: Sequence[Check]) -> str:
-    """How far a verification is."""
+    """The progress of a verification, as text."""
     failed = sum(check.outcome == "fail" for check in checks)
     return f"{len(checks)} checks so far" + (f", {failed} failed" if failed else "")

@@ -1,4 +1,4 @@
-"""A field of a form: label, control, and room for what is wrong with it. It edits one attribute of the draft."""
+"""A field of a form: label, control, and its problem. It edits one attribute of the draft."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from screens.widgets.words import entry
 
 @dataclass(frozen=True)
 class FieldText:
-    """What a field says about itself. `hint` is the consequence of the value, not its definition; `example` is the
+    """The texts of a field. `hint` is the consequence of the value, not its definition; `example` is the
     placeholder; `allowed` is a regular expression of the characters that can be typed at all."""
 
     label: str
@@ -34,7 +34,8 @@ class FieldText:
 
 
 class Field(Vertical):
-    """One value of the draft. `width` is the control's in cells; 0 takes all there is, and leaves no room for a note.
+    """A widget for one value of the draft. `width` is the control's width in cells; 0 takes all the space and leaves
+    none for a note.
 
     `key` is the problem key it answers for, as in `validate`.
 
@@ -55,7 +56,7 @@ class Field(Vertical):
     """
 
     class Said(Message):
-        """Base of the field's messages."""
+        """Base class of the field's messages."""
 
         def __init__(self, field: Field) -> None:
             super().__init__()
@@ -99,16 +100,16 @@ class Field(Vertical):
 
     @property
     def problem(self) -> str:
-        """What is shown as wrong; empty: nothing."""
+        """The problem that is shown; empty: none."""
         return self._problem
 
     @property
     def control_widget(self) -> Widget:
-        """The widget that takes the focus."""
+        """The widget that gets the focus."""
         return self.query_one(".field-control")
 
     def control(self) -> Widget:
-        """The control, holding the draft's value."""
+        """Builds the control with the draft's value."""
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
@@ -131,7 +132,7 @@ class Field(Vertical):
         self.post_message(self.Changed(self))
 
     def complain(self, problem: str) -> None:
-        """Shows what is wrong and what to write instead; empty: nothing is wrong."""
+        """Shows a problem and what to write instead; empty: no problem."""
         if problem == self._problem:
             return
         self._problem = problem
@@ -139,7 +140,7 @@ class Field(Vertical):
         self.query_one(".field-problem", Static).update(f"{glyph('problem')} {problem}" if problem else "")
 
     def note(self, text: str | Content, *, good: bool = False, warn: bool = False) -> None:
-        """Shows what was found in the background beside the control."""
+        """Shows the result of a background check beside the control."""
         self.set_class(good, "-good")
         self.set_class(warn, "-warn")
         self.query_one(".field-note", Static).update(text)
@@ -156,7 +157,7 @@ class Field(Vertical):
 
 
 class TextField(Field):
-    """A line of text."""
+    """A text field of one line."""
 
     def control(self) -> Input:
         return Input(
@@ -174,18 +175,18 @@ class TextField(Field):
         self.edit(event.value)
 
     def put(self, value: str) -> None:
-        """Sets the value as if typed."""
+        """Sets the value as if it were typed."""
         self.query_one(Input).value = value
 
 
 class Menu(Select[str]):
-    """A select whose Enter goes on to the next field, as in every other field; space and arrows open it."""
+    """A drop-down list. Enter goes to the next field, as in every other field; space and arrows open it."""
 
     BINDINGS = [
         Binding(
             "down,space,up", "show_overlay", "Choose", id="menu.open", tooltip="Open the list", key_display="space"
         ),
-        Binding("enter", "enter", "Next field", id="menu.next", tooltip="On to the next field", show=False),
+        Binding("enter", "enter", "Next field", id="menu.next", tooltip="Go to the next field", show=False),
     ]
     _inherit_bindings = False
 
@@ -197,7 +198,7 @@ class Menu(Select[str]):
 
 
 class ChoiceField(Field):
-    """One of a few values, from a list that opens. `options` are (shown, value)."""
+    """A field with a drop-down list of values. `options` are (shown, value)."""
 
     DEFAULT_CSS = """
     ChoiceField Menu { height: 1; }
@@ -220,7 +221,7 @@ class ChoiceField(Field):
         return Menu(self._entries(), value=self.value, allow_blank=False, compact=True)
 
     def offer(self, options: Sequence[tuple[str, str]]) -> None:
-        """Other options; the value stays, also when it is not among them."""
+        """Replaces the options. The value stays, even if it is not among them."""
         self._options = list(options)
         menu = self.query_one(Menu)
         with menu.prevent(Select.Changed):
@@ -234,7 +235,7 @@ class ChoiceField(Field):
         return [(entry(label), value) for label, value in self._with_value()]
 
     def _with_value(self) -> list[tuple[str, str]]:
-        """The options, with the draft's value among them: what was entered is never changed by what is offered."""
+        """The options plus the draft's value, so that a new list never changes what was entered."""
         options = self._options
         if self.value not in {value for _, value in options}:
             shown = self.value or self.text.example
@@ -254,13 +255,13 @@ class ChoiceField(Field):
 
 
 class Radio(RadioSet):
-    """Radio buttons whose Enter goes on to the next field; arrows move, space chooses."""
+    """Radio buttons. Enter goes to the next field; arrows move, space selects."""
 
     BINDINGS = [
-        Binding("up,left", "previous_button", "Previous", id="radio.previous", tooltip="The choice before", show=False),
-        Binding("down,right", "next_button", "Next", id="radio.next", tooltip="The next choice", show=False),
-        Binding("space", "toggle_button", "Choose", id="radio.choose", tooltip="Take the choice under the cursor"),
-        Binding("enter", "enter", "Next field", id="radio.enter", tooltip="On to the next field", show=False),
+        Binding("up,left", "previous_button", "Previous", id="radio.previous", tooltip="Previous choice", show=False),
+        Binding("down,right", "next_button", "Next", id="radio.next", tooltip="Next choice", show=False),
+        Binding("space", "toggle_button", "Choose", id="radio.choose", tooltip="Select the choice under the cursor"),
+        Binding("enter", "enter", "Next field", id="radio.enter", tooltip="Go to the next field", show=False),
     ]
     _inherit_bindings = False
 
@@ -272,7 +273,7 @@ class Radio(RadioSet):
 
 
 class RadioField(Field):
-    """One of two or three values, all in sight. `options` are (shown, value)."""
+    """A field with radio buttons for two or three values. `options` are (shown, value)."""
 
     DEFAULT_CSS = """
     RadioField Radio { border: none; padding: 0; background: transparent; height: auto; }

@@ -1,4 +1,5 @@
-"""A form: fields that are checked when left, then live once they failed, and all at once when Next is refused."""
+"""A form: checks fields when they are left, on every keystroke once they failed, and all at once when Next is
+refused."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from screens.widgets.field import Field
 
 
 class Form(Vertical):
-    """Holds fields somewhere inside and shows each its problem.
+    """A container that shows each field inside its problem.
 
-    Quiet while someone first types; a field is checked when it is left after an edit; once it failed it is checked on
-    every keystroke, so that the message goes away the moment it is right.
+    A field is first checked when it is left after an edit. Once it failed it is checked on every keystroke, so the
+    message disappears as soon as the value is right.
     """
 
     DEFAULT_CSS = """
@@ -50,12 +51,13 @@ class Form(Vertical):
             self.show()
 
     def forget(self) -> None:
-        """Fields were added or removed: keys mean others now. Stays loud when everything was shown."""
+        """Call after fields were added or removed, because keys then mean other fields. Keeps showing all problems
+        if it did before."""
         self._live.clear()
         self.show()
 
     def show(self) -> None:
-        """Each field shows its first problem, if it is one to be shown now."""
+        """Shows each field's first problem, if it is due to be shown."""
         first: dict[str, str] = {}
         for problem in self._problems():
             first.setdefault(problem.key, problem.text)
@@ -64,7 +66,7 @@ class Form(Vertical):
             field.complain(first.get(field.key, "") if loud else "")
 
     def show_all(self) -> bool:
-        """Every field shows its problem; the first one gets the focus. False: no field answers for any problem."""
+        """Shows every field's problem and focuses the first. False: no field belongs to any problem."""
         self._all = True
         self.show()
         wrong = next((field for field in self.query(Field) if field.problem), None)
@@ -73,7 +75,7 @@ class Form(Vertical):
         return wrong is not None
 
     def focus_key(self, key: str) -> bool:
-        """Focuses the field that answers for this problem key. False: there is none."""
+        """Focuses the field with this problem key. False: there is none."""
         found = next((field for field in self.query(Field) if field.key == key), None)
         if found is not None:
             found.take_focus()

@@ -1,4 +1,4 @@
-"""The signs used beside words on every screen, in Unicode and for consoles that only know ASCII."""
+"""The signs used beside words on every screen, in Unicode and in ASCII."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def terminal_is_ascii() -> bool:
 
 
 def use_ascii(ascii_only: bool) -> None:
-    """Chooses the set for the whole process; the app does so once, before the first screen."""
+    """Chooses the set of signs for the whole process; the app does so once, before the first screen."""
     _state["ascii"] = ascii_only
 
 
@@ -48,10 +48,10 @@ def ascii_only() -> bool:
 
 
 def glyph(name: Name) -> str:
-    """The sign for this meaning. Never alone: a word stands beside it."""
+    """The sign for this meaning. Always used beside a word, never alone."""
     return (_ASCII if _state["ascii"] else _UNICODE)[name]
 
 
 def arrows(text: str) -> str:
-    """A text of the engine with its arrows as this console can show them."""
+    """A text of the engine, with arrows that this console can show."""
     return text.replace("→", glyph("arrow"))

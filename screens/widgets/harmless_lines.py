@@ -1,4 +1,4 @@
-"""The last gate before the terminal: no line that is drawn holds a sign that a terminal obeys or nobody sees.
+"""The last filter before the terminal: no drawn line contains control or invisible characters.
 
 What is shown was made harmless before (`core.shown`, `core.errors`), where such a sign is written out. Here a line has
 its width already: a sign that takes no cell is left out, another becomes a question mark.
@@ -17,10 +17,10 @@ from dsrwizard.core.model.foreign import replaced
 
 
 class HarmlessLines(LineFilter):
-    """Looks at every line that is drawn, whatever widget it is of."""
+    """The filter for every line drawn, of any widget."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The same segments, as wide as they were."""
+        """The same segments, with the same width."""
         for text, _, _ in segments:
             if not (text.isascii() and text.isprintable()) and drawn(text) != text:
                 return [Segment(drawn(text), style, control) for text, style, control in segments]
@@ -29,5 +29,5 @@ class HarmlessLines(LineFilter):
 
 @lru_cache(4096)
 def drawn(text: str) -> str:
-    """A text as it may be drawn, as many cells wide."""
+    """A text that is safe to draw, with the same width in cells."""
     return replaced(text, lambda sign: "?" * cell_len(sign))

@@ -1,4 +1,4 @@
-"""A log of lines with a title on its upper edge: a host's own, or the live view's events."""
+"""A log with a title in its border: a host's output, or the live view's events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from screens.widgets.words import frame_title
 
 
 class TitledLog(Log):
-    """Follows its end only where its end is in sight (Log's own rule). Text is plain; control characters do nothing."""
+    """The log. Follows new lines only if its end is visible (Log's own rule). Text is plain; control characters do
+    nothing."""
 
     DEFAULT_CSS = """
     TitledLog { height: 1fr; border-top: solid $foreground 25%; border-title-color: $text-muted; padding: 0 1;
@@ -21,12 +22,12 @@ class TitledLog(Log):
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, highlight=False)
         self.border_title = frame_title(title)
-        self.hint = "The arrow keys scroll the log; at its end it follows."
+        self.hint = "Arrow keys scroll the log. At its end, it follows new lines."
         self._of = ""
         self._written = 0
 
     def follow(self, of: str, title: str, lines: Sequence[str]) -> None:
-        """Shows these lines, all that `of` has said so far; only those not yet shown are written."""
+        """Shows these lines, the whole log of `of` so far; only new ones are written."""
         if of != self._of or len(lines) < self._written:
             self.clear()
             self._of, self._written = of, 0

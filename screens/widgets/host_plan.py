@@ -1,4 +1,4 @@
-"""A plan as rows to walk over, and everything about one step: shown in the review and before mending."""
+"""Rows and texts for a plan and its steps, used in the review and before mending."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def problem_key(host: str) -> str:
 
 
 def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[ListRow]:
-    """The plan in order of execution. `moved` holds keys of steps that are other than in the plan before."""
+    """The plan as rows in order of execution. `moved`: keys of steps that changed since the previous plan."""
     return _rows(groups(plan), moved)
 
 
 def withdrawal_rows(plan: Plan) -> list[ListRow]:
-    """A teardown in its order: the director stops sending, the servers let go, then the director's own settings."""
+    """A teardown as rows in its order: the director stops sending, the servers remove the VIP, then the director's
+    own settings."""
     stops: list[StepGroup] = []
     servers: list[StepGroup] = []
     ground: list[StepGroup] = []
@@ -89,7 +90,7 @@ def _step(step: Step, moved: bool) -> Iterator[ListRow]:
     if step.interrupts:
         tail.append((f"  {glyph('warn')} interrupts", "warn"))
     if moved:
-        tail.append((f"  {glyph('stale')} new since you looked", "accent"))
+        tail.append((f"  {glyph('stale')} changed since you looked", "accent"))
     if len(step.changes) == 1:
         found = difference(step.changes[0])
         title = found.what if isinstance(step.changes[0], SysctlChange) else arrows(step.title)
@@ -106,24 +107,24 @@ def _step(step: Step, moved: bool) -> Iterator[ListRow]:
 
 
 def legend(plan: Plan) -> Content:
-    """Only the symbols this plan uses."""
+    """The legend of the symbols that this plan uses."""
     return Content("  ".join(f"{symbol} {LEGEND[symbol]}" for symbol in symbols(plan)))
 
 
 def step_lines(step: Step) -> Iterator[tuple[str, str]]:
-    """The step in short, for the box under the list."""
+    """A short description of a step, for the box under the list."""
     yield "Why", step.why
     yield "Could interrupt", step.interrupts
     undo = undo_commands(step)
     more = f"  (and {len(undo) - 1} more)" if len(undo) > 1 else ""
-    yield "Undone by", (one_line(undo[0].partition("\n")[0]) + more) if undo else _no_undo(step)
+    yield "Undo", (one_line(undo[0].partition("\n")[0]) + more) if undo else _no_undo(step)
     yield "", "Enter shows the exact commands."
 
 
 def _no_undo(step: Step) -> str:
     if any(isinstance(change, ModuleChange) for change in step.changes):
-        return "nothing: the module stays loaded; without services it does nothing."
-    return "nothing: it leaves no trace."
+        return "cannot be undone: the module stays loaded. Without services it does nothing."
+    return "not needed: it leaves no trace."
 
 
 def failure_lines(failure: Failure) -> Iterator[tuple[str, str]]:
@@ -133,7 +134,7 @@ def failure_lines(failure: Failure) -> Iterator[tuple[str, str]]:
 
 
 def step_text(step: Step, *, undo: bool = True) -> Content:
-    """Everything about a step: why, the exact commands, the exact undo (which a teardown has not), how files change."""
+    """All details of a step: why, the exact commands, the exact undo (a teardown has none), changes in files."""
     blocks = [labelled([("", step.why), ("Could interrupt", step.interrupts)])]
     if step.proof is not None:
         proof = step.proof

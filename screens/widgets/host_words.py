@@ -1,4 +1,4 @@
-"""What a host's outcome is called and how it is marked, the same on every screen."""
+"""Words, signs and styles for a host's outcome, the same on every screen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS: dict[str, tuple[Name, str, str]] = {
     Outcome.FAILED: ("fail", "FAILED", "bad"),
     Outcome.SKIPPED: ("dash", "skipped", "warn"),
     Outcome.HELD: ("warn", "held at 0", "warn"),
-    Outcome.NOT_ATTEMPTED: ("dash", "not begun", "warn"),
+    Outcome.NOT_ATTEMPTED: ("dash", "not started", "warn"),
     Outcome.ROLLED_BACK: ("stale", "rolled back", "warn"),
     Outcome.UNKNOWN: ("unknown", "UNKNOWN", "bad"),
 }
@@ -35,31 +35,33 @@ def style(state: str) -> str:
 
 
 LIKELY: dict[str, str] = {
-    "name-unknown": "The name is misspelt, or this machine's DNS does not know it.",
-    "refused": "SSH does not run there, or on another port.",
-    "timeout": "The machine is down, the address is wrong, or a firewall is in between.",
-    "key-unknown": "Nobody has accepted this host's key yet.",
-    "key-changed": "The machine was reinstalled, or somebody stands in between.",
-    "login": "Wrong user, or none of the keys and passwords is accepted there.",
-    "privilege": "The user may not become root there.",
-    "interface": "The interface named in the deployment is not there.",
-    "command": "The host refused a command; its own words stand above.",
-    "lost": "The machine or the network went away in the middle. What was done last is not known.",
-    "answer": "Something on the host prints what it should not, or a tool is missing there.",
+    "name-unknown": "The name is misspelled, or this machine's DNS cannot resolve it.",
+    "refused": "SSH does not run there, or runs on another port.",
+    "timeout": "The machine is down, the address is wrong, or a firewall blocks the connection.",
+    "key-unknown": "The host's key has not been accepted yet.",
+    "key-changed": "The machine was reinstalled, or another machine intercepts the connection.",
+    "login": "Wrong user, or the host accepts none of the keys and passwords.",
+    "privilege": "The user is not allowed to become root there.",
+    "interface": "The interface named in the deployment does not exist.",
+    "command": "The host refused a command; its message is shown above.",
+    "lost": "The connection was lost during a command. It is not known whether the last command was done.",
+    "answer": "The host's output was not understood: a login script prints text, or a tool is missing.",
 }
-"""What is behind each kind of failure most often."""
+"""The most likely reason for each kind of failure."""
 
 EDIT_HELPS = frozenset({"name-unknown", "refused", "timeout", "login", "privilege", "interface"})
-"""Kinds that another value in the deployment may mend."""
+"""Kinds of failure that another value in the deployment may fix."""
 
 
 def plan_is_stale(failure: Failure) -> bool:
-    """Whether the host is no longer what the plan was made from."""
+    """Whether the host has changed since the plan was made."""
     return "changed meanwhile" in failure.why or "changed meanwhile" in failure.what
 
 
 def in_words(error: Exception) -> DsrError:
-    """Any error as one that can be shown. What is no DsrError is a defect of dsrwizard and says so."""
+    """Any error as one that can be shown. An error that is not a DsrError is a defect of dsrwizard, and the text
+    says so."""
     if isinstance(error, OSError):
-        return DsrError("This machine refused it.", f"It says: {error.strerror or type(error).__name__}.")
+        return DsrError("This machine refused the operation.", "The system reports: "
+                                                               f"{error.strerror or type(error).__name__}.")
     return error if isinstance(error, DsrError) else Defect.of(error)

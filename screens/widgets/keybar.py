@@ -14,15 +14,15 @@ from textual.widget import Widget
 
 @runtime_checkable
 class NamesKeys(Protocol):
-    """A screen whose words for some keys depend on what goes on."""
+    """A screen that changes the labels of some keys with its state."""
 
     def key_label(self, binding: Binding) -> str | None:
-        """The word for this key now; None: the binding's own; empty: not shown."""
+        """The label of this key now; None: the binding's own; empty: not shown."""
         ...
 
 
 class ShownKey(NamedTuple):
-    """One key of the bar: as displayed, the word beside it, whether it works now, its name for Textual."""
+    """One key of the bar: as displayed, its label, whether it works now, its name for Textual."""
 
     display: str
     label: str
@@ -35,8 +35,8 @@ class ShownKey(NamedTuple):
 
 
 class KeyBar(Widget):
-    """Shows the active bindings with `show=True`: those of the screen and the app last, what the focused part adds
-    before them. A click does what the key does."""
+    """The key bar. Shows the active bindings with `show=True`: first those of the focused widget, then those of the
+    screen and the app. A click acts like the key."""
 
     DEFAULT_CSS = """
     KeyBar { dock: bottom; height: 1; width: 1fr; padding: 0 1; background: $footer-background;

@@ -1,4 +1,4 @@
-"""Numbers, ages and trend lines in few cells. Pure."""
+"""Short texts for numbers, ages and trend lines. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ASCII_BLOCKS = "_.:-=+*#"
 
 
 def short(number: float | None) -> str:
-    """At most five cells: `0`, `2.4`, `12`, `9999`, `12.3k`, `1.2M`; a dash where nothing is known."""
+    """A number in at most five cells: `0`, `2.4`, `12`, `9999`, `12.3k`, `1.2M`; a dash: unknown."""
     if number is None:
         return glyph("dash")
     if number < 9.95 and number != int(number):
@@ -28,7 +28,7 @@ def short(number: float | None) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """`0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`; a dash where nothing is known."""
+    """`0.4 s`, `12 s`, `3 min`, `2 h`, `5 d`; a dash: unknown."""
     if seconds is None:
         return glyph("dash")
     seconds = max(seconds, 0.0)
@@ -43,7 +43,7 @@ def age(seconds: float | None) -> str:
 
 
 def brief(seconds: float) -> str:
-    """The same in as few cells as can be: `9s`, `4m`, `12h`, `99d`."""
+    """An age in as few cells as possible: `9s`, `4m`, `12h`, `99d`."""
     seconds = max(seconds, 0.0)
     for size, unit, limit in ((1, "s", 60), (60, "m", 3600), (3600, "h", 172_800)):
         if seconds < limit:
@@ -52,7 +52,7 @@ def brief(seconds: float) -> str:
 
 
 def counted(number: int) -> str:
-    """`81,000`: every digit, for totals."""
+    """A total with every digit: `81,000`."""
     return f"{number:,}"
 
 

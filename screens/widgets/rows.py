@@ -1,4 +1,4 @@
-"""A list of one-line rows that draws only what is seen, so that ten thousand rows cost what ten do.
+"""A list of one-line rows that draws only visible rows, so that ten thousand rows cost as much as ten.
 
 Rows are parts of text, each with the name of a style; the styles are component classes, so that colours stay in the
 theme. The row under the cursor is marked by a sign and by its background.
@@ -31,7 +31,7 @@ RowPart = tuple[str, str]
 
 @dataclass(frozen=True)
 class ListRow:
-    """One line. `key` says which thing it is about, so that the cursor stays on it when rows come and go."""
+    """One row. `key` identifies its subject, so that the cursor stays on it when rows are added or removed."""
 
     key: str
     parts: tuple[RowPart, ...]
@@ -43,7 +43,7 @@ class ListRow:
 
 
 class Rows(ScrollView, can_focus=True):
-    """Shows rows and lets the cursor walk over the selectable ones. Says `Moved` and `Chosen` with the row's key.
+    """The list. The cursor moves over the selectable rows. Posts `Moved` and `Chosen` with the row's key.
 
     The row under the cursor stays in sight, whatever becomes of rows and size, until the operator scrolls it away with
     the mouse; it comes back with the next move. A row that was put under the cursor stands in the middle, however large
@@ -68,13 +68,13 @@ class Rows(ScrollView, can_focus=True):
     Rows > .rows--cursor-blurred { background: $block-cursor-blurred-background; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "Up", show=False, tooltip="The row above"),
-        Binding("down", "move(1)", "Down", show=False, tooltip="The row below"),
-        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A page up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A page down"),
-        Binding("home", "end(-1)", "First", show=False, tooltip="The first row"),
-        Binding("end", "end(1)", "Last", show=False, tooltip="The last row"),
-        Binding("enter", "choose", "Details", show=False, tooltip="More about this row"),
+        Binding("up", "move(-1)", "Up", show=False, tooltip="Up one row"),
+        Binding("down", "move(1)", "Down", show=False, tooltip="Down one row"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="Up one page"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="Down one page"),
+        Binding("home", "end(-1)", "First", show=False, tooltip="Go to the first row"),
+        Binding("end", "end(1)", "Last", show=False, tooltip="Go to the last row"),
+        Binding("enter", "choose", "Details", show=False, tooltip="Details of this row"),
     ]
 
     cursor: reactive[int] = reactive(-1, init=False)
@@ -91,10 +91,10 @@ class Rows(ScrollView, can_focus=True):
             return self.rows
 
     class Moved(_About):
-        """The cursor is on another row."""
+        """The cursor moved to another row."""
 
     class Chosen(_About):
-        """Enter or a click on a row where the cursor already was."""
+        """Enter, or a click on the row under the cursor."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id, classes=classes)
@@ -120,7 +120,7 @@ class Rows(ScrollView, can_focus=True):
 
     @property
     def line_width(self) -> int:
-        """Cells a row has, beside the scrollbar."""
+        """The width of a row in cells, without the scrollbar."""
         return self.scrollable_content_region.width
 
     def set_rows(self, rows: Sequence[ListRow]) -> None:
@@ -131,7 +131,7 @@ class Rows(ScrollView, can_focus=True):
         self.rows_changed(key)
 
     def rows_changed(self, key: str) -> None:
-        """To be called by subclasses when their rows are others now; `key` is what the cursor was on."""
+        """Called by subclasses when their rows have changed; `key` is the row that had the cursor."""
         count = self.row_count()
         self.virtual_size = Size(self.virtual_size.width, count)
         wanted = self.index_of(key) if key else -1

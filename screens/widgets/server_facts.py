@@ -1,4 +1,4 @@
-"""What "test connection" found on one real server, as lines to read: each with a sign, a word, and what to do."""
+"""The texts of a connection test: what was found on one real server, each line with a sign, a word, and what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LABEL = 13
 
 
 def test_words(test: ServerTest, deployment: Deployment, server: RealServer) -> tuple[Name, str]:
-    """The test in one sign and a few words, for the table."""
+    """The test result as a sign and a few words, for the table."""
     if test.failure is not None:
         return "fail", test.failure.what
     signs = [sign for sign, _, _ in findings(test, deployment, server)]
@@ -40,7 +40,7 @@ def test_words(test: ServerTest, deployment: Deployment, server: RealServer) -> 
 
 
 def details(test: ServerTest, deployment: Deployment, server: RealServer, width: int) -> Content:
-    """Everything found, each in a paragraph of this width in cells with its label in front."""
+    """All results, each as a labelled paragraph of this width in cells."""
     lines: list[Content] = []
     for sign, label, text in findings(test, deployment, server):
         first, *rest = wrap(" ".join(text.split()), max(width - LABEL, 20)) or [""]
@@ -51,7 +51,7 @@ def details(test: ServerTest, deployment: Deployment, server: RealServer, width:
 
 
 def findings(test: ServerTest, deployment: Deployment, server: RealServer) -> list[tuple[Name, str, str]]:
-    """(sign, label, text) of each thing looked at, in the order in which one would mend them."""
+    """(sign, label, text) of each result, in the order in which one would fix them."""
     return [(sign, label, one_line(text)) for sign, label, text in _findings(test, deployment, server)]
 
 
@@ -80,11 +80,11 @@ def _findings(test: ServerTest, deployment: Deployment, server: RealServer) -> l
 def _ping(test: ServerTest) -> tuple[Name, str, str]:
     ping = test.ping
     if ping is None:
-        return "unknown", "Ping", "not looked"
+        return "unknown", "Ping", "not checked"
     if ping.problem:
         return "unknown", "Ping", f"could not be sent: {ping.problem}"
     if ping.milliseconds is None:
-        return "warn", "Ping", "no answer; some hosts drop ping on purpose"
+        return "warn", "Ping", "no answer; some hosts block ping on purpose"
     return "ok", "Ping", f"answers in {ping.milliseconds:.1f} ms"
 
 
@@ -99,7 +99,9 @@ def _failure(failure: Failure) -> list[tuple[Name, str, str]]:
 
 def _system(facts: ServerFacts) -> list[tuple[Name, str, str]]:
     told = ", ".join(part for part in (facts.os, facts.kernel) if part) or "unknown system"
-    right = "root or sudo works" if facts.privileged else "neither root nor sudo: nothing can be changed there"
+    right = "root or sudo works" if facts.privileged else (
+        "neither root nor sudo: nothing can be changed there"
+    )
     return [("ok" if facts.privileged else "fail", "System", f"{told}; {right}")]
 
 
@@ -114,25 +116,27 @@ def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str,
         return found
     own = windows.adapter(ADAPTER)
     others = [adapter.name for adapter in windows.loopbacks if adapter is not own]
-    beside = f"; {', '.join(others)}: of somebody else, left alone" if others else ""
+    beside = f"; {', '.join(others)}: not created by dsrwizard, left alone" if others else ""
     if own is not None and own.loopback:
         held = ", ".join(
             f"{one.address}/{one.prefix}" for one in own.addresses if not ip_address(one.address).is_link_local
         )
-        found.append(("ok", "Loopback", f"{own.name} is there, with {held or 'no address'}{beside}"))
+        found.append(("ok", "Loopback", f"{own.name} exists, with {held or 'no address'}{beside}"))
     elif windows.wow64:
         found.append(("fail", "Loopback", "32-bit PowerShell on a 64-bit Windows: no adapter can be installed from it"))
     elif windows.restricted:
         found.append(("fail", "Loopback", f"a policy forbids installing devices: {windows.restricted}"))
     else:
-        found.append(("ok", "Loopback", f"none of ours yet: apply installs {ADAPTER}{beside}"))
+        found.append(("ok", "Loopback", f"not installed yet: apply installs {ADAPTER}{beside}"))
     return found
 
 
 def _ingress(facts: ServerFacts, server: RealServer) -> tuple[Name, str, str]:
     carrying = facts.carrying(server.address)
     if not carrying:
-        return "warn", "Interface", f"none holds {server.address}: is it behind NAT? Direct routing needs it itself"
+        return "warn", "Interface", (
+            f"no interface has {server.address}: is the server behind NAT? Direct routing needs its real address"
+        )
     card: Interface = carrying[0]
     state = "" if card.up else ", down"
     return "ok" if card.up else "fail", "Interface", f"{card.name}, MAC {card.mac or 'unknown'}{state}"
@@ -141,11 +145,13 @@ def _ingress(facts: ServerFacts, server: RealServer) -> tuple[Name, str, str]:
 def _layer2(test: ServerTest) -> tuple[Name, str, str]:
     owners = test.owners
     if owners is None:
-        return "unknown", "Layer 2", "not looked"
+        return "unknown", "Layer 2", "not checked"
     if owners.problem:
-        return "unknown", "Layer 2", f"could not be asked: {owners.problem}"
+        return "unknown", "Layer 2", f"could not be checked: {owners.problem}"
     if not owners.where:
-        return "fail", "Layer 2", f"nobody answers ARP for {owners.address}: a router is between, or it is off"
+        return "fail", "Layer 2", (
+            f"nobody answers ARP for {owners.address}: a router is in between, or the server is off"
+        )
     if len(owners.where) > 1:
         return "warn", "Layer 2", f"several machines answer for {owners.address}: {', '.join(owners.where)}"
     if not owners.macs:
@@ -157,7 +163,8 @@ def _layer2(test: ServerTest) -> tuple[Name, str, str]:
 def _listening(
     facts: ServerFacts | None, vip: str, service: Service, connected: dict[int, Connected]
 ) -> tuple[Name, str, str]:
-    """Who listens on the service's port, from the inside where it could be seen, else by connecting to the RIP."""
+    """Which program listens on the service's port: from the server's own list if it could be read, else by
+    connecting to the RIP."""
     label = service.label
     if facts is not None and facts.listeners is not None:
         mine = [one for one in facts.listeners if one.protocol == service.protocol and one.port == service.port]
@@ -167,10 +174,12 @@ def _listening(
         if covering:
             return "ok", label, f"{_who(covering[0])} listens on {_where(covering[0])}"
         only = ", ".join(dict.fromkeys(one.address for one in mine))
-        return "warn", label, f"{_who(mine[0])} listens on {only} only, not on the VIP: bind it to {vip} or to all"
+        return "warn", label, (
+            f"{_who(mine[0])} listens on {only} only, not on the VIP: bind it to {vip} or to all addresses"
+        )
     answer = connected.get(service.port) if service.protocol == "tcp" else None
     if answer is None or answer.result == "unknown":
-        return "unknown", label, (answer.problem if answer is not None else "") or "not looked"
+        return "unknown", label, (answer.problem if answer is not None else "") or "not checked"
     if answer.result == "open":
         return "ok", label, f"open on {answer.address}"
     said = {"refused": "nothing listens", "silent": "no answer: a firewall?", "unreachable": "unreachable"}
@@ -178,7 +187,7 @@ def _listening(
 
 
 def _who(listener: Listener) -> str:
-    return listener.process or "something"
+    return listener.process or "a program"
 
 
 def _where(listener: Listener) -> str:
@@ -189,5 +198,5 @@ def _gateway(facts: ServerFacts, deployment: Deployment) -> tuple[Name, str, str
     families = {ip_address(vip.address).version for vip in deployment.vips}
     routes = [route for route in facts.default_routes if route.family in families]
     if not routes:
-        return "fail", "Gateway", "no default route: replies to clients in other networks go nowhere"
-    return "ok", "Gateway", ", ".join(f"{route.gateway} by {route.interface}" for route in routes)
+        return "fail", "Gateway", "no default route: replies cannot reach clients in other networks"
+    return "ok", "Gateway", ", ".join(f"{route.gateway} on {route.interface}" for route in routes)

@@ -1,5 +1,5 @@
-"""A radio button and a checkbox whose state can be read without colour: (•) and ( ), [x] and [ ]. Their labels are no
-markup."""
+"""A radio button and a checkbox whose state can be read without colour: (•) and ( ), [x] and [ ]. Labels are plain
+text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from screens.widgets.glyphs import ascii_only
 
 
 class Dot(RadioButton):
-    """One of several."""
+    """A radio button."""
 
     def __init__(self, label: str, *, value: bool = False) -> None:
         super().__init__(Content(one_line(label)), value=value)
@@ -23,7 +23,7 @@ class Dot(RadioButton):
 
 
 class Tick(Checkbox):
-    """Yes or no."""
+    """A checkbox."""
 
     DEFAULT_CSS = """
     Tick { border: none; padding: 0; background: transparent; height: 1; }

@@ -1,4 +1,4 @@
-"""Foreign words among the screens' own: titles of frames, entries of a menu, quotations. None of it is markup."""
+"""Untrusted text in titles, menus and quotations, shown as plain text and never as markup."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _TITLE = 200
 
 
 def frame_title(text: str) -> Content:
-    """For `border_title`, which takes a plain string for markup."""
+    """A text for `border_title`, which parses plain strings as markup."""
     return Content(one_line(text, _TITLE))
 
 
 def entry(text: str) -> Text:
-    """For a menu, which takes a plain string for markup."""
+    """A text for a menu, which parses plain strings as markup."""
     return Text(one_line(text, _TITLE))
 
 
 def quotation(text: str) -> str:
-    """A text of several lines as a quotation, each behind a bar, so that none is taken for a line of the screen's own.
-    One line stays as it is."""
+    """A text of several lines as a quotation: each line gets a bar, so that none looks like a line of dsrwizard. A
+    single line stays as it is."""
     if "\n" not in text:
         return text
     found = lines(text).strip().split("\n")
@@ -32,12 +32,12 @@ def quotation(text: str) -> str:
 
 
 def barred(text: str) -> str:
-    """Every line behind a bar."""
+    """A text with a bar before every line."""
     return "\n".join(f"{_bar()} {line}" for line in lines(text).split("\n")) if text else ""
 
 
 def command_text(command: str) -> str:
-    """A command; the further lines of a here-document stand behind a bar: a file's content may look like anything."""
+    """A command. Further lines of a here-document get a bar, because a file's content may look like anything."""
     return lines(command).replace("\n", f"\n{_bar()} ")
 
 

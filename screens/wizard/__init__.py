@@ -1,1 +1,1 @@
-"""The wizard: its shell and the pane of each step."""
+"""The wizard: the shell and one pane per step."""

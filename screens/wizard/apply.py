@@ -1,4 +1,4 @@
-"""The apply: a row per host while the plan is carried out, its log, and what to do when a host fails."""
+"""The apply step: one row per host while the plan runs, the host's log, and what to do when a host fails."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from screens.widgets.glyphs import glyph
 from screens.wizard.by_hand import ByHand
 
 FRESH_SECONDS = 30.0
-"""A plan older than this is made again before anything is changed: people read the review for a while."""
+"""Seconds. An older plan is made again before anything is changed, because people take their time over the review."""
 
 
 class ApplyPane(ByHand):
-    """Carries the plan out. `desk.result` is what became of it."""
+    """The pane of the apply step. Runs the plan; `desk.result` holds the outcome."""
 
     step_id = "apply"
     title = "Apply"
     heading = "Apply"
     roomy = True
     HELP = (
-        "Each host is one row: where it is, how long it has taken, what it said last. Below is the log of the chosen "
-        "host. A host that fails stops no other; its row says what was tried and what the host said, and you retry "
-        "it, skip it, or roll it back. A server that is set up by hand waits at weight 0 until it answers for the VIP: "
-        "h shows what is to be done there, r then gives it its weight.\n\n"
-        "Stop finishes the commands that run now and begins no new ones. The journal holds every prior value, so "
-        "whatever was done can be taken back later too."
+        "Each host has one row: its progress, the elapsed time, and its last line of output. The log of the "
+        "selected host is below. If a host fails, the others continue. Its row shows what was tried and what the "
+        "host answered; you can retry it, skip it, or roll it back. A server that you set up by hand stays at "
+        "weight 0 until the VIP answers through it: h shows what to do there, then r gives it its weight.\n\nStop "
+        "lets the running commands finish and starts no new ones. The journal holds every previous value, so you "
+        "can still undo everything later."
     )
     BINDINGS = [
-        Binding("a", "apply", "Apply…", id="apply.apply", tooltip="Carry the plan out, after one question"),
-        Binding("s", "stop", "Stop", id="apply.stop", tooltip="Finish what runs now and begin nothing new"),
-        Binding("r", "retry", "Retry", id="apply.retry", tooltip="Look again and do what is still missing"),
-        Binding("k", "skip", "Skip", id="apply.skip", tooltip="Leave this host as it is and go on without it"),
-        Binding("b", "roll_back", "Roll back", id="apply.roll-back", tooltip="Take back what was changed on this host"),
+        Binding("a", "apply", "Apply…", id="apply.apply", tooltip="Run the plan, after one confirmation"),
+        Binding("s", "stop", "Stop", id="apply.stop", tooltip="Finish the running commands and start nothing new"),
+        Binding("r", "retry", "Retry", id="apply.retry", tooltip="Check again and do what is still missing"),
+        Binding("k", "skip", "Skip", id="apply.skip", tooltip="Leave this host as it is and continue without it"),
+        Binding("b", "roll_back", "Roll back", id="apply.roll-back", tooltip="Undo the changes on this host"),
         Binding("B", "roll_back_all", "Roll back all", id="apply.roll-back-all", show=False,
-                tooltip="Take back what was changed on every host"),
-        Binding("g", "edit", "Edit", id="apply.edit", show=False, tooltip="Go to this server's entry"),
-        Binding("c", "copy", "Copy report", id="apply.copy", show=False, tooltip="Copy what happened on this host"),
+                tooltip="Undo the changes on every host"),
+        Binding("g", "edit", "Edit", id="apply.edit", show=False, tooltip="Edit this server in the server list"),
+        Binding("c", "copy", "Copy report", id="apply.copy", show=False, tooltip="Copy this host's report"),
     ]  # fmt: skip
     DEFAULT_CSS = """
     ApplyPane { overflow: hidden; }
@@ -90,14 +90,14 @@ class ApplyPane(ByHand):
 
     def why_not_forward(self) -> str:
         if self.view.doing:
-            return f"{self.view.doing} is still running; s stops it."
+            return f"{self.view.doing} is still running. Press s to stop it."
         if self.desk.plan is None:
-            return "There is no plan: go back to the review."
+            return "There is no plan yet. Go back to the review."
         if not self._settled():
-            return "Nothing is applied yet: a applies the plan."
+            return "Nothing has been applied yet. Press a to apply the plan."
         broken = self._undecided()
         if broken:
-            return f"{broken[0]} needs a decision: r retry, k skip, b roll back."
+            return f"{broken[0]} failed. Choose: r retry, k skip, b roll back."
         return ""
 
     def show_problems(self) -> None:
@@ -128,12 +128,12 @@ class ApplyPane(ByHand):
         return self.view.chosen
 
     def _waiting(self) -> list[str]:
-        """Those whose VIP does not answer yet: they stand at weight 0, and nothing is wrong with that."""
+        """Servers set up by hand whose VIP does not answer yet. They stay at weight 0; that is expected."""
         hosts = self.view.runs.hosts
         return [name for name in self.by_hand() if name in hosts and hosts[name].state == Outcome.HELD]
 
     def _undecided(self) -> list[str]:
-        """Hosts that need a decision."""
+        """Failed hosts that need a decision."""
         waiting = self._waiting()
         return [host for host in self.view.runs.broken() if host not in waiting]
 
@@ -189,7 +189,7 @@ class ApplyPane(ByHand):
             view.post_message(view.Planned(plan, observed.failed))
             return engine.apply(deployment, plan, watch, view.stop)
 
-        self._start(f"The retry of {host}", work)
+        self._start(f"Retry of {host}", work)
 
     def action_skip(self) -> None:
         host = self.view.chosen_broken
@@ -207,13 +207,13 @@ class ApplyPane(ByHand):
         self._ask_roll_back("Roll back every host?", tuple(self.view.runs.hosts))
 
     def _ask_roll_back(self, title: str, hosts: tuple[str, ...]) -> None:
-        body = "What this deployment changed there is taken back, value for value, from the journal."
+        body = "Everything this deployment changed there is restored to its previous value from the journal."
         choices = (Choice("cancel", "Cancel", "primary"), Choice("back", "Roll back", "warning"))
 
         def answered(choice: str | None) -> None:
             if choice == "back":
                 deployment = self._deployment()
-                self._start("The rollback", lambda watch: self.engine().roll_back(deployment, hosts, watch), hosts)
+                self._start("Rollback", lambda watch: self.engine().roll_back(deployment, hosts, watch), hosts)
 
         self.app.push_screen(Question(title, body, choices, safe="cancel"), answered)
 
@@ -229,7 +229,7 @@ class ApplyPane(ByHand):
         host = self.view.chosen
         if host:
             self.app.copy_to_clipboard(self.view.report())
-            self.notify(f"The report of {host} is in the clipboard.", markup=False)
+            self.notify(f"Report of {host} copied to the clipboard.", markup=False)
 
     @on(Button.Pressed)
     async def _button(self, event: Button.Pressed) -> None:
@@ -239,7 +239,7 @@ class ApplyPane(ByHand):
     # Running.
 
     def _begin(self, plan: Plan) -> None:
-        """Applies the plan; an old one is made again first and, if it is another by now, shown instead."""
+        """Applies the plan. An old plan is made again first; if it differs now, the review shows it instead."""
         deployment = self._deployment()
         age, view = clock.running() - self.desk.planned_at, self.view
 
@@ -257,7 +257,7 @@ class ApplyPane(ByHand):
             return engine.apply(deployment, plan, watch, view.stop)
 
         self._applied = True
-        self._start("The apply", work)
+        self._start("Apply", work)
 
     def _start(self, name: str, work: Work, back: tuple[str, ...] = ()) -> None:
         self.view.start(name, work, back)
@@ -276,7 +276,7 @@ class ApplyPane(ByHand):
         self._tell()
 
     def _stale(self) -> None:
-        """The hosts are no longer what the plan was made from."""
+        """Handles a plan that is out of date because the hosts have changed."""
         self._applied = False
         self.desk.planned_at = clock.running()
         self.notify(
@@ -288,7 +288,7 @@ class ApplyPane(ByHand):
 
     @on(RunView.Shown)
     def _tell(self) -> None:
-        """Brings hint and keys up to date, and what the steps after this one go by."""
+        """Updates the hint, the keys and the results that later steps read."""
         if self._applied and not self.view.doing:
             without = (Outcome.SKIPPED, Outcome.ROLLED_BACK)
             self.desk.left_out = tuple(
@@ -298,42 +298,42 @@ class ApplyPane(ByHand):
         self.refreshed()
 
     def _consequence(self) -> str:
-        """What is so now, and what follows from going on."""
+        """The state now, and what Next does."""
         view, plan = self.view, self.desk.plan
         if view.doing:
             if view.stop.is_set():
-                return "The journal knows what was done; a retry does what is left, a rollback takes it back."
-            return "Hosts are being changed. s stops: what runs is finished, nothing new begins."
+                return "The journal has every change made so far. Retry continues; roll back undoes it."
+            return "Hosts are being changed. Press s to stop: running commands finish, nothing new starts."
         if plan is not None and plan.empty:
-            return "Nothing was changed. Next proves each real server through the VIP."
+            return "Nothing was changed. Next checks each real server through the VIP."
         if not self._applied:
             return "Nothing has been changed yet."
         if self._undecided() or view.error:
-            return "What is done stays. Decide on each host that failed: retry, skip or roll back."
+            return "Changes already made stay. For each failed host, choose retry, skip or roll back."
         if self._waiting():
-            return "h shows what is to be done by hand; r then gives the server its weight. Next verifies meanwhile."
+            return "Press h for the manual steps, then r to give the server its weight. Next checks the rest meanwhile."
         states = {run.state for run in view.runs.hosts.values()}
         if states <= {Outcome.ROLLED_BACK, Outcome.SKIPPED, Outcome.UNCHANGED}:
-            return "Everything is as it was before. The review plans anew: esc."
-        return "Next proves each real server through the VIP."
+            return "Everything is as it was before. Press esc: the review makes a new plan."
+        return "Next checks each real server through the VIP."
 
     def _summary(self) -> str:
         runs = self.view.runs
         if self.desk.plan is not None and self.desk.plan.empty:
-            return f"{glyph('ok')} Nothing to do: every host is as the deployment wants it."
+            return f"{glyph('ok')} Nothing to do: every host already matches the deployment."
         if not self._applied:
-            return "Nothing is applied yet: a applies the plan."
+            return "Nothing has been applied yet. Press a to apply the plan."
         total, broken, waiting = len(runs.hosts), self._undecided(), self._waiting()
         if broken:
-            return f"{glyph('fail')} {runs.done} of {total} hosts done; {', '.join(broken)}: not done."
+            return f"{glyph('fail')} {runs.done} of {total} hosts done; failed: {', '.join(broken)}."
         if waiting:
             return (
-                f"{glyph('warn')} {runs.done} of {total} hosts done; at weight 0 until set up by hand: "
+                f"{glyph('warn')} {runs.done} of {total} hosts done; at weight 0 until you set them up by hand: "
                 f"{', '.join(waiting)}."
             )
         begun = total - runs.counted((Outcome.NOT_ATTEMPTED, "waiting"))
         if begun < total:
-            return f"{glyph('warn')} Stopped: {total - begun} of {total} hosts were not begun or not finished."
+            return f"{glyph('warn')} Stopped: {total - begun} of {total} hosts not finished."
         apart = [
             f"{count} {word}"
             for count, word in (
@@ -352,13 +352,13 @@ class ApplyPane(ByHand):
         return self.is_mounted and self.display and self.screen.is_active
 
     def _deployment(self) -> Deployment:
-        """The deployment the plan was made for, whatever the draft says by now."""
+        """The deployment that the plan was made for, even if the draft has changed since."""
         return self.desk.planned_for or self.deployment()
 
 
 def part_for(host: str, plan: Plan) -> Plan:
-    """What of a fresh plan concerns one host: its own steps and the director's for it. Retrying the director is
-    retrying what waited for it, that is everything."""
+    """The part of a new plan that concerns one host: its own steps and the director's steps for it. Retrying the
+    director means retrying everything, because all hosts waited for it."""
     if host == DIRECTOR:
         return plan
     parts: list[HostPlan] = []

@@ -1,4 +1,4 @@
-"""What the result steps have for servers that are set up by hand: the key that opens their runbook."""
+"""The base of the result steps (review, apply, verify): the key that opens the runbook of a server set up by hand."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from screens.pane import Pane
 
 
 class ByHand(Pane):
-    """A result step. `h` opens the runbook of the chosen server, or of the first, where any is set up by hand."""
+    """A pane with results. `h` opens the runbook of the selected server, or else of the first one set up by hand."""
 
     BINDINGS = [
-        Binding("h", "runbook", "Runbook", id="runbook.open", tooltip="What is to be done by hand on this server"),
+        Binding("h", "runbook", "Runbook", id="runbook.open", tooltip="Show the steps to do by hand on this server"),
     ]
 
     def chosen_host(self) -> str:
-        """The host the chosen row is about; empty: none."""
+        """The host of the selected row; empty: none."""
         return ""
 
     def runbook_closed(self) -> None:
-        """The runbook is closed; `desk.report` may be another."""
+        """Called when the runbook was closed; `desk.report` may have changed."""
 
     def by_hand(self) -> list[str]:
         """The servers that are set up by hand."""
@@ -30,7 +30,7 @@ class ByHand(Pane):
         return bool(self.by_hand()) if action == "runbook" else True
 
     def action_runbook(self) -> None:
-        """Opens the runbook over this step."""
+        """Opens the runbook on top of this step."""
         from screens.runbook import RunbookScreen
 
         names = self.by_hand()

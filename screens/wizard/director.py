@@ -1,4 +1,4 @@
-"""The second step: which interface leads to the real servers, and who balances."""
+"""The director step: the interface in the real servers' network, and the load balancer to use."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from screens.widgets.glyphs import Name, glyph
 from screens.wizard import field_texts
 
 ENGINES = (
-    ("This machine, with its kernel's IPVS", "netlink"),
-    ("Another product: servers and proof only", "external"),
+    ("This machine (kernel IPVS)", "netlink"),
+    ("Another product: set up and check only the servers", "external"),
 )
 
 
 class DirectorPane(Pane):
-    """The interface is chosen among what this machine has; where that cannot be read, it is typed."""
+    """The pane of the director step. Offers this machine's interfaces; if they cannot be read, a text field instead."""
 
     step_id = "director"
     title = "Director"
     heading = "Director: this machine"
     HELP = (
-        "dsrwizard runs on the director. It adds the VIP to this interface, sets up IPVS over netlink, and sends its "
-        "probes from here. With another product balancing, this machine is only a host in the servers' network."
+        "dsrwizard runs on the director. It adds the VIP to this interface, sets up IPVS over netlink, and sends "
+        "its probes from here. If another product is the load balancer, this machine is only a host in the servers' "
+        "network."
     )
     DEFAULT_CSS = """
     DirectorPane Field { margin-bottom: 1; }
@@ -128,7 +129,7 @@ class DirectorPane(Pane):
         self._tell()
 
     def _likely(self, cards: list[Interface]) -> str:
-        """The interface whose network holds a real server or a VIP, else the one with the default route."""
+        """The interface whose network contains a real server or a VIP, else the one with the default route."""
         wanted = [server.address for server in self.draft.servers] + [vip.address for vip in self.draft.vips]
         for address in wanted:
             for card in cards:
@@ -149,7 +150,7 @@ class DirectorPane(Pane):
         self.post_message(self.Edited(self))
 
     def _tell(self) -> None:
-        """Says what was found: the interface's state, the right to change things, IPVS."""
+        """Shows what was found: the interface's state, privileges, IPVS."""
         self.set_class(self.facts is None and self._failed is not None, "-unseen")
         self.query_one("#found", Static).update(Content("\n").join(self._lines()))
         self.refreshed()
@@ -166,28 +167,31 @@ class DirectorPane(Pane):
             ]
         lines = [*self._interface_lines(facts)]
         if self.draft.engine == "external":
-            lines.append(_line("ok", "IPVS is not needed here: another product balances.", ""))
+            lines.append(_line("ok", "IPVS is not needed: another product is the load balancer.", ""))
             if not facts.privileged:
-                lines.append(_line("warn", "Not root: probes and the ARP audit will be “unknown”.", "$text-warning"))
-                lines.append(_aside("Start dsrwizard with sudo or with CAP_NET_RAW to have them."))
+                lines.append(_line("warn", "Not root: probes and ARP checks will be “unknown”.", "$text-warning"))
+                lines.append(_aside("Start dsrwizard with sudo or with CAP_NET_RAW to run them."))
             return lines
         if facts.services is not None:
             count = len(facts.services)
             theirs = f"; it has {count} service{'s' if count > 1 else ''} already" if count else ""
-            lines.append(_line("ok", f"IPVS is there{theirs}.", "$text-success"))
+            lines.append(_line("ok", f"IPVS is loaded{theirs}.", "$text-success"))
         elif facts.module_loaded is False and facts.module_available is not False:
-            lines.append(_line("ok", "IPVS: the kernel module ip_vs is not loaded yet; apply loads it.", ""))
+            lines.append(_line("ok", "IPVS: the kernel module ip_vs is not loaded yet. Apply will load it.", ""))
         else:
             lines.append(_line("fail", facts.ipvs_problem or "IPVS could not be read.", "$text-error"))
             if facts.ipvs_next:
                 lines.append(_aside(facts.ipvs_next))
-            lines.append(_aside("Then press f5. If another product balances, choose it above."))
+            lines.append(_aside("Then press f5. If another product is the load balancer, choose it above."))
         if facts.privileged:
-            lines.append(_line("ok", "Allowed to change addresses and IPVS.", "$text-success"))
+            lines.append(_line("ok", "dsrwizard may change addresses and IPVS here.", "$text-success"))
         else:
-            lines.append(_line("fail", "Not allowed to change this machine.", "$text-error"))
+            lines.append(_line("fail", "dsrwizard has no privilege to change this machine.", "$text-error"))
             lines.append(
-                _aside("Start dsrwizard with sudo (CAP_NET_ADMIN and CAP_NET_RAW), or let another product balance.")
+                _aside(
+                    "Start dsrwizard with sudo (CAP_NET_ADMIN and CAP_NET_RAW), or choose another product as the "
+                    "load balancer."
+                )
             )
         return lines
 
@@ -202,7 +206,11 @@ class DirectorPane(Pane):
         if not card.up:
             return [_line("warn", f"{name} is down.", "$text-warning"), _aside(f"ip link set {shlex.quote(name)} up")]
         if not card.addresses:
-            return [_line("warn", f"{name} has no address: the director needs its own (DIP) there.", "$text-warning")]
+            return [
+                _line(
+                    "warn", f"{name} has no address. The director needs its own address (DIP) on it.", "$text-warning"
+                )
+            ]
         return [_line("ok", f"{name} is up, {_addresses(card)}, MAC {card.mac or 'unknown'}.", "$text-success")]
 
 

@@ -1,4 +1,4 @@
-"""Taking real servers over from a list people already have: pasted, or read from a file."""
+"""The import dialog: real servers from a list that is pasted or read from a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dsrwizard.core.intake.importers import Imported, ListKind
 
 LONGEST = 1_000_000
-"""Bytes of a file that are read: more is no list of servers."""
+"""The most bytes that are read from a file. A larger file is not a list of servers."""
 KINDS = (
     ("detect the format", ""),
     ("list or CSV: name address [weight]", "plain"),
@@ -37,12 +37,12 @@ EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 
 
 
 class ImportServers(ModalScreen[list[DraftServer] | None]):
-    """Shows what would be taken over while text, file, format or choice change. Returns the servers, or None."""
+    """Shows what would be imported as text, file, format or selection change. Returns the servers, or None."""
 
     BINDINGS = [
-        Binding("escape", "back", "Back", id="import.back", tooltip="Take nothing over"),
+        Binding("escape", "back", "Back", id="import.back", tooltip="Import nothing"),
         Binding(
-            "ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Take the servers found over", key_display="^n"
+            "ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Import the servers found", key_display="^n"
         ),
     ]
 
@@ -55,7 +55,7 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         with Vertical(classes="modal", id="import"):
             with Horizontal(classes="import-row"):
                 yield Label("File", classes="field-label")
-                yield Input(placeholder="path of a file, then Enter; or paste below", id="path", compact=True)
+                yield Input(placeholder="file path, then Enter; or paste below", id="path", compact=True)
             yield TextArea("", id="list", soft_wrap=False, compact=True, placeholder=EXAMPLE, tab_behavior="focus")
             with Horizontal(classes="import-row"):
                 yield Label("Format", classes="field-label")
@@ -84,7 +84,7 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
             text = await in_thread(lambda: _read(path))
         except OSError as error:
             self.query_one("#preview", Static).update(
-                f"{glyph('problem')} {path} cannot be read: {error.strerror}. Write the path of a text file."
+                f"{glyph('problem')} {path} cannot be read: {error.strerror}. Enter the path of a text file."
             )
             return
         self._file_name = Path(path).name
@@ -113,7 +113,9 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         preview = self.query_one("#preview", Static)
         if not text.strip():
             self._imported = None
-            preview.update("One server per line, a CSV table, an Ansible inventory (INI or YAML) or an ssh config.")
+            preview.update(
+                "Accepts one server per line, a CSV table, an Ansible inventory (INI or YAML), or an ssh config."
+            )
             return
         kind = cast("ListKind", self.query_one("#kind", Menu).value or detect(text, self._file_name))
         found = read(text, self._file_name, kind, self.query_one("#choice", Input).value.strip())

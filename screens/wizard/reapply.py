@@ -1,4 +1,4 @@
-"""Applying again what is in force: what differs from the deployment is shown, then applied, as in the wizard."""
+"""The re-apply screen: shows what differs from the deployment in force, then applies it, as in the wizard."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from screens.wizard.review import ReviewPane
 
 
 class ReapplyScreen(Screen[bool]):
-    """The wizard's review and apply over a deployment in force. Dismissed with True when something was applied."""
+    """The screen: the wizard's review and apply for a deployment in force. Returns True if something was applied."""
 
     BINDINGS = [
-        Binding("escape", "back", "Back", id="reapply.back", tooltip="Back; nothing is changed by that"),
-        Binding("ctrl+n", "next", "Apply…", id="reapply.next", tooltip="On to the apply, after one question"),
+        Binding("escape", "back", "Back", id="reapply.back", tooltip="Go back without changing anything"),
+        Binding("ctrl+n", "next", "Apply…", id="reapply.next", tooltip="Apply, after one confirmation"),
         Binding("f1,question_mark", "help", "Help", id="reapply.help", tooltip="What it does", key_display="f1"),
     ]
 
@@ -53,7 +53,7 @@ class ReapplyScreen(Screen[bool]):
 
     @property
     def pane(self) -> Pane:
-        """The one that is shown."""
+        """The pane that is shown."""
         current = self.query_one("#panes", ContentSwitcher).current
         return self.query_one(ApplyPane) if current == ApplyPane.step_id else self.query_one(ReviewPane)
 
@@ -68,14 +68,14 @@ class ReapplyScreen(Screen[bool]):
     # What the app asks.
 
     def running(self) -> str:
-        """What must not be cut off by quitting; empty: nothing."""
+        """What quitting would interrupt; empty: nothing."""
         return self.query_one(ApplyPane).running()
 
     def stop_running(self) -> None:
         self.query_one(ApplyPane).stop_running()
 
     def key_label(self, binding: Binding) -> str | None:
-        """The words for keys whose meaning depends on how far it is."""
+        """The labels of keys whose meaning changes during the run."""
         if binding.id == "reapply.next":
             nothing = self._desk.plan is not None and self._desk.plan.empty
             done = self.pane is not self.query_one(ReviewPane) and self.pane.next_label() == "Next"
@@ -85,16 +85,16 @@ class ReapplyScreen(Screen[bool]):
     # What the operator does.
 
     def action_back(self) -> None:
-        """From the apply to the review, from there out; while it runs, nowhere."""
+        """Goes from apply to review, and from there back; does nothing during a run."""
         if self.running():
-            self._complain("It is still running; s stops it.")
+            self._complain("It is still running. Press s to stop it.")
         elif self.pane.step_id == ApplyPane.step_id and not self._desk.result:
             self._go(ReviewPane.step_id)
         else:
             self.dismiss(self._desk.result is not None)
 
     def action_next(self) -> None:
-        """To the apply; from there out when everything is done."""
+        """Goes to the apply, and from there back when everything is done."""
         pane = self.pane
         reason = pane.why_not_forward()
         if reason:
@@ -115,12 +115,12 @@ class ReapplyScreen(Screen[bool]):
 
     @on(Pane.GoTo)
     def go_to(self, event: Pane.GoTo) -> None:
-        """The review when the plan is out of date; the wizard's input steps are not here."""
+        """Shows the review if the plan is out of date; this screen has no input steps."""
         event.stop()
         if event.step == ReviewPane.step_id:
             self._go(event.step)
         else:
-            self._complain("Leave with esc; ^e opens the deployment in the wizard.")
+            self._complain("Press esc to leave, then ^e to open the deployment in the wizard.")
 
     def _complain(self, text: str) -> None:
         self._complaint = text

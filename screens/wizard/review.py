@@ -1,4 +1,4 @@
-"""The review: all hosts are observed, and the plan is shown before anything is changed."""
+"""The review step: observes all hosts and shows the plan before anything is changed."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ LookedAt = DirectorFacts | ServerFacts | Failure
 
 
 class ReviewPane(ByHand):
-    """Shows the plan. `desk.plan` and `desk.observed` are set when it is there."""
+    """The pane of the review step. Sets `desk.plan` and `desk.observed` once the plan is made."""
 
     step_id = "review"
     title = "Review"
     heading = "Review: what would change"
     roomy = True
     HELP = (
-        "Nothing has been changed yet. Every host was looked at, and this is what would have to be done, in order of "
-        "execution: the director's own settings, each real server (guard before VIP), then destinations at weight 0, "
-        "and the weight only once the VIP was seen to answer through that server.\n\n"
-        "Enter on a step shows its exact commands and how it is undone. e writes everything as Markdown for a change "
-        "ticket. r looks at all hosts again. A server that is set up by hand has no steps here: h shows its runbook."
+        "Nothing has been changed yet. Every host was checked, and this is what apply would do, in order: the "
+        "director's own settings, each real server (ARP guard before VIP), then destinations at weight 0. A server "
+        "gets its weight only once the VIP answers through it.\n\nEnter on a step shows its exact commands and how "
+        "to undo it. e writes everything as Markdown for a change ticket. r checks all hosts again. A server that "
+        "you set up by hand has no steps here: h shows its runbook."
     )
     BINDINGS = [
         Binding("e", "export", "Export", id="review.export", tooltip="Write the plan as Markdown for a change ticket"),
-        Binding("r", "look", "Look again", id="review.look", tooltip="Look at all hosts again and plan anew"),
+        Binding("r", "look", "Look again", id="review.look", tooltip="Check all hosts again and make a new plan"),
     ]
     DEFAULT_CSS = """
     ReviewPane { overflow: hidden; }
@@ -56,7 +56,7 @@ class ReviewPane(ByHand):
     """
 
     class HostSeen(Message, bubble=False):
-        """A host has been looked at."""
+        """A host was observed."""
 
         def __init__(self, host: str, what: LookedAt) -> None:
             super().__init__()
@@ -65,7 +65,7 @@ class ReviewPane(ByHand):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self.hint = "Nothing is changed before you confirm."
+        self.hint = "Nothing is changed until you confirm."
         self._looking = False
         self._seen: dict[str, LookedAt | None] = {}
         self._error: DsrError | None = None
@@ -97,11 +97,11 @@ class ReviewPane(ByHand):
 
     def why_not_forward(self) -> str:
         if self._looking:
-            return "The hosts are still being looked at."
+            return "The hosts are still being checked."
         if self.desk.plan is None:
-            return "There is no plan yet: r looks at the hosts again."
+            return "There is no plan yet. Press r to check the hosts again."
         if not self.desk.plan.steps and not self.desk.plan.empty:
-            return "No host can be planned: mend what is shown, then r looks again."
+            return "No host can be planned. Fix the problems shown, then press r."
         return ""
 
     def mark(self) -> str:
@@ -113,7 +113,7 @@ class ReviewPane(ByHand):
     # Looking.
 
     def action_look(self) -> None:
-        """Looks at all hosts and plans anew."""
+        """Observes all hosts and makes a new plan."""
         if self._looking:
             return
         deployment = self.deployment()
@@ -155,7 +155,7 @@ class ReviewPane(ByHand):
 
     def _show_progress(self) -> None:
         done = sum(what is not None for what in self._seen.values())
-        self.query_one("#review-summary", Static).update(f"Looking at the hosts: {done} of {len(self._seen)}.")
+        self.query_one("#review-summary", Static).update(f"Checking the hosts: {done} of {len(self._seen)}.")
         self.query_one("#review-legend", Static).update("")
         self.query_one(Rows).set_rows([_seen_row(host, what) for host, what in self._seen.items()])
         self._show_detail()
@@ -166,7 +166,7 @@ class ReviewPane(ByHand):
         plan = self.desk.plan
         summary = self.query_one("#review-summary", Static)
         if self._error is not None or plan is None:
-            summary.update("It could not be planned.")
+            summary.update("The plan could not be made.")
             lines = self._error.lines() if self._error else ()
             self.query_one(Rows).set_rows(
                 [ListRow(f"error {line}", ((line, "bad" if not n else ""),)) for n, line in enumerate(lines)]
@@ -180,12 +180,12 @@ class ReviewPane(ByHand):
         self.query_one("#review-legend", Static).update(legend(plan))
         rows = plan_rows(plan, frozenset(moved))
         self.query_one(Rows).set_rows(
-            rows or [ListRow("empty", (("Every host is as the deployment wants it.", "good"),))]
+            rows or [ListRow("empty", (("Every host already matches the deployment.", "good"),))]
         )
         self._show_detail()
 
     def _moves(self, plan: Plan) -> tuple[set[str], int]:
-        """Keys of steps that are new or other than in the plan before, and how many of that one are gone."""
+        """Keys of steps that are new or changed since the previous plan, and how many steps of that plan are gone."""
         if self._before is None or self._before.deployment != plan.deployment:
             return set(), 0
         before = {step_key(step): step.changes for step in self._before.steps}
@@ -201,12 +201,12 @@ class ReviewPane(ByHand):
             return
         failure = self._failure(key)
         if failure is not None:
-            detail.show([*failure_lines(failure), ("", "r looks again.")])
+            detail.show([*failure_lines(failure), ("", "Press r to check again.")])
         elif key.startswith("problem ") and self.desk.plan is not None:
             host = next(host for host in self.desk.plan.hosts if problem_key(host.host) == key)
-            detail.show([("", host.problem), ("", "r looks again.")])
+            detail.show([("", host.problem), ("", "Press r to check again.")])
         elif key.startswith("note "):
-            more = "h shows what is to be done on it." if self.chosen_host() in self.by_hand() else ""
+            more = "Press h for the steps to do on it." if self.chosen_host() in self.by_hand() else ""
             detail.show([("", self.query_one(Rows).row_at(self.query_one(Rows).cursor).text.strip()), ("", more)])
         else:
             detail.show([])
@@ -233,7 +233,7 @@ class ReviewPane(ByHand):
     # Export.
 
     def action_export(self) -> None:
-        """Asks where to, then writes the Markdown."""
+        """Asks for a path, then writes the Markdown."""
         if self.desk.plan is None or self._looking or self.desk.planned_for is None:
             self.notify("There is no plan to export yet.", severity="warning", markup=False)
             return
@@ -256,10 +256,10 @@ def _summary(plan: Plan, moved: int, gone: int) -> str:
     if moved or gone:
         changed = ", ".join(
             part
-            for part in (f"{moved} new or other" if moved else "", f"{gone} no longer needed" if gone else "")
+            for part in (f"{moved} new or changed" if moved else "", f"{gone} no longer needed" if gone else "")
             if part
         )
-        lines.insert(0, f"{glyph('stale')} The plan was out of date; this one is fresh: {changed}.")
+        lines.insert(0, f"{glyph('stale')} The plan was out of date. This is the new one: {changed}.")
     elif interruptions(plan):
         lines.append(f"{glyph('warn')} {interruptions(plan)[0]}")
     return "\n".join(lines)
@@ -268,8 +268,8 @@ def _summary(plan: Plan, moved: int, gone: int) -> str:
 def _seen_row(host: str, what: LookedAt | None) -> ListRow:
     name = fit(host, 16)
     if what is None:
-        return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('working')} looking", "accent")))
+        return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('working')} checking", "accent")))
     if isinstance(what, Failure):
         return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('fail')} {what.what}", "bad")))
     about = what.os if isinstance(what, ServerFacts) else f"Linux {what.kernel}"
-    return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('ok')} seen", "good"), (f"  {about}", "dim")))
+    return ListRow(f"seen {host}", ((name, "head"), (f"{glyph('ok')} checked", "good"), (f"  {about}", "dim")))

@@ -1,4 +1,4 @@
-"""The form for one real server, as a modal over the table."""
+"""The form for one real server: a dialog over the server table."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from screens.widgets.words import frame_title
 from screens.wizard import field_texts
 
 WAYS = (
-    ("ssh     Linux, dsrwizard sets it up", "ssh"),
-    ("winrm   Windows, dsrwizard sets it up", "winrm"),
-    ("manual  you set it up, dsrwizard proves it", "manual"),
+    ("ssh     Linux, set up by dsrwizard", "ssh"),
+    ("winrm   Windows, set up by dsrwizard", "winrm"),
+    ("manual  you set it up, dsrwizard checks it", "manual"),
 )
 TRANSPORTS = (
     ("https  the certificate is checked", "https"),
-    ("http   NTLM or Kerberos seal what is sent", "http"),
+    ("http   encrypted by NTLM or Kerberos", "http"),
 )
 PROOFS = (
     ("ntlm      local and domain accounts", "ntlm"),
     ("kerberos  domain accounts, with a ticket", "kerberos"),
     ("basic     local accounts, only over https", "basic"),
 )
-SYSTEMS = (("not said: its runbook asks", ""), *((name, system) for system, name in NAMES.items()))
+SYSTEMS = (("not set: the runbook will ask", ""), *((name, system) for system, name in NAMES.items()))
 ADAPTERS = (
-    ("a loopback adapter of our own", "lo"),
+    ("a new loopback adapter (dsrwizard)", "lo"),
     ("the built-in pseudo-interface", "pseudo"),
 )
 OF_THE_WAY = ("user", "port", "identity_file", "winrm", "auth", "ca_file", "system", "vip_interface")
-"""What a server's entry says about how it is reached: other values, or none, with another way."""
+"""The fields of a server that depend on its connection method."""
 
 
 @dataclass(frozen=True)
 class ServerAnswer:
-    """The server as entered, and whether to test the connection at once."""
+    """The form's result: the server as entered, and whether to test the connection at once."""
 
     server: DraftServer
     test: bool = False
 
 
 class ServesVips(Vertical):
-    """Which of several VIPs the server serves: a tick each."""
+    """Checkboxes for the VIPs that the server serves."""
 
     def __init__(self, server: DraftServer, vips: list[str]) -> None:
         super().__init__(id="serves")
@@ -81,7 +81,7 @@ class ServesVips(Vertical):
 
 
 class WayFields(Vertical):
-    """The fields that belong to the way the server is reached. Each way keeps what was typed in its own."""
+    """The fields of the selected connection method. Each method keeps what was typed in its fields."""
 
     DEFAULT_CSS = """
     WayFields { height: auto; }
@@ -116,7 +116,7 @@ class WayFields(Vertical):
                 yield TextField(field_texts.VIP_INTERFACE, f"{key}.vip_interface", server, "vip_interface", width=20)
 
     async def follow(self) -> None:
-        """Shows the fields of the way that was chosen, if it is another now."""
+        """Shows the fields of the selected method, if it has changed."""
         server = self._server
         if server.connect == self._way:
             return
@@ -129,17 +129,19 @@ class WayFields(Vertical):
 
 
 class ServerForm(ModalScreen[ServerAnswer | None]):
-    """Adds a server or edits one. Works on a copy; None when the operator goes back."""
+    """The dialog that adds or edits a server. Works on a copy; returns None when the operator goes back."""
 
     BINDINGS = [
-        Binding("escape", "back", "Back", id="server.back", tooltip="Leave the server as it was"),
-        Binding("ctrl+n,ctrl+s", "save", "Save", id="server.save", tooltip="Take this server over", key_display="^n"),
-        Binding("ctrl+t", "save_and_test", "Save and test", id="server.test", tooltip="Take it over and connect to it"),
+        Binding("escape", "back", "Back", id="server.back", tooltip="Discard the changes"),
+        Binding("ctrl+n,ctrl+s", "save", "Save", id="server.save", tooltip="Save this server", key_display="^n"),
+        Binding(
+            "ctrl+t", "save_and_test", "Save and test", id="server.test", tooltip="Save it and test the connection"
+        ),
         Binding("f1", "help", "Help", id="server.help", tooltip="More about this field"),
     ]
 
     def __init__(self, draft: Draft, index: int | None, key: str = "") -> None:
-        """`index` of the server to edit, None for a new one. `key`: the field to start at."""
+        """`index` of the server to edit, None for a new one. `key`: the field to focus first."""
         super().__init__()
         servers = draft.servers
         self._server = _next(draft) if index is None else msgspec.structs.replace(servers[index])
@@ -201,7 +203,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
 
     @on(Form.Edited)
     async def edited(self, event: Form.Edited) -> None:
-        """Another way of reaching it has other fields."""
+        """Shows other fields for another connection method."""
         event.stop()
         if event.field.key.endswith(".connect"):
             await self.query_one(WayFields).follow()
@@ -214,7 +216,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Enter: the next field, and after the last one, Save."""
+        """Handles Enter: goes to the next field, and after the last one to Save."""
         event.stop()
         fields = list(self.query(Field))
         if event.input in fields[-1].query(Input):
@@ -244,7 +246,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
 
 
 def _next(draft: Draft) -> DraftServer:
-    """A new server like the last one: its login is most likely the same."""
+    """A new server with the last one's login, which is most likely the same."""
     if not draft.servers:
         return DraftServer()
     last = draft.servers[-1]

@@ -1,4 +1,4 @@
-"""The third step: the real servers, how each is reached, and what a test of the connection finds."""
+"""The servers step: the real servers, how to connect to each, and the results of connection tests."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from screens.wizard import field_texts
 from screens.wizard.server_form import ServerAnswer, ServerForm
 
 AT_ONCE = 16
-"""Connections tested side by side."""
-NONE_YET = "No real server yet: press a to add one, or i to import a list, an Ansible inventory or an ssh config."
+"""Connection tests that run at the same time."""
+NONE_YET = "No real servers yet. Press a to add one, or i to import a list, an Ansible inventory or an ssh config."
 
 
 class ServerTable(DataTable[Text]):
-    """The real servers; Enter edits the one under the cursor."""
+    """The table of real servers. Enter edits the one under the cursor."""
 
     help_text = (
         "Each real server must be in the director's layer-2 network. dsrwizard logs in by SSH (root or sudo) or by "
-        "WinRM (an administrator), or you set it up by hand with a runbook. a adds "
-        "one, Enter edits, d removes, i imports. t tests the one under the cursor, T all: it connects as apply will, "
-        "and changes nothing."
+        "WinRM (an administrator), or you set it up by hand from a runbook. a adds one, Enter edits, d removes, i "
+        "imports. t tests the one under the cursor, T tests all: the test connects as apply will, and changes "
+        "nothing."
     )
-    hint = "Each answers clients itself: it needs the VIP, silent, and its own way out."
+    hint = "Each replies to clients directly. It needs the VIP without ARP, and its own gateway."
     help_title = "Real servers"
 
 
 class ServersPane(Pane):
-    """A table over the draft's servers, with what the last test of each found."""
+    """The pane of the servers step: a table of the draft's servers with their last test results."""
 
     step_id = "servers"
     title = "Servers"
     heading = "Real servers"
     HELP = (
-        "What a test shows: whether the login works, the interface and MAC behind the RIP, whether it is on the "
+        "A test shows whether the login works, the interface and MAC behind the RIP, whether it is on the "
         "director's layer 2, who listens on the service's port and on which address, and the default gateway."
     )
     DEFAULT_CSS = """
@@ -68,27 +68,35 @@ class ServersPane(Pane):
     """
     BINDINGS = [
         Binding("a", "add", "Add", id="servers.add", tooltip="A new real server"),
-        Binding("e", "edit", "Edit", id="servers.edit", tooltip="Change the server under the cursor"),
+        Binding("e", "edit", "Edit", id="servers.edit", tooltip="Edit the server under the cursor"),
         Binding(
             "d,delete",
             "remove",
             "Remove",
             id="servers.remove",
-            tooltip="Take the server under the cursor out",
+            tooltip="Remove the server under the cursor",
             key_display="d",
         ),
         Binding(
-            "i", "import", "Import", id="servers.import", tooltip="From a list, an Ansible inventory, an ssh config"
+            "i",
+            "import",
+            "Import",
+            id="servers.import",
+            tooltip="Add servers from a list, an Ansible inventory or an ssh config",
         ),
         Binding(
-            "t", "test", "Test", id="servers.test", tooltip="Connect to the server under the cursor; changes nothing"
+            "t",
+            "test",
+            "Test",
+            id="servers.test",
+            tooltip="Test the connection to the server under the cursor; changes nothing",
         ),
         Binding(
             "T",
             "test_all",
             "Test all",
             id="servers.test_all",
-            tooltip="Connect to every server; changes nothing",
+            tooltip="Test the connection to every server; changes nothing",
             key_display="T",
         ),
     ]
@@ -130,7 +138,7 @@ class ServersPane(Pane):
             self.show_problem(first.key)
 
     def show_problem(self, key: str) -> None:
-        """A problem of the client: its field. One of a server: the cursor goes to it."""
+        """Focuses the client's field, or puts the cursor on the server with the problem."""
         form = self.query_one(Form)
         if key.startswith("client"):
             form.show_all()
@@ -181,7 +189,7 @@ class ServersPane(Pane):
         self.refreshed()
 
     def _columns(self, table: ServerTable) -> None:
-        """As wide as what stands in them, within bounds; the test's result gets the rest."""
+        """Sizes each column to its content, within limits; the test result gets the rest."""
         servers = self.draft.servers
         widths = {
             "Name": min(max([4, *(len(server.name) for server in servers)]), 20),
@@ -196,7 +204,7 @@ class ServersPane(Pane):
 
     def _said(self, number: int, server: DraftServer, wrong: set[int | None]) -> tuple[Name, str]:
         if number in wrong:
-            return "problem", "has a problem: Enter shows it"
+            return "problem", "has a problem; press Enter"
         if server.name in self._testing:
             return "working", "testing"
         if server.name in self._tests:
@@ -273,8 +281,8 @@ class ServersPane(Pane):
                 self._changed()
 
         body = (
-            f"Take {server.name or server.address} out of the deployment? Nothing is done on the server now; "
-            "the review shows what follows."
+            f"Remove {server.name or server.address} from the deployment? Nothing is done on the server now. The "
+            "review shows what will change."
         )
         choices = (Choice("keep", "Keep it", "primary"), Choice("remove", "Remove", "warning"))
         self.app.push_screen(Question("Remove real server", body, choices, safe="keep"), answered)
@@ -291,8 +299,10 @@ class ServersPane(Pane):
         new = [server for server in servers if server.name.lower() not in known]
         self.draft.servers += new
         there = len(servers) - len(new)
-        told = f"{len(new)} taken over." + (f" {there} were there already and stay as they are." if there else "")
-        self.notify(told, markup=False)
+        told = f"{len(new)} server{'' if len(new) == 1 else 's'} imported"
+        if there:
+            told += f"; {there} already in the list {'was' if there == 1 else 'were'} left unchanged"
+        self.notify(f"{told}.", markup=False)
         self._changed()
 
     def _forget(self, name: str) -> None:
@@ -380,7 +390,7 @@ def _index_of(key: str) -> int | None:
 
 
 def _only(draft: Draft, server: DraftServer) -> Deployment:
-    """The deployment as if this were its only server, so that others' problems do not stand in its way. Raises
+    """The deployment with this server alone, so that problems of other servers do not block its test. Raises
     UsageError."""
     wanted = server.vips
     vips = [vip for vip in draft.vips if wanted is None or vip.address in wanted] or draft.vips

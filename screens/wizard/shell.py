@@ -1,4 +1,5 @@
-"""The wizard's shell: stepper, one pane per step, hint line, key bar. It moves between steps and knows none of them."""
+"""The wizard's shell: stepper, one pane per step, hint line, key bar. It moves between steps and knows nothing about
+their content."""
 
 from __future__ import annotations
 
@@ -28,10 +29,10 @@ SAVE_AFTER = 0.5
 
 
 class StepInfo(NamedTuple):
-    """A step of the wizard and where its pane is; the pane is imported and mounted when the step is first visited.
+    """A step of the wizard and the module of its pane. The pane is imported and mounted on the first visit.
 
-    `key` jumps to it together with alt. Not alt and a digit alone: terminals send that as a sequence Textual takes for
-    another sign.
+    `key` jumps to it together with alt. Alt and a digit would not do: terminals send that as a sequence that Textual
+    takes for another character.
     """
 
     id: str
@@ -57,19 +58,19 @@ INPUT_STEPS = ("vip", "director", "servers")
 
 
 class WizardScreen(Screen[None]):
-    """Walks through the steps. Forward asks the pane, Back asks nobody; panes keep their values while hidden."""
+    """The wizard's screen. Next asks the pane first, Back does not; panes keep their values while hidden."""
 
     AUTO_FOCUS = ""  # each step says where its focus begins
 
     BINDINGS = [
-        Binding("escape", "back", "Back", id="wizard.back", tooltip="To the step before; nothing is checked or lost"),
-        Binding("ctrl+n", "next", "Next", id="wizard.next", tooltip="To the next step, if this one has no problem"),
+        Binding("escape", "back", "Back", id="wizard.back", tooltip="Previous step; nothing is checked or lost"),
+        Binding("ctrl+n", "next", "Next", id="wizard.next", tooltip="Next step, if this one has no problems"),
         Binding(
             "f1,question_mark",
             "help",
             "Help",
             id="wizard.help",
-            tooltip="More about what is in focus",
+            tooltip="Help for the focused field",
             key_display="f1",
         ),
         *(
@@ -78,7 +79,7 @@ class WizardScreen(Screen[None]):
                 f"jump('{step.id}')",
                 f"Go to {step.word}",
                 id=f"step.{step.id}",
-                tooltip=f"alt+{step.key} jumps to the step {step.word}",
+                tooltip=f"alt+{step.key} goes to the step {step.word}",
                 show=False,
                 priority=True,  # an input would take the letter
             )
@@ -87,7 +88,7 @@ class WizardScreen(Screen[None]):
     ]
 
     def __init__(self, desk: Desk, *, waiting: bool = False) -> None:
-        """`waiting`: shows the first step and leaves the session alone until `resume` or `start_over`."""
+        """`waiting`: shows the first step and leaves the session unchanged until `resume` or `start_over`."""
         super().__init__()
         self.desk = desk
         self._waiting = waiting
@@ -98,7 +99,7 @@ class WizardScreen(Screen[None]):
         self._save_failed = False
 
     def compose(self) -> ComposeResult:
-        yield Static("Please enlarge the terminal: 60 × 18 or more.", id="enlarge", markup=False)
+        yield Static("Please enlarge the terminal to at least 60 × 18.", id="enlarge", markup=False)
         with Container(id="frame"):
             yield Stepper(id="stepper")
             yield ContentSwitcher(STEPS[0].build(self.desk), id="panes", initial=STEPS[0].id)
@@ -115,7 +116,7 @@ class WizardScreen(Screen[None]):
             await self.resume()
 
     async def resume(self) -> None:
-        """Goes to the session's step; apply needs a plan made now, so its review comes first."""
+        """Goes to the session's step. Apply needs a new plan, so the review comes first."""
         self._waiting = False
         step = self.desk.session.step
         await self.go("review" if step == "apply" else step or STEPS[0].id)
@@ -133,7 +134,7 @@ class WizardScreen(Screen[None]):
         return self._pane(self._step)
 
     def running(self) -> str:
-        """What must not be cut off by quitting; empty: nothing."""
+        """What quitting would interrupt; empty: nothing."""
         return next((text for pane in self.query(Pane) if (text := pane.running())), "")
 
     def stop_running(self) -> None:
@@ -144,7 +145,7 @@ class WizardScreen(Screen[None]):
     # Moving.
 
     async def go(self, step: str, key: str = "", *, complain: bool = False) -> None:
-        """Shows a step. Nothing of the step that is left is checked. `key`: the field to focus there."""
+        """Shows a step. The step that is left is not checked. `key`: the field to focus there."""
         info = next((info for info in STEPS if info.id == step), STEPS[0])
         old = self.pane
         pane = self._pane(info.id)
@@ -192,21 +193,21 @@ class WizardScreen(Screen[None]):
             await self.go(STEPS[index - 1].id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A step can be jumped to once it was visited."""
+        """Enables the jump to a step once it was visited."""
         if action == "jump":
             return True if parameters[0] in self.desk.session.visited else None
         return True
 
     async def action_jump(self, step: str) -> None:
-        """To a step that was visited before; an unvisited one says how to get there."""
+        """Goes to a step that was visited before; for another one, says how to get there."""
         if step in self.desk.session.visited:
             await self._forward_to(step)
         else:
-            self._complaint = "Not visited yet: Next leads there step by step."
+            self._complaint = "Not visited yet. Use Next to get there step by step."
             self.show_state()
 
     async def _forward_to(self, step: str) -> None:
-        """Goes there, or to the first input step that has problems: results need a deployment that is right."""
+        """Goes there, or to the first input step with problems, because results need a valid deployment."""
         if step not in INPUT_STEPS:
             for info in STEPS[: len(INPUT_STEPS)]:
                 pane = await self._mounted(info)
@@ -222,7 +223,7 @@ class WizardScreen(Screen[None]):
     # What is said.
 
     def show_state(self) -> None:
-        """Brings stepper, hint, help and key bar up to date."""
+        """Updates stepper, hint, help and key bar."""
         if not self.is_attached:
             return
         pane = self.pane
@@ -239,7 +240,7 @@ class WizardScreen(Screen[None]):
         self.refresh_bindings()
 
     def key_label(self, binding: Binding) -> str | None:
-        """The word for a key now, for the key bar."""
+        """The key bar's label for a key now."""
         pane = self.pane
         if binding.id == "wizard.next" and pane is not None:
             count = len(pane.problems())
@@ -325,7 +326,7 @@ class WizardScreen(Screen[None]):
         await self.next_field(event.control_widget)
 
     async def next_field(self, control: Widget) -> None:
-        """Enter: to the next field of this pane, and on the last one to the next step."""
+        """Handles Enter: goes to the next field of this pane, and from the last one to the next step."""
         pane = self.pane
         if pane is None:
             return
@@ -339,7 +340,7 @@ class WizardScreen(Screen[None]):
     # The session.
 
     def save(self) -> None:
-        """Writes the session; a full disk is told, and does not stop the work."""
+        """Saves the session. A full disk is reported, and does not stop the work."""
         if self._waiting:
             return
         if self._save_timer is not None:
@@ -355,7 +356,7 @@ class WizardScreen(Screen[None]):
             self._save_failed = False
 
     async def start_over(self, desk: Desk, step: str = "") -> None:
-        """Every pane anew over another session."""
+        """Builds every pane anew for another session."""
         self.desk = desk
         self._waiting = False
         await self.query(Pane).remove()
@@ -383,10 +384,10 @@ def _index(step: str) -> int:
 
 
 def _outwards(widget: Widget | None) -> list[Widget]:
-    """The widget and what it is in, from the inside out."""
+    """The widget and its ancestors, innermost first."""
     return [node for node in widget.ancestors_with_self if isinstance(node, Widget)] if widget is not None else []
 
 
 def _focusable(pane: Pane) -> list[Widget]:
-    """What Tab reaches in this pane, in its order."""
+    """The widgets that Tab reaches in this pane, in order."""
     return [widget for widget in pane.screen.focus_chain if pane in widget.ancestors]

@@ -1,4 +1,4 @@
-"""The stepper: where the operator is in the wizard, one line on narrow terminals, a rail on wide ones."""
+"""The stepper: shows the steps and the current one; one line on narrow terminals, a column on wide ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WORDS: dict[StepState, str] = {
 
 @dataclass(frozen=True)
 class StepMark:
-    """One step as the stepper shows it."""
+    """One step in the stepper."""
 
     id: str
     word: str
@@ -43,8 +43,8 @@ class StepMark:
 
 
 class Stepper(Widget):
-    """Shows the steps; a click on a visited one asks for it (`Chosen`). As tall as one line it is a line, taller it
-    is a rail with the state in words."""
+    """The widget that shows the steps. A click on a visited one requests it (`Chosen`). One line high it is a line;
+    higher it is a column with the state in words."""
 
     DEFAULT_CSS = """
     Stepper { height: 1; width: 1fr; padding: 0 1; background: $panel; color: $foreground; }
@@ -74,7 +74,7 @@ class Stepper(Widget):
         return Content.assemble(line, " " * gap, count) if gap > 0 else line
 
     def _pieces(self) -> list[Content]:
-        """The steps of the line; where they do not fit, signs alone but for the current one."""
+        """The steps on one line. If they do not fit, only the current one has its word."""
         pieces = [_piece(mark) for mark in self.marks]
         if sum(piece.cell_length + 2 for piece in pieces) - 2 > self.content_size.width:
             pieces = [

@@ -1,4 +1,4 @@
-"""The verification: every check in the order a packet travels, with evidence, cause and fix; and mending."""
+"""The verify step: every check in the order a packet travels, with evidence, cause and fix."""
 
 from __future__ import annotations
 
@@ -31,28 +31,34 @@ from screens.wizard.by_hand import ByHand
 
 
 class VerifyPane(ByHand):
-    """Runs the checks. `desk.report` is what they found."""
+    """The pane of the verify step. Runs the checks; `desk.report` holds the results."""
 
     step_id = "verify"
     title = "Verify"
     heading = "Verify: in the order a packet travels"
     roomy = True
     HELP = (
-        "Each line is one question and its answer. FAIL: it was looked at and is wrong; the cause and the fix stand "
-        "below. unseen: it could not be looked at, so nothing is said about it. skipped: it does not apply, or follows "
-        "from a fault named elsewhere.\n\n"
-        "The proof of Direct Server Return is the probe: a SYN to the VIP sent to each real server's MAC, answered "
-        "from the VIP by that server alone.\n\n"
-        "m mends the chosen check that failed: it shows the steps that cure its cause, or who must do what, asks, and "
-        "verifies again. a looks at all hosts, shows whatever is missing of what dsrwizard sets up, applies it when "
-        "you agree, and verifies again. x explains the cause of the chosen check."
+        "Each line is one check and its result. FAIL: it is wrong; the cause and the fix are shown below. unseen: "
+        "it could not be checked, so the result is unknown. skipped: it does not apply, or follows from another "
+        "fault.\n\nDirect Server Return is proved by the probe: a SYN to the VIP is sent to each real server's MAC, "
+        "and that server alone answers from the VIP.\n\nm mends the selected failed check: it shows the steps that "
+        "fix its cause, or who must do what, asks, and verifies again. a checks all hosts, shows what is missing of "
+        "dsrwizard's setup, applies it if you agree, and verifies again. x explains the cause of the selected check."
     )
     BINDINGS = [
         Binding("r", "verify", "Run again", id="verify.run", tooltip="Run every check again"),
-        Binding("m", "mend", "Mend this", id="verify.mend", tooltip="Show what cures the chosen check, and do it"),
-        Binding("a", "mend_all", "Mend all", id="verify.mend-all", tooltip="Apply whatever is missing, verify again"),
-        Binding("f", "next_fault", "Next fault", id="verify.fault", tooltip="To the next check that did not pass"),
-        Binding("x", "explain", "Explain", id="verify.explain", show=False, tooltip="The page of the check's cause"),
+        Binding(
+            "m", "mend", "Mend this", id="verify.mend", tooltip="Show the fix for the selected check, and apply it"
+        ),
+        Binding(
+            "a",
+            "mend_all",
+            "Mend all",
+            id="verify.mend-all",
+            tooltip="Apply everything that is missing, then verify again",
+        ),
+        Binding("f", "next_fault", "Next fault", id="verify.fault", tooltip="Go to the next check that did not pass"),
+        Binding("x", "explain", "Explain", id="verify.explain", show=False, tooltip="Explain the cause of this check"),
     ]
     DEFAULT_CSS = """
     VerifyPane { overflow: hidden; }
@@ -61,14 +67,14 @@ class VerifyPane(ByHand):
     """
 
     class Checked(Message, bubble=False):
-        """One check is known."""
+        """One check has a result."""
 
         def __init__(self, check: Check) -> None:
             super().__init__()
             self.check = check
 
     class Told(Message, bubble=False):
-        """The engine's one way to this screen while it mends."""
+        """The observer through which the engine reports to this screen while it mends."""
 
         def __init__(self, event: Event) -> None:
             super().__init__()
@@ -76,7 +82,7 @@ class VerifyPane(ByHand):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self.hint = "Checks only look; they change nothing."
+        self.hint = "Checks change nothing."
         self._doing = ""
         self._checks: list[Check] = []
         self._error: DsrError | None = None
@@ -108,7 +114,7 @@ class VerifyPane(ByHand):
         return "problem" if self.desk.report.verdict == "fail" else "done"
 
     def running(self) -> str:
-        return "What is missing is being applied." if self._applying else ""
+        return "Missing changes are being applied." if self._applying else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("verify", "mend", "mend_all"):
@@ -122,7 +128,7 @@ class VerifyPane(ByHand):
         return (check.server or check.host) if check is not None else ""
 
     def runbook_closed(self) -> None:
-        """Shows what was verified from there."""
+        """Shows the report of a verification made elsewhere."""
         report = self.desk.report
         if report is not None and not self._doing and tuple(self._checks) != report.checks:
             self._error, self._mended = None, ""
@@ -173,12 +179,12 @@ class VerifyPane(ByHand):
     # Mending.
 
     def action_mend(self) -> None:
-        """Mends the chosen check on a screen of its own."""
+        """Mends the selected check on a screen of its own."""
         check = self._chosen()
         if self._doing:
             return
         if check is None or check.outcome != "fail":
-            self.notify("Choose a check that failed: f leads to the next one.", markup=False)
+            self.notify("Select a failed check first; f goes to the next one.", markup=False)
             return
         from screens.runs.mend import MendScreen
 
@@ -190,9 +196,9 @@ class VerifyPane(ByHand):
         self.app.push_screen(MendScreen(self.deployment(), self.desk.engine, (check,)), looked)
 
     def action_mend_all(self) -> None:
-        """Looks, shows what is missing, applies it when the operator agrees, verifies again."""
+        """Observes the hosts, shows what is missing, applies it if the operator agrees, and verifies again."""
         if not self._doing:
-            self._begin("Looking for what is missing", self._mend(self.deployment()))
+            self._begin("Checking what is missing", self._mend(self.deployment()))
 
     async def _mend(self, deployment: Deployment) -> None:
         def look() -> Plan:
@@ -277,21 +283,21 @@ class VerifyPane(ByHand):
                 f"{glyph('working')} {self._doing}."
             )  # fmt: skip
         if self.desk.report is None:
-            return "Nothing is verified yet."
+            return "Nothing has been verified yet."
         return "\n".join(line for line in (verdict_line(self.desk.report), self._mended or self._expected()) if line)
 
     def _expected(self) -> str:
-        """What fails because it was left out at apply, so that nobody looks for a fault there."""
+        """Names the hosts that fail only because apply left them out."""
         failing = {check.host for check in self.desk.report.failures} if self.desk.report else set()
         manual = [host for host in self.by_hand() if host in failing]
         if manual:
             are = "is" if len(manual) == 1 else "are"
-            return f"{glyph('warn')} {', '.join(manual)} {are} set up by hand: h shows what is to be done there."
+            return f"{glyph('warn')} {', '.join(manual)} {are} set up by hand: press h for the steps to do there."
         hosts = [host for host in self.desk.left_out if host in failing]
         if not hosts:
             return ""
         were = "was" if len(hosts) == 1 else "were"
-        return f"{glyph('warn')} {', '.join(hosts)} {were} left out at apply; a sets up what is missing."
+        return f"{glyph('warn')} {', '.join(hosts)} {were} left out at apply. Press a to set up what is missing."
 
     @on(Rows.Moved, "#verify-rows")
     def _show_detail(self) -> None:
@@ -314,7 +320,7 @@ class VerifyPane(ByHand):
                 return
 
     def action_explain(self) -> None:
-        """The page of what the chosen check found, or follows from."""
+        """Opens the page of the selected check's cause, or of the fault it follows from."""
         check = self._chosen()
         show_cause(self, check.cause or check.consequence_of if check else "")
 
@@ -325,16 +331,16 @@ class VerifyPane(ByHand):
 
 def _nothing(plan: Plan, report: Report | None) -> str:
     broken = [f"{host.host}: {host.problem}" for host in plan.hosts if host.problem]
-    text = "Everything dsrwizard sets up is in place."
+    text = "Everything that dsrwizard sets up is in place."
     if broken:
         text = "Nothing can be mended from here:\n\n" + "\n".join(broken)
     if report is not None and not report.failures:
         return text
-    return text + "\n\nWhat still fails lies outside it; each check's fix says what to do."
+    return text + "\n\nThe remaining failures are outside dsrwizard; the fix of each check says what to do."
 
 
 def _mended(result: RunResult) -> str:
     broken = [host.host for host in result.hosts if host.failure is not None]
     if broken:
-        return f"{glyph('warn')} Mended in part: {', '.join(broken)} failed; the Apply step retries a host."
+        return f"{glyph('warn')} Partly mended: {', '.join(broken)} failed. Retry a host in the Apply step."
     return f"Mended: {result.changed} change{'' if result.changed == 1 else 's'} made."

@@ -1,4 +1,4 @@
-"""The first step: the deployment's name, its VIPs, and the services of each."""
+"""The VIP step: the deployment's name, its VIPs, and their services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROTOCOLS = (("tcp", "tcp"), ("udp", "udp"))
 
 
 class Small(Button):
-    """A button one line high that says which VIP or service it is about."""
+    """A button one line high that belongs to one VIP or service."""
 
     def __init__(self, label: str, what: str, vip: int = -1, service: int = -1, *, hint: str) -> None:
         super().__init__(label, compact=True, classes=what)
@@ -49,7 +49,9 @@ class ServiceBox(Vertical):
         with Horizontal(classes="head"):
             yield Static(f"Service {number + 1}", markup=False, classes="head-text")
             if self._removable:
-                yield Small("Remove service", "remove-service", vip, number, hint="Takes this service out of the plan.")
+                yield Small(
+                    "Remove service", "remove-service", vip, number, hint="Removes this service from the deployment."
+                )
         yield ChoiceField(field_texts.PROTOCOL, f"{key}.protocol", self._service, "protocol", PROTOCOLS, width=9)
         yield TextField(field_texts.PORT, f"{key}.port", self._service, "port", width=9)
         schedulers = [(f"{name:<6}{meaning}", name) for name, meaning in SCHEDULERS.items()]
@@ -75,19 +77,19 @@ class VipBox(Vertical):
                 "+ Service", "add-service", self._number, hint="Another port or protocol on this VIP (or press f2)."
             )
             if self._removable:
-                yield Small("Remove VIP", "remove-vip", self._number, hint="Takes this VIP and its services out.")
+                yield Small("Remove VIP", "remove-vip", self._number, hint="Removes this VIP and its services.")
 
 
 class VipPane(Pane):
-    """VIPs and services. Every edit goes straight to the draft; adding and removing draws the list anew."""
+    """The pane of the VIP step. Every edit goes straight to the draft; adding and removing redraws the list."""
 
     step_id = "vip"
     title = "VIP"
     heading = "VIP and services"
     HELP = (
-        "Direct Server Return: clients send to the VIP, the director hands the packet to a real server by its MAC, and "
-        "the server answers the client itself. So the director carries only requests.\n\nOne VIP with one service is "
-        "enough to begin with; more can be added later without touching what runs."
+        "Direct Server Return: clients send to the VIP, the director hands the packet to a real server by its MAC, "
+        "and the server answers the client itself. So the director carries only requests.\n\nOne VIP with one "
+        "service is enough to start. You can add more later without touching what runs."
     )
     DEFAULT_CSS = """
     VipPane VipBox, VipPane ServiceBox, VipPane #vips { height: auto; }
@@ -108,7 +110,7 @@ class VipPane(Pane):
             "remove",
             "Remove",
             id="vip.remove",
-            tooltip="Remove the service or VIP in which the cursor is",
+            tooltip="Remove the service or VIP at the cursor",
             show=False,
         ),
     ]
@@ -203,10 +205,10 @@ class VipPane(Pane):
             del vips[vip]
             await self._redraw(f"vips[{max(vip - 1, 0)}].address")
         else:
-            self.notify("A deployment needs one VIP with one service: edit it instead.", markup=False)
+            self.notify("A deployment needs at least one VIP with one service. Edit this one instead.", markup=False)
 
     def _here(self) -> tuple[int, int]:
-        """The VIP and service the cursor is in; the last VIP, and no service, when it is in none."""
+        """The VIP and service at the cursor; if there is none, the last VIP without a service."""
         focused = self.screen.focused
         vip, service = len(self.draft.vips) - 1, -1
         for node in focused.ancestors_with_self if focused is not None else ():
@@ -231,7 +233,8 @@ class VipPane(Pane):
     # Already in use on the wire?
 
     def _look_up(self, field: Field) -> None:
-        """Asks on the wire who has the VIP, in the background; only warns: the answer may be this deployment."""
+        """Asks on the network who has the VIP, in the background. Only warns, because this deployment itself may
+        answer."""
         interface, address = self.draft.interface.strip(), field.value.strip()
         if not (field.key.startswith("vips[") and field.key.endswith("].address")):
             return
@@ -248,10 +251,10 @@ class VipPane(Pane):
         try:
             owners = await in_thread(lambda: self.engine().address_in_use(interface, address))
         except DsrError as error:
-            said = f"{glyph('unknown')} not looked: {error.what}"
+            said = f"{glyph('unknown')} not checked: {error.what}"
         else:
             if owners.problem:
-                said = f"{glyph('unknown')} not looked: {owners.problem}"
+                said = f"{glyph('unknown')} not checked: {owners.problem}"
             elif owners.where:
                 said = f"{glyph('warn')} in use: {', '.join(owners.where)} answers"
             else:

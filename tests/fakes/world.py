@@ -311,7 +311,7 @@ class World:
         if state.key == "changed":
             raise HostKeyChanged(
                 f"{name} shows another host key than the one known.",
-                "The machine was reinstalled, or somebody stands in between.",
+                "The machine was reinstalled, or another machine intercepts the connection.",
                 f"If it was reinstalled: ssh-keygen -R {target.address}",
             )
         if state.key == "unknown":

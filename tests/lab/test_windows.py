@@ -159,7 +159,7 @@ def farm(lab: Lab) -> Iterator[Farm]:
 def enter_windows(wizard: Terminal) -> None:
     """The form of a new real server, filled in by keyboard."""
     wizard.press("a")
-    wizard.expect("What it is called")
+    wizard.expect("Its name in the")
     wizard.press("win1", ENTER)
     wizard.expect("Its own address")
     wizard.press("10.0.0.103", ENTER)
@@ -169,7 +169,7 @@ def enter_windows(wizard: Terminal) -> None:
     wizard.press(ENTER)
     wizard.expect("ssh, winrm: dsrwizard sets it up")
     wizard.press(SPACE)
-    wizard.expect("winrm +Windows, dsrwizard sets it up")
+    wizard.expect("winrm +Windows, set up by dsrwizard")
     wizard.press(DOWN, ENTER)
     wizard.expect("WinRM port")
 
@@ -179,7 +179,7 @@ def test_it_is_deployed_by_keyboard(farm: Farm) -> None:
     with Terminal(lab, ["env", f"DSRWIZARD_LAB={LINUX}", "dsrwizard"]) as wizard:
         wizard.expect("VIP and services")
         wizard.press(NEXT)
-        wizard.expect("Who balances")
+        wizard.expect("Load balancer")
         wizard.press(NEXT)
         wizard.expect("Client host")
         enter_windows(wizard)
@@ -199,7 +199,7 @@ def test_it_is_deployed_by_keyboard(farm: Farm) -> None:
         wizard.press(RIGHT, ENTER)
         wizard.expect("Done: all 4 hosts")
         wizard.press(NEXT)
-        wizard.expect("It works")
+        wizard.expect("Everything works")
         wizard.press(NEXT)
         wizard.expect("3/3 up")
         assert farm.answering() == ALL

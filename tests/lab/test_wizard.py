@@ -23,7 +23,7 @@ def to_apply(wizard: Terminal, *, keys: int) -> None:
     """Through the steps as a stranger would: values accepted, unknown host keys accepted, the plan confirmed."""
     wizard.expect("VIP and services")
     wizard.press(NEXT)
-    wizard.expect("Who balances")
+    wizard.expect("Load balancer")
     wizard.press(NEXT)
     wizard.expect("Client host")
     wizard.press(NEXT)
@@ -49,7 +49,7 @@ def test_from_the_first_screen_to_the_green_live_pane(stranger: Lab) -> None:
         wizard.expect("Done: all 4 hosts")
         wizard.press(NEXT)
         accept_keys(wizard, 1)
-        wizard.expect("It works")
+        wizard.expect("Everything works")
         wizard.press(NEXT)
         wizard.expect("3/3 up")
         answered = {stranger.request(VIP).strip() for _ in range(6)}

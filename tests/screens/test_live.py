@@ -182,7 +182,7 @@ class TestWatching:
         async with app.run_test(size=(80, 24)) as pilot:
             await comes(pilot, "3/3 up")
             await pilot.press("v")
-            await comes(pilot, "It works")
+            await comes(pilot, "Everything works")
 
     async def test_the_wizards_last_step_is_the_same_view(self, make_app: Make, shop: World) -> None:
         app = make_app(deployment=shop.deployment())

@@ -114,7 +114,7 @@ class TestWeight:
             await pilot.press("home", "down", "w", "0", "enter")
             await pilot.pause()
             assert isinstance(app.screen, Question)
-            assert "last with a weight" in seen(app)
+            assert "is the last server with a weight" in seen(app)
             await pilot.press("enter")
             await settled(pilot)
             assert weight(shop, "10.0.0.101") == 1, "the focus is on Cancel"
@@ -130,7 +130,7 @@ class TestApplyAgain:
             await pilot.press("a")
             await settled(pilot)
             assert isinstance(app.screen, ReapplyScreen)
-            assert "Nothing is changed before you confirm" in seen(app)
+            assert "Nothing is changed until you confirm" in seen(app)
             assert "web2" in seen(app)
             await pilot.press("ctrl+n")
             await until(pilot, lambda: isinstance(app.screen, ConfirmModal))
@@ -298,7 +298,7 @@ class TestNarrowing:
             await pilot.press("f")
             assert "Every real server is up." in seen(app)
             await pilot.press("enter", "d", "down", "up", "end")
-            assert "Choose a real server first" in told(app)
+            assert "Select a real server first" in told(app)
             await pilot.press("f")
             assert "web2" in seen(app)
 
@@ -331,7 +331,7 @@ class TestNarrowing:
             await up(pilot)
             await pilot.press("slash", *"dqX")
             assert app.screen.query_one("#live-find", Input).value == "dqX"
-            assert "No real server is like that." in seen(app)
+            assert "No real server matches." in seen(app)
             assert "Drain" not in seen(app)
             await pilot.press("escape")
             assert names(app) == ["", "web1", "web2", "web3"]
@@ -381,9 +381,9 @@ class TestShowing:
             assert "min/median/max 0.5/0.8/2.1 ms, 1 of 60 lost in the last minute" in text
             assert "27,000 connections, 162,000 packets, 13.0 MB" in text
             await pilot.press("home")
-            await comes(pilot, "VIP answered by: this director alone")
+            await comes(pilot, "VIP answered by: this director only")
             text = seen(app)
-            assert "the director saw 0 of them" in text
+            assert "the director saw none" in text
             assert "412 reply bytes per request byte (client, " in text
             await pilot.press("enter")
             await comes(pilot, "esc Close")

@@ -108,11 +108,11 @@ async def test_a_failed_check_is_cured_after_a_question_and_probed_again(make_ap
         assert isinstance(app.screen, MendScreen)
         assert shop.done == [], "Enter alone changes nothing"
         await agreed(pilot)
-        assert "✓ Cured: 10.0.0.10 tcp/80 answers through web2." in seen(app)
+        assert "✓ Fixed: 10.0.0.10 tcp/80 answers through web2." in seen(app)
         assert holds(shop)
         await pilot.press("escape")
         await settled(pilot)
-        assert "✓ It works" in seen(app), "the verification after it is what the step shows now"
+        assert "✓ Everything works" in seen(app), "the verification after it is what the step shows now"
 
 
 async def test_only_what_was_chosen_is_cured_and_the_rest_is_named(make_app: Make, shop: World) -> None:
@@ -120,13 +120,13 @@ async def test_only_what_was_chosen_is_cured_and_the_rest_is_named(make_app: Mak
     async with app.run_test(size=(120, 40)) as pilot:
         await to_mend(pilot, lambda: no_vip(shop), lambda: no_vip(shop, "web3"))
         await agreed(pilot)
-        assert "✓ Cured: 10.0.0.10 tcp/80 answers through web2." in seen(app)
-        assert "Still failing otherwise: vip-missing on web3." in seen(app)
+        assert "✓ Fixed: 10.0.0.10 tcp/80 answers through web2." in seen(app)
+        assert "Other checks still fail: vip-missing on web3." in seen(app)
         assert (holds(shop), holds(shop, "web3")) == (True, False)
         await pilot.press("r")
         await settled(pilot)
-        assert "Nothing of it is wrong any more" in seen(app)
-        assert "Failing elsewhere: vip-missing on web3." in seen(app)
+        assert "This fault is gone" in seen(app)
+        assert "Other checks fail: vip-missing on web3." in seen(app)
 
 
 async def test_what_no_step_cures_says_who_must_do_what_and_looks_again(make_app: Make, shop: World) -> None:
@@ -142,7 +142,7 @@ async def test_what_no_step_cures_says_who_must_do_what_and_looks_again(make_app
         shop.servers["web2"].machine.listeners = listeners
         await pilot.press("r")
         await settled(pilot)
-        assert "✓ Nothing of it is wrong any more" in seen(app)
+        assert "✓ This fault is gone" in seen(app)
     assert shop.done == []
 
 
@@ -152,7 +152,7 @@ async def test_a_step_that_fails_is_told_and_not_called_cured(make_app: Make, sh
     async with app.run_test(size=(120, 40)) as pilot:
         await to_mend(pilot, lambda: no_vip(shop))
         await agreed(pilot)
-        assert "✗ Not cured: 10.0.0.10 is not on web2" in seen(app)
+        assert "✗ Not fixed: 10.0.0.10 is not on web2" in seen(app)
         assert "Operation not permitted" in seen(app)
         assert "r verifies again and shows what cures what is left." in seen(app)
         assert "Esc leads back." not in seen(app)
@@ -160,7 +160,7 @@ async def test_a_step_that_fails_is_told_and_not_called_cured(make_app: Make, sh
         await pilot.press("r")
         await settled(pilot)
         await agreed(pilot)
-        assert "✓ Cured" in seen(app)
+        assert "✓ Fixed" in seen(app)
         assert "Esc leads back." in seen(app)
     assert holds(shop)
 
@@ -184,10 +184,10 @@ async def test_it_is_not_cut_off(make_app: Make, shop: World) -> None:
         assert "Stopping" in seen(app)
         shop.release("web2")
         await settled(pilot)
-        assert "Stopped before it was verified again" in seen(app)
+        assert "Stopped before the final verification" in seen(app)
         await pilot.press("r")
         await settled(pilot)
-        assert "Nothing of it is wrong any more" in seen(app)
+        assert "This fault is gone" in seen(app)
 
 
 async def test_m_on_a_check_that_passed_says_what_to_do(make_app: Make, shop: World) -> None:
@@ -196,7 +196,7 @@ async def test_m_on_a_check_that_passed_says_what_to_do(make_app: Make, shop: Wo
         await to_verify(pilot)
         await pilot.press("m")
         await settled(pilot)
-        assert "Choose a check that failed" in told(app)
+        assert "Select a failed check first" in told(app)
         assert not isinstance(app.screen, MendScreen)
 
 
@@ -211,7 +211,7 @@ async def test_the_live_panes_row_is_verified_first_and_then_cured(make_app: Mak
         await settled(pilot)
         assert "ip addr add 10.0.0.10/32 dev lo" in seen(app)
         await agreed(pilot)
-        assert "✓ Cured" in seen(app)
+        assert "✓ Fixed" in seen(app)
         await pilot.press("f1")
         assert isinstance(app.screen, HelpModal)
         await pilot.press("escape", "escape")
@@ -232,7 +232,7 @@ async def test_a_row_that_is_well_by_now_says_so(make_app: Make, shop: World) ->
     app = make_app(deployment=shop.deployment(), start="live")
     async with app.run_test(size=(80, 24)) as pilot:
         await asked_about(pilot, shop, cause="vip-missing")
-        assert "✓ Nothing of it is wrong any more" in seen(app)
+        assert "✓ This fault is gone" in seen(app)
         await pilot.press("ctrl+n")
         await settled(pilot)
         assert isinstance(app.screen, MendScreen)
@@ -245,4 +245,4 @@ async def test_what_cannot_be_seen_is_not_called_well(make_app: Make, shop: Worl
         await until(pilot, lambda: "web3" in seen(app))
         shop.privileged = False
         await asked_about(pilot, shop, cause="vip-missing")
-        assert "not everything could be seen" in seen(app)
+        assert "could not be run" in seen(app)

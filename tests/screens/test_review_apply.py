@@ -143,7 +143,7 @@ class TestConfirm:
             assert str(app.focused.label) == "Cancel"
             await pilot.press("enter")
             await settled(pilot)
-            assert "Nothing is applied yet" in seen(app)
+            assert "Nothing has been applied yet" in seen(app)
         assert world.done == []
 
     async def test_replacing_what_exists_asks_for_the_vip(self, make_app: Make, world: World) -> None:
@@ -174,7 +174,7 @@ class TestApply:
             assert "Done: all 4 hosts" in seen(app)
             assert [row for row in rows(app, "#run-rows") if "✓ done 3/3" in row]
             await on_row(pilot, "#run-rows", "web1")
-            assert "VIP 10.0.0.10/32 on lo" in seen(app), "the log of the chosen host"
+            assert "VIP 10.0.0.10/32 on lo" in seen(app), "The log of the selected host"
         assert sorted(world.requests(3)) == ["web1", "web2", "web3"]
 
     async def test_a_second_walk_has_nothing_to_do(self, make_app: Make, world: World) -> None:
@@ -188,7 +188,7 @@ class TestApply:
             assert "Nothing to do" in seen(app)
             await pilot.press("ctrl+n")
             await settled(pilot)
-            assert "every host is as the deployment wants it" in seen(app)
+            assert "every host already matches the deployment" in seen(app)
             await pilot.press("ctrl+n")
             assert wizard(app).step == "verify"
         assert len(world.done) == before
@@ -259,7 +259,7 @@ class TestApply:
         async with app.run_test(size=(120, 40)) as pilot:
             await applied(pilot)
             assert "web1 ? UNKNOWN" in " ".join(rows(app, "#run-rows"))
-            assert "a retry looks at the host again" in seen(app)
+            assert "A retry checks the host first" in seen(app)
             await pilot.press("r")
             await settled(pilot)
             assert "Done: all 4 hosts" in seen(app)
@@ -293,7 +293,7 @@ class TestApply:
             assert world.held("web1")
             await pilot.press("ctrl+q")
             assert isinstance(app.screen, Question)
-            assert "The apply is running" in seen(app)
+            assert "Apply is running" in seen(app)
             await pilot.press("enter")
             assert app.is_running
             world.release("web1")
@@ -330,7 +330,7 @@ class TestApply:
             await pilot.press("right", "enter")
             await settled(pilot)
             assert "Done: all 4 hosts" in seen(again)
-            assert "Next proves each real server" in seen(again)
+            assert "Next checks each real server" in seen(again)
         assert sorted(world.requests(3)) == ["web1", "web2", "web3"]
 
     async def test_a_key_works_while_a_host_is_slow(self, make_app: Make, world: World) -> None:
@@ -392,7 +392,7 @@ class TestVerify:
             await applied(pilot)
             await pilot.press("ctrl+n")
             await settled(pilot)
-            assert "✓ It works" in seen(app)
+            assert "✓ Everything works" in seen(app)
             assert not [row for row in rows(app, "#verify-rows") if "FAIL" in row]
 
     async def test_a_fault_is_found_with_cause_and_fix_and_mended(self, make_app: Make, world: World) -> None:
@@ -403,7 +403,7 @@ class TestVerify:
             del web2.links["lo"].addresses[VIP]
             await pilot.press("ctrl+n")
             await settled(pilot)
-            assert "It does not all work" in seen(app)
+            assert "failed," in seen(app)
             assert "vip-missing" in seen(app), "the cursor is on the first fault"
             assert "ip addr add 10.0.0.10/32 dev lo" in seen(app)
             await pilot.press("a")
@@ -413,7 +413,7 @@ class TestVerify:
             assert web2.holds(VIP) is None
             await on_button(pilot, "Mend")
             await settled(pilot)
-            assert "✓ It works" in seen(app)
+            assert "✓ Everything works" in seen(app)
             assert "Mended: 1 change made." in seen(app)
         assert web2.holds(VIP) == "lo"
 
@@ -438,7 +438,7 @@ class TestVerify:
             await settled(pilot)
             await pilot.press("a")
             await settled(pilot)
-            assert "Everything dsrwizard sets up is in place" in seen(app)
+            assert "Everything that dsrwizard sets up is in place" in seen(app)
 
 
 async def on_button(pilot: Pilot[int], label: str) -> None:

@@ -73,11 +73,11 @@ class TestWizard:
         app = make_app(deployment=manual(world, "web1", "web2", "web3"))
         async with app.run_test(size=(80, 24)) as pilot:
             await applied(pilot)
-            assert "at weight 0 until set up by hand: web1, web2, web3" in seen(app)
+            assert "at weight 0 until you set them up by hand: web1, web2, web3" in seen(app)
             await pilot.press("ctrl+n")
             await settled(pilot)
             assert wizard(app).step == "verify", "no decision is asked for a server that only waits"
-            assert "web1, web2, web3 are set up by hand: h shows what is to be done there" in seen(app)
+            assert "web1, web2, web3 are set up by hand: press h for the steps to do there" in seen(app)
             assert world.requests(1) == [""]
             for name in ("web1", "web2", "web3"):
                 set_up(world, name)
@@ -109,7 +109,7 @@ class TestWizard:
                 "note web3 Configured by hand; dsrwizard only proves it."
             )
             await pilot.pause()
-            assert "h shows what is to be done on it" in seen(app)
+            assert "Press h for the steps to do on it" in seen(app)
             await pilot.press("h")
             await pilot.pause()
             assert "Runbook: web3 (10.0.0.103), by hand" in seen(app)
@@ -157,7 +157,7 @@ class TestProof:
             assert shown["Guard: stay silent about the VIP in ARP"] == "proved"
             assert shown["The VIP after a reboot"] == "to do", "what cannot be seen from outside stays open"
             assert "3 proved from outside" in seen(app)
-            assert "web1 stands at weight 0. Back in Apply r" in seen(app)
+            assert "web1 is at weight 0. To give it its weight, press r in Apply" in seen(app)
             await pilot.press("escape", "r")
             await settled(pilot)
             assert "Done: all 4 hosts" in seen(app)
@@ -173,7 +173,7 @@ class TestProof:
             await settled(pilot)
             assert states(app)["Guard: stay silent about the VIP in ARP"] == "FAIL"
             assert "web1 answers ARP for 10.0.0.10" in seen(app)
-            assert "It is ticked, but that is not what is seen." in seen(app)
+            assert "The step is ticked, but the check failed." in seen(app)
 
     async def test_each_port_has_its_own_proof(self, make_app: Make, world: World) -> None:
         services = (Service(port=80), Service(port=443))
@@ -248,7 +248,7 @@ class TestByHand:
         async with app.run_test(size=(80, 24)) as pilot:
             await to_review(pilot)
             await pilot.press("h", "c")
-            assert "Choose a step first" in told(app)
+            assert "Select a step first" in told(app)
             await pilot.press("end", "c")
             assert "no commands" in told(app)
             await pilot.press("up", "up", "c")

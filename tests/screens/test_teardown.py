@@ -90,7 +90,7 @@ async def test_it_is_shown_asked_for_and_leaves_nothing(
         await pilot.press("escape")
         assert shop.done == []
         await confirmed(pilot)
-        assert "Taken back: director and servers are as they were before" in seen(app)
+        assert "Done: the director and the servers are as they were before" in seen(app)
         assert picture_of(shop) == before
         assert not list(deployments_dir().glob("*.toml"))
         await pilot.press("ctrl+n")
@@ -139,15 +139,15 @@ async def test_a_server_that_does_not_answer_keeps_the_deployment_in_force(
         await settled(pilot)
         assert "1 host cannot be planned" in seen(app)
         await confirmed(pilot)
-        assert "3 of 4 hosts as before; web2: not taken back" in seen(app)
+        assert "3 of 4 hosts restored; failed: web2" in seen(app)
         assert "web2 does not answer" in seen(app)
-        assert "Not everything is taken back yet" in seen(app)
+        assert "Not everything is undone yet" in seen(app)
         assert (deployments_dir() / "shop.toml").exists()
         shop.servers["web2"].ssh = True
         await pilot.press("r")
         await settled(pilot)
         await confirmed(pilot)
-        assert "Taken back" in seen(app)
+        assert "are as they were before" in seen(app)
     assert picture_of(shop) == before
 
 
@@ -174,11 +174,11 @@ async def test_it_is_not_cut_off_and_stops_between_steps(
         assert "Stopping" in seen(app)
         shop.release("web1")
         await settled(pilot)
-        assert "Not everything is taken back yet" in seen(app)
+        assert "Not everything is undone yet" in seen(app)
         await pilot.press("r")
         await settled(pilot)
         await confirmed(pilot)
-        assert "Taken back" in seen(app)
+        assert "are as they were before" in seen(app)
     assert picture_of(shop) == before
 
 
@@ -188,12 +188,12 @@ async def test_what_is_gone_already_is_finished_without_a_question(make_app: Mak
         await until(pilot, lambda: "0/3 up" in seen(app))
         await pilot.press("X")
         await settled(pilot)
-        assert "Nothing is left to take back" in seen(app)
+        assert "Nothing is left to undo" in seen(app)
         await pilot.press("f1")
         assert isinstance(app.screen, HelpModal)
         await pilot.press("escape", "ctrl+n")
         await settled(pilot)
-        assert "Nothing of it is left" in seen(app)
+        assert "Nothing of the deployment is left" in seen(app)
         assert told(app) == ""
     assert world.done == []
 

@@ -75,7 +75,7 @@ async def test_every_way_keeps_what_was_typed_in_its_own_fields(make_app: Make, 
         await type_text(pilot, "~/.ssh/id")
         await way(pilot, app, "down down")
         assert "Key file" not in seen(app)
-        assert "not said: its runbook asks" in seen(app)
+        assert "not set: the runbook will ask" in seen(app)
         await way(pilot, app, "up up")
         assert "~/.ssh/id" in seen(app)
         assert "root" in seen(app)
@@ -104,18 +104,18 @@ class TestFound:
         assert "Windows Server" in text
         assert "PowerShell" in text
         assert "administrator" in text
-        assert "none of ours yet: apply installs dsrwizard" in text
+        assert "not installed yet: apply installs dsrwizard" in text
         assert "listens on" in text
 
     async def test_after_an_apply_the_adapter_and_its_vip(self, tmp_path: Path) -> None:
         farm = Farm(tmp_path / "journal", WindowsHost(), shop())
         assert farm.apply().ok
-        assert "dsrwizard is there, with 10.0.0.10/32" in await self.found(tmp_path, farm.host)
+        assert "dsrwizard exists, with 10.0.0.10/32" in await self.found(tmp_path, farm.host)
 
     async def test_what_stands_in_the_way(self, tmp_path: Path) -> None:
         host = WindowsHost()
         host.elevated = False
-        assert "not an administrator: nothing can be changed there" in await self.found(tmp_path, host)
+        assert "not an administrator: dsrwizard cannot change anything there" in await self.found(tmp_path, host)
         host = WindowsHost()
         host.restriction = "DenyUnspecified"
         assert "a policy forbids installing devices" in await self.found(tmp_path, host)
