@@ -1,4 +1,4 @@
-"""Asks the operator on the terminal, for the commands without a screen."""
+"""Questions to the operator on the terminal, for commands without a screen."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo pass
 _INTERRUPT = b"\x03"
 _BAR = "  | "
 _MOST = 3
-"""Rows of one line of a server's question."""
+"""The most rows for one line of a server's question."""
 _SHORT = 40
-"""Characters of a server's question that stands in a sentence; a longer one or one of other letters has rows."""
+"""The most characters of a server's question that is put in a sentence; a longer or unusual one gets rows."""
 _MARGIN = 14
-"""Columns to spare: a joined emoji that is cut in two grows when its joiner is written out."""
+"""Spare columns: a joined emoji that is cut in two grows when its joiner is written out."""
 _before: dict[int, list[Any]] = {}
-"""Modes of terminals at which a question stands, as they were before it."""
+"""The saved modes of terminals with an open question."""
 
 
 class TerminalAsker:
-    """Implements `core.ports.Asker`: one question at a time, on standard error. Without a terminal the answer is no,
-    and after ctrl+c as well.
+    """Implements `core.ports.Asker`: one question at a time, on standard error. Without a terminal the answer is no, as
+    after ctrl+c.
 
-    Questions come from worker threads, where an interrupt is not noticed while they read. So ctrl+c ends the line like
-    Enter does, the terminal is put back as it was, and only then the main thread gets its interrupt.
+    Questions come from worker threads, which do not notice an interrupt while they read. So ctrl+c ends the line as
+    Enter does, the terminal is restored, and only then does the main thread get its interrupt.
     """
 
     def __init__(self) -> None:
@@ -55,21 +55,23 @@ class TerminalAsker:
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
         if question.untrusted:
-            what, head = "certificate", "A certificate that is not trusted."
-            compared = f"what PowerShell on the machine itself prints:\n  {SHOW_CERTIFICATES}"
+            what, head = "certificate", "This certificate is not trusted."
+            compared = f"the output of this PowerShell command on the server itself:\n  {SHOW_CERTIFICATES}"
         else:
-            what, head = "key", "A host key that is not known yet."
-            compared = "what the machine itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+            what, head = "key", "This host key is unknown."
+            compared = (
+                "the output of this command on the server's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+            )
         width = min(max(get_terminal_size().columns - 1, 40), 100)
         text = [
-            f"{head} Its fingerprint, made on this machine:", f"    {question.fingerprint}",
+            f"{head} Its fingerprint, computed on this machine:", f"    {question.fingerprint}",
             *identity_rows(question, width), f"Compare the fingerprint with {compared}",
             f"Is that the {what} of this host? [y/N]: ",
         ]  # fmt: skip
         return self._line("\n".join(text), echo=True).strip().lower() in ("y", "yes")
 
     def _line(self, text: str, *, echo: bool) -> str:
-        """What is typed up to Enter; nothing without a terminal, after ctrl+c, and at the end of input."""
+        """One line of input; empty without a terminal, after ctrl+c, and at the end of input."""
         with self._lock:
             if self._interrupted or not sys.stdin.isatty():
                 return ""
@@ -88,12 +90,12 @@ class TerminalAsker:
 
 
 def question_rows(question: SecretQuestion, width: int) -> list[str]:
-    """A server's own question in rows of at most `width` cells (40 or more): each row of it stands behind a bar, so
-    that none of them can look like one of dsrwizard's."""
+    """A server's own question in rows of at most `width` cells (40 or more): each row has a bar in front, so that
+    none can look like dsrwizard's own output."""
     said = [row for line in question.asked.split("\n") for row in rows(line, max(40, width) - len(_BAR), _MOST) if row]
-    last = f"Answer of {question.user} for {question.host} alone (not shown, Enter gives none): "
+    last = f"Answer for {question.user}@{question.host} only (hidden; Enter gives none): "
     if not said:
-        return [f"{question.host} asks something without words.", last]
+        return [f"{question.host} asks an empty question.", last]
     if len(said) == 1 and said[0].isascii() and len(said[0]) <= _SHORT and not set(said[0]) & set('"()'):
         return [f"{question.host} asks: “{said[0]}”", last]
     return [f"{question.host} asks:", *(f"{_BAR}{row}" for row in said), last]
@@ -101,7 +103,7 @@ def question_rows(question: SecretQuestion, width: int) -> list[str]:
 
 @contextmanager
 def _line_mode(terminal: int, *, echo: bool) -> Iterator[None]:
-    """Lines as the terminal edits them, hidden unless `echo`, and ctrl+c as one more end of a line (termios(3))."""
+    """Reads edited lines, hidden unless `echo`, with ctrl+c as another line end (termios(3))."""
     before = termios.tcgetattr(terminal)
     mode = termios.tcgetattr(terminal)
     mode[3] = mode[3] | termios.ICANON | termios.ECHO if echo else (mode[3] | termios.ICANON) & ~termios.ECHO
@@ -116,8 +118,8 @@ def _line_mode(terminal: int, *, echo: bool) -> Iterator[None]:
 
 
 def put_back() -> None:
-    """The terminal as it was before the question that stands, if one does; what was typed there is forgotten. For the
-    end of the program, which waits for no thread that asks."""
+    """Restores the terminal if a question is open; typed input is discarded. Used at the end of the program, which
+    does not wait for asking threads."""
     for terminal, before in list(_before.items()):
         with suppress(termios.error):
             termios.tcsetattr(terminal, termios.TCSAFLUSH, before)

@@ -1,4 +1,4 @@
-"""`dsrwizard explain`: the page of a cause in the terminal, or the list of all causes."""
+"""The command `dsrwizard explain`: prints the page of a cause, or the list of all causes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dsrwizard.pages import page
 
 
 def explain(cause: str | None) -> None:
-    """Prints the page, formatted on a terminal and as Markdown elsewhere; without a cause, every cause in a line.
+    """Prints the page, formatted on a terminal and as Markdown elsewhere; without a cause, one line per cause.
 
-    Raises UsageError for a cause that there is not.
+    Raises UsageError for an unknown cause.
     """
     if cause is None:
         width = max(map(len, CAUSES))
@@ -23,5 +23,5 @@ def explain(cause: str | None) -> None:
     if cause not in CAUSES:
         near = get_close_matches(cause, CAUSES, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(f"There is no cause {cause!r}.", "", f"{hint}List them: dsrwizard explain")
+        raise UsageError(f"Unknown cause: {cause!r}.", "", f"{hint}To list all causes, run: dsrwizard explain")
     out.markdown(page(cause))

@@ -1,4 +1,4 @@
-"""Runs that change hosts, so that being asked to end finishes what runs and begins nothing new."""
+"""Interruptible runs: a signal lets running commands finish and starts no new ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dsrwizard import out, signals
 
 T = TypeVar("T")
 LONG = 3.0
-"""Seconds after which a run says how it is stopped, where ctrl+c is ignored."""
+"""Seconds after which a run says how to stop it, if ctrl+c is ignored."""
 
 
 def interruptible(work: Callable[[], T], stop: threading.Event) -> T:
-    """Does `work` in a thread of its own. The first signal sets `stop`, the second one raises KeyboardInterrupt."""
+    """Runs `work` in a thread of its own. The first signal sets `stop`, the second raises KeyboardInterrupt."""
     done: list[T] = []
     failed: list[BaseException] = []
 
@@ -28,7 +28,7 @@ def interruptible(work: Callable[[], T], stop: threading.Event) -> T:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        out.complaint("Stopping: what runs now is finished, nothing new is begun. Press again to leave at once.")
+        out.complaint("Stopping: running commands finish, nothing new starts. Press again to quit immediately.")
 
     thread = threading.Thread(target=body, name="run", daemon=True)
     with signals.handled(interrupt):

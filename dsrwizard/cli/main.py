@@ -1,4 +1,4 @@
-"""The commands: the same engine without a screen, for scripts, tickets and screen readers."""
+"""The command line: commands and options of dsrwizard, for scripts, tickets and screen readers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from dsrwizard.core.model.steps import Plan
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 INTERVAL = click.option(
     "--interval",
     type=click.FloatRange(0.2, 3600),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often the counters are read.",
+    help="Time between two readings of the counters.",
 )
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before changing anything.")
 
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         _complain(problem.format_message(), f"Try: {help_for} --help")
         return 2
     except (KeyboardInterrupt, click.Abort):
-        _complain("Interrupted.", "What was already done is in the journal; run it again or tear it down.")
+        _complain("Interrupted.", "The journal has every change made so far. Run the command again, or run teardown.")
         return 3
     except SystemExit:  # click makes it of a broken pipe, with a status that means "it is not"
         return _unread()
@@ -70,7 +70,7 @@ def _interrupted(*_: object) -> None:
 
 
 def _unread() -> int:
-    """What was to be told was not read: whether it is so remains open."""
+    """The exit code when nobody reads the output: the result is unknown."""
     from dsrwizard import out
 
     out.forget()
@@ -84,16 +84,16 @@ def _complain(*lines: str) -> None:
 
 
 def _crashed(problem: BaseException) -> int:
-    """A fault of dsrwizard itself: the traceback goes to a file that can be reported."""
+    """Handles a defect of dsrwizard: writes the traceback to a file for a report."""
     from dsrwizard import files
     from dsrwizard.core.model.foreign import whole
 
     path = files.state_dir() / "crash.txt"
     try:
         files.replace(path, whole("".join(traceback.format_exception(problem))).encode(errors="replace"))
-        where = f"Details are in {path}: please report them with what you did."
+        where = f"Details are in {path}. Please report them, with what you did."
     except OSError:
-        where = "Please report it with what you did."
+        where = "Please report it, with what you did."
     _complain(f"dsrwizard itself failed: {type(problem).__name__}.", where)
     return 3
 
@@ -102,11 +102,12 @@ def _crashed(problem: BaseException) -> int:
 @click.version_option(__version__, "-V", "--version", message="dsrwizard %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> int:
-    """Direct Server Return, set up on both sides, proved through every real server, and watched.
+    """Set up, verify and watch Layer-4 Direct Server Return (LVS-DR) on the director and the real servers.
 
-    Without a command: the wizard, or the live pane where a deployment is in force. FILE is a deployment file (TOML).
+    Without a command, dsrwizard opens the wizard, or the live pane if a deployment is in force. FILE is a deployment
+    file (TOML).
 
-    Exit codes: 0 it is so; 1 it is not; 2 bad usage or bad file; 3 could not look.
+    Exit codes: 0 success; 1 a check or a host failed; 2 usage or file error; 3 could not check.
     """
     if context.invoked_subcommand is not None:
         return 0
@@ -115,11 +116,13 @@ def commands(context: click.Context) -> int:
 
 def _terminal_or_refuse(instead: str) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
-        raise UsageError("This needs a terminal.", "Standard input and output are not one, or TERM is dumb.", instead)
+        raise UsageError(
+            "This needs a terminal.", "Standard input or output is not a terminal, or TERM is dumb.", instead
+        )
 
 
 def _wizard() -> int:
-    _terminal_or_refuse("Without one, use: dsrwizard plan FILE, then apply, verify and status.")
+    _terminal_or_refuse("Without a terminal, use: dsrwizard plan FILE, then apply, verify and status.")
     from dsrwizard.app import DsrApp
     from dsrwizard.session import Session
 
@@ -132,7 +135,7 @@ def _wizard() -> int:
 
 
 def _latest_in_force() -> Deployment | None:
-    """The deployment last applied and not torn down. Reading the journals needs no backend."""
+    """The deployment that was applied last and not torn down. Reading the journals needs no backend."""
     from dsrwizard.engine.journal import Journals
     from dsrwizard.session import state_dir
 
@@ -175,7 +178,7 @@ def _engine() -> Engine:
 @FILE
 @JSON
 def plan(file: Path, as_json: bool) -> int:
-    """What would change, with the exact commands. Nothing is touched."""
+    """Show what would change, with the exact commands. Changes nothing."""
     from dsrwizard.cli import printing
 
     deployment = _load(file)
@@ -199,7 +202,7 @@ def _plan_code(made: Plan) -> int:
 @YES
 @JSON
 def apply(file: Path, yes: bool, as_json: bool) -> int:
-    """Brings director and real servers to the deployment. A second run changes nothing."""
+    """Set up the director and the real servers. A second run changes nothing."""
     deployment = _load(file)
     with closing(_engine()) as engine:
         made = engine.plan(deployment, engine.observe(deployment))
@@ -214,7 +217,7 @@ def apply(file: Path, yes: bool, as_json: bool) -> int:
 @YES
 @JSON
 def teardown(file: Path, yes: bool, as_json: bool) -> int:
-    """Brings both sides back to what they were before dsrwizard came."""
+    """Undo everything dsrwizard changed on the director and the real servers."""
     deployment = _load(file)
     with closing(_engine()) as engine:
         made = engine.teardown_plan(deployment)
@@ -237,7 +240,7 @@ def _carry_out(
     yes: bool,
     as_json: bool,
 ) -> RunResult:
-    """Shows the plan, asks, and runs it so that an interrupt finishes the running commands and begins no new ones."""
+    """Shows the plan, asks, and runs it. On an interrupt, running commands finish and no new ones start."""
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
 
@@ -249,12 +252,12 @@ def _carry_out(
     result = interruptible(lambda: work(watch, stop), stop)
     printing.result(result, as_json=as_json)
     if stop.is_set() and not result.ok:
-        raise Stopped("Stopped before all was done.", "", "Run it again to go on, or tear it down.")
+        raise Stopped("Stopped before everything was done.", "", "Run the command again to continue, or run teardown.")
     return result
 
 
 def _known(deployment: Deployment, host: str, cause: str) -> None:
-    """Refuses hosts and causes that there are not: they would only ever be found to be well."""
+    """Refuses unknown hosts and causes: a check for them would always pass."""
     from difflib import get_close_matches
 
     from dsrwizard.core.model.causes import CAUSES
@@ -265,7 +268,7 @@ def _known(deployment: Deployment, host: str, cause: str) -> None:
         if value and value not in known:
             near = get_close_matches(value, known, n=1)
             hint = f"Did you mean {near[0]}? " if near else ""
-            raise UsageError(f"There is no {word} {value!r}.", "", f"{hint}There are: {', '.join(known)}.")
+            raise UsageError(f"Unknown {word}: {value!r}.", "", f"{hint}Choose one of: {', '.join(known)}.")
 
 
 def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
@@ -274,8 +277,12 @@ def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
     if not made.steps or yes:
         return
     if as_json or not sys.stdin.isatty():
-        raise UsageError("This changes hosts and nobody can be asked.", "", "Add --yes to go ahead.")
-    if not out.confirm("Go ahead?"):
+        raise UsageError(
+            "This changes hosts, and there is no terminal to ask for confirmation.",
+            "",
+            "Add --yes to continue without a question.",
+        )
+    if not out.confirm("Continue?"):
         raise Stopped("Nothing was changed.")
 
 
@@ -283,7 +290,7 @@ def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
 @FILE
 @JSON
 def verify(file: Path, as_json: bool) -> int:
-    """Proves every real server through the VIP and names what is wrong."""
+    """Check every real server through the VIP and show what is wrong."""
     from dsrwizard.cli import printing
 
     deployment = _load(file)
@@ -295,12 +302,12 @@ def verify(file: Path, as_json: bool) -> int:
 
 @commands.command()
 @FILE
-@click.option("--host", default="", metavar="NAME", help="Only what is wrong with this real server, or on director.")
+@click.option("--host", default="", metavar="NAME", help="Only faults of this real server, or of the host director.")
 @click.option("--cause", default="", metavar="CAUSE", shell_complete=causes, help="Only this cause, e.g. vip-missing.")
 @YES
 @JSON
 def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
-    """Verifies, cures what a step can cure, and verifies again. The rest is named with who must do what."""
+    """Verify, fix what dsrwizard can fix, and verify again. For the rest, say who must do what."""
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
     from dsrwizard.core.diagnosis import verdict
@@ -328,7 +335,9 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
     left = concerning(done.report.failures if done.report else (), host=host, cause=cause)
     printing.mended(done, left, as_json=as_json)
     if done.report is None:
-        raise Stopped("Stopped before it was verified again.", "", f"See what is left: dsrwizard verify {file}")
+        raise Stopped(
+            "Stopped before the final verification.", "", f"To see what is left, run: dsrwizard verify {file}"
+        )
     if left or not done.cured:
         return 1
     return 3 if verdict(concerning(done.report.checks, host=host)) == "unknown" else 0
@@ -337,16 +346,16 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
 @commands.command()
 @FILE
 @JSON
-@click.option("--incident", "as_incident", is_flag=True, help="As text for a ticket, with the last events.")
+@click.option("--incident", "as_incident", is_flag=True, help="Print a text for a ticket, with the last events.")
 def status(file: Path, as_json: bool, as_incident: bool) -> int:
-    """One snapshot of the live pane."""
+    """Print one snapshot of the live pane."""
     from dsrwizard import out
     from dsrwizard.cli import printing
     from dsrwizard.core.record.timeline import remembered
     from dsrwizard.session import incident_text
 
     if as_json and as_incident:
-        raise UsageError("--json and --incident are two forms of one output.", "", "Choose one.")
+        raise UsageError("--json and --incident cannot be used together.", "", "Use one of them.")
     deployment = _load(file)
     with closing(_engine()) as engine, closing(engine.watch(deployment, recorded=False)) as watcher:
         snapshot = watcher.once()
@@ -367,17 +376,19 @@ def status(file: Path, as_json: bool, as_incident: bool) -> int:
 @commands.command()
 @FILE
 @INTERVAL
-@click.option("--read-only", is_flag=True, help="Offer nothing that changes anything.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document a line for each change; needs no terminal.")
+@click.option("--read-only", is_flag=True, help="Disable every key that changes something.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document per line for each change; needs no terminal."
+)
 def watch(file: Path, interval: float, read_only: bool, as_json: bool) -> int:
-    """The live pane; with --json a line for each change, until it is stopped."""
+    """Open the live pane; with --json, print a line for each change until stopped."""
     if as_json:
         from dsrwizard.cli import streaming
 
         deployment = _load(file)
         with closing(_engine()) as engine, closing(engine.watch(deployment, interval)) as watcher:
             return streaming.changes(watcher)
-    _terminal_or_refuse(f"Without one, use: dsrwizard watch {file} --json, or once: dsrwizard status {file}")
+    _terminal_or_refuse(f"Without a terminal, use: dsrwizard watch {file} --json, or once: dsrwizard status {file}")
     deployment = _load(file)
     from dsrwizard.app import DsrApp
 
@@ -387,11 +398,11 @@ def watch(file: Path, interval: float, read_only: bool, as_json: bool) -> int:
 
 @commands.command()
 @FILE
-@click.option("--since", default="", metavar="WHEN", help="Not older than this: 30m, 2h, 3d, or a date.")
-@click.option("--host", default="", metavar="NAME", help="Only this real server, or director.")
+@click.option("--since", default="", metavar="WHEN", help="Only events since then: 30m, 2h, 3d, or a date.")
+@click.option("--host", default="", metavar="NAME", help="Only events of this real server, or of the host director.")
 @JSON
 def events(file: Path, since: str, host: str, as_json: bool) -> int:
-    """The timeline: what watches of this deployment saw and what the operator did."""
+    """Print the timeline: observed state changes and operator actions."""
     import time
 
     from dsrwizard.cli import printing
@@ -402,12 +413,14 @@ def events(file: Path, since: str, host: str, as_json: bool) -> int:
     deployment = _load(file)
     begin = moment_of(since, time.time()) if since else 0.0
     if begin is None:
-        raise UsageError(f"--since {since} is no time.", "", "Write 30m, 2h, 3d, or a date such as 2026-03-01T14:00.")
+        raise UsageError(
+            f"--since {since} is not a valid time.", "", "Write 30m, 2h, 3d, or a date such as 2026-03-01T14:00."
+        )
     with closing(_engine()) as engine:
         kept = engine.events(deployment)
     hosts = {DIRECTOR, *(server.name for server in deployment.servers), *(entry.host for entry in kept)}
     if host and host not in hosts:
-        raise UsageError(f"There is no host {host}.", "", f"Choose one of: {', '.join(sorted(hosts))}.")
+        raise UsageError(f"Unknown host: {host}.", "", f"Choose one of: {', '.join(sorted(hosts))}.")
     printing.events(deployment.name, wanted(kept, begin, host), as_json=as_json)
     return 0
 
@@ -415,24 +428,28 @@ def events(file: Path, since: str, host: str, as_json: bool) -> int:
 @commands.command()
 @FILE
 @click.option(
-    "--listen", default="127.0.0.1:9749", show_default=True, metavar="ADDRESS:PORT", help="Where Prometheus finds it."
+    "--listen",
+    default="127.0.0.1:9749",
+    show_default=True,
+    metavar="ADDRESS:PORT",
+    help="Address and port for Prometheus.",
 )
 @click.option(
     "--allow-host",
     "names",
     multiple=True,
     metavar="NAME",
-    help="A host name that Prometheus may ask for, besides the address it listens on; repeatable.",
+    help="A host name that Prometheus may use in its requests, besides the listen address; repeatable.",
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Answer only who sends the bearer token in this file; without it that of DSRWIZARD_METRICS_TOKEN, if set.",
+    help="Require the bearer token in this file. Default: the token in DSRWIZARD_METRICS_TOKEN, if set.",
 )
 @INTERVAL
 def metrics(file: Path, listen: str, names: tuple[str, ...], token_file: Path | None, interval: float) -> int:
-    """Watches and serves what it sees for Prometheus, until it is stopped."""
+    """Watch and serve metrics for Prometheus until stopped."""
     from dsrwizard.cli import streaming
 
     streaming.listen_at(listen)  # what is wrong with it is told before anything is looked at
@@ -444,14 +461,19 @@ def metrics(file: Path, listen: str, names: tuple[str, ...], token_file: Path | 
 
 @commands.command()
 @FILE
-@click.option("--host", metavar="NAME", help="Only this server; without it every one that is set up by hand.")
+@click.option("--host", metavar="NAME", help="Only this server. Default: every server that is set up by hand.")
 @click.option(
-    "--system", help="What it runs, where the file does not say: linux, windows-2003, windows-2008, windows-2012."
+    "--system", help="The server's system, if the file does not say: linux, windows-2003, windows-2008, windows-2012."
 )
 @click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file, or a folder for several.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write to this file, or to this folder for several servers.",
+)
 def runbook(file: Path, host: str | None, system: str | None, form: str, output: Path | None) -> int:
-    """What to do by hand on a server that dsrwizard does not log in to, with this deployment's addresses."""
+    """Print the manual steps for servers that dsrwizard does not log in to."""
     from dsrwizard.cli.runbook import write_runbooks
 
     return write_runbooks(_load(file), host, system, form, output)
@@ -460,7 +482,7 @@ def runbook(file: Path, host: str | None, system: str | None, form: str, output:
 @commands.command()
 @click.argument("cause", required=False, shell_complete=causes)
 def explain(cause: str | None) -> None:
-    """What a cause means: what you see, why it happens, how to mend it; without CAUSE, all of them."""
+    """Explain a cause: what you see, why it happens, how to fix it. Without CAUSE, list all causes."""
     from dsrwizard.cli.explain import explain as shown
 
     shown(cause)
@@ -470,10 +492,10 @@ def explain(cause: str | None) -> None:
 @click.option("--fault", "faults", multiple=True, metavar="CAUSE@HOST", help="Apply, then make this fault; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def lab(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
-    """A complete DSR network on this machine; runs COMMAND on its director, without one the wizard.
+    """Start a complete DSR network on this machine and run COMMAND on its director (default: the wizard).
 
-    Inside it, `lab fault CAUSE@HOST` makes a fault, `lab fault` lists them, `lab mend [CAUSE@HOST]` cures one or all.
-    CAUSE@HOST/VIP and CAUSE@HOST/VIP/SERVICE (tcp/8080) make it on one of those of /lab/rich.toml alone.
+    Inside the lab, `lab fault CAUSE@HOST` makes a fault, `lab fault` lists them, `lab mend [CAUSE@HOST]` fixes one or
+    all. CAUSE@HOST/VIP and CAUSE@HOST/VIP/SERVICE (tcp/8080) limit the fault to one VIP or service of /lab/rich.toml.
     """
     if command and command[0] in ("fault", "mend"):
         return _lab_faults(command, faults)
@@ -486,11 +508,14 @@ def _lab_faults(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
     if not os.environ.get("DSRWIZARD_LAB"):
         named = [f"--fault {name}" for name in command[1:]] or ["--fault CAUSE@HOST"]
         raise UsageError(
-            f"dsrwizard lab {command[0]} is for inside the lab.", "DSRWIZARD_LAB is not set, so this is not the lab.",
+            f"dsrwizard lab {command[0]} works only inside the lab.", "DSRWIZARD_LAB is not set, so this is not the "
+                                                                      "lab.",
             f"Start it with the fault: dsrwizard lab {' '.join(named)}    or open a shell there: dsrwizard lab -- bash",
         )  # fmt: skip
     if faults:
-        raise UsageError("--fault is for starting the lab.", "", f"Write: dsrwizard lab fault {' '.join(faults)}")
+        raise UsageError(
+            "--fault works only when the lab is started.", "", f"Write: dsrwizard lab fault {' '.join(faults)}"
+        )
     from dsrwizard.cli.wiring import run_inside_lab
 
     return run_inside_lab(command)

@@ -1,4 +1,4 @@
-"""What the commands print: text for people, one JSON document for programs."""
+"""The output of the commands: text for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.plan.mend import Mending, MendResult
 
 _NOW = 10.0
-"""A state that began later than this many seconds ago has no past worth telling."""
+"""Seconds. A state younger than this is printed without its age."""
 _GOOD = {"pass", "up", "changed", "unchanged", "skipped", "cured"}
 _BAD = {"fail", "left", "failed", "vip-dead", "leaking", "drifted", "unreachable"}
 
 
 def _word(word: str, width: int = 0) -> out.Word:
-    """A state as a coloured word; the word itself carries the meaning."""
+    """A state as a coloured word; the word alone has the full meaning."""
     return out.Word(word.ljust(width), "green" if word in _GOOD else "red" if word in _BAD else "yellow")
 
 
@@ -41,7 +41,7 @@ def step_document(step: Step) -> dict[str, Any]:
 
 
 def plan(made: Plan, *, as_json: bool = False) -> None:
-    """The plan, host by host, in the order in which it runs."""
+    """Prints the plan, host by host, in the order of execution."""
     if as_json:
         out.document(
             {
@@ -61,7 +61,7 @@ def plan(made: Plan, *, as_json: bool = False) -> None:
         return
     for host in made.hosts:
         count = f"{len(host.steps)} step{'' if len(host.steps) == 1 else 's'}" if host.steps else "nothing to do"
-        out.line(f"{host.host}: {'cannot be planned' if host.problem else count}")
+        out.line(f"{host.host}: {'no plan possible' if host.problem else count}")
         if host.problem:
             out.line(f"  ! {host.problem}")
         for note in host.notes:
@@ -114,13 +114,13 @@ def _when(event: Event, result: StepResult | HostResult) -> tuple[str | out.Word
 
 
 def result(run: RunResult, *, as_json: bool = False) -> None:
-    """How a run ended, host by host."""
+    """Prints the result of a run, host by host."""
     if as_json:
         out.document({"deployment": run.deployment, "ok": run.ok, "changed": run.changed, "hosts": run.hosts})
         return
     _failures(run)
     words = [part for host in run.hosts for part in (f", {host.host} ", _word(str(host.outcome)))]
-    words[:1] = [f"{run.hosts[0].host} "] if run.hosts else ["Nothing was owed"]
+    words[:1] = [f"{run.hosts[0].host} "] if run.hosts else ["Nothing to do"]
     out.line(*words, ". No change." if run.ok and not run.changed else ".")
 
 
@@ -135,7 +135,7 @@ def _failures(run: RunResult) -> None:
 
 
 def report(made: Report, *, as_json: bool = False) -> None:
-    """The checks in the order a packet travels, and the verdict."""
+    """Prints the checks in the order a packet travels, and the verdict."""
     if as_json:
         out.document(made)
         return
@@ -156,12 +156,12 @@ def _fault(check: Check) -> str:
 
 
 def mending(made: Mending) -> None:
-    """What is wrong, and what is done about it: each step once, with its exact commands and its exact undo."""
+    """Prints the faults and the steps that fix them: each step once, with its exact commands and its exact undo."""
     for cure in made.cures:
         check = cure.check
         out.line(_word(check.outcome, 8), f" {_fault(check)}")
         out.line(f"         {check.message}")
-        known = (("seen", check.evidence), ("not mended", cure.by_hand), ("fix", check.fix if cure.by_hand else ""))
+        known = (("seen", check.evidence), ("not fixed", cure.by_hand), ("fix", check.fix if cure.by_hand else ""))
         for label, text in known:
             if text:
                 out.line(f"         {label}: {text}")
@@ -173,7 +173,7 @@ def mending(made: Mending) -> None:
         for step in host.steps:
             _step(step, undo=True)
     able = sum(bool(cure.steps) for cure in made.cures)
-    out.line(f"{len(made.cures)} wrong, {able} of them can be mended, in {_count(len(made.plan.steps), 'step')}.")
+    out.line(f"{_count(len(made.cures), 'fault')}; {able} can be mended, in {_count(len(made.plan.steps), 'step')}.")
 
 
 def _count(number: int, word: str) -> str:
@@ -181,7 +181,7 @@ def _count(number: int, word: str) -> str:
 
 
 def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) -> None:
-    """Each fault before and after, and what is left. `left` are the checks that fail now."""
+    """Prints each fault before and after, and what is left. `left` are the checks that fail now."""
     if as_json:
         out.document(
             {
@@ -207,10 +207,10 @@ def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) ->
     _failures(done.run)
     for one in done.mended:
         word = "cured" if one.cured else "left"
-        told = one.after.message if one.after else "It was not looked at again."
+        told = one.after.message if one.after else "It was not checked again."
         out.line(_word(word, 8), f" {_fault(one.cure.check)}: {told}")
     if not done.mended:
-        out.line("Nothing was found that fails.")
+        out.line("No check failed.")
     before = {(one.cure.check.host, one.cure.check.server, one.cure.check.cause) for one in done.mended}
     for check in left:
         if (check.host, check.server, check.cause) not in before:
@@ -222,7 +222,7 @@ def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) ->
 
 
 def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
-    """One moment of the live pane."""
+    """Prints one snapshot of the live pane."""
     if as_json:
         out.document({name: getattr(made, name) for name in made.__struct_fields__ if name != "history"})
         return
@@ -251,7 +251,7 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
 
 
 def _about(row: DestinationRow, at: float) -> None:
-    """What is known of one real server besides its line: since when, why, what to do, latency, totals."""
+    """Prints details of one real server below its line: since when, why, what to do, latency, totals."""
     from dsrwizard.core.tell.incident import cause_line, span, time_with_zone
 
     zone = datetime.now().astimezone().tzinfo or UTC
@@ -277,7 +277,7 @@ def _totals(totals: Totals) -> str:
 
 
 def events(deployment: str, entries: Sequence[Happening], *, as_json: bool = False) -> None:
-    """The timeline, oldest first."""
+    """Prints the timeline, oldest first."""
     if as_json:
         out.document({"deployment": deployment, "events": list(entries)})
         return
@@ -291,13 +291,13 @@ def events(deployment: str, entries: Sequence[Happening], *, as_json: bool = Fal
 
 
 def _replies(service: ServiceRow) -> str:
-    """The way the replies take, as far as IPVS was seen to count."""
+    """The path of the replies, if IPVS counters could be read."""
     if service.present is None:
-        return "replies not counted here"
+        return "replies not counted"
     if not service.present:
         return "not in IPVS"
     return (
-        f"{service.totals.out_packets} replies seen here"
+        f"{service.totals.out_packets} replies came through the director"
         if service.totals.out_packets
         else "replies bypass the director"
     )

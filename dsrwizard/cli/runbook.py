@@ -1,4 +1,4 @@
-"""Runbooks out of the program: which servers, in what form, and where to."""
+"""The command `dsrwizard runbook`: which servers, in which format, and where to write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMS: dict[str, tuple[str, Callable[[Runbook], str]]] = {
     "md": (".md", markdown),
     "html": (".html", html),
 }
-"""Form → ending of its files and its writer."""
+"""Format → file ending and writer."""
 
 
 def write_runbooks(deployment: Deployment, host: str | None, system: str | None, form: str, output: Path | None) -> int:
@@ -37,12 +37,12 @@ def write_runbooks(deployment: Deployment, host: str | None, system: str | None,
 
 
 def save(path: Path, content: str) -> None:
-    """Writes a runbook, with the folder it goes to. Raises LookError."""
+    """Writes a runbook and creates its folder. Raises LookError."""
     try:
         files.export(path, whole(content))
     except OSError as problem:
         raise LookError(
-            f"{path} cannot be written.", f"{problem.strerror or problem}.", "Name another place with --output."
+            f"{path} cannot be written.", f"{problem.strerror or problem}.", "Choose another path with --output."
         ) from None
 
 
@@ -52,13 +52,13 @@ def _servers(deployment: Deployment, host: str | None) -> list[RealServer]:
         if not found:
             raise UsageError(
                 "No server of this deployment is set up by hand.", "dsrwizard logs in to all of them.",
-                "Name one with --host to have its runbook all the same.",
+                "Use --host NAME to print a server's runbook anyway.",
             )  # fmt: skip
         return found
     found = [server for server in deployment.servers if server.name == host]
     if not found:
         names = ", ".join(server.name for server in deployment.servers)
-        raise UsageError(f"There is no server {host!r} in {deployment.name}.", "", f"Its servers: {names}.")
+        raise UsageError(f"{deployment.name} has no server {host!r}.", "", f"Its servers: {names}.")
     return found
 
 
@@ -68,4 +68,6 @@ def _system(text: str | None) -> System | None:
             return known  # type: ignore[no-any-return]
     if text is None:
         return None
-    raise UsageError(f"{text!r} is no system with a runbook.", "", f"There are: {', '.join(get_args(System))}.")
+    raise UsageError(
+        f"There is no runbook for the system {text!r}.", "", f"Choose one of: {', '.join(get_args(System))}."
+    )

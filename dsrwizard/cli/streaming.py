@@ -1,4 +1,4 @@
-"""Commands that run until they are stopped and need no terminal: a line per change, and metrics for Prometheus."""
+"""Commands that run until stopped and need no terminal: `watch --json` and `metrics`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.core.tell.stream import WatchLines
 
 LOOK_AGAIN = 0.2
-"""Seconds between looks at whether a signal came or the reader has gone."""
+"""Seconds between checks for a signal or a closed output."""
 
 
 class Latest:
-    """The newest snapshot. One that nobody took in time is passed over: a slow reader gets what is so now."""
+    """The newest snapshot. A slow reader skips older ones and gets the current state."""
 
     def __init__(self) -> None:
         self._fresh = threading.Event()
@@ -42,7 +42,7 @@ class Latest:
         self._fresh.set()
 
     def wait(self, seconds: float) -> Snapshot | None:
-        """The next one, or None when none came in time. Raises what the watch failed of."""
+        """The next snapshot, or None if none came in time. Raises the error of the watch."""
         if not self._fresh.wait(seconds):
             return None
         self._fresh.clear()
@@ -53,7 +53,7 @@ class Latest:
 
 @contextmanager
 def until_signalled() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether a signal came: the usual end of what runs until it is stopped."""
+    """Provides a function that says whether a signal came, the usual way to stop such a command."""
     came: list[int] = []
     with signals.handled(lambda number, _: came.append(number)):
         note = signals.how_to_stop()
@@ -63,8 +63,8 @@ def until_signalled() -> Iterator[Callable[[], bool]]:
 
 
 def changes(watcher: Watcher) -> int:
-    """Prints JSON Lines (`core.stream.Stream`) until it is stopped or nobody reads any more. The exit code says whether
-    looking worked at the end: 0 or 3."""
+    """Prints JSON Lines (`core.tell.stream.Stream`) until stopped or until the output is closed. The exit code says
+    whether checking worked at the end: 0 or 3."""
     stream, latest = WatchLines(), Latest()
 
     def work() -> None:
@@ -91,7 +91,7 @@ def changes(watcher: Watcher) -> int:
 
 
 def _reader_gone() -> bool:
-    """Whether the other end of standard output is closed: without changes nothing is written that would tell."""
+    """Whether the other end of standard output is closed. Without changes, no failing write would show it."""
     poll = select.poll()
     try:
         poll.register(sys.stdout.fileno(), 0)
@@ -109,12 +109,14 @@ def listen_at(text: str) -> tuple[str, int]:
         address = "127.0.0.1"
     if not address:
         raise UsageError(
-            f"--listen {text} names no address.",
-            "Metrics are not for everyone unless you say so.",
+            f"--listen {text} has no address.",
+            "Metrics are not public unless you say so.",
             f"Write 127.0.0.1{text}, or 0.0.0.0{text} for every address of this machine.",
         )
     if not (number.isascii() and number.isdigit() and int(number) < 65536) or (":" in address and not _is_ip(address)):
-        raise UsageError(f"--listen {text} is no address and port.", "", "Write it as 127.0.0.1:9749 or [::1]:9749.")
+        raise UsageError(
+            f"--listen {text} is not an address and port.", "", "Write it as 127.0.0.1:9749 or [::1]:9749."
+        )
     return address, int(number)
 
 
@@ -131,11 +133,11 @@ _SHORTEST_TOKEN = 16
 
 
 def metrics_token(path: Path | None) -> Secret | None:
-    """The bearer token of the file, or else of the environment, from which it is taken out: no program that is started
-    gets it. None: there is none. Raises UsageError."""
+    """The bearer token from the file, or else from the environment, from which it is removed so that child processes
+    do not get it. None: there is none. Raises UsageError."""
     set_ = os.environ.pop(FROM_ENVIRONMENT, "")
     where = f"The file {path}" if path else f"The variable {FROM_ENVIRONMENT}"
-    make = "Make one: (umask 077; openssl rand -hex 32 >FILE), and name that file with --token-file."
+    make = "Create one: (umask 077; openssl rand -hex 32 >FILE), and pass that file with --token-file."
     if path is None:
         token = set_.strip()
         if not token:
@@ -146,7 +148,7 @@ def metrics_token(path: Path | None) -> Secret | None:
         except OSError as problem:
             raise UsageError(f"{where} with the token cannot be read.", f"{problem.strerror}.", make) from None
         if stat.S_IMODE(status.st_mode) & stat.S_IROTH:
-            raise UsageError(f"{where} with the token can be read by everybody.", "", f"Run: chmod o-r {path}")
+            raise UsageError(f"{where} with the token is readable by everyone.", "", f"Run: chmod o-r {path}")
         token = content.decode("utf-8", "replace").strip()
     if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(
@@ -156,7 +158,7 @@ def metrics_token(path: Path | None) -> Secret | None:
 
 
 def metrics(watcher: Watcher, listen: str, names: Sequence[str] = (), token: Secret | None = None) -> int:
-    """Serves what the watcher sees until a signal comes. Raises DsrError when it cannot listen there."""
+    """Serves metrics until a signal comes. Raises DsrError if it cannot listen at the address."""
     from dsrwizard.cli.wiring import metrics_server
 
     address, port = listen_at(listen)
@@ -171,8 +173,8 @@ def metrics(watcher: Watcher, listen: str, names: Sequence[str] = (), token: Sec
         out.line(f"Metrics at http://{where}:{server.port}/metrics", err=True)
         if not server.loopback and token is None:
             out.line(
-                f"Whoever reaches {where}:{server.port} can read them: there is no password. "
-                "Set one with --token-file, let a firewall admit only Prometheus, or listen on 127.0.0.1.",
+                f"Anyone who can reach {where}:{server.port} can read the metrics: there is no password. Set one "
+                "with --token-file, let a firewall admit only Prometheus, or listen on 127.0.0.1.",
                 err=True,
             )
         watcher.start(latest.show)

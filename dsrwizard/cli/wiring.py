@@ -1,4 +1,4 @@
-"""Puts the engine together with this machine's backends; each is imported when it is first used."""
+"""Builds the engine with this machine's backends; each backend is imported on first use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def build_engine(asker: Asker) -> Engine:
-    """The engine of the product: local netlink, SSH, WinRM, packets from this machine, journals below `state_dir()`."""
+    """Builds the product's engine: local netlink, SSH, WinRM, packets from this machine, journals below
+    `state_dir()`."""
     asker = Quiet(asker)  # here and not in the engine alone: what is forgotten is what was kept for this very asker
     return Engine(
         director=_director,
@@ -59,7 +60,7 @@ def _forget(asker: Asker) -> None:
 
 
 class _LazyWire:
-    """The packets' backend, imported by the first packet."""
+    """The packet backend, imported on first use."""
 
     def _real(self) -> Wire:
         from backends.packets.port import Wire
@@ -92,22 +93,23 @@ class _LazyWire:
 def metrics_server(
     address: str, port: int, text: Callable[[], str], names: Sequence[str] = (), token: Secret | None = None
 ) -> MetricsServer:
-    """Serves `text()` over HTTP, also to who asks for one of these host names, and only to who has the token. Raises
-    DsrError when it cannot listen there."""
+    """Serves `text()` over HTTP: also for these host names, and only to clients with the token. Raises DsrError when
+    it cannot listen there."""
     from backends.metrics import Access, MetricsServer
 
     return MetricsServer(address, port, text, Access(names=frozenset(names), token=token))
 
 
 def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:
-    """Boots the lab, with these faults made, and runs the command (none: the wizard) on its director; its status."""
+    """Boots the lab with these faults and runs the command (none: the wizard) on its director. Returns its exit
+    status."""
     from backends.lab import run
 
     return run(command, faults=faults)
 
 
 def run_inside_lab(words: Sequence[str]) -> int:
-    """`fault …` or `mend …` on the director of the lab that runs this; the exit code."""
+    """Runs `fault …` or `mend …` on the director of the lab. Returns the exit code."""
     from backends.lab import run_inside
 
     return run_inside(words)

@@ -49,7 +49,7 @@ class LivePane(Pane):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self.hint = "The service keeps running without dsrwizard. Run `dsrwizard` to open this pane again."
+        self.hint = "The service keeps running without dsrwizard; `dsrwizard` opens this pane."
 
     def compose(self) -> ComposeResult:
         yield LiveView(self.desk.engine, id="live-view")

@@ -44,9 +44,7 @@ class Question(ModalScreen[str]):
     """A question with buttons. Returns the chosen id. The focus starts on `safe`, which is also the answer of Esc."""
 
     BINDINGS = [
-        Binding(
-            "escape", "safe", "Cancel", id="question.cancel", tooltip="Choose the answer that changes nothing"
-        ),
+        Binding("escape", "safe", "Cancel", id="question.cancel", tooltip="Choose the answer that changes nothing"),
         Binding(
             "left,up", "app.focus_previous", "Previous", id="question.previous", tooltip="Previous button", show=False
         ),
@@ -135,8 +133,13 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
     """The dialog for a password or passphrase, masked. Returns None when the operator gives none."""
 
     BINDINGS = [
-        Binding("escape", "give_none", "Give none", id="secret.cancel", tooltip="Continue without it; the host is "
-                                                                                "reported as failed"),
+        Binding(
+            "escape",
+            "give_none",
+            "Give none",
+            id="secret.cancel",
+            tooltip="Continue without it; the host is reported as failed",
+        ),
         Binding("pageup", "scroll(-1)", "Text up", id="secret.up", show=False, tooltip="Scroll the text up"),
         Binding("pagedown", "scroll(1)", "Text down", id="secret.down", show=False, tooltip="Scroll the text down"),
     ]
@@ -173,8 +176,9 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
             if not own:
                 yield Tick("Use it for every server that asks for the same", id="for-all", compact=True)
             yield Static(
-                "It is not saved anywhere." if own else "It is kept in memory until dsrwizard ends, and is not "
-                                                        "saved anywhere.",
+                "It is not saved anywhere."
+                if own
+                else "It is kept in memory until dsrwizard ends, and is not saved anywhere.",
                 markup=False,
                 classes="modal-note",
             )
@@ -208,9 +212,7 @@ class HelpModal(ModalScreen[None]):
     """A text to read, closed by Esc, F1 or Enter."""
 
     BINDINGS = [
-        Binding(
-            "escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Close this text", key_display="esc"
-        )
+        Binding("escape,f1,enter,q", "close", "Close", id="help.close", tooltip="Close this text", key_display="esc")
     ]
 
     def __init__(self, title: str, body: str | Content) -> None:

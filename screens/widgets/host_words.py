@@ -62,6 +62,7 @@ def in_words(error: Exception) -> DsrError:
     """Any error as one that can be shown. An error that is not a DsrError is a defect of dsrwizard, and the text
     says so."""
     if isinstance(error, OSError):
-        return DsrError("This machine refused the operation.", "The system reports: "
-                                                               f"{error.strerror or type(error).__name__}.")
+        return DsrError(
+            "This machine refused the operation.", f"The system reports: {error.strerror or type(error).__name__}."
+        )
     return error if isinstance(error, DsrError) else Defect.of(error)

@@ -99,9 +99,7 @@ def _failure(failure: Failure) -> list[tuple[Name, str, str]]:
 
 def _system(facts: ServerFacts) -> list[tuple[Name, str, str]]:
     told = ", ".join(part for part in (facts.os, facts.kernel) if part) or "unknown system"
-    right = "root or sudo works" if facts.privileged else (
-        "neither root nor sudo: nothing can be changed there"
-    )
+    right = "root or sudo works" if facts.privileged else ("neither root nor sudo: nothing can be changed there")
     return [("ok" if facts.privileged else "fail", "System", f"{told}; {right}")]
 
 
@@ -134,8 +132,10 @@ def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str,
 def _ingress(facts: ServerFacts, server: RealServer) -> tuple[Name, str, str]:
     carrying = facts.carrying(server.address)
     if not carrying:
-        return "warn", "Interface", (
-            f"no interface has {server.address}: is the server behind NAT? Direct routing needs its real address"
+        return (
+            "warn",
+            "Interface",
+            (f"no interface has {server.address}: is the server behind NAT? Direct routing needs its real address"),
         )
     card: Interface = carrying[0]
     state = "" if card.up else ", down"
@@ -149,8 +149,10 @@ def _layer2(test: ServerTest) -> tuple[Name, str, str]:
     if owners.problem:
         return "unknown", "Layer 2", f"could not be checked: {owners.problem}"
     if not owners.where:
-        return "fail", "Layer 2", (
-            f"nobody answers ARP for {owners.address}: a router is in between, or the server is off"
+        return (
+            "fail",
+            "Layer 2",
+            (f"nobody answers ARP for {owners.address}: a router is in between, or the server is off"),
         )
     if len(owners.where) > 1:
         return "warn", "Layer 2", f"several machines answer for {owners.address}: {', '.join(owners.where)}"
@@ -174,8 +176,10 @@ def _listening(
         if covering:
             return "ok", label, f"{_who(covering[0])} listens on {_where(covering[0])}"
         only = ", ".join(dict.fromkeys(one.address for one in mine))
-        return "warn", label, (
-            f"{_who(mine[0])} listens on {only} only, not on the VIP: bind it to {vip} or to all addresses"
+        return (
+            "warn",
+            label,
+            (f"{_who(mine[0])} listens on {only} only, not on the VIP: bind it to {vip} or to all addresses"),
         )
     answer = connected.get(service.port) if service.protocol == "tcp" else None
     if answer is None or answer.result == "unknown":

@@ -303,13 +303,13 @@ class ApplyPane(ByHand):
         if view.doing:
             if view.stop.is_set():
                 return "The journal has every change made so far. Retry continues; roll back undoes it."
-            return "Hosts are being changed. Press s to stop: running commands finish, nothing new starts."
+            return "Changing hosts. Press s to stop: running commands finish, nothing new starts."
         if plan is not None and plan.empty:
             return "Nothing was changed. Next checks each real server through the VIP."
         if not self._applied:
             return "Nothing has been changed yet."
         if self._undecided() or view.error:
-            return "Changes already made stay. For each failed host, choose retry, skip or roll back."
+            return "Changes made so far stay. For each failed host: retry, skip or roll back."
         if self._waiting():
             return "Press h for the manual steps, then r to give the server its weight. Next checks the rest meanwhile."
         states = {run.state for run in view.runs.hosts.values()}
@@ -328,7 +328,7 @@ class ApplyPane(ByHand):
             return f"{glyph('fail')} {runs.done} of {total} hosts done; failed: {', '.join(broken)}."
         if waiting:
             return (
-                f"{glyph('warn')} {runs.done} of {total} hosts done; at weight 0 until you set them up by hand: "
+                f"{glyph('warn')} {runs.done} of {total} hosts done; at weight 0 until set up by hand: "
                 f"{', '.join(waiting)}."
             )
         begun = total - runs.counted((Outcome.NOT_ATTEMPTED, "waiting"))

@@ -44,7 +44,7 @@ class ServerTable(DataTable[Text]):
         "imports. t tests the one under the cursor, T tests all: the test connects as apply will, and changes "
         "nothing."
     )
-    hint = "Each replies to clients directly. It needs the VIP without ARP, and its own gateway."
+    hint = "Each replies to clients directly: it needs the VIP (no ARP) and a gateway."
     help_title = "Real servers"
 
 

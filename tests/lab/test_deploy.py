@@ -253,7 +253,7 @@ def test_an_sshd_that_dies_after_the_plan_was_shown_and_the_live_pane_of_a_file(
     lab = clean
     file = write(lab, deployment(client=False))
     with Terminal(lab, ["dsrwizard", "apply", file], rows=60, cols=160) as apply:
-        apply.process.expect("Go ahead?", SECONDS)
+        apply.process.expect("Continue?", SECONDS)
         lab.run("web2", signal_sshd("KILL")).ok()
         apply.press("y\r")
         assert apply.process.wait(SECONDS).status == 1
@@ -273,16 +273,16 @@ def test_ctrl_c_finishes_what_runs_begins_nothing_new_and_teardown_takes_it_all_
     lab = clean
     file = write(lab, deployment(client=False))
     with Terminal(lab, ["dsrwizard", "apply", file], rows=60, cols=160) as apply:
-        apply.process.expect("Go ahead?", SECONDS)
+        apply.process.expect("Continue?", SECONDS)
         lab.run("web3", signal_sshd("STOP")).ok()  # this server keeps the run waiting
         apply.press("y\r")
         apply.process.expect("weight 10.0.0.10 tcp/80 web1", SECONDS)
         apply.press("\x03")
-        apply.process.expect("Stopping: what runs now is finished", SECONDS)
+        apply.process.expect("Stopping: running commands finish", SECONDS)
         lab.run("web3", signal_sshd("CONT")).ok()
         assert apply.process.wait(SECONDS).status == 3
         said = " ".join(apply.process.stdout.split())
-    assert "Stopped before all was done." in said
+    assert "Stopped before everything was done." in said
     assert f" {VIP}/32" in lab.run("web3", "ip -4 -o addr").ok().stdout, "what ran was cut off"
     assert "web3" not in answers(lab, f"http://{VIP}/", 6)
     lab.dsrwizard("teardown", file, "--yes").ok()

@@ -73,7 +73,7 @@ class TestWeight:
             assert "in proportion" in seen(app)
             await pilot.press("enter")
             await until(pilot, lambda: weight(shop, "10.0.0.101") == 50)
-            await until(pilot, lambda: "web1 has weight 50" in told(app))
+            await until(pilot, lambda: "web1 set to weight 50" in told(app))
             await comes(pilot, "Weight: 50; the deployment says 1")
 
     async def test_escape_and_the_present_weight_change_nothing(self, make_app: Make, shop: World) -> None:
@@ -100,7 +100,7 @@ class TestWeight:
             await pilot.press("home", "down", "w", "7", "tab", "space", "shift+tab")
             await pilot.press("enter")
             await until(pilot, lambda: weight(shop, "10.0.0.101") == 7)
-            await until(pilot, lambda: "web1 has weight 7 in 10.0.0.10 tcp/80" in told(app))
+            await until(pilot, lambda: "web1 set to weight 7 in 10.0.0.10 tcp/80" in told(app))
             other = shop.ipvs.table[ServiceKey("10.0.0.10", "tcp", 443)].entry("10.0.0.101", 443)
             assert other is not None
             assert other.state.weight != 7
@@ -166,7 +166,7 @@ class TestApplyAgain:
             await settled(pilot)
             await pilot.press("ctrl+n", "right", "enter")
             await settled(pilot)
-            assert "web2: not done" in seen(app)
+            assert "hosts done; failed: web2" in seen(app)
             assert "Operation not permitted" in seen(app)
             await pilot.press("escape")
             await comes(pilot, "2/3 up")

@@ -154,14 +154,14 @@ async def test_a_step_that_fails_is_told_and_not_called_cured(make_app: Make, sh
         await agreed(pilot)
         assert "✗ Not fixed: 10.0.0.10 is not on web2" in seen(app)
         assert "Operation not permitted" in seen(app)
-        assert "r verifies again and shows what cures what is left." in seen(app)
-        assert "Esc leads back." not in seen(app)
+        assert "Press r to verify again and see how to fix what is left." in seen(app)
+        assert "Press esc to go back." not in seen(app)
         del shop.servers["web2"].fails[f"vip {VIP}"]
         await pilot.press("r")
         await settled(pilot)
         await agreed(pilot)
         assert "✓ Fixed" in seen(app)
-        assert "Esc leads back." in seen(app)
+        assert "Press esc to go back." in seen(app)
     assert holds(shop)
 
 

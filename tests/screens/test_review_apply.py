@@ -277,7 +277,7 @@ class TestApply:
             world.release("director")
             await settled(pilot)
             states = " ".join(rows(app, "#run-rows"))
-            assert "web1 — not begun" in states
+            assert "web1 — not started" in states
             assert len(world.done) == 1, "the one that ran"
             await pilot.press("home", "r")
             await settled(pilot)
@@ -311,7 +311,7 @@ class TestApply:
             await pilot.press("right", "enter")
             await pilot.pause()
             assert world.held("director")
-            assert "Hosts are being changed" in seen(app), "what is so now stands under the frame"
+            assert "Changing hosts" in seen(app), "what is so now stands under the frame"
             await pilot.press("ctrl+q", "right", "enter")
             await pilot.pause()
             assert app.is_running, "what runs now is finished first"
@@ -368,7 +368,7 @@ class TestApply:
             world.servers["web1"].machine.sysctls["net.ipv4.conf.all.arp_ignore"] = "2"
             await pilot.press("right", "enter")
             await settled(pilot)
-            assert "the plan is out of date" in seen(app)
+            assert "so the plan is out of date" in seen(app)
             await pilot.press("r")
             await settled(pilot)
             assert "Done: all 4 hosts" in seen(app)

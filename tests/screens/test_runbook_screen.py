@@ -73,7 +73,7 @@ class TestWizard:
         app = make_app(deployment=manual(world, "web1", "web2", "web3"))
         async with app.run_test(size=(80, 24)) as pilot:
             await applied(pilot)
-            assert "at weight 0 until you set them up by hand: web1, web2, web3" in seen(app)
+            assert "at weight 0 until set up by hand: web1, web2, web3" in seen(app)
             await pilot.press("ctrl+n")
             await settled(pilot)
             assert wizard(app).step == "verify", "no decision is asked for a server that only waits"
@@ -128,7 +128,7 @@ class TestWizard:
             await pilot.press("ctrl+n")
             await settled(pilot)
             assert wizard(app).step == "apply"
-            assert "web1: not done" in seen(app)
+            assert "failed: web1" in seen(app)
             assert str(getattr(app.focused, "label", "")) == "Retry"
 
 

@@ -167,7 +167,7 @@ async def test_it_is_not_cut_off_and_stops_between_steps(
         assert "It is still running" in seen(app)
         await pilot.press("ctrl+q")
         assert isinstance(app.screen, Question)
-        assert "The teardown is running" in seen(app)
+        assert "Teardown is running" in seen(app)
         await pilot.press("enter")
         await pilot.press("s")
         await pilot.pause()

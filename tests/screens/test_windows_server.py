@@ -63,7 +63,7 @@ async def test_basic_without_tls_is_refused_at_its_field(make_app: Make, lab: Wo
         await pilot.pause()
         assert isinstance(app.screen, ServerForm)
         assert focused_key(app) == "servers[3].auth"
-        assert "sends the password readable" in " ".join(seen(app).split())
+        assert "sends the password in clear" in " ".join(seen(app).split())
 
 
 async def test_every_way_keeps_what_was_typed_in_its_own_fields(make_app: Make, lab: World) -> None:
@@ -115,7 +115,7 @@ class TestFound:
     async def test_what_stands_in_the_way(self, tmp_path: Path) -> None:
         host = WindowsHost()
         host.elevated = False
-        assert "not an administrator: dsrwizard cannot change anything there" in await self.found(tmp_path, host)
+        assert "not an administrator: nothing can be changed there" in await self.found(tmp_path, host)
         host = WindowsHost()
         host.restriction = "DenyUnspecified"
         assert "a policy forbids installing devices" in await self.found(tmp_path, host)

@@ -164,7 +164,7 @@ class TestQuestions:
                 await until(pilot, lambda: isinstance(app.screen, SecretModal))
                 await pilot.pause()
                 assert "web1 asks:" in seen(app)
-                assert "goes to root@web1 alone" in seen(app)
+                assert "is sent to root@web1 only" in seen(app)
                 quoted = app.screen.query_one(".modal-quote")
                 assert words in str(quoted.query_one(Static).render())
                 assert quoted.styles.border_left[0], "marked at its side"

@@ -122,7 +122,7 @@ def test_a_secret_is_not_shown_and_may_be_corrected(dialogue: Dialogue) -> None:
 
 @pytest.mark.parametrize("dialogue", ["prompt"], indirect=True)
 def test_a_servers_own_question_is_marked_as_its_words(dialogue: Dialogue) -> None:
-    dialogue.expect("Answer of root for web1 alone (not shown, Enter gives none): ")
+    dialogue.expect("Answer for root@web1 only (hidden; Enter gives none): ")
     assert "web1 asks:" in dialogue.said
     assert [line.strip("\r") for line in dialogue.said.split("\n") if "| " in line] == [
         "  | Two-factor login",

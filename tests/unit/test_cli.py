@@ -79,7 +79,7 @@ def test_from_nothing_to_traffic_and_back(shell: Shell) -> None:
     assert shell("teardown", file, "--yes") == 0
     assert shell.world.requests(1) == [""]
     assert shell("teardown", file) == 0
-    assert "Nothing was owed" in shell.out
+    assert "Nothing to do" in shell.out
     assert shell.err == ""
 
 
@@ -232,7 +232,7 @@ def test_the_operator_is_asked_and_no_is_no(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     assert shell("apply", str(shell.file)) == code
-    assert "Go ahead?" in shell.err
+    assert "Continue?" in shell.err
     assert bool(shell.world.done) is (code == 0)
 
 
@@ -254,7 +254,7 @@ def test_without_ipvs_status_could_not_look(shell: Shell) -> None:
     assert shell("status", str(shell.file)) == 3
     assert "modprobe ip_vs" in shell.out
     assert "bypass" not in shell.out
-    assert "replies not counted here" in shell.out
+    assert "replies not counted" in shell.out
 
 
 def test_status_says_which_way_replies_go_only_where_it_is_seen(shell: Shell) -> None:
@@ -298,8 +298,8 @@ def test_interrupted_in_the_middle_finishes_what_runs_and_begins_nothing_new(
         code = shell("apply", str(shell.file), "--yes")
         thread.join()
     assert code == 3
-    assert "Stopping: what runs now is finished" in shell.err
-    assert "Stopped before all was done" in shell.err
+    assert "Stopping: running commands finish" in shell.err
+    assert "Stopped before everything was done" in shell.err
     assert len(shell.world.done) == 1
     assert shell("teardown", str(shell.file), "--yes") == 0
 
@@ -319,7 +319,7 @@ def test_a_crash_leaves_a_file_for_its_owner_alone_and_no_traceback(
     crash = state_dir() / "crash.txt"
     assert shell.err.splitlines() == [
         "dsrwizard itself failed: RuntimeError.",
-        f"Details are in {crash}: please report them with what you did.",
+        f"Details are in {crash}. Please report them, with what you did.",
     ]
     assert "injected" in crash.read_text()
     assert crash.stat().st_mode & 0o777 == 0o600

@@ -30,7 +30,7 @@ def test_a_fault_is_shown_with_commands_and_undo_cured_and_said_to_be(farm: Shel
     assert farm("mend", str(farm.file), "--yes") == 0
     order = [
         "web2: vip-missing 10.0.0.10", "seen: ", f"$ ip addr add {VIP}/32 dev lo", f"undo: ip addr del {VIP}/32 dev lo",
-        "1 wrong, 1 of them can be mended, in 1 step.", "changed       vip", "cured", "answers through web2",
+        "1 fault; 1 can be mended, in 1 step.", "changed       vip", "cured", "answers through web2",
         "Verdict: pass",
     ]  # fmt: skip
     places = [farm.out.find(text) for text in order]
@@ -43,7 +43,7 @@ def test_a_fault_is_shown_with_commands_and_undo_cured_and_said_to_be(farm: Shel
 def test_with_nothing_wrong_it_asks_nothing_and_changes_nothing(farm: Shell) -> None:
     touched = len(farm.world.done)
     assert farm("mend", str(farm.file)) == 0
-    assert "Nothing was found that fails." in farm.out
+    assert "No check failed." in farm.out
     assert len(farm.world.done) == touched
 
 
@@ -51,8 +51,8 @@ def test_what_no_step_cures_is_named_with_who_must_do_what(farm: Shell) -> None:
     farm.world.servers["web1"].machine.listeners = []
     no_vip(farm)
     assert farm("mend", str(farm.file), "--yes") == 1
-    assert "2 wrong, 1 of them can be mended" in farm.out
-    assert "not mended: dsrwizard does not start services: start the service on web1." in farm.out
+    assert "2 faults; 1 can be mended" in farm.out
+    assert "not fixed: dsrwizard does not start services: start the service on web1." in farm.out
     assert "fix: Start the service on web1" in farm.out
     assert "Verdict: fail" in farm.out
     assert farm.world.servers["web2"].machine.holds(VIP) == "lo", "the other is mended all the same"

@@ -50,4 +50,4 @@ def test_a_cause_that_there_is_not_is_refused_with_the_nearest(capsys: pytest.Ca
     assert run(["explain", "vip-mising"]) == 2
     what, next_ = capsys.readouterr().err.splitlines()
     assert what == "There is no cause 'vip-mising'."
-    assert next_ == "Did you mean vip-missing? List them: dsrwizard explain"
+    assert next_ == "Did you mean vip-missing? To list all causes, run: dsrwizard explain"

@@ -121,7 +121,7 @@ def test_the_token_comes_from_a_file_that_not_everybody_reads(tmp_path: Path) ->
     assert found is not None
     assert found.reveal() == TOKEN
     file.chmod(0o644)
-    with pytest.raises(UsageError, match="by everybody") as refused:
+    with pytest.raises(UsageError, match="by everyone") as refused:
         metrics_token(file)
     assert "chmod o-r" in refused.value.next
 

@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.program import Program
 
 ENDING = [SIGINT, SIGTERM, SIGHUP]
-STOPPING = "Stopping: what runs now is finished"
+STOPPING = "Stopping: running commands finish"
 
 
 def ids(value: object) -> str | None:
@@ -32,7 +32,7 @@ def test_a_signal_finishes_what_runs_and_begins_nothing_new(tmp_path: Path, numb
         program.expect(STOPPING)
         program.go()
         assert program.status() == 3
-        assert "Stopped before all was done" in program.said
+        assert "Stopped before everything was done" in program.said
         assert program.done == 1
         assert "kill" not in program.said, "ctrl+c works, so nobody needs to be told"
 

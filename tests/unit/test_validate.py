@@ -87,7 +87,7 @@ def test_an_untouched_draft_asks_for_what_is_missing() -> None:
         ("10.0.0.010", "Write 10.0.0.10."),
         ("10.0.0.256", "0 to 255"),
         ("10.0.0", "0 to 255"),
-        ("shop.example.com", "Write its IP address: IPVS needs it"),
+        ("shop.example.com", "Write its IP address; IPVS needs it"),
         ("http://10.0.0.10/", "URL"),
         ("10.0.0.10, 10.0.0.11", "one address"),
         ("10.0.0.10-20", "not an IP address"),
@@ -104,7 +104,7 @@ def test_what_cannot_be_a_vip(text: str, words: str) -> None:
         ("10.0.0.101:8080", "rewrites only the MAC"),
         ("[fd00::1]:8080", "rewrites only the MAC"),
         ("root@10.0.0.101", "as user"),
-        ("web1", "Write its IP address: IPVS needs it"),
+        ("web1", "Write its IP address; IPVS needs it"),
         ("127.0.0.1", "loopback"),
     ],
 )
@@ -233,7 +233,7 @@ def test_the_client_is_neither_vip_nor_server() -> None:
     draft.client = DraftClient(address="10.0.0.10")
     only(draft, "client.address", "is the VIP")
     draft.client.address = "10.0.0.102"
-    only(draft, "client.address", '"web2"', "answers the VIP itself")
+    only(draft, "client.address", '"web2"', "holds the VIP itself")
     draft.client.address = "203.0.113.10"
     assert told(draft) == []
     draft.client.address = ""
@@ -245,7 +245,7 @@ def test_a_server_names_only_vips_that_exist() -> None:
     draft.servers[0].vips = ["10.0.0.11", "10.0.0.10"]
     only(draft, "servers[0].vips", '"10.0.0.11" is no VIP', "10.0.0.10")
     draft.servers[0].vips = []
-    only(draft, "servers[0].vips", "serves no VIP", "leave vips out")
+    only(draft, "servers[0].vips", "serves no VIP", "remove vips")
 
 
 def test_a_vip_nobody_serves() -> None:
@@ -277,7 +277,7 @@ def test_an_ipv4_vip_needs_ipv4_servers() -> None:
 def test_the_connections_port_is_not_the_services() -> None:
     draft = shop()
     draft.servers[0].port = "80"
-    only(draft, "servers[0].port", "port of SSH", "Leave port out")
+    only(draft, "servers[0].port", "SSH port", "Remove port")
     draft.servers[0].connect = "manual"
     assert told(draft) == []
     draft = shop()

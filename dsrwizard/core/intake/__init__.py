@@ -1,1 +1,1 @@
-"""What people write, read and checked: fields, drafts, deployment files, imported lists."""
+"""Input: reading and validating fields, drafts, deployment files and imported lists."""

@@ -1,6 +1,6 @@
 """The deployment file (docs/deployment-file.md): TOML in, `Deployment` out, and back.
 
-Whatever is wrong with a file, from its path to its meaning, is a `FileRefused`.
+Any problem with a file, from its path to its meaning, raises `FileRefused`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.foreign import harmless
 
 MAX_BYTES = 1_000_000
-"""Enough for ten thousand servers; what is bigger is some other file."""
+"""Enough for ten thousand servers; a bigger file is not a deployment file."""
 PIPE_SECONDS = 10.0
-"""How long a pipe may give nothing."""
+"""The longest wait for a silent pipe, in seconds."""
 _OTHERS = 8
 _SMALLEST = (
-    "It needs a name, [director], [[vips]] with [[vips.services]], and [[servers]]; `dsrwizard` without a file asks "
-    "for them and writes it."
+    "It needs a name, [director], [[vips]] with [[vips.services]], and [[servers]]; Run `dsrwizard` without a file "
+    "to enter them and have the file written."
 )
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=\s*(.*)$")
@@ -35,7 +35,7 @@ _HEADER = "# dsrwizard deployment. Passwords and passphrases never go in here: d
 
 
 class FileRefused(UsageError):
-    """The deployment file is not one. `problems` holds all that was found, in order, with lines where known."""
+    """The error for an invalid deployment file. `problems` has all problems found, in order, with lines where known."""
 
     def __init__(self, what: str, why: str = "", next_: str = "", problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(what, why, next_)
@@ -50,7 +50,7 @@ def load(path: Path) -> Deployment:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _unreadable(name, error) from None
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise FileRefused(f"{_safe(name)} is written in UTF-16; it has to be UTF-8.", "", "Save it again as UTF-8.")
+        raise FileRefused(f"{_safe(name)} is UTF-16; it must be UTF-8.", "", "Save it as UTF-8.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -58,7 +58,7 @@ def load(path: Path) -> Deployment:
         raise FileRefused(
             f"{_safe(name)}, line {line}: this is not UTF-8 text.",
             "" if b"\0" not in raw else "It looks like a binary file.",
-            "Save it again as UTF-8, or name another file.",
+            "Save it as UTF-8, or choose another file.",
         ) from None
     return loads(text, name)
 
@@ -91,7 +91,7 @@ def loads(text: str, name: str = "FILE") -> Deployment:
 
 
 def dumps(deployment: Deployment) -> str:
-    """The deployment as the text of a file, defaults left out: `loads(dumps(d)) == d` for every valid `d`."""
+    """The deployment as the text of a file, without defaults: `loads(dumps(d)) == d` for every valid `d`."""
     import tomli_w
 
     def table(header: str, value: dict[str, object]) -> str:
@@ -113,8 +113,8 @@ def _flat(value: msgspec.Struct) -> dict[str, object]:
 
 
 def _too_big(name: str) -> FileRefused:
-    most = f"At most {MAX_BYTES // 1_000_000} MB are read."
-    return FileRefused(f"{_safe(name)} is too big for a deployment file.", most, "Name another file.")
+    most = f"The limit is {MAX_BYTES // 1_000_000} MB."
+    return FileRefused(f"{_safe(name)} is too large for a deployment file.", most, "Choose another file.")
 
 
 def _toml(text: str, name: str) -> dict[str, object]:
@@ -150,26 +150,27 @@ def _syntax(text: str, name: str, message: str) -> FileRefused:
 
 
 def _syntax_fault(message: str, line: str, *, end: bool) -> Refusal:
-    """A syntax error in words. Values are never quoted back: the line may hold a secret."""
+    """A syntax error in words. Values are never quoted, because the line may contain a secret."""
     if "twice" in message or "Cannot overwrite" in message or "immutable" in message or "Cannot mutate" in message:
         table = re.match(r"\s*\[\[?\s*(servers|vips)\s*\]", line)
         if table:
             return Refusal(
-                f"There is more than one [{table[1]}].", f"Write [[{table[1]}]] with two brackets, for every entry."
+                f"The table [{table[1]}] appears more than once.",
+                f"Write [[{table[1]}]] with double brackets for every entry.",
             )
-        return Refusal("This key or table is there twice.", "Keep one of them.")
+        return Refusal("This key or table appears twice.", "Keep one of them.")
     if end:
         return Refusal("The file ends in the middle of a value.", "Close the quotes or brackets of its last value.")
     if "Exceeds the limit" in message:
         return Refusal("A number has thousands of digits.", "Write an ordinary whole number.")
     if not line.replace("\t", " ").rstrip("\r").isprintable():
-        return Refusal("There is a character that must not be there.", "Write the line again by hand.")
+        return Refusal("The line contains a character that is not allowed.", "Type the line again.")
     assignment = _ASSIGNMENT.match(line)
     if assignment and not assignment[2].strip():
         return Refusal("There is no value after “=”.", f'Write {shown(assignment[1])[1:-1]} = "…".')
     if assignment and not re.match(r"[\"'\[{]", assignment[2]):
         return Refusal(
-            "The value is neither a text in quotes nor a number.",
+            "The value is neither a quoted text nor a number.",
             f'Texts and addresses need quotes: {shown(assignment[1])[1:-1]} = "…".',
         )
     if re.match(r"\s*[A-Za-z0-9_.-]+\s*:", line):
@@ -188,7 +189,7 @@ def _refused(text: str, name: str, problems: list[Problem]) -> FileRefused:
     more = ""
     if others:
         places = list(dict.fromkeys(problem.place for problem in others))
-        more = f"{len(others)} more after this: {'; '.join(places[:_OTHERS])}{'; …' if len(places) > _OTHERS else ''}."
+        more = f"{len(others)} more problems: {'; '.join(places[:_OTHERS])}{'; …' if len(places) > _OTHERS else ''}."
     place = f", {first.place}" if first.place else ""
     return FileRefused(f"{_safe(name)}{place}: {first.message}", more, first.hint, located)
 
@@ -198,25 +199,25 @@ def _unreadable(name: str, error: Exception) -> FileRefused:
     match error:
         case FileNotFoundError():
             return FileRefused(
-                f"{shown_name}: there is no such file.", "", "Check the path, or run `dsrwizard` to write a new one."
+                f"{shown_name} does not exist.", "", "Check the path, or run `dsrwizard` to write a new one."
             )
         case IsADirectoryError():
-            return FileRefused(f"{shown_name} is a directory.", "", "Name the deployment file in it.")
+            return FileRefused(f"{shown_name} is a directory.", "", "Give the path of the deployment file in it.")
         case OSError(errno=errno.EFBIG):
             return _too_big(name)
         case OSError(errno=errno.EINVAL):
             return FileRefused(
-                f"{shown_name} is neither a file nor a pipe.", "What a device gives may never end.",
-                "Name the deployment file.",
+                f"{shown_name} is neither a file nor a pipe.", "Reading a device might never end.",
+                "Give the path of the deployment file.",
             )  # fmt: skip
         case PermissionError():
-            return FileRefused(f"{shown_name} may not be read by this user.", "", "Give yourself the right to read it.")
+            return FileRefused(f"This user is not allowed to read {shown_name}.", "", "Make it readable for your user.")
         case OSError(strerror=reason) if reason:
-            return FileRefused(f"{shown_name} cannot be read.", f"The system says: {reason}.", "Check the path.")
+            return FileRefused(f"{shown_name} cannot be read.", f"The system reports: {reason}.", "Check the path.")
         case _:
-            return FileRefused(f"{shown_name} cannot be a path.", "", "Check the path.")
+            return FileRefused(f"{shown_name} is not a valid path.", "", "Check the path.")
 
 
 def _safe(name: str) -> str:
-    """The file's name in a message: as given, unless it holds control characters."""
+    """The file's name for a message: as given, unless it contains control characters."""
     return name if harmless(name) and name.isprintable() and len(name) < 300 else shown(name)[1:-1]

@@ -1,6 +1,6 @@
-"""The deployment while it is being entered: every value as the operator typed it, right or wrong.
+"""The draft: a deployment while it is being entered, with every value as the operator typed it, valid or not.
 
-A `Draft` is the truth behind the wizard's panes; widgets only edit it. It turns into a `Deployment` when
+A `Draft` is the state behind the wizard's panes; widgets only edit it. It can become a `Deployment` when
 `validate.problems_of_draft(draft)` is empty: `validate.deployment_of(draft)` makes it.
 """
 
@@ -72,7 +72,7 @@ class Draft(Harmless, msgspec.Struct):
 
     @classmethod
     def from_deployment(cls, deployment: Deployment) -> Draft:
-        """The draft that stands for this deployment, to edit it further."""
+        """A draft with the values of this deployment, to edit it."""
         director, client = deployment.director, deployment.client
         return cls(
             name=deployment.name,
@@ -85,7 +85,7 @@ class Draft(Harmless, msgspec.Struct):
 
 
 def _given(draft: DraftServer | DraftClient | DraftService, numbers: tuple[str, ...]) -> dict[str, object]:
-    """The fields that hold something, texts stripped, numbers as numbers."""
+    """The non-empty fields, with texts stripped and numbers as numbers."""
     data: dict[str, object] = {}
     for key, value in msgspec.structs.asdict(draft).items():
         text = value.strip() if isinstance(value, str) else ""

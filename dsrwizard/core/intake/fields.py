@@ -1,9 +1,9 @@
 """What may stand in one field of the deployment, for each kind of field: text in, `Refusal` or None out.
 
-Nothing here looks at other fields (`validate` does) or at hosts. Spaces around a value do not count.
-Sources: interface names, kernel `dev_valid_name` (net/core/dev.c) and the names sysctl keeps for itself
-(net/ipv4/devinet.c); persistence, `MAX_TIMEOUT` of ipvsadm, 31 days; weight, ipvsadm(8), 0 to 65535; ports, RFC 6335;
-login and host names, `valid_ruser` and `valid_hostname` of OpenSSH since 9.6 (ssh.c; CVE-2023-51385).
+They do not look at other fields (`validate` does) or at hosts. Spaces around a value are ignored. Sources: interface
+names, kernel `dev_valid_name` (net/core/dev.c) and the names sysctl keeps for itself (net/ipv4/devinet.c); persistence,
+`MAX_TIMEOUT` of ipvsadm, 31 days; weight, ipvsadm(8), 0 to 65535; ports, RFC 6335; login and host names, `valid_ruser`
+and `valid_hostname` of OpenSSH since 9.6 (ssh.c; CVE-2023-51385).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ PROBES = ("dns", "echo")
 HEX_PAYLOAD = 'Write the bytes in hexadecimal, for example payload = "hex:00 01 0a".'
 RESERVED_NAMES = ("director", "client")
 NO_PORT_CHANGE = (
-    "Direct routing cannot change ports (it rewrites only the MAC): the real server answers on the service's port."
+    "Direct routing cannot change ports (it rewrites only the MAC address): the real server must answer on the "
+    "service's port."
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _HOSTNAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 _SHELL = frozenset("'`\"$;&<>|(){}")
-"""What begins something in a shell, wherever it stands. OpenSSH lets `$` pass in a login name; a shell expands it."""
+"""Characters with a meaning in a shell, in any position. OpenSSH lets `$` pass in a login name; a shell expands it."""
 _NO_HOST = _SHELL | frozenset("\\,*?!#@/")
 """For a host also what has a meaning in known_hosts and in front of a host. OpenSSH refuses the first two of these."""
 _MAX_LOGIN = 255
@@ -42,7 +43,7 @@ _RESERVED_V4 = IPv4Network("240.0.0.0/4")
 
 
 def parsed(text: str) -> Address | None:
-    """The address this text is, or None."""
+    """The text as an address, or None."""
     try:
         return ip_address(text.strip())
     except ValueError:
@@ -50,7 +51,7 @@ def parsed(text: str) -> Address | None:
 
 
 def whole_number(text: str) -> int | None:
-    """The whole number this text is, or None."""
+    """The text as a whole number, or None."""
     text = text.strip()
     return int(text) if _INTEGER.fullmatch(text) else None
 
@@ -62,7 +63,7 @@ def suggestion(text: str, known: list[str]) -> str:
 
 
 def address(text: str) -> Refusal | None:
-    """The address of a host: one IPv4 or IPv6 address that packets can be sent to."""
+    """Checks a host's address: one IPv4 or IPv6 address that packets can be sent to."""
     text = text.strip()
     if not text:
         return Refusal("The address is missing.", "Write an IP address, for example 10.0.0.101.")
@@ -73,18 +74,20 @@ def address(text: str) -> Refusal | None:
 
 
 def address6(text: str) -> Refusal | None:
-    """The IPv6 RIP of a server whose `address` is IPv4."""
+    """Checks the IPv6 address of a server whose `address` is IPv4."""
     text = text.strip()
     if not text:
         return None
     ip = parsed(text)
     if ip is not None and ip.version == 4:
-        return Refusal(f"{ip} is an IPv4 address; address6 is for IPv6.", "Write the server's IPv6 address.")
+        return Refusal(
+            f"{ip} is an IPv4 address. This field takes an IPv6 address.", "Write the server's IPv6 address."
+        )
     return address(text)
 
 
 def vip(text: str) -> Refusal | None:
-    """A VIP: one IPv4 or IPv6 address without prefix, port or zone."""
+    """Checks a VIP: one IPv4 or IPv6 address without prefix, port or zone."""
     text = text.strip()
     if not text:
         return Refusal("The VIP is missing.", "Write the address clients use, for example 10.0.0.10.")
@@ -95,7 +98,8 @@ def vip(text: str) -> Refusal | None:
     ip = parsed(head)
     if slash and ip is not None:
         return Refusal(
-            f"A VIP has no prefix: {shown(text)}.", f"Write {ip}: dsrwizard always uses /{ip.max_prefixlen} for a VIP."
+            f"A VIP has no prefix length: {shown(text)}.",
+            f"Write {ip}: dsrwizard always uses /{ip.max_prefixlen} for a VIP.",
         )
     host, port = _with_port(text)
     if host:
@@ -114,13 +118,13 @@ def _unusable(ip: Address, role: str) -> Refusal | None:
         )
     why = ""
     if ip.is_unspecified or (ip.version == 4 and ip in _THIS_NETWORK):
-        why = "stands for “no address”"
+        why = "means “no address”"
     elif ip.is_loopback:
         why = "is a loopback address: it never leaves the machine"
     elif ip.is_multicast:
         why = "is a multicast address"
     elif ip.is_link_local:
-        why = "is a link-local address: no router carries it and IPVS cannot tell its interface"
+        why = "is a link-local address: routers do not forward it, and IPVS cannot know its interface"
     elif ip.version == 4 and ip in _RESERVED_V4:
         why = "is a broadcast or reserved address"
     if not why:
@@ -140,19 +144,23 @@ def _with_port(text: str) -> tuple[str, str]:
 def _not_an_address(text: str) -> Refusal:
     head, slash, _ = text.partition("/")
     if slash and parsed(head) is not None:
-        return Refusal(f"The address has a prefix: {shown(text)}.", f"Write {head.strip()} without the prefix.")
+        return Refusal(
+            f"The address has a prefix length: {shown(text)}.", f"Write {head.strip()} without the prefix length."
+        )
     host, _port = _with_port(text)
     if host:
         return Refusal(f"The address has a port: {shown(text)}.", f"Write {host}. {NO_PORT_CHANGE}")
     inner = text.strip("[]")
     if inner != text and parsed(inner) is not None:
-        return Refusal(f"The address stands in brackets: {shown(text)}.", f"Write {inner}.")
+        return Refusal(f"The address is in brackets: {shown(text)}.", f"Write {inner}.")
     user, at, rest = text.partition("@")
     if at and user and rest and ":" not in user:
-        return Refusal("The address has a user name in front.", f"Write {shown(rest)} here and the name as user.")
+        return Refusal("The address has a user name before it.", f"Write {shown(rest)} here and the name as user.")
     parts = [part for part in re.split(r"[\s,;]+", text) if part]
     if len(parts) > 1 and all(parsed(part) is not None for part in parts):
-        return Refusal(f"More than one address: {shown(text)}.", "Write one address; each further one is an entry.")
+        return Refusal(
+            f"More than one address: {shown(text)}.", "Write one address; add an entry for each of the others."
+        )
     if re.fullmatch(r"[0-9.]+", text, re.ASCII):
         groups = text.split(".")
         plain = ".".join(group.lstrip("0") or "0" for group in groups)
@@ -160,35 +168,35 @@ def _not_an_address(text: str) -> Refusal:
             return Refusal(f"{shown(text)} has leading zeros.", f"Write {plain}.")
         return Refusal(f"{shown(text)} is not an IPv4 address.", "Write four numbers from 0 to 255, like 10.0.0.101.")
     if "://" in text:
-        return Refusal("This is a URL, not an address.", "Write the IP address alone, for example 10.0.0.101.")
+        return Refusal("This is a URL, not an address.", "Write only the IP address, for example 10.0.0.101.")
     if _HOSTNAME.fullmatch(text):
-        return Refusal(f"{shown(text)} is a name, not an address.", "Write its IP address: IPVS needs it.")
+        return Refusal(f"{shown(text)} is a name, not an address.", "Write its IP address; IPVS needs it.")
     return Refusal(f"{shown(text)} is not an IP address.", "Write one like 10.0.0.101 or fd00::101.")
 
 
 def port(text: str) -> Refusal | None:
-    """The port of a service, 1 to 65535."""
+    """Checks a service's port, 1 to 65535."""
     if not text.strip():
         return Refusal("The port is missing.", "Write the port clients use, for example 80.")
     return _in_range(text, "port", 1, 65_535, "Write a number from 1 to 65535, for example 80.")
 
 
 def connection_port(text: str) -> Refusal | None:
-    """The port of the connection to a host; empty is the usual one."""
+    """Checks the port of the connection to a host; empty: the default port."""
     if not text.strip():
         return None
-    return _in_range(text, "port", 1, 65_535, "Write the port of SSH on this host, or leave it out for 22.")
+    return _in_range(text, "port", 1, 65_535, "Write this host's SSH port, or leave it out for 22.")
 
 
 def weight(text: str) -> Refusal | None:
-    """A real server's weight, 0 (drained) to 65535."""
+    """Checks a real server's weight, 0 (drained) to 65535."""
     if not text.strip():
-        return Refusal("The weight is missing.", "Write 1, or more for a server that should get more.")
+        return Refusal("The weight is missing.", "Write 1, or a higher number for a larger share.")
     return _in_range(text, "weight", 0, MAX_WEIGHT, "Write a whole number from 0 (drained) to 65535; 1 is usual.")
 
 
 def persistence(text: str) -> Refusal | None:
-    """How long a client stays with its real server, in whole seconds; 0 is off."""
+    """Checks the persistence: how long a client stays on its real server, in whole seconds; 0: off."""
     text = text.strip()
     hint = f"Write whole seconds from 0 (off) to {MAX_PERSISTENCE} (31 days)."
     if not text:
@@ -196,7 +204,9 @@ def persistence(text: str) -> Refusal | None:
     duration = _DURATION.fullmatch(text)
     if duration and duration[2].lower() in _UNITS:
         seconds = int(duration[1]) * _UNITS[duration[2].lower()]
-        return Refusal("Persistence is in seconds, without a unit.", f"Write {seconds}." if _allowed(seconds) else hint)
+        return Refusal(
+            "Persistence is a number of seconds, without a unit.", f"Write {seconds}." if _allowed(seconds) else hint
+        )
     return _in_range(text, "persistence", 0, MAX_PERSISTENCE, hint)
 
 
@@ -209,7 +219,7 @@ def _in_range(text: str, noun: str, low: int, high: int, hint: str) -> Refusal |
     if number is None:
         return Refusal(f"{shown(text.strip())} is not a whole number.", hint)
     if not low <= number <= high:
-        return Refusal(f"{number} is not a possible {noun}.", hint)
+        return Refusal(f"{number} is not a valid {noun}.", hint)
     return None
 
 
@@ -222,42 +232,46 @@ def engine(text: str) -> Refusal | None:
 
 
 def connect(text: str) -> Refusal | None:
-    return _one_of(text, "way to connect", ["ssh", "winrm", "manual"])
+    return _one_of(text, "connection method", ["ssh", "winrm", "manual"])
 
 
 def winrm(text: str) -> Refusal | None:
-    return _one_of(text, "way to carry WinRM", ["https", "http"])
+    return _one_of(text, "WinRM transport", ["https", "http"])
 
 
 def auth(text: str) -> Refusal | None:
-    return _one_of(text, "way to log in over WinRM", ["ntlm", "kerberos", "basic"])
+    return _one_of(text, "WinRM login method", ["ntlm", "kerberos", "basic"])
 
 
 def system(text: str) -> Refusal | None:
-    """What a server set up by hand runs; empty: not said."""
+    """Checks the system of a server set up by hand; empty: not set."""
     return _one_of(text, "system", ["linux", "windows-2003", "windows-2008", "windows-2012"]) if text else None
 
 
 def ca_file(text: str) -> Refusal | None:
-    """The path of a CA certificate. Never quoted back: people paste the certificate itself here."""
+    """Checks the path of a CA certificate. The value is never quoted, because people paste the certificate itself
+    here."""
     if "-----BEGIN" in text:
-        return Refusal("This is a certificate itself.", "Write the path of its file, for example ~/ca.pem.")
+        return Refusal(
+            "This is the certificate itself, not a path.", "Write the path of its file, for example ~/ca.pem."
+        )
     if not text.strip().isprintable():
-        return Refusal("The path contains characters that no path has.", "Write for example ~/ca.pem.")
+        return Refusal("The path contains characters that are not allowed in a path.", "Write for example ~/ca.pem.")
     return None
 
 
 def probe(text: str) -> Refusal | None:
-    """How a UDP service is asked; empty is by its port."""
+    """Checks how a UDP service is probed; empty: chosen by its port."""
     if not text or text in PROBES:
         return None
     meant = suggestion(text, list(PROBES))
     hint = f'Did you mean "{meant}"?' if meant else 'Write "dns" or "echo", or what to send as payload = "…".'
-    return Refusal(f"{shown(text)} is no kind of probe.", hint)
+    return Refusal(f"{shown(text)} is not a kind of probe.", hint)
 
 
 def payload(text: str) -> Refusal | None:
-    """What is sent to a UDP service; empty is by its port. Never quoted back: it may hold a community or a token."""
+    """Checks the payload for a UDP service; empty: chosen by its port. It is never quoted, because it may contain a
+    community string or a token."""
     if not text:
         return None
     try:
@@ -265,18 +279,20 @@ def payload(text: str) -> Refusal | None:
     except UnicodeEncodeError:
         return Refusal("The payload contains characters that cannot be sent.", HEX_PAYLOAD)
     except ValueError:
-        return Refusal("After hex: there is something else than pairs of hexadecimal digits.", HEX_PAYLOAD)
+        return Refusal("The text after hex: is not made of pairs of hexadecimal digits.", HEX_PAYLOAD)
     if not text.isprintable():
         return Refusal("The payload contains control characters.", HEX_PAYLOAD)
     if not size:
         return Refusal("The payload is empty.", 'Write what to send, for example payload = "ping".')
     if size > MAX_PAYLOAD:
-        return Refusal(f"The payload is {size} bytes long.", f"Write at most {MAX_PAYLOAD}: it is sent in one packet.")
+        return Refusal(
+            f"The payload is {size} bytes long.", f"Write at most {MAX_PAYLOAD} bytes: it is sent in one packet."
+        )
     return None
 
 
 def scheduler(text: str) -> Refusal | None:
-    """An IPVS scheduler, by its kernel name."""
+    """Checks an IPVS scheduler, by its kernel name."""
     return _one_of(text, "IPVS scheduler", list(SCHEDULERS))
 
 
@@ -285,11 +301,11 @@ def _one_of(text: str, noun: str, known: list[str]) -> Refusal | None:
         return None
     meant = suggestion(text, known)
     hint = f'Did you mean "{meant}"?' if meant else f"Write one of {', '.join(known)}."
-    return Refusal(f"{shown(text)} is no {noun}.", hint)
+    return Refusal(f"{shown(text)} is not a known {noun}.", hint)
 
 
 def name(text: str) -> Refusal | None:
-    """The name of a deployment: it becomes a file name and a word in messages."""
+    """Checks a deployment's name: it is used in file names and messages."""
     text = text.strip()
     if not text:
         return Refusal("The name is missing.", "Write a short name, for example web1.")
@@ -297,21 +313,21 @@ def name(text: str) -> Refusal | None:
         return Refusal(f"The name is {len(text)} characters long.", f"Write at most {MAX_NAME}.")
     if not _NAME.fullmatch(text):
         return Refusal(
-            f"{shown(text)} cannot be a name.",
-            "Write letters (a-z), digits, “-”, “_” and “.”, beginning with a letter or digit.",
+            f"{shown(text)} is not a valid name.",
+            "Use letters (a-z), digits, “-”, “_” and “.”, starting with a letter or digit.",
         )
     return None
 
 
 def server_name(text: str) -> Refusal | None:
-    """The name of a real server: as `name`, and not one that stands for another host in messages."""
+    """Checks a real server's name: as `name`, and not reserved for another host."""
     if text.strip().lower() in RESERVED_NAMES:
         return Refusal(f"{shown(text.strip())} is a reserved name.", "Write another name, for example web1.")
     return name(text)
 
 
 def interface(text: str) -> Refusal | None:
-    """A network interface name as Linux allows it, without what tools print after it."""
+    """Checks a network interface name by Linux rules, without the suffixes that tools print after it."""
     text = text.strip()
     if not text:
         return Refusal("The interface is missing.", "Write its name as `ip link` shows it, for example eth0.")
@@ -320,17 +336,17 @@ def interface(text: str) -> Refusal | None:
         if mark in text and interface_name(head):
             return Refusal(f"{shown(text)} contains {what}.", f"Write {head}.")
     if len(text.encode("utf-8", "replace")) > MAX_INTERFACE:
-        return Refusal(f"{shown(text)} is too long for an interface.", f"Linux allows {MAX_INTERFACE} characters.")
+        return Refusal(f"{shown(text)} is too long for an interface name.", f"Linux allows {MAX_INTERFACE} characters.")
     if not interface_name(text):
         return Refusal(
-            f"{shown(text)} cannot be an interface.",
+            f"{shown(text)} is not a valid interface name.",
             "Write a name as `ip link` shows it: letters, digits, “-”, “_” and “.”.",
         )
     return None
 
 
 def interface_name(text: str) -> bool:
-    """Whether Linux takes this as the name of an interface that sysctl can name too."""
+    """Whether Linux accepts this as an interface name and sysctl can address it."""
     return (
         len(text) <= MAX_INTERFACE
         and re.fullmatch(r"[A-Za-z0-9_.+-]+", text, re.ASCII) is not None
@@ -340,32 +356,35 @@ def interface_name(text: str) -> bool:
 
 
 def director_interface(text: str) -> Refusal | None:
-    """The director's interface in the real servers' network."""
+    """Checks the director's interface in the real servers' network."""
     if text.strip() == "lo":
         return Refusal(
-            "lo reaches no other host.", "Write the interface in the real servers' network, for example eth0."
+            "lo cannot reach other hosts.", "Write the interface in the real servers' network, for example eth0."
         )
     return interface(text)
 
 
 def vip_interface(text: str) -> Refusal | None:
-    """Where a real server holds the VIP: `lo` or a dummy interface."""
+    """Checks the interface that holds the VIP on a real server: `lo` or a dummy interface."""
     if not text.strip():
         return Refusal("The interface for the VIP is missing.", 'Write "lo", or the name of a dummy interface.')
     return interface(text)
 
 
 def user(text: str) -> Refusal | None:
-    """A login name; empty is the one of ssh's configuration. Never quoted back: people paste passwords here."""
+    """Checks a login name; empty: taken from ssh's configuration. It is never quoted, because people paste passwords
+    here."""
     text = text.strip()
     if not text or login_name(text):
         return None
     if _SHELL & set(text):
         return Refusal(
-            "This cannot be a login name: it has a character that means something to a shell.",
-            "Write the name alone, for example root.",
+            "This is not a valid login name: it contains a character with a meaning in a shell.",
+            "Write only the name, for example root.",
         )
-    return Refusal("This cannot be a login name.", "Write the name alone, for example root; passwords are asked for.")
+    return Refusal(
+        "This is not a valid login name.", "Write only the name, for example root. dsrwizard asks for passwords."
+    )
 
 
 def login_name(text: str) -> bool:
@@ -382,16 +401,20 @@ def host_name(text: str) -> bool:
 
 
 def _word(text: str) -> bool:
-    """One word that no program takes for an option."""
+    """Whether this is one word that no program takes for an option."""
     return 0 < len(text) <= _MAX_LOGIN and text.isprintable() and " " not in text and not text.startswith("-")
 
 
 def identity_file(text: str) -> Refusal | None:
-    """The path of a private key. Never quoted back: people paste the key itself here."""
+    """Checks the path of a private key. The value is never quoted, because people paste the key itself here."""
     if "-----BEGIN" in text or "PRIVATE KEY" in text:
-        return Refusal("This is a private key itself.", "Write the path of its file, for example ~/.ssh/id_ed25519.")
+        return Refusal(
+            "This is the private key itself, not a path.", "Write the path of its file, for example ~/.ssh/id_ed25519."
+        )
     if not text.strip().isprintable():
-        return Refusal("The path contains characters that no path has.", "Write for example ~/.ssh/id_ed25519.")
+        return Refusal(
+            "The path contains characters that are not allowed in a path.", "Write for example ~/.ssh/id_ed25519."
+        )
     if "${" in text:
-        return Refusal("Variables of the environment are not put in here.", "Write the path itself.")
+        return Refusal("Environment variables are not expanded here.", "Write the full path.")
     return None

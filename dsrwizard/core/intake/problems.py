@@ -1,4 +1,4 @@
-"""A problem with what was entered: where it is, what is wrong, and what to write instead."""
+"""A problem with the input: where it is, what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Problem(Shown, frozen=True):
 
     @property
     def place(self) -> str:
-        """Where it is, as `line 7, servers[0].weight`, or without the line where that is unknown."""
+        """The place as `line 7, servers[0].weight`, or without the line if it is unknown."""
         return ", ".join(part for part in (f"line {self.line}" if self.line else "", self.key) if part)
 
 
 class Refusal(NamedTuple):
-    """What is wrong with one value, wherever it stands: a `Problem` without its key."""
+    """A problem with one value: a `Problem` without its key."""
 
     message: str
     hint: str = ""
@@ -46,7 +46,7 @@ class Refusal(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: one line, no control characters, in double quotes if it is text, short."""
+    """A value for a message: one short line without control characters, in double quotes if it is text."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
         return "a huge number"
     text = value if isinstance(value, str) else str(value)

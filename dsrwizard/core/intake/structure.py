@@ -1,7 +1,7 @@
-"""What is wrong with the structure of a deployment file: unknown keys, missing keys, values of a wrong type.
+"""The structure check of a deployment file: unknown keys, missing keys, values of a wrong type.
 
-msgspec stops at the first of these and speaks of objects and arrays; an operator wants all of them, in the words of
-the file. The rules themselves are not repeated here: they are read from the structures of `model`.
+msgspec stops at the first of these and speaks of objects and arrays; an operator wants all of them, in the words of the
+file. The rules are not repeated here; they are read from the types of `model`.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ _NOT_NEEDED = {
 }
 _INT64 = 2**63
 MOST_PROBLEMS = 100
-"""Each that is found takes a while: the nearest key is looked for."""
+"""The most problems reported: each takes a while, because the nearest key is searched for."""
 
 
 def structure_problems(data: dict[str, object]) -> list[Problem]:
-    """What about a decoded file does not fit the structures of `model`, in order: the first hundred."""
+    """The problems of a decoded file with the types of `model`, in order: the first hundred."""
     return list(islice(_struct(data, _of(Deployment), ""), MOST_PROBLEMS))
 
 
@@ -95,7 +95,7 @@ def _struct(data: dict[str, object], info: types.StructType, key: str) -> Iterat
 
 
 def _plain(name: str) -> str:
-    """A key of the file as it may stand in a message."""
+    """A key of the file for a message."""
     return shown(name)[1:-1]
 
 
@@ -108,18 +108,19 @@ def _unknown(name: str, known: list[str], table: str) -> Refusal:
     lower = name.lower().replace("-", "_")
     if any(word in lower for word in _SECRET_WORDS):
         return Refusal(
-            "A secret does not belong into this file.", "Take the line out: dsrwizard asks for it; never store it here."
+            "A secret does not belong in this file.",
+            "Remove the line. dsrwizard asks for the secret; never store it here.",
         )
-    message = f"There is no key {shown(name)} in {table}."
+    message = f"Unknown key {shown(name)} in {table}."
     if lower in _NOT_NEEDED:
-        return Refusal(message, f"Take it out: {_NOT_NEEDED[lower]}.")
+        return Refusal(message, f"Remove it: {_NOT_NEEDED[lower]}.")
     if lower in known or _OTHER_NAMES.get(lower) in known:
         return Refusal(message, f"Did you mean {lower if lower in known else _OTHER_NAMES[lower]}?")
     elsewhere = [_TABLES[place] for place, names in _places() if lower in names]
     if elsewhere:
-        return Refusal(message, f"{lower} belongs into {' or '.join(elsewhere)}.")
+        return Refusal(message, f"{lower} belongs in {' or '.join(elsewhere)}.")
     close = get_close_matches(lower, known, n=1, cutoff=0.6)
-    return Refusal(message, f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}.")
+    return Refusal(message, f"Did you mean {close[0]}?" if close else f"Known keys: {', '.join(known)}.")
 
 
 def _places() -> Iterator[tuple[str, list[str]]]:
@@ -145,7 +146,7 @@ def _inner_struct(info: types.Type) -> types.StructType | None:
 
 
 def _given(info: types.Type) -> types.Type:
-    """A type without its "or nothing": TOML has no way to write nothing."""
+    """A type without its None: TOML cannot express None."""
     if isinstance(info, types.UnionType):
         return next(each for each in info.types if not isinstance(each, types.NoneType))
     return info
@@ -157,7 +158,7 @@ def _missing(name: str, info: types.Type, table: str) -> Refusal:
         return Refusal(f"The table [{name}] is missing.", _example(name))
     if isinstance(info, types.VarTupleType):
         nested = f"vips.{name}" if name == "services" else name
-        return Refusal(f"There is no [[{nested}]] in {table}.", _example(name))
+        return Refusal(f"[[{nested}]] is missing in {table}.", _example(name))
     return Refusal(f"{name} is missing in {table}.", _example(name))
 
 
@@ -182,9 +183,9 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
         if isinstance(value, dict):
             yield from _struct(value, info, key)
         else:
-            yield Refusal(f"{leaf} is {_got(value)}; it is a table.", f"Write {_table(key)} and its keys below it.").at(
-                key
-            )
+            yield Refusal(
+                f"{leaf} is {_got(value)}; it must be a table.", f"Write {_table(key)} and its keys below it."
+            ).at(key)
     elif isinstance(info, types.VarTupleType):
         yield from _list(value, info, key, leaf)
     elif isinstance(info, types.LiteralType):
@@ -193,10 +194,10 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
         yield from _whole(value, key, leaf)
     elif isinstance(value, str):
         if not value.isprintable() or not harmless(value):
-            hint = fields.HEX_PAYLOAD if leaf == "payload" else "Write it again by hand, without them."
+            hint = fields.HEX_PAYLOAD if leaf == "payload" else "Type it again without them."
             yield Refusal(f"{leaf} contains control characters.", hint).at(key)
     else:
-        yield Refusal(f"{leaf} is {_got(value)}; it is a text in quotes.", _quoted(value, leaf)).at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; it must be a quoted text.", _quoted(value, leaf)).at(key)
 
 
 def _list(value: object, info: types.VarTupleType, key: str, leaf: str) -> Iterator[Problem]:
@@ -205,13 +206,15 @@ def _list(value: object, info: types.VarTupleType, key: str, leaf: str) -> Itera
             yield from _value(each, info.item_type, f"{key}[{number}]")
     elif _inner_struct(info) is None:
         hint = f"Write {leaf} = [{shown(value)}]." if isinstance(value, str) else f'Write {leaf} = ["10.0.0.10"].'
-        yield Refusal(f"{leaf} is {_got(value)}; it is a list of texts.", hint).at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; it must be a list of texts.", hint).at(key)
     else:
         table = _table(key)
         hint = (
-            f"Write {table} with two brackets." if isinstance(value, dict) else f"Write {table} and its keys below it."
+            f"Write {table} with double brackets."
+            if isinstance(value, dict)
+            else f"Write {table} and its keys below it."
         )
-        yield Refusal(f"{leaf} is {_got(value)}; each entry is a table of its own.", hint).at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; each entry must be a table of its own.", hint).at(key)
 
 
 def _choice(value: object, known: list[str], key: str, leaf: str) -> Iterator[Problem]:
@@ -219,7 +222,7 @@ def _choice(value: object, known: list[str], key: str, leaf: str) -> Iterator[Pr
         return
     options = " or ".join(f'"{each}"' for each in known)
     if not isinstance(value, str):
-        yield Refusal(f"{leaf} is {_got(value)}; it is one word in quotes.", f"Write {options}.").at(key)
+        yield Refusal(f"{leaf} is {_got(value)}; it must be one quoted word.", f"Write {options}.").at(key)
         return
     meant = fields.suggestion(value, known)
     hint = f'Did you mean "{meant}"?' if meant else f"Write {options}."
@@ -229,7 +232,7 @@ def _choice(value: object, known: list[str], key: str, leaf: str) -> Iterator[Pr
 def _whole(value: object, key: str, leaf: str) -> Iterator[Problem]:
     if isinstance(value, int) and not isinstance(value, bool):
         if not -_INT64 <= value < _INT64:
-            yield Refusal(f"{leaf} is far too big a number.", f"Write a whole number, for example {leaf} = 1.").at(key)
+            yield Refusal(f"{leaf} is too large.", f"Write a whole number, for example {leaf} = 1.").at(key)
         return
     hint = f"Write a whole number without quotes, for example {leaf} = {80 if 'port' in leaf else 1}."
     if isinstance(value, str):
@@ -238,7 +241,7 @@ def _whole(value: object, key: str, leaf: str) -> Iterator[Problem]:
             hint = f"Write {leaf} = {fields.whole_number(value)} without quotes."
         elif fault is not None:
             hint = fault.hint
-    yield Refusal(f"{leaf} is {_got(value)}; it is a whole number.", hint).at(key)
+    yield Refusal(f"{leaf} is {_got(value)}; it must be a whole number.", hint).at(key)
 
 
 def _quoted(value: object, leaf: str) -> str:
@@ -251,7 +254,7 @@ def _got(value: object) -> str:
     words: list[tuple[type, str]] = [
         (bool, "true or false"),
         (int, "a number"),
-        (float, "a number with a point"),
+        (float, "a number with a decimal point"),
         (str, "a text"),
         (list, "a list"),
         (dict, "a table"),

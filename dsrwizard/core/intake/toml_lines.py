@@ -1,7 +1,7 @@
-"""Which line of a TOML text a key stands on, and what in it is too much to be read.
+"""The line numbers of the keys in a TOML text, and limits on what is parsed.
 
-For messages an odd layout costs a line number, nothing more. What is too much is found before tomllib sees it: its time
-and memory grow with the square of the parts of a dotted key.
+An unusual layout only costs the line number in a message. Limits are checked before tomllib reads the text, because its
+time and memory grow with the square of the parts of a dotted key.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def line_of(key: str, lines: dict[str, int]) -> int | None:
 
 
 MOST_PARTS = 8
-"""Of a dotted key; a deployment file needs three."""
+"""The most parts of a dotted key; a deployment file needs three."""
 MOST_LEVELS = 16
 _QUOTED = re.compile(
     r'"""(?:\\.?|[^\\])*?(?:"""|\Z)'  # to its end, or that of the text: no pattern here gives up after a long way
@@ -83,7 +83,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def too_much(text: str) -> Problem | None:
-    """The first key with too many parts; None: there is none, and tomllib may read it."""
+    """The first key with too many parts; None: tomllib may read the text."""
     bare = _bare(text)
     chain = _CHAIN.search(bare)
     if chain is None:
@@ -95,7 +95,7 @@ def too_much(text: str) -> Problem | None:
 
 
 def too_deep(text: str) -> Problem:
-    """Where brackets are nested too deeply, once tomllib has found that they are."""
+    """The place where brackets are nested too deeply, after tomllib has reported it."""
     depth, place = 0, 0
     bare = _bare(text)
     for bracket in _BRACKET.finditer(bare):
@@ -110,7 +110,7 @@ def too_deep(text: str) -> Problem:
 
 
 def _bare(text: str) -> str:
-    """The text without comments, and with a letter for every text in quotes; its lines stay."""
+    """The text without comments, with a letter for every quoted text; the lines stay."""
     return _QUOTED.sub(lambda found: ("" if found[0][0] == "#" else "q") + "\n" * found[0].count("\n"), text)
 
 

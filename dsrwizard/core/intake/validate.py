@@ -1,8 +1,8 @@
-"""What is wrong with a deployment beyond its types: every refusal, as problems with the key they belong to.
+"""Validation of a deployment beyond its types: every problem, with the key it belongs to.
 
-One set of rules serves the file and the wizard: a `Deployment` is checked as the draft it would be. A problem between
-two values carries the key of the one entered later, so that no step of the wizard waits for a step after it.
-The validators of single fields (`vip_problem` …) return the whole message, or None.
+The file and the wizard share one set of rules: a `Deployment` is checked as a draft. A problem between two values has
+the key of the one entered later, so that no step of the wizard waits for a later step. The validators of single fields
+(`vip_problem` …) return the whole message, or None.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dsrwizard.core.model.errors import UsageError
 
 
 def problems_of(deployment: Deployment) -> list[Problem]:
-    """Everything an expert would refuse in this deployment, in the order of the file. Empty: it can be planned."""
+    """All problems of this deployment, in the order of the file. Empty: it can be planned."""
     problems = _spaces(msgspec.to_builtins(deployment), "")
     problems += problems_of_draft(Draft.from_deployment(deployment))
     problems += _asked_in_vain(deployment)
@@ -27,7 +27,7 @@ def problems_of(deployment: Deployment) -> list[Problem]:
 
 
 def problems_of_draft(draft: Draft) -> list[Problem]:
-    """The same for what is being entered: keys as in the file (`vips[0].services[0].port`, `director.interface`)."""
+    """All problems of a draft: keys as in the file (`vips[0].services[0].port`, `director.interface`)."""
     found = _Found()
     if _too_many(draft, found):
         return found.problems
@@ -39,7 +39,7 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
     if draft.servers:
         for vip in vips:
             if vip not in served:
-                found.add("servers", f"No real server serves the VIP {vip}.", "Add one, or take the VIP out.")
+                found.add("servers", f"No real server serves the VIP {vip}.", "Add one, or remove the VIP.")
     _client(draft, vips, found)
     return found.problems
 
@@ -57,11 +57,11 @@ def deployment_of(draft: Draft) -> Deployment:
 MOST_VIPS = 1_000
 MOST_SERVERS = 10_000
 MOST_PAIRS = 100_000
-"""Real servers times the services they serve: as many destinations IPVS would have, and as many probes are sent."""
+"""The limit on real servers times their services: the number of destinations in IPVS, and of probes."""
 
 
 def _too_many(draft: Draft, found: _Found) -> bool:
-    """Whether there is more than can be looked at and balanced; the rest is then not checked."""
+    """Whether there is more than can be balanced and watched; the rest is then not checked."""
     ports = {vip.address.strip(): len(vip.services) for vip in draft.vips}
     every = sum(len(vip.services) for vip in draft.vips)
     pairs = 0
@@ -75,7 +75,7 @@ def _too_many(draft: Draft, found: _Found) -> bool:
         if count > most:
             found.add(
                 key, f"There are {count} {what}; at most {most} can be balanced and watched.",
-                "Make two deployments of it, which may share servers.",
+                "Split it into two deployments. They may share servers.",
             )  # fmt: skip
     return bool(found.problems)
 
@@ -85,7 +85,7 @@ class _Found:
         self.problems: list[Problem] = []
 
     def check(self, key: str, fault: Refusal | None) -> bool:
-        """Notes the fault, if it is one. True when the value is good."""
+        """Records the fault, if there is one. True: the value is valid."""
         if fault is not None:
             self.problems.append(fault.at(key))
         return fault is None
@@ -95,7 +95,7 @@ class _Found:
 
 
 def _vips(draft: Draft, found: _Found) -> dict[Address, DraftVip]:
-    """Checks the VIPs and returns the good ones, each once, in order."""
+    """Checks the VIPs and returns the valid ones, each once, in order."""
     vips: dict[Address, DraftVip] = {}
     if not draft.vips:
         found.add("vips", "There is no VIP.", "Add one: the address clients use.")
@@ -104,7 +104,7 @@ def _vips(draft: Draft, found: _Found) -> dict[Address, DraftVip]:
         if found.check(f"{key}.address", fields.vip(vip.address)):
             ip = fields.parsed(vip.address)
             if ip in vips:
-                found.add(f"{key}.address", f"The VIP {ip} is there twice.", "Put all its services under one entry.")
+                found.add(f"{key}.address", f"The VIP {ip} appears twice.", "Put all its services under one entry.")
             elif ip is not None:
                 vips[ip] = vip
         _services(vip, key, found)
@@ -133,15 +133,15 @@ def _services(vip: DraftVip, key: str, found: _Found) -> None:
 
 
 def _asked(service: DraftService, here: str, found: _Found) -> None:
-    """What a UDP service is sent to see whether it answers."""
+    """Checks how a UDP service is probed."""
     if service.protocol == "tcp":
         return  # nothing of it is used then, and the wizard shows no field for it; in a file it is refused
     found.check(f"{here}.probe", fields.probe(service.probe))
     if found.check(f"{here}.payload", fields.payload(service.payload)) and service.probe == "dns" and service.payload:
         found.add(
             f"{here}.payload",
-            "A DNS probe makes its query anew each time, so it has no payload.",
-            'Leave payload out; or leave probe = "dns" out, then any answer to the payload counts.',
+            "A DNS probe creates a new query each time, so it has no payload.",
+            'Remove payload. Or remove probe = "dns"; then any answer to the payload counts.',
         )
 
 
@@ -178,7 +178,7 @@ def _servers(draft: Draft, vips: dict[Address, DraftVip], found: _Found) -> set[
 def _rips(
     server: DraftServer, key: str, vips: dict[Address, DraftVip], rips: dict[Address, str], found: _Found
 ) -> None:
-    """The server's own addresses: usable, nobody else's, and no VIP."""
+    """Checks the server's own addresses: usable, unique, and not a VIP."""
     good = found.check(f"{key}.address", fields.address(server.address))
     good6 = found.check(f"{key}.address6", fields.address6(server.address6))
     rip = fields.parsed(server.address) if good else None
@@ -186,8 +186,8 @@ def _rips(
     if rip is not None and rip.version == 6 and rip6 is not None:
         found.add(
             f"{key}.address6",
-            "The server's address is IPv6 already; address6 is for a server whose address is IPv4.",
-            "Leave address6 out, or write the server's IPv4 address as address.",
+            "The server's address is already IPv6; address6 is for a server whose address is IPv4.",
+            "Remove address6, or write the server's IPv4 address as address.",
         )
         rip6 = None
     for field, ip in (("address", rip), ("address6", rip6)):
@@ -196,7 +196,7 @@ def _rips(
         if ip in vips:
             found.add(
                 f"{key}.{field}",
-                f"{ip} is the VIP: all real servers share it, none can be reached by it.",
+                f"{ip} is the VIP. All real servers share it, so it cannot be a server's own address.",
                 "Write the server's own address (RIP).",
             )
         elif ip in rips:
@@ -208,30 +208,30 @@ def _rips(
 
 
 def _vips_of(server: DraftServer, key: str, vips: dict[Address, DraftVip], found: _Found) -> list[Address]:
-    """The good VIPs this server serves; names the ones it lists that do not exist."""
+    """The valid VIPs of this server; reports listed VIPs that do not exist."""
     if server.vips is None:
         return list(vips)
     mine: list[Address] = []
     known = ", ".join(str(vip) for vip in list(vips)[:5])
     if not server.vips:
-        found.add(f"{key}.vips", "This server serves no VIP.", "List at least one VIP, or leave vips out for all.")
+        found.add(f"{key}.vips", "This server serves no VIP.", "List at least one VIP, or remove vips to serve all.")
     for text in server.vips:
         ip = fields.parsed(text)
         if ip is None or ip not in vips:
             found.add(
                 f"{key}.vips",
-                f"{shown(text)} is no VIP of this deployment.",
+                f"{shown(text)} is not a VIP of this deployment.",
                 f"Write one of its VIPs: {known}." if known else "Define the VIP first.",
             )
         elif ip in mine:
-            found.add(f"{key}.vips", f"The VIP {ip} is listed twice.", "List it once.")
+            found.add(f"{key}.vips", f"The VIP {ip} is listed twice.", "List it only once.")
         else:
             mine.append(ip)
     return mine
 
 
 def _families(server: DraftServer, key: str, mine: list[Address], found: _Found) -> None:
-    """Direct routing stays within one address family: the server needs a RIP of each of its VIPs' (ipvsadm(8))."""
+    """Checks address families: the server needs a RIP of the same family as each of its VIPs (ipvsadm(8))."""
     rips = [rip for rip in (fields.parsed(server.address), fields.parsed(server.address6)) if rip is not None]
     if not rips or fields.address6(server.address6) is not None:
         return
@@ -249,7 +249,7 @@ def _families(server: DraftServer, key: str, mine: list[Address], found: _Found)
 
 
 def _ssh_port(server: DraftServer, key: str, vips: list[DraftVip], found: _Found) -> None:
-    """`port` is that of SSH. 22 is left alone: somebody may well balance SSH itself."""
+    """Checks `port`, the SSH port. 22 is accepted, because SSH itself may be the service."""
     port = fields.whole_number(server.port)
     if port in (None, 22):
         return
@@ -257,14 +257,14 @@ def _ssh_port(server: DraftServer, key: str, vips: list[DraftVip], found: _Found
         if any(service.protocol == "tcp" and fields.whole_number(service.port) == port for service in vip.services):
             found.add(
                 f"{key}.port",
-                f"port is the port of SSH on this server, and {port} is the port of a service.",
-                "Leave port out for SSH on 22. The server's service port needs no entry: it is that of the VIP.",
+                f"port is the SSH port of this server, but {port} is the port of a service.",
+                "Remove port for SSH on 22. The service port needs no entry here: it is the VIP's port.",
             )
             return
 
 
 def _windows(server: DraftServer, key: str, found: _Found) -> None:
-    """The keys of WinRM, and those that make no sense beside it."""
+    """Checks the WinRM keys, and keys that cannot be used with it."""
     found.check(f"{key}.winrm", fields.winrm(server.winrm))
     found.check(f"{key}.auth", fields.auth(server.auth))
     found.check(f"{key}.ca_file", fields.ca_file(server.ca_file))
@@ -273,23 +273,23 @@ def _windows(server: DraftServer, key: str, found: _Found) -> None:
         if server.auth == "basic" and server.winrm == "http":
             found.add(
                 f"{key}.auth",
-                "Basic over HTTP sends the password readable to everybody on the way.",
-                'Write winrm = "https", or auth = "ntlm", which seals what it sends over HTTP, too.',
+                "Basic over HTTP sends the password in clear text.",
+                'Write winrm = "https", or auth = "ntlm", which also encrypts over HTTP.',
             )
         if server.winrm == "http" and server.ca_file.strip():
             found.add(
-                f"{key}.ca_file", "HTTP has no certificate to check.", 'Write winrm = "https", or leave ca_file out.'
+                f"{key}.ca_file", "HTTP has no certificate to check.", 'Write winrm = "https", or remove ca_file.'
             )
         if server.identity_file.strip():
-            found.add(f"{key}.identity_file", "identity_file is for SSH.", "Leave it out: WinRM asks for a password.")
+            found.add(f"{key}.identity_file", "identity_file is for SSH.", "Remove it: WinRM uses a password.")
     elif server.winrm != "https" or server.auth != "ntlm" or server.ca_file.strip():
         field = "winrm" if server.winrm != "https" else "auth" if server.auth != "ntlm" else "ca_file"
-        found.add(f"{key}.{field}", f"{field} is for WinRM.", f'Write connect = "winrm", or leave {field} out.')
+        found.add(f"{key}.{field}", f"{field} is for WinRM.", f'Write connect = "winrm", or remove {field}.')
     if server.system and server.connect != "manual":
         found.add(
             f"{key}.system",
-            "system is for servers that are set up by hand: it picks their runbook.",
-            'Leave it out: dsrwizard sees what the server runs. Or write connect = "manual".',
+            "system is only for servers that are set up by hand: it selects their runbook.",
+            'Remove it: dsrwizard detects the system. Or write connect = "manual".',
         )
 
 
@@ -307,19 +307,19 @@ def _client(draft: Draft, vips: dict[Address, DraftVip], found: _Found) -> None:
         found.add(
             "client.address",
             f"{ip} is the VIP, not a client.",
-            "Write the address of a host that stands where clients stand.",
+            "Write the address of a host in the clients' network.",
         )
     for server in draft.servers:
         if ip in (fields.parsed(server.address), fields.parsed(server.address6)):
             found.add(
                 "client.address",
-                f"{ip} is server {shown(server.name.strip())}: a real server answers the VIP itself.",
-                "Write the address of a host that is no real server.",
+                f"{ip} is server {shown(server.name.strip())}: a real server holds the VIP itself.",
+                "Write the address of a host that is not a real server.",
             )
 
 
 def _service_port(deployment: Deployment, server: RealServer, key: str) -> list[Problem]:
-    """A port on the server that is not the service's: direct routing has no way to do it."""
+    """Checks for a server port that differs from the service's, which direct routing cannot do."""
     if server.service_port is None:
         return []
     listed = None if server.vips is None else {fields.parsed(vip) for vip in server.vips}
@@ -332,42 +332,42 @@ def _service_port(deployment: Deployment, server: RealServer, key: str) -> list[
                         key=key,
                         message=f"service_port {shown(server.service_port)} differs from port {shown(service.port)} of "
                         f"{shown(vip.address)}. {fields.NO_PORT_CHANGE}",
-                        hint=f"Leave service_port out and let the application listen on {shown(service.port)}.",
+                        hint=f"Remove service_port and let the application listen on {shown(service.port)}.",
                     )
                 ]
     return []
 
 
 def _asked_in_vain(deployment: Deployment) -> list[Problem]:
-    """What a file says of asking a service that is not asked so: TCP, or an empty payload, which in a draft is none."""
+    """Checks probe settings that do not apply: for TCP, or an empty payload, which a draft treats as none."""
     problems = []
     for number, vip in enumerate(deployment.vips):
         for place, service in enumerate(vip.services):
             key = f"vips[{number}].services[{place}]"
             given = "probe" if service.probe is not None else "payload" if service.payload is not None else ""
             if given and service.protocol == "tcp":
-                message = f"{given} is for UDP: a TCP service shows by its handshake that it answers."
-                hint = f'Leave {given} out, or write protocol = "udp".'
+                message = f"{given} is for UDP. For TCP, the handshake is the probe."
+                hint = f'Remove {given}, or write protocol = "udp".'
                 problems.append(Problem(key=f"{key}.{given}", message=message, hint=hint))
             elif service.payload == "":
-                hint = 'Write what to send, for example payload = "ping", or leave it out.'
+                hint = 'Write what to send, for example payload = "ping", or remove it.'
                 problems.append(Problem(key=f"{key}.payload", message="The payload is empty.", hint=hint))
     return problems
 
 
 def _spaces(value: object, key: str) -> list[Problem]:
-    """Texts in a file are taken as they stand, so spaces around them would end up in commands."""
+    """Checks for spaces around texts in a file: they would end up in commands."""
     if isinstance(value, dict):
         return [p for name, inner in value.items() for p in _spaces(inner, f"{key}.{name}" if key else str(name))]
     if isinstance(value, list | tuple):
         return [p for number, inner in enumerate(value) for p in _spaces(inner, f"{key}[{number}]")]
     if isinstance(value, str) and value != value.strip():
-        return [Problem(key=key, message="There are spaces around the text.", hint="Take them out.")]
+        return [Problem(key=key, message="The text has spaces around it.", hint="Remove them.")]
     return []
 
 
 def with_plain_addresses(deployment: Deployment) -> Deployment:
-    """The same deployment with every address written the one way the kernel writes it. Needs a valid deployment."""
+    """The same deployment with every address as the kernel writes it. Needs a valid deployment."""
     client = deployment.client
     return msgspec.structs.replace(
         deployment,

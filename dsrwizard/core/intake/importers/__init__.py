@@ -1,7 +1,7 @@
-"""Lists of real servers that people already have, as drafts: plain lists and CSV, Ansible inventories, ssh configs.
+"""Importers: read real servers from plain lists, CSV tables, Ansible inventories and ssh configs.
 
-All are pure: text in, servers and notes out, and no text makes one raise. A host without an IP address keeps its name
-as address; finding the address is for whoever may ask the network.
+All are pure: text in, servers and notes out; no text makes one raise. A host without an IP address keeps its name as
+address; the caller may resolve it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _YAML = re.compile(r"^(---|[\w.-]+:)[ \t]*(#.*)?$", re.MULTILINE)
 
 
 def detect(text: str, name: str = "") -> ListKind:
-    """Which kind of list a text is, by what it says; the file's name decides only where the text does not."""
+    """The format of a text, detected from its content; the file name decides only if the content does not."""
     lines = [line.rstrip()[:LONGEST_LINE] for line in text[:100_000].splitlines()]
     text = "\n".join(lines)
     first = next((line.strip() for line in lines if line and not line.lstrip().startswith("#")), "")
@@ -40,7 +40,8 @@ def detect(text: str, name: str = "") -> ListKind:
 
 
 def read(text: str, name: str = "", kind: ListKind | None = None, choice: str = "") -> Imported:
-    """The servers of a list. `choice`: the Ansible group or the ssh host pattern; empty is all. Never raises."""
+    """Imports the servers of a list. `choice`: the Ansible group or the ssh host pattern; empty is all. Never
+    raises."""
     match kind or detect(text, name):
         case "ansible":
             return ansible.parse(text, choice or "all")

@@ -1,7 +1,7 @@
-"""Real servers from an Ansible inventory, INI or YAML: hosts of a group with the variables that say how to reach them.
+"""The importer for Ansible inventories, INI or YAML: hosts of a group, with their connection variables.
 
 Variables count as in Ansible: the host's own before its groups', a group's before its parents', `all` last. Templates
-are not worked out and passwords are not taken over; a note says so. Source: Ansible's user guide, "How to build your
+are not evaluated and passwords are not imported; a note says so. Source: Ansible's user guide, "How to build your
 inventory".
 """
 
@@ -21,7 +21,7 @@ _CONNECTIONS = {"winrm": "winrm", "psrp": "winrm"}
 
 
 def parse(text: str, group: str = "all") -> Imported:
-    """The hosts of a group, of several (`web,mail`), or those a pattern matches (`web*`). Never raises."""
+    """Imports the hosts of a group, of several (`web,mail`), or those that match a pattern (`web*`). Never raises."""
     found = Collector()
     inventory = _inventory(text, found)
     for host in _chosen(inventory, group, found):
@@ -30,7 +30,7 @@ def parse(text: str, group: str = "all") -> Imported:
 
 
 def groups(text: str) -> list[str]:
-    """The groups one can choose from that have hosts, in order of appearance; `all` first. Empty: no inventory."""
+    """The groups with hosts, in order of appearance, `all` first. Empty: no inventory."""
     inventory = _inventory(text, Collector())
     return [name for name in inventory.groups if inventory.hosts(name)]
 
@@ -47,7 +47,7 @@ def _chosen(inventory: Inventory, group: str, found: Collector) -> list[str]:
         else:
             hosts = [host for host in inventory.hosts("all") if fnmatchcase(host, word)]
         if not hosts:
-            found.note(f"No host of the inventory is in {shown(word)}.")
+            found.note(f"The inventory has no hosts in {shown(word)}.")
         chosen.update(dict.fromkeys(hosts))
     return list(chosen)
 
@@ -55,7 +55,7 @@ def _chosen(inventory: Inventory, group: str, found: Collector) -> list[str]:
 def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
     alias, port = split_port(host)
     if variables.get(CONNECTION) == "local":
-        found.note(f"{shown(host)} is this machine itself (ansible_connection=local): it was not taken.")
+        found.note(f"{shown(host)} is this machine (ansible_connection=local): it was not imported.")
         return
     values = {"address": alias, "port": port}
     for field, names in VARIABLES.items():
@@ -67,7 +67,7 @@ def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
         else:
             values[field] = variables[name]
     if SECRET in variables:
-        found.note("Passwords in the inventory were not taken over: dsrwizard asks for them and stores none.")
+        found.note("Passwords in the inventory were not imported: dsrwizard asks for them and stores none.")
     found.add(
         DraftServer(
             name=name_for(alias),

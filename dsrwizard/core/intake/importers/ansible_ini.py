@@ -1,4 +1,4 @@
-"""The INI form of an Ansible inventory, with ranges such as `web[01:03]`."""
+"""The parser for Ansible inventories in INI format, with ranges such as `web[01:03]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_RANGE = 4096
 
 
 def parse_ini(text: str, found: Collector) -> Inventory:
-    """The inventory; lines that are none of it become notes."""
+    """Parses the inventory; lines that are not understood become notes."""
     inventory = Inventory()
     group, kind = "ungrouped", "hosts"
     for number, line in lines_of(text, found):
@@ -28,7 +28,7 @@ def parse_ini(text: str, found: Collector) -> Inventory:
             group, kind = section[1], section[2] or "hosts"
             inventory.group(group)
             if kind not in ("hosts", "children", "vars"):
-                found.note(f"Line {number}: Ansible knows no section {shown(stripped)}.")
+                found.note(f"Line {number}: Ansible has no section {shown(stripped)}.")
         elif kind == "vars":
             name, equals, value = stripped.partition("=")
             if equals:
@@ -60,11 +60,11 @@ def _hosts(number: int, line: str, group: str, inventory: Inventory, found: Coll
             found.note(f"Line {number}: a word without “=” after the host was not understood.")
     variables = kept(variables, found)
     if len(words[0]) > LONGEST_VALUE:
-        found.note(f"Line {number} was left out: that is no host's name.")
+        found.note(f"Line {number} was left out: it is not a valid host name.")
         return
     for host in expand(words[0]):
         if not inventory.add_host(group, host, variables):
-            found.note("The inventory has too many hosts: the first ones were taken.")
+            found.note("The inventory has too many hosts: only the first ones were imported.")
             return
 
 
@@ -76,7 +76,7 @@ def _words(line: str) -> list[str]:
 
 
 def expand(host: str) -> list[str]:
-    """`web[01:03]` as web01, web02, web03; also letters and a step. What is no range stays as it is."""
+    """`web[01:03]` as web01, web02, web03; also letters and a step. Anything else stays as it is."""
     hosts = [host]
     while len(hosts) <= _MAX_RANGE:
         match = _RANGE.search(hosts[0])

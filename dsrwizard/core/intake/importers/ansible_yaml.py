@@ -1,4 +1,4 @@
-"""The YAML form of an Ansible inventory.
+"""The parser for Ansible inventories in YAML format.
 
 Every scalar is read as text, so no value is guessed to be a number, a date or an object, and a tag such as `!vault`
 builds nothing.
@@ -22,7 +22,7 @@ _YAML_LINE = re.compile(r"[^\s#\[{=][^=\[]*:(\s|$)")
 
 
 def looks_like_yaml(text: str) -> bool:
-    """Whether an inventory is YAML rather than INI, by its first line that says something."""
+    """Whether an inventory is YAML rather than INI, judged by its first significant line."""
     for line in text.splitlines():
         stripped = line.strip("\N{ZERO WIDTH NO-BREAK SPACE}").strip()
         if stripped and stripped[0] not in "#;":
@@ -31,12 +31,12 @@ def looks_like_yaml(text: str) -> bool:
 
 
 def parse_yaml(text: str, found: Collector) -> Inventory:
-    """The inventory; what is not understood becomes notes. Aliases and circles are followed once each."""
+    """Parses the inventory; parts that are not understood become notes. Aliases and cycles are followed once each."""
     inventory = Inventory()
     data = _load(text, found)
     if not isinstance(data, dict):
         if data is not None:
-            found.note("The YAML is no inventory: it has no groups.")
+            found.note("The YAML is not an inventory: it has no groups.")
         return inventory
     waiting: list[tuple[str, object]] = [(str(name), node) for name, node in data.items()]
     seen: set[tuple[str, int]] = set()
@@ -65,7 +65,7 @@ def parse_yaml(text: str, found: Collector) -> Inventory:
 
 
 def _load(text: str, found: Collector) -> object:
-    """What the YAML holds, of texts, lists and mappings; None with a note where it is none that can be read."""
+    """The YAML as texts, lists and mappings; None with a note if it cannot be read."""
     import yaml
 
     if not is_list(text, found):
@@ -77,9 +77,7 @@ def _load(text: str, found: Collector) -> object:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         found.note(f"This is not valid YAML{f' (line {line})' if line else ''}.")
     except _TooMuch as error:
-        found.note(
-            f"Line {error.line + 1}: the inventory is nested deeper than {_MAX_DEPTH} levels, or has too much in it."
-        )
+        found.note(f"Line {error.line + 1}: the inventory is nested deeper than {_MAX_DEPTH} levels, or is too large.")
     except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         found.note("This is not valid YAML.")
     return None
@@ -92,11 +90,11 @@ class _TooMuch(Exception):
 
 
 class _Tree:
-    """A document made from its events, without recursion. Every scalar is its text, and no tag builds anything."""
+    """Builds a document from YAML events, without recursion. Every scalar is its text, and tags build nothing."""
 
     def __init__(self) -> None:
         self._open: list[tuple[dict[str, object] | list[object], list[str]]] = []
-        """The containers that are not closed yet, each with the key that waits for its value, if any."""
+        """The open containers, each with the key that waits for its value, if any."""
         self._anchors: dict[str, object] = {}
         self._root: object = None
         self._documents = 0
@@ -152,17 +150,17 @@ def _hosts(group: str, node: object, inventory: Inventory, found: Collector) -> 
         node = {each: None for each in node if isinstance(each, str)}
     for name, variables in node.items() if isinstance(node, dict) else ():
         if len(name) > LONGEST_VALUE:
-            found.note(f"The host {shown(name)} was left out: that is no host's name.")
+            found.note(f"The host {shown(name)} was left out: it is not a valid host name.")
             continue
         mine = kept(_variables(variables), found)
         for host in expand(name.strip()):
             if host and not inventory.add_host(group, host, mine):
-                found.note("The inventory has too many hosts: the first ones were taken.")
+                found.note("The inventory has too many hosts: only the first ones were imported.")
                 return
 
 
 def _variables(node: object) -> dict[str, str]:
-    """The plain variables of a mapping; a merge (`<<: *defaults`) counts less than what stands beside it."""
+    """The plain variables of a mapping; its own keys override a merge (`<<: *defaults`)."""
     if not isinstance(node, dict):
         return {}
     merged: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What every importer returns, and the few rules they share."""
+"""The result type of the importers, and the rules they share."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from dsrwizard.core.model.shown import Harmless
 MAX_NOTES = 50
 MAX_SERVERS = 10_000
 MOST_CHARACTERS = 1_000_000
-"""Of a list: ten thousand servers with room for each. What is longer is something else."""
+"""The largest list: enough for ten thousand servers. A longer text is not a list of servers."""
 LONGEST_LINE = 4_000
 LONGEST_VALUE = 300
-"""Characters of a name, an address or a path; longer ones are none, and copies of them would fill the memory."""
+"""The most characters of a name, an address or a path; longer ones are invalid and would fill the memory."""
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 
 class Imported(Harmless, msgspec.Struct):
-    """Real servers found in a text, and a note for everything that was not understood or not taken over."""
+    """The result: real servers found in a text, and a note for everything that was not understood or not imported."""
 
     servers: list[DraftServer] = []
     notes: list[str] = []
 
 
 class Collector:
-    """Gathers servers, each name once, and notes; neither without bound, whatever the text."""
+    """Collects servers, each name once, and notes; both are limited for any text."""
 
     def __init__(self) -> None:
         self._servers: dict[str, DraftServer] = {}
@@ -39,22 +39,22 @@ class Collector:
         if len(self._notes) < MAX_NOTES:
             self._notes[text] = None
         else:
-            self._notes["There is more that was not understood."] = None
+            self._notes["More of the text was not understood."] = None
 
     def add(self, server: DraftServer) -> None:
         name = server.name.lower()
         if not server.name and not server.address:
             self.note("An entry without a name was left out.")
         elif name in self._servers:
-            self.note(f"{shown(server.name)} is there twice: the first one was taken.")
+            self.note(f"{shown(server.name)} appears twice: the first one was imported.")
         elif len(self._servers) >= MAX_SERVERS:
-            self.note(f"Only the first {MAX_SERVERS} servers were taken.")
+            self.note(f"Only the first {MAX_SERVERS} servers were imported.")
         else:
             self._servers[name] = server
 
     @property
     def full(self) -> bool:
-        """No server is taken any more."""
+        """Whether no more servers are accepted."""
         return len(self._servers) >= MAX_SERVERS
 
     def imported(self) -> Imported:
@@ -62,18 +62,18 @@ class Collector:
 
 
 def is_list(text: str, found: Collector) -> bool:
-    """Whether a text may be a list at all; where not, the note says why."""
+    """Whether a text may be a list; if not, a note says why."""
     if len(text) > MOST_CHARACTERS:
-        found.note(f"This is too big to be a list of servers: {MOST_CHARACTERS // 1_000_000} MB at most.")
+        found.note(f"This is too large for a list of servers: {MOST_CHARACTERS // 1_000_000} MB at most.")
     elif "\0" in text:
-        found.note("This is no text: it looks like a binary file.")
+        found.note("This is not a text: it looks like a binary file.")
     else:
         return True
     return False
 
 
 def lines_of(text: str, found: Collector) -> list[tuple[int, str]]:
-    """The lines of a list with their numbers; one that is too long to be of it is left out with a note."""
+    """The lines of a list with their numbers; lines that are too long are left out with a note."""
     lines = []
     for number, line in enumerate(text.splitlines(), start=1) if is_list(text, found) else ():
         if len(line) > LONGEST_LINE:
@@ -84,12 +84,12 @@ def lines_of(text: str, found: Collector) -> list[tuple[int, str]]:
 
 
 def name_for(text: str) -> str:
-    """A server's name made of an address or a host name: what a name may not hold becomes `-`."""
+    """A server name made from an address or a host name; characters that are not allowed become `-`."""
     return _UNNAMEABLE.sub("-", text.strip()).strip("-._")[: fields.MAX_NAME].rstrip("-._")
 
 
 def bare(text: str) -> str:
-    """A text without the quotes around it."""
+    """The text without its quotes."""
     text = text.strip()
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1].strip()

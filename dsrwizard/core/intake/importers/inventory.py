@@ -1,4 +1,4 @@
-"""An Ansible inventory in memory: groups with hosts, children and variables, and what holds for one host."""
+"""The data model of an Ansible inventory: groups with hosts, children and variables."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ VARIABLES = {
     "port": ("ansible_port", "ansible_ssh_port"),
     "identity_file": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
 }
-"""Field → the variables that say it, the one that counts first."""
+"""Field → its variables, the strongest first."""
 CONNECTION = "ansible_connection"
 SECRET = "secret"  # noqa: S105 - a name
-"""In place of every variable that looks like a secret: that there was one is all that is kept."""
+"""Replaces every variable that looks like a secret; only its presence is kept."""
 _SECRET_WORDS = ("pass", "secret", "token")
 _WANTED = frozenset({CONNECTION, *(name for names in VARIABLES.values() for name in names)})
 
 
 def kept(variables: Mapping[str, str], found: Collector) -> dict[str, str]:
-    """The variables that say how a host is reached; of secrets only that there are some."""
+    """The connection variables of a host; of secrets, only their presence."""
     mine: dict[str, str] = {}
     for name, value in variables.items():
         if any(word in name.lower() for word in _SECRET_WORDS):
@@ -39,7 +39,7 @@ def kept(variables: Mapping[str, str], found: Collector) -> dict[str, str]:
 
 @dataclass
 class HostGroup:
-    """Hosts and children in order of appearance."""
+    """A group: hosts and children in order of appearance."""
 
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, None] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class HostGroup:
 
 
 class Inventory:
-    """Every host is in `all`. Groups may contain each other in circles: nothing here follows one twice."""
+    """The inventory. Every host is in `all`. Groups may contain each other in cycles; each is followed only once."""
 
     def __init__(self) -> None:
         self.groups: dict[str, HostGroup] = {"all": HostGroup()}
@@ -58,7 +58,7 @@ class Inventory:
         self._inherited: dict[tuple[str, ...], dict[str, str]] = {}
 
     def group(self, name: str) -> HostGroup:
-        """The group of that name, made if it is new. Where there are too many, one that is of no inventory."""
+        """The group of that name, created if it is new. If there are too many, a group outside the inventory."""
         self._depths = None
         if name not in self.groups and len(self.groups) >= MAX_GROUPS:
             self._crowded = True
@@ -66,9 +66,9 @@ class Inventory:
         return self.groups.setdefault(name, HostGroup())
 
     def tell(self, found: Collector) -> None:
-        """Notes what was too much."""
+        """Notes that something exceeded a limit."""
         if self._crowded:
-            found.note(f"The inventory has too many groups: the first {MAX_GROUPS} were taken.")
+            found.note(f"The inventory has too many groups: only the first {MAX_GROUPS} were read.")
 
     def add_host(self, group: str, host: str, variables: dict[str, str]) -> bool:
         """Adds a host to a group. False: the inventory is full."""
@@ -87,7 +87,7 @@ class Inventory:
         return list(hosts)
 
     def variables(self, host: str) -> dict[str, str]:
-        """What holds for a host: `all` first, then its groups from the outermost to the innermost, then its own."""
+        """A host's variables: `all` first, then its groups from the outermost to the innermost, then its own."""
         depths = self._depth()
         mine = tuple(self._groups_of.get(host, ()))
         if mine not in self._inherited:
@@ -100,7 +100,7 @@ class Inventory:
         return self._inherited[mine] | self._own.get(host, {})
 
     def _reached(self, group: str, ways: Mapping[str, Mapping[str, None]]) -> list[str]:
-        """A group and all that can be reached from it."""
+        """A group and all groups that can be reached from it."""
         seen: dict[str, None] = {}
         waiting = [group]
         for name in waiting:  # which grows meanwhile

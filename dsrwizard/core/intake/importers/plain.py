@@ -1,8 +1,8 @@
-"""Real servers from a plain list or a CSV table.
+"""The importer for plain lists and CSV tables.
 
 A list has one server per line, `name address [weight]`, `address [weight]` or a host name alone, with spaces, tabs,
-commas or semicolons between; `#` begins a comment. Lines of /etc/hosts are understood too: `address name alias …`.
-A table has a first line that names its columns, in any order.
+commas or semicolons between; `#` begins a comment. Lines of /etc/hosts are understood too: `address name alias …`. The
+first line of a table names its columns, in any order.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COLUMNS = {
 
 
 def parse(text: str) -> Imported:
-    """The servers of a list or a table. Never raises; what is not understood becomes a note with its line."""
+    """Imports the servers of a list or a table. Never raises; anything not understood becomes a note with its line."""
     found = Collector()
     lines = [(number, _without_comment(line)) for number, line in lines_of(text, found)]
     lines = [(number, line.strip("\N{ZERO WIDTH NO-BREAK SPACE} ")) for number, line in lines]
@@ -55,7 +55,7 @@ def parse(text: str) -> Imported:
     columns = _columns(lines[0][1], found) if lines else None
     for number, line in lines[1:] if columns else lines:
         if found.full:
-            found.note(f"Only the first {MAX_SERVERS} servers were taken.")
+            found.note(f"Only the first {MAX_SERVERS} servers were imported.")
             break
         if columns:
             _row(number, _cells(line), columns, found)
@@ -76,7 +76,7 @@ def _without_comment(line: str) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a line, whichever of the usual separators it has."""
+    """The cells of a line, with any of the usual separators."""
     for separator in (",", ";", "\t"):
         if separator in line:
             try:
@@ -92,7 +92,7 @@ def _columns(line: str, found: Collector) -> list[str] | None:
     names = _cells(line)
     for name in names:
         if name and name.lower() not in COLUMNS:
-            found.note(f"The column {shown(name)} was not taken: dsrwizard knows no such field.")
+            found.note(f"The column {shown(name)} was not imported: dsrwizard has no such field.")
     return [COLUMNS.get(name.lower(), "") for name in names]
 
 
@@ -137,6 +137,6 @@ def _entry(number: int, line: str, found: Collector) -> None:
 
 
 def _address_like(word: str) -> bool:
-    """An address, or what was meant as one: validation then says what is wrong with it."""
+    """Whether this is an address or was meant as one; validation then says what is wrong with it."""
     head = word.partition("/")[0].strip("[]")
     return fields.parsed(head) is not None or re.fullmatch(r"[0-9]+(\.[0-9]+){2,}(:[0-9]+)?", head) is not None

@@ -1,4 +1,4 @@
-"""Real servers from an ssh_config(5) text: the hosts whose alias matches a pattern such as `web*`.
+"""The importer for ssh_config(5) texts: hosts whose alias matches a pattern such as `web*`.
 
 As in ssh, the first value found for a host counts, and `Host *` sections add to it. `Include` and `Match` are not
 followed; a note says so.
@@ -22,7 +22,7 @@ _Block = tuple[list[str], dict[str, str]]
 
 
 def parse(text: str, pattern: str = "*") -> Imported:
-    """The concrete hosts (no wildcards in the alias) that match; several patterns with spaces between. Never raises."""
+    """Imports the matching hosts without wildcards in their alias; patterns are separated by spaces. Never raises."""
     found = Collector()
     blocks = _blocks(text, found)
     wanted = _Patterns(pattern.replace(",", " ").split() or ["*"])
@@ -30,10 +30,10 @@ def parse(text: str, pattern: str = "*") -> Imported:
     sections = _Sections(blocks, found)
     for alias in dict.fromkeys(aliases):
         if found.full:
-            found.note(f"Only the first {MAX_SERVERS} hosts were taken.")
+            found.note(f"Only the first {MAX_SERVERS} hosts were imported.")
             break
         if len(alias) > LONGEST_VALUE:
-            found.note(f"The host {shown(alias)} was left out: that is no host's name.")
+            found.note(f"The host {shown(alias)} was left out: it is not a valid host name.")
         elif wanted.match(alias):
             found.add(_server(alias, sections.of(alias)))
     imported = found.imported()
@@ -43,7 +43,7 @@ def parse(text: str, pattern: str = "*") -> Imported:
 
 
 def hosts(text: str) -> list[str]:
-    """Every concrete host alias, in order."""
+    """Every host alias without wildcards, in order."""
     return [server.name for server in parse(text).servers]
 
 
@@ -55,7 +55,7 @@ def _words(text: str) -> list[str]:
 
 
 def _blocks(text: str, found: Collector) -> list[_Block]:
-    """The sections as (patterns, first value of each field). What stands before the first section is for every host."""
+    """The sections as (patterns, first value of each field). Settings before the first section are for every host."""
     blocks: list[_Block] = [(["*"], {})]
     for number, line in lines_of(text, found):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -93,13 +93,13 @@ class _Patterns:
 
 
 def _joined(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Whether one of them matches a whole lower-case name; without patterns none does."""
+    """Whether one of the patterns matches a whole lower-case name; without patterns none does."""
     globs = [translate(pattern.lower().replace("[", "[[]")) for pattern in patterns]
     return re.compile("|".join(globs) or r"(?!)")
 
 
 class _Sections:
-    """The sections of a file, found again by the host they are for. Those with a wildcard are tried one by one."""
+    """An index of a file's sections by host. Sections with a wildcard are tried one by one."""
 
     def __init__(self, blocks: list[_Block], found: Collector) -> None:
         self._named: dict[str, list[tuple[int, dict[str, str]]]] = {}
