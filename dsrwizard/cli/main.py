@@ -104,8 +104,7 @@ def _crashed(problem: BaseException) -> int:
 def commands(context: click.Context) -> int:
     """Set up, verify and watch Layer-4 Direct Server Return (LVS-DR) on the director and the real servers.
 
-    Without a command, dsrwizard opens the wizard, or the live pane if a deployment is in force. FILE is a deployment
-    file (TOML).
+    Without a command, opens the wizard, or the live pane if a deployment is in force. FILE is a deployment file (TOML).
 
     Exit codes: 0 success; 1 a check or a host failed; 2 usage or file error; 3 could not check.
     """
@@ -116,9 +115,7 @@ def commands(context: click.Context) -> int:
 
 def _terminal_or_refuse(instead: str) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
-        raise UsageError(
-            "This needs a terminal.", "Standard input or output is not a terminal, or TERM is dumb.", instead
-        )
+        raise UsageError("This needs a terminal.", "Standard input or output is not one, or TERM is dumb.", instead)
 
 
 def _wizard() -> int:
@@ -277,11 +274,7 @@ def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
     if not made.steps or yes:
         return
     if as_json or not sys.stdin.isatty():
-        raise UsageError(
-            "This changes hosts, and there is no terminal to ask for confirmation.",
-            "",
-            "Add --yes to continue without a question.",
-        )
+        raise UsageError("This changes hosts, and there is no terminal to confirm it.", "", "Add --yes to continue.")
     if not out.confirm("Continue?"):
         raise Stopped("Nothing was changed.")
 
@@ -335,9 +328,7 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
     left = concerning(done.report.failures if done.report else (), host=host, cause=cause)
     printing.mended(done, left, as_json=as_json)
     if done.report is None:
-        raise Stopped(
-            "Stopped before the final verification.", "", f"To see what is left, run: dsrwizard verify {file}"
-        )
+        raise Stopped("Stopped before the final verification.", "", f"See what is left: dsrwizard verify {file}")
     if left or not done.cured:
         return 1
     return 3 if verdict(concerning(done.report.checks, host=host)) == "unknown" else 0
@@ -377,9 +368,7 @@ def status(file: Path, as_json: bool, as_incident: bool) -> int:
 @FILE
 @INTERVAL
 @click.option("--read-only", is_flag=True, help="Disable every key that changes something.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document per line for each change; needs no terminal."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document per line; needs no terminal.")
 def watch(file: Path, interval: float, read_only: bool, as_json: bool) -> int:
     """Open the live pane; with --json, print a line for each change until stopped."""
     if as_json:
@@ -413,9 +402,7 @@ def events(file: Path, since: str, host: str, as_json: bool) -> int:
     deployment = _load(file)
     begin = moment_of(since, time.time()) if since else 0.0
     if begin is None:
-        raise UsageError(
-            f"--since {since} is not a valid time.", "", "Write 30m, 2h, 3d, or a date such as 2026-03-01T14:00."
-        )
+        raise UsageError(f"--since {since} is not a time.", "", "Write 30m, 2h, 3d, or a date: 2026-03-01T14:00.")
     with closing(_engine()) as engine:
         kept = engine.events(deployment)
     hosts = {DIRECTOR, *(server.name for server in deployment.servers), *(entry.host for entry in kept)}
@@ -428,11 +415,7 @@ def events(file: Path, since: str, host: str, as_json: bool) -> int:
 @commands.command()
 @FILE
 @click.option(
-    "--listen",
-    default="127.0.0.1:9749",
-    show_default=True,
-    metavar="ADDRESS:PORT",
-    help="Address and port for Prometheus.",
+    "--listen", default="127.0.0.1:9749", show_default=True, metavar="ADDRESS:PORT", help="Where Prometheus connects."
 )
 @click.option(
     "--allow-host",
@@ -466,12 +449,7 @@ def metrics(file: Path, listen: str, names: tuple[str, ...], token_file: Path | 
     "--system", help="The server's system, if the file does not say: linux, windows-2003, windows-2008, windows-2012."
 )
 @click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", show_default=True)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Write to this file, or to this folder for several servers.",
-)
+@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file, or a folder for several.")
 def runbook(file: Path, host: str | None, system: str | None, form: str, output: Path | None) -> int:
     """Print the manual steps for servers that dsrwizard does not log in to."""
     from dsrwizard.cli.runbook import write_runbooks
@@ -508,14 +486,11 @@ def _lab_faults(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
     if not os.environ.get("DSRWIZARD_LAB"):
         named = [f"--fault {name}" for name in command[1:]] or ["--fault CAUSE@HOST"]
         raise UsageError(
-            f"dsrwizard lab {command[0]} works only inside the lab.", "DSRWIZARD_LAB is not set, so this is not the "
-                                                                      "lab.",
+            f"dsrwizard lab {command[0]} works only inside the lab.", "The variable DSRWIZARD_LAB is not set.",
             f"Start it with the fault: dsrwizard lab {' '.join(named)}    or open a shell there: dsrwizard lab -- bash",
         )  # fmt: skip
     if faults:
-        raise UsageError(
-            "--fault works only when the lab is started.", "", f"Write: dsrwizard lab fault {' '.join(faults)}"
-        )
+        raise UsageError("--fault is only for starting the lab.", "", f"Write: dsrwizard lab fault {' '.join(faults)}")
     from dsrwizard.cli.wiring import run_inside_lab
 
     return run_inside_lab(command)

@@ -143,7 +143,7 @@ class TestProof:
             await settled(pilot)
             shown = states(app)
             assert shown["VIP 10.0.0.10/32 on lo"] == "FAIL"
-            assert shown["Guard: stay silent about the VIP in ARP"] == "to do", (
+            assert shown["ARP guard: do not answer for the VIP"] == "to do", (
                 "a server without the VIP is silent, which proves no guard"
             )
             await pilot.press("down", "down")
@@ -154,7 +154,7 @@ class TestProof:
             await settled(pilot)
             shown = states(app)
             assert shown["VIP 10.0.0.10/32 on lo"] == "proved"
-            assert shown["Guard: stay silent about the VIP in ARP"] == "proved"
+            assert shown["ARP guard: do not answer for the VIP"] == "proved"
             assert shown["The VIP after a reboot"] == "to do", "what cannot be seen from outside stays open"
             assert "3 proved from outside" in seen(app)
             assert "web1 is at weight 0. To give it its weight, press r in Apply" in seen(app)
@@ -171,7 +171,7 @@ class TestProof:
             await applied(pilot)
             await pilot.press("h", "down", "space", "up", "v")
             await settled(pilot)
-            assert states(app)["Guard: stay silent about the VIP in ARP"] == "FAIL"
+            assert states(app)["ARP guard: do not answer for the VIP"] == "FAIL"
             assert "web1 answers ARP for 10.0.0.10" in seen(app)
             assert "The step is ticked, but the check failed." in seen(app)
 
@@ -211,7 +211,7 @@ class TestByHand:
             await settled(pilot)
             await pilot.press("h")
             await pilot.pause()
-            assert states(again)["Guard: stay silent about the VIP in ARP"] == "ticked"
+            assert states(again)["ARP guard: do not answer for the VIP"] == "ticked"
             assert "1 of 5 steps done" in seen(again)
             await pilot.press("n")
             await pilot.pause()

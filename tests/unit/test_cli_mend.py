@@ -120,8 +120,8 @@ def test_the_operator_is_asked_and_enter_is_no(
 @pytest.mark.parametrize(
     ("options", "what", "hint"),
     [
-        (("--host", "wbe2"), "There is no host 'wbe2'.", "Did you mean web2?"),
-        (("--cause", "vip-mising"), "There is no cause 'vip-mising'.", "Did you mean vip-missing?"),
+        (("--host", "wbe2"), "Unknown host: 'wbe2'.", "Did you mean web2?"),
+        (("--cause", "vip-mising"), "Unknown cause: 'vip-mising'.", "Did you mean vip-missing?"),
     ],
 )
 def test_what_means_nothing_is_refused_before_anything_is_looked_at(

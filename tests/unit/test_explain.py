@@ -49,5 +49,5 @@ def test_a_page_in_a_pipe_is_plain_markdown() -> None:
 def test_a_cause_that_there_is_not_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "vip-mising"]) == 2
     what, next_ = capsys.readouterr().err.splitlines()
-    assert what == "There is no cause 'vip-mising'."
+    assert what == "Unknown cause: 'vip-mising'."
     assert next_ == "Did you mean vip-missing? To list all causes, run: dsrwizard explain"

@@ -60,7 +60,7 @@ def test_nothing_wrong_is_said_to_be_so() -> None:
 def test_what_was_not_seen_and_old_numbers_are_said() -> None:
     text = incident(snapshot(problem="No permission to read IPVS.", unseen=("web3: no login.",)))
     assert "may be old. No permission to read IPVS." in text
-    assert "Could not be looked at\n  web3: no login." in text
+    assert "Not checked\n  web3: no login." in text
 
 
 def test_a_stolen_vip_and_a_missing_service_are_the_incident() -> None:

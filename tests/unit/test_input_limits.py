@@ -145,7 +145,7 @@ def test_a_file_too_big_a_device_and_a_pipe_that_gives_nothing_are_refused(
     (tmp_path / "big").write_bytes(b"#" * (MAX_BYTES + 1))
     os.mkfifo(tmp_path / "pipe")
     for path, words in (
-        (tmp_path / "big", "too big"), (Path("/dev/zero"), "neither a file nor a pipe"),
+        (tmp_path / "big", "too large"), (Path("/dev/zero"), "neither a file nor a pipe"),
         (tmp_path / "pipe", "cannot be read"),
     ):  # fmt: skip
         began = time.monotonic()
@@ -167,7 +167,7 @@ def test_a_pipe_without_end_is_read_no_further_than_a_file(tmp_path: Path) -> No
 
     pouring = threading.Thread(target=pour, daemon=True)
     pouring.start()
-    with pytest.raises(FileRefused, match="too big"):
+    with pytest.raises(FileRefused, match="too large"):
         load(tmp_path / "pipe")
     pouring.join(PATIENCE)
     assert not pouring.is_alive()
@@ -233,8 +233,8 @@ def test_no_list_takes_long_or_much_memory(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "ansible", "ssh_config"])
 def test_what_is_too_big_or_no_text_is_said_to_be(kind: ListKind) -> None:
-    for text, words in (("web1 10.0.0.1\n" * 80_000, "too big"), ("web1 10.0.0.1\n\0\n", "binary"),
-                        ("---\n" + "a: b\n" * 250_000, "too big"), ("all: {hosts: {a: \0}}", "binary")):  # fmt: skip
+    for text, words in (("web1 10.0.0.1\n" * 80_000, "too large"), ("web1 10.0.0.1\n\0\n", "binary"),
+                        ("---\n" + "a: b\n" * 250_000, "too large"), ("all: {hosts: {a: \0}}", "binary")):  # fmt: skip
         found = importers.read(text, "", kind)
         assert found.servers == []
         assert words in found.notes[0]

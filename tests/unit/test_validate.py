@@ -243,7 +243,7 @@ def test_the_client_is_neither_vip_nor_server() -> None:
 def test_a_server_names_only_vips_that_exist() -> None:
     draft = shop()
     draft.servers[0].vips = ["10.0.0.11", "10.0.0.10"]
-    only(draft, "servers[0].vips", '"10.0.0.11" is no VIP', "10.0.0.10")
+    only(draft, "servers[0].vips", '"10.0.0.11" is not a VIP', "10.0.0.10")
     draft.servers[0].vips = []
     only(draft, "servers[0].vips", "serves no VIP", "remove vips")
 

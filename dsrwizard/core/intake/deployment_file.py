@@ -1,4 +1,4 @@
-"""The deployment file (docs/deployment-file.md): TOML in, `Deployment` out, and back.
+"""The deployment file (docs/deployment-file.md): reads TOML as a `Deployment` and writes it back.
 
 Any problem with a file, from its path to its meaning, raises `FileRefused`.
 """

@@ -1,4 +1,4 @@
-"""What may stand in one field of the deployment, for each kind of field: text in, `Refusal` or None out.
+"""Validators for single fields of a deployment: each takes a text and returns a `Refusal` or None.
 
 They do not look at other fields (`validate` does) or at hosts. Spaces around a value are ignored. Sources: interface
 names, kernel `dev_valid_name` (net/core/dev.c) and the names sysctl keeps for itself (net/ipv4/devinet.c); persistence,

@@ -45,11 +45,11 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
 
 
 def deployment_of(draft: Draft) -> Deployment:
-    """What was entered, as the engine takes it. Raises UsageError when `problems_of_draft` finds any."""
+    """The draft as a deployment for the engine. Raises UsageError when `problems_of_draft` finds any."""
     problems = problems_of_draft(draft)
     if problems:
         first = problems[0]
-        more = f"{len(problems) - 1} more to mend after it." if len(problems) > 1 else ""
+        more = f"{len(problems) - 1} more to fix." if len(problems) > 1 else ""
         raise UsageError(f"{first.key}: {first.message}", more, first.hint)
     return with_plain_addresses(msgspec.convert(draft.filled(), Deployment))
 

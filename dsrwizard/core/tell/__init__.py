@@ -1,1 +1,1 @@
-"""What people read: differences, commands, tickets, incidents, metrics, runbooks."""
+"""Texts for people and programs: differences, commands, tickets, incidents, metrics, runbooks."""

@@ -1,4 +1,4 @@
-"""A change and a plan as people read them: a symbol, what it is about, old → new, in order of execution. Pure.
+"""Changes and plans as text: a symbol, the subject, old → new, in order of execution. Pure.
 
 The same words for the review, the apply confirmation and the change ticket.
 """
@@ -34,7 +34,7 @@ LEGEND: dict[str, str] = {"+": "new", "~": "changed", "-": "removed", ">": "done
 
 
 class Difference(Shown, frozen=True, kw_only=True):
-    """One change as a line. `old` is empty for what is new, `new` for what is removed; both for what is done once."""
+    """A change as one line. `old` is empty for what is new, `new` for what is removed; both for what is done once."""
 
     symbol: Symbol
     what: str
@@ -72,7 +72,7 @@ def difference(change: Change) -> Difference:
         case WindowsChange(item=item, key=key, old=old, new=new):
             return Difference(symbol=_symbol(old, new), what=f"{item} {key}", old=old or "", new=new or "")
         case UnitChange():
-            return Difference(symbol=">", what="systemd reads its units again")
+            return Difference(symbol=">", what="systemd reloads its units")
         case ModuleChange(module=module):
             return Difference(symbol=">" if change.old else "+", what=f"kernel module {module}")
         case AnnounceChange(address=address, interface=interface):

@@ -1,4 +1,4 @@
-"""What is wrong right now as plain text for a ticket: what, since when, which hosts, cause, evidence, fix. Pure."""
+"""The incident report as plain text for a ticket: what, since when, which hosts, cause, evidence, fix. Pure."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def _lines(
     for number, rows in enumerate(faults[:SHOWN_FAULTS], 1):
         yield from _fault(number, rows, failed, snapshot.at, zone)
     if len(faults) > SHOWN_FAULTS:
-        yield from (f"... and {len(faults) - SHOWN_FAULTS} more of that kind.", "")
+        yield from (f"... and {len(faults) - SHOWN_FAULTS} more.", "")
     yield from _services(snapshot)
     if report is not None:
         yield from _checks(report)
-    yield from _section("Could not be looked at", [f"  {_text(line)}" for line in snapshot.unseen])
+    yield from _section("Not checked", [f"  {_text(line)}" for line in snapshot.unseen])
     last = in_order_of_time(events, snapshot.happenings)[-LAST_EVENTS:]
     yield from _section("Last events", [event_line(entry, zone) for entry in last] or ["  none"])
     yield from _section("Versions", [f"  dsrwizard {__version__}", *(f"  {_text(line)}" for line in versions)])
@@ -160,7 +160,7 @@ def _fault(
     for text in _seen(first, at, zone):
         yield f"   Evidence: {text}"
     fix = first.fix or next((check.fix for check in matching if check.fix), "")
-    yield f"   Fix:      {_text(fix) or 'none known; dsrwizard verify looks closer'}"
+    yield f"   Fix:      {_text(fix) or 'not known; run dsrwizard verify for more checks'}"
     yield ""
 
 
@@ -222,7 +222,7 @@ def _checks(report: Report) -> Iterator[str]:
         lines += [
             f"    {label}: {_text(text)}" for label, text in (("seen", check.evidence), ("fix", check.fix)) if text
         ]
-    return _section(f"Verification: {report.verdict}", lines or ["  every check that was made passed"])
+    return _section(f"Verification: {report.verdict}", lines or ["  every check that ran passed"])
 
 
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Text and commands in Markdown, so that nothing in them becomes markup, a link, HTML, or the end of a fence. Pure."""
+"""Markdown escaping: no text or command becomes markup, a link, HTML, or the end of a fence. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A snapshot as Prometheus text (exposition format 0.0.4). Pure.
+"""The Prometheus metrics of a snapshot (text exposition format 0.0.4). Pure.
 
 Names follow node_exporter's collector for IPVS (`node_ipvs_connections_total`, `node_ipvs_incoming_bytes_total`,
 `node_ipvs_backend_weight`), base units, `_total` for counters. A counter that goes back, because IPVS was loaded anew,

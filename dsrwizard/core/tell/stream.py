@@ -1,4 +1,4 @@
-"""What `watch --json` prints: the whole picture first, then a line for each thing that changes. Pure."""
+"""The output of `watch --json`: the whole snapshot first, then a line for each change. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class WatchLines:
         found: list[JsonLine] = []
         was, now = _presence(before), _presence(service)
         if was != now:
-            message = "It is not in IPVS: apply puts it back." if now == "missing" else ""
+            message = "The service is not in IPVS. Apply restores it." if now == "missing" else ""
             found.append(_change(at, DIRECTOR, service, was, now, "ipvs-missing" if now == "missing" else "", message))
         if before is not None and before.owner != service.owner and self._first_of(service):
             found.append(

@@ -38,9 +38,9 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
     yield f"- Total: {count_line(plan)}"
     yield ""
     yield from _section(
-        "What could interrupt traffic", interruptions(plan), "Nothing in this plan interrupts traffic in use."
+        "What could interrupt traffic", interruptions(plan), "Nothing in this plan interrupts existing traffic."
     )
-    yield from _section("What exists and is replaced or removed", replaced_or_removed(plan), "Nothing.")
+    yield from _section("What is replaced or removed", replaced_or_removed(plan), "Nothing.")
     yield "## Changes, in order of execution"
     yield ""
     legend = [f"`{symbol}` {LEGEND[symbol]}" for symbol in symbols(plan)]
@@ -50,7 +50,7 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
         yield from _group(group)
     yield "## Undo"
     yield ""
-    yield "In reverse order. `dsrwizard teardown` does the same from the journal, where each prior value is kept."
+    yield "In reverse order. `dsrwizard teardown` does the same from the journal, which holds every previous value."
     yield ""
     for group in reversed(groups(plan)):
         if group.steps:

@@ -1,4 +1,4 @@
-"""The question whether to trust a host's key or certificate, as lines. Pure.
+"""The text of the question whether to trust a host's key or certificate. Pure.
 
 Host, address, kind and reason come from elsewhere, a certificate's names from whoever answers. Each of their rows
 begins with a label of ours or with its indent, and a bar. The fingerprint, which was worked out here, has no bar, and

@@ -140,7 +140,7 @@ class _Tree:
         elif isinstance(value, str):
             key.append(value)
         else:
-            raise ValueError("a key that is no text")
+            raise ValueError("a key that is not a text")
 
 
 def _hosts(group: str, node: object, inventory: Inventory, found: Collector) -> None:

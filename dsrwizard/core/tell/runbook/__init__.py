@@ -1,5 +1,5 @@
-"""Runbooks: what a person does on a real server that dsrwizard may not or cannot reach, with the deployment's own
-addresses in every command. Pure."""
+"""Runbooks: manual steps for a real server that dsrwizard does not log in to, with the deployment's addresses in
+every command. Pure."""
 
 from dsrwizard.core.tell.runbook.book import NAMES, Runbook, declared_system, runbook
 from dsrwizard.core.tell.runbook.step import RunbookStep

@@ -1,4 +1,4 @@
-"""A runbook as data, and the one for a server by what it runs."""
+"""The data model of a runbook, and the choice of a server's runbook by its system."""
 
 from __future__ import annotations
 
@@ -47,9 +47,11 @@ def runbook(deployment: Deployment, server: RealServer, system: System | None = 
         before=(f"VIP{'s' if len(vips) > 1 else ''}: {listed}. Server's own address: {server.address}.", *before),
         steps=steps,
         outside=(
-            "dsrwizard verify sends a SYN to the VIP framed to this server's MAC: an answer proves that the VIP is "
-            "there, that something listens on it, and that no firewall is in the way (vip.probe).",
-            "It asks who has the VIP and collects every answer: this server must stay silent (arp.audit).",
-            "What it cannot see from outside, such as what a reboot leaves, stays unknown until somebody looks.",
+            "dsrwizard verify sends a SYN to the VIP, addressed to this server's MAC. An answer proves that the "
+            "server has the VIP, that an application listens on it, and that no firewall blocks it (vip.probe).",
+            "It asks on the network who has the VIP and collects every answer. This server must not answer "
+            "(arp.audit).",
+            "It cannot see everything from outside, for example whether the settings survive a reboot. Check that "
+            "on the server.",
         ),
     )

@@ -1,4 +1,4 @@
-"""The runbook of a Linux real server: at run time, and kept over a reboot by what manages its network."""
+"""The runbook of a Linux real server: settings at run time, and settings that survive a reboot."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def steps(deployment: Deployment, server: RealServer) -> tuple[tuple[str, ...], 
         found.append(
             RunbookStep(
                 title=f"VIP {vip.address}/{vip.prefix} on {link}",
-                why=f"The server must own the VIP. Always /{vip.prefix}: with a shorter prefix it takes its own "
-                "network for local and loses it.",
+                why=f"The server must own the VIP. Always use /{vip.prefix}: with a shorter prefix the server would "
+                "treat the whole network as local and lose its connection to it.",
                 commands=(f"ip addr add {vip.address}/{vip.prefix} dev {link}{manner}",),
                 check=(f"ip addr show to {vip.address}",),
                 undo=(f"ip addr del {vip.address}/{vip.prefix} dev {link}",),
@@ -42,15 +42,18 @@ def steps(deployment: Deployment, server: RealServer) -> tuple[tuple[str, ...], 
             )
         )
     found += [_kept(deployment, server), _listen(deployment, server), _way_back(deployment, server)]
-    before = ("Everything as root. Guard first, address second: in between, the server would claim the VIP.",)
+    before = (
+        "Run everything as root. Set the ARP guard before the address: otherwise the server would claim the "
+        "VIP in between.",
+    )
     return before, tuple(found)
 
 
 def _guard() -> RunbookStep:
     return RunbookStep(
-        title="Guard: stay silent about the VIP in ARP",
-        why="Without it this server answers ARP for the VIP and takes the director's traffic. On `all`: on lo or on a "
-        "dummy interface alone it does nothing.",
+        title="ARP guard: do not answer for the VIP",
+        why="Without it, this server answers ARP for the VIP and takes the director's traffic. Set it on `all`: on "
+        "lo or a dummy interface alone it has no effect.",
         commands=(
             f"printf '%s\\n' {' '.join(GUARD)} > {FILE}",
             *(f"sysctl -w {setting}" for setting in GUARD),
@@ -84,13 +87,13 @@ def _kept(deployment: Deployment, server: RealServer) -> RunbookStep:
     addresses = " ".join(f"+ipv{vip.ip.version}.addresses {vip.address}/{vip.prefix}" for vip in vips)
     return RunbookStep(
         title="The VIP after a reboot",
-        why="An address set at run time is gone after the next reboot. Write it for the one thing that manages this "
-        "server's network; the commands are for a systemd unit, which works beside all of them.",
+        why="An address set at run time is lost at the next reboot. Configure it in the software that manages this "
+        "server's network. The commands below create a systemd unit, which works with all of them.",
         hand=(
-            "ifupdown: `up ip addr replace …` lines in a stanza of their own in /etc/network/interfaces.d.",
-            "NetworkManager: a dummy connection instead: "
-            f"nmcli con add type dummy ifname dsr0 con-name dsr {addresses}",
-            "netplan: the addresses under `lo:` in `ethernets:` of a file of their own, each with its /32.",
+            "ifupdown: put `up ip addr replace …` lines in a separate stanza in /etc/network/interfaces.d.",
+            "NetworkManager: use a dummy connection instead: nmcli con add type dummy ifname dsr0 con-name dsr "
+            f"{addresses}",
+            "netplan: add the addresses under `lo:` in `ethernets:` in a separate file, each as /32.",
         ),
         commands=(body, "systemctl daemon-reload", "systemctl enable dsr-vip.service"),
         check=("systemctl is-enabled dsr-vip.service",),
@@ -112,9 +115,12 @@ def _listen(deployment: Deployment, server: RealServer) -> RunbookStep:
     ]
     return RunbookStep(
         title="Application and firewall",
-        why="The application must listen on the VIP or on all addresses, and the firewall must let its clients in. The "
-        "port is that of the VIP: direct routing cannot change ports.",
-        hand=("Where the application is bound to the server's own address, add the VIP to it, or bind it to all.",),
+        why="The application must listen on the VIP or on all addresses, and the firewall must let clients in. The "
+        "port must be the VIP's port: direct routing cannot change ports.",
+        hand=(
+            "If the application is bound to the server's own address, also bind it to the VIP, or bind it to all "
+            "addresses.",
+        ),
         commands=("# only where the firewall drops them:", *dict.fromkeys(opened)),
         check=tuple(dict.fromkeys(checks)),
         undo=tuple(dict.fromkeys(line.replace(" -I ", " -D ") for line in opened)),
@@ -128,9 +134,9 @@ def _way_back(deployment: Deployment, server: RealServer) -> RunbookStep:
     six = "-6 " if vip.ip.version == 6 else ""
     client = "2001:db8::1" if vip.ip.version == 6 else "192.0.2.1"
     return RunbookStep(
-        title="Replies go by the router",
-        why="Answers carry the VIP as source and must not come back to the director, which would drop them. The "
-        "default gateway is the router, never the director (that is for NAT).",
+        title="Replies leave through the router",
+        why="Replies have the VIP as source and must not go through the director, which would drop them. The "
+        "default gateway must be the router, never the director (that is for NAT).",
         check=(
             f"ip {six}route get {client} from {vip.address}",
             "sysctl net.ipv4.conf.all.rp_filter    # 1 is strict: with the way back by another interface it drops",

@@ -1,4 +1,4 @@
-"""What a verification from outside says about a step of a runbook. Pure."""
+"""The state of a runbook's steps according to a verification from outside. Pure."""
 
 from __future__ import annotations
 

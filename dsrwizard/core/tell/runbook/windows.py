@@ -23,14 +23,15 @@ def _modern(deployment: Deployment, server: RealServer) -> Built:
             (
                 "Run hdwwiz. Next, “Install the hardware that I manually select from a list”, Next.",
                 "Network adapters, Next; manufacturer Microsoft, adapter “Microsoft KM-TEST Loopback Adapter”, Next.",
-                "The new adapter is the last in Network Connections. Its name there is the one to rename.",
+                "The new adapter is the last one in Network Connections. Rename it as shown below.",
             ),
             (f'Rename-NetAdapter -Name "Ethernet 2" -NewName "{ADAPTER}"    # the name that the new adapter got',),
             (f"Get-NetAdapter {ADAPTER} | Format-List Name, ifIndex, ComponentID",),
         ),
         RunbookStep(
-            title="The adapter keeps to itself",
-            why="Otherwise it asks DHCP, registers the VIP in DNS under this server's name and answers NetBIOS on it.",
+            title="Unbind services from the adapter",
+            why="Otherwise the adapter uses DHCP, registers the VIP in DNS under this server's name, and answers "
+            "NetBIOS on it.",
             commands=(
                 f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv4 -Dhcp Disabled -DadTransmits 0",
                 f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv4 -InterfaceMetric 254",
@@ -53,7 +54,7 @@ def _modern(deployment: Deployment, server: RealServer) -> Built:
         *(_firewall_modern(vip, service) for vip in vips for service in vip.services),
         *_sites(deployment, server),
     ]
-    return (("Everything in a PowerShell that was started as administrator.",), tuple(steps))
+    return (("Run everything in a PowerShell started as administrator.",), tuple(steps))
 
 
 def _legacy(deployment: Deployment, server: RealServer) -> Built:
@@ -69,8 +70,8 @@ def _legacy(deployment: Deployment, server: RealServer) -> Built:
             ("netsh interface ipv4 show interfaces",),
         ),
         RunbookStep(
-            title="The adapter keeps to itself",
-            why="Otherwise it registers the VIP in DNS under this server's name and answers NetBIOS on it.",
+            title="Unbind services from the adapter",
+            why="Otherwise the adapter registers the VIP in DNS under this server's name and answers NetBIOS on it.",
             hand=(
                 f"Network Connections, {ADAPTER}, Properties: leave only Internet Protocol "
                 f"{'Version 4 and 6' if _six(vips) else 'Version 4'} checked.",
@@ -86,8 +87,8 @@ def _legacy(deployment: Deployment, server: RealServer) -> Built:
         *_sites(deployment, server),
     ]
     before = (
-        "Everything in a command prompt that was started as administrator.",
-        "Names in quotes are what Windows shows in its own language: put in what it shows on this server.",
+        "Run everything in a command prompt started as administrator.",
+        "Names in quotes depend on the language of Windows: use the names shown on this server.",
     )
     return before, tuple(steps)
 
@@ -106,8 +107,8 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
             ("ipconfig /all",),
         ),
         RunbookStep(
-            title="The adapter keeps to itself",
-            why="Otherwise it registers the VIP in DNS under this server's name and answers NetBIOS on it.",
+            title="Unbind services from the adapter",
+            why="Otherwise the adapter registers the VIP in DNS under this server's name and answers NetBIOS on it.",
             hand=(
                 f"Network Connections, {ADAPTER}, Properties: leave only Internet Protocol (TCP/IP) checked.",
                 "Internet Protocol (TCP/IP), Properties, Advanced. DNS: clear “Register this connection's addresses in "
@@ -124,7 +125,7 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
         steps.append(
             RunbookStep(
                 title=f"VIP {vip.address} with mask 255.255.255.255",
-                why="The server must own the VIP. No gateway: the replies use the one of the other adapter.",
+                why="The server must own the VIP. Do not set a gateway: replies use the gateway of the other adapter.",
                 commands=(
                     f'netsh interface ip set address name="{ADAPTER}" source=static addr={vip.address} '
                     "mask=255.255.255.255"
@@ -132,9 +133,9 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
                     else f'netsh interface ip add address name="{ADAPTER}" addr={vip.address} mask=255.255.255.255',
                 ),
                 hand=(
-                    "Where it refuses the mask: write SubnetMask (REG_MULTI_SZ) 255.255.255.255 below HKLM\\SYSTEM\\"
-                    "CurrentControlSet\\Services\\Tcpip\\Parameters\\Interfaces\\{GUID of the adapter}, then disable "
-                    "and enable the adapter.",
+                    "If Windows refuses the mask: set SubnetMask (REG_MULTI_SZ) 255.255.255.255 below "
+                    "HKLM\\SYSTEM\\CurrentControlSet\\Services\\Tcpip\\Parameters\\Interfaces\\{GUID of the adapter}, "
+                    "then disable and enable the adapter.",
                 ),
                 check=("ipconfig /all",),
                 undo=(f'netsh interface ip delete address name="{ADAPTER}" addr={vip.address}',),
@@ -192,9 +193,9 @@ def _six(vips: Sequence[Vip]) -> bool:
 def _add_adapter(hand: tuple[str, ...], commands: tuple[str, ...], check: tuple[str, ...]) -> RunbookStep:
     return RunbookStep(
         title="Loopback adapter",
-        why="It carries the VIP where the network does not see it. On the server's own adapter Windows would answer "
-        "ARP for the VIP and take the director's traffic.",
-        hand=(*hand, f"Rename the new adapter to {ADAPTER}, as the next steps call it:"),
+        why="It holds the VIP out of the network's sight. On the server's own adapter, Windows would answer ARP for "
+        "the VIP and take the director's traffic.",
+        hand=(*hand, f"Rename the new adapter to {ADAPTER}; the next steps use this name:"),
         commands=commands,
         check=check,
         undo=("# devmgmt.msc: Network adapters, right-click the adapter, Uninstall",),
@@ -218,8 +219,8 @@ def _weak_modern(server: RealServer, vips: Sequence[Vip]) -> RunbookStep:
         undo.append(f"Set-NetIPInterface -InterfaceIndex {nic} {head} -WeakHostReceive Disabled")
     return RunbookStep(
         title="Weak-host model",
-        why="Strict, Windows drops packets for the VIP: they come in by another adapter than the one that holds it. "
-        "Receive on both, send on the loopback.",
+        why="In strong-host mode, Windows drops packets for the VIP, because they arrive on a different adapter "
+        "from the one that holds it. Receive on both, send on the loopback.",
         commands=tuple(commands),
         check=("Get-NetIPInterface | Format-Table InterfaceAlias, AddressFamily, WeakHostReceive, WeakHostSend",),
         undo=tuple(undo),
@@ -237,8 +238,9 @@ def _weak_legacy(server: RealServer, vips: Sequence[Vip]) -> RunbookStep:
         checks.append(f'netsh interface ipv{family} show interface "{ADAPTER}"')
     return RunbookStep(
         title="Weak-host model",
-        why="Strict, Windows drops packets for the VIP: they come in by another adapter than the one that holds it. "
-        "Receive on both, send on the loopback. The metric is for routing only and keeps nothing silent.",
+        why="In strong-host mode, Windows drops packets for the VIP, because they arrive on a different adapter "
+        "from the one that holds it. Receive on both, send on the loopback. The metric only affects routing; it "
+        "does not silence ARP.",
         hand=(f"“Local Area Connection” stands for the adapter with {server.address}.",),
         commands=tuple(commands),
         check=tuple(checks),
@@ -250,8 +252,8 @@ def _weak_legacy(server: RealServer, vips: Sequence[Vip]) -> RunbookStep:
 def _address_modern(vip: Vip) -> RunbookStep:
     return RunbookStep(
         title=f"VIP {vip.address}/{vip.prefix}",
-        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. SkipAsSource keeps it from speaking "
-        "from the VIP by itself.",
+        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. SkipAsSource keeps the server from "
+        "using the VIP as source for its own connections.",
         commands=(
             f"New-NetIPAddress -InterfaceAlias {ADAPTER} -IPAddress {vip.address} -PrefixLength {vip.prefix} "
             "-SkipAsSource $true",
@@ -268,8 +270,8 @@ def _address_legacy(vip: Vip) -> RunbookStep:
     where = f"{vip.address}/128" if six else f"{vip.address} 255.255.255.255"
     return RunbookStep(
         title=f"VIP {vip.address}/{vip.prefix}",
-        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. Where skipassource is refused, leave "
-        "the word out, or install the hotfix KB975808 first.",
+        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. If skipassource is refused, leave it "
+        "out, or install the hotfix KB975808 first.",
         commands=(f'netsh interface ipv{vip.ip.version} add address "{ADAPTER}" {where} skipassource=true',),
         check=(f'netsh interface ipv{vip.ip.version} show addresses "{ADAPTER}"',),
         undo=(f'netsh interface ipv{vip.ip.version} delete address "{ADAPTER}" {vip.address}',),
@@ -282,8 +284,8 @@ def _firewall_modern(vip: Vip, service: Service) -> RunbookStep:
     name = f"dsr-{vip.address}-{service.protocol}-{service.port}"
     return RunbookStep(
         title=f"Firewall rule for {vip.address} {service.label}",
-        why="An adapter without gateway gets the public profile, whose rules are the strictest. One rule for every "
-        "profile; the firewall stays on.",
+        why="An adapter without a gateway gets the public profile, which has the strictest rules. The rule applies "
+        "to every profile; the firewall stays on.",
         commands=(
             f"New-NetFirewallRule -Name {name} -DisplayName {name} -Direction Inbound -Action Allow "
             f"-Protocol {service.protocol.upper()} -LocalPort {service.port} -LocalAddress {vip.address} -Profile Any",
@@ -300,8 +302,8 @@ def _firewall_legacy(vip: Vip, service: Service) -> RunbookStep:
     name = f"dsr-{vip.address}-{service.protocol}-{service.port}"
     return RunbookStep(
         title=f"Firewall rule for {vip.address} {service.label}",
-        why="An adapter without gateway gets the public profile, whose rules are the strictest. One rule for every "
-        "profile; the firewall stays on.",
+        why="An adapter without a gateway gets the public profile, which has the strictest rules. The rule applies "
+        "to every profile; the firewall stays on.",
         commands=(
             f"netsh advfirewall firewall add rule name={name} dir=in action=allow "
             f"protocol={service.protocol.upper()} localip={vip.address} localport={service.port} profile=any",

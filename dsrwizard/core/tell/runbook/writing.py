@@ -26,9 +26,9 @@ def _parts(step: RunbookStep) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     if step.commands:
         yield "Commands", step.commands, True
     if step.check:
-        yield "See that it took", step.check, True
+        yield "Check", step.check, True
     if step.undo:
-        yield "Take it back", step.undo, True
+        yield "Undo", step.undo, True
 
 
 def _proof(step: RunbookStep) -> str:
