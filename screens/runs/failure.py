@@ -9,9 +9,7 @@ from dsrwizard.core.model.steps import DIRECTOR
 from screens.runs.hosts import HostRun, HostRuns
 from screens.widgets.host_words import EDIT_HELPS, LIKELY, plan_is_stale
 
-STALE = (
-    "The host was changed by someone else after the plan was made, so the plan is out of date. Retry makes a new plan."
-)
+STALE = "Someone else changed the host after the plan was made. Retry makes a new plan."
 
 
 def report_lines(run: HostRun, runs: HostRuns) -> Iterator[tuple[str, str]]:

@@ -184,7 +184,9 @@ class MendScreen(RunScreen[Report]):
         if self._result is not None:
             return (
                 "Press esc to go back."
-            ) if self._result.cured else "Press r to verify again and see how to fix what is left."
+                if self._result.cured
+                else "Press r to verify again and see how to fix what is left."
+            )
         if self._looking:
             return "Checks change nothing."
         if self._mending is not None and self._mending.plan.steps:
@@ -236,10 +238,8 @@ class MendScreen(RunScreen[Report]):
         report = self._report
         unseen = sum(check.outcome == "unknown" for check in report.checks) if report else 0
         if report is not None and report.verdict == "unknown":
-            return Content(
-                f"{glyph('unknown')} No check failed, but {unseen} could not be run."
-            )
-        text = f"{glyph('ok')} This fault is gone: everything about it was just verified."
+            return Content(f"{glyph('unknown')} No check failed, but {unseen} could not be run.")
+        text = f"{glyph('ok')} This fault is gone. It was verified just now."
         left = dict.fromkeys(
             f"{check.cause or check.check} on {check.server or check.host}"
             for check in (report.failures if report else ())

@@ -1,4 +1,4 @@
-"""What the screens share that show a plan, ask, carry it out and tell how it went: keys, looking, running, copying."""
+"""The base class of the mend and teardown screens: shows a plan, asks, runs it and reports the result."""
 
 from __future__ import annotations
 

@@ -368,7 +368,7 @@ class TestApply:
             world.servers["web1"].machine.sysctls["net.ipv4.conf.all.arp_ignore"] = "2"
             await pilot.press("right", "enter")
             await settled(pilot)
-            assert "so the plan is out of date" in seen(app)
+            assert "Someone else changed the host" in seen(app)
             await pilot.press("r")
             await settled(pilot)
             assert "Done: all 4 hosts" in seen(app)
