@@ -206,5 +206,5 @@ async def test_a_kept_file_that_cannot_be_removed_is_told_though_all_is_taken_ba
         kept.unlink()
         kept.mkdir()  # nothing that unlink removes
         await confirmed(pilot)
-        assert "✓ Taken back" in seen(app)
+        assert "✓ Done" in seen(app)
         assert "shop.toml" in told(app)
