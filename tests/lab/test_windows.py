@@ -19,6 +19,7 @@ import pytest
 from tests.lab.harness import SERVERS, VIP, Lab, Process, Result
 from tests.lab.terminal import ENTER, NEXT, QUIT, RIGHT, SECONDS, Terminal
 from tests.windows.faults import FAULTS
+from tests.windows.pwsh.found import needed
 
 pytestmark = pytest.mark.lab
 
@@ -151,7 +152,17 @@ def farm(lab: Lab) -> Iterator[Farm]:
     lab.put(FARM, HEAD + WINDOWS)
     lab.stop_sshd("web3")
     lab.run("web3", "hostname win1; lab-service stop; lab-service start").ok()
-    program = [sys.executable, "-m", "tests.windows.lab_host", "--address", "10.0.0.103", "--address6", "fd00:10::103"]
+    program = [
+        "env",
+        f"DSRWIZARD_PWSH={needed()}",
+        sys.executable,
+        "-m",
+        "tests.windows.lab_host",
+        "--address",
+        "10.0.0.103",
+        "--address6",
+        "fd00:10::103",
+    ]
     with lab.spawn("web3", program, cwd=REPOSITORY) as process:
         yield Farm(lab, process)
 

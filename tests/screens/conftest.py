@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.app import App
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import dumps
@@ -20,6 +21,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state directory of this test; nothing of the machine's own gets in."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setattr(App, "NOTIFICATION_TIMEOUT", 3600)  # on a busy machine five seconds pass before a test looks
     monkeypatch.delenv("DSRWIZARD_LAB", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return tmp_path / "state" / "dsrwizard"
