@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import contextlib
 import json
 import subprocess
 import sys
@@ -66,8 +67,15 @@ class _Process:
         atexit.register(self.end)
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        """Lets it go by itself, so that it takes its files along; one that is in a script is killed."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def send(self, document: dict[str, Any]) -> None:
         assert self._process.stdin is not None
