@@ -224,4 +224,4 @@ def test_a_silent_host_and_a_right_one_are_told_apart(client: Client, certificat
         host.close()
     judged(found)
     assert found["kind"] == "answer"
-    assert "ended before it had told" in " ".join(found["lines"])
+    assert "ended before it reported everything" in " ".join(found["lines"])

@@ -96,7 +96,9 @@ def test_what_keeps_clients_out_or_their_answers_from_them_is_named_on_each_serv
     evidence = {one["host"]: one["evidence"] for one in failed}
     assert "TcpExtIPReversePathFilter went from " in evidence["web2"]
     assert "rp_filter: all=0, eth0=1" in evidence["web2"]
-    waits = "completed meanwhile, half-open on web1: " if by["web1"] == "server.half_open" else "was accepted there"
+    waits = (
+        "completed during the check, half-open on web1: " if by["web1"] == "server.half_open" else "was accepted there"
+    )
     assert waits in evidence["web1"]
     assert "no counter rose" in evidence["web3"]
 

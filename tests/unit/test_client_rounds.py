@@ -213,7 +213,7 @@ def test_without_python_the_ports_are_not_told_and_it_says_what_is_missing(seen:
     assert (report.verdict, report.bypass) == ("pass", None)
     check = find(report, "client.servers", "client")
     assert check.outcome == "unknown"
-    assert "do not tell the ports" in check.evidence
+    assert "do not show the ports" in check.evidence
     assert "python3" in check.fix
     assert "python3" in find(report, "client.bypass", "client").evidence
 
@@ -244,7 +244,7 @@ def test_no_entry_in_the_directors_table_proves_another_mac_on_the_way(seen: See
     seen.host.entries[VIP] = DEAD
     check = only(seen.verify())
     assert (check.check, check.cause, check.host, check.vip) == ("client.connect", "stale-arp", "client", VIP)
-    assert "most likely the router in front still has another MAC" in check.message
+    assert "most likely the upstream router still has the wrong MAC" in check.message
     assert check.evidence == "5 of 5 connections not in the director's table: silent"
     assert "arping -U" in check.fix
 
@@ -271,7 +271,7 @@ def test_connections_that_a_server_answers_without_the_director_are_astray_thoug
     report = seen.verify()
     check = only(report)
     assert (check.check, check.cause) == ("client.servers", "stale-arp")
-    assert "were answered, but did not pass the director" in check.message
+    assert "were answered, but bypassed the director" in check.message
     assert report.bypass is None  # nothing the director gave to anybody
 
 
@@ -343,7 +343,7 @@ def test_one_hop_more_without_a_count_is_not_told(seen: Seen) -> None:
     report = seen.farm.verify(client=msgspec.structs.replace(view, vips=nearer))
     check = find(report, "client.bypass", "client")
     assert (check.outcome, report.verdict, report.bypass) == ("unknown", "pass", None)
-    assert "another way" in check.evidence
+    assert "another path" in check.evidence
 
 
 def test_without_an_answer_to_ping_the_hops_tell_nothing(seen: Seen) -> None:

@@ -110,7 +110,7 @@ def test_no_entry_and_no_counter_on_one_server_is_its_own_filter() -> None:
     farm.server("web2").strangers_dropped = True
     check = only(farm.verify())
     assert (check.check, check.cause, check.host) == ("probe.client_like", "firewall", "web2")
-    assert "lets in its neighbours" in check.message
+    assert "allows its neighbours" in check.message
 
 
 def test_each_family_is_judged_by_itself() -> None:

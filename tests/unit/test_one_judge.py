@@ -109,4 +109,4 @@ def test_what_can_be_several_things_gets_no_cause_before_somebody_looked(signatu
     assert shown.state == "vip-dead"
     assert shown.cause == ""
     assert shown.message.startswith("Through this server ")
-    assert "from within" in shown.fix
+    assert "to find the cause" in shown.fix

@@ -145,8 +145,8 @@ def test_vip_interface_that_is_there_is_used() -> None:
          ["10.0.0.10 is on eth0", "ip addr del 10.0.0.10/32 dev eth0"]),
         (shop(), server(LO, link("eth0", "10.0.0.101/24", "10.0.0.10/24")), ["ip addr del 10.0.0.10/24 dev eth0"]),
         (shop(vip_interface="dsr0"), server(LO, ETH0, link("dsr0", kind="vlan")),
-         ["'dsr0'", "no dummy", 'vip_interface = "lo"']),
-        (shop(vip_interface="eth0"), server(), ["'eth0'", "no dummy"]),
+         ["'dsr0'", "not a dummy", 'vip_interface = "lo"']),
+        (shop(vip_interface="eth0"), server(), ["'eth0'", "not a dummy"]),
         (shop(vip_interface="dsr0"), server(LO, ETH0, link("dsr0", kind="dummy", up=False)), ["ip link set dsr0 up"]),
         (shop(), server(sysctls={}), ["arp_ignore", "could not be read"]),
     ],
@@ -187,7 +187,7 @@ def test_a_name_with_a_dot_is_still_read_by_ifupdown() -> None:
 def test_nothing_that_keeps_addresses_is_told() -> None:
     made = of(shop(), server(persistence="none"))
     assert [step.id for step in made.steps] == ["guard", "vip 10.0.0.10"]
-    assert any("after a reboot" in note for note in made.notes)
+    assert any("at the next reboot" in note for note in made.notes)
 
 
 def test_the_unit_sets_the_guard_before_the_address() -> None:

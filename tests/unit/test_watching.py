@@ -92,7 +92,7 @@ def finding(cause: str, at: float = 10.0) -> Finding:
         (seen(destination(), probed(answered_by=OTHER)), "vip-dead", "", OTHER),
         (seen(destination(), probed("rst")), "vip-dead", "", "nothing listens on port 80"),
         (seen(destination(), probed("silence")), "vip-dead", "", "or a firewall"),
-        (seen(destination(), probed("redirect")), "vip-dead", "vip-missing", "they go in a circle"),
+        (seen(destination(), probed("redirect")), "vip-dead", "vip-missing", "back to the director: a loop"),
         (seen(destination(), probed("unreachable")), "vip-dead", "", "ICMP"),
         (
             seen(destination(), probed("wrong-source", protocol="udp", source="10.0.0.101")),

@@ -122,7 +122,7 @@ def test_what_was_wrong_is_quoted() -> None:
 )  # fmt: skip
 def test_no_frame_of_ours_is_an_answer_cut_short(line: str) -> None:
     line = framed(told())[:-7] if line == "a frame without its end" else line
-    with pytest.raises(AnswerUnreadable, match="ended before it had told"):
+    with pytest.raises(AnswerUnreadable, match="ended before it reported everything"):
         parse("win1", "n", line, now=NOW, reached="10.0.0.101")
 
 

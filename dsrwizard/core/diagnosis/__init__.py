@@ -1,8 +1,8 @@
-"""From what was seen to what is wrong: `diagnose(evidence)` gives every check in the order a packet travels.
+"""The diagnosis: `diagnose(evidence)` returns every check, in the order a packet travels.
 
-Pure. One fault gives one failing check with one cause on the host where it is; whatever else shows it is `skipped`
-with `consequence_of`. What could not be looked at is `unknown` and says what would make it visible; only what was seen
-passes. Causes and how each is told from the others: field guide, sections 2 and 3.
+Pure. One fault gives one failing check with one cause on the host where it is; other checks that show it are `skipped`
+with `consequence_of`. What could not be checked is `unknown` and says how to make it visible; only what was seen
+passes. For the causes and how to tell them apart, see the field guide, sections 2 and 3.
 
 Several faults at once are each named, on one host and on several. What a fault hides, until it is mended:
 
@@ -44,7 +44,7 @@ ASIDE = frozenset(
         "server.half_open", "server.bindings", "server.conflict", "server.adapter",
     }
 )  # fmt: skip
-"""Checks that traffic does not depend on right now: unknown there does not spoil the verdict."""
+"""Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
 
 
 def diagnose(evidence: Evidence) -> Report:

@@ -1,4 +1,4 @@
-"""The director's side: who owns the VIP on the wire, whether the director holds it, and what IPVS is set to."""
+"""The checks of the director: who answers for the VIP, whether the director has it, and the IPVS configuration."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
     if owners.problem:
         return [
             where.unknown(
-                f"Who answers for {vip.address} on the wire could not be seen.", owners.problem,
+                f"Who answers for {vip.address} on the wire could not be checked.", owners.problem,
                 "Run dsrwizard as root or with CAP_NET_RAW on the interface named in the deployment.",
             )
         ]  # fmt: skip
@@ -72,12 +72,12 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
         checks.append(
             faults.fail(
                 where, Fault(host=DIRECTOR, cause="duplicate-vip", vip=vip.address),
-                f"A host outside the deployment owns {vip.address}, too."
+                f"A host outside the deployment also has {vip.address}, too."
                 if not external
-                else f"{len(foreign)} hosts outside the deployment own {vip.address}; only the load balancer may.",
+                else f"{len(foreign)} hosts outside the deployment have {vip.address}; only the load balancer may.",
                 f"who-has {vip.address} is answered by {'; '.join(spoken(owners, one) for one in foreign[:_SHOWN])}"
                 + (f"; and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""),
-                f"Find the host with that MAC (switch table, DHCP leases) and take {vip.address} off it.",
+                f"Find the host with that MAC (switch table, DHCP leases) and remove {vip.address} from it.",
             )
         )  # fmt: skip
     if not checks:
@@ -114,7 +114,7 @@ def holds(evidence: Evidence, faults: Found) -> list[Check]:
 def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     where = Where(check="director.vip", host=DIRECTOR, vip=vip.address)
     if evidence.deployment.director.engine == "external":
-        return where.skipped("Another product balances; the ARP audit tells whether it owns the VIP.")
+        return where.skipped("Another product is the load balancer; the ARP audit shows whether it has the VIP.")
     facts = evidence.observed.director
     if facts is None:
         return _director_unseen(where, evidence, f"ip addr show to {vip.address}")
@@ -129,7 +129,7 @@ def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     nodad = " nodad" if vip.ip.version == 6 else ""
     fix = f"On the director: ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
     seen = f"no interface has {vip.address}"
-    message = f"The director does not hold {vip.address}, so no client finds it."
+    message = f"The director does not hold {vip.address} so no client can reach it."
     if found:
         link, entry = found[0]
         seen = f"{entry.address}/{entry.prefix} on {link.name}, " + (
@@ -137,7 +137,7 @@ def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
         )
         fix = f"On the director: ip link set {shlex.quote(link.name)} up"
         if entry.tentative:
-            message = f"The director cannot use {vip.address}: the network says that somebody else has it."
+            message = f"The director cannot use {vip.address}: another host on the network already has it."
             fix = (
                 f"On the director: ip addr del {entry.address}/{entry.prefix} dev {shlex.quote(link.name)} && "
                 f"ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
@@ -252,7 +252,7 @@ def _destination(
     if state.weight > 0 and server.weight == 0:
         return faults.fail(
             where, _about(server, vip, service, "ipvs-differs"),
-            f"{server.name} gets clients of {name} though the deployment drains it.",
+            f"{server.name} gets clients of {name}, but the deployment drains it.",
             f"weight {state.weight}", _command(change),
         )  # fmt: skip
     if state.weight == 0:
@@ -268,7 +268,7 @@ def _about(server: RealServer, vip: Vip, service: Service, cause: Cause) -> Faul
 def _blind(where: Where, evidence: Evidence, faults: Found) -> Check | None:
     """Why the kernel's table says nothing, None where it can be read."""
     if evidence.deployment.director.engine == "external":
-        return where.skipped("Another product balances.")
+        return where.skipped("Another product is the load balancer.")
     facts = evidence.observed.director
     if facts is None:
         return _director_unseen(where, evidence, "ipvsadm -Sn")
@@ -277,16 +277,16 @@ def _blind(where: Where, evidence: Evidence, faults: Found) -> Check | None:
     if facts.module_loaded is False:
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-missing"),
-            "IPVS is not loaded on the director, so nothing is balanced.", facts.ipvs_problem,
+            "IPVS is not loaded on the director, so it forwards no connections.", facts.ipvs_problem,
             facts.ipvs_next or "On the director: modprobe ip_vs",
         )  # fmt: skip
-    return where.unknown("What IPVS is set to could not be seen.", facts.ipvs_problem, facts.ipvs_next)
+    return where.unknown("The IPVS configuration could not be read.", facts.ipvs_problem, facts.ipvs_next)
 
 
 def _director_unseen(where: Where, evidence: Evidence, command: str) -> Check:
     failure = evidence.observed.failed.get(DIRECTOR)
-    what = failure.text if failure else "It was not looked at."
-    return where.unknown("The director could not be looked at.", what, f"On the director: {command}")
+    what = failure.text if failure else "It was not checked."
+    return where.unknown("The director could not be checked.", what, f"On the director: {command}")
 
 
 def _command(change: ServiceChange | DestinationChange) -> str:

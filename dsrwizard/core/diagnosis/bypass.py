@@ -1,4 +1,4 @@
-"""Whether replies reach the client without the director: `client.bypass`, and how much that is.
+"""The check `client.bypass`: whether replies reach the client without the director, and how much traffic that is.
 
 Three witnesses. Frames: on the client's own link the sender's MAC says it at once; behind a router only how many hops a
 reply took, against the director's own answer to the ping: a reply that passed the director took one more. IPVS counts
@@ -27,17 +27,17 @@ def bypass(served: Served) -> Check:
     where = served.where("client.bypass")
     answered = [one for one in served.tries if one.result == "open" and one.client_port not in served.passage.missing]
     if not answered:
-        return where.skipped(f"No connection to {served.target} was answered through the director: there is no reply.")
+        return where.skipped(f"No connection to {served.target} was answered through the director: no reply to check.")
     counted = _counted(served)
     grown = [rip for rip, count in served.passage.grown.items() if count > 0]
     if grown:
         return _through(served, ", ".join(map(served.name, grown)), "IPVS counted their replies during the look")
     framed = [one for one in answered if one.replies]
-    unseen = f"Whether the replies of {served.target} bypass the director could not be seen on the client host."
+    unseen = f"Could not check on the client host whether the replies of {served.target} bypass the director."
     if not framed:
         return where.unknown(
             unseen, _joined(served.seen.untapped or "No reply frames were captured.", counted),
-            "Give the client host python3, and a login that is root or may use sudo.",
+            "Install python3 on the client host, and log in as root or as a user with sudo.",
         )  # fmt: skip
     names = _names(served, framed)
     macs = {mac(reply.mac) for one in framed for reply in one.replies if reply.mac}
@@ -61,17 +61,17 @@ def _by_hops(served: Served, unseen: str, names: str, replies: list[Reply], coun
     if ttl is None:
         return where.unknown(
             unseen, _joined(f"{seen}; the director's own TTL is not known", counted),
-            f"Let {served.vip.address} answer ping: its TTL tells how far away the director is.",
+            f"Let {served.vip.address} answer ping: its TTL shows how far away the director is.",
         )  # fmt: skip
     seen += f", the director's own answer to ping with {ttl}"
     if max(map(hops, took)) <= hops(ttl):
         return where.passed(
-            f"Replies of {served.target} bypass the director: they take no hop more than its own answers.",
-            _joined(f"{seen}; through the director it would be one less", counted),
+            f"Replies of {served.target} bypass the director: they take no more hops than the director's own answers.",
+            _joined(f"{seen}; through the director the TTL would be one less", counted),
         )
     return where.unknown(
-        unseen, _joined(f"{seen}: they take another way, which may lead through the director", counted),
-        f"Look at the default gateways of {names}.",
+        unseen, _joined(f"{seen}: they take another path, which may lead through the director", counted),
+        f"Check the default gateways of {names}.",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the client host has in its neighbour table, whether ping and TCP get an answer, from whom and which way."""
+"""The checks from the client host: its neighbour entry, ping and TCP to the VIP, who answers, and by which path."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def client(evidence: Evidence, faults: Found, views: list[ServerView], clean: bo
     for vip in evidence.deployment.vips:
         if client_view is None:
             where = Where(check="client.connect", host=CLIENT, vip=vip.address)
-            checks.append(where.skipped("The deployment names no client host, so nothing was tried from one."))
+            checks.append(where.skipped("The deployment names no client host, so nothing was tested from one."))
             continue
         seen = None if isinstance(client_view, Failure) else client_view.of(vip)
         if seen is None:
             what = (
                 client_view
                 if isinstance(client_view, Failure)
-                else Failure(kind="answer", what="The client host said nothing.")
+                else Failure(kind="answer", what="The client host did not answer.")
             )
             where = Where(check="client.connect", host=CLIENT, vip=vip.address)
             checks.append(
-                where.unknown(f"{vip.address} could not be tried from the client host.", what.text, what.next)
+                where.unknown(f"{vip.address} could not be tested from the client host.", what.text, what.next)
             )
             continue
         checks += _Vip(evidence, faults, views, clean, vip, seen).checks()
@@ -77,7 +77,7 @@ class _Vip:
     def _arp(self) -> Check:
         where, found = self._where("client.arp"), mac(self.seen.neighbour)
         if self.seen.on_link is False:
-            return where.skipped("The client host reaches the VIP through a router, whose ARP entry is what counts.")
+            return where.skipped("The client host reaches the VIP through a router, so the router's ARP entry counts.")
         if not found:
             fault = self._felt()
             if fault:
@@ -103,13 +103,13 @@ class _Vip:
             return where.follows(known, f"the client host sends {self.vip.address} to {found}.")
         if not self._rightful():
             return where.unknown(
-                f"Whether {found} is right for {self.vip.address} could not be seen.",
+                f"Could not check whether {found} is right for {self.vip.address}.",
                 "the director's own MAC is unknown",
             )
         owner = f", which is {server.name}" if server else ""
         return self._stale(
             where, f"The client host still sends {self.vip.address} to {found}{owner}.",
-            f"neighbour entry {found}; right would be {', '.join(sorted(self._rightful()))}",
+            f"neighbour entry {found}; expected {', '.join(sorted(self._rightful()))}",
             f"On the client: ip neigh flush to {self.vip.address}",
         )  # fmt: skip
 
@@ -121,19 +121,19 @@ class _Vip:
         if self.seen.ping == "unknown":
             return where.unknown("The client host could not ping.", "", f"On the client: ping -c1 {self.vip.address}")
         if any(connected.result in ("open", "refused") for connected in self.seen.connects):
-            return where.skipped(f"{self.vip.address} does not answer ping from the client host, but TCP.")
+            return where.skipped(f"{self.vip.address} does not answer ping from the client host, but it answers TCP.")
         return self._unanswered(where, f"{self.vip.address} does not answer ping from the client host.", "no answer")
 
     def _connect(self, service: Service, served: Served) -> Check:
         where = self._where("client.connect", service.label)
         target = endpoint(self.vip.address, service.port)
         if service.protocol == "udp":
-            return where.skipped("UDP is not tried from the client host; the VIP probes tell.")
+            return where.skipped("UDP is not tested from the client host; see the VIP probes.")
         connected = self.seen.connect(service.port)
         if connected is None or connected.result == "unknown":
             why = connected.problem if connected else ""
             return where.unknown(
-                f"{target} could not be tried from the client host.", why,
+                f"{target} could not be tested from the client host.", why,
                 "Install nc, python3 or curl on the client host.",
             )  # fmt: skip
         if connected.result == "open":
@@ -144,7 +144,7 @@ class _Vip:
             return astray
         servers = self.evidence.deployment.servers_of(self.vip)
         if not any(server.weight for server in servers) and not self._felt(service.label):
-            return where.skipped(f"{target} is served by nobody: the deployment drains every server.")
+            return where.skipped(f"{target} has no server: the deployment drains all of them.")
         return self._unanswered(
             where, f"{target} does not accept TCP from the client host.", connected.result, service.label
         )
@@ -155,14 +155,14 @@ class _Vip:
             return where.follows(fault, message, seen)
         if self.clean:
             return self._stale(
-                where, f"{message[:-1]}, though director and servers are right: most likely the router in front still "
-                "has another MAC for it, or a filter lies on the way.",
+                where, f"{message[:-1]}, although the director and the servers are correct: most likely the upstream "
+                "router still has the wrong MAC for it, or a filter is in the path.",
                 seen,
                 f"On the director: arping -U -c 5 -I {self.evidence.deployment.director.interface} {self.vip.address}",
             )  # fmt: skip
         return where.result(
             "fail", message, seen,
-            "Mend what is unknown or failed on the other hosts first, then verify again.",
+            "First fix what failed or is unknown on the other hosts, then verify again.",
         )  # fmt: skip
 
     def _stale(self, where: Where, message: str, seen: str, fix: str) -> Check:

@@ -1,4 +1,4 @@
-"""Which real server answered the client host how often and how fast, and connections that never passed the director."""
+"""The check `client.servers`: which real servers answered the client host, and which connections bypassed IPVS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Served:
         self.vip, self.service, self.seen = vip, service, seen
         self.target = endpoint(vip.address, service.port)
         self.tries = [one for one in seen.tries if one.port == service.port and one.result != "unknown"]
-        self.passage = seen.passages.get(service.port) or Passage(problem="Nobody looked at the director's table.")
+        self.passage = seen.passages.get(service.port) or Passage(problem="The director's table was not read.")
         self.expected: dict[str, ServerView] = {}
         """Real servers that should answer, by RIP."""
         self._known: dict[str, ServerView] = {}
@@ -59,15 +59,15 @@ class Served:
         """`client.servers`: one for the service, and one for each real server that failed for no known reason."""
         where = self.where("client.servers")
         if not self.expected:
-            return [where.skipped(f"{self.target} is served by nobody: the deployment drains every server.")]
+            return [where.skipped(f"{self.target} has no server: the deployment drains all of them.")]
         astray = self.astray(where)
         if astray is not None:
             return [astray]
         return self._told(where) if self.passage.given else [self._untold(where)]
 
     def _untold(self, where: Where) -> Check:
-        """Nobody can say which server it was."""
-        message, seen = f"Which servers answered {self.target} is not told.", _figures("", self.tries)
+        """The check where it is unknown which server it was."""
+        message, seen = f"It is not known which servers answered {self.target}.", _figures("", self.tries)
         failed = [one for one in self.tries if one.result != "open"]
         if failed:
             fault = next(iter(self._ailing(self._known.values())), None) or self._of_director()
@@ -76,18 +76,18 @@ class Served:
             if len(failed) < len(self.tries):
                 return where.result(
                     "fail", f"{len(failed)} of {_connections(self.tries)} to {self.target} failed.", seen,
-                    "Verify again; look at the real servers' logs and load if it stays so.",
+                    "Verify again. If it still fails, check the logs and the load of the real servers.",
                 )  # fmt: skip
-            return where.skipped(f"No connection to {self.target} was answered, so none tells a server.", seen)
+            return where.skipped(f"No connection to {self.target} was answered, so no server can be identified.", seen)
         if self.evidence.deployment.director.engine == "external":
             return where.skipped(f"{message} {self.passage.problem}", seen)
         why = self.passage.problem or (
-            "The connections are not in the director's table under the address that the client host has."
+            "The director's table has no connections from the client host's address."
             if any(one.client_port for one in self.tries)
-            else "The client host's tools do not tell the ports of their connections."
+            else "The client host's tools do not show the ports of their connections."
         )
         return where.unknown(
-            message, f"{why} {seen}", "Install python3 on the client host, and give it a way without NAT."
+            message, f"{why} {seen}", "Install python3 on the client host, and give it a path without NAT."
         )
 
     def _told(self, where: Where) -> list[Check]:
@@ -106,9 +106,9 @@ class Served:
                 own.append(self._failed(rip, failed))
         idle = [rip for rip in self.expected if rip not in given]
         if explained:
-            return [where.follows(explained[0], f"{self._names(given)} of {self.target} were tried.", seen), *own]
+            return [where.follows(explained[0], f"{self._names(given)} of {self.target} were tested.", seen), *own]
         if own:
-            return [where.skipped(f"The client host was given {self._names(given)} for {self.target}.", seen), *own]
+            return [where.skipped(f"The client host was sent to {self._names(given)} for {self.target}.", seen), *own]
         if not idle:
             return [where.passed(f"{self._all()} of {self.target} answered the client host.", seen)]
         if self._one_server():
@@ -124,9 +124,9 @@ class Served:
         return [
             where.unknown(
                 f"{self._names(idle)} got none of {_connections(self.tries)} to {self.target}, "
-                "so the client host cannot tell.",
+                "so the client host could not test them.",
                 f"{seen}; scheduler {self.service.scheduler}",
-                "Verify again when the load is more even; the VIP probes tell of each server meanwhile.",
+                "Verify again when the load is more even. The VIP probes check each server meanwhile.",
             )
         ]  # fmt: skip
 
@@ -140,10 +140,10 @@ class Served:
             return self.faults.fail(
                 self.where("client.servers", host),
                 Fault(host=host, cause="spoof-filter", vip=self.vip.address, service=self.service.label),
-                f"{name} accepts what clients send to {self.target}, but its answers do not reach the client host.",
+                f"{name} accepts clients' packets to {self.target}, but its answers do not reach the client host.",
                 f"{_figures(name, tries)}; a SYN with a client-like source was accepted there",
                 f"Let the network send frames with source {self.vip.address} from the port of {name} (switch, "
-                "hypervisor, cloud), and look at the way from there to clients.",
+                "hypervisor, cloud), and check the path from there to clients.",
             )  # fmt: skip
         return self.where("client.servers", host).result(
             "fail",
@@ -210,22 +210,22 @@ class Served:
             sorted({one.result for one in lost})
         )
         if known is not None:
-            return where.follows(known, f"connections to {self.target} did not pass the director.", evidence)
+            return where.follows(known, f"connections to {self.target} did not pass through the director.", evidence)
         if self.seen.on_link and mac(self.seen.neighbour) in self._rightful():
             return where.result(
-                "fail", f"Connections to {self.target} leave the client host for the right MAC and do not reach IPVS.",
+                "fail", f"Connections to {self.target} leave the client host for the right MAC but do not reach IPVS.",
                 evidence, "Look for a packet filter on the director or on the client host.",
             )  # fmt: skip
-        owner = "the client host" if self.seen.on_link else "the router in front"
+        owner = "the client host" if self.seen.on_link else "the upstream router"
         if answered:
             message = (
-                f"Connections to {self.target} were answered, but did not pass the director: {owner} has another MAC "
+                f"Connections to {self.target} were answered, but bypassed the director: {owner} has the wrong MAC "
                 f"for {self.vip.address}."
             )
         else:
             message = (
-                f"Connections to {self.target} do not reach the director: most likely {owner} still has another MAC "
-                f"for {self.vip.address}, or a filter lies on the way."
+                f"Connections to {self.target} do not reach the director: most likely {owner} still has the wrong MAC "
+                f"for {self.vip.address}, or a filter is in the path."
             )
         fault = Fault(host=CLIENT, cause="stale-arp", vip=self.vip.address)
         interface = self.evidence.deployment.director.interface

@@ -1,4 +1,4 @@
-"""Would a client be let in, and do its answers come back: the client-like probe and the half-open 2×2.
+"""The client-like probe and the half-open 2×2: whether clients get in, and whether the answers reach them.
 
 What the plain VIP probe cannot see, because it comes from a neighbour: reverse-path filtering, filters by source, and a
 network that drops frames with a client's address or replies that carry the VIP (field guide, probes D and E, A7, B3).
@@ -22,8 +22,8 @@ from dsrwizard.core.model.values import canonical, endpoint
 _MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
 """Causes on the director that send a handshake elsewhere."""
 _EMITS_FIX = (
-    "Let the director's port send from any address (port security, IP source guard, SpoofGuard, source/destination "
-    "check): direct routing passes clients' packets on with the clients' addresses."
+    "Allow the director's port to send from any address (port security, IP source guard, SpoofGuard, "
+    "source/destination check): direct routing passes clients' packets on with the clients' addresses."
 )
 
 
@@ -49,7 +49,7 @@ def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, em
     fate, seen = view.fate(vip, service), _seen(view, vip, service)
     target = f"{vip.address} {service.label}"
     if fate == "accepted":
-        return [where.passed(f"{name} lets in clients from elsewhere at {target}.", seen)]
+        return [where.passed(f"{name} accepts clients from other networks at {target}.", seen)]
     if fate == "filtered":
         fault = faults.find(name, "gateway") if view.way(4, vip) is None else None
         return [where.follows(fault, evidence=seen) if fault else filtered(view, faults, where, vip, seen)]
@@ -61,16 +61,16 @@ def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, em
     if not view.good(vip, service):
         return [
             where.unknown(
-                f"Whether {name} lets in clients from elsewhere at {target} could not be told: the plain probe did not "
-                "come through either.", seen, "See vip.probe of the same server.",
+                f"Could not check whether {name} accepts clients from other networks at {target}: the plain probe did "
+                "not succeed either.", seen, "See vip.probe of the same server.",
             )
         ]  # fmt: skip
     if not view.serves_itself(vip, service):
         return [
             where.unknown(
-                f"Whether {name} lets in clients from elsewhere at {target} could not be seen: no socket of its own "
+                f"Could not check whether {name} accepts clients from other networks at {target}: no socket of its own "
                 "serves it, so what is half-open shows in a container or on another host.", seen,
-                f"Open {endpoint(vip.address, service.port)} from a client elsewhere.",
+                f"Open {endpoint(vip.address, service.port)} from a client in another network.",
             )
         ]  # fmt: skip
     return _lost(view, faults, where, vip, service, emits, seen)
@@ -87,7 +87,7 @@ def _lost(
         return [
             faults.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
-                f"A firewall on {name} lets in its neighbours but no clients from elsewhere at {service.label}.",
+                f"A firewall on {name} allows its neighbours but no clients from other networks at {service.label}.",
                 f"{seen}; other real servers get such packets through the same port of the director"
                 f"{f'; {rules}' if rules else ''}",
                 view.platform.opening(view, vip, service),
@@ -100,7 +100,7 @@ def _lost(
         at_director = Where(check=where.check, host=DIRECTOR, vip=vip.address, service=service.label, server=name)
         failed = faults.fail(
             at_director, fault,
-            "Frames with a client's address as source do not get from the director to the real servers: the network "
+            "Frames with a client's address as source do not reach the real servers from the director: the network "
             "drops them.", seen, _EMITS_FIX,
         )  # fmt: skip
         return [failed, where.follows(fault, evidence=seen)]
@@ -109,7 +109,7 @@ def _lost(
 
 def _unseen(view: ServerView, where: Where, vip: Vip, service: Service) -> Check:
     name = view.name
-    message = f"Whether {name} lets in clients from elsewhere at {vip.address} {service.label} could not be seen."
+    message = f"Could not check whether {name} accepts clients from other networks at {vip.address} {service.label}."
     looked = view.evidence.client_like.get(name)
     found = looked.last(canonical(vip.address), service.port) if looked else None
     if found is not None:
@@ -117,8 +117,9 @@ def _unseen(view: ServerView, where: Where, vip: Vip, service: Service) -> Check
     if looked is not None and looked.problem:
         return where.unknown(message, looked.problem, looked.next or "Verify again.")
     return where.unknown(
-        message, "nobody could look at it from within",
-        f"Give dsrwizard a login on {name}, or open {endpoint(vip.address, service.port)} from a client elsewhere.",
+        message, "there is no login to check from",
+        f"Give dsrwizard a login on {name}, or open {endpoint(vip.address, service.port)} from a client in another "
+        "network.",
     )  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def _seen(view: ServerView, vip: Vip, service: Service) -> str:
             before, after = one.look.before.get(REVERSE_PATH), one.look.after.get(REVERSE_PATH)
             return f"{text}: not half-open there, {REVERSE_PATH} went from {before} to {after}"
         case _:
-            return f"{text}: not half-open there, no counter rose"
+            return f"{text}: not half-open there, and no counter rose"
 
 
 # -- clients' own connections
@@ -158,10 +159,10 @@ def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip:
     evidence, name = view.evidence, view.name
     where = Where(check="server.half_open", host=name, vip=vip.address, service=service.label)
     if evidence.deployment.director.engine == "external":
-        return where.skipped("Another product balances; its connection table is not on this machine.")
+        return where.skipped("Another product is the load balancer; its connection table is not on this machine.")
     if evidence.traffic is None or evidence.traffic_problem:
         return where.unknown(
-            f"Clients' connections through {name} could not be seen.",
+            f"Could not read the clients' connections through {name}.",
             evidence.traffic_problem or "nobody looked",
             "On the director, as root: ipvsadm -Lnc",
         )  # fmt: skip
@@ -183,21 +184,21 @@ def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip:
     if traffic.verdict == "return" or (traffic.verdict == "unclear" and accepted):
         return faults.fail(
             where, Fault(host=name, cause="spoof-filter"),
-            f"{name} answers clients, and its answers do not reach them: the network drops what comes from the VIP.",
+            f"{name} answers clients, but its answers do not reach them: the network drops packets from the VIP.",
             seen,
-            f"Let the port of {name} send from {vip.address} (port security, IP source guard, SpoofGuard, "
-            "source/destination check); a filter on its way out looks the same.",
+            f"Allow the port of {name} to send from {vip.address} (port security, IP source guard, SpoofGuard, "
+            "source/destination check). An outbound filter has the same symptoms.",
             shared=True,
         )  # fmt: skip
     plain = view.good(vip, service) and view.serves_itself(vip, service)
     if traffic.verdict == "forward" and plain and not accepted:
         return faults.fail(
             msgspec.structs.replace(where, host=DIRECTOR, server=name), Fault(host=DIRECTOR, cause="spoof-filter"),
-            f"Clients' packets do not get from the director to {name}: the network drops frames with their addresses.",
+            f"Clients' packets do not reach {name} from the director: the network drops frames with their addresses.",
             seen, _EMITS_FIX, shared=True,
         )  # fmt: skip
     return where.unknown(
-        f"Clients' handshakes with {name} hang, and where could not be told.", seen,
+        f"Clients' handshakes with {name} hang; the place could not be determined.", seen,
         view.advice.see_handshakes(vip, service),
     )  # fmt: skip
 
@@ -219,5 +220,5 @@ def _counts(traffic: Traffic, name: str) -> str:
     text = f"connections at the director: {traffic.connections}"
     if not traffic.waiting:
         return text
-    text += f", {traffic.waiting} waiting for the client's answer, {traffic.completed} completed meanwhile"
+    text += f", {traffic.waiting} waiting for the client's answer, {traffic.completed} completed during the check"
     return text if traffic.arrived is None else f"{text}, half-open on {name}: {traffic.arrived}"

@@ -1,4 +1,4 @@
-"""Connections that the client host made through a VIP, and what the director's table says of each.
+"""Match of the client host's connections with the director's connection table.
 
 Pure. The kernel writes every connection that IPVS passes on into its table, under the client's address and port: so the
 table tells to which real server one was given, and that one did not pass the director at all.

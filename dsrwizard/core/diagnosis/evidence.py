@@ -1,4 +1,4 @@
-"""All that one verification saw, as plain values: the input of the diagnosis.
+"""The evidence of one verification, as plain values: the input of the diagnosis.
 
 Nothing here is a judgement. What could not be looked at is missing, or carries a `problem`.
 """
@@ -86,7 +86,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def owner(self, address: str) -> Owners:
         wanted = canonical(address)
-        return self.owners.get(wanted) or Owners(address=wanted, problem="Nobody was asked.")
+        return self.owners.get(wanted) or Owners(address=wanted, problem="No who-has was sent.")
 
     @cached_property
     def nics(self) -> Mapping[str, frozenset[str]]:

@@ -1,4 +1,4 @@
-"""The faults found so far: one fault is reported once, whatever else shows it is listed as its consequence."""
+"""The faults found so far: each is reported once, and other checks that show it are listed as its consequences."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
         return self.result("skipped", message, evidence)
 
     def follows(self, fault: Fault, message: str = "", evidence: str = "") -> Check:
-        """Not a fault of its own: what another fault brings with it."""
+        """A consequence of another fault."""
         on = "" if fault.host == self.host else f" on {fault.host}"
         text = f"Follows from {fault.cause}{on}{': ' + message if message else '.'}"
         return msgspec.structs.replace(self.skipped(text, evidence), consequence_of=fault.cause)

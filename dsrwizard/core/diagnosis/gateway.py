@@ -1,4 +1,4 @@
-"""The way that a real server's replies take: its default gateway must not be the director."""
+"""The check of a real server's default gateway: it must not be the director."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
         if route is None:
             return faults.fail(
                 where, fault,
-                f"{name} has no default gateway for IPv{family}: its replies to clients elsewhere go nowhere.",
+                f"{name} has no default gateway for IPv{family}: it cannot reply to clients in other networks.",
                 f"{command}: none", f"On {name}: {view.advice.set_gateway(family, router, None)}",
             )  # fmt: skip
         if route.gateway and canonical(route.gateway) in own:
@@ -50,10 +50,10 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
     evidence = view.evidence
     if evidence.deployment.director.engine == "netlink" and evidence.observed.director is None:
         return where.unknown(
-            f"Whether {name} replies past the director could not be seen: which addresses are the director's is not "
-            "known.", "; ".join(told), "On the director: ip addr show",
+            f"Could not check whether {name} bypasses the director in its replies: the director's addresses are "
+            "unknown.", "; ".join(told), "On the director: ip addr show",
         )  # fmt: skip
-    return where.passed(f"{name} replies to clients past the director.", "; ".join(told))
+    return where.passed(f"{name} replies to clients directly, bypassing the director.", "; ".join(told))
 
 
 def _own(view: ServerView) -> set[str]:
@@ -89,6 +89,4 @@ def setting_unseen(where: Where, view: ServerView, faults: Found, what: str, com
     if fault and view.facts is None:
         return where.follows(fault)
     why = "no login there" if view.facts is None else f"no interface there holds {view.server.address}"
-    return where.unknown(
-        f"{what[0].upper()}{what[1:]} on {view.name} could not be seen.", why, f"On {view.name}: {command}"
-    )
+    return where.unknown(f"Could not check {what} on {view.name}.", why, f"On {view.name}: {command}")

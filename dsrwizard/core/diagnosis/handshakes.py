@@ -1,4 +1,4 @@
-"""TCP handshakes that do not end, seen from both ends: what the diagnosis concludes from is put together here.
+"""Unfinished TCP handshakes, seen from both ends: input of the diagnosis.
 
 Pure. Client-like SYNs and what became of them on the real server (field guide, section 2, probe E); clients' own
 connections as the director counts them against half-open ones on the real server (probe D).

@@ -1,4 +1,4 @@
-"""ARP and neighbour discovery that came from another MAC than the one they name (arpwatch: ethernet mismatch).
+"""ARP and neighbour discovery frames whose Ethernet source is not the MAC they name (arpwatch: ethernet mismatch).
 
 The machine named did not send such a frame, so it is never blamed for it. A proxy for ARP, a bridge or an access point
 may send one rightly; so the sender is named, and what it is stays open.

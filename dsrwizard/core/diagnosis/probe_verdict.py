@@ -1,4 +1,4 @@
-"""Judges one probe: does the VIP answer through this real server? One sentence says what was seen instead."""
+"""The verdict on one probe: whether the VIP answers through this real server, or one sentence that says why not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def judge(answer: Probed, facts: ServerFacts | None = None) -> str:
         case "syn-ack" | "reply":
             return f"another machine answered ({answer.answered_by}, not {answer.mac})."
         case "rst" | "port-unreachable":
-            return f"the VIP is there, and nothing listens on port {answer.port} of it."
+            return f"the VIP is there, but nothing listens on port {answer.port} of it."
         case "silence" if answer.protocol == "udp" and facts is not None and _listens(answer, facts):
             return ""
         case "silence":

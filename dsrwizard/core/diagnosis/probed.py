@@ -1,4 +1,4 @@
-"""The VIP through one real server: the probe and its cause, then what the server itself says about VIP and listener."""
+"""The check of a VIP through one real server: the probe and its cause, then the VIP and listener on the server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Probe:
         if probe is None:
             family = "an IPv6" if self.vip.ip.version == 6 else "an IPv4"
             return self.where.unknown(
-                f"{self.name} cannot serve {self.vip.address}: the deployment names no address of its family.", "",
+                f"{self.name} cannot serve {self.vip.address}: it has no address of that family in the deployment.", "",
                 f"Give {self.name} {family} address in the deployment (address, address6).",
             )  # fmt: skip
         if probe.good:
@@ -59,14 +59,14 @@ class _Probe:
             )
         fault = self.faults.out_of_reach(self.view.name)
         if fault:
-            return self.where.follows(fault, "nothing can be sent to it on this link.")
+            return self.where.follows(fault, "nothing can be sent to it on this network.")
         if probe.signature in ("unknown", "no-mac"):
             return self._unseen(probe)
         return self._bad(probe)
 
     def _unseen(self, probe: Probed) -> Check:
         return self.where.unknown(
-            f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen.",
+            f"Could not check whether {self.vip.address} {self.service.label} answers through {self.name}.",
             probe.problem or WORDS[probe.signature],
             sentences.find_forger(self.name)
             if probe.strays
@@ -86,13 +86,13 @@ class _Probe:
                     return self._vip_missing(probe)
                 if self._by_router(probe):
                     return self.where.passed(
-                        f"{self.vip.address} {self.service.label} answers through {self.name}, by way of its router.",
-                        f"{WORDS[probe.signature]}, by {probe.answered_by}; policy routing there takes it that way",
+                        f"{self.vip.address} {self.service.label} answers through {self.name}, via its router.",
+                        f"{WORDS[probe.signature]}, by {probe.answered_by}; its policy routing uses that path",
                     )
                 return self.where.unknown(
-                    f"Something else than {self.name} answered for {self.vip.address} {self.service.label}.",
+                    f"Another machine, not {self.name}, answered for {self.vip.address} {self.service.label}.",
                     f"{WORDS[probe.signature]} by {probe.answered_by}, not by {probe.mac}",
-                    f"Look for teaming, a proxy, or a wrong address of {self.name} in the deployment.",
+                    f"Check for teaming, a proxy, or a wrong address of {self.name} in the deployment.",
                 )
             case "wrong-reply":
                 return self._wrong_reply(probe)
@@ -141,7 +141,7 @@ class _Probe:
             return self._vip_missing(probe)
         if self.view.forged:
             return self.where.unknown(
-                f"Whether {self.vip.address} {self.service.label} answers through {self.name} could not be seen: "
+                f"Could not check whether {self.vip.address} {self.service.label} answers through {self.name}: "
                 "somebody else uses its MAC.",
                 f"{self._seen(probe)}; {self.view.forged}", sentences.find_forger(self.name),
             )  # fmt: skip
@@ -171,7 +171,7 @@ class _Probe:
 
     def _vip_missing(self, probe: Probed) -> Check:
         sure = self.view.facts is not None or probe.signature == "redirect"
-        message = f"{self.vip.address} is not on {self.name}, so it drops what the director sends it."
+        message = f"{self.vip.address} is not on {self.name}, so it drops the packets from the director."
         if probe.signature == "redirect":
             message = sentences.sent_back(self.name, self.vip.address)
         elif not sure:
@@ -217,11 +217,11 @@ class _Probe:
         """It answers, as its half-open connection shows, and nothing arrives (field guide A7)."""
         return self.faults.fail(
             self.where, Fault(host=self.name, cause="spoof-filter"),
-            f"{self.name} answers for {self.vip.address}, and its answers get lost: the network drops what it sends "
+            f"{self.name} answers for {self.vip.address}, but its answers are lost: the network drops what it sends "
             "from the VIP.",
-            f"{self._seen(probe)}; a SYN as from a client was answered there",
-            f"Let the port of {self.name} send from {self.vip.address} (port security, IP source guard, SpoofGuard, "
-            "source/destination check); a filter on its way out looks the same.",
+            f"{self._seen(probe)}; a client-like SYN was answered there",
+            f"Allow the port of {self.name} to send from {self.vip.address} (port security, IP source guard, "
+            "SpoofGuard, source/destination check). An outbound filter has the same symptoms.",
             shared=True,
         )  # fmt: skip
 
@@ -260,13 +260,13 @@ def _vip(view: ServerView, faults: Found, vip: Vip) -> Check:
         return where.follows(known, f"{vip.address} is not on {name}.")
     if held == "missing":
         return vip_missing(
-            view, faults, vip, where, f"{vip.address} is not on {name}, so it drops what the director sends it.", ""
+            view, faults, vip, where, f"{vip.address} is not on {name}, so it drops the packets from the director.", ""
         )
     fault = faults.out_of_reach(view.name)
     if fault:
         return where.follows(fault)
     return where.unknown(
-        f"Whether {vip.address} is on {name} could not be seen.", "no login, and nothing came back from the VIP",
+        f"Could not check whether {vip.address} is on {name}.", "no login, and nothing came back from the VIP",
         f"On {name}: {view.advice.show_address(vip)}",
     )  # fmt: skip
 
@@ -294,6 +294,6 @@ def _listener(view: ServerView, faults: Found, vip: Vip, service: Service) -> Ch
     if fault:
         return where.follows(fault)
     return where.unknown(
-        f"On which addresses {service.label} listens on {name} could not be seen.", "",
+        f"The addresses that {service.label} listens on at {name} could not be read.", "",
         f"On {name}: {view.advice.show_listeners(service)}",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Is the real server there: ping, its MAC on the director's link, the login, and the TCP connect to RIP:port."""
+"""The checks that a real server is there: ping, its MAC on the director's link, the login, and TCP to RIP:port."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _ping(view: ServerView, faults: Found, rip: str) -> Check:
         vips = ", ".join(f"{vip.address}/{vip.prefix}" for vip in view.vips)
         return faults.fail(
             where, Fault(host=name, cause="unreachable"),
-            f"{name} answers ARP for {rip} but nothing else: a firewall, or a VIP there with too wide a prefix.",
+            f"{name} answers ARP for {rip} but nothing else: a firewall, or a VIP there with too short a prefix.",
             f"{seen}, ARP answered by {', '.join(owners.macs)}",
             f"On the console of {name}: its firewall must let it answer, and {view.advice.show_addresses()} must show "
             f"{vips}.",
@@ -100,7 +100,7 @@ def _link(view: ServerView, faults: Found, rip: str) -> Check:
         if fault:
             return where.follows(fault)
         return where.unknown(
-            f"Whether {name} is on the director's link could not be seen.", owners.problem,
+            f"Could not check whether {name} is on the director's link.", owners.problem,
             "Run dsrwizard as root or with CAP_NET_RAW on the interface named in the deployment.",
         )  # fmt: skip
     if fault and not owners.macs and owners.where:
@@ -111,9 +111,9 @@ def _link(view: ServerView, faults: Found, rip: str) -> Check:
         director = view.evidence.observed.director
         if director is not None and any(link.has(rip) for link in director.interfaces):
             return where.unknown(
-                f"{name} is the director itself, through which nothing can be probed.",
+                f"{name} is the director itself, so it cannot be probed.",
                 f"{rip} is an address of this machine",
-                f"Give {name} the address of another machine: what a director sends itself takes no way on the wire.",
+                f"Give {name} the address of another machine: packets to the director itself never reach the wire.",
             )  # fmt: skip
         if view.mute() and ":" not in rip:
             return _muted(view, faults, where, rip)
@@ -131,7 +131,7 @@ def _link(view: ServerView, faults: Found, rip: str) -> Check:
         )  # fmt: skip
     if len(owners.where) > 1 and not {mac(found) for found in owners.where} <= view.macs:
         return where.unknown(
-            f"Several hosts answer for {rip}; which of them is {name} cannot be told.", ", ".join(owners.where),
+            f"Several hosts answer for {rip}; it is not clear which one is {name}.", ", ".join(owners.where),
             f"Find the other host with this address and give it another, or name the right address of {name}.",
         )  # fmt: skip
     at = "; ".join(spoken(owners, mac(one)) for one in owners.where)
@@ -141,16 +141,16 @@ def _link(view: ServerView, faults: Found, rip: str) -> Check:
 def _access(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.access", host=view.name), view.name
     if view.facts is not None:
-        return where.passed(f"{name} was looked at from within.", view.facts.os)
+        return where.passed(f"{name} was checked by login.", view.facts.os)
     if view.server.connect == "manual":
-        return where.skipped(f"{name} is looked after by hand; it is checked from outside only.")
+        return where.skipped(f"{name} is managed by hand, so it is checked only from outside.")
     fault = faults.out_of_reach(view.name)
-    failure = view.failure or Failure(kind="host", what="It was not looked at.")
+    failure = view.failure or Failure(kind="host", what="It was not checked.")
     if fault:
         return where.follows(fault, failure.what)
     return where.unknown(
-        f"{name} could not be looked at from within: {failure.what}", failure.why,
-        failure.next or "Mend the login, then verify again.",
+        f"{name} could not be checked by login: {failure.what}", failure.why,
+        failure.next or "Fix the login, then verify again.",
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
     where, name = Where(check="server.port", host=view.name, service=service.label), view.name
     connected = view.connect(vip, service)
     if connected is None:
-        return where.skipped("UDP has no connection to try; the VIP probe tells.")
+        return where.skipped("UDP has no connection to test; see the VIP probe.")
     target = endpoint(connected.address, connected.port)
     if connected.result == "open":
         return where.passed(f"{name} accepts TCP at {target}.", _time(connected.milliseconds))
@@ -179,7 +179,7 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
     if connected.result == "unknown":
-        return where.unknown(f"TCP to {target} could not be tried.", connected.problem)
+        return where.unknown(f"TCP to {target} could not be tested.", connected.problem)
     users = [other for other in view.vips if service.label in {one.label for one in other.services}]
     if users and all(view.good(other, service) for other in users):
         return where.skipped(
@@ -190,11 +190,11 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
         if fault:
             return where.follows(fault, f"{target} refuses.", "connection refused")
         if view.listening(vip, service) in ("vip", "elsewhere"):
-            return where.skipped(f"{service.label} does not listen on {target}; what counts is the VIP.", "refused")
+            return where.skipped(f"{service.label} does not listen on {target}; only the VIP matters.", "refused")
         return faults.fail(
             where, Fault(host=name, cause="service-down", service=service.label),
             f"Nothing listens on {service.label} of {name}.", f"{target} refuses the connection",
-            f"Start the service on {name}, listening on port {service.port} of all addresses.",
+            f"Start the service on {name}, listening on port {service.port} on all addresses.",
         )  # fmt: skip
     fault = faults.find(name, "firewall", service=service.label) or faults.find(name, "not-on-link")
     # What answers the VIP's port with a reset lets packets in: that the RIP's is silent adds nothing to it.
@@ -205,17 +205,17 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
         return where.follows(fault, f"no connection to {target}.", connected.result)
     if not view.platform.opens_rip:
         return where.skipped(
-            f"TCP to {target} gets no answer, and need not: the firewall has to let in clients of the VIP alone.",
+            f"TCP to {target} gets no answer, and needs none: the firewall only has to allow clients of the VIP.",
             connected.result,
         )
     if view.forged:
         return where.unknown(
-            f"Whether {name} accepts TCP at {target} could not be seen: somebody else uses its MAC.", view.forged,
+            f"Could not check whether {name} accepts TCP at {target}: somebody else uses its MAC.", view.forged,
             sentences.find_forger(name),
         )  # fmt: skip
     return faults.fail(
         where, Fault(host=name, cause="firewall", service=service.label),
-        f"{name} lives, but TCP to {target} gets no answer: a firewall drops it.",
+        f"{name} is up, but TCP to {target} gets no answer: a firewall drops it.",
         f"{connected.result}; {view.answers(connected.address) or 'a login worked'}",
         f"{view.platform.opening(view, vip, service)} The same for {connected.address}.",
         shared=True,

@@ -1,4 +1,4 @@
-"""What is said of a fault, and what to do, where verify and the live view have the same evidence: one text for both."""
+"""The messages and fixes that verify and the live view share when they have the same evidence."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ def unreachable(name: str, rip: str) -> tuple[str, str]:
 
 def sent_back(name: str, vip: str) -> str:
     """An ICMP redirect came back: the server forwards what it does not own."""
-    return f"{vip} is not on {name}, which sends its packets back: they go in a circle."
+    return f"{vip} is not on {name}, which sends its packets back to the director: a loop."
 
 
 def start_service(name: str, service: Service) -> str:
-    return f"Start the service on {name}, listening on port {service.port} of all addresses."
+    return f"Start the service on {name}, listening on port {service.port} on all addresses."
 
 
 def answers_from_elsewhere(name: str, vip: str, service: Service, source: str) -> tuple[str, str]:
     """The reply to a probe came from another address than the VIP: message and fix."""
     return (
         f"{service.label} on {name} answers clients of {vip} from {source or 'its RIP'}, so they discard the answer.",
-        f"Make the application on {name} bind a socket to {vip} itself (or use IP_PKTINFO).",
+        f"Make the application on {name} bind a socket to {vip} (or use IP_PKTINFO).",
     )
 
 
 def not_the_service(name: str, service: Service) -> tuple[str, str]:
-    """Something answers a datagram, and not as that service would: message and fix."""
+    """Something answers a datagram, but not as that service would: message and fix."""
     what = "a DNS server" if service.expects == "dns" else "an echo service"
     return (
-        f"What answers {service.label} on {name} is not {what}.",
+        f"The program that answers {service.label} on {name} is not {what}.",
         f"Start the service on {name}; if {service.label} is to be something else, write what to send "
         f'it as payload = "…" under [[vips.services]].',
     )
@@ -52,14 +52,14 @@ def arp_leak(name: str, vip: str) -> str:
 def arp_mismatch(sender: str, address: str, place: str) -> str:
     """A frame named another MAC than it came from. `sender` is a real server, or empty; `place` whose MAC it named."""
     by = "neighbour discovery" if ":" in address else "ARP"
-    return f"{sender or 'A machine outside the deployment'} says by {by} that {address} is at {place}."
+    return f"{sender or 'A machine outside the deployment'} announces by {by} that {address} is at {place}."
 
 
 def find_forger(name: str) -> str:
     """The fix where somebody sends answers with a real server's MAC."""
     return (
-        f"On the switch: see at which port the MAC of {name} is learnt, and whether it moves; whatever sends from "
-        "another port than the server's has to go. Then verify again."
+        f"On the switch: check which port has the MAC of {name}, and whether it moves. Disconnect whatever sends "
+        "from a port other than the server's. Then verify again."
     )
 
 
@@ -67,6 +67,6 @@ def silence_sender(sender: str, address: str, mac: str) -> str:
     """The fix for that, of which only `mac`, the Ethernet source, is known."""
     where = f"On {sender}: find what sends it." if sender else f"Find the machine with the MAC {mac} (switch table)."
     return (
-        f"{where} A router that proxies, a bridge, a container network or an access point may do so, and has to leave "
-        f"out {address}; anything else forges it."
+        f"{where} A proxying router, a bridge, a container network or an access point may do this; it must not do it "
+        f"for {address}. Anything else is forging it."
     )

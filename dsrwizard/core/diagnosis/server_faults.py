@@ -1,4 +1,4 @@
-"""Faults of a real server that several checks may find: the VIP missing or with a wrong prefix, nobody listening."""
+"""The faults of a real server that several checks may find: VIP missing or with a wrong prefix, no listener."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def vip_prefix(view: ServerView, faults: Found, vip: Vip, where: Where, seen: st
         commands.append(view.advice.put_vip(vip, place))
     return faults.fail(
         where, Fault(host=view.name, cause="vip-prefix", vip=vip.address),
-        f"{vip.address} is on {view.name} as /{prefix}, not /{vip.prefix}: it takes neighbours for itself.",
+        f"{vip.address} is on {view.name} as /{prefix}, not /{vip.prefix}: it treats its neighbours as itself.",
         f"{vip.address}/{prefix} on {place}" + (f"; {seen}" if seen else ""),
         f"On {view.name}: {view.advice.in_turn(*commands)}",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One real server read from all that was seen: is it there, does it hold a VIP, who listens, what guards it.
+"""The view of one real server: whether it is there, has the VIP, listens on it and guards it.
 
 Only views, no checks: each says what is known or None. Outside evidence that is certain (an answer from the VIP
 through this server's MAC) goes before facts, which are a moment older and cannot see address translation.
@@ -30,7 +30,7 @@ _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
 
 
 class Platform(Protocol):
-    """What the evidence of one operating system means: the checks and faults in which systems differ.
+    """The platform interface: the checks and faults that differ between operating systems.
 
     `where` and `seen` are the question and the evidence of the check that asks.
     """
@@ -82,7 +82,7 @@ class Platform(Protocol):
 
 
 class ServerView:
-    """What is known of one real server; `advice` and `platform` are those of the system that it runs."""
+    """Everything known about one real server; `advice` and `platform` are those of the system that it runs."""
 
     def __init__(self, evidence: Evidence, server: RealServer, advice: Advice, platform: Platform) -> None:
         self.advice, self.platform = advice, platform

@@ -1,4 +1,4 @@
-"""The one place of the diagnosis that asks which system a real server runs."""
+"""The choice of platform and advice for each real server; no other module of the diagnosis asks for its system."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How steps and looks are written for each system."""
+"""The dialects: the scripts and commands for each system."""

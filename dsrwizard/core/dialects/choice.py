@@ -1,4 +1,4 @@
-"""Which system a real server runs, and the advice for it."""
+"""The choice of dialect: the system of a real server and the advice for it."""
 
 from __future__ import annotations
 

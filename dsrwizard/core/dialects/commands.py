@@ -1,4 +1,4 @@
-"""A change as the exact command an operator would type: for the review, the ticket, and Linux hosts' scripts."""
+"""The commands of a change, exactly as an operator would type them (review, ticket, Linux scripts)."""
 
 from __future__ import annotations
 

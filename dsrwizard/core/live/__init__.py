@@ -1,3 +1,3 @@
-"""The live picture, worked out from four sources: IPVS counters, VIP probes, the ARP audit, and drift. Pure."""
+"""The live judgement, drawn from four sources: IPVS counters, VIP probes, the ARP audit, and drift. Pure."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The fourth source: what a diagnosis of the real servers' facts found, filed under the places it can be felt at."""
+"""The findings of a diagnosis, filed under the rows they affect: the fourth source of the live view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the last looks found. `looked`: server name → when its look began."""
+    """The findings of the last looks. `looked`: server name → when its look began."""
 
     looked: Mapping[str, float] = {}
     places: Mapping[RowPlace, tuple[Finding, ...]] = {}

@@ -1,4 +1,4 @@
-"""One state per real server and service, out of four sources: counters, probe, ARP audit, drift. Pure.
+"""The state of a real server and service, judged from four sources: counters, probe, ARP audit, drift. Pure.
 
 The wire is the quickest and so goes first; facts, where they are newer than its last change, say which of several
 causes it is. What is wrong with the whole service only colours servers that are well themselves.
@@ -83,21 +83,19 @@ def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -
         )  # fmt: skip
     if seen.balanced and state is None:
         return Judged(
-            state="drifted", cause="ipvs-missing", message="It is not in IPVS: apply puts it back.",
+            state="drifted", cause="ipvs-missing", message="It is not in IPVS; apply adds it again.",
             fix="Re-apply the deployment.",
         )  # fmt: skip
     if state is not None and state.method != "dr":
         return Judged(
             state="drifted", cause="ipvs-differs",
-            message=f"IPVS forwards to it by {state.method}, not by direct routing.", fix="Re-apply the deployment.",
+            message=f"IPVS forwards to it with {state.method}, not direct routing.", fix="Re-apply the deployment.",
         )  # fmt: skip
     drift = next((one for one in found if one.cause != "drained"), None)
     if state is not None and state.weight == 0:
         words = "Weight 0: no new clients." if server.weight else "Weight 0, as the deployment says."
         if drift is not None:
-            return Judged(
-                state="draining", cause=drift.cause, message=f"{words} Besides: {drift.message}", fix=drift.fix
-            )
+            return Judged(state="draining", cause=drift.cause, message=f"{words} Also: {drift.message}", fix=drift.fix)
         return Judged(state="draining", cause="drained" if server.weight else "", message=words)
     if probe is None:
         return Judged(state="unknown", message="Not probed yet.")
@@ -113,7 +111,7 @@ def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -
         )  # fmt: skip
     if _mute(probe) and not seen.consent:
         return Judged(
-            state="unknown", message="The UDP service does not answer the probe, so it is not proved.",
+            state="unknown", message="The UDP service does not answer the probe, so it is not proven to work.",
             fix=f"Send {vip} a request that {service.label} answers, from a client.",
         )  # fmt: skip
     if seen.service_fault is not None:
@@ -146,12 +144,12 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
         message = f"{sentences.arp_leak(server.name, vip)} It answered by {mac}."
         fix = f"On {server.name}: {SILENCE}"
     else:
-        message = f"It names the VIP as its own on the wire ({mac}), and neighbours then send to it."
+        message = f"It announces the VIP as its own ({mac}), so neighbours send to it."
         fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_announce=2"
     if ":" in vip:
-        fix = f"On {server.name}: take {vip} off its network interface; it belongs on {server.vip_interface}."
+        fix = f"On {server.name}: remove {vip} from its network interface; it belongs on {server.vip_interface}."
     if runs_windows(server):
-        fix = f"On {server.name}: take {vip} off the network's adapter; it belongs on a loopback adapter."
+        fix = f"On {server.name}: remove {vip} from the network adapter; it belongs on a loopback adapter."
     return Judged(state="leaking", cause=cause, message=message, fix=known.fix if known and known.fix else fix)
 
 
@@ -171,7 +169,7 @@ def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, fo
     # The wire alone does not tell which of several causes it is; the look from within, which follows at once, does.
     return Judged(
         state="vip-dead", message=f"Through this server {reason}",
-        fix=f"Verify: it looks at {server.name} from within.",
+        fix=f"Run verify: it logs in to {server.name} to find the cause.",
     )  # fmt: skip
 
 
@@ -181,7 +179,7 @@ def _evident(server: RealServer, service: Service, vip: str, probe: Probed) -> t
         case "redirect":
             fix = f"On {server.name}: {put_vip(server, vip)}"
             if runs_windows(server):
-                fix = f"On {server.name}: ipconfig shows where {vip} is; apply puts it back."
+                fix = f"On {server.name}: ipconfig shows where {vip} is; apply sets it again."
             return "vip-missing", sentences.sent_back(server.name, vip), fix
         case "wrong-source":
             return "rip-only-listener", *sentences.answers_from_elsewhere(server.name, vip, service, probe.source)

@@ -1,4 +1,4 @@
-"""What the wire said last: a probe per (VIP, service, server), who answers for each VIP, and who claims it unasked."""
+"""The last answers from the wire: probes per (VIP, service, server), answers for each VIP, unasked claims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRANGERS_CLAIM_SECONDS = 5.0
 
 
 MOST_CLAIMS = 2000
-"""Claims kept for a VIP: whoever makes up MACs does not fill the memory."""
+"""Claims kept for a VIP: a sender of invented MACs cannot fill the memory."""
 
 Spoken = tuple[str, str]
 """The MAC that a VIP was said to be at, and the MAC that said so: the same, where a machine speaks for itself."""

@@ -1,4 +1,4 @@
-"""How long probes took over the last minute, per real server."""
+"""The probe latency of each real server over the last minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From states that changed to lines of the timeline. What hits a whole host at once is one line, not a hundred."""
+"""The timeline's lines for changed states. A change that affects a whole host is one line, not a hundred."""
 
 from __future__ import annotations
 

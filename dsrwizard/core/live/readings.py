@@ -1,4 +1,4 @@
-"""Two dumps of IPVS side by side: which to compare, rates per second, totals."""
+"""IPVS readings: which two to compare, rates per second, and totals."""
 
 from __future__ import annotations
 

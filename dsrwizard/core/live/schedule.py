@@ -1,4 +1,4 @@
-"""Whose turn it is to be probed: rounds over all pairs in slices, with room for those that are not well.
+"""The probe schedule: rounds over all pairs in slices, with room for pairs that are not well.
 
 A farm that fits into a second's budget is probed whole every second. In a larger one half of each slice goes on with
 the round, in an order in which neighbours are different servers, so that each server is asked something every second;

@@ -1,4 +1,4 @@
-"""Every service with its real servers, worked out anew for each snapshot; states are remembered from one to the next.
+"""The live rows: every service with its real servers, computed for each snapshot; states are kept between snapshots.
 
 Ten thousand rows are made every second, so what does not change is worked out once: names, addresses, who is where,
 and the judgement of a place as long as nothing it rests on has changed.
@@ -33,7 +33,7 @@ _UNJUDGED = Judged(state="unknown")
 
 
 class _Slot:
-    """One place and what was made of it last."""
+    """One row and its last judgement."""
 
     __slots__ = (
         "basis", "changed", "endpoint", "judgement", "place", "rip", "seen_before", "server", "since", "stats",
@@ -77,7 +77,7 @@ class LiveRows:
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
         self.changes: list[StateChange] = []
         self.unsettled: set[str] = set()
-        """Servers of which the wire says something else than before; emptied by who looks at them."""
+        """Servers whose state on the wire has changed; the caller that looks at them empties it."""
         self._index: dict[RowPlace, int] = {}
         for group in self._groups:
             self._index[group.vip.address, group.service.label, ""] = len(self._index)
@@ -235,8 +235,8 @@ class LiveRows:
         if owning_.asked and len(owning_.strangers) > rightful:
             macs = ", ".join(owning_.strangers)
             return Finding(
-                cause="duplicate-vip", message=f"A host outside the deployment owns {vip}, too: {macs}.",
-                fix=f"Find the host with that MAC (switch table, DHCP leases) and take {vip} off it.",
+                cause="duplicate-vip", message=f"A host outside the deployment also has {vip}: {macs}.",
+                fix=f"Find the host with that MAC (switch table, DHCP leases) and remove {vip} from it.",
             )  # fmt: skip
         if "" in owning_.mismatches:
             named, by = owning_.mismatches[""]
@@ -270,7 +270,7 @@ class LiveRows:
             places = ", ".join(f"{address} port {port}" for address, port in foreign)
             return Finding(
                 cause="ipvs-differs", message=f"IPVS also sends {vip} {label} to {places}, not in the deployment.",
-                fix="Take it out of IPVS, or write it into the deployment.",
+                fix="Remove it from IPVS, or add it to the deployment.",
             )  # fmt: skip
         return None
 
@@ -279,7 +279,7 @@ class LiveRows:
         if (before.cause if before else "") == (fault.cause if fault else ""):
             return
         place = (group.vip.address, group.service.label, "")
-        result = Judged(state="up", message="It is as the deployment says.")
+        result = Judged(state="up", message="It matches the deployment.")
         if fault is not None:
             result = Judged(state="drifted", cause=fault.cause, message=fault.message, fix=fault.fix)
         self.changes.append(StateChange(place, "drifted" if before else "up", result))

@@ -1,1 +1,1 @@
-"""What the evidence of a Linux real server means."""
+"""The diagnosis of Linux real servers."""

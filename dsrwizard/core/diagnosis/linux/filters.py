@@ -1,4 +1,4 @@
-"""Which packet filter of a real server drops a VIP's packets, and the one command that lets them in there.
+"""The packet filter that drops a VIP's packets on a Linux real server, and the command that allows them.
 
 A filter has another program in charge of it on every host, and rules told to the wrong one do nothing or are gone when
 the right one loads its own (field guide B5).

@@ -12,7 +12,7 @@ from dsrwizard.core.model.facts import Route
 
 
 class LinuxPlatform:
-    """What the evidence of a Linux real server means."""
+    """The platform of Linux real servers."""
 
     opens_rip = True
 

@@ -1,4 +1,4 @@
-"""What a Linux real server's own settings mean for its VIPs: guard, reverse-path filter, and after a reboot."""
+"""The checks of a Linux real server's own settings: ARP guard, reverse-path filter, state after a reboot."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def guard(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.guard", host=view.name), view.name
     needing = [vip for vip in view.vips if vip.ip.version == 4 or view.on_nic(vip)]
     if not needing:
-        return where.skipped("IPv6 VIPs need no guard: Linux answers for addresses of the asked interface only.")
+        return where.skipped("IPv6 VIPs need no guard: Linux answers only for addresses of the asked interface.")
     known = faults.find(name, "arp-leak")
     audited = all(not view.evidence.owner(vip.address).problem for vip in needing)
     reasons = [(vip, *leak_reason(view, vip)) for vip in needing]
@@ -87,7 +87,7 @@ def guard(view: ServerView, faults: Found) -> Check:
     if reason:
         vip, words, command = reason
         if audited and all(view.proven(other) for other in needing) and not view.on_nic(vip):
-            return where.passed(f"{name} stays silent about the VIP; something else than arp_ignore guards it.", words)
+            return where.passed(f"{name} does not answer ARP for the VIP; another guard than arp_ignore acts.", words)
         return faults.fail(
             where, leak_fault(view, vip),
             f"{name} would answer ARP for {vip.address} and take the director's traffic.", words,
@@ -95,7 +95,7 @@ def guard(view: ServerView, faults: Found) -> Check:
         )  # fmt: skip
     if view.facts is None or view.setting("arp_ignore") is None:
         if audited and all(view.proven(vip) for vip in needing):
-            return where.passed(f"{name} holds the VIP and stays silent about it.", "no answer to who-has")
+            return where.passed(f"{name} has the VIP and does not answer ARP for it.", "no answer to who-has")
         return setting_unseen(where, view, faults, "the guard", f"sysctl net.ipv4.conf.{_nic(view)}.arp_ignore")
     return where.passed(f"{name} is guarded: it does not answer ARP for the VIP.", settings(view, "arp_ignore"))
 
@@ -103,18 +103,18 @@ def guard(view: ServerView, faults: Found) -> Check:
 def announce(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.announce", host=view.name), view.name
     if not any(vip.ip.version == 4 for vip in view.vips):
-        return where.skipped("IPv6 knows no ARP.")
+        return where.skipped("IPv6 does not use ARP.")
     value = view.setting("arp_announce")
     if value is None:
         return setting_unseen(where, view, faults, "arp_announce", f"sysctl net.ipv4.conf.{_nic(view)}.arp_announce")
     if value < 2:
         return faults.fail(
             where, Fault(host=name, cause="arp-announce", family=4),
-            f"{name} may name the VIP as sender in its own ARP requests, and neighbours would then send to it.",
+            f"{name} may use the VIP as sender in its ARP requests; neighbours would then send to it.",
             f"{settings(view, 'arp_announce')}; 2 is needed",
             f"On {name}: sysctl -w net.ipv4.conf.all.arp_announce={GUARD['arp_announce']}",
         )  # fmt: skip
-    return where.passed(f"{name} never names the VIP as sender in ARP.", settings(view, "arp_announce"))
+    return where.passed(f"{name} never uses the VIP as sender in ARP.", settings(view, "arp_announce"))
 
 
 # -- the way back of clients' packets
@@ -135,14 +135,14 @@ def rp_filter(view: ServerView, faults: Found) -> Check:
     seen = settings(view, "rp_filter")
     route = view.way(4, vip)
     if value != 1:
-        return where.passed(f"{name} does not filter clients by the way back to them.", seen)
+        return where.passed(f"{name} does not drop clients' packets by reverse-path filtering.", seen)
     if view.accepts(4):
-        return where.passed(f"{name} filters by the way back, and lets clients' packets in.", seen)
+        return where.passed(f"{name} uses reverse-path filtering, which lets clients' packets in.", seen)
     if route is None:
         fault = faults.find(name, "gateway")
         return where.follows(fault) if fault else where.unknown(f"{name} has no default route.", seen)
     if route.interface == view.nic.name:
-        return where.passed(f"The way back to clients leaves {name} where their packets come in.", seen)
+        return where.passed(f"{name} replies to clients on the interface that receives their packets.", seen)
     return filtered(view, faults, where, vip, "")
 
 
@@ -150,13 +150,13 @@ def filtered(view: ServerView, faults: Found, where: Where, vip: Vip, seen: str)
     """The fault rp-filter, with the settings and the way back behind it; `seen`: what was measured."""
     name, nic = view.name, view.nic.name if view.nic else "<interface>"
     route = view.way(4, vip)
-    elsewhere = f"the way back to them leaves by {route.interface}" if route and route.interface != nic else (
-        "the way back to them is another"
+    elsewhere = f"the route back to them uses {route.interface}" if route and route.interface != nic else (
+        "the route back to them uses another"
     )  # fmt: skip
     told = [seen, settings(view, "rp_filter"), way_shown(view, vip.address, route) if route else "no default route"]
     return faults.fail(
         where, Fault(host=name, cause="rp-filter", family=4),
-        f"{name} drops clients' packets: they come in by {nic}, {elsewhere}, and rp_filter is strict.",
+        f"{name} drops clients' packets: they arrive on {nic}, {elsewhere}, and rp_filter is strict.",
         "; ".join(filter(None, told)), f"On {name}: sysctl -w {_setting(view, 'rp_filter')}=2",
         shared=True,
     )  # fmt: skip
@@ -170,13 +170,13 @@ def persistent(view: ServerView, faults: Found) -> Check:
     facts = view.facts
     if facts is None:
         return setting_unseen(
-            where, view, faults, "what a reboot leaves", "reboot it when it may be missed, then verify"
+            where, view, faults, "the state after a reboot", "reboot it in a maintenance window, then verify"
         )
     if facts.persistence == "none":
         return where.unknown(
-            f"Whether the VIP comes back on {name} after a reboot could not be seen: neither systemd nor ifupdown sets "
+            f"Could not check whether the VIP comes back on {name} after a reboot: neither systemd nor ifupdown sets "
             "addresses there.",
-            "", f"Set the VIP at boot by what {name} uses, then reboot it when it may be missed, and verify.",
+            "", f"Set the VIP at boot by what {name} uses, then reboot it in a maintenance window, and verify.",
         )  # fmt: skip
     deployment = view.evidence.deployment
     plan = plan_server(deployment, view.server, facts)
@@ -185,11 +185,11 @@ def persistent(view: ServerView, faults: Found) -> Check:
         if fault:
             return where.follows(fault, evidence=plan.problem)
         return where.unknown(
-            f"Whether a reboot would undo {name} could not be seen.", plan.problem, "Mend that, then verify again."
+            f"Could not check whether a reboot would undo {name}.", plan.problem, "Fix that, then verify again."
         )
     missing = {change.path for step in plan.steps for change in step.changes if isinstance(change, FileChange)}
     if not missing:
-        return where.passed(f"{name} comes back from a reboot as it is now.", ", ".join(sorted(_written(view))))
+        return where.passed(f"{name} keeps its settings over a reboot.", ", ".join(sorted(_written(view))))
     applied = bool(_written(view))
     right = {
         GUARD_FILE: not faults.find(name, "arp-leak", "arp-announce"),

@@ -14,7 +14,7 @@ from dsrwizard.core.model.facts import Route
 
 
 class WindowsPlatform:
-    """What the evidence of a Windows real server means."""
+    """The platform of Windows real servers."""
 
     opens_rip = False
     """Its firewall refuses nothing, and our rule lets in clients of the VIP alone."""

@@ -1,4 +1,4 @@
-"""Whether a Windows server lets a VIP's clients in and serves them: firewall, IIS and http.sys; and after a reboot.
+"""The checks of what a Windows server serves: firewall, IIS, http.sys, and the state after a reboot.
 
 http.sys takes connections on all its addresses whatever the sites are bound to and refuses requests afterwards, so a
 VIP probe that is answered does not clear the sites (field guide C7, C8).
@@ -45,7 +45,7 @@ def firewall_fault(
     if facts.firewall.block_all:
         return faults.fail(
             where, Fault(host=name, cause="firewall"),
-            f"The firewall of {name} blocks all that comes in, whatever its rules say.",
+            f"The firewall of {name} blocks all incoming traffic, regardless of its rules.",
             _told(facts, seen, "block all inbound connections is on"), f"On {name}: {advice.LET_RULES_COUNT}",
         )  # fmt: skip
     if facts.firewall.local_rules is False:
@@ -93,7 +93,7 @@ def _firewall(view: ServerView, faults: Found, vip: Vip, service: Service) -> Ch
     if view.good(vip, service):
         return where.passed(f"The firewall of {name} lets {target} in.", "the VIP probe came through")
     unknown = where.unknown(
-        f"Whether the firewall of {name} lets {target} in could not be seen.",
+        f"Could not check whether the firewall of {name} lets {target} in.",
         facts.firewall_problem if facts is not None else "",
         f"On {name}: {advice.SHOW_RULES}",
     )
@@ -209,7 +209,7 @@ def _sites(view: ServerView, faults: Found, vip: Vip, service: Service) -> list[
     if facts.sites is None:
         return [
             where.unknown(
-                f"To which addresses the sites on {name} are bound could not be seen.", "appcmd gave no list of them",
+                f"The bindings of the sites on {name} could not be read.", "appcmd gave no list of them",
                 f"On {name}: {advice.SHOW_SITES}",
             )
         ]  # fmt: skip
@@ -231,8 +231,8 @@ def persistent(view: ServerView, faults: Found) -> Check:
     where, name, facts = Where(check="server.persistent", host=view.name), view.name, facts_of(view)
     if facts is None:
         return where.unknown(
-            f"Of {name}, what a reboot leaves could not be seen.", "no login there",
-            f"Reboot {name} when it may be missed, then verify.",
+            f"Could not check the state of {name} after a reboot.", "no login there",
+            f"Reboot {name} in a maintenance window, then verify.",
         )  # fmt: skip
     entries = [
         (vip, adapter, entry)
@@ -251,10 +251,11 @@ def persistent(view: ServerView, faults: Found) -> Check:
     blind = [vip for vip, _, entry in entries if entry.persistent is None]
     if blind:
         return where.unknown(
-            f"Whether {', '.join(dict.fromkeys(vip.address for vip in blind))} comes back on {name} after a reboot "
-            "could not be seen.", "", f"On {name}: {advice_of(view).show_kept(blind[0])}",
+            "Could not check whether "
+            f"{', '.join(dict.fromkeys(vip.address for vip in blind))} comes back on {name} after a reboot.", "",
+            f"On {name}: {advice_of(view).show_kept(blind[0])}",
         )  # fmt: skip
     if {vip.address for vip, _, _ in entries} < {vip.address for vip in view.vips}:
         fault = faults.find(name, "vip-missing", "windows-adapter", "address-conflict")
         return where.follows(fault) if fault else where.skipped(f"The VIP is not on {name}.")
-    return where.passed(f"{name} has the VIP again after a reboot.", "in the persistent store")
+    return where.passed(f"{name} keeps the VIP over a reboot.", "in the persistent store")

@@ -1,4 +1,4 @@
-"""What a Windows real server's own settings mean for its VIPs (field guide C1 to C9).
+"""The checks of a Windows real server's own settings (field guide C1 to C9).
 
 Each question is asked of the facts on its own, so that no fault hides another; what the wire proved goes before them.
 `explained` gives a probe that failed the fault the facts show. The interface metric is no guard and is never looked at
@@ -156,15 +156,15 @@ def _adapter(view: ServerView, faults: Found) -> Check:
         aside = "it has a default gateway" not in what  # that one may take the replies
         return faults.fail(
             where, Fault(host=name, cause="windows-adapter", aside=aside),
-            f"The loopback adapter {names} of {name} does not keep to itself: {', '.join(what)}.",
+            f"The loopback adapter {names} of {name} exposes the VIP: {', '.join(what)}.",
             "; ".join(evidence), f"On {name}: {'; '.join(fixes)}",
         )  # fmt: skip
     if not known:
         return where.unknown(
-            f"Whether {names} of {name} registers the VIP in DNS or NetBIOS could not be seen.", "",
+            f"Could not check whether {names} of {name} registers the VIP in DNS or NetBIOS.", "",
             f"On {name}: ipconfig /all; in the adapter's IPv4 settings, DNS registration and NetBIOS must be off.",
         )  # fmt: skip
-    return where.passed(f"{names} of {name} keeps to itself.", "no gateway, DHCP, DNS registration or NetBIOS")
+    return where.passed(f"{names} of {name} does not expose the VIP.", "no gateway, DHCP, DNS registration or NetBIOS")
 
 
 def _talks(view: ServerView, adapter: WindowsAdapter) -> list[tuple[str, str, str]]:
@@ -214,7 +214,7 @@ def _bindings(view: ServerView, faults: Found) -> Check:
     blind = [adapter.name for adapter in carriers if adapter.bindings is None]
     if blind:
         return where.unknown(
-            f"Which protocols are bound to {', '.join(blind)} of {name} cannot be seen by script on this Windows.", "",
+            f"Which protocols are bound to {', '.join(blind)} of {name} cannot be read by script on this Windows.", "",
             f"On {name}: ncpa.cpl, properties of {blind[0]}: only Internet Protocol may be checked.",
         )  # fmt: skip
     known = faults.find(name, "windows-adapter")
@@ -269,7 +269,7 @@ def _weak_host_fault(
     )
     return faults.fail(
         where, Fault(host=view.name, cause="weak-host", family=family),
-        f"{view.name} drops clients' packets: they come in by another adapter than the one that holds the VIP, and "
+        f"{view.name} drops clients' packets: they arrive on a different adapter from the one with the VIP, and "
         f"weak-host {_told(strict)} is off for IPv{family}.",
         "; ".join(filter(None, (seen, f"weak-host off: {_told(strict)}"))),
         f"On {view.name}: {'; '.join(commands)}",
@@ -296,7 +296,7 @@ def _weak_host(view: ServerView, faults: Found, family: int) -> Check:
         return _unseen(where, view, faults, f"the weak-host model for IPv{family}", command)
     if blind:
         return where.unknown(
-            f"Whether weak-host {_told(blind)} of {name} is on for IPv{family} could not be seen.", "",
+            f"Could not check whether weak-host {_told(blind)} of {name} is on for IPv{family}.", "",
             f"On {name}: {command}",
         )  # fmt: skip
     return where.passed(
@@ -339,14 +339,14 @@ def _guard(view: ServerView, faults: Found) -> Check:
     if facts is None:
         audited = all(not view.evidence.owner(vip.address).problem for vip in view.vips)
         if audited and all(view.proven(vip) for vip in view.vips):
-            return where.passed(f"{name} holds the VIP and stays silent about it.", "no answer to who-has")
+            return where.passed(f"{name} has the VIP and does not answer ARP for it.", "no answer to who-has")
         return _unseen(where, view, faults, "which adapter holds the VIP", advice_of(view).show_address(vip))
     held = [adapter.name for vip in view.vips for adapter in facts.carrying(str(vip.ip))]
     if not held:
         fault = faults.find(name, *NO_VIP)
         return where.follows(fault) if fault else where.skipped(f"No adapter of {name} holds a VIP.")
     return where.passed(
-        f"{name} is silent about the VIP: no adapter of a network holds it.",
+        f"{name} does not answer ARP for the VIP: no network adapter has it.",
         f"on {', '.join(dict.fromkeys(held))} only",
     )
 
@@ -355,7 +355,7 @@ def _speaks(view: ServerView, faults: Found) -> Check:
     """`server.announce`: what it begins itself must not carry the VIP as source (C4)."""
     where, name, facts = Where(check="server.announce", host=view.name), view.name, facts_of(view)
     if facts is None:
-        return where.skipped("arp_announce is a setting of Linux; the ARP audit hears who names the VIP.")
+        return where.skipped("arp_announce is a Linux setting; the ARP audit shows who uses the VIP as sender.")
     entries = [
         (vip, entry)
         for vip in view.vips
@@ -368,14 +368,14 @@ def _speaks(view: ServerView, faults: Found) -> Check:
         fixes = "; ".join(advice.never_source(vip) for vip in dict.fromkeys(loud))
         return faults.fail(
             where, Fault(host=name, cause="windows-adapter", vip=loud[0].address, aside=True),
-            f"{name} may speak from {loud[0].address} on its own: the answers go to the director and are lost.",
+            f"{name} may use {loud[0].address} as source for its own connections; the answers to those are lost.",
             f"SkipAsSource is off for {', '.join(vip.address for vip in loud)}", f"On {name}: {fixes}",
         )  # fmt: skip
     if not entries or any(entry.skip_as_source is None for _, entry in entries):
         return where.skipped(
-            "arp_announce is a setting of Linux; whether Windows would speak from the VIP on its own is not seen here."
+            "arp_announce is a Linux setting; whether Windows uses the VIP for its own connections is not shown here."
         )
-    return where.passed(f"{name} never speaks from the VIP on its own.", "SkipAsSource is on")
+    return where.passed(f"{name} never uses the VIP as source for its own connections.", "SkipAsSource is on")
 
 
 # -- conflicts
@@ -415,11 +415,11 @@ def _conflict_fault(view: ServerView, faults: Found, vip: Vip, where: Where, see
     told = "; ".join(f"event {event} of Tcpip: {vip.address} at {mac or 'an unknown MAC'}" for event, mac in events)
     known = faults.find(DIRECTOR, "duplicate-vip", vip=vip.address) or faults.find(name, "arp-leak", vip=vip.address)
     if known:
-        return where.follows(known, f"{name} noticed another owner of {vip.address}.", told)
+        return where.follows(known, f"{name} saw another host with {vip.address}.", told)
     return faults.fail(
         where,
         Fault(host=name, cause="address-conflict", vip=vip.address, aside=not _claimed(view, vip)),
-        f"The system log of {name} tells of another host that claims {vip.address}.",
+        f"The system log of {name} shows another host that claims {vip.address}.",
         "; ".join(filter(None, (seen, told))),
         "Find the host with that MAC (switch table, DHCP leases) and take the VIP off it, unless it is the load "
         "balancer's: then the VIP was on an adapter of the network here.",
@@ -434,7 +434,7 @@ def _conflicts(view: ServerView, faults: Found) -> list[Check]:
         return [_unseen(where, view, faults, "address conflicts", command)]
     found = [vip for vip in view.vips if _events(view, vip)]
     if not found:
-        return [where.passed(f"The system log of {name} tells of no other owner of the VIP.", "no event 4198, 4199")]
+        return [where.passed(f"The system log of {name} shows no other host with the VIP.", "no event 4198, 4199")]
     return [_conflict_fault(view, faults, vip, msgspec.structs.replace(where, vip=vip.address), "") for vip in found]
 
 
@@ -449,5 +449,5 @@ def _unseen(where: Where, view: ServerView, faults: Found, what: str, command: s
     why = "no login there"
     if facts is not None:
         holds = nic_of(view.server, facts) is not None
-        why = "the looking script was not told" if holds else f"no adapter there holds {view.server.address}"
-    return where.unknown(f"Of {view.name}, {what} could not be seen.", why, f"On {view.name}: {command}")
+        why = "the script did not report it" if holds else f"no adapter there holds {view.server.address}"
+    return where.unknown(f"Could not check {what} on {view.name}.", why, f"On {view.name}: {command}")

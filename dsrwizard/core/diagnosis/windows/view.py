@@ -10,7 +10,7 @@ from dsrwizard.core.model.windows_facts import WindowsFacts
 
 
 def facts_of(view: ServerView) -> WindowsFacts | None:
-    """None where nobody could look at it from within."""
+    """None where there is no login to check from."""
     return view.facts.windows if view.facts is not None else None
 
 

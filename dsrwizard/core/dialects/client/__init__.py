@@ -1,4 +1,4 @@
-"""The view from the client host: a script that pings, connects and reads neighbour entries, its parser."""
+"""The client host's dialect: a script that pings, connects and reads neighbour entries, and its parser."""
 
 from __future__ import annotations
 

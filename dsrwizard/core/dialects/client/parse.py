@@ -1,4 +1,4 @@
-"""Reads what the script for the client host printed, without trust: a line not understood counts as not seen."""
+"""The parser of the client host's script. It trusts nothing: a line it does not understand counts as not seen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_BYTES = 1 << 40
 MOST_LINES = 4_096
 """About one VIP: a script that makes a hundred connections prints some hundred."""
 NO_TOOL = "The client host has none of python3, bash with timeout, nc and curl."
-NO_REASON = "The client host's tools did not say why."
+NO_REASON = "The client host's tools gave no reason."
 _TAPS = {
     "on": "",
     "privilege": "The login on the client host may not capture frames: that takes root or CAP_NET_RAW.",
@@ -32,7 +32,7 @@ def parse(deployment: Deployment, nonce: str, text: str) -> tuple[ClientVip, ...
     if ["end"] not in lines:
         raise AnswerUnreadable(
             "client: the host's answer is cut short.",
-            "The script that tries the VIPs did not run to its end.",
+            "The script that tests the VIPs did not finish.",
             "Verify again; if it stays so, look at the shell of the client host.",
         )
     untapped = next((_TAPS[line[1]] for line in lines if line[0] == "tap" and line[1:2] and line[1] in _TAPS), None)

@@ -1,4 +1,4 @@
-"""What an operator types on a Linux real server: iproute2, ss, sysctl and tcpdump."""
+"""The commands an operator types on a Linux real server: iproute2, ss, sysctl and tcpdump."""
 
 from __future__ import annotations
 

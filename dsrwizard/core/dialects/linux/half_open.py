@@ -76,9 +76,9 @@ def parse(host: str, nonce: str, text: str) -> HalfOpenLook:
     found = sections(nonce, text)
     if "end" not in found:
         raise AnswerUnreadable(
-            f"{host}: the look for half-open connections is cut short.",
-            "The script did not run to its end.",
-            "Run it again; if it stays so, look at the shell of that host.",
+            f"{host}: the look for half-open connections is incomplete.",
+            "The script did not finish.",
+            "Run it again; if it stays so, check the shell of that host.",
         )
     order = "big" if "".join(found.get("order", [])).strip() == "0100" else "little"
     return HalfOpenLook(

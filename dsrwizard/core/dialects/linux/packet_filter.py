@@ -1,4 +1,4 @@
-"""What filters packets on a Linux host: the part of the observing script that asks, and the parser of the answers.
+"""The packet filters of a Linux host: the part of the observing script that reads them, and the parser of its output.
 
 Only what a packet to the host may run into is kept: base chains of the way in with a dropping policy, and rules that
 drop or reject, there or in a chain they jump to. Looking loads nothing: the tables of iptables-legacy are asked for

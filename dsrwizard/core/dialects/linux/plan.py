@@ -1,4 +1,4 @@
-"""What a Linux real server needs for its VIPs: the guard, the addresses, and both kept over a reboot.
+"""The plan for a Linux real server: the guard, the VIPs, and both kept over a reboot.
 
 Facts in, steps out. Kernel behaviour: Documentation/networking/ip-sysctl (arp_ignore, arp_announce); what each break
 looks like is in the field guide (A1, A2, B1, B2).
@@ -99,12 +99,12 @@ def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str
     target = facts.interface(server.vip_interface)
     if target is not None and server.vip_interface != "lo" and target.kind != "dummy":
         return (
-            f"vip_interface {server.vip_interface!r} is no dummy interface there: on a real one the server would "
+            f"vip_interface {server.vip_interface!r} is not a dummy interface there: on a real one the server would "
             'answer ARP for the VIP. Write vip_interface = "lo", or the name of a dummy interface.'
         )
     if target is not None and vips and not target.up:
         return (
-            f"{target.name} is down there, and an address on it is not answered for. Bring it up: ip link set "
+            f"{target.name} is down there, so the server does not answer for addresses on it. Bring it up: ip link set "
             f"{shlex.quote(target.name)} up"
         )
     for vip in vips:
@@ -137,7 +137,7 @@ def _notes(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
                 notes.append(f"{vip.address} is on {interface.name} already, not on {server.vip_interface}; it stays.")
     if facts.persistence == "none":
         notes.append(
-            "Neither systemd nor ifupdown brings addresses back after a reboot there: the VIP will be gone then."
+            "Neither systemd nor ifupdown sets addresses at boot there: the VIP will be lost at the next reboot."
         )
     return notes
 
@@ -186,7 +186,7 @@ def loose_filter(server: RealServer, facts: ServerFacts) -> list[Step]:
             host=server.name,
             phase="guard",
             title=f"Loose reverse-path filter on {nic.name}",
-            why="Strict, it drops clients' packets, because the way back to them leaves by another interface.",
+            why="Strict mode drops clients' packets, because the route back to them uses another interface.",
             changes=(SysctlChange(key=key(nic.name, "rp_filter"), old=present, new="2"),),
         )
     ]
@@ -234,9 +234,9 @@ def _vip(server: RealServer, facts: ServerFacts, vip: Vip) -> list[Step]:
             title=f"VIP {vip.address} as /{vip.prefix} alone"
             if right
             else f"VIP {vip.address}/{vip.prefix} on {server.vip_interface}",
-            why="With a shorter prefix the server takes its clients' network for its own."
+            why="With a shorter prefix, the server treats its clients' network as its own."
             if right
-            else "The server must own the VIP, or it drops the packets the director passes on unchanged.",
+            else "The server must have the VIP, or it drops the packets that the director forwards.",
             changes=tuple(changes),
             interrupts=interrupts,
         )
@@ -263,7 +263,7 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
             host=server.name,
             phase="vip",
             title=f"Keep the VIP over a reboot with {with_what}",
-            why="An address set at run time is gone after the next reboot, and with it this server.",
+            why="An address set at run time is lost at the next reboot, and this server stops working.",
             changes=tuple(changes),
         )
     ]

@@ -1,4 +1,4 @@
-"""What a Linux host's `ip` tells of routes: in JSON, or in words where it is older than its own JSON for routes.
+"""The parser of routes from a Linux host's `ip`: JSON, or text where `ip` is too old for JSON routes.
 
 iproute2 tells of addresses in JSON since 4.13 and of routes some releases later: a host of 2018 (4.15) does one of the
 two.

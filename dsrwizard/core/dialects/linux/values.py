@@ -1,4 +1,4 @@
-"""Values in a Linux host's answer, each taken only as what it can be there; anything else raises Impossible.
+"""The checked values in a Linux host's answer; a value that cannot be there raises Impossible.
 
 What is merely odd is taken: the kernel allows nearly every sign in an interface's name, and hosts of containers,
 bonds, VRFs and tunnels have links without a MAC and routes without a gateway.

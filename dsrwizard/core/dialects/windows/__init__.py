@@ -1,1 +1,1 @@
-"""Windows real servers: facts, steps, and the scripts of two generations. See the module docstrings."""
+"""The Windows dialect: facts, steps, and the scripts of two generations. See the module docstrings."""

@@ -1,4 +1,4 @@
-"""What shows or mends something on a Windows server, as the line to type: PowerShell from 2012 on, netsh before.
+"""The commands an operator types on a Windows server: PowerShell from 2012 on, netsh before.
 
 Adapters by name and index, as they are called there now; nothing relies on what Windows calls things in its language.
 """
@@ -163,7 +163,7 @@ class WindowsAdvice:
         return f"Enable-NetAdapter -Name {quoted(adapter)}"
 
     def install(self) -> str:
-        """How the loopback adapter comes back."""
+        """The sentence that says how to install the loopback adapter again."""
         return (
             "dsrwizard apply installs it with everything on it. By hand: hdwwiz, Network adapters, Microsoft, "
             "Microsoft KM-TEST Loopback Adapter (before 2012: Microsoft Loopback Adapter), renamed "

@@ -1,4 +1,4 @@
-"""The reader of what the looking script tells. What a Windows cannot have makes the answer unreadable, never wrong."""
+"""The reader of the observing script's answer. What a Windows cannot have makes the answer unreadable, never wrong."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: s
     if found is None:
         raise AnswerUnreadable(
             f"{host}: its answer could not be read.",
-            f"The looking script ended before it had told what it saw. It said: {sentence(said) or 'nothing'}",
-            "Try again; if it stays so, run PowerShell there and look at what it prints at its start.",
+            f"The observing script ended before it reported everything. It printed: {sentence(said) or 'nothing'}",
+            "Try again; if it stays so, start PowerShell there and check what it prints.",
         )
     try:
         return _facts(host, found, now, reached)
@@ -78,7 +78,7 @@ def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: s
         raise AnswerUnreadable(
             f"{host}: its answer is not what was asked for.",
             f"It cannot be right: {one_line(str(problem), 300)}.",
-            "Try again; if it stays so, look on that host at what is named here.",
+            "Try again; if it stays so, check on that host what is named here.",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""A change on a Windows server as the line an operator would type: for the review and the ticket.
+"""The commands of a change on a Windows server, as an operator would type them: for the review and the ticket.
 
 The applying script calls the same cmdlets with the same values; it looks adapters up by GUID or component id first.
 Names and parameters: the NetTCPIP, NetAdapter, DnsClient and NetSecurity modules of Windows Server 2012 and later, and

@@ -65,7 +65,7 @@ def parse(host: str, nonce: str, text: str) -> HalfOpenLook:
                     "Verify again.",
                 ) from None
     raise AnswerUnreadable(
-        f"{host}: its half-open connections could not be read.", "The script did not run to its end.", "Verify again."
+        f"{host}: its half-open connections could not be read.", "The script did not finish.", "Verify again."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a Windows real server needs for its VIPs. Facts in, steps out.
+"""The plan for a Windows real server. Facts in, steps out.
 
 A loopback adapter that carries the VIPs and says nothing of them; the weak-host model on it and on the interface the
 director's frames come in by; firewall and sites that let the VIP's clients in. What each is for: field guide C1 to C9.
@@ -130,17 +130,17 @@ class _Planner:
                     notes.append(f"{vip.address} is on {adapter.name} already, not on {self.target}; it stays.")
         strangers = [adapter.name for adapter in self.facts.loopbacks if adapter.name.lower() != self.target.lower()]
         if strangers:
-            notes.append(f"Other loopback adapters are left alone: {', '.join(strangers)}.")
+            notes.append(f"Other loopback adapters are left unchanged: {', '.join(strangers)}.")
         if self.facts.dialect == "2008" and self.target != PSEUDO:
             notes.append(
-                f"Which protocols are bound to {self.target} cannot be seen by script on this Windows: in its "
+                f"Which protocols are bound to {self.target} cannot be read by script on this Windows: in its "
                 "properties, leave only Internet Protocol checked."
             )
         if self.facts.firewall is None or self.facts.rules is None:
             notes.append(
-                f"The firewall could not be looked at: {self.facts.firewall_problem or 'its rules were not told'}. "
-                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP: see that its clients "
-                "get in when it runs again."
+                f"The firewall could not be checked: {self.facts.firewall_problem or 'its rules were not reported'}. "
+                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP: make sure that its "
+                "clients get in when it runs again."
             )
         by_hand = [
             f"{site.name} ({vip.ip}:{service.port})"
@@ -151,11 +151,11 @@ class _Planner:
         ]
         if by_hand:
             notes.append(
-                "appcmd cannot be told these sites' names or host names; add the bindings in IIS Manager: "
+                "appcmd cannot handle the names or host names of these sites; add the bindings in IIS Manager: "
                 f"{', '.join(dict.fromkeys(by_hand))}."
             )
         if self.facts.sites is None:
-            notes.append("IIS' sites could not be read: see that they are bound to all addresses, or to the VIP.")
+            notes.append("IIS' sites could not be read: check that they are bound to all addresses, or to the VIP.")
         return notes
 
     # -- the adapter
@@ -167,7 +167,7 @@ class _Planner:
             host=self.server.name,
             phase="prepare",
             title=f"Loopback adapter {self.target}",
-            why="It carries the VIP where the network does not see it.",
+            why="It holds the VIP where the network cannot see it.",
             changes=(LinkChange(interface=self.target, old=False, new=True, system=self.system),),
         )
 
@@ -182,12 +182,12 @@ class _Planner:
             changes += self._set("weak-send", f"{self.target}/{family}", "Enabled")
         return self._step(
             "weak-host", f"Weak-host model on {self.nic.name} and {self.target}",
-            "Strict, Windows drops packets for the VIP, which come in by another interface than the one that holds it.",
+            "Without it, Windows drops packets for the VIP: they arrive on another interface than the one that has it.",
             changes,
         )  # fmt: skip
 
     def _hygiene(self) -> list[Step]:
-        """The adapter says nothing of the VIP: not to DHCP, DNS, NetBIOS or any protocol beside IP."""
+        """The step that keeps the VIP out of DHCP, DNS, NetBIOS and every protocol but IP."""
         changes: list[Change] = []
         if self.target != PSEUDO:
             if self.system != "windows-2008":  # there netsh makes the adapter static with its first address
@@ -202,8 +202,8 @@ class _Planner:
             for family in self.families:
                 changes += self._set("metric", f"{self.target}/{family}", METRIC)
         return self._step(
-            "hygiene", f"{self.target} keeps to itself: no DHCP, DNS, NetBIOS, only IP",
-            "Otherwise the VIP is registered under this server's name, and clients go to it past the director.",
+            "hygiene", f"{self.target} does not expose the VIP: no DHCP, DNS, NetBIOS, only IP",
+            "Otherwise the VIP is registered under this server's name, and clients bypass the director.",
             changes,
         )  # fmt: skip
 
@@ -238,7 +238,7 @@ class _Planner:
             changes.append(self._address(self.target, vip, vip.prefix, there=False))
         return self._step(
             "vip", f"VIP {vip.address}/{vip.prefix} on {self.target}",
-            "The server must own the VIP, or it drops the packets the director passes on unchanged.", changes,
+            "The server must have the VIP, or it drops the packets that the director forwards.", changes,
             vip.address,
             interrupts=f"The VIP is gone from {self.server.name} for a moment while its prefix changes."
             if wrong else "",
