@@ -1,4 +1,4 @@
-"""What the engine needs from the outside world. Backends implement these; so do the fakes of the tests."""
+"""The interfaces that the engine needs: hosts, director, wire, operator. Backends and test fakes implement them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SecretQuestion(Shown, frozen=True, kw_only=True):
 
 
 class Asker(Protocol):
-    """The operator, or whoever stands in for them. Called from worker threads, one question at a time per host.
+    """The operator, or a stand-in. Called from worker threads, one question at a time per host.
 
     Implementations serialise the questions. None and False mean "no": the host then fails with its own message.
     """

@@ -106,7 +106,7 @@ class TestWizard:
             assert "h Runbook" in seen(app)
             assert "runbook: Runbook" in {command.title for command in app.get_system_commands(app.screen)}
             app.screen.query_one("#review-rows", Rows).put_cursor(
-                "note web3 Configured by hand; dsrwizard only proves it."
+                "note web3 Configured by hand. dsrwizard only proves that it works."
             )
             await pilot.pause()
             assert "Press h for the steps to do on it" in seen(app)

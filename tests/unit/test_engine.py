@@ -348,7 +348,7 @@ def test_a_setting_somebody_changed_since_is_left_and_told(farm: Farm) -> None:
     farm.world.servers["web1"].machine.sysctls["net.ipv4.conf.all.arp_announce"] = "1"
     plan = farm.engine.teardown_plan(deployment)
     web1 = next(host for host in plan.hosts if host.host == "web1")
-    assert any("arp_announce was changed by somebody since (now 1)" in note for note in web1.notes)
+    assert any("arp_announce was changed by someone else (now 1)" in note for note in web1.notes)
     keys = [change.key for step in web1.steps for change in step.changes if isinstance(change, SysctlChange)]
     assert keys == ["net.ipv4.conf.all.arp_ignore"]
 

@@ -254,7 +254,7 @@ def test_a_server_drained_on_purpose_stays_so(shop: Shop) -> None:
     drained = shop.only_failure()
     assert drained.cause == "drained"
     again = shop.engine.mend_plan(shop.deployment, drained)
-    assert again.cures[0].notes == ("web2 was drained on purpose, in the live pane.",)
+    assert again.cures[0].notes == ("web2 was drained on purpose in the live pane.",)
     shop.engine.mend(shop.deployment, again, shop.events.append)
     assert weights(shop)[RIP2] == 1
     no_vip(shop.world)
@@ -361,7 +361,7 @@ def test_a_server_looked_after_by_hand_is_not_touched(shop: Shop) -> None:
     servers = tuple(msgspec.structs.replace(server, connect="manual") for server in shop.deployment.servers)
     manual = msgspec.structs.replace(shop.deployment, servers=servers)
     no_vip(shop.world)
-    assert "looked after by hand" in cure_of(shop, unseen("vip-missing", vip=VIP), manual).by_hand
+    assert "configured by hand" in cure_of(shop, unseen("vip-missing", vip=VIP), manual).by_hand
 
 
 def test_with_another_product_nothing_is_announced_or_balanced_here(tmp_path: Path) -> None:

@@ -14,27 +14,33 @@ STILTED = re.compile(
     | it\ does\ not\ all | from\ here\ on | from\ then\ on | asked\ about\ no\ more | stand\ in\ between
     | somebody\ else | made\ anew | plans?\ anew | whoever | whether\b.{1,40}\bor\ no\b | nobody\ can\ be
     | what\ is\ owed | was\ owed | is\ finished,\ nothing\ new | leads\ back | goes\ on\ without
-    | there\ is\ no\ (host|cause|key)\b | \bis\ no\ (number|time|address|text|name|path)\b""",
+    | there\ is\ no\ (host|cause|key)\b | \bis\ no\ (number|time|address|text|name|path|port|adapter|dummy|loopback)\b
+    | it\ stays\ as | (is|was)\ not\ looked\ at\b | looked\ after\ by | (put|taken|take)\ back | gone\ already
+    | somebody\ (put|since) | by\ somebody | of\ others\b | \bnot\ ours\b | its\ end\ is | known\ end\b | asks\ for\ it
+    | keeps\ to\ itself | what\ helps\b | (?-i:\bStrict,)""",
     re.IGNORECASE | re.VERBOSE,
 )
+ROOMS = (
+    "intake", "tell", "plan", "model", "record", "api.py", "ports.py", "dialects/linux/plan.py",
+    "dialects/windows/plan.py",
+)  # fmt: skip
 FILES = sorted(
     path
-    for folder in ("screens", "dsrwizard/cli", "dsrwizard/core/intake", "dsrwizard/core/tell")
-    for path in (ROOT / folder).rglob("*.py")
+    for place in ("screens", "dsrwizard/cli", *(f"dsrwizard/core/{room}" for room in ROOMS))
+    for path in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
 )
 
 
 def texts(source: str) -> list[str]:
     """Every text of a module but its comments and internal docstrings; a command's docstring is its help."""
     tree = ast.parse(source)
-    docstrings = {
-        node.body[0].value
+    helps = {
+        node.body[0]
         for node in ast.walk(tree)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        and not any("command" in ast.unparse(one) for one in getattr(node, "decorator_list", []))
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and any("command" in ast.unparse(one) for one in node.decorator_list)
     }
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and node not in helps}
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

@@ -120,7 +120,7 @@ def test_the_vip_with_a_wrong_prefix_on_another_interface_is_told_and_mended() -
 def test_a_vip_on_a_dummy_of_somebody_is_left_there() -> None:
     made = of(shop(), server(LO, ETH0, link("dummy7", "10.0.0.10/32", kind="dummy")))
     assert [step.id for step in made.steps] == ["guard", "persistence"]
-    assert made.notes == ("10.0.0.10 is on dummy7 already, not on lo; it stays.",)
+    assert made.notes == ("10.0.0.10 is already on dummy7, not on lo. It stays there.",)
 
 
 def test_vip_interface_that_is_not_there_is_made() -> None:
@@ -140,13 +140,13 @@ def test_vip_interface_that_is_there_is_used() -> None:
     ("deployment", "facts", "words"),
     [
         (shop(), server(privileged=False), ["root", "sudo"]),
-        (shop(), server(LO, link("eth0", "192.168.1.5/24")), ["No interface there holds 10.0.0.101"]),
+        (shop(), server(LO, link("eth0", "192.168.1.5/24")), ["No interface on this host has 10.0.0.101"]),
         (shop(), server(LO, link("eth0", "10.0.0.101/24", "10.0.0.10/32")),
          ["10.0.0.10 is on eth0", "ip addr del 10.0.0.10/32 dev eth0"]),
         (shop(), server(LO, link("eth0", "10.0.0.101/24", "10.0.0.10/24")), ["ip addr del 10.0.0.10/24 dev eth0"]),
         (shop(vip_interface="dsr0"), server(LO, ETH0, link("dsr0", kind="vlan")),
-         ["'dsr0'", "not a dummy", 'vip_interface = "lo"']),
-        (shop(vip_interface="eth0"), server(), ["'eth0'", "not a dummy"]),
+         ["'dsr0'", "not a dummy interface", 'vip_interface = "lo"']),
+        (shop(vip_interface="eth0"), server(), ["'eth0'", "not a dummy interface"]),
         (shop(vip_interface="dsr0"), server(LO, ETH0, link("dsr0", kind="dummy", up=False)), ["ip link set dsr0 up"]),
         (shop(), server(sysctls={}), ["arp_ignore", "could not be read"]),
     ],
@@ -187,7 +187,7 @@ def test_a_name_with_a_dot_is_still_read_by_ifupdown() -> None:
 def test_nothing_that_keeps_addresses_is_told() -> None:
     made = of(shop(), server(persistence="none"))
     assert [step.id for step in made.steps] == ["guard", "vip 10.0.0.10"]
-    assert any("at the next reboot" in note for note in made.notes)
+    assert any("After a reboot" in note for note in made.notes)
 
 
 def test_the_unit_sets_the_guard_before_the_address() -> None:
@@ -232,7 +232,7 @@ def test_each_host_has_its_own_problem() -> None:
     made = plan(deployment, Observed(director=director(), servers={"web1": server()}, failed={"web2": failure}))
     problems = {host.host: host.problem for host in made.hosts}
     assert problems == {
-        DIRECTOR: "", "web1": "", "web2": "web2 does not answer. Look at it.", "web3": "It was not looked at.",
+        DIRECTOR: "", "web1": "", "web2": "web2 does not answer. Look at it.", "web3": "It was not checked.",
         "win": "",
     }  # fmt: skip
     assert {step.server for step in made.steps if step.phase == "weight"} == {"web1", "win"}

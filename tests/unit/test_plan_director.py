@@ -143,7 +143,7 @@ def test_a_server_behind_a_vip_that_it_does_not_serve_is_told() -> None:
     deployment = shop(*both, vips=("10.0.0.11",))
     other = virtual(behind(), key=ServiceKey("10.0.0.11", "tcp", 80))
     made = balance(deployment, director(virtual(behind()), other, held=(*HELD, "10.0.0.11/32")))
-    assert made.notes == ("10.0.0.101 is behind 10.0.0.10 tcp/80 and not in this deployment; it stays as it is.",)
+    assert made.notes == ("10.0.0.101 is behind 10.0.0.10 tcp/80 but not in this deployment. It is left unchanged.",)
 
 
 @pytest.mark.parametrize(

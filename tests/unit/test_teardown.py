@@ -215,7 +215,7 @@ def test_a_vip_of_ours_stays_while_a_service_of_others_uses_it(farm: Farm) -> No
     farm.world.director().apply(Step(id="x", host=DIRECTOR, phase="service", title="x", why="", changes=(change,)))
     plan = farm.engine().teardown_plan(farm.deployment)
     director = next(host for host in plan.hosts if host.host == DIRECTOR)
-    assert "The VIP 10.0.0.10 stays: a service of others uses it." in director.notes
+    assert "The VIP 10.0.0.10 stays: another service uses it." in director.notes
     farm.teardown()
     assert farm.world.machine.holds("10.0.0.10") == "eth0"
     assert [service.key for service in farm.world.ipvs.services()] == [foreign]
@@ -276,7 +276,7 @@ def test_a_guard_that_was_set_after_the_vip_still_goes_after_it() -> None:
 def test_the_guard_stays_while_another_vip_is_there() -> None:
     plan = back(item(GUARD, "guard", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32", "10.0.0.53/32"))
     assert [step.phase for step in plan.steps] == ["vip"]
-    assert plan.notes == ("The guard stays: 10.0.0.53 still needs it.",)
+    assert plan.notes == ("The guard stays because it is still needed for 10.0.0.53.",)
 
 
 def test_the_guard_stays_for_a_vip_of_another_deployment_that_is_not_there_right_now() -> None:
@@ -284,7 +284,7 @@ def test_the_guard_stays_for_a_vip_of_another_deployment_that_is_not_there_right
     theirs = item(msgspec.structs.replace(VIP, address="10.0.0.53"), "vip", 1, owner="mail")
     plan = back(item(GUARD, "guard", 1), item(VIP, "vip", 2), facts=web1("10.0.0.10/32"), shared=(theirs,))
     assert [step.phase for step in plan.steps] == ["vip"]
-    assert plan.notes == ("The guard stays: 10.0.0.53 still needs it.",)
+    assert plan.notes == ("The guard stays because it is still needed for 10.0.0.53.",)
 
 
 def test_an_interface_of_ours_stays_while_it_carries_somebody_elses_address() -> None:
@@ -332,7 +332,7 @@ def test_hosts_that_were_not_seen_are_named_with_the_reason() -> None:
     failed = {"web1": Failure(kind="timeout", what="web1 does not answer.")}
     plan = teardown_plan("shop", [item(GUARD, "guard", 1), item(VIP, "vip", 2, DIRECTOR)], Observed(failed=failed))
     assert {host.host: host.problem for host in plan.hosts} == {
-        "web1": "web1 does not answer.", DIRECTOR: "It was not looked at.",
+        "web1": "web1 does not answer.", DIRECTOR: "It was not checked.",
     }  # fmt: skip
 
 

@@ -267,10 +267,10 @@ def test_a_run_that_was_cut_off_says_so(world: World, tmp_path: Path) -> None:
     run = journal.begin("apply", deployment)
     run.intend("local", step)
     (line,) = of_journal(journal.entries())
-    assert "begun" in line.message
+    assert "started" in line.message
     run.end(False)
     (line,) = of_journal(journal.entries())
-    assert "with no known end" in line.message
+    assert "with unknown outcome" in line.message
 
 
 def test_both_are_read_as_one(world: World, timeline: Timeline, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_nonsense_makes_the_host_unreadable_and_is_named(what: str, version: str
 
 
 def test_what_was_wrong_is_quoted() -> None:
-    with pytest.raises(AnswerUnreadable, match=r"10\.0\.0\.101/24.* is no address"):
+    with pytest.raises(AnswerUnreadable, match=r"10\.0\.0\.101/24.* is not a valid address"):
         facts(NONSENSE["an address that is none"])
 
 

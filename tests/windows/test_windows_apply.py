@@ -259,7 +259,7 @@ class TestRefusals:
         assert "answers ARP" in self.refused(farm, host)
 
     def test_an_address_that_leads_elsewhere(self, farm: Make) -> None:
-        assert "No adapter there holds 10.0.0.101" in self.refused(farm, WindowsHost(address="10.0.0.55"))
+        assert "No adapter on this host has 10.0.0.101" in self.refused(farm, WindowsHost(address="10.0.0.55"))
 
 
 class TestFailures:

@@ -1,4 +1,4 @@
-"""What came back from the wire: the answers of pings, TCP connects, ARP audits and VIP probes, as plain values."""
+"""The answers from the network: pings, TCP connects, ARP audits and VIP probes, as plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client host saw: its connections through each VIP, and what the director's table says of them."""
+"""The client host's view: its connections through each VIP, and what the director's table says of them."""
 
 from __future__ import annotations
 

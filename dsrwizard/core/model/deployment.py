@@ -1,4 +1,4 @@
-"""What the operator wants: the deployment, read from its file (docs/deployment-file.md) or entered in the wizard.
+"""The deployment that the operator wants, read from its file (docs/deployment-file.md) or entered in the wizard.
 
 The structures are frozen and know nothing of files, hosts or screens. Types are checked by msgspec while decoding;
 what the types cannot say is checked in `validate`.
@@ -30,14 +30,14 @@ SCHEDULERS: dict[str, str] = {
     "lc": "least connections: the server with the fewest open connections",
     "wlc": "weighted least connections: the fewest open connections for its weight",
     "lblc": "locality-based least connections, for caches",
-    "lblcr": "the same with a set of servers per destination",
+    "lblcr": "like lblc, with a set of servers per destination",
     "dh": "destination hash: one destination address always to one server",
     "sh": "source hash: one client address always to one server",
     "sed": "shortest expected delay: like wlc, counting the new connection too",
     "nq": "never queue: an idle server first, otherwise shortest expected delay",
     "fo": "weighted failover: the heaviest server takes everything",
     "ovf": "weighted overflow: fill the heaviest server, then the next",
-    "mh": "Maglev hash: one client address to one server, little moved when a server leaves",
+    "mh": "Maglev hash: one client address to one server; few clients move when a server leaves",
     "twos": "power of twos: the less loaded of two random servers",
 }
 """IPVS schedulers (ipvsadm(8), kernel net/netfilter/ipvs) and what each means for the operator."""
@@ -113,7 +113,7 @@ class Director(_Struct, frozen=True, kw_only=True):
 
 
 class RealServer(_Struct, frozen=True, kw_only=True):
-    """A machine that serves.
+    """A real server.
 
     `address` is the RIP and where it is reached; `address6` is its IPv6 RIP where `address` is IPv4, needed for IPv6
     VIPs because direct routing stays within one address family. `port` is the port of the connection (SSH 22),

@@ -1,4 +1,4 @@
-"""Addresses of nowhere: what a client-like probe comes from, and what the way back to clients is asked for."""
+"""Documentation addresses: the source of client-like probes, and the target of lookups of the route to clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine tells whoever watches a run. Frozen, and the same for a screen, a command or a test."""
+"""The progress events of a run. Frozen, and the same for a screen, a command or a test."""
 
 from __future__ import annotations
 

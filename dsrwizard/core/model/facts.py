@@ -30,7 +30,7 @@ class InterfaceAddress(Shown, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.prefix <= parsed(self.address).max_prefixlen:
-            raise ValueError(f"{self.address} has no prefix of {self.prefix}")
+            raise ValueError(f"{self.prefix} is not a valid prefix length of {self.address}")
 
 
 class Interface(Shown, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Listener(Shown, frozen=True, kw_only=True):
         if self.address != "*":
             parsed(self.address)
         if not 0 <= self.port < 65_536:
-            raise ValueError(f"{self.port} is no port")
+            raise ValueError(f"{self.port} is not a valid port")
 
     def covers(self, address: str) -> bool:
         """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` for one, `::` by `only6`."""

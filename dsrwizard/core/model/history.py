@@ -1,4 +1,4 @@
-"""What was counted over the last minute, for trend lines: one column of numbers per reading and metric.
+"""The rates of the last minute, for trend lines: one column of numbers per reading and metric.
 
 A column is a flat array over all places, so that ten thousand real servers cost an append per reading and a line is
 only put together for the rows somebody looks at.

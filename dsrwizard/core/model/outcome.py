@@ -1,4 +1,4 @@
-"""What became of a step, a host or a run: more states than a boolean has."""
+"""The outcome of a step, a host or a run."""
 
 from __future__ import annotations
 

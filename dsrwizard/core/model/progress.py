@@ -1,4 +1,4 @@
-"""How far a script that carries out steps has come, as its lines tell. Each dialect reads its own lines."""
+"""The progress of a script that runs steps, read from its output. Each dialect reads its own lines."""
 
 from __future__ import annotations
 

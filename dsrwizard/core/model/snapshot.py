@@ -1,4 +1,4 @@
-"""One moment of the live pane: what IPVS counts, what probes and the ARP audit said last, and how old each is."""
+"""A snapshot of the live pane: what IPVS counts, what probes and the ARP audit said last, and how old each is."""
 
 from __future__ import annotations
 

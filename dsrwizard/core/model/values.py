@@ -28,7 +28,7 @@ class Impossible(ValueError):
     """A value that no host has there; the text says what it was to be, and quotes it harmlessly."""
 
     def __init__(self, what: str, value: object) -> None:
-        super().__init__(f"{shown(value)} is no {what}")
+        super().__init__(f"{shown(value)} is not a valid {what}")
 
 
 def shown(value: object) -> str:

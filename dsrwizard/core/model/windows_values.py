@@ -47,7 +47,7 @@ def mac(text: str) -> str:
 def adapter(text: str) -> str:
     """The name of a network connection. Windows allows no `|` and no quote in it, and commands rely on that."""
     if '"' in text or "|" in text:
-        raise Impossible("name of an adapter", text)
+        raise Impossible("adapter name", text)
     return one_line(text, NAME)
 
 

@@ -1,4 +1,4 @@
-"""What the director needs: IPVS, its kernel settings, the VIP on its interface, services and destinations.
+"""The plan for the director: IPVS, its kernel settings, the VIP on its interface, services and destinations.
 
 Facts in, steps out. Settings: kernel Documentation/networking/ipvs-sysctl and ip-sysctl.
 """
@@ -31,14 +31,14 @@ def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
     """Settings of the director: key → (wanted, default where it is not there yet, reason)."""
     nic = interface.replace(".", "/")
     redirects = (
-        "The director sends packets out of the interface they came in by; it must not tell clients to go around it."
+        "The director forwards packets out of the interface they came in on. It must not tell clients to bypass it."
     )
     return {
         "net.ipv4.vs.expire_nodest_conn": (
-            "1", "0", "Connections to a removed real server end at once instead of vanishing into it.",
+            "1", "0", "Connections to a removed real server end at once instead of timing out.",
         ),
         "net.ipv4.vs.expire_quiescent_template": (
-            "1", "0", "A persistent client leaves a drained real server instead of sticking to it.",
+            "1", "0", "A persistent client moves away from a drained real server instead of staying on it.",
         ),
         "net.ipv4.conf.all.send_redirects": ("0", "1", redirects),
         f"net.ipv4.conf.{nic}.send_redirects": ("0", "1", redirects),
@@ -79,19 +79,19 @@ def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[
 
 def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
     if not facts.privileged:
-        return "Setting up IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW: run it with sudo."
+        return "Setting up IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW. Run it with sudo."
     loadable = facts.module_loaded is False and facts.module_available is not False
     if facts.services is None and not loadable:
         return f"{facts.ipvs_problem} {facts.ipvs_next}".strip()
     if facts.interface(deployment.director.interface) is None:
         names = ", ".join(interface.name for interface in facts.interfaces if interface.name != "lo")
-        return f"There is no interface {deployment.director.interface!r} here; there are: {names}."
+        return f"This machine has no interface {deployment.director.interface!r}. Its interfaces: {names}."
     for server in deployment.servers:
         for rip in filter(None, (server.address, server.address6)):
             if any(interface.has(rip) for interface in facts.interfaces):
                 return (
-                    f"{server.name} ({rip}) is this machine. A director that is also a real server bounces packets; "
-                    "run dsrwizard on the director and name other machines as real servers."
+                    f"{server.name} ({rip}) is this machine. A director that is also a real server bounces packets. "
+                    "Run dsrwizard on the director and name other machines as real servers."
                 )
     return ""
 
@@ -103,7 +103,7 @@ def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
             Step(
                 id="module", purpose="module", host=DIRECTOR, phase="prepare",
                 title=f"Load the kernel module {MODULE}",
-                why="IPVS is the part of the kernel that balances.", changes=(ModuleChange(module=MODULE),),
+                why="IPVS is the kernel's load balancer.", changes=(ModuleChange(module=MODULE),),
             )
         )  # fmt: skip
     for key, (wanted, default, reason) in sysctls(deployment.director.interface).items():
@@ -135,12 +135,12 @@ def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
             host=DIRECTOR,
             phase="vip",
             title=f"VIP {vip.address}/{vip.prefix} on {interface}, announced to the neighbours",
-            why="The director alone answers for the VIP; the announcement makes neighbours forget any other owner.",
+            why="Only the director answers for the VIP. The announcement replaces any other MAC that neighbours know.",
             changes=(
                 AddressChange(interface=interface, address=vip.address, prefix=vip.prefix, old=False, new=True),
                 AnnounceChange(interface=interface, address=vip.address),
             ),
-            interrupts=f"From here on clients of {vip.address} reach the director.",
+            interrupts=f"Clients of {vip.address} will now be sent to the director.",
         )
     ]
 
@@ -168,9 +168,9 @@ def _service(facts: DirectorFacts, vip: Vip, service: Service) -> list[Step]:
             host=DIRECTOR,
             phase="service",
             title=f"Service {vip.address} {service.label}, scheduler {service.scheduler}{persistence}",
-            why="The kernel balances what arrives for this address and port.",
+            why="The kernel balances the traffic to this address and port.",
             changes=(ServiceChange(service=key, old=present.state if present else None, new=wanted),),
-            interrupts="A service that is in use changes its scheduler or persistence." if present else "",
+            interrupts="This service is in use, and its scheduler or persistence changes." if present else "",
         )
     ]
 
@@ -198,9 +198,9 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
                 host=DIRECTOR,
                 phase="destination",
                 title=f"{server.name} ({rip}) behind {vip.address} {service.label}, direct, weight 0",
-                why="At weight 0 no client is sent there before it is proved that the VIP answers through it.",
+                why="Weight 0 keeps clients away until a probe proves that the VIP answers through this server.",
                 changes=(DestinationChange(service=key, address=rip, port=service.port, old=before, new=at_zero),),
-                interrupts=f"It is in use, forwarded by {before.method}: it gets no new clients until it is proved."
+                interrupts=f"It is in use with method {before.method}. It gets no new clients until it is proved."
                 if before is not None and before.weight
                 else "",
                 server=server.name,
@@ -217,7 +217,7 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
                 host=DIRECTOR,
                 phase="weight",
                 title=f"Weight {server.weight} for {server.name} in {vip.address} {service.label}, once proved",
-                why="Only a server through which the VIP was seen to answer gets clients.",
+                why="A server gets clients only after the VIP has answered through it.",
                 changes=(DestinationChange(service=key, address=rip, port=service.port, old=at_zero, new=new),),
                 proof=None if server.weight == 0 else Gate(
                     server=server.name, rip=rip, vip=vip.address, protocol=service.protocol, port=service.port
@@ -230,11 +230,11 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
 
 def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
-    notes = [f"IPVS service {text} is not of this deployment; it stays as it is." for text in facts.foreign_services]
+    notes = [f"IPVS service {text} is not in this deployment. It is left unchanged." for text in facts.foreign_services]
     for service in facts.services or ():
         name = f"{service.key.address} {service.key.protocol}/{service.key.port}"
         if service.key not in ours:
-            notes.append(f"IPVS service {name} is not of this deployment; it stays as it is.")
+            notes.append(f"IPVS service {name} is not in this deployment. It is left unchanged.")
             continue
         rips = {
             ip_address(rip)
@@ -245,5 +245,7 @@ def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
         }
         for destination in service.destinations:
             if ip_address(destination.address) not in rips or destination.port != service.key.port:
-                notes.append(f"{destination.address} is behind {name} and not in this deployment; it stays as it is.")
+                notes.append(
+                    f"{destination.address} is behind {name} but not in this deployment. It is left unchanged."
+                )
     return notes

@@ -1,4 +1,4 @@
-"""What earlier runs made that the deployment no longer asks for: a removed server, VIP or service. Pure."""
+"""Leftovers of earlier runs: servers, VIPs and services that are no longer in the deployment. Pure."""
 
 from __future__ import annotations
 
@@ -67,4 +67,4 @@ def _joined(host: HostPlan, extra: HostPlan) -> HostPlan:
 
 
 def _leaves(step: Step) -> Step:
-    return msgspec.structs.replace(step, phase="withdraw", server="", why="The deployment no longer asks for it.")
+    return msgspec.structs.replace(step, phase="withdraw", server="", why="It is no longer in the deployment.")

@@ -1,4 +1,4 @@
-"""Mending: from a check that failed to the steps of the plan that cure just its cause, or who must do what. Pure.
+"""Repairs: the steps of the plan that fix the cause of a failed check, or who must fix it by hand. Pure.
 
 The steps are those of `plan`, in its order of safety; two are made here because a plan has no need of them: a loose
 reverse-path filter, and the announcement of a VIP that is in its place already.
@@ -171,7 +171,7 @@ class _Finder:
         if not steps and check.cause not in CURABLE:
             return _by_hand(check)
         if server.connect == "manual":
-            return Cure(check=check, by_hand=f"{server.name} is looked after by hand: whoever runs it has to do it.")
+            return Cure(check=check, by_hand=f"{server.name} is configured by hand: its operator has to fix this.")
         if host.problem:
             return Cure(check=check, by_hand=f"{server.name} cannot be changed from here. {host.problem}")
         if not steps:
@@ -203,7 +203,7 @@ class _Finder:
                 return _unmuting(host), []
             case "rp-filter":
                 facts = self._observed.servers[server.name]
-                note = f"After a reboot {server.name} has its own value again, unless a file in /etc/sysctl.d says 2."
+                note = f"After a reboot {server.name} has its old value again, unless a file in /etc/sysctl.d sets 2."
                 return loose_filter(server, facts), [note]
             case "not-persistent":
                 return [s for s in host.steps if any(isinstance(change, FileChange) for change in s.changes)], []
@@ -230,7 +230,7 @@ class _Finder:
 
     def _on_director(self, check: Check) -> Cure:
         if self._deployment.director.engine == "external":
-            return Cure(check=check, by_hand="Another product balances here: whoever runs it has to do it.")
+            return Cure(check=check, by_hand="Another product is the load balancer here: its operator has to fix this.")
         host = self._plans[DIRECTOR]
         if host.problem:
             return Cure(check=check, by_hand=f"The director cannot be changed from here. {host.problem}")
@@ -238,13 +238,13 @@ class _Finder:
         if server is not None and server.problem:
             return Cure(
                 check=check,
-                by_hand=f"{check.server} gets clients only when it can be looked at itself. {server.problem}",
+                by_hand=f"{check.server} gets clients only when dsrwizard can check it. {server.problem}",
             )
         steps = self._of_director(check, host)
         if not steps:
             return _nothing(check)
         drained = check.cause == "drained" and any(place_of(change) in self._drained for change in _destinations(steps))
-        notes = (f"{check.server} was drained on purpose, in the live pane.",) if drained else ()
+        notes = (f"{check.server} was drained on purpose in the live pane.",) if drained else ()
         return Cure(check=check, steps=tuple(steps), notes=notes)
 
     def _of_director(self, check: Check, host: HostPlan) -> list[Step]:
@@ -272,7 +272,7 @@ class _Finder:
         if host is None:
             return [], []
         if host.problem:
-            return [], [f"Its weight on the director stays as it is. {host.problem}"]
+            return [], [f"Its weight on the director does not change. {host.problem}"]
         steps: list[Step] = []
         notes: list[str] = []
         about = [one for one in self._deployment.vips_of(server) if vip in ("", one.address)]
@@ -317,7 +317,7 @@ class _Finder:
             host=DIRECTOR,
             phase="vip",
             title=f"Announce {vip} on {interface}",
-            why="Neighbours that know another MAC for the VIP learn the director's at once.",
+            why="Neighbours that have another MAC for the VIP learn the director's at once.",
             changes=(AnnounceChange(interface=interface, address=vip),),
             server=server,
         )
@@ -381,5 +381,5 @@ def _nothing(check: Check) -> Cure:
     where = "the director" if check.host in (DIRECTOR, CLIENT) else check.host
     return Cure(
         check=check,
-        by_hand=f"What dsrwizard sets up on {where} is in place, so none of its steps cures this; what helps is below.",
+        by_hand=f"Everything dsrwizard sets up on {where} is in place, so no step fixes this. See the fix below.",
     )

@@ -11,15 +11,17 @@ from dsrwizard.core.plan.director import plan_director
 
 
 def plan(deployment: Deployment, observed: Observed) -> Plan:
-    """What would have to change. An unchanged world gives a plan without steps; a host that could not be looked at
-    gives a `problem` and no steps, and does not stand in the way of the others."""
+    """What would have to change. Nothing to change gives a plan without steps. A host that could not be looked at gets
+    a `problem` and no steps, and does not block the others."""
     hosts: list[HostPlan] = []
     able: set[str] = set()
     servers: list[HostPlan] = []
     for server in deployment.servers:
         if server.connect == "manual":
             able.add(server.name)
-            servers.append(HostPlan(host=server.name, notes=("Configured by hand; dsrwizard only proves it.",)))
+            servers.append(
+                HostPlan(host=server.name, notes=("Configured by hand. dsrwizard only proves that it works.",))
+            )
             continue
         facts = observed.servers.get(server.name)
         if facts is None:
@@ -45,4 +47,4 @@ def host_plan(deployment: Deployment, server: RealServer, facts: ServerFacts) ->
 def unseen(host: str, observed: Observed) -> HostPlan:
     """The plan for a host that could not be looked at."""
     failure = observed.failed.get(host)
-    return HostPlan(host=host, problem=failure.text if failure else "It was not looked at.", failure=failure)
+    return HostPlan(host=host, problem=failure.text if failure else "It was not checked.", failure=failure)

@@ -1,7 +1,7 @@
-"""The way back: what is owed and what is there now in, steps out. Pure.
+"""The teardown plan: changes to undo and current facts in, steps out. Pure.
 
-Only what still stands as dsrwizard left it is taken back; what somebody changed since is left alone and told. The
-order is the order of safety the other way round: drain, take the destination out, then service, director's VIP, the
+Only what is still as dsrwizard left it is undone; what somebody else has changed since is left alone, with a note. The
+order is the order of safety in reverse: drain, take the destination out, then service, director's VIP, the
 servers' VIPs, and the guard only when no VIP is left on that server.
 """
 
@@ -91,7 +91,7 @@ def _server(
     for step in dict.fromkeys(item.step for item in _backwards(owed)):
         items = [item for item in _backwards(owed) if item.step == step]
         if items[0].phase == "guard" and needed_by:
-            notes.append(f"The guard stays: {', '.join(needed_by)} still needs it.")
+            notes.append(f"The guard stays because it is still needed for {', '.join(needed_by)}.")
             continue
         changes: list[Change] = []
         for item in items:
@@ -155,7 +155,7 @@ def _director(
     if not facts.privileged:
         return HostPlan(
             host=DIRECTOR,
-            problem="Changing IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW: run it with sudo.",
+            problem="Changing IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW. Run it with sudo.",
         )
     mine = _backwards([item for item in owed if item.host == DIRECTOR])
     if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):
@@ -176,11 +176,11 @@ def _director(
                 kept.add(ip_address(item.change.service.address))
                 notes.append(
                     f"Service {item.change.service.address} {item.change.service.protocol}/{item.change.service.port} "
-                    f"stays: {', '.join(strangers)} behind it is not ours."
+                    f"stays: dsrwizard did not add {', '.join(strangers)} behind it."
                 )
                 continue
         if isinstance(item.change, AddressChange) and item.change.new and ip_address(item.change.address) in kept:
-            notes.append(f"The VIP {item.change.address} stays: a service of others uses it.")
+            notes.append(f"The VIP {item.change.address} stays: another service uses it.")
             continue
         if item.phase == "prepare" and needed:
             notes.append(f"{item.title} stays: another deployment on this director needs it.")
@@ -222,7 +222,7 @@ def _drains(mine: Sequence[Owed], facts: DirectorFacts) -> list[Step]:
                 host=DIRECTOR,
                 phase="weight",
                 title=f"Drain {item.server or change.address} in {label}: weight {present.state.weight} → 0",
-                why="No new connection is sent there before it is taken out.",
+                why="It gets no new connections before it is removed.",
                 changes=(msgspec.structs.replace(change, old=present.state, new=zero),),
                 interrupts=f"{item.server or change.address} gets no new clients.",
                 server=item.server,
@@ -250,10 +250,10 @@ def _undo(item: Owed, changes: Sequence[Change]) -> Step:
         id=f"undo {item.step}" + (f" of {item.owner}" if item.owner else ""),
         host=item.host,
         phase=phase,
-        title=f"Take back: {item.title}",
-        why="It was not there before dsrwizard."
+        title=f"Undo: {item.title}",
+        why="It was not there before dsrwizard set it up."
         if changes[0].new in (None, False)
-        else "This is what was there before.",
+        else "This restores what was there before.",
         changes=tuple(changes),
         interrupts="Clients of the VIP are no longer served." if phase in ("vip", "service") else "",
         server=item.server,
@@ -311,8 +311,8 @@ def _back(item: Owed, present: object) -> tuple[Change | None, str]:
     if created and present is not _MISSING:
         return msgspec.structs.replace(change, old=present, new=change.old), ""
     if present is _MISSING:
-        return None, f"{_name(change)} could not be seen; it is left as it is."
-    return None, f"{_name(change)} was changed by somebody since ({_shown(present)}); it is left as it is."
+        return None, f"{_name(change)} could not be read. It is left unchanged."
+    return None, f"{_name(change)} was changed by someone else ({_shown(present)}). It is left unchanged."
 
 
 def _name(change: Change) -> str:
@@ -354,8 +354,8 @@ def struck_out(item: Owed) -> Step:
         id=f"gone {item.order} {item.step}",
         host=item.host,
         phase=item.phase,
-        title=f"Gone already: {item.title}",
-        why="It is as it was before dsrwizard.",
+        title=f"Already gone: {item.title}",
+        why="It is already as it was before dsrwizard.",
         changes=(item.change.inverse(),),
         server=item.server,
     )

@@ -1,4 +1,4 @@
-"""What is owed: the changes dsrwizard made and has not taken back, worked out from the journal's entries. Pure.
+"""The changes that dsrwizard made and has not undone ("owed"), computed from the journal's entries. Pure.
 
 Changes of the same thing on the same host add up: from the value before the first to the value after the last. Where
 the two are equal nothing is owed, so draining and restoring a server, or a teardown, leave no trace in the ledger.
@@ -302,7 +302,7 @@ def _is_guard_file(change: Change) -> bool:
 
 
 class Account:
-    """What the journal of one deployment adds up to. Each sum is worked out once, when it is first asked for."""
+    """The summary of one deployment's journal. Each value is computed once, on first use."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(entries)

@@ -129,13 +129,13 @@ def _failed(result: Result | None) -> str:
     if result is not None and result.outcome in _DONE:
         return ""
     if result is None:
-        return ": its end is not known"
+        return ": outcome unknown"
     return f": {result.outcome.value}{f' ({result.detail})' if result.detail else ''}"
 
 
 def _nothing(began: RunBegan, end: RunEnded | None) -> Happening:
     """A run that came to no step."""
-    how = "it has not ended" if end is None else "no change" if end.ok else "it failed before a step was begun"
+    how = "not finished" if end is None else "no change" if end.ok else "failed before the first step"
     return Happening(at=end.at if end else began.at, host=DIRECTOR, message=f"{began.verb}: {how}")
 
 
@@ -146,7 +146,7 @@ def _host(
     known = [results.get((began.run, host, intent.step.id)) for intent in steps]
     counts: dict[str, int] = {}
     for result in known:
-        word = result.outcome.value if result else "with no known end" if ended else "begun"
+        word = result.outcome.value if result else "with unknown outcome" if ended else "started"
         counts[word] = counts.get(word, 0) + 1
     words = ", ".join(f"{number} {word}" for word, number in counts.items())
     bad = next(

@@ -1,4 +1,4 @@
-"""The plan for a Linux real server: the guard, the VIPs, and both kept over a reboot.
+"""The plan for a Linux real server: the ARP guard, the VIPs, and the files that keep both across reboots.
 
 Facts in, steps out. Kernel behaviour: Documentation/networking/ip-sysctl (arp_ignore, arp_announce); what each break
 looks like is in the field guide (A1, A2, B1, B2).
@@ -87,32 +87,32 @@ def plan_server(deployment: Deployment, server: RealServer, facts: ServerFacts) 
 
 def _problem(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> str:
     if not facts.privileged:
-        return "Logged in without root: nothing can be changed there. Use a user with sudo, or root."
+        return "The login has no root rights, so nothing can be changed. Log in as root or as a user with sudo."
     if ingress(server, facts) is None:
         return (
-            f"No interface there holds {server.address}. The address leads to another host, or is translated on the "
-            "way; direct routing needs the server's own address on the director's network."
+            f"No interface on this host has {server.address}. The address may belong to another host, or NAT may "
+            "translate it on the way. Direct routing needs the server's own address in the director's network."
         )
     unseen = [name for name in GUARD if key("all", name) not in facts.sysctls]
     if unseen:
-        return f"Its kernel settings ({', '.join(unseen)}) could not be read, so they could not be put back either."
+        return f"Its kernel settings ({', '.join(unseen)}) could not be read, so they could not be restored later."
     target = facts.interface(server.vip_interface)
     if target is not None and server.vip_interface != "lo" and target.kind != "dummy":
         return (
-            f"vip_interface {server.vip_interface!r} is not a dummy interface there: on a real one the server would "
-            'answer ARP for the VIP. Write vip_interface = "lo", or the name of a dummy interface.'
+            f"vip_interface {server.vip_interface!r} is not a dummy interface on this host. On a real interface the "
+            'server would answer ARP for the VIP. Use vip_interface = "lo" or the name of a dummy interface.'
         )
     if target is not None and vips and not target.up:
         return (
-            f"{target.name} is down there, so the server does not answer for addresses on it. Bring it up: ip link set "
+            f"{target.name} is down on this host, and a VIP on it does not answer. Bring it up: ip link set "
             f"{shlex.quote(target.name)} up"
         )
     for vip in vips:
         for interface, prefix in _entries(facts, vip):
             if interface.name != "lo" and interface.kind != "dummy":
                 return (
-                    f"{vip.address} is on {interface.name} there, where the server answers ARP for it. Somebody put it "
-                    f"there, so dsrwizard leaves it: ip addr del {vip.address}/{prefix} dev "
+                    f"{vip.address} is on {interface.name}, where the server answers ARP for it. dsrwizard did not put "
+                    f"it there and does not remove it. Remove it by hand: ip addr del {vip.address}/{prefix} dev "
                     f"{shlex.quote(interface.name)}"
                 )
     return ""
@@ -134,10 +134,12 @@ def _notes(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
     for vip in vips:
         for interface in facts.carrying(vip.address):
             if interface.name != server.vip_interface:
-                notes.append(f"{vip.address} is on {interface.name} already, not on {server.vip_interface}; it stays.")
+                notes.append(
+                    f"{vip.address} is already on {interface.name}, not on {server.vip_interface}. It stays there."
+                )
     if facts.persistence == "none":
         notes.append(
-            "Neither systemd nor ifupdown sets addresses at boot there: the VIP will be lost at the next reboot."
+            "This host has neither systemd nor ifupdown to set the VIP at boot. After a reboot the VIP will be gone."
         )
     return notes
 
@@ -186,7 +188,7 @@ def loose_filter(server: RealServer, facts: ServerFacts) -> list[Step]:
             host=server.name,
             phase="guard",
             title=f"Loose reverse-path filter on {nic.name}",
-            why="Strict mode drops clients' packets, because the route back to them uses another interface.",
+            why="In strict mode it drops clients' packets, because replies to them leave by another interface.",
             changes=(SysctlChange(key=key(nic.name, "rp_filter"), old=present, new="2"),),
         )
     ]
@@ -202,7 +204,7 @@ def _link(server: RealServer, facts: ServerFacts) -> list[Step]:
             host=server.name,
             phase="vip",
             title=f"Dummy interface {server.vip_interface}",
-            why="It carries the VIPs, as the deployment asks.",
+            why="The deployment puts the VIPs on this interface.",
             changes=(LinkChange(interface=server.vip_interface, old=False, new=True),),
         )
     ]
@@ -223,7 +225,7 @@ def _vip(server: RealServer, facts: ServerFacts, vip: Vip) -> list[Step]:
         return []
     interrupts = ""
     if wrong and not right:
-        interrupts = f"The VIP is gone from {server.name} for a moment while its prefix changes to /{vip.prefix}."
+        interrupts = f"{server.name} loses the VIP for a moment while its prefix changes to /{vip.prefix}."
     return [
         Step(
             id=f"vip {vip.address}",
@@ -231,12 +233,12 @@ def _vip(server: RealServer, facts: ServerFacts, vip: Vip) -> list[Step]:
             vip=vip.address,
             host=server.name,
             phase="vip",
-            title=f"VIP {vip.address} as /{vip.prefix} alone"
+            title=f"VIP {vip.address} as /{vip.prefix} only"
             if right
             else f"VIP {vip.address}/{vip.prefix} on {server.vip_interface}",
-            why="With a shorter prefix, the server treats its clients' network as its own."
+            why="With a shorter prefix the server treats the VIP's whole network as its own."
             if right
-            else "The server must have the VIP, or it drops the packets that the director forwards.",
+            else "The director forwards packets unchanged. The server drops them unless it has the VIP.",
             changes=tuple(changes),
             interrupts=interrupts,
         )
@@ -262,8 +264,8 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
             purpose="persistence",
             host=server.name,
             phase="vip",
-            title=f"Keep the VIP over a reboot with {with_what}",
-            why="An address set at run time is lost at the next reboot, and this server stops working.",
+            title=f"Keep the VIP across reboots with {with_what}",
+            why="An address set at run time is lost at the next reboot. The server would then drop clients' packets.",
             changes=tuple(changes),
         )
     ]

@@ -52,7 +52,7 @@ def document(text: str) -> Any:
         return json.loads(text, strict=False, parse_int=_integer, parse_constant=_no_number)
     except json.JSONDecodeError as problem:
         if text.lstrip()[:1] in ("[", "{"):
-            raise Impossible("document in JSON", text[problem.pos :] or "its end") from None
+            raise Impossible("JSON document", text[problem.pos :] or "its end") from None
         raise
     except RecursionError:
         raise Impossible("answer of this depth", text[:SHOWN]) from None

@@ -69,45 +69,48 @@ class _Planner:
         facts, name = self.facts, self.server.name
         if not facts.elevated:
             return (
-                "Logged in without an administrator's rights: nothing can be changed there. Use the built-in "
-                "Administrator or a domain administrator, or let local administrators in over the network: reg add "
+                "The login has no administrator rights, so nothing can be changed. Log in as the built-in "
+                "Administrator or a domain administrator, or allow local administrators over the network: reg add "
                 r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System /v LocalAccountTokenFilterPolicy "
                 "/t REG_DWORD /d 1 /f"
             )
         if self.nic is None:
             return (
-                f"No adapter there holds {self.server.address}. The address leads to another host, or is translated "
-                "on the way; direct routing needs the server's own address on the director's network."
+                f"No adapter on this host has {self.server.address}. The address may belong to another host, or NAT "
+                "may translate it on the way. Direct routing needs the server's own address in the director's network."
             )
         if self.nic.loopback or self.nic.pseudo:
-            return f"{self.server.address} is on {self.nic.name} there, which is no adapter to the network."
+            return f"{self.server.address} is on {self.nic.name}, a loopback interface, not on a network adapter."
         if self.target == self.nic.name:
-            return f"{self.target} carries {self.server.address} and this connection: it cannot carry the VIP as well."
+            return (
+                f"{self.target} has {self.server.address} and carries this connection. It cannot have the VIP as well."
+            )
         if self.adapter is not None and not (self.adapter.loopback or self.adapter.pseudo):
             return (
-                f"{self.target} is no loopback adapter there: on a real one Windows would answer ARP for the VIP. "
-                f'Leave vip_interface out for an adapter of our own, or write "{PSEUDO}" for the built-in one.'
+                f"{self.target} is not a loopback adapter. On a real adapter Windows would answer ARP for the VIP. "
+                f'Leave vip_interface out to get a new adapter, or use "{PSEUDO}" for the built-in one.'
             )
         if self.adapter is None and self.target == PSEUDO:
-            return "The built-in Loopback Pseudo-Interface 1 was not seen there. Leave vip_interface out."
+            return "The built-in Loopback Pseudo-Interface 1 was not found on this host. Leave vip_interface out."
         if self.target == PSEUDO and facts.dialect == "2008":
-            return "On this Windows the built-in pseudo-interface is not set up by script. Leave vip_interface out."
+            return "dsrwizard cannot set up the built-in pseudo-interface on this Windows. Leave vip_interface out."
         if self.adapter is None and facts.restricted:
             return (
-                f"A policy there ({facts.restricted}) forbids installing devices, so no loopback adapter can be added. "
-                f'Have the policy lifted for *MSLOOP, or write vip_interface = "{PSEUDO}" for {name}.'
+                f"A policy ({facts.restricted}) forbids installing devices, so no loopback adapter can be added. "
+                f'Have the policy lifted for *MSLOOP, or use vip_interface = "{PSEUDO}" for {name}.'
             )
         if self.adapter is None and facts.wow64:
             return (
-                "WinRM runs a 32-bit PowerShell there, in which no device can be installed. "
-                "Let it run the 64-bit one of System32."
+                "WinRM runs a 32-bit PowerShell on this host, which cannot install devices. "
+                "Make it run the 64-bit PowerShell in System32."
             )
         for vip in self.vips:
             for adapter in facts.carrying(str(vip.ip)):
                 if not (adapter.loopback or adapter.pseudo):
                     return (
-                        f"{vip.address} is on {adapter.name} there, where Windows answers ARP for it. Somebody put it "
-                        f"there, so dsrwizard leaves it: Remove-NetIPAddress -IPAddress {vip.address}"
+                        f"{vip.address} is on {adapter.name}, where Windows answers ARP for it. dsrwizard did not put "
+                        "it there and does not remove it. Remove it by hand: Remove-NetIPAddress -IPAddress "
+                        f"{vip.address}"
                     )
         return ""
 
@@ -127,20 +130,20 @@ class _Planner:
         for vip in self.vips:
             for adapter in self.facts.carrying(str(vip.ip)):
                 if adapter.name.lower() != self.target.lower():
-                    notes.append(f"{vip.address} is on {adapter.name} already, not on {self.target}; it stays.")
+                    notes.append(f"{vip.address} is already on {adapter.name}, not on {self.target}. It stays there.")
         strangers = [adapter.name for adapter in self.facts.loopbacks if adapter.name.lower() != self.target.lower()]
         if strangers:
             notes.append(f"Other loopback adapters are left unchanged: {', '.join(strangers)}.")
         if self.facts.dialect == "2008" and self.target != PSEUDO:
             notes.append(
-                f"Which protocols are bound to {self.target} cannot be read by script on this Windows: in its "
-                "properties, leave only Internet Protocol checked."
+                f"dsrwizard cannot see which protocols are bound to {self.target} on this version of Windows. In the "
+                "adapter's properties, leave only Internet Protocol checked."
             )
         if self.facts.firewall is None or self.facts.rules is None:
             notes.append(
-                f"The firewall could not be checked: {self.facts.firewall_problem or 'its rules were not reported'}. "
-                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP: make sure that its "
-                "clients get in when it runs again."
+                f"The firewall could not be checked: {self.facts.firewall_problem or 'its rules are unknown'}. "
+                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP. When the firewall "
+                "runs again, make sure that it lets clients in."
             )
         by_hand = [
             f"{site.name} ({vip.ip}:{service.port})"
@@ -151,11 +154,13 @@ class _Planner:
         ]
         if by_hand:
             notes.append(
-                "appcmd cannot handle the names or host names of these sites; add the bindings in IIS Manager: "
+                "appcmd does not accept the names or host names of these sites. Add the bindings in IIS Manager: "
                 f"{', '.join(dict.fromkeys(by_hand))}."
             )
         if self.facts.sites is None:
-            notes.append("IIS' sites could not be read: check that they are bound to all addresses, or to the VIP.")
+            notes.append(
+                "The IIS sites could not be read. Make sure that they are bound to all addresses or to the VIP."
+            )
         return notes
 
     # -- the adapter
@@ -167,7 +172,7 @@ class _Planner:
             host=self.server.name,
             phase="prepare",
             title=f"Loopback adapter {self.target}",
-            why="It holds the VIP where the network cannot see it.",
+            why="It has the VIP without showing it to the network.",
             changes=(LinkChange(interface=self.target, old=False, new=True, system=self.system),),
         )
 
@@ -182,7 +187,7 @@ class _Planner:
             changes += self._set("weak-send", f"{self.target}/{family}", "Enabled")
         return self._step(
             "weak-host", f"Weak-host model on {self.nic.name} and {self.target}",
-            "Without it, Windows drops packets for the VIP: they arrive on another interface than the one that has it.",
+            "With the strong-host model Windows drops packets for the VIP: they arrive on an interface without it.",
             changes,
         )  # fmt: skip
 
@@ -202,8 +207,8 @@ class _Planner:
             for family in self.families:
                 changes += self._set("metric", f"{self.target}/{family}", METRIC)
         return self._step(
-            "hygiene", f"{self.target} does not expose the VIP: no DHCP, DNS, NetBIOS, only IP",
-            "Otherwise the VIP is registered under this server's name, and clients bypass the director.",
+            "hygiene", f"{self.target}: IP only, no DHCP, DNS or NetBIOS",
+            "Otherwise Windows registers the VIP under this server's name, and clients bypass the director.",
             changes,
         )  # fmt: skip
 
@@ -238,9 +243,9 @@ class _Planner:
             changes.append(self._address(self.target, vip, vip.prefix, there=False))
         return self._step(
             "vip", f"VIP {vip.address}/{vip.prefix} on {self.target}",
-            "The server must have the VIP, or it drops the packets that the director forwards.", changes,
+            "The director forwards packets unchanged. The server drops them unless it has the VIP.", changes,
             vip.address,
-            interrupts=f"The VIP is gone from {self.server.name} for a moment while its prefix changes."
+            interrupts=f"{self.server.name} loses the VIP for a moment while its prefix changes."
             if wrong else "",
         )  # fmt: skip
 
@@ -268,7 +273,7 @@ class _Planner:
         once = list(dict.fromkeys(changes))  # two services may want the same, such as the VIP in the list of http.sys
         return self._step(
             "sites", f"IIS and http.sys listen on {vip.address}",
-            "Sites there are bound to single addresses, the VIP not among them.", once, vip.address,
+            "The sites are bound to single addresses that do not include the VIP.", once, vip.address,
         )  # fmt: skip
 
     def _served(self, vip: Vip, service: Service) -> list[Change]:
