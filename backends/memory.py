@@ -1,4 +1,4 @@
-"""What is kept in memory for one operator's run: answers, decrypted keys, shared connections. Nothing is written."""
+"""Memory of one operator's run: answers, decrypted keys, shared connections. Nothing is written to disk."""
 
 from __future__ import annotations
 

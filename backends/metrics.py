@@ -209,9 +209,9 @@ class MetricsServer:
         """Why a request is not answered: status, reason and headers."""
         host = request.get("HTTP_HOST")
         if host is None and request["SERVER_PROTOCOL"] != "HTTP/1.0":
-            return "400 Bad Request", "There is no Host in the request.", []
+            return "400 Bad Request", "The request has no Host header.", []
         if host is not None and not self._is_us(host, request[_LOCAL]):
-            return "403 Forbidden", "This is not the host asked for; --allow-host NAME lets a name through.", []
+            return "403 Forbidden", "This host name is not allowed; allow it with --allow-host NAME.", []
         if not self._may(request.get("HTTP_AUTHORIZATION", "")):
             return "401 Unauthorized", "A bearer token is needed.", [("WWW-Authenticate", 'Bearer realm="dsrwizard"')]
         if request["REQUEST_METHOD"] not in ("GET", "HEAD"):

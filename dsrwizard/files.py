@@ -1,4 +1,4 @@
-"""Every file of the product is opened here: what is ours is for its owner alone, what is not ours is not followed.
+"""File access of the product: its own files are private to their owner, and files of other users are refused.
 
 What lies in the state folder decides what is done as root: the journal says what a teardown undoes. So nothing is read
 or written there that another user could have put or exchanged: neither a file of theirs, nor one in a folder of theirs,
@@ -31,11 +31,12 @@ class NotOurs(PermissionError):
     def __init__(self, path: Path, part: Path, status: os.stat_result, *, todo: bool = True) -> None:
         kind = "symbolic link" if stat.S_ISLNK(status.st_mode) else "folder" if stat.S_ISDIR(status.st_mode) else "file"
         other, own = _user(status.st_uid), _user(os.geteuid())
-        said = f"the {kind} {part} belongs to {other} and this runs as {own}, so {other} could exchange what is there"
+        said = f"the {kind} {part} belongs to {other}, but dsrwizard runs as {own}"
+        said += f", so {other} could replace what is there"
         if todo:
-            said += f". Start it with sudo -H, so that the files of {own} are used"
+            said += f". Start it with sudo -H to use the files of {own}"
         if todo and path.absolute().is_relative_to(state_dir()):
-            said += f", or set XDG_STATE_HOME to a folder of {own}; move there what was kept"
+            said += f", or set XDG_STATE_HOME to a folder of {own}, and move the old files there"
         super().__init__(errno.EPERM, said, str(path))
         self.sentence = f"{said[0].upper()}{said[1:]}."
 
@@ -107,7 +108,7 @@ def piped(path: Path, most: int, seconds: float) -> bytes:
         end = time.monotonic() + 6 * seconds
         while len(content) <= most:
             if not poll.poll(max(0.0, min(seconds, end - time.monotonic())) * 1000):
-                raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe that gave nothing for {seconds:g} s", str(path))
+                raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe that sent nothing for {seconds:g} s", str(path))
             piece = os.read(descriptor, _PIECE)
             if not piece:
                 return bytes(content)
@@ -202,7 +203,7 @@ def _ordinary(path: Path, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def _refuse_links(path: Path) -> None:

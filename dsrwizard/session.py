@@ -1,4 +1,4 @@
-"""What outlives one run of the wizard: the draft being entered, where the operator was, and the deployments applied.
+"""What the wizard saves between runs: the draft being entered, where the operator was, and the deployments applied.
 
 Everything lies below `state_dir()`, readable by its owner alone. A draft has no field for a secret, so none is written.
 """
@@ -46,7 +46,7 @@ def save_deployment(deployment: Deployment) -> Path:
     if len(content) > MAX_BYTES:
         raise DsrError(
             "The deployment file could not be saved.", f"It would be larger than {MAX_BYTES // 1_000_000} MB.",
-            "Make two deployments of it, which may share servers.",
+            "Split it into two deployments; they may share servers.",
         )  # fmt: skip
     _write(path, content, "The deployment file")
     return path
@@ -109,7 +109,9 @@ class Session:
             content = msgspec.json.format(msgspec.json.encode(saved))
         except UnicodeEncodeError:  # a terminal in another encoding hands over bytes that are no characters
             raise DsrError(
-                "The wizard's session could not be saved.", "A field holds bytes that are no text.", "Type it again."
+                "The wizard's session could not be saved.",
+                "A field contains bytes that are not text.",
+                "Type it again.",
             ) from None
         _write(self.path, content, "The wizard's session")
 
@@ -126,7 +128,7 @@ class Session:
         except FileNotFoundError:
             return None
         except OSError as error:
-            tell(f"The session of the last run cannot be read ({_reason(error)}). This one begins anew.")
+            tell(f"The session of the last run cannot be read ({_reason(error)}). A new session was started.")
             return None
         try:
             saved = msgspec.json.decode(raw, type=_Saved)
@@ -160,8 +162,8 @@ def _set_aside(path: Path) -> str:
     try:
         path.replace(aside)
     except OSError:
-        return "The session of the last run is damaged. This one begins anew."
-    return f"The session of the last run is damaged; it was set aside as {aside}. This one begins anew."
+        return "The session of the last run is damaged. A new session was started."
+    return f"The session of the last run is damaged; it was set aside as {aside}. A new session was started."
 
 
 def _write(path: Path, content: bytes, what: str) -> None:
@@ -170,7 +172,9 @@ def _write(path: Path, content: bytes, what: str) -> None:
         files.replace(path, content)
     except OSError as error:
         raise DsrError(
-            f"{what} could not be saved.", f"{path}: {_reason(error)}.", "Make room there or set XDG_STATE_HOME."
+            f"{what} could not be saved.",
+            f"{path}: {_reason(error)}.",
+            "Free some space there, or set XDG_STATE_HOME to another folder.",
         ) from None
 
 

@@ -42,7 +42,9 @@ AGAIN = "Look again and make a new plan."
 
 
 def changed_meanwhile(what: str, present: str, seen: str) -> CommandFailed:
-    return CommandFailed(f"{what} changed meanwhile.", f"Now it is {present}; when looked at it was {seen}.", AGAIN)
+    return CommandFailed(
+        f"{what} changed meanwhile.", f"Now it is {present}; when it was checked, it was {seen}.", AGAIN
+    )
 
 
 class DirectorChanges:
@@ -80,7 +82,7 @@ class DirectorChanges:
         # sysctl(8): a dot inside an interface's name is written as a slash
         parts = key.translate(str.maketrans("./", "/.")).split("/")
         if any(part in ("", ".", "..") for part in parts):
-            raise CommandFailed(f"{key!r} is no kernel setting.", "", "Write it like net.ipv4.conf.all.arp_ignore.")
+            raise CommandFailed(f"{key!r} is not a kernel setting.", "", "Write it like net.ipv4.conf.all.arp_ignore.")
         return self._root.joinpath("proc/sys", *parts)
 
     def _sysctl(self, change: SysctlChange) -> None:
@@ -92,7 +94,7 @@ class DirectorChanges:
         try:
             self._setting(change.key).write_text(change.new + "\n", encoding="utf-8")
         except PermissionError:
-            why = "The network's settings are changed only by root (CAP_NET_ADMIN)."
+            why = "Only root (CAP_NET_ADMIN) may change network settings."
             raise NoPrivilege(f"{change.key} could not be set.", why, AS_ROOT) from None
         except OSError as error:
             raise _system(f"{change.key} could not be set to {change.new}.", error) from None
@@ -100,7 +102,7 @@ class DirectorChanges:
     def _file(self, change: FileChange) -> None:
         path = self._root / change.path.lstrip("/")
         if change.new is not None and not path.parent.is_dir():
-            raise CommandFailed(f"{change.path} could not be written.", "Its directory is not there.", AGAIN)
+            raise CommandFailed(f"{change.path} could not be written.", "Its directory does not exist.", AGAIN)
         present = read_file(path, change.path)
         if present != change.old:
             raise changed_meanwhile(change.path, _told(present), _told(change.old))
@@ -144,8 +146,8 @@ class DirectorChanges:
         if left:
             raise CommandFailed(
                 f"{what} was not removed.",
-                f"It still carries {', '.join(left)}, which dsrwizard did not put there.",
-                f"When nobody needs it: `ip link del {change.interface}`.",
+                f"It still has {', '.join(left)}, which dsrwizard did not add.",
+                f"If nobody needs it, run `ip link del {change.interface}`.",
             )
         links.remove_link(change.interface)
 
@@ -188,7 +190,7 @@ class DirectorChanges:
         if service is None:
             raise CommandFailed(
                 f"The destination {real} could not be changed.",
-                f"There is no IPVS service {service_name(change.service)} (any more).",
+                f"The IPVS service {service_name(change.service)} does not exist (any more).",
                 AGAIN,
             )
         found = service.destination(change.address, change.port)
@@ -218,7 +220,7 @@ class DirectorChanges:
             )
 
     def _units(self, change: UnitChange) -> None:
-        run(["systemctl", "daemon-reload"], "systemd could not read its unit files again.", "See `systemctl status`.")
+        run(["systemctl", "daemon-reload"], "systemd could not reload its unit files.", "See `systemctl status`.")
 
 
 def run(argv: list[str], what: str, next_: str) -> None:
@@ -226,7 +228,7 @@ def run(argv: list[str], what: str, next_: str) -> None:
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     program = shutil.which(argv[0], path=path)
     if program is None:
-        raise CommandFailed(what, f"There is no program {argv[0]} on this machine.", next_)
+        raise CommandFailed(what, f"This machine has no program {argv[0]}.", next_)
     try:
         done = subprocess.run(
             [program, *argv[1:]],
@@ -239,7 +241,7 @@ def run(argv: list[str], what: str, next_: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandFailed(what, f"{argv[0]} did not end in {COMMAND_SECONDS} seconds.", next_) from None
+        raise CommandFailed(what, f"{argv[0]} did not finish within {COMMAND_SECONDS} seconds.", next_) from None
     except OSError as error:
         raise _system(what, error) from None
     if done.returncode:
@@ -258,7 +260,9 @@ def read_file(path: Path, name: str) -> FileState | None:
     except PermissionError:
         raise _needs_root(f"{name} could not be read.") from None
     except UnicodeDecodeError:
-        raise CommandFailed(f"{name} could not be read.", "It is not a text file (UTF-8).", "Look at it.") from None
+        raise CommandFailed(
+            f"{name} could not be read.", "It is not a text file (UTF-8).", "Check that file."
+        ) from None
     except OSError as error:
         raise _system(f"{name} could not be read.", error) from None
 

@@ -123,7 +123,7 @@ class LocalDirector:
                 except DsrError as error:
                     stuck = self._take_back(made)
                     if stuck:
-                        error.why = f"{error.why} Not taken back: {stuck}".strip()
+                        error.why = f"{error.why} Not undone: {stuck}".strip()
                         error.halfway = True
                     raise
                 made.append(change)
@@ -146,7 +146,7 @@ class LocalDirector:
             if destination is None:
                 raise CommandFailed(
                     f"The weight of {endpoint(address, port)} could not be set.",
-                    f"It is not behind the IPVS service {service_name(service)} (any more).",
+                    f"It is not in the IPVS service {service_name(service)} (any more).",
                     "Look again and make a new plan.",
                 )
             if destination.state.weight != weight:

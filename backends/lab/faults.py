@@ -127,7 +127,7 @@ class Made:
 _HOLDS_VIP = "ip -o addr show to $VIP | grep -q ."
 _NO_VIP = "{vip} is not there"
 _IN_SERVICE = 'ipvsadm -Sn 2>/dev/null | grep -qF -e "-a $FLAG $SERVICE -r $REAL:"'
-_NOT_IN_SERVICE = "IPVS does not send it anything of {service}"
+_NOT_IN_SERVICE = "IPVS does not send it any traffic for {service}"
 _HAS_SERVICE = 'ipvsadm -Sn 2>/dev/null | grep -qF -e "-A $FLAG $SERVICE "'
 _NO_SERVICE = "IPVS has no service {service}"
 _KEEP_DESTINATION = 'ipvsadm -Sn | grep -F -e "-a $FLAG $SERVICE -r $REAL:"'
@@ -139,7 +139,7 @@ _KEEP_VIP = (
     "echo $kept; ip addr del $4 dev $2"
 )
 _RUNS = "[ -s /run/lab-service.pid ]"
-_RUNS_NOT = "its service does not run"
+_RUNS_NOT = "its service is not running"
 
 
 def _sysctls(name: str, value: int) -> Action:
@@ -193,11 +193,11 @@ FAULTS: tuple[LabFault, ...] = (
         _RUNS, _RUNS_NOT, narrow="service",
     ),
     LabFault(
-        "vip-missing", _SERVERS, "The VIP is not on the server, which then drops or returns what it is sent.",
+        "vip-missing", _SERVERS, "The VIP is not on the server, so the server drops or returns packets for it.",
         (Action("", _KEEP_VIP, "ip addr replace $KEPT"),), _HOLDS_VIP, _NO_VIP, narrow="vip",
     ),
     LabFault(
-        "vip-prefix", _SERVERS, "The VIP is on the server as /30: it takes its neighbours' addresses for its own.",
+        "vip-prefix", _SERVERS, "The VIP is on the server as /30, so it treats its neighbours' addresses as its own.",
         (Action(
             "", f"{_KEEP_VIP} && ip addr add $VIP/$WIDE dev $2",
             "set -- $KEPT; ip addr del $VIP/$WIDE dev $3 2>/dev/null; ip addr replace $KEPT",
@@ -209,11 +209,11 @@ FAULTS: tuple[LabFault, ...] = (
         (_sysctls("arp_ignore", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
     ),
     LabFault(
-        "arp-announce", _SERVERS, "arp_announce is off: the server names the VIP as sender when it asks for others.",
+        "arp-announce", _SERVERS, "arp_announce is off: the server uses the VIP as sender in its own ARP requests.",
         (_sysctls("arp_announce", 0),), _HOLDS_VIP, _NO_VIP, learned=True,
     ),
     LabFault(
-        "arp-mismatch", _SERVERS, "The server says by ARP that the VIP is at another server's MAC.",
+        "arp-mismatch", _SERVERS, "The server claims in ARP that the VIP is at another server's MAC.",
         (Action(
             "",
             'setsid "$PYTHON" -m backends.lab.inside.forge $VIP $OTHER </dev/null >/run/lab-forge.log 2>&1 & '
@@ -225,7 +225,7 @@ FAULTS: tuple[LabFault, ...] = (
     ),
     LabFault(
         "rp-filter", _SERVERS,
-        "The way back to clients leaves by a second interface, and strict rp_filter drops what comes in by the first.",
+        "The route back to clients uses a second interface, and strict rp_filter drops what arrives on the first.",
         (
             Action(
                 _ROUTER, "ip addr add 10.9.${RIP##*.}.1/24 dev eth0",
@@ -268,7 +268,7 @@ FAULTS: tuple[LabFault, ...] = (
         narrow="vip",
     ),
     LabFault(
-        "duplicate-vip", (STRANGER,), "A host outside the deployment has the VIP, too, and answers ARP for it.",
+        "duplicate-vip", (STRANGER,), "A host outside the deployment also has the VIP and answers ARP for it.",
         (
             Action(
                 BASE,
@@ -295,7 +295,7 @@ FAULTS: tuple[LabFault, ...] = (
         blamed=_CLIENT, narrow="vip",
     ),
     LabFault(
-        "not-persistent", _SERVERS, "The guard is in force but in no file: it is gone after the next reboot.",
+        "not-persistent", _SERVERS, "The guard is active but not saved in a file: it is gone after the next reboot.",
         (Action(
             "", "cd /etc/sysctl.d && mv 90-dsrwizard.conf 90-dsrwizard.conf.away",
             "cd /etc/sysctl.d && if [ -e 90-dsrwizard.conf ]; then rm -f 90-dsrwizard.conf.away; "
@@ -304,12 +304,12 @@ FAULTS: tuple[LabFault, ...] = (
         "[ -e /etc/sysctl.d/90-dsrwizard.conf ]", "dsrwizard keeps no guard there",
     ),
     LabFault(
-        "ipvs-missing", _SERVERS, "IPVS does not have the server behind the service.",
+        "ipvs-missing", _SERVERS, "The server is missing from the IPVS service.",
         (Action(_DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -d $FLAG $SERVICE -r $REAL:$PORT", _MEND_DESTINATION),),
         _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
     LabFault(
-        "ipvs-missing", (_DIRECTOR,), "IPVS does not have the service at all.",
+        "ipvs-missing", (_DIRECTOR,), "IPVS does not have the service.",
         (Action(
             "", "ipvsadm -Sn | grep -F -e \"$FLAG $SERVICE \" && ipvsadm -D $FLAG $SERVICE",
             "ipvsadm -D $FLAG $SERVICE 2>/dev/null; echo \"$KEPT\" | ipvsadm -R",
@@ -317,7 +317,7 @@ FAULTS: tuple[LabFault, ...] = (
         _HAS_SERVICE, _NO_SERVICE, narrow="service",
     ),
     LabFault(
-        "ipvs-differs", _SERVERS, "IPVS forwards to the server by tunnel, which it does not unpack.",
+        "ipvs-differs", _SERVERS, "IPVS forwards to the server by tunnel, and the server does not decapsulate.",
         (Action(
             _DIRECTOR, f"{_KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -i", _MEND_DESTINATION,
         ),),
@@ -334,7 +334,7 @@ FAULTS: tuple[LabFault, ...] = (
         _HAS_SERVICE, _NO_SERVICE, narrow="service",
     ),
     LabFault(
-        "director-vip", (_DIRECTOR,), "The director does not hold the VIP: soon no client finds it.",
+        "director-vip", (_DIRECTOR,), "The VIP is not on the director: clients soon cannot reach it.",
         (Action("", _KEEP_VIP, "ip addr replace $KEPT"),), _HOLDS_VIP, _NO_VIP, narrow="vip", learned=True,
     ),
     LabFault(
@@ -379,13 +379,13 @@ def _narrowed(made: Made, text: str) -> Made:
     """The same on one VIP, or on one service of it: `10.0.0.11/tcp/8080`; a fault of services takes the VIP's first."""
     vip, slash, service = text.partition("/")
     if not made.fault.narrow:
-        raise UsageError(f"{made.name} is of the whole host, not of one VIP.", "", f"Write {made.name}.")
+        raise UsageError(f"{made.name} affects the whole host, not one VIP.", "", f"Write {made.name}.")
     offered = network.SERVICES
     if vip not in offered:
         raise UsageError(f"The lab has no VIP {vip!r}.", _perhaps(vip, tuple(offered)), f"Write {_either([*offered])}.")
     if made.fault.narrow == "vip":
         if slash:
-            raise UsageError(f"{made.name} is of a whole VIP, not of one service.", "", f"Write {made.name}/{vip}.")
+            raise UsageError(f"{made.name} affects a whole VIP, not one service.", "", f"Write {made.name}/{vip}.")
         return replace(made, vip=vip)
     services = [f"{protocol}/{port}" for protocol, port in offered[vip]]
     if slash and service not in services:

@@ -111,7 +111,7 @@ class Guest:
         said = [line.strip() for line in self.log().splitlines() if line.strip()][-_LOG_LINES:]
         return LookError(
             "The lab did not start.",
-            f"{why} It said last: {' | '.join(said) or 'nothing'}",
+            f"{why} Its last output: {' | '.join(said) or 'nothing'}",
             "Try again; a machine without room in /dev/shm or without ptrace (some containers) cannot run the lab.",
         )
 

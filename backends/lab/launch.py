@@ -210,7 +210,7 @@ class _Joint:
         if got is None:
             raise DsrError(
                 "The lab's kernel ended while the command ran.",
-                f"It said last: {' | '.join(self._machine.log().splitlines()[-3:])}",
+                f"Its last output: {' | '.join(self._machine.log().splitlines()[-3:])}",
                 "Run it again; nothing on this machine was changed.",
             )
         for kind, _session, payload in got:

@@ -63,7 +63,7 @@ def _files() -> int:
         return sys.maxsize
     if hard < NEEDED:
         raise LookError(
-            "The lab cannot start: too few files may be open.",
+            "The lab cannot start: the limit on open files is too low.",
             f"The hard limit for one process is {hard} here (ulimit -Hn), and the lab's kernel needs {NEEDED}.",
             "Raise the hard limit to 4096 and start the lab from there: a line with nofile in"
             " /etc/security/limits.conf, LimitNOFILE= of a systemd unit, --ulimit nofile=4096 of a container.",
@@ -83,10 +83,10 @@ def _memory_directory() -> str:
         if not room.f_flag & os.ST_NOEXEC and room.f_bavail * room.f_frsize >= MEMORY_MIB << 20:
             return directory
     raise LookError(
-        "The lab has no room for its memory.",
+        "The lab has no space for its memory.",
         f"It needs a file of {MEMORY_MIB} MiB without a name (O_TMPFILE), not mounted noexec; none can be made in"
         f" {', '.join(tried)}.",
-        "Make room there, or set TMPDIR to a directory that has it.",
+        "Free some space there, or set TMPDIR to a directory with enough space.",
     )
 
 

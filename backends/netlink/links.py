@@ -48,9 +48,9 @@ def _route(what: str, *, looking: bool = False) -> Iterator[IPRoute]:
 def _refused(number: int, what: str, looking: bool) -> DsrError:
     why = f"The kernel says: {os.strerror(number)}."
     if looking:
-        return LookError(what, why, "Try again; `ip addr` shows what the kernel tells.")
+        return LookError(what, why, "Try again; `ip addr` shows the current state.")
     if number == errno.EPERM:
-        return NoPrivilege(what, "Addresses and interfaces are changed only by root (CAP_NET_ADMIN).", AS_ROOT)
+        return NoPrivilege(what, "Only root (CAP_NET_ADMIN) may change addresses and interfaces.", AS_ROOT)
     if number == errno.EACCES:
         return CommandFailed(
             what, "IPv6 is switched off on this interface.", "Set net.ipv6.conf.<interface>.disable_ipv6 to 0."
@@ -131,7 +131,7 @@ def add_address(interface: str, address: str, prefix: int) -> None:
     """Puts an address on an interface; an IPv6 one without duplicate address detection, because the real servers
     hold the VIP too, and deprecated, so that this machine does not speak from it (RFC 6724, rule 3). Raises
     NoInterface, NoPrivilege, CommandFailed."""
-    what = f"{address}/{prefix} could not be put on {interface}."
+    what = f"{address}/{prefix} could not be added to {interface}."
     with _route(what) as route:
         extra = {"flags": IFA_F_NODAD, "preferred_lft": 0, "valid_lft": FOREVER} if _is_ipv6(address) else {}
         route.addr("add", index=_index(route, interface, what), address=address, prefixlen=prefix, **extra)
@@ -143,14 +143,14 @@ def _is_ipv6(address: str) -> bool:
 
 def remove_address(interface: str, address: str, prefix: int) -> None:
     """Takes an address off an interface. Raises NoInterface, NoPrivilege, CommandFailed."""
-    what = f"{address}/{prefix} could not be taken off {interface}."
+    what = f"{address}/{prefix} could not be removed from {interface}."
     with _route(what) as route:
         route.addr("del", index=_index(route, interface, what), address=address, prefixlen=prefix)
 
 
 def add_dummy(name: str) -> None:
     """Makes a dummy interface and brings it up. Raises NoPrivilege, CommandFailed."""
-    what = f"The dummy interface {name} could not be made."
+    what = f"The dummy interface {name} could not be created."
     with _route(what) as route:
         route.link("add", ifname=name, kind="dummy")
         route.link("set", index=_index(route, name, what), state="up")
@@ -166,5 +166,5 @@ def remove_link(name: str) -> None:
 def _index(route: IPRoute, interface: str, what: str) -> int:
     found = list(route.link_lookup(ifname=interface))
     if not found:
-        raise NoInterface(what, f"There is no interface {interface} on this machine.", "See `ip link` for its names.")
+        raise NoInterface(what, f"This machine has no interface {interface}.", "See `ip link` for its names.")
     return int(found[0])

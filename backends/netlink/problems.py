@@ -8,17 +8,17 @@ import os
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError, NoPrivilege
 
 LOAD = "Run `sudo modprobe ip_vs`."
-AS_ROOT = "Run it as root (`sudo dsrwizard …`) or with CAP_NET_ADMIN; in a container, too, it needs that capability."
+AS_ROOT = "Run it as root (`sudo dsrwizard …`) or with CAP_NET_ADMIN; a container needs that capability, too."
 NOT_LOADED = "The kernel module ip_vs is not loaded."
 MAY_NOT_LOAD = f"{NOT_LOADED[:-1]}, and only root (CAP_SYS_MODULE) may load it."
-NO_PRIVILEGE = "IPVS shows and changes its table only for root (CAP_NET_ADMIN)."
+NO_PRIVILEGE = "Only root (CAP_NET_ADMIN) may read or change the IPVS table."
 
 _MEANINGS: dict[int, tuple[str, str]] = {
-    errno.EEXIST: ("It is there already.", "Look at `ipvsadm -Ln`, then plan again."),
-    errno.ESRCH: ("The service is not there (any more).", "Look at `ipvsadm -Ln`, then plan again."),
-    errno.ENOMEM: ("The kernel has no memory for it.", "Free memory on the director, then try again."),
+    errno.EEXIST: ("It already exists.", "Look at `ipvsadm -Ln`, then plan again."),
+    errno.ESRCH: ("The service does not exist (any more).", "Look at `ipvsadm -Ln`, then plan again."),
+    errno.ENOMEM: ("The kernel is out of memory.", "Free memory on the director, then try again."),
     errno.EINVAL: (
-        "The kernel takes one of its values for invalid, such as a real server's address that is not a host's.",
+        "The kernel rejects one of its values, such as a real server's address that is not a host's.",
         "Check addresses and the persistence mask in the deployment.",
     ),
     errno.ERANGE: ("A weight or threshold is out of range.", "Use a weight from 0 to 65535."),
@@ -51,7 +51,7 @@ def refused(number: int, what: str, *, scheduler: str = "", destination: bool = 
         )
     if number == errno.ENOENT and destination:
         return CommandFailed(
-            what, "The destination is not there (any more).", "Look at `ipvsadm -Ln`, then plan again."
+            what, "The destination does not exist (any more).", "Look at `ipvsadm -Ln`, then plan again."
         )
     if number in (errno.ENOENT, errno.EOPNOTSUPP):
         return CommandFailed(what, NOT_LOADED, LOAD)

@@ -39,7 +39,7 @@ _MOST_CLAIMED = 1000
 def no_privilege(interface: str) -> LookError:
     """The error for a packet socket the kernel refused."""
     return LookError(
-        f"No packets can be sent from {interface}: raw sockets need root or CAP_NET_RAW.",
+        f"Cannot send packets from {interface}: raw sockets need root or CAP_NET_RAW.",
         "",
         "Start it with sudo, or with CAP_NET_RAW.",
     )
@@ -63,7 +63,7 @@ class Capture:
         except PermissionError:
             raise no_privilege(interface) from None
         except OSError as error:
-            raise LookError(f"No packets can be sent from {interface}: {error.strerror}.") from None
+            raise LookError(f"Cannot send packets from {interface}: {error.strerror}.") from None
         try:
             self._prepare(program)
             # Protocol 0 until here: not a frame is queued before filter and buffer are in place.
@@ -72,7 +72,7 @@ class Capture:
                 self._hear_all_groups(interface)
         except OSError as error:
             self._socket.close()
-            raise LookError(f"No packets can be sent from {interface}: {error.strerror}.") from None
+            raise LookError(f"Cannot send packets from {interface}: {error.strerror}.") from None
         self._name: str = self._socket.getsockname()[0]  # never an alternative name (ip link property)
         self._buffer = bytearray(_LARGEST)
 

@@ -64,7 +64,7 @@ class _Run:
         address, port = self._targets[index]
         packed = pack(address)
         if packed is None or not 0 < port < 65536:
-            self._settle(index, "unknown", no_address(address) if packed is None else f"There is no port {port}.")
+            self._settle(index, "unknown", no_address(address) if packed is None else f"{port} is not a valid port.")
             return True
         began = time.monotonic()
         try:

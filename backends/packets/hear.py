@@ -1,4 +1,4 @@
-"""The passive listener: whoever names a VIP as its own, in ARP or neighbour discovery, for as long as it is open."""
+"""The passive listener: every host that claims a VIP as its own, in ARP or neighbour discovery."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class ClaimListener:
             while not self._closed:
                 self._wait()
         finally:
-            self._problem = self._problem or ("" if self._closed else f"Nobody listens on {self._interface} any more.")
+            self._problem = self._problem or ("" if self._closed else f"Listening on {self._interface} has stopped.")
             self._shut()
 
     def _wait(self) -> None:

@@ -97,7 +97,7 @@ def look_up(name: str) -> EthernetLink:
         index = socket.if_nametoindex(name)
     except (OSError, ValueError):
         raise LookError(
-            f"There is no interface {name or '(no name given)'} on this machine.",
+            f"This machine has no interface {name or '(no name given)'}.",
             "",
             "See 'ip -br link' for those there are.",
         ) from None
@@ -107,7 +107,7 @@ def look_up(name: str) -> EthernetLink:
         _refuse(name, flags, kind, mac)
         return EthernetLink(name, mac, tuple(_addresses(index)))
     except OSError as error:
-        raise LookError(f"Interface {name} cannot be looked at: {error.strerror or error}.") from None
+        raise LookError(f"Interface {name} cannot be read: {error.strerror or error}.") from None
 
 
 def check_link(name: str) -> None:

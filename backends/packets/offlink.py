@@ -1,4 +1,4 @@
-"""The client-like probe: one SYN to the VIP through each real server, from an address that is nowhere on this link.
+"""The client-like probe: one SYN to the VIP through each real server, from an address outside this link's network.
 
 A real server judges such a SYN as a client's: reverse-path filter, way back, filters by source. The answer goes to the
 router and not to this machine, so what became of it is read on the real server (field guide, section 2, probe E).
@@ -61,18 +61,18 @@ def _refusal(link: EthernetLink, target: ProbeTarget, sent: Sent) -> str:
     if vip is None or rip is None:
         return no_address(target.vip if vip is None else target.rip)
     if len(vip) != len(rip):
-        return f"VIP {target.vip} and RIP {target.rip} are not of one address family: direct routing needs that."
+        return f"VIP {target.vip} and RIP {target.rip} have different address families: direct routing needs one."
     if target.protocol != "tcp":
-        return "A datagram leaves nothing on the server that could be looked at."
+        return "A UDP datagram leaves no state on the server to check."
     if not 0 < target.port < 65536:
         return f"Port {target.port} cannot be sent to."
     if target.mac and mac_bytes(target.mac) is None:
         return f"{target.mac!r} is not a machine's MAC."
     source = pack(sent.source)
     if source is None or len(source) != len(vip):
-        return f"There is no address to send from for {target.vip}."
+        return f"There is no source address for {target.vip}."
     if link.holds(source) or link.near(source) is not None or source in (vip, rip):
-        return f"{sent.source} is in the real servers' own network: a client there is not one from elsewhere."
+        return f"{sent.source} is in the real servers' own network: the probe must come from another network."
     if link.holds(rip) and not target.mac:
         return f"{target.rip} is this machine itself: a probe to it never reaches the wire."
     return ""
@@ -90,7 +90,7 @@ def _resolved(interface: str, found: Sequence[Sent], deadline: float) -> list[Se
         elif owner.where:
             results.append(msgspec.structs.replace(sent, mac=owner.where[0]))
         else:
-            results.append(_failed(sent, owner.problem or f"Nobody answers for {sent.rip} on {interface}."))
+            results.append(_failed(sent, owner.problem or f"No host answers for {sent.rip} on {interface}."))
     return results
 
 

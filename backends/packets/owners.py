@@ -199,5 +199,5 @@ def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: 
 def problem_text(interface: str, error: DsrError | OSError) -> str:
     """An error as the `problem` of a result."""
     if isinstance(error, OSError):
-        return f"No packets can be sent from {interface}: {error.strerror or error}."
+        return f"Cannot send packets from {interface}: {error.strerror or error}."
     return str(error)

@@ -94,7 +94,7 @@ class _Round:
         if vip is None or rip is None:
             return no_address(target.vip if vip is None else target.rip)
         if len(vip) != len(rip):
-            return f"VIP {target.vip} and RIP {target.rip} are not of one address family: direct routing needs that."
+            return f"VIP {target.vip} and RIP {target.rip} have different address families: direct routing needs one."
         if mac is None:
             return f"{target.mac!r} is not a machine's MAC."
         if link.holds(rip) and not mac:

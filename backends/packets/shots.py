@@ -75,9 +75,9 @@ class Shot(msgspec.Struct, eq=False):
     def amiss(self, said: bytes, *, complete: bool = True) -> str:
         """Why a datagram does not answer what was asked, or nothing. Of one cut by fragmentation the start counts."""
         if self.target.expects == "dns" and not dns.is_answer(said, self.sequence):
-            return "it is no DNS answer to the query"
+            return "it is not a DNS answer to the query"
         if self.target.expects == "echo" and said != self.asked and (complete or not self.asked.startswith(said)):
-            return "it does not send back what it was sent"
+            return "it does not echo what it was sent"
         return ""
 
     def reset(self, own_mac: bytes, mac: bytes = b"") -> bytes:
@@ -142,8 +142,8 @@ class Shots:
         if not shot.tcp and strays > GUESSES and found.signature != "silence":
             return msgspec.structs.replace(
                 shot.probed("unknown"), strays=strays,
-                problem=f"{strays} answers in the name of {found.vip} udp/{found.port} from {found.mac} fit no "
-                "question: somebody guesses, so none can be believed.",
+                problem=f"{strays} answers as {found.vip} udp/{found.port} from {found.mac} match no "
+                "probe: someone is guessing, so none can be trusted.",
             )  # fmt: skip
         return msgspec.structs.replace(found, strays=strays)
 

@@ -121,7 +121,7 @@ def allowed(first: Callable[[str], Value | None]) -> Algorithms:
         names = assembled(value.text, kind.safe, (*kind.safe, *kind.weak))
         if not names:
             known = ", ".join((*kind.safe, *kind.weak))
-            raise broken(value.place, f"{kind.keyword} leaves no {kind.noun} that exists here; these do: {known}")
+            raise broken(value.place, f"{kind.keyword} allows no {kind.noun} that exists here; these do: {known}")
         return names
 
     order = first(HOST_KEYS.keyword.lower())
@@ -173,16 +173,16 @@ def nothing_in_common(host: str, at: str, address: str, ours: Algorithms, offer:
         elif weak or any(_WEAK.search(name) for name in theirs):
             why.append(f"Refused: {kind.why}.")
         else:
-            why.append(f"Here there are {', '.join(kind.safe)}.")
+            why.append(f"This machine supports {', '.join(kind.safe)}.")
         if weak and kind.keyword not in ours.places:
             lines.append(f"“{kind.keyword} +{weak[0]}”")
         hopeless = hopeless or not (weak or kind.keyword in ours.places)
     if hopeless:
-        todo = f"Bring its SSH server up to date, or let it take {', '.join(_SAFEST)}."
+        todo = f"Update its SSH server, or let it accept {', '.join(_SAFEST)}."
     else:
         written = [f"write {' and '.join(lines)} under “Host {address}” at the top of ~/.ssh/config"] if lines else []
         ways = " and ".join([*written, *elsewhere])
-        todo = f"Bring its SSH server up to date. To allow it for this one host, {ways}."
+        todo = f"Update its SSH server. To allow it for this one host, {ways}."
     return HostError(f"{host}: {at} offers no {nouns} that is allowed.", " ".join(why), todo)
 
 

@@ -212,5 +212,5 @@ def broken(place: str, why: str) -> HostError:
     return HostError(
         f"The SSH configuration cannot be used: {one_line(place)}.",
         one_line(f"{why[0].upper()}{why[1:]}."),
-        "Mend that line.",
+        "Fix that line.",
     )

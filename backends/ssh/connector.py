@@ -111,12 +111,14 @@ class SshConnector:
         except (paramiko.SSHException, EOFError, OSError) as error:
             if not transport.is_active():
                 lost = ConnectionLost(
-                    f"{self._host}: the connection is gone.", self._why("The script was not begun."), "Connect again."
+                    f"{self._host}: the connection was lost.",
+                    self._why("The script was not started."),
+                    "Connect again.",
                 )
                 lost.begun = False
                 raise lost from error
             raise HostError(
-                f"{self._host}: its SSH server opens no session.",
+                f"{self._host}: its SSH server does not open a session.",
                 f"It says: {one_line(getattr(error, 'text', '') or str(error), 200).rstrip('.')}.",
                 f"Check MaxSessions and ForceCommand for {self._user} in its sshd_config.",
             ) from error
@@ -138,9 +140,9 @@ class SshConnector:
 
     def _overdue(self, deadline: float, *, begun: bool) -> ConnectionLost:
         return ConnectionLost(
-            f"{self._host}: the script was not over within {deadline:g} s and was let go.",
-            "It may still be running; what it has done is unknown." if begun else "It was not begun.",
-            "Look at the host again before anything else is done to it.",
+            f"{self._host}: the script did not finish within {deadline:g} s; dsrwizard stopped waiting.",
+            "It may still be running; what it has done is unknown." if begun else "It was not started.",
+            "Check the host again before you change anything else on it.",
         )
 
     def _broken(self, *, begun: bool) -> ConnectionLost:
@@ -148,21 +150,21 @@ class SshConnector:
             what = f"{self._host}: the connection broke, or the shell was killed, while the script ran."
             why = "What it had done by then is unknown."
         else:
-            what = f"{self._host}: the connection broke as the script was sent."
-            why = "A script that arrives in part is not run; whether it arrived whole is not known."
-        return ConnectionLost(what, self._why(why), "Look at the host again before anything else is done to it.")
+            what = f"{self._host}: the connection broke while the script was being sent."
+            why = "A script that arrives incomplete is not run; it is not known if this one arrived complete."
+        return ConnectionLost(what, self._why(why), "Check the host again before you change anything else on it.")
 
     def _flooded(self, why: str, *, begun: bool) -> ConnectionLost:
         return ConnectionLost(
-            f"{self._host}: the script was let go, because {why}.",
-            "It may still be running; what it has done is unknown." if begun else "It was not begun.",
-            f"See what prints so much there: the login files of {self._user}, or a program of that host.",
+            f"{self._host}: dsrwizard stopped waiting for the script: {why}.",
+            "It may still be running; what it has done is unknown." if begun else "It was not started.",
+            f"Find out what prints so much there: the login files of {self._user}, or a program on that host.",
         )
 
     def _why(self, otherwise: str) -> str:
         """What ended the connection, where that is known."""
         trouble = self._link.transport.packets.trouble
-        return f"It was ended here: {trouble}. {otherwise}" if trouble else otherwise
+        return f"dsrwizard ended it: {trouble}. {otherwise}" if trouble else otherwise
 
     def _end(self, session: SshCommand) -> None:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):

@@ -119,7 +119,7 @@ def _no_circle(route: SshRoute) -> None:
         *before, last = hop.jumps
         hop = route_to_hop(last, tuple(before))
     raise HostError(
-        f"{route.host}: the jump hosts lead through more than {_HOPS} others.",
+        f"{route.host}: the jump hosts go through more than {_HOPS} others.",
         "ProxyJump in the SSH configuration probably names a host that is reached through itself.",
         "Check ProxyJump of each jump host.",
     )
@@ -181,7 +181,7 @@ def _not_through(route: SshRoute, hop: str, error: Exception) -> HostError:
     return ConnectTimeout(
         what,
         "From there the connection was refused, not answered, or the name is unknown.",
-        f"Look from there: ssh {hop} nc -vz {route.address} {route.port}",
+        f"Try from there: ssh {hop} nc -vz {route.address} {route.port}",
     )
 
 
@@ -231,16 +231,16 @@ def _handshake(route: SshRoute, stream: ByteStream, transport: Transport) -> Non
         offer = transport.packets.offer
         found = nothing_in_common(route.host, route.at, route.given, route.algorithms, offer) if offer else None
         raise found or HostError(
-            f"{route.host}: {route.at} and this machine have no way of SSH in common.",
+            f"{route.host}: {route.at} and this machine could not agree on how to connect by SSH.",
             one_line(f"{str(error).rstrip('.')}.", _SAID),
-            "Bring its SSH server up to date.",
+            "Update its SSH server.",
         ) from error
     said = one_line(str(error), _SAID) if error else ""
     why = f"The connection ended: {said}." if said else "The connection ended or nothing more came."
     raise ConnectTimeout(
-        f"{route.host}: {route.at} began SSH but did not finish the key exchange.",
+        f"{route.host}: {route.at} started SSH but did not finish the key exchange.",
         why,
-        "Often a path that drops large packets (MTU), or an overloaded host.",
+        "Often the path drops large packets (MTU), or the host is overloaded.",
     ) from error
 
 
@@ -254,12 +254,12 @@ def _no_banner(route: SshRoute, stream: ByteStream, waited: float) -> HostError:
         )
     if waited < route.timeout * 0.95:
         return ConnectionRefused(
-            f"{route.host}: {route.at} took the connection and closed it, or is no SSH server.",
-            "Its sshd may be overloaded (MaxStartups), ban this machine (fail2ban), or it is another service's port.",
+            f"{route.host}: {route.at} accepted the connection and closed it, or is not an SSH server.",
+            "Its sshd may be overloaded (MaxStartups) or ban this machine (fail2ban), or another service has the port.",
             "Check the port, and the SSH server's log on that host.",
         )
     return ConnectTimeout(
-        f"{route.host}: {route.at} took the connection but did not speak SSH within {route.timeout:g} s.",
+        f"{route.host}: {route.at} accepted the connection but did not speak SSH within {route.timeout:g} s.",
         "Its SSH server hangs, or the port belongs to something else.",
         "Check the port, and the load of that host.",
     )

@@ -103,7 +103,7 @@ def file(text: str, tokens: Mapping[str, str] | None, *, variables: bool = True)
 
     expanded = rest if tokens is None else _PIECE.sub(value, rest)
     if "\0" in expanded:
-        raise Unfit("a file's name has no NUL")
+        raise Unfit("a file name cannot contain NUL")
     path = base / expanded if owner else Path(expanded)
     return File(path, one_line(text) if hidden else shown(path))
 
@@ -112,5 +112,5 @@ def _token(letter: str, tokens: Mapping[str, str], allowed: str) -> str:
     if letter == "%":
         return "%"
     if letter not in allowed or letter not in tokens:
-        raise Unfit(f"“%{one_line(letter, _SHOWN)}” is no token there; a percent sign itself is “%%”")
+        raise Unfit(f"“%{one_line(letter, _SHOWN)}” is not a token there; a percent sign itself is “%%”")
     return tokens[letter]

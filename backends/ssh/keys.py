@@ -110,7 +110,7 @@ def open_key(file: KeyFile, passphrase: str | None) -> paramiko.PKey:
     except (ValueError, TypeError, InvalidTag) as error:
         if file.encrypted:
             raise WrongPassphrase from error
-        raise KeyProblem("it is no private key that can be read") from error
+        raise KeyProblem("it is not a readable private key") from error
     except (UnsupportedAlgorithm, binascii.Error) as error:
         raise KeyProblem("its kind of key or encryption is not supported") from error
     key = _as_paramiko(loaded)

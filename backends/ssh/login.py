@@ -73,7 +73,7 @@ class Login:
         if self._declined:
             said.append("No password was given." if self._questions == 0 else "Its question was not answered.")
         if self._allowed:
-            said.append(f"The server takes: {one_line(', '.join(self._allowed[:_WAYS]), 120)}.")
+            said.append(f"The server accepts: {one_line(', '.join(self._allowed[:_WAYS]), 120)}.")
         said += [f"Not usable: {problem}." for problem in self._ring.problems]
         return LoginRefused(
             f"{route.host}: login as {route.user} at {route.at} was refused.",
@@ -228,7 +228,7 @@ class Login:
                 self._declined = True
                 raise self.refused() from error
             if talk.excess:
-                raise self.refused("The server asks more questions than anybody answers") from error
+                raise self.refused("The server asks more questions than are answered") from error
             if talk.silent:
                 raise self._too_slow(patience) from error
             if talk.given is None and unasked and not transport.is_active():
@@ -250,7 +250,7 @@ class Login:
 
     def _too_slow(self, patience: float) -> ConnectTimeout:
         return ConnectTimeout(
-            f"{self._route.host}: {self._route.at} said nothing to the login within {patience:g} s.",
+            f"{self._route.host}: {self._route.at} did not answer the login within {patience:g} s.",
             "Its SSH server, PAM or the directory behind it hangs.",
             "Look at that host's load and at its log of logins.",
         )

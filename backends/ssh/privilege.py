@@ -70,7 +70,7 @@ class Sudo:
                 raise self._silent(session)
         if session.status is None:
             raise ConnectionLost(
-                f"{self._host}: the connection broke before the script was begun.", "", "Connect again."
+                f"{self._host}: the connection broke before the script was started.", "", "Connect again."
             )
         said = session.err.noise.replace(prompt, "")
         if sent is not None and "incorrect password" in said:
@@ -124,7 +124,7 @@ class Sudo:
                 )
         quoted = quote(said)
         return NoPrivilege(
-            f"{self._host}: {self._user} is logged in but does not become root.",
+            f"{self._host}: {self._user} is logged in but cannot become root.",
             f"The host says: {quoted}" if quoted else "The host says nothing.",
             "Log in as root, or allow sudo for this user.",
         )

@@ -22,8 +22,8 @@ from dsrwizard.core.model.foreign import one_line
 _UNREACHABLE = {
     errno.EHOSTUNREACH: "Nobody answers at this address: no ARP reply, or a router says it is unreachable.",
     errno.ENETUNREACH: "This machine has no route to that network.",
-    errno.EACCES: "A local firewall rule forbids the connection.",
-    errno.EPERM: "A local firewall rule forbids the connection.",
+    errno.EACCES: "A local firewall rule blocks the connection.",
+    errno.EPERM: "A local firewall rule blocks the connection.",
 }
 
 

@@ -165,7 +165,7 @@ class _Settings:
         if value is None or value.text.lower() == "none":
             return None
         if not value.text.isdecimal() or len(value.text) > _DIGITS or not lowest <= int(value.text) <= highest:
-            raise broken(value.place, f"“{one_line(value.text, 40)}” is no number from {lowest} to {highest}")
+            raise broken(value.place, f"“{one_line(value.text, 40)}” is not a number from {lowest} to {highest}")
         return int(value.text)
 
     def files(self, key: str, tokens: dict[str, str] | None, *default: Path) -> tuple[File, ...]:
@@ -240,7 +240,7 @@ def _hop_parts(hop: str) -> tuple[str | None, str, int | None]:
     )
     port = int((found and (found["p6"] or found["port"])) or 22)
     if not found or not 1 <= port <= 65535:
-        raise broken("ProxyJump", f"“{one_line(hop, 60)}” is no host")
+        raise broken("ProxyJump", f"“{one_line(hop, 60)}” is not a host name")
     address = found["v6"] or found["host"] or found["bare"]
     _check_host("A jump host", address, "ProxyJump of the SSH configuration")
     if user:

@@ -75,10 +75,10 @@ class Packets(Packetizer):
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         if not 0 <= n <= PACKET:
-            raise self._broken(f"it sent a packet of more than {PACKET // 1024} KiB, or of less than nothing")
+            raise self._broken(f"it sent a packet of more than {PACKET // 1024} KiB, or of negative length")
         self._allowance -= n
         if self._allowance < 0:
-            raise self._broken("it sent more than anybody needs")
+            raise self._broken("it sent far more than needed")
         pieces, self._ahead = [self._ahead[:n]], self._ahead[n:]
         left = n - len(pieces[0])
         while left > 0:  # the base class copies all it has for each piece that arrives: it is asked for little at once
@@ -119,7 +119,7 @@ class Packets(Packetizer):
                     raise EOFError from None
                 if time.monotonic() > until:
                     self.close()  # half a packet is out: nobody can go on after it
-                    raise self._broken("it takes nothing that is sent to it") from None
+                    raise self._broken("it does not read what is sent to it") from None
                 continue
             except OSError:
                 raise EOFError from None
@@ -159,7 +159,7 @@ class Packets(Packetizer):
     def _check_questions(self, content: bytes) -> None:
         """A round of keyboard-interactive (RFC 4256, 3.2): its count is believed, and missing texts are made up."""
         if len(content) > _QUESTION_TEXT:
-            raise self._broken("it asks more than anybody can read")
+            raise self._broken("its questions are too long")
         at = 0
         for _ in range(3):  # name, instruction, language
             at += 4 + int.from_bytes(content[at : at + 4], "big")
@@ -169,7 +169,7 @@ class Packets(Packetizer):
         for _ in range(count):
             at += 4 + int.from_bytes(content[at : at + 4], "big") + 1
         if at > len(content):
-            raise self._broken("its questions are not whole")
+            raise self._broken("its questions are incomplete")
 
     def _check_channel(self, kind: int, message: paramiko.Message) -> None:
         """RFC 4254, 5.2: no more output than the window lets come."""
@@ -246,9 +246,9 @@ class Transport(paramiko.Transport):
     def misbehaved(self, host: str, at: str) -> HostError:
         """The error for a server that went beyond a bound."""
         return HostError(
-            f"{host}: the SSH server at {at} does what no SSH server does, so the connection was ended.",
+            f"{host}: the SSH server at {at} does what no SSH server does, so the connection was closed.",
             f"{self.packets.trouble[0].upper()}{self.packets.trouble[1:]}.",
-            "Look at that host, and at whether it is the one that answers there.",
+            "Check that host, and check that it is the one that answers there.",
         )
 
     def get_exception(self) -> Exception | None:

@@ -29,17 +29,17 @@ def check_key(route: SshRoute, known: HostKeys, key: paramiko.PKey, asker: Asker
     if revoked := known.is_revoked(blob):
         raise HostKeyChanged(
             f"{route.host}: the host key of {route.at} is revoked.",
-            f"{fingerprint(blob)} ({kind}) is marked @revoked in {revoked.place}: whoever answers may be an impostor.",
-            "Do not connect. Ask whoever revoked the key.",
+            f"{fingerprint(blob)} ({kind}) is marked @revoked in {revoked.place}: this host may be an impostor.",
+            "Do not connect. Ask the person who revoked the key.",
         )
     if known.has(blob):
         return
     if old := known.conflict(kind):
         raise HostKeyChanged(
             f"{route.host}: the host key of {route.at} has CHANGED.",
-            f"It shows {fingerprint(blob)} ({kind}); known is {fingerprint(old.blob)} ({old.key_type}), in {old.place}."
-            " Either the host was reinstalled, or somebody stands in between.",
-            f"Ask the host's owner for its fingerprint. Only if it is the new one: {removal(old, known.names)}",
+            f"It shows {fingerprint(blob)} ({kind}); {old.place} has {fingerprint(old.blob)} ({old.key_type})."
+            " Either the host was reinstalled, or someone is intercepting the connection.",
+            f"Ask the host's owner for its fingerprint. Only if it matches, run: {removal(old, known.names)}",
         )
     question = HostKeyQuestion(host=route.host, address=route.at, key_type=kind, fingerprint=fingerprint(blob))
     if not asker.accept_key(question):
@@ -58,5 +58,5 @@ def check_key(route: SshRoute, known: HostKeys, key: paramiko.PKey, asker: Asker
         raise HostKeyUnknown(
             f"{route.host}: its accepted host key cannot be written to {file.text}.",
             f"The system says: {error.strerror or error}.",
-            "Make that file writable for you.",
+            "Make that file writable.",
         ) from error

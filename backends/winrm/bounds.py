@@ -1,4 +1,4 @@
-"""How much and how long a host may answer, whatever it sends: every byte of every exchange is read through here.
+"""Limits on the size and duration of a host's answers: every byte of every exchange is read through here.
 
 What is too much or too slow raises OutOfBounds, and the connection is dropped. The messages are WinRM's envelopes, of
 which we ask for 150 kB at most (MaxEnvelopeSize), so the bounds are far from what a Windows does.
@@ -64,7 +64,7 @@ class _Source(io.RawIOBase):
             raise self._late() from None
         self._read += got or 0
         if self._read > LARGEST_ANSWER:
-            raise OutOfBounds(f"more than {LARGEST_ANSWER:,} bytes at once, and no WinRM service does that")
+            raise OutOfBounds(f"more than {LARGEST_ANSWER:,} bytes at once, which no WinRM service sends")
         return got
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class BoundedAdapter(HTTPAdapter):
         response = super().send(request, *arguments, **options)
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             response.close()
-            raise OutOfBounds("in a compressed form that was not asked for")
+            raise OutOfBounds("with compression that was not requested")
         return response
 
 
@@ -124,7 +124,7 @@ def envelope(body: bytes) -> bytes:
     depth = elements = 0
 
     def declared(*_: object) -> None:
-        raise OutOfBounds("XML with declarations of its own, which is how XML is made to explode")
+        raise OutOfBounds("XML with its own declarations, as used in entity-expansion attacks")
 
     def start(*_: object) -> None:
         nonlocal depth, elements
@@ -143,5 +143,5 @@ def envelope(body: bytes) -> bytes:
             parser.Parse(body[at : at + _PIECE], False)
         parser.Parse(b"", True)
     except expat.ExpatError as error:
-        raise OutOfBounds(f"what is no XML ({expat.errors.messages.get(error.code, 'damaged')})") from None
+        raise OutOfBounds(f"something that is not XML ({expat.errors.messages.get(error.code, 'damaged')})") from None
     return body

@@ -48,7 +48,7 @@ _PACE = 0.05
 _IDLE = "PT300S"
 """After this a shell that could not be closed ends by itself; the host's own default is two hours."""
 _UTF_8 = 65001
-_LOOK_AGAIN = "Look at the host again before anything else is done to it."
+_LOOK_AGAIN = "Check the host again before you change anything else on it."
 T = TypeVar("T")
 
 
@@ -106,7 +106,7 @@ class WinrmConnector:
             packed = pack(script, marker)
         except ValueError as error:
             raise HostError(
-                f"{self._place.host}: the script for it is too long to be sent.",
+                f"{self._place.host}: its script is too long to send.",
                 f"It has {error}.",
                 "Apply fewer changes at a time.",
             ) from None
@@ -170,7 +170,7 @@ class WinrmConnector:
         except BROKEN as error:
             self._reset()
             if unreached(error):
-                raise _not_begun(self._place.host, "the connection is gone and could not be made again") from error
+                raise _not_begun(self._place.host, "the connection was lost and could not be reopened") from error
             raise translated(self._place, error) from error
 
     def _log_in(self, opened: Callable[[WinrmChannel], T], clock: _Clock) -> T:
@@ -202,7 +202,7 @@ class WinrmConnector:
             return socket.gethostbyaddr(self._place.address)[0]
         except OSError as error:
             raise HostError(
-                f"{self._place.host}: Kerberos needs the name of {self._place.address}, and it has none.",
+                f"{self._place.host}: Kerberos needs a name for {self._place.address}, and it has none.",
                 "There is no reverse DNS record for it.",
                 'Add one, or write auth = "ntlm" for this server.',
             ) from error
@@ -270,8 +270,8 @@ class WinrmConnector:
                 if not of_the_network(error):
                     raise self._senseless(error) from error
                 raise ConnectionLost(
-                    f"{self._place.host}: the connection broke as the script was sent.",
-                    "Whether it arrived, and so whether it runs, is not known.",
+                    f"{self._place.host}: the connection broke while the script was being sent.",
+                    "It is not known if the script arrived and is running.",
                     _LOOK_AGAIN,
                 ) from error
         raise AssertionError("the second program returns or raises")
@@ -284,10 +284,10 @@ class WinrmConnector:
             if clock.left <= 0 or self._closed:
                 self._stop(shell, command)
                 raise ConnectionLost(
-                    f"{self._place.host}: the script was not over within {deadline:g} s and was let go."
+                    f"{self._place.host}: the script did not finish within {deadline:g} s; dsrwizard stopped waiting."
                     if not self._closed
-                    else f"{self._place.host}: the script was let go.",
-                    "It was told to end; what it has done is unknown.",
+                    else f"{self._place.host}: dsrwizard stopped waiting for the script.",
+                    "The host was asked to end it; what it has done is unknown.",
                     _LOOK_AGAIN,
                 )
             winrm.operation_timeout_sec = max(1, min(OPERATION_SECONDS, int(clock.left)))
@@ -335,7 +335,9 @@ class WinrmConnector:
 
     def _broken(self, what: str) -> ConnectionLost:
         return ConnectionLost(
-            f"{self._place.host}: {what} while the script ran.", "What it had done by then is unknown.", _LOOK_AGAIN
+            f"{self._place.host}: {what} while the script ran.",
+            "What it had done by then is unknown.",
+            _LOOK_AGAIN,
         )
 
     def _senseless(self, error: Exception) -> _Senseless:
@@ -350,8 +352,8 @@ class WinrmConnector:
         if lines.wow64:
             raise AnswerUnreadable(
                 f"{host}: WinRM there runs a 32-bit PowerShell on a 64-bit Windows.",
-                "That one sees another registry and cannot install devices, so the script was not run.",
-                "On that host look at: winrm enumerate winrm/config/plugin. The shell is to be 64-bit.",
+                "A 32-bit PowerShell sees another registry and cannot install devices, so the script was not run.",
+                "On that host look at: winrm enumerate winrm/config/plugin. The shell must be 64-bit.",
             )
         if not lines.begun:
             told = said(errors or lines.noise) or f"nothing (exit status {status})"
@@ -365,6 +367,6 @@ class WinrmConnector:
 
 
 def _not_begun(host: str, why: str) -> ConnectionLost:
-    lost = ConnectionLost(f"{host}: {why}.", "The script was not begun.", "Connect again.")
+    lost = ConnectionLost(f"{host}: {why}.", "The script was not started.", "Connect again.")
     lost.begun = False
     return lost

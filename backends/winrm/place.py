@@ -51,8 +51,8 @@ def listener_of(host: str, server: RealServer) -> WinrmListener:
     if not tls and server.auth == "basic":
         raise HostError(
             f"{host}: Basic authentication over HTTP is refused.",
-            "It sends the password and every script readable by anyone on the way.",
-            'Write winrm = "https" for this server, or auth = "ntlm", which seals what it sends over HTTP, too.',
+            "It sends the password and every script in clear text.",
+            'Write winrm = "https" for this server, or auth = "ntlm", which also seals its messages over HTTP.',
         )
     if server.auth == "kerberos" and not _has_kerberos():
         raise HostError(

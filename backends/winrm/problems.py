@@ -1,4 +1,4 @@
-"""What pywinrm, requests and Windows complain of, as errors that say what to do on the host.
+"""Errors of pywinrm, requests and Windows, with what to do about them on the host.
 
 Codes of WSManFault are those of wsmerror.h; texts of faults are in the host's language and are only quoted.
 """
@@ -70,9 +70,9 @@ def of_the_network(error: Exception) -> bool:
 
 def unreadable(place: WinrmListener, error: Exception, *, begun: bool = False) -> AnswerUnreadable:
     """An answer that is no answer. `begun`: the script may have run."""
-    what = str(error) if isinstance(error, OutOfBounds) else f"what is not WinRM ({type(error).__name__})"
+    what = str(error) if isinstance(error, OutOfBounds) else f"something that is not WinRM ({type(error).__name__})"
     found = AnswerUnreadable(
-        f"{place.host}: {place.at} gave an answer that is not read.",
+        f"{place.host}: {place.at} gave an answer that was not accepted.",
         f"It answered {what}.",
         f"Check the port, and who has that address. On that host: {place.listener}",
     )
@@ -100,8 +100,8 @@ def translated(place: WinrmListener, error: Exception) -> HostError:
         return unreadable(place, error)
     if isinstance(error, NotSealed):
         return HostError(
-            f"{place.host}: nothing was sent to {place.at}, because it could not be sealed.",
-            f"There was no login by {place.auth}, which gives the key for it: another web server may have the port.",
+            f"{place.host}: nothing was sent to {place.at}, because the message could not be sealed.",
+            f"There was no {place.auth} login to provide the key for it: another web server may be using the port.",
             f"Check the port; on that host: {place.listener}",
         )
     if place.auth == "kerberos" and (isinstance(error, AuthenticationError) or "Kerberos" in type(error).__name__):
@@ -118,7 +118,7 @@ def translated(place: WinrmListener, error: Exception) -> HostError:
         return _tls(place, error)
     if isinstance(error, requests.exceptions.Timeout | WinRMOperationTimeoutError):
         return ConnectTimeout(
-            f"{place.host}: {place.at} took the request but did not answer.",
+            f"{place.host}: {place.at} accepted the request but did not answer.",
             "Its WinRM service hangs, or the host is under load.",
             "Look at the host's load; on that host: Restart-Service WinRM",
         )
@@ -151,7 +151,7 @@ def not_offered(place: WinrmListener, offered: set[str]) -> LoginRefused:
     name = {"basic": "Basic", "kerberos": "Kerberos"}.get(place.auth, "Negotiate")
     takes = one_line(", ".join(sorted(offered - {""})), 100) or "nothing"
     return LoginRefused(
-        f"{place.host}: {place.at} does not let anyone log in by {place.auth}.",
+        f"{place.host}: {place.at} does not accept {place.auth} logins.",
         f"It takes: {takes}.",
         f"""Turn it on there: winrm set winrm/config/service/auth '@{{{name}="true"}}'. Or correct auth here.""",
     )
@@ -162,8 +162,8 @@ def _fault(place: WinrmListener, error: WSManFaultError) -> HostError:
     if code in _DENIED:
         return NoPrivilege(
             f"{place.host}: {place.user} is logged in but gets no shell: access is denied.",
-            "The account is no administrator there; or it is a local administrator other than the built-in one, whom"
-            " Windows gives filtered rights over the network.",
+            "The account is not an administrator there, or it is a local administrator other than the built-in one,"
+            " to whom Windows gives filtered rights over the network.",
             f"Use the built-in Administrator or a domain administrator, or run there as administrator: {FILTER}",
         )
     if code == _POLICY:
@@ -210,19 +210,19 @@ def _status(place: WinrmListener, status: int) -> HostError:
     if status == 500:
         return HostError(
             what,
-            "It refused the message without a word: that is how WinRM refuses what is not encrypted"
+            "It refused the message without a reason: WinRM does that to messages that are not encrypted"
             " (AllowUnencrypted=false).",
             'Write winrm = "https" for this server. Do not turn on AllowUnencrypted.',
         )
     if status in (301, 302, 307, 308, 407, 502, 504):
         return HostError(
             what,
-            "A proxy or another web server stands in between; WinRM answers nothing of the kind.",
-            "Let this machine reach the host without it, or correct address and port.",
+            "A proxy or another web server is in between; WinRM does not answer like this.",
+            "Let this machine reach the host directly, or correct address and port.",
         )
     return HostError(
         what,
-        "WinRM did not take the message; another service may have the port.",
+        "WinRM did not accept the message; another service may be using the port.",
         f"Check the port; on that host: {place.listener}",
     )
 
@@ -233,7 +233,8 @@ def _tls(place: WinrmListener, error: Exception) -> HostError:
             return no_tls(place, cause)
     return HostKeyChanged(
         f"{place.host}: the certificate of {place.at} is not the one that was shown before.",
-        "It changed between two connections, or does not bear the host's name. Somebody may stand in between.",
+        "It changed between two connections, or does not carry the host's name."
+        " Someone may be intercepting the connection.",
         "Do not log in. Ask the host's owner which certificate its listener has.",
     )
 

@@ -1,4 +1,4 @@
-"""The first look at a listener: does it answer, does it speak TLS, and which certificate does it show."""
+"""The first check of a listener: whether it answers, whether it speaks TLS, and its certificate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CONNECT_SECONDS = 10.0
 _UNREACHABLE = {
     errno.EHOSTUNREACH: "Nobody answers at this address: no ARP reply, or a router says it is unreachable.",
     errno.ENETUNREACH: "This machine has no route to that network.",
-    errno.EACCES: "A local firewall rule forbids the connection.",
-    errno.EPERM: "A local firewall rule forbids the connection.",
+    errno.EACCES: "A local firewall rule blocks the connection.",
+    errno.EPERM: "A local firewall rule blocks the connection.",
 }
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 _OLD_TLS = (
@@ -68,7 +68,7 @@ def _shake_hands(place: WinrmListener, context: ssl.SSLContext) -> bytes:
             raise
         except TimeoutError as error:
             raise ConnectTimeout(
-                f"{place.host}: {place.at} took the connection but did not answer within {CONNECT_SECONDS:g} s.",
+                f"{place.host}: {place.at} accepted the connection but did not answer within {CONNECT_SECONDS:g} s.",
                 "Its WinRM service hangs, or the port belongs to something else.",
                 f"Restart it on that host: Restart-Service WinRM. Its listeners: {place.listener}",
             ) from error

@@ -67,7 +67,7 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
     except Exception as error:  # whatever a parser makes of foreign bytes
         raise HostError(
             f"{place.host}: the certificate of {place.at} cannot be read.",
-            f"{type(error).__name__} while it was read; the handshake took it.",
+            f"{type(error).__name__} while it was read; the handshake accepted it.",
             f"Give the listener another certificate. On that host: {place.listener}",
         ) from error
     if shown.verified and _is_for(found, place.address):
@@ -87,10 +87,10 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
     if known:
         raise HostKeyChanged(
             f"{place.host}: the certificate of {place.at} has CHANGED.",
-            f"It shows SHA-256 {print_}; known is {known}, in {file}."
-            " Either the host got a new one, or somebody stands in between.",
+            f"It shows SHA-256 {print_}; {file} has {known}."
+            " Either the host got a new one, or someone is intercepting the connection.",
             f"Ask the host's owner what this prints there: {SHOW_CERTIFICATES}."
-            f" Only if it is the new one: {removal(file, place)}",
+            f" Only if it matches, run: {removal(file, place)}",
         )
     question = HostKeyQuestion(
         host=place.host, address=place.at, key_type=_described(found), fingerprint=f"SHA256:{print_}", untrusted=why
@@ -99,8 +99,8 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
         raise HostKeyUnknown(
             f"{place.host}: the certificate of {place.at} is not trusted and was not accepted.",
             f"{why} It shows SHA-256 {print_}.",
-            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES}. Then accept it; or write the"
-            " authority that signed it into ca_file.",
+            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES}. Then accept it; or set ca_file"
+            " to the authority that signed it.",
         )
     try:
         remember(file, place.address, place.port, print_)
@@ -108,7 +108,7 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
         raise HostKeyUnknown(
             f"{place.host}: its accepted certificate cannot be written to {file}.",
             f"The system says: {error.strerror or error}.",
-            "Make that file writable for you.",
+            "Make that file writable.",
         ) from error
     return Trust(fingerprint=print_)
 

@@ -1,1 +1,1 @@
-"""Runs what the core has decided: observe, apply with a journal, verify, watch."""
+"""The engine: observes, applies with a journal, verifies and watches as the core decides."""

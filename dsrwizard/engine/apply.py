@@ -1,4 +1,4 @@
-"""Carries out a plan: the director's ground first, then all real servers side by side, each followed by its own
+"""The run of a plan: the director's own settings first, then all real servers side by side, each followed by its own
 destinations, probe and weights.
 
 Every step is in the journal before it runs. A host that fails stops neither the others nor the director.
@@ -120,13 +120,13 @@ class Applier:
             return
         if wait_for_director and host.steps:
             self._failures[name] = Failure(
-                kind="director", what="Left as it is, because the director still sends to it.",
-                next="Mend the director and run the teardown again.",
+                kind="director", what="Left unchanged because the director still sends to it.",
+                next="Fix the director, then run the teardown again.",
             )  # fmt: skip
             self._skip(host.steps, "the director still sends to it")
             return
         if self._stop.is_set():
-            self._skip((*host.steps, *on_director), "stopped before it began")
+            self._skip((*host.steps, *on_director), "stopped before it started")
             return
         if host.steps and not self._on_server(name, host.steps):
             self._skip(on_director, f"{name} is not ready")
@@ -159,13 +159,13 @@ class Applier:
         not run; otherwise, once the script was sent, each of them may have."""
         for number, step in enumerate(steps):
             if problem.halfway and number == 0:
-                self._result(step, Outcome.UNKNOWN, "it failed and could not be taken back whole")
+                self._result(step, Outcome.UNKNOWN, "it failed and could not be fully undone")
             elif (
                 isinstance(problem, Defect)
                 or (isinstance(problem, AnswerUnreadable) and problem.begun)
                 or (begun and not isinstance(problem, CommandFailed | ConnectionLost))
             ):
-                self._result(step, Outcome.UNKNOWN, "what became of it is not known; observe it again")
+                self._result(step, Outcome.UNKNOWN, "its result is not known; observe it again")
             elif isinstance(problem, ConnectionLost) and (begun or problem.begun):
                 self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
             else:
@@ -179,7 +179,7 @@ class Applier:
         except KeyError:
             return ()
         ran = {result.step for result in self._results.get(name, ())}
-        with blaming(name, "looked at afterwards"):
+        with blaming(name, "checked afterwards"):
             steps = host_plan(self._deployment, server, facts).steps if facts else ()
         return tuple(step.title for step in steps if step.id in ran)
 
@@ -207,8 +207,8 @@ class Applier:
             Failure(
                 kind="held",
                 what=f"{proof.server} stays at weight {_weight(step)} in {where}: {refused}",
-                why="Only a server through which the VIP was seen to answer gets clients.",
-                next="Run verify for the cause, mend it, and apply again.",
+                why="A server gets clients only after the VIP has answered through it.",
+                next="Run verify to find the cause, fix it, then apply again.",
             ),
         )
 
@@ -268,8 +268,9 @@ class Applier:
             self._fail(name, defect)
         if missing:
             self._failures[name] = Failure(
-                kind="took", what=f"{name}: it reported success, yet this is still not so: {'; '.join(missing)}.",
-                why="Something on that host set it back at once.", next="Look for another agent that manages it.",
+                kind="took", what=f"{name}: it reported success, but these are still needed: {'; '.join(missing)}.",
+                why="Something on that host changed them back immediately.",
+                next="Look for another tool that manages that host.",
             )  # fmt: skip
         self._emit(HostFinished(host=name, at=self._now(), result=self._host_result(name)))
 

@@ -1,4 +1,4 @@
-"""Asks the client host in rounds, until every real server that takes new clients has been given a connection.
+"""Connections from the client host, made in rounds until every real server that takes new clients has had one.
 
 Over its one connection; the first round also pings and reads the neighbour entries. Between the rounds the director's
 connection table is read: it alone tells to which real server a connection was given.

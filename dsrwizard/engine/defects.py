@@ -35,7 +35,7 @@ _telling = Lock()
 
 
 class Defect(DsrError):
-    """Something nobody thought of. Its trace goes to a file: places in the program only, no values, so no secret."""
+    """An unexpected failure. Its trace goes to a file: places in the program only, no values, so no secret."""
 
     kind = "defect"
 

@@ -1,4 +1,4 @@
-"""Looks at TCP handshakes from both ends: client-like SYNs with a look at the real server, and clients' own.
+"""Checks of TCP handshakes from both ends: client-like SYNs checked on the real server, and the clients' own.
 
 Every real server is asked over the one connection it has, all side by side.
 """

@@ -48,7 +48,7 @@ class Journal:
         except OSError as problem:
             raise LookError(
                 f"The journal {self.path} cannot be read: {problem.strerror}.",
-                "Without it, it is not known what would have to be undone.",
+                "Without it, dsrwizard does not know what to undo.",
                 "Give access to that folder, or set XDG_STATE_HOME to another one.",
             ) from problem
         entries = []
@@ -60,8 +60,8 @@ class Journal:
                     continue
                 raise LookError(
                     f"The journal {self.path} is damaged at line {number}.",
-                    "What it says there cannot be read, so it is not known what would have to be undone.",
-                    "Restore the file from a backup, or mend that line.",
+                    "That line cannot be read, so dsrwizard does not know what to undo.",
+                    "Restore the file from a backup, or repair that line.",
                 ) from problem
         return entries
 
@@ -101,8 +101,8 @@ class Journal:
         except OSError as problem:
             raise LookError(
                 f"The journal {self.path} cannot be written: {problem.strerror}.",
-                "Nothing is changed without it, because nothing could be undone.",
-                "Make room or give access to that folder, or set XDG_STATE_HOME to another one.",
+                "dsrwizard changes nothing without a journal, because it could not undo the changes.",
+                "Free some space or make that folder writable, or set XDG_STATE_HOME to another one.",
             ) from problem
 
 

@@ -1,4 +1,4 @@
-"""An asker that can be told to ask nobody: for looks that no operator waits for."""
+"""An asker that can be silenced, for checks that no operator waits for."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Timeline:
             torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
             data = (b"\n" if torn else b"") + encoded(entry)
             if os.write(descriptor, data) != len(data):
-                raise OSError("not written whole")
+                raise OSError("not written completely")
         finally:
             os.close(descriptor)
 

@@ -64,9 +64,9 @@ class FakeWire:
     def _client_like(self, target: ProbeTarget, sources: Mapping[int, str], problem: str) -> Sent:
         state = self._world.at(target.rip)
         if not problem and target.protocol != "tcp":
-            problem = "A datagram leaves nothing on the server that could be looked at."
+            problem = "A UDP datagram leaves no state on the server to check."
         if not problem and state is None:
-            problem = f"Nobody answers for {target.rip} on this link."
+            problem = f"No host answers for {target.rip} on this link."
         self._world.source_port += 1
         sent = Sent(
             rip=target.rip,
@@ -86,7 +86,7 @@ class FakeWire:
             return NO_PRIVILEGE
         link = self._world.machine.links.get(interface)
         if link is None:
-            return f"There is no interface {interface} on this machine."
+            return f"This machine has no interface {interface}."
         return "" if link.up else f"{interface} is down."
 
     def _lives(self, address: str) -> bool:
@@ -128,7 +128,7 @@ class FakeWire:
             source=source.get(signature, target.vip),
             milliseconds=0.8 if answered else None,
             problem=problem,
-            detail="it is no DNS answer to the query" if signature == "wrong-reply" else "",
+            detail="it is not a DNS answer to the query" if signature == "wrong-reply" else "",
         )
 
     @staticmethod

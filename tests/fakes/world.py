@@ -398,9 +398,9 @@ class FakeServer:
             watch.finished(step, not refused, refused)
             if refused:
                 raise CommandFailed(
-                    f"{state.name}: “{step.title}” failed; what that step had changed was taken back.",
+                    f"{state.name}: “{step.title}” failed; its changes were undone.",
                     f"The host said: {refused}",
-                    "Mend that on the host and retry it.",
+                    "Fix that on the host, then retry.",
                 )
         return self._facts(state)
 

@@ -96,13 +96,13 @@ def sound(told: dict[str, Any], says: str, seconds: float, kind: str = "") -> No
 
 GREETINGS: dict[str, tuple[Way, str]] = {
     "silence after the connection": (ways.silent, "did not speak SSH within 2 s"),
-    "a greeting by drops": (ways.greeting_by_drops, "did not speak SSH|no SSH server"),
+    "a greeting by drops": (ways.greeting_by_drops, "did not speak SSH|n(ot an|o) SSH server"),
     "silence after the greeting": (ways.greeting_alone, "did not finish the key exchange"),
     "silence in the key exchange": (ways.keys_and_then_silence, "did not finish the key exchange"),
-    "garbage": (ways.garbage, "no SSH server|does what no SSH server does"),
+    "garbage": (ways.garbage, "not an SSH server|does what no SSH server does"),
     "garbage after the greeting": (ways.garbage_after_the_greeting, "key exchange|does what no SSH server"),
-    "another protocol": (ways.another_protocol, "no SSH server"),
-    "an old protocol": (ways.old_protocol, "no way of SSH in common"),
+    "another protocol": (ways.another_protocol, "not an SSH server"),
+    "an old protocol": (ways.old_protocol, "could not agree on how to connect"),
     "foul names of algorithms": (ways.foul_names, r"offers no .* that is allowed"),
     "names that are no text": (ways.names_that_are_no_text, "did not finish the key exchange"),
     "the end with a foul reason": (ways.ends_with_a_reason, "did not finish the key exchange"),
@@ -111,8 +111,8 @@ GREETINGS: dict[str, tuple[Way, str]] = {
 }
 
 LOGINS: dict[str, tuple[Way, str]] = {
-    "silence at the login": (ways.logging_in(lambda host: host.hush()), "said nothing to the login|refused"),
-    "silence at the questions": (ways.questioning(lambda host: host.hush()), "said nothing to the login"),
+    "silence at the login": (ways.logging_in(lambda host: host.hush()), "did not answer the login|refused"),
+    "silence at the questions": (ways.questioning(lambda host: host.hush()), "did not answer the login"),
     "foul ways to log in": (
         ways.logging_in(lambda host: host.say(ways.failure(f"publickey,{ESCAPES}".encode()))),
         "login as root .* was refused",
@@ -125,7 +125,7 @@ LOGINS: dict[str, tuple[Way, str]] = {
         ways.logging_in(lambda host: host.say(ways.failure(b"\xff\xfe,password"))),
         "closed the connection during login|refused",
     ),
-    "banners without end": (ways.logging_in(ways.banners_without_end), "more than anybody needs"),
+    "banners without end": (ways.logging_in(ways.banners_without_end), "far more than needed"),
     "the end with a foul reason": (
         ways.logging_in(lambda host: host.say(b"\x01" + bytes(4) + ways.string(ESCAPES.encode()) + ways.string(b""))),
         "closed the connection during login",
@@ -141,28 +141,28 @@ LOGINS: dict[str, tuple[Way, str]] = {
     ),
     "questions that are not whole": (
         ways.questioning(lambda host: host.say(ways.info_request(8) + (b"\x00\x0f\xff\xff" * 8))),
-        "not whole",
+        "incomplete",
     ),
     "a question of half a megabyte": (
         ways.questioning(lambda host: host.say(ways.info_request(1, b"x" * 200_000))),
-        "asks more than anybody can read",
+        "questions are too long",
     ),
     "questions without end": (ways.asking(("", "", (("Code: ", False),)), without_end=True), "more questions than"),
     "rounds without a question": (ways.asking(("", ESCAPES, ()), without_end=True), "more questions than"),
 }
 
 RUNS: dict[str, tuple[Way, str]] = {
-    "silence at the script": (ways.executing(ways.hush), "not over within 4 s|was not begun"),
-    "silence in the midst": (ways.executing(ways.after(ways.hush)), "not over within 4 s"),
-    "output by drops": (ways.executing(ways.after(ways.dripping)), "not over within 4 s"),
+    "silence at the script": (ways.executing(ways.hush), "did not finish within 4 s|was not started"),
+    "silence in the midst": (ways.executing(ways.after(ways.hush)), "did not finish within 4 s"),
+    "output by drops": (ways.executing(ways.after(ways.dripping)), "did not finish within 4 s"),
     "keys anew and then silence": (
         ways.executing(ways.after(ways.keys_anew_and_then_silence)),
-        "not over within 4 s|the connection broke",
+        "did not finish within 4 s|the connection broke",
     ),
-    "nobody reads the script": (ways.executing(ways.deaf), "not over within 4 s"),
+    "nobody reads the script": (ways.executing(ways.deaf), "did not finish within 4 s"),
     "nobody takes the script from the network": (
         ways.executing(ways.without_ears),
-        "takes nothing that is sent|not over within 4 s",
+        "does not read what is sent|did not finish within 4 s",
     ),
     "the end without a status": (ways.executing(ways.after(ways.status())), "the connection broke, or the shell"),
     "a foul signal": (ways.executing(ways.after(ways.status(signal=b"KILL\x1b[2J"))), "the connection broke, or"),
@@ -193,13 +193,19 @@ FLOODS: dict[str, tuple[Way, str]] = {
         "not asked for|before it began",
     ),
     "output for a channel of nobody": (ways.executing(ways.to_a_channel_of_nobody), "was not asked for"),
-    "nothing to do, without end": (ways.executing(ways.after(ways.nothing_to_do)), "more than anybody needs|4 s"),
-    "requests without end": (ways.executing(ways.after(ways.requests_without_end)), "not over within|anybody needs"),
-    "wishes without end": (ways.executing(ways.after(ways.wishes_without_end)), "not over within|the connection broke"),
+    "nothing to do, without end": (ways.executing(ways.after(ways.nothing_to_do)), "far more than needed|4 s"),
+    "requests without end": (
+        ways.executing(ways.after(ways.requests_without_end)),
+        "did not finish within|more than needed",
+    ),
+    "wishes without end": (
+        ways.executing(ways.after(ways.wishes_without_end)),
+        "did not finish within|the connection broke",
+    ),
     "a greeting without end": (ways.line_without_end, "greeting does not end"),
-    "lines of greeting without end": (ways.lines_without_end, "greeting does not end|no SSH server"),
+    "lines of greeting without end": (ways.lines_without_end, "greeting does not end|not an SSH server"),
     "a huge packet": (ways.huge_packet, "a packet of more than 256 KiB"),
-    "nothing to do before the keys": (ways.nothing_to_do_before_the_keys, "more than anybody needs|key exchange"),
+    "nothing to do before the keys": (ways.nothing_to_do_before_the_keys, "far more than needed|key exchange"),
 }
 
 

@@ -135,20 +135,20 @@ def test_a_fault_is_made_and_mended_by_name_once_and_only_where_it_makes_sense(d
     lab = deployed.lab
     deployed.fault("vip-missing@web2", "drained@web1")
     again = lab.dsrwizard("lab", "fault", "vip-missing@web2")
-    assert (again.status, again.stderr.splitlines()[0]) == (2, "vip-missing@web2 is made already.")
+    assert (again.status, again.stderr.splitlines()[0]) == (2, "vip-missing@web2 is already active.")
     wide = lab.dsrwizard("lab", "fault", "vip-prefix@web2")
     assert wide.status == 1
     assert f"on web2, {VIP} is not there" in wide.stderr
-    assert "Made now: vip-missing@web2, drained@web1" in lab.dsrwizard("lab", "fault").ok().stdout
+    assert "Active now: vip-missing@web2, drained@web1" in lab.dsrwizard("lab", "fault").ok().stdout
 
     deployed.mend("vip-missing@web2")
     assert f"{VIP}/32" in lab.run("web2", "ip -o addr show dev lo").stdout
     other = lab.dsrwizard("lab", "mend", "vip-missing@web2")
-    assert (other.status, "Faults made now: drained@web1." in other.stderr) == (2, True)
+    assert (other.status, "Active faults: drained@web1." in other.stderr) == (2, True)
     # Somebody may have put it right in the meantime: mending it then changes nothing and says so all the same.
     lab.run("director", f"ipvsadm -e -t {VIP}:80 -r 10.0.0.101 -g -w 1").ok()
     assert lab.dsrwizard("lab", "mend").ok().stdout == "Mended: drained@web1.\n"
-    assert lab.dsrwizard("lab", "mend").ok().stdout == "No fault is made.\n"
+    assert lab.dsrwizard("lab", "mend").ok().stdout == "No fault is active.\n"
 
 
 def outside(*arguments: str) -> subprocess.CompletedProcess[str]:

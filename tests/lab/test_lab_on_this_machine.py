@@ -80,7 +80,7 @@ def test_too_few_open_files_are_one_clear_error() -> None:
     )
     assert (got.returncode, got.stdout) == (3, "")
     what, why, mend = got.stderr.splitlines()
-    assert what == "The lab cannot start: too few files may be open."
+    assert what == "The lab cannot start: the limit on open files is too low."
     assert f"is {NEEDED - 1} here" in why
     assert mend.startswith("Raise the hard limit to 4096")
 

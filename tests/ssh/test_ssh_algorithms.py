@@ -104,7 +104,7 @@ def test_what_cannot_be_allowed_is_refused_with_a_better_choice(
     error = refusal(server, key, operator)
     assert offered in error.why
     assert "SHA-1" in error.why
-    assert "up to date" in error.next
+    assert "Update its SSH server" in error.next
     assert "+" not in error.next
 
 

@@ -139,7 +139,7 @@ def test_refusal_says_what_was_tried_and_what_the_server_takes(
         says_hello(make_sshd(), operator, key)
     assert caught.value.what.startswith("web1: login as ")
     assert "Tried: key ~/stranger." in caught.value.why
-    assert "The server takes: publickey." in caught.value.why
+    assert "The server accepts: publickey." in caught.value.why
 
 
 def test_a_wrong_password_is_asked_three_times_and_never_told(
@@ -178,7 +178,7 @@ def test_a_damaged_identity_file_is_said(operator: Operator, home: Path, sshd: S
     key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n")
     with pytest.raises(LoginRefused) as caught:
         says_hello(sshd, operator, key)
-    assert "~/damaged: it is no private key that can be read" in caught.value.why
+    assert "~/damaged: it is not a readable private key" in caught.value.why
 
 
 def test_a_server_that_hangs_up_while_the_operator_types(make_sshd: MakeSshd, home: Path) -> None:

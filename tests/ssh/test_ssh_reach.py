@@ -82,7 +82,7 @@ def test_another_kind_of_server(key: Path, operator: Operator, listener: socket.
     with pytest.raises(ConnectionRefused) as caught:
         open_ssh("web1", at(listener.getsockname()[1], key), operator)
     thread.join()
-    assert "no SSH server" in caught.value.what
+    assert "not an SSH server" in caught.value.what
 
 
 def test_a_name_without_address(key: Path, operator: Operator, home: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_connection_killed_in_the_middle_is_lost(sshd: Sshd, key: Path, operat
     assert "broke" in caught.value.what
     with pytest.raises(ConnectionLost) as later:
         connector.run("echo there", deadline=60)
-    assert "not begun" in later.value.why
+    assert "not started" in later.value.why
     connector.close()
 
 

@@ -284,7 +284,7 @@ def test_something_else_on_the_port_of_a_dns_service_is_no_dns_service() -> None
     check = only(farm.verify())
     assert (check.cause, check.host, check.service) == ("service-down", "web2", "udp/5353")
     assert "is not a DNS server" in check.message
-    assert "no DNS answer" in check.evidence
+    assert "not a DNS answer" in check.evidence
     assert "payload" in check.fix
 
 

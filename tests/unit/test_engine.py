@@ -133,7 +133,7 @@ def test_a_server_whose_dns_is_something_else_gets_no_clients(farm: Farm) -> Non
     assert not result.ok
     assert weights(farm) == {"10.0.0.101": 1, "10.0.0.102": 0, "10.0.0.103": 1}
     (held,) = (step.detail for host in result.hosts for step in host.steps if step.outcome is Outcome.HELD)
-    assert "no DNS answer" in held
+    assert "not a DNS answer" in held
 
 
 class LossyWire(FakeWire):

@@ -241,7 +241,7 @@ def test_a_pipe_that_nobody_reads_takes_no_export(tmp_path: Path) -> None:
 def test_only_ordinary_files_are_read_and_only_so_much(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "big").write_bytes(b"x" * 1001)
-    for path, words in ((tmp_path / "pipe", "no ordinary file"), (Path("/dev/zero"), "no ordinary file"),
+    for path, words in ((tmp_path / "pipe", "not a regular file"), (Path("/dev/zero"), "not a regular file"),
                         (tmp_path, "directory"), (tmp_path / "big", "larger than 1 kB")):  # fmt: skip
         with pytest.raises(OSError, match=words):
             files.read(path, 1000)

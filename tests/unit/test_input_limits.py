@@ -176,7 +176,7 @@ def test_a_pipe_without_end_is_read_no_further_than_a_file(tmp_path: Path) -> No
 def test_a_list_is_read_from_an_ordinary_file_only(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "big").write_bytes(b"x" * 1_000_001)
-    for path, words in ((tmp_path / "pipe", "no ordinary file"), (Path("/dev/zero"), "no ordinary file"),
+    for path, words in ((tmp_path / "pipe", "not a regular file"), (Path("/dev/zero"), "not a regular file"),
                         (tmp_path / "big", "larger than 1 MB")):  # fmt: skip
         with pytest.raises(OSError, match=words):
             _read(str(path))

@@ -41,12 +41,12 @@ def test_a_fault_is_of_a_host_a_vip_or_a_service(name: str, full: str, flag: str
         ),
         (
             "unreachable@web1/10.0.0.10",
-            "unreachable@web1 is of the whole host, not of one VIP.",
+            "unreachable@web1 affects the whole host, not one VIP.",
             "Write unreachable@web1.",
         ),
         (
             "vip-prefix@web1/10.0.0.10/tcp/80",
-            "vip-prefix@web1 is of a whole VIP, not of one service.",
+            "vip-prefix@web1 affects a whole VIP, not one service.",
             "Write vip-prefix@web1/10.0.0.10.",
         ),
     ],

@@ -395,7 +395,7 @@ def test_the_port_tells_what_the_host_said_and_what_became_of_the_step(plain: Ho
     plain.refuse("systemd")
     with pytest.raises(CommandFailed) as problem:
         told(plain, step(written(plain.file("f"), "x\n"), UnitChange()))
-    assert "taken back" in problem.value.what
+    assert "its changes were undone" in problem.value.what
     assert "Connection reset by peer" in problem.value.why
     assert not problem.value.halfway
 
@@ -406,8 +406,8 @@ def test_the_port_does_not_claim_that_a_step_was_taken_back_when_it_was_not(plai
     with pytest.raises(CommandFailed) as problem:
         told(plain, step(LinkChange(interface="dsr0", old=False, new=True)))
     assert problem.value.halfway
-    assert "was taken back" not in str(problem.value)
-    assert "so did taking back" in problem.value.what
+    assert "changes were undone" not in str(problem.value)
+    assert "its changes could not be undone" in problem.value.what
 
 
 def test_a_script_that_ends_early_is_a_lost_connection(plain: Host) -> None:
@@ -447,7 +447,7 @@ def test_the_books_hold_what_could_not_be_taken_back(plain: Host, tmp_path: Path
 
 def test_a_connection_that_cannot_be_opened_leaves_nothing_owed(plain: Host, tmp_path: Path) -> None:
     def refuse() -> Host:
-        raise HostError("web1: its SSH server opens no session.")
+        raise HostError("web1: its SSH server does not open a session.")
 
     result = run_of(plain, tmp_path, step(ADD), connect=refuse)
     assert [entry.outcome for entry in result.hosts[0].steps] == [Outcome.NOT_ATTEMPTED]

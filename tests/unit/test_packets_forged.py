@@ -115,7 +115,7 @@ def test_no_answer_is_believed_among_guesses_and_a_late_one_is_no_guess(forged: 
         found = table.result(shot)
         assert (found.signature != "unknown") is believed
         assert found.strays == number
-        assert ("somebody guesses" in found.problem) is not believed
+        assert ("someone is guessing" in found.problem) is not believed
 
 
 def test_a_wrong_number_at_the_right_port_is_a_guess_too() -> None:
@@ -205,8 +205,8 @@ def test_an_answer_among_guesses_is_unknown_and_says_what_to_look_for() -> None:
     def probed(one: Probed) -> Probed:
         if one.rip != farm.rip("web2"):
             return one
-        return msgspec.structs.replace(one, signature="unknown", problem="40 answers fit no question.", strays=40)
+        return msgspec.structs.replace(one, signature="unknown", problem="40 answers match no probe.", strays=40)
 
     check = find(farm.verify(wire=Altered(farm, probe=probed)), "vip.probe", "web2")
-    assert (check.outcome, check.evidence) == ("unknown", "40 answers fit no question.")
+    assert (check.outcome, check.evidence) == ("unknown", "40 answers match no probe.")
     assert "On the switch" in check.fix

@@ -245,13 +245,13 @@ def test_a_listener_that_died_says_so(pipe: Pipe, monkeypatch: pytest.MonkeyPatc
     hearing = Wire().hear("eth0", ["10.0.0.10"], breaks)
     pipe.writing.send(arp.who_has(SERVER_MAC, VIP, ROUTER))
     until(lambda: hearing.problem)
-    assert "Nobody listens on eth0 any more" in hearing.problem
+    assert "Listening on eth0 has stopped" in hearing.problem
     hearing.close()
 
 
 def test_what_cannot_be_heard_says_why() -> None:
     for interface, addresses, words in (
-        ("none-such", ["10.0.0.10"], "There is no interface none-such"),
+        ("none-such", ["10.0.0.10"], "This machine has no interface none-such"),
         ("lo", ["fd00::10"], "not an Ethernet interface"),
         ("none-such", ["10.0.0"], "'10.0.0' is not an IP address"),
     ):

@@ -109,15 +109,15 @@ def test_a_full_queue_is_waited_for_and_the_frame_goes_out_once(wire: Wire) -> N
 @pytest.mark.parametrize(
     ("one", "senders", "words"),
     [
-        (target("10.0.0.77"), SENDERS, "Nobody answers for 10.0.0.77"),
+        (target("10.0.0.77"), SENDERS, "No host answers for 10.0.0.77"),
         (target("web1"), SENDERS, "'web1' is not an IP address"),
-        (target(vip="fd00:10::10"), SENDERS, "not of one address family"),
+        (target(vip="fd00:10::10"), SENDERS, "different address families"),
         (target(port=0), SENDERS, "Port 0"),
         (target(mac="ff:ff:ff:ff:ff:ff"), SENDERS, "not a machine's MAC"),
         (target("10.0.0.2"), SENDERS, "this machine itself"),
-        (target(), {6: "2001:db8::7"}, "no address to send from"),
+        (target(), {6: "2001:db8::7"}, "no source address"),
         (target(), {4: "10.0.0.9"}, "in the real servers' own network"),
-        (target(), {4: "nowhere"}, "no address to send from"),
+        (target(), {4: "nowhere"}, "no source address"),
         (ProbeTarget(rip="10.0.0.101", vip="10.0.0.10", port=7, protocol="udp"), SENDERS, "datagram"),
     ],
 )
@@ -136,10 +136,10 @@ def test_without_privilege_or_interface_every_target_says_so(wire: Wire, monkeyp
     assert "Network is down" in send(target())[0].problem
 
     def refuse(name: str) -> EthernetLink:
-        raise LookError(f"There is no interface {name} on this machine.")
+        raise LookError(f"This machine has no interface {name}.")
 
     monkeypatch.setattr(offlink, "look_up", refuse)
-    assert [sent.problem for sent in send(target(), target())] == ["There is no interface eth0 on this machine."] * 2
+    assert [sent.problem for sent in send(target(), target())] == ["This machine has no interface eth0."] * 2
 
 
 @pytest.mark.parametrize("number", [0, 1, 12345, 2**128 - 1])

@@ -79,7 +79,7 @@ def test_every_dns_answer_counts_a_refusal_and_an_error_too(said: bytes, six: bo
 def test_what_is_no_dns_answer_to_this_query_proves_nothing(what: str, said: bytes) -> None:
     found = says(shot("dns"), said)
     assert (found.signature, found.answered_by) == ("wrong-reply", "02:00:0a:00:00:65"), what
-    assert "is not the service: it is no DNS answer to the query" in judge(found)
+    assert "is not the service: it is not a DNS answer to the query" in judge(found)
 
 
 def test_an_echo_is_the_same_bytes_and_nothing_else() -> None:
@@ -87,7 +87,7 @@ def test_an_echo_is_the_same_bytes_and_nothing_else() -> None:
     for said in (b"\0\xff", b"\0\xffxx", b"", b"x"):
         found = says(shot("echo", payload=b"\0\xffx"), said)
         assert found.signature == "wrong-reply"
-        assert "does not send back" in judge(found)
+        assert "does not echo" in judge(found)
 
 
 def test_any_answer_counts_where_nobody_said_what_is_right() -> None:

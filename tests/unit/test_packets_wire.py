@@ -60,7 +60,7 @@ def test_connects_come_back_in_order_each_with_its_result(listener: socket.socke
     assert [one.result for one in found] == ["open", "refused", "unknown", "unknown"]
     assert found[0].milliseconds is not None
     assert "not an IP address" in found[2].problem
-    assert "no port 70000" in found[3].problem
+    assert "70000 is not a valid port" in found[3].problem
 
 
 def test_an_open_connection_is_ended_politely(listener: socket.socket) -> None:
@@ -92,9 +92,9 @@ def test_more_connects_than_descriptors_are_all_made(
 def test_an_interface_that_is_not_there_is_named(interface: str) -> None:
     (probed,) = WIRE.probe(interface, [TARGET])
     assert probed.signature == "unknown"
-    assert "There is no interface" in probed.problem
+    assert "This machine has no interface" in probed.problem
     assert WIRE.owners(interface, ["10.0.0.10"])["10.0.0.10"].problem == probed.problem
-    with pytest.raises(LookError, match="There is no interface"):
+    with pytest.raises(LookError, match="This machine has no interface"):
         announce(interface, "10.0.0.10")
 
 
@@ -120,7 +120,7 @@ def test_without_privilege_every_result_says_what_is_missing() -> None:
     ("target", "words"),
     [
         (ProbeTarget(rip="web1", vip="10.0.0.10", port=80), "'web1' is not an IP address"),
-        (ProbeTarget(rip="10.0.0.101", vip="fd00::10", port=80), "not of one address family"),
+        (ProbeTarget(rip="10.0.0.101", vip="fd00::10", port=80), "different address families"),
         (ProbeTarget(rip="fd00::101", vip="fd00::10", port=80), "no address of its own"),
         (ProbeTarget(rip="10.0.0.101", vip="10.0.0.10", port=80, mac="web1"), "not a machine's MAC"),
         (ProbeTarget(rip="10.0.0.2", vip="10.0.0.10", port=80), "this machine itself"),

@@ -17,16 +17,20 @@ STILTED = re.compile(
     | there\ is\ no\ (host|cause|key)\b | \bis\ no\ (number|time|address|text|name|path|port|adapter|dummy|loopback)\b
     | it\ stays\ as | (is|was)\ not\ looked\ at\b | looked\ after\ by | (put|taken|take)\ back | gone\ already
     | somebody\ (put|since) | by\ somebody | of\ others\b | \bnot\ ours\b | its\ end\ is | known\ end\b | asks\ for\ it
-    | keeps\ to\ itself | what\ helps\b | (?-i:\bStrict,)""",
+    | keeps\ to\ itself | what\ helps\b | (?-i:\bStrict,)
+    | begins?\ anew | was\ let\ go | not\ begun | \bis\ no\ (weight|token|kernel|ordinary|administrator)\b | mend\ that
+    | stands\ in\ between | for\ its\ own\.$ | seen\ to\ answer | so\ did\ taking | anybody\ (needs|can)
+    | is\ made\ already""",
     re.IGNORECASE | re.VERBOSE,
 )
 ROOMS = (
     "intake", "tell", "plan", "model", "record", "api.py", "ports.py", "dialects/linux/plan.py",
     "dialects/windows/plan.py",
 )  # fmt: skip
+HOUSE = ("screens", "backends", "dsrwizard/cli", "dsrwizard/engine", "dsrwizard/files.py", "dsrwizard/session.py")
 FILES = sorted(
     path
-    for place in ("screens", "dsrwizard/cli", *(f"dsrwizard/core/{room}" for room in ROOMS))
+    for place in (*HOUSE, *(f"dsrwizard/core/{room}" for room in ROOMS))
     for path in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
 )
 

@@ -63,7 +63,7 @@ class Connection:
         self._machine.begun.release()
         self._machine.go_on.wait(30)
         if self not in self._machine.open:
-            lost = ConnectionLost("web1: the connection is gone.", "The script was not begun.", "Connect again.")
+            lost = ConnectionLost("web1: the connection was lost.", "The script was not started.", "Connect again.")
             lost.begun = False
             raise lost
         nonce = script.partition("m='==dsr:")[2].partition("'")[0]

@@ -116,7 +116,7 @@ def test_an_unreadable_session_is_left_where_it_is(state: Path) -> None:
 def test_what_cannot_be_saved_is_said_plainly() -> None:
     draft = Draft()
     draft.name = "\ud800"  # as a field sets it
-    with pytest.raises(DsrError, match="no text"):
+    with pytest.raises(DsrError, match="not text"):
         Session(draft=draft).save()
 
 

@@ -103,7 +103,7 @@ def test_what_a_shell_might_change_is_refused_in_a_command_and_only_there(ssh: P
 
 @pytest.mark.parametrize("token", ["%d", "%u", "%C", "%x", "%"])
 def test_other_tokens_are_refused_in_a_command_as_in_ssh(ssh: Path, token: str) -> None:
-    assert "no token" in refused(ssh, f"ProxyCommand nc {token}\n")
+    assert "not a token" in refused(ssh, f"ProxyCommand nc {token}\n")
 
 
 @pytest.mark.parametrize(

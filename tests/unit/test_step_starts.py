@@ -62,7 +62,7 @@ class Host:
             if on_line is not None:
                 on_line(line)
         if self._breaks:
-            lost = ConnectionLost("web1: the connection is gone.", "", "Connect again.")
+            lost = ConnectionLost("web1: the connection was lost.", "", "Connect again.")
             lost.begun = False
             raise lost
         return Answer(status=0, stdout="\n".join(said), stderr="")

@@ -99,8 +99,8 @@ def finding(cause: str, at: float = 10.0) -> Finding:
             "vip-dead", "rip-only-listener", "10.0.0.101",
         ),
         (
-            seen(destination(), probed("wrong-reply", protocol="udp", detail="it is no DNS answer to the query")),
-            "vip-dead", "service-down", "no DNS answer",
+            seen(destination(), probed("wrong-reply", protocol="udp", detail="it is not a DNS answer to the query")),
+            "vip-dead", "service-down", "not a DNS answer",
         ),
         (seen(destination(), probed("silence", protocol="udp")), "unknown", "", "UDP"),
         (seen(destination(), probed("silence", protocol="udp"), consent=True), "up", "", ""),

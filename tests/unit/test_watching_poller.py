@@ -287,8 +287,8 @@ def test_a_watch_asks_nobody_and_says_what_it_cannot_see(tmp_path: Path) -> None
     watch.world.servers["web2"].key = "unknown"
     snapshot = watch.once()
     assert operator.asked == 0
-    assert any("web1" in line and "you would have to be asked (password)" in line for line in snapshot.unseen)
-    assert any("web2" in line and "you would have to be asked (host key)" in line for line in snapshot.unseen)
+    assert any("web1" in line and "it needs your input (password)" in line for line in snapshot.unseen)
+    assert any("web2" in line and "it needs your input (host key)" in line for line in snapshot.unseen)
     assert set(watch.states().values()) == {"up"}, "the wire tells all the same"
     watch.hosts.observe(watch.deployment)  # what a verification does: the operator answers
     assert operator.asked == 2
@@ -306,7 +306,7 @@ def test_a_login_that_was_refused_is_not_tried_again_and_again(watch: Watch) -> 
     for _ in range(5):
         snapshot = watch.once(30.0)
     assert tries.count("web1") == 1
-    assert any("web1 is not looked at from within" in line for line in snapshot.unseen)
+    assert any("web1 is not checked on the host" in line for line in snapshot.unseen)
 
 
 def test_servers_set_up_by_hand_are_named_once(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_servers_set_up_by_hand_are_named_once(tmp_path: Path) -> None:
     by_hand = tuple(msgspec.structs.replace(one, connect="manual") for one in farm.deployment.servers)
     watch = Watch(tmp_path, deployment=msgspec.structs.replace(farm.deployment, servers=by_hand))
     snapshot = watch.once()
-    assert [line for line in snapshot.unseen if "web1, web2 are looked after by hand" in line] == list(snapshot.unseen)
+    assert [line for line in snapshot.unseen if "web1, web2 are set up by hand" in line] == list(snapshot.unseen)
     assert set(watch.states().values()) == {"up"}
 
 
@@ -380,10 +380,10 @@ def test_a_weight_that_ipvs_would_not_take_is_refused_with_words(watch: Watch, w
 def test_servers_and_services_that_are_not_there_are_refused_with_words(watch: Watch) -> None:
     with pytest.raises(UsageError, match="web1, web2"):
         watch.poller.set_weight("web9", 1)
-    with pytest.raises(DsrError, match=r"web1 is behind no IPVS service 10\.0\.0\.10 tcp/443"):
+    with pytest.raises(DsrError, match=r"web1 is not in any IPVS service 10\.0\.0\.10 tcp/443"):
         watch.poller.set_weight("web1", 1, "10.0.0.10", "tcp/443")
     watch.world.ipvs.table.clear()
-    with pytest.raises(DsrError, match="web1 is behind no IPVS service"):
+    with pytest.raises(DsrError, match="web1 is not in any IPVS service"):
         watch.poller.set_weight("web1", 0)
 
 

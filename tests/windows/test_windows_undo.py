@@ -131,7 +131,7 @@ def taken_back(run: Run, result: HostResult) -> str:
         assert "the script ended before all its steps" in result.failure.what, where
         return ""
     assert [one.step for one in result.steps if one.outcome is Outcome.FAILED] == [run.step], where
-    assert "what that step had changed was taken back" in result.failure.what, where
+    assert "its changes were undone" in result.failure.what, where
     return run.step.removeprefix("undo ").split()[0]
 
 

@@ -1,4 +1,4 @@
-"""Runs commands on the lab's hosts for whoever holds the other end of the console."""
+"""The agent that runs commands on the lab's hosts for the process at the other end of the console."""
 
 from __future__ import annotations
 

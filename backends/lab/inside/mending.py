@@ -1,4 +1,4 @@
-"""Makes and mends faults in a running lab: runs their scripts on the hosts and remembers what was there before.
+"""Faults in a running lab: their scripts run on the hosts, and the state before is kept to mend them.
 
 Process 1 of the guest holds every host's namespaces and has written down which of its descriptors they are; root on the
 director shares its process table and so may enter them. That needs no network, which may be what is broken.
@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
         if problems:
             raise problems[0]
         if not mended:
-            out.line("No fault is made.")
+            out.line("No fault is active.")
         return 0
     if not names:
         _show(lab.made)
@@ -59,7 +59,7 @@ def _show(made: Sequence[Made]) -> None:
         out.line(f"    {fault.why}")
     for vip, services in network.SERVICES.items():
         out.line(f"VIP {vip}: {', '.join(f'{protocol}/{port}' for protocol, port in services)}")
-    out.line(f"Made now: {', '.join(one.name for one in made) or 'none'}")
+    out.line(f"Active now: {', '.join(one.name for one in made) or 'none'}")
 
 
 class _Faulty:
@@ -71,7 +71,7 @@ class _Faulty:
         except OSError as error:
             raise LookError(
                 "This is not the lab's director.",
-                "Faults are made in the lab only, by root on its director.",
+                "Faults can be made only in the lab, as root on its director.",
                 "Start it with dsrwizard lab -- bash, or with dsrwizard lab --fault CAUSE@HOST.",
             ) from error
         self._namespaces = {name: numbers for name, *numbers in map(str.split, lines)}
@@ -86,7 +86,7 @@ class _Faulty:
         """Makes them in the order given; one that fails leaves nothing of itself, and those before it stand."""
         for made in wanted:
             if made.name in self._kept:
-                raise UsageError(f"{made.name} is made already.", "", f"Mend it with: dsrwizard lab mend {made.name}")
+                raise UsageError(f"{made.name} is already active.", "", f"Mend it with: dsrwizard lab mend {made.name}")
         for made in wanted:
             self._make(made)
         return list(wanted)
@@ -98,7 +98,7 @@ class _Faulty:
                 f"{made.name} cannot be made now: on {made.host}, {made.lacks}."
                 if fault.actions[0].at in ("", made.host)
                 else f"{made.name} cannot be made now: {made.lacks}.",
-                "It needs a deployment in force and nothing else wrong there.",
+                "It needs an applied deployment with no other fault there.",
                 f"Apply it first: dsrwizard apply {recipe.RICH_FILE if made.rich else '$DSRWIZARD_LAB'} --yes    "
                 "Faults made: dsrwizard lab fault",
             )
@@ -118,7 +118,7 @@ class _Faulty:
         for made in wanted or ():
             if made.name not in self._kept:
                 there = ", ".join(self._kept) or "none"
-                raise UsageError(f"{made.name} is not made.", f"Faults made now: {there}.")
+                raise UsageError(f"{made.name} is not active.", f"Active faults: {there}.")
         mended: list[Made] = []
         problems: list[DsrError] = []
         for made in [one for one in reversed(self.made) if wanted is None or one in wanted]:
@@ -141,8 +141,8 @@ class _Faulty:
         self._write()
         if problems:
             raise DsrError(
-                f"{made.name} could not be mended whole.", " ".join(problems),
-                "Look with dsrwizard verify $DSRWIZARD_LAB; dsrwizard apply $DSRWIZARD_LAB puts right what it can.",
+                f"{made.name} could not be fully mended.", " ".join(problems),
+                "Look with dsrwizard verify $DSRWIZARD_LAB; dsrwizard apply $DSRWIZARD_LAB repairs what it can.",
             )  # fmt: skip
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""What a script that carried out steps came to: nothing to say, or the error that says it."""
+"""The outcome of a script that carried out steps: nothing, or an error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def raise_failure(host: str, steps: Sequence[Step], progress: Progress, answer: 
         raise _failure(host, progress.failed.title, progress)
     if len(progress.finished_steps) < len(steps):
         raise ConnectionLost(
-            f"{host}: the script ended before all its steps (exit status {answer.status}).",
+            f"{host}: the script ended before all its steps were done (exit status {answer.status}).",
             f"The host said: {answer.stderr.strip() or 'nothing'}",
-            "What was done is not known: observe it again.",
+            "It is not known which steps ran: observe the host again.",
         )
 
 
@@ -26,14 +26,14 @@ def _failure(host: str, title: str, progress: Progress) -> CommandFailed:
     said = f"The host said: {progress.said.strip() or 'It said nothing.'}"
     if not progress.halfway:
         return CommandFailed(
-            f"{host}: “{title}” failed; what that step had changed was taken back.",
+            f"{host}: “{title}” failed; its changes were undone.",
             said,
-            "Mend that on the host and retry it.",
+            "Fix that on the host, then retry.",
         )
     stuck = CommandFailed(
-        f"{host}: “{title}” failed, and so did taking back what it had changed.",
+        f"{host}: “{title}” failed, and its changes could not be undone.",
         said,
-        "Mend that on the host, then apply again or tear it down; both look at what is there first.",
+        "Fix that on the host, then apply again or tear it down; both check what is there first.",
     )
     stuck.halfway = True
     return stuck

@@ -1,4 +1,4 @@
-"""Where the looks of a watch come together: each source puts in what it saw, and a snapshot is taken out."""
+"""The shared state of a watch: each source adds what it saw, and snapshots are taken from it."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class Drift:
             self._failed[name] = what
             if asked.get(name):
                 kinds = " and ".join(dict.fromkeys(asked[name]))
-                what = Failure(kind="asks", what=f"you would have to be asked ({kinds})")
+                what = Failure(kind="asks", what=f"it needs your input ({kinds})")
                 self._failed[name], self._held[name] = what, (float("inf"), what)
             elif what.kind in _LOGIN_KINDS:
                 self._held[name] = (now + REFUSED_SECONDS, what)
@@ -140,16 +140,16 @@ class Drift:
         for server in self._deployment.servers:
             failure = self._failed.get(server.name)
             if server.connect == "manual":
-                why = "by hand: only the wire tells about {it}; what it cannot show, such as settings, is not seen."
-                reasons.setdefault(f"looked after {why}", []).append(server.name)
+                why = "set up by hand: seen on the network only; settings on the host are not checked."
+                reasons.setdefault(why, []).append(server.name)
             elif failure is None:
                 continue
             elif failure.kind == "asks":
-                why = f"not looked at from within: {failure.what}. Verify once to log in."
+                why = f"not checked on the host: {failure.what}. Verify once to log in."
                 reasons.setdefault(why, []).append(server.name)
             else:
                 said = failure.text.replace(server.name, "the host")
-                reasons.setdefault(f"not looked at from within: {said}", []).append(server.name)
+                reasons.setdefault(f"not checked on the host: {said}", []).append(server.name)
         return [_sentence(names, why) for why, names in reasons.items()]
 
     # --- diagnosing ----------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class OwnerAudit:
         owners = self._wire.owners(self._interface, addresses, AUDIT_LISTENS)
         self._board.audited(self._board.clock(), owners)
         problems = dict.fromkeys(found.problem for found in owners.values() if found.problem)
-        self._board.unseen("audit", (f"Who answers for the VIPs could not be heard: {problem}" for problem in problems))
+        self._board.unseen("audit", (f"Cannot listen for who answers for the VIPs: {problem}" for problem in problems))
 
 
 class Ear:
@@ -150,7 +150,7 @@ class Ear:
     def look(self) -> None:
         """Says why nothing can be heard, where that is so."""
         problem = self._hearing.problem if self._hearing is not None else ""
-        said = [f"Who claims the VIPs unasked could not be heard: {problem}"] if problem else []
+        said = [f"Cannot listen for unsolicited claims of the VIPs: {problem}"] if problem else []
         self._board.unseen("ear", said)
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ class Weights:
         if not endpoints:
             where = " ".join(filter(None, (vip, service)))
             raise DsrError(
-                f"{server} is behind no IPVS service{f' {where}' if where else ''}.",
+                f"{server} is not in any IPVS service{f' {where}' if where else ''}.",
                 "It has no weight there.",
                 "Apply puts it back.",
             )
@@ -67,23 +67,25 @@ class Weights:
         """The weight wanted."""
         if self._read_only:
             raise DsrError(
-                "Nothing is changed from here: this watch is read-only.",
-                "It was started so.",
+                "This watch is read-only and changes nothing.",
+                "It was started with --read-only.",
                 "Start it without --read-only to set weights.",
             )
         if self._deployment.director.engine == "external":
             raise UsageError(
-                "The weight is not set here: another product balances.", "", "Set it on your load balancer."
+                "dsrwizard does not set weights here: another product is the load balancer.",
+                "",
+                "Set it on your load balancer.",
             )
         found = next((one for one in self._deployment.servers if one.name == server), None)
         if found is None:
             names = ", ".join(one.name for one in self._deployment.servers)
-            raise UsageError(f"There is no real server {server} in this deployment.", "", f"Name one of: {names}.")
+            raise UsageError(f"This deployment has no real server {server}.", "", f"Name one of: {names}.")
         if weight is None:
             return found.weight
         if isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= HIGHEST:
             raise UsageError(
-                f"{weight} is no weight.",
+                f"{weight} is not a valid weight.",
                 f"IPVS takes whole numbers from 0 (no new clients) to {HIGHEST}.",
                 "Twice the weight gets twice the clients.",
             )
