@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -331,7 +332,7 @@ def test_closing_leaves_no_shell_though_the_script_says_nothing(listen: Listen, 
     connection = opened(endpoint, operator)
 
     def run() -> None:
-        with pytest.raises(HostError):
+        with contextlib.suppress(HostError):  # or it gets the script's last word: which comes first is open
             connection.run("x", deadline=60)
 
     running = threading.Thread(target=run)
