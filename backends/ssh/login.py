@@ -110,6 +110,10 @@ class Login:
                 if not transport.is_active():
                     raise HungUp from error
                 continue
+            except (paramiko.SSHException, EOFError, OSError):
+                if self._asked and not transport.is_active():
+                    self._left.insert(0, offer)  # as above: nothing was said of the key
+                raise
             if not rest:
                 return True
             self._note(f"{offer.label} (accepted, the server wants more)")

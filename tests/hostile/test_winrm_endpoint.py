@@ -163,7 +163,7 @@ def test_compressed(client: Client, certificate: Certificate, scale: Scale, tall
             finally:
                 host.close()
             judged(found)
-            assert "compressed" in " ".join(found["lines"])
+            assert "compression" in " ".join(found["lines"])
     counted.settle()
 
 

@@ -8,7 +8,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
 
 from backends.ssh import forget, open_ssh
@@ -196,6 +198,30 @@ def test_a_server_that_hangs_up_while_the_operator_types(make_sshd: MakeSshd, ho
         __hash__ = object.__hash__
 
     operator = Interrupted([CANARY], accepts=True)
+    assert says_hello(server, operator, key)
+    assert len(operator.secrets) == 1
+
+
+@pytest.mark.parametrize("error", [paramiko.SSHException("No existing session"), EOFError(), OSError("reset")])
+def test_a_server_that_hangs_up_when_the_key_is_offered_at_last(
+    make_sshd: MakeSshd, home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The passphrase was typed for a connection that breaks before anything is said of the key."""
+    server = make_sshd()
+    key = keygen(home / "locked", passphrase=CANARY)
+    server.allow(key)
+    offered: list[paramiko.Transport] = []
+    real = paramiko.Transport.auth_publickey
+
+    def offer(transport: paramiko.Transport, *given: Any, **more: Any) -> list[str]:
+        offered.append(transport)
+        if len(offered) == 1:
+            transport.close()
+            raise error
+        return real(transport, *given, **more)
+
+    monkeypatch.setattr(paramiko.Transport, "auth_publickey", offer)
+    operator = Operator([CANARY], accepts=True)
     assert says_hello(server, operator, key)
     assert len(operator.secrets) == 1
 

@@ -220,7 +220,7 @@ def test_what_could_not_be_taken_back_is_named_and_nothing_else_is_left(again: A
             continue
         halfway += 1
         assert outcomes[run.step] is Outcome.UNKNOWN
-        assert "failed, and so did taking back what it had changed" in result.failure.what
+        assert "failed, and its changes could not be undone" in result.failure.what
         if told != {"adapter"}:
             assert run.farm.apply().ok
             assert run.farm.teardown().ok
