@@ -37,6 +37,7 @@ from screens.questions.export import ExportModal, PathModal, RunbookModal
 from screens.questions.modals import Choice, HelpModal, HostKeyModal, Question, SecretModal
 from screens.runbook import RunbookScreen, SystemQuestion
 from screens.runs.mend import MendScreen
+from screens.runs.run_screen import RunScreen
 from screens.runs.teardown import TeardownScreen
 from screens.widgets.check_detail import Detail
 from screens.widgets.rows import Rows
@@ -234,6 +235,7 @@ WITHOUT = ("vip", "cause", "server form", "runbook export")
 """Stops at which nothing of what the engine answers stands."""
 SEEN_WITHIN = {
     WizardScreen: "the steps", PathModal: "export", SystemQuestion: "runbook", Pane: "the steps",
+    RunScreen: "mend, teardown",
 }  # fmt: skip
 
 

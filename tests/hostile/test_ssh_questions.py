@@ -156,7 +156,7 @@ def test_what_was_typed_is_in_no_error_and_no_log(serve: Serve, caplog: pytest.L
 
 PARTS = (
     *("Password: ", "Password of root on db-master: ", "root@db-master's password: ", "“", "”", '"', "(", "): ", "\n"),
-    *("\n\n", "x" * 70, "web1 asks: ", "Answer of root for web1 alone: ", "  | ", "字" * 30, "e" + "\u0301" * 9, "\t"),
+    *("\n\n", "x" * 70, "web1 asks: ", "Answer for root@web1 only: ", "  | ", "字" * 30, "e" + "\u0301" * 9, "\t"),
     *("Verification code: ", " ", "Is that the key of this host? [y/N]: ", "\U0001f469\u200d\U0001f467", "\u202e"),
     *("\x1b[2K", "\x9b1A", "\r", "\x85", "\u2028"),
 )
@@ -172,14 +172,14 @@ def test_no_words_of_a_server_look_like_dsrwizards_own(scale: Scale, tally: Tall
         with counted.case(f"seed {seed}"):
             question = SecretQuestion(kind="prompt", host="web1", user="root", asked=said)
             first, *others = map(one_line, question_rows(question, columns))
-            assert others.pop() == "Answer of root for web1 alone (not shown, Enter gives none): "
+            assert others.pop() == "Answer for root@web1 only (hidden; Enter gives none): "
             if others:
                 assert first == "web1 asks:"
                 assert all(line.startswith("  | ") for line in others)
                 assert all(cell_len(line) <= max(columns, 40) + 12 for line in others)
                 assert len(others) < 40
             elif not said.replace("\r\n", "\n").strip(" \t\n"):
-                assert first == "web1 asks something without words."
+                assert first == "web1 asks an empty question."
             else:
                 assert first.startswith("web1 asks: “")
                 assert first.count("“") == first.count("”") == 1

@@ -164,8 +164,8 @@ def outside(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--fault", "drained"], "The fault 'drained' needs a host.", "drained@web1, drained@web2 or drained@web3"),
         (["--fault", "firewall@client"], "firewall makes no sense on client.", "firewall@web1, firewall@web2 or"),
         (["--fault", "weak-host@web1"], "The lab cannot make the fault 'weak-host'.", "Faults: unreachable, "),
-        (["fault", "drained@web1"], "dsrwizard lab fault is for inside the lab.", "lab --fault drained@web1"),
-        (["mend"], "dsrwizard lab mend is for inside the lab.", "dsrwizard lab -- bash"),
+        (["fault", "drained@web1"], "dsrwizard lab fault works only inside the lab.", "lab --fault drained@web1"),
+        (["mend"], "dsrwizard lab mend works only inside the lab.", "dsrwizard lab -- bash"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_anything_boots(arguments: list[str], what: str, help_: str) -> None:

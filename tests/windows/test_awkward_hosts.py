@@ -103,7 +103,7 @@ class TestFirewallServiceStopped:
         assert one.apply().ok
         one.host.firewall_service = False
         (plan,) = one.engine.teardown_plan(one.deployment).hosts
-        assert [note for note in plan.notes if f"firewall-rule dsrwizard-{VIP}-tcp-80 could not be seen" in note]
+        assert [note for note in plan.notes if f"firewall-rule dsrwizard-{VIP}-tcp-80 could not be read" in note]
         one.teardown()
         assert not one.host.accepts(VIP)
         one.host.firewall_service = True
