@@ -24,6 +24,7 @@ from pathlib import Path
 from queue import Queue
 
 from tests.mutants.places import Place, mutated, places
+from tests.windows.pwsh.found import pwsh
 
 ROOT = Path(__file__).parents[2]
 MUTATED = ("plan", "diagnosis", "record", "dialects")
@@ -80,6 +81,7 @@ class Copy:
         words += ["--tb=no", *(["-x"] if first else []), *files]
         words += [f"--deselect={name}" for name in passed_over] + [f"--ignore={name}" for name in ABOUT_FILES]
         environment = os.environ | {"PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment["DSRWIZARD_PWSH"] = pwsh() or ""  # a copy elsewhere finds none beside it, and leaves tests out
         try:
             done = subprocess.run(
                 words, cwd=self._folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS

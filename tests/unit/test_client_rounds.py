@@ -207,6 +207,19 @@ def test_a_director_of_another_product_tells_no_servers(seen: Seen) -> None:
     assert check.evidence.startswith("5 of 5: connect 1.2")
 
 
+def test_of_two_services_each_is_told_by_its_own_connections() -> None:
+    """Nobody listens on port 443."""
+    seen = Seen(services=(Service(port=80, scheduler="rr"), Service(port=443, scheduler="rr")))
+    view = look(seen.farm.deployment, seen.host, None)
+    balancer = msgspec.structs.replace(seen.farm.deployment.director, engine="external")
+    seen.farm.deployment = msgspec.structs.replace(seen.farm.deployment, director=balancer)
+    served = [one for one in seen.farm.verify(client=view).checks if one.check == "client.servers"]
+    assert [(one.service, one.evidence.partition(":")[0]) for one in served] == [
+        ("tcp/80", "5 of 5"),
+        ("tcp/443", "0 of 5"),
+    ]
+
+
 def test_without_python_the_ports_are_not_told_and_it_says_what_is_missing(seen: Seen) -> None:
     seen.host.python = False
     report = seen.verify()
