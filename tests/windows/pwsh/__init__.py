@@ -12,7 +12,6 @@ from tests.windows.pwsh.values import (
     Object,
     PowerShellError,
     Static,
-    Typed,
     Version,
     wildcard,
 )
@@ -25,7 +24,6 @@ __all__ = [
     "PowerShell",
     "PowerShellError",
     "Static",
-    "Typed",
     "Version",
     "pwsh",
     "wildcard",

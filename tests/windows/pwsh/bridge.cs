@@ -21,7 +21,6 @@ namespace DsrWindows {
     public enum AddressFamily { IPv4 = 2, IPv6 = 23 }
     public enum Able { Disabled = 0, Enabled = 1 }
     public enum RouterDiscovery { Disabled = 0, Enabled = 1, ControlledByDHCP = 2 }
-    public enum AddressState { Invalid = 0, Tentative = 1, Duplicate = 2, Deprecated = 3, Preferred = 4 }
 }
 
 public class DsrNotModelled : Exception { public DsrNotModelled(string what) : base(what) { } }
@@ -220,19 +219,11 @@ public static class DsrValues {
         if (thing.ContainsKey("date"))
             return DateTime.Parse((string)thing["date"], CultureInfo.InvariantCulture, DateTimeStyles.None);
         if (thing.ContainsKey("version")) return new Version((string)thing["version"]);
-        if (thing.ContainsKey("typed")) {
-            var name = (string)thing["typed"][0];
-            return LanguagePrimitives.ConvertTo(Made(thing["typed"][1]), Named(name), CultureInfo.InvariantCulture);
-        }
         var known = new Dictionary<string, object>(StringComparer.OrdinalIgnoreCase);
         foreach (var one in thing["known"].AsObject()) known[one.Key] = Made(one.Value);
         var number = (int)thing["object"];
         var kind = (string)thing["kind"];
         return (bool)thing["many"] ? new DsrCollection(number, kind, known) : new DsrObject(number, kind, known);
-    }
-
-    static Type Named(string name) {
-        return Type.GetType("DsrWindows." + name) ?? Type.GetType("System." + name, true);
     }
 
     public static JsonNode Told(object value) {
@@ -399,7 +390,7 @@ public static class DsrServer {
         var table = (Hashtable)typeof(PSObject).Assembly.GetType("System.Management.Automation.PSVersionInfo")
             .GetMethod("GetPSVersionTable", System.Reflection.BindingFlags.NonPublic | System.Reflection.BindingFlags.Static)
             .Invoke(null, null);
-        table["PSVersion"] = new Version((string)order["powershell"]);
+        table["PSVersion"] = new Version((string)order["version"]);
     }
 
     static void Run(JsonObject order) {

@@ -9,14 +9,14 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from tests.windows.pwsh.found import needed
 from tests.windows.pwsh.tables import body, function, names
-from tests.windows.pwsh.values import Collection, Hash, NotModelled, Object, PowerShellError, Static, Typed, Version
+from tests.windows.pwsh.values import Collection, Hash, NotModelled, Object, PowerShellError, Static, Version
 
 HERE = Path(__file__).parent
 KEPT = str(Path(sys.prefix) / ".powershell")
@@ -111,24 +111,26 @@ class _Pool:
         self._free: list[_Process] = []
         self._taken = 0
 
-    def take(self) -> _Process:
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[_Process]:
+        """A process for one script. One in which something went wrong may be in the middle of it, and is not kept."""
         program = needed()
         with self._changed:
             self._changed.wait_for(lambda: self._free or self._taken < MOST)
             self._taken += 1
-            if self._free:
-                return self._free.pop()
-        return _Process(program)
-
-    def give(self, process: _Process, *, alive: bool = True) -> None:
-        """Takes it back; one that is not `alive` is in the middle of a script that nobody reads."""
-        with self._changed:
-            self._taken -= 1
-            if alive:
-                self._free.append(process)
-            self._changed.notify()
-        if not alive:
-            process.end()
+            process = self._free.pop() if self._free else None
+        kept: _Process | None = None
+        try:
+            process = process or _Process(program)
+            yield process
+            kept = process
+        finally:
+            if process is not None and kept is None:
+                process.end()
+            with self._changed:
+                self._taken -= 1
+                self._free += [kept] if kept else []
+                self._changed.notify()
 
 
 _POOL = _Pool()
@@ -136,11 +138,9 @@ _POOL = _Pool()
 
 def walked(script: str) -> dict[str, Any]:
     """The syntax tree of this text: `errors`, each with its line, and `nodes`, each with `kind`, `name`, `line`."""
-    process = _POOL.take()
-    process.send({"order": "walk", "script": script})
-    found = process.receive()
-    _POOL.give(process)
-    return found
+    with _POOL.lent() as process:
+        process.send({"order": "walk", "script": script})
+        return process.receive()
 
 
 def errors_of(script: str) -> list[str]:
@@ -162,19 +162,11 @@ class PowerShell:
     def run(self, script: str) -> int:
         """Raises NotModelled where the script asks for what the host model does not know."""
         version = ".".join(str(part) for part in self._machine.powershell)
-        order = {
-                "order": "run", "version": version, "powershell": version, "script": script,
-                "environment": self._machine.variables() | self._environment,
-        }  # fmt: skip
-        process = _POOL.take()
-        try:
+        environment = self._machine.variables() | self._environment
+        with _POOL.lent() as process:
             process.ready_for(version, self._machine.cmdlets())
-            process.send(order)
+            process.send({"order": "run", "version": version, "script": script, "environment": environment})
             said = self._conversation(process)
-        except BaseException:
-            _POOL.give(process, alive=False)
-            raise
-        _POOL.give(process)
         if said.get("not_modelled"):
             raise NotModelled(said["not_modelled"])
         return int(said["done"])
@@ -249,8 +241,6 @@ class PowerShell:
                 return {"bytes": base64.b64encode(value).decode()}
             case datetime():
                 return {"date": value.isoformat()}
-            case Typed():
-                return {"typed": [value.type, self._told(value.value)]}
             case Object():
                 self._objects.append(value)
                 number = len(self._objects) - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -108,14 +107,6 @@ class Static:
         if not callable(method):
             raise NotModelled(f"[{self.name}]::{name}(…)")
         return method(*arguments)
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A value of a .NET type that a number alone does not say: `uint32`, `AddressState`. By its .NET name."""
-
-    type: str
-    value: Any
 
 
 class Version(tuple[int, ...]):
