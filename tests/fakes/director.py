@@ -1,0 +1,103 @@
+"""The director of a farm in memory: its machine's settings and its IPVS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dsrwizard.core.dialects.commands import commands
+from dsrwizard.core.model.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import CommandFailed, LookError
+from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
+from dsrwizard.core.model.steps import DIRECTOR, Step
+from tests.fakes.host import Refused
+
+if TYPE_CHECKING:
+    from tests.fakes.world import World
+
+
+class FakeDirector:
+    """The director of the world (DirectorPort)."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def observe(self, deployment: Deployment) -> DirectorFacts:
+        world, machine = self._world, self._world.machine
+        with world.lock:
+            readable = not world.ipvs_problem
+            return DirectorFacts(
+                privileged=world.privileged,
+                hostname=machine.name,
+                kernel=machine.kernel,
+                interfaces=machine.interfaces(),
+                default_routes=tuple(machine.routes),
+                sysctls=dict(machine.sysctls),
+                module_loaded="ip_vs" in machine.modules,
+                services=world.ipvs.services() if readable else None,
+                ipvs_problem=world.ipvs_problem,
+                ipvs_next=world.ipvs_next,
+            )
+
+    def apply(self, step: Step) -> None:
+        self._world.pass_gate(DIRECTOR)
+        with self._world.lock:
+            made: list[Change] = []
+            for change in step.changes:
+                try:
+                    self._change(change)
+                except Refused as refused:
+                    for earlier in reversed(made):
+                        self._change(earlier.inverse())
+                    command = commands(change)
+                    raise CommandFailed(
+                        f"director: {step.title} failed.",
+                        f"{command[0] if command else ''}: {refused}".lstrip(": "),
+                        "Look again.",
+                    ) from refused
+                made.append(change)
+            self._world.done.extend((DIRECTOR, change) for change in made)
+
+    def services(self) -> Sequence[VirtualService]:
+        self._world.pass_gate("dump")
+        self._readable()
+        with self._world.lock:
+            self._world.dumps += 1
+            return self._world.ipvs.services()
+
+    def connections(self) -> Sequence[Connection]:
+        self._readable()
+        with self._world.lock:
+            return tuple(self._world.ipvs.connections)
+
+    def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None:
+        self._readable()
+        with self._world.lock:
+            try:
+                self._world.ipvs.set_weight(service, address, port, weight)
+            except Refused as refused:
+                raise CommandFailed(f"The weight of {address} was not set.", str(refused), "Look again.") from refused
+
+    def _readable(self) -> None:
+        if self._world.ipvs_problem:
+            raise LookError("IPVS cannot be read.", self._world.ipvs_problem, self._world.ipvs_next)
+
+    def _change(self, change: Change) -> None:
+        if not self._world.privileged:
+            raise Refused("Operation not permitted")
+        match change:
+            case ServiceChange():
+                self._ipvs_there()
+                self._world.ipvs.service(change)
+            case DestinationChange():
+                self._ipvs_there()
+                self._world.ipvs.destination(change)
+            case ModuleChange(module="ip_vs", new=True):
+                self._world.load_ipvs()
+            case _:
+                self._world.machine.change(change)
+
+    def _ipvs_there(self) -> None:
+        if self._world.ipvs_problem:
+            raise Refused("Can't initialize ipvs: Protocol not available")
