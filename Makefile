@@ -44,7 +44,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -q -n 2 -m "not exhaustive" tests/unit tests/fakes
+	$(BIN)/python -m pytest -q -n 3 -m "not exhaustive" tests/unit tests/fakes
 
 bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup
