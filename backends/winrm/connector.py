@@ -145,6 +145,7 @@ class WinrmConnector:
         """Closes a shell over a connection of its own, while the other one waits for what its script says next."""
         with contextlib.suppress(*BROKEN, HostError):
             winrm = WinrmChannel(self._place, self._trust, self._password, self._kerberos_name())
+            # Seconds to connect and to read: requests takes the pair, pywinrm only annotates one number.
             winrm.transport.read_timeout_sec = (_HURRY_SECONDS, _HURRY_SECONDS)  # type: ignore[assignment]
             winrm.close_shell(shell, close_session=False)
             winrm.transport.reset()

@@ -91,7 +91,7 @@ class Hostile:
             services = tuple(msgspec.structs.replace(one, present=False, owner="") for one in self.once().services)
             if self.ends:
                 show(msgspec.structs.replace(self.once(), services=services, problem="", at=8.0))
-                time.sleep(0.5)
+                time.sleep(0.5)  # `show` hands the picture over; nothing says when it is printed
                 os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=later, daemon=True).start()

@@ -282,34 +282,36 @@ def _address_legacy(vip: Vip) -> RunbookStep:
 
 def _firewall_modern(vip: Vip, service: Service) -> RunbookStep:
     name = f"dsr-{vip.address}-{service.protocol}-{service.port}"
-    return RunbookStep(
-        title=f"Firewall rule for {vip.address} {service.label}",
-        why="An adapter without a gateway gets the public profile, which has the strictest rules. The rule applies "
-        "to every profile; the firewall stays on.",
-        commands=(
-            f"New-NetFirewallRule -Name {name} -DisplayName {name} -Direction Inbound -Action Allow "
-            f"-Protocol {service.protocol.upper()} -LocalPort {service.port} -LocalAddress {vip.address} -Profile Any",
-        ),
-        check=(f"Get-NetFirewallRule -Name {name}",),
-        undo=(f"Remove-NetFirewallRule -Name {name}",),
-        proves="vip.probe",
-        vip=vip.address,
-        service=service.label,
+    return _firewall(
+        vip,
+        service,
+        f"New-NetFirewallRule -Name {name} -DisplayName {name} -Direction Inbound -Action Allow "
+        f"-Protocol {service.protocol.upper()} -LocalPort {service.port} -LocalAddress {vip.address} -Profile Any",
+        check=f"Get-NetFirewallRule -Name {name}",
+        undo=f"Remove-NetFirewallRule -Name {name}",
     )
 
 
 def _firewall_legacy(vip: Vip, service: Service) -> RunbookStep:
     name = f"dsr-{vip.address}-{service.protocol}-{service.port}"
+    return _firewall(
+        vip,
+        service,
+        f"netsh advfirewall firewall add rule name={name} dir=in action=allow "
+        f"protocol={service.protocol.upper()} localip={vip.address} localport={service.port} profile=any",
+        check=f"netsh advfirewall firewall show rule name={name}",
+        undo=f"netsh advfirewall firewall delete rule name={name}",
+    )
+
+
+def _firewall(vip: Vip, service: Service, command: str, *, check: str, undo: str) -> RunbookStep:
     return RunbookStep(
         title=f"Firewall rule for {vip.address} {service.label}",
         why="An adapter without a gateway gets the public profile, which has the strictest rules. The rule applies "
         "to every profile; the firewall stays on.",
-        commands=(
-            f"netsh advfirewall firewall add rule name={name} dir=in action=allow "
-            f"protocol={service.protocol.upper()} localip={vip.address} localport={service.port} profile=any",
-        ),
-        check=(f"netsh advfirewall firewall show rule name={name}",),
-        undo=(f"netsh advfirewall firewall delete rule name={name}",),
+        commands=(command,),
+        check=(check,),
+        undo=(undo,),
         proves="vip.probe",
         vip=vip.address,
         service=service.label,

@@ -42,5 +42,5 @@ try:
                 print("%.1f %s" % (took * 1000, "-" if six else got[8]))
                 sys.exit(0)
 except OSError:
-    pass
+    pass  # no way there, or the kernel said so meanwhile: no answer
 sys.exit(1)
