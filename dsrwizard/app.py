@@ -88,7 +88,7 @@ class DsrApp(App[int]):
     TITLE = "dsrwizard"
     CSS_PATH = ["app.tcss", "../screens/wizard/wizard.tcss"]  # a default screen's own CSS_PATH is not read
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (110, "-wide"), (150, "-widest")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (118, "-wide"), (150, "-widest")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
 
     BINDINGS = [

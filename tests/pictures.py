@@ -22,7 +22,7 @@ from tests.screens.driving import settled
 from tests.screens.test_snapshots import live_app, watched
 
 FOLDER = Path(__file__).parent / "pictures"
-SIZE = (110, 32)
+SIZE = (120, 32)
 
 
 def save(pilot: Pilot[int], name: str) -> None:

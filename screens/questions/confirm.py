@@ -44,7 +44,7 @@ class ConfirmModal(ModalScreen[bool]):
         *,
         rows: bool = False,
         title: str = "",
-        about: str = "Every previous value is saved in the journal first, so you can undo all of it.",
+        about: str = "Every previous value is saved in the journal first, and teardown restores them.",
         removes: bool = False,
     ) -> None:
         """`removes`: the plan only removes things, so the VIP must be typed in any case, and the removed things are

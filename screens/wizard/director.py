@@ -27,7 +27,7 @@ from screens.wizard import field_texts
 
 ENGINES = (
     ("This machine (kernel IPVS)", "netlink"),
-    ("Another product: set up and check only the servers", "external"),
+    ("Another product: only the servers here", "external"),
 )
 
 

@@ -113,7 +113,7 @@ def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = ""
             ),
             destination(
                 "web3", state="vip-dead", address="10.0.0.103", cause="vip-missing",
-                message="Through this server no answer: the VIP is missing there.",
+                message="Probe through web3: no answer. The VIP is missing there.",
                 fix="Press m to mend it, or run: ip address add 10.0.0.10/32 dev lo",
             ),
         )  # fmt: skip

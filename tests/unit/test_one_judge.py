@@ -108,5 +108,5 @@ def test_what_can_be_several_things_gets_no_cause_before_somebody_looked(signatu
     shown = live(made, probe=probe_of(made, signature=signature))
     assert shown.state == "vip-dead"
     assert shown.cause == ""
-    assert shown.message.startswith("Through this server ")
+    assert shown.message.startswith("Probe through web1: ")
     assert "to find the cause" in shown.fix

@@ -19,9 +19,9 @@ def judge(answer: Probed, facts: ServerFacts | None = None) -> str:
         case "silence" if answer.protocol == "udp" and facts is not None and _listens(answer, facts):
             return ""
         case "silence":
-            return "no answer: the VIP is missing there, or a firewall drops packets to it."
+            return "no answer. The VIP is missing there, or a firewall drops packets to it."
         case "redirect":
-            return "the server sends the packet on: the VIP is missing there."
+            return "the server sends the packet on, because the VIP is missing there."
         case "wrong-source":
             return f"the reply comes from {answer.source} instead of the VIP; clients will drop it."
         case "wrong-reply":

@@ -141,7 +141,7 @@ def _unreachable(server: RealServer, probe: Probed | None, found: list[Finding])
 def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac: str) -> Judged:
     known = next((one for one in found if one.cause == cause), None)
     if cause == "arp-leak":
-        message = f"{sentences.arp_leak(server.name, vip)} It answered by {mac}."
+        message = f"{sentences.arp_leak(server.name, vip)} Its answer came from {mac}."
         fix = f"On {server.name}: {SILENCE}"
     else:
         message = f"It announces the VIP as its own ({mac}), so neighbours send to it."
@@ -168,7 +168,7 @@ def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, fo
         return Judged(state="vip-dead", cause=named, message=message, fix=fix)
     # The wire alone does not tell which of several causes it is; the look from within, which follows at once, does.
     return Judged(
-        state="vip-dead", message=f"Through this server {reason}",
+        state="vip-dead", message=f"Probe through {server.name}: {reason}",
         fix=f"Run verify: it logs in to {server.name} to find the cause.",
     )  # fmt: skip
 

@@ -140,7 +140,7 @@ def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
                 AddressChange(interface=interface, address=vip.address, prefix=vip.prefix, old=False, new=True),
                 AnnounceChange(interface=interface, address=vip.address),
             ),
-            interrupts=f"Clients of {vip.address} will now be sent to the director.",
+            interrupts=f"Clients of {vip.address} start reaching the director.",
         )
     ]
 
