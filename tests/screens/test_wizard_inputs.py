@@ -163,11 +163,14 @@ class TestValidation:
             await pilot.press("ctrl+n")
             assert wizard(app).step == "director"
 
-    async def test_a_free_vip_is_said_to_be_free(self, make_app: Make, lab: World) -> None:
+    @pytest.mark.parametrize("width", [80, 100, 110, 117, 120, 150])
+    async def test_a_free_vip_is_said_to_be_free(self, make_app: Make, lab: World, width: int) -> None:
+        """In words, whatever stands beside it: no column is so narrow that it breaks them."""
         app = make_app()
-        async with app.run_test(size=(80, 24)) as pilot:
+        async with app.run_test(size=(width, 24)) as pilot:
             await settled(pilot)
-            assert "nobody else answers" in seen(app)
+            assert "nobody else" in seen(app)
+            assert "answers for it" in seen(app)
 
 
 class TestVips:
