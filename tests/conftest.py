@@ -1,8 +1,10 @@
 """What Hypothesis remembers lies in the environment, so that a checkout may be read-only. Tests that run scripts in
-PowerShell are left out where there is none, and the last lines say so."""
+PowerShell are left out where there is none, and the last lines say so; with DSRWIZARD_PWSH_NEEDED=1 the run ends before
+its first test."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -13,6 +15,14 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from tests.windows.pwsh.found import MISSING, NoPowerShell, asked_in_vain, pwsh
 
 set_hypothesis_home_dir(Path(sys.prefix) / ".hypothesis")
+
+
+def pytest_configure() -> None:
+    if os.environ.get("DSRWIZARD_PWSH_NEEDED") == "1" and pwsh() is None:
+        raise pytest.UsageError(
+            f"{MISSING} DSRWIZARD_PWSH_NEEDED=1 asks for every test, and those of Windows run in PowerShell. Install "
+            "pwsh 7.4 or later on the path, or name it in DSRWIZARD_PWSH: see CONTRIBUTING.md."
+        )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

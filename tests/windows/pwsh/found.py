@@ -1,4 +1,5 @@
-"""Where PowerShell is: by the environment variable DSRWIZARD_PWSH, on the path, or beside the checkout."""
+"""Where PowerShell is: by the environment variable DSRWIZARD_PWSH, on the path, or in a folder `shared/pwsh` beside the
+checkout or above it."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ def pwsh() -> str | None:
     named = os.environ.get("DSRWIZARD_PWSH")
     if named is not None:
         return shutil.which(named)
-    beside = ROOT.parent / "shared" / "pwsh" / "pwsh"
-    return shutil.which("pwsh") or (str(beside) if os.access(beside, os.X_OK) else None)
+    beside = (folder / "shared" / "pwsh" / "pwsh" for folder in ROOT.parents)
+    return shutil.which("pwsh") or next((str(one) for one in beside if os.access(one, os.X_OK)), None)
 
 
 def needed() -> str:
