@@ -19,7 +19,6 @@ from backends.winrm.login import WrongPassword, log_in
 from backends.winrm.place import WinrmListener, listener_of
 from backends.winrm.problems import (
     BROKEN,
-    NOT_FOUND,
     fault_code,
     is_gone,
     not_offered,
@@ -31,7 +30,7 @@ from backends.winrm.problems import (
     unreadable,
 )
 from backends.winrm.reach import CONNECT_SECONDS, shown_certificate, wait_until_open
-from backends.winrm.script import POWERSHELL, POWERSHELL_BY_CMD, Lines, Packed, pack
+from backends.winrm.script import POWERSHELL, Lines, Packed, pack
 from backends.winrm.transport import OPERATION_SECONDS, WinrmChannel
 from backends.winrm.trust import Trust, check_certificate
 from dsrwizard.core.model.deployment import RealServer
@@ -253,29 +252,25 @@ class WinrmConnector:
         """Begins the script; what is raised but ConnectionLost means that it did not begin."""
         winrm = self._winrm
         assert winrm is not None  # noqa: S101
-        for program, direct in ((POWERSHELL, True), (POWERSHELL_BY_CMD, False)):
 
-            def ask(program: str = program, direct: bool = direct) -> str:
-                command: str = winrm.run_command(shell, program, packed.arguments, skip_cmd_shell=direct)
-                return command
+        def ask() -> str:
+            command: str = winrm.run_command(shell, POWERSHELL, packed.arguments)
+            return command
 
-            try:
-                return self._again_if_stale(winrm, ask)
-            except BROKEN as error:
-                if fault_code(error) in NOT_FOUND and direct:
-                    continue
-                if fault_code(error):
-                    raise translated(self._place, error) from error
-                if unreached(error):
-                    raise _not_begun(self._place.host, "the connection broke") from error
-                if not of_the_network(error):
-                    raise self._senseless(error) from error
-                raise ConnectionLost(
-                    f"{self._place.host}: the connection broke while the script was being sent.",
-                    "It is not known if the script arrived and is running.",
-                    _LOOK_AGAIN,
-                ) from error
-        raise AssertionError("the second program returns or raises")
+        try:
+            return self._again_if_stale(winrm, ask)
+        except BROKEN as error:
+            if fault_code(error):
+                raise translated(self._place, error) from error
+            if unreached(error):
+                raise _not_begun(self._place.host, "the connection broke") from error
+            if not of_the_network(error):
+                raise self._senseless(error) from error
+            raise ConnectionLost(
+                f"{self._place.host}: the connection broke while the script was being sent.",
+                "It is not known if the script arrived and is running.",
+                _LOOK_AGAIN,
+            ) from error
 
     def _received(self, shell: str, command: str, lines: Lines, clock: _Clock, deadline: float) -> Answer:
         winrm = self._winrm

@@ -1,41 +1,50 @@
-"""How a script travels: packed into environment variables of its shell, unpacked by a short bootstrap.
+"""How a script travels: as text in environment variables of its shell, taken out of there by a short command line.
 
-A command line holds 8191 characters, or 32,767 without cmd.exe; standard input hangs PowerShell 2.0. So the script goes
-with the request that creates the shell, gzipped and in base64, and the command line is the same few lines always.
+A command line holds 8191 characters through cmd.exe, which stands between from Windows Server 2012 R2 on whatever is
+asked for; standard input hangs PowerShell 2.0. So the script goes with the request that creates the shell, and the
+command line is the same few readable statements always. They remove the variables before they run anything: a script's
+own programs do not inherit them, and Add-Type, which takes 65,535 bytes of environment on .NET Framework, does not see
+them.
+
+Nothing is packed or encoded: security software and the host's PowerShell log see what `dsrwizard plan --scripts` shows.
+A script is one line of ASCII on its way, with .NET's own escapes (Regex.Unescape): what a parser of XML makes of ends
+of lines, of blanks at the end of a value, or of other alphabets, does not matter then.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
 import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from xml.sax.saxutils import escape
 
 from backends.winrm.bounds import KEPT_ERRORS, LARGEST_OUTPUT, MOST_LINES, OutOfBounds
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.foreign import lines as harmless_lines
 from dsrwizard.core.ports import OnLine
 
-POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
-"""The full path: without cmd.exe Windows Server 2008 R2 does not find a bare name."""
-POWERSHELL_BY_CMD = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe"
-"""For a Windows that is not in C:\\Windows, by way of cmd.exe, which knows where it is."""
+POWERSHELL = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe"
+"""By cmd.exe, which knows where Windows is. WINRS_SKIP_CMD_SHELL does nothing from Windows Server 2012 R2 on."""
 PART = 8000
 """Characters per variable: below every limit there is, cmd.exe's among them."""
-LARGEST = 100_000
-"""Characters of all parts; an envelope of WinRM 2.0 holds 150 kB."""
+LARGEST = 140_000
+"""Bytes of all parts as XML; an envelope of WinRM 2.0 holds 150 kB."""
 WOW64 = "32-bit"
 """What the bootstrap says after its marker in a 32-bit PowerShell on a 64-bit Windows, before it ends."""
 _KEPT_NOISE = 4_096
 """Characters of what was printed before the script began."""
-_BOOTSTRAP = body(__package__, "bootstrap.ps1").lstrip()
+_BOOTSTRAP = " ".join(
+    line for line in body(__package__, "bootstrap.ps1").splitlines() if line and not line.startswith("#")
+)
+_ESCAPES = {"\\": r"\\", "\n": r"\n", "\t": r"\t"}
+_BLANK = r"\x20"
+_TITLE = re.compile(r"# (dsrwizard[\w .,:@-]{0,200})\n", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """`environment` of the shell and `arguments` of powershell.exe. `bootstrap` is what the arguments encode."""
+    """`environment` of the shell and `arguments` of powershell.exe. `bootstrap` is the last of the arguments."""
 
     environment: Mapping[str, str]
     arguments: tuple[str, ...]
@@ -43,17 +52,42 @@ class Packed:
 
 
 def pack(script: str, marker: str) -> Packed:
-    """Raises ValueError for a script that is too long even when packed. `marker` is the line printed before it runs."""
-    text = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
-    if len(text) > LARGEST:
-        raise ValueError(f"{len(text)} characters, of {LARGEST} that can be sent")
-    parts = [text[begin : begin + PART] for begin in range(0, len(text), PART)]
-    environment = {f"DSRWIZARD{number}": part for number, part in enumerate(parts)}
-    joined = " + ".join(f"$env:{name}" for name in environment)
-    bootstrap = filled(_BOOTSTRAP, {"@MARKER@": marker, "'@PARTS@'": joined})
-    encoded = base64.b64encode(bootstrap.encode("utf-16-le")).decode()
+    """Raises ValueError for a script that is too long. `marker` is the line printed before it runs. A first line
+    `# dsrwizard …` stands in the process list, too."""
+    text = "".join(_escaped(one) for one in script)
+    size = len(escape(text))
+    if size > LARGEST:
+        raise ValueError(f"{size:,} characters, of {LARGEST:,} that can be sent")
+    environment = {f"DSRWIZARD{number}": part for number, part in enumerate(_parts(text))}
+    title = _TITLE.match(script)
+    bootstrap = filled(
+        _BOOTSTRAP,
+        {
+            "@TITLE@": title[1] if title else "dsrwizard",
+            "@MARKER@": marker,
+            "'@PARTS@'": " + ".join(f"$env:{name}" for name in environment) or "''",
+            "'@NAMES@'": ", ".join(f"'{name}'" for name in environment) or "@()",
+        },
+    )
     options = ("-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Unrestricted")
-    return Packed(environment, (*options, "-EncodedCommand", encoded), bootstrap)
+    return Packed(environment, (*options, "-Command", bootstrap), bootstrap)
+
+
+def _escaped(one: str) -> str:
+    if one in _ESCAPES:
+        return _ESCAPES[one]
+    if " " <= one <= "~":
+        return one
+    pair = one.encode("utf-16-be")
+    return "".join(f"\\u{pair[at]:02x}{pair[at + 1]:02x}" for at in range(0, len(pair), 2))
+
+
+def _parts(text: str) -> list[str]:
+    """The text in parts. A blank at the end of one is escaped: a reader of XML may take it away."""
+    step = PART - 2 * len(_BLANK)
+    parts = [text[begin : begin + step] for begin in range(0, len(text), step)]
+    parts = [part.removesuffix(" ") + _BLANK if part.endswith(" ") else part for part in parts]
+    return [_BLANK + part.removeprefix(" ") if part.startswith(" ") else part for part in parts]
 
 
 class Lines:

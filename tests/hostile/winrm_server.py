@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import gzip
 import re
 import socket
 import ssl
@@ -15,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.windows import wsman
+from tests.windows.behaving import unescaped
 from tests.windows.wsman import Fault, Request
 
 MOST_BYTES = 300_000_000
@@ -139,13 +138,12 @@ class Hostile:
             case "Create":
                 variables = asked.body.findall("rsp:Shell/rsp:Environment/rsp:Variable", wsman.NAMESPACES)
                 sent = "".join(one.text or "" for one in variables if (one.get("Name") or "").startswith("DSRWIZARD"))
-                self.script = gzip.decompress(base64.b64decode(sent)).decode()
+                self.script = unescaped(sent)
                 self.nonce = (_NONCE.findall(self.script) or [""])[0]
                 return wsman.created(asked, SHELL, "Administrator")
             case "Command":
                 words = [one.text or "" for one in asked.body.iter(f"{{{wsman.SHELL}}}Arguments")]
-                bootstrap = base64.b64decode(" ".join(words).split()[-1]).decode("utf-16-le")
-                (self.marker,) = _MARKER.findall(bootstrap)
+                (self.marker,) = _MARKER.findall(" ".join(words))
                 return wsman.reply(
                     asked, f"<rsp:CommandResponse><rsp:CommandId>{SHELL}</rsp:CommandId></rsp:CommandResponse>"
                 )

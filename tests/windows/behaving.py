@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +11,16 @@ from tests.windows.endpoint import Endpoint
 
 Say = Callable[[str], None]
 Behaviour = Callable[[str, Say, Say], int]
+
+
+def unescaped(text: str) -> str:
+    """As .NET's Regex.Unescape, for the escapes of a script on its way."""
+    units = re.sub(
+        r"\\(?:u|x(?=20))([0-9a-f]{4}|20)|\\([nt\\])",
+        lambda found: chr(int(found[1], 16)) if found[1] else {"n": "\n", "t": "\t", "\\": "\\"}[found[2]],
+        text,
+    )
+    return units.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 class Behaving:
@@ -34,7 +42,7 @@ class Behaving:
         user: str,
     ) -> int:
         names = re.findall(r"\$env:(DSRWIZARD\d+)", script)
-        sent = gzip.decompress(base64.b64decode("".join(environment[name] for name in names))).decode()
+        sent = unescaped("".join(environment[name] for name in names))
         (marker,) = re.findall(r"WriteLine\('(dsrwizard-\w+)'\)", script)
         self.scripts.append(sent)
         self.users.append(user)

@@ -1,7 +1,7 @@
 """A WinRM listener for tests: HTTP or TLS, Basic or NTLM with sealing, shells with streams, quotas and faults.
 
-It knows no PowerShell: a Runner gets the decoded command and the shell's environment. Not here: Kerberos, CredSSP,
-client certificates, PSRP, and the size limit of envelopes.
+It knows no PowerShell: a Runner gets the command line's statements and the shell's environment. Not here: Kerberos,
+CredSSP, client certificates, PSRP, and the size limit of envelopes.
 """
 
 from __future__ import annotations
@@ -64,9 +64,11 @@ class Generation:
     shells: int
     operations: int
     by_wmi: bool
+    skips_cmd: bool = False
+    """Whether WINRS_SKIP_CMD_SHELL counts; from 2012 R2 on it does not."""
 
 
-GENERATIONS = {"2008 R2": Generation(5, 15, by_wmi=False), "2012": Generation(30, 1500, by_wmi=True)}
+GENERATIONS = {"2008 R2": Generation(5, 15, by_wmi=False, skips_cmd=True), "2012": Generation(30, 1500, by_wmi=True)}
 
 
 class Endpoint:
@@ -209,7 +211,8 @@ class Endpoint:
                 " remote shell requests.",
             )
         variables = asked.body.findall("rsp:Shell/rsp:Environment/rsp:Variable", wsman.NAMESPACES)
-        environment = {one.get("Name", ""): one.text or "" for one in variables}
+        # What a reader of XML makes of ends of lines and of blanks at the ends is taken as the worst that it may be.
+        environment = {one.get("Name", ""): " ".join((one.text or "").strip().splitlines()) for one in variables}
         if any(len(value) > _LONGEST_VARIABLE for value in environment.values()):
             raise Fault(wsman.BAD_ARGUMENT, "s:Sender", "w:InvalidParameter", "The parameter is incorrect.")
         with self._lock:
@@ -224,14 +227,13 @@ class Endpoint:
     def _command(self, asked: Request, shell: Shell) -> bytes:
         line = asked.body.find("rsp:CommandLine", wsman.NAMESPACES)
         assert line is not None
-        program = (line.findtext("rsp:Command", "", wsman.NAMESPACES)).strip('"')
-        arguments = " ".join(one.text or "" for one in line.findall("rsp:Arguments", wsman.NAMESPACES))
-        direct = asked.options.get("WINRS_SKIP_CMD_SHELL", "FALSE").upper() == "TRUE"
-        if not direct:
-            program = re.sub("%systemroot%|%windir%", lambda _: self.windows, program, flags=re.I)
-        elif program.lower() != rf"{self.windows}\System32\WindowsPowerShell\v1.0\powershell.exe".lower():
+        words = [line.findtext("rsp:Command", "", wsman.NAMESPACES)]
+        words += [one.text or "" for one in line.findall("rsp:Arguments", wsman.NAMESPACES)]
+        written = " ".join(words)
+        direct = asked.options.get("WINRS_SKIP_CMD_SHELL", "FALSE").upper() == "TRUE" and self.generation.skips_cmd
+        if direct and words[0].lower() != self._powershell:
             raise Fault(wsman.NOT_FOUND, "s:Receiver", "w:InternalError", "The system cannot find the file specified. ")
-        elif len(program) + 1 + len(arguments) > _LONGEST_PROCESS:
+        if direct and len(written) > _LONGEST_PROCESS:
             raise Fault(wsman.BAD_ARGUMENT, "s:Sender", "w:InvalidParameter", "The parameter is incorrect.")
         with self._lock:
             if self._operations.get(shell.user, 0) >= self.generation.operations:
@@ -240,18 +242,33 @@ class Endpoint:
             self._operations[shell.user] = self._operations.get(shell.user, 0) + 1
         name, command = str(uuid.uuid4()).upper(), Command()
         shell.commands[name] = command
-        threading.Thread(target=self._execute, args=(command, shell, program, arguments, direct), daemon=True).start()
+        threading.Thread(target=self._execute, args=(command, shell, written, direct), daemon=True).start()
         return wsman.reply(asked, f"<rsp:CommandResponse><rsp:CommandId>{name}</rsp:CommandId></rsp:CommandResponse>")
 
-    def _execute(self, command: Command, shell: Shell, program: str, arguments: str, direct: bool) -> None:
-        if not direct and len(program) + 1 + len(arguments) > _LONGEST_LINE:
-            command.put("stderr", b"The command line is too long.\r\n")
+    @property
+    def _powershell(self) -> str:
+        return rf"{self.windows}\System32\WindowsPowerShell\v1.0\powershell.exe".lower()
+
+    def _by_cmd(self, written: str) -> tuple[str, str]:
+        """What cmd.exe makes of a line: the line it starts, or what it says instead."""
+        if len(written) > _LONGEST_LINE:
+            return "", "The command line is too long."
+        line = re.sub("%systemroot%|%windir%", lambda _: self.windows, written, flags=re.I)
+        if set(line) & set('"%&|<>^\n'):
+            return "", "The syntax of the command is incorrect."
+        if line.split(" ")[0].lower() != self._powershell:
+            return "", "The system cannot find the path specified."
+        return line, ""
+
+    def _execute(self, command: Command, shell: Shell, written: str, direct: bool) -> None:
+        line, refused = (written, "") if direct else self._by_cmd(written)
+        if refused:
+            command.put("stderr", f"{refused}\r\n".encode())
             command.end(1)
             return
-        words = arguments.split()
-        encoded = [words[at + 1] for at, word in enumerate(words[:-1]) if word.lower() == "-encodedcommand"]
         try:
-            script = base64.b64decode(encoded[0], validate=True).decode("utf-16-le")
+            _, mark, script = line.partition(" -Command ")
+            assert mark, "PowerShell gets its script by -Command"
             status = self.runner.run(
                 script,
                 environment=shell.environment,

@@ -23,6 +23,7 @@ BOTH = {
     "get-itemproperty": {"literalpath"},
     "set-itemproperty": {"literalpath", "name", "value"},
     "get-childitem": {"literalpath"},
+    "remove-item": {"literalpath"},
     "get-date": set(),
     "start-sleep": {"milliseconds"},
     "write-output": set(),
@@ -59,16 +60,17 @@ TYPES = {
     "string", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
     "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
     "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
-    "dsrinterface", "management.automation.wildcardpattern", "io.compression.compressionmode", "xml",
+    "dsrinterface", "management.automation.wildcardpattern", "scriptblock", "regex", "xml",
 }  # fmt: skip
 STATICS = {
-    ("bitconverter", "tostring", 1), ("console", "out", -1), ("convert", "frombase64string", 1),
+    ("bitconverter", "tostring", 1), ("console", "error", -1), ("console", "out", -1),
     ("convert", "tobase64string", 1), ("dsrinterface", "read", 2), ("dsrloopback", "install", 0),
-    ("dsrloopback", "remove", 1), ("io.compression.compressionmode", "decompress", -1), ("intptr", "size", -1),
-    ("environment", "osversion", -1), ("management.automation.wildcardpattern", "escape", 1), ("math", "floor", 1),
-    ("math", "pow", 2), ("net.networkinformation.ipglobalproperties", "getipglobalproperties", 0),
-    ("net.networkinformation.networkinterface", "getallnetworkinterfaces", 0),
-    ("security.principal.windowsidentity", "getcurrent", 0), ("text.encoding", "utf8", -1),
+    ("dsrloopback", "remove", 1), ("environment", "osversion", -1), ("intptr", "size", -1),
+    ("management.automation.wildcardpattern", "escape", 1), ("math", "floor", 1), ("math", "pow", 2),
+    ("net.networkinformation.ipglobalproperties", "getipglobalproperties", 0),
+    ("net.networkinformation.networkinterface", "getallnetworkinterfaces", 0), ("regex", "unescape", 1),
+    ("scriptblock", "create", 1), ("security.principal.windowsidentity", "getcurrent", 0),
+    ("text.encoding", "utf8", -1),
 }  # fmt: skip
 """Static members and their arguments, -1 for a property: all are in CLR 2 (or are ours)."""
 METHODS = {

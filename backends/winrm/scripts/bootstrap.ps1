@@ -1,18 +1,12 @@
-# Unpacks the script in the environment and runs it.
+# Takes the script out of the environment, where it came in, and runs it. These lines become one command line, which
+# cmd.exe reads first: none of " % & | < > ^ may be in it, and each statement ends with a semicolon.
 
-$ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
-if ($env:PROCESSOR_ARCHITEW6432) {
-    [Console]::Out.WriteLine('@MARKER@ 32-bit')
-    exit 3
-}
-$bytes = [Convert]::FromBase64String('@PARTS@')
-$stream = New-Object -TypeName IO.MemoryStream
-$stream.Write($bytes, 0, $bytes.Length)
-$stream.Position = 0
-$mode = [IO.Compression.CompressionMode]::Decompress
-$unpacked = New-Object -TypeName IO.Compression.GZipStream -ArgumentList @($stream, $mode)
-$reader = New-Object -TypeName IO.StreamReader -ArgumentList @($unpacked)
-$script = $reader.ReadToEnd()
-[Console]::Out.WriteLine('@MARKER@')
-Invoke-Expression -Command $script
+$ErrorActionPreference = 'Stop';
+$ProgressPreference = 'SilentlyContinue';
+$dsrwizard = '@TITLE@';
+if ($env:PROCESSOR_ARCHITEW6432) { [Console]::Out.WriteLine('@MARKER@ 32-bit'); exit 3 };
+$text = '@PARTS@';
+foreach ($name in '@NAMES@') { Remove-Item -LiteralPath ('Env:' + $name) };
+[Console]::Out.WriteLine('@MARKER@');
+try { . ([ScriptBlock]::Create([Regex]::Unescape($text))) }
+catch { [Console]::Error.WriteLine($_.Exception.Message); exit 1 }

@@ -302,12 +302,15 @@ sealed class DsrHost : PSHost {
 
 sealed class DsrOut : TextWriter {
     readonly StringBuilder line = new StringBuilder();
+    readonly string kind;
+    public DsrOut(string kind) { this.kind = kind; }
     public override Encoding Encoding { get { return Encoding.UTF8; } }
     public override void Write(char sign) {
-        if (sign == '\n') { Told(line.ToString().TrimEnd('\r')); line.Clear(); }
+        if (sign == '\n') { Say(line.ToString().TrimEnd('\r')); line.Clear(); }
         else line.Append(sign);
     }
-    public void Rest() { if (line.Length > 0) { Told(line.ToString()); line.Clear(); } }
+    public void Rest() { if (line.Length > 0) { Say(line.ToString()); line.Clear(); } }
+    void Say(string text) { DsrBridge.Say(new JsonObject { [kind] = text }); }
     public static void Told(string text) { DsrBridge.Say(new JsonObject { ["out"] = text }); }
 }
 
@@ -395,13 +398,16 @@ public static class DsrServer {
 
     static void Run(JsonObject order) {
         var host = new DsrHost();
-        var console = new DsrOut();
+        var console = new DsrOut("out");
+        var errors = new DsrOut("err");
         var before = Console.Out;
+        var beside = Console.Error;
         int status = 0;
         try {
             DsrBridge.Missing = null;
             Setting(order);
             Console.SetOut(console);
+            Console.SetError(errors);
             using (var runspace = RunspaceFactory.CreateRunspace(host, States[(string)order["version"]])) {
                 runspace.ThreadOptions = PSThreadOptions.UseCurrentThread;
                 runspace.Open();
@@ -425,8 +431,9 @@ public static class DsrServer {
                 }
             }
         }
-        finally { Console.SetOut(before); }
+        finally { Console.SetOut(before); Console.SetError(beside); }
         console.Rest();
+        errors.Rest();
         DsrBridge.Say(new JsonObject { ["done"] = status, ["not_modelled"] = DsrBridge.Missing });
     }
 
