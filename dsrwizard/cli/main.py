@@ -16,6 +16,7 @@ import click
 from dsrwizard import __version__, signals
 from dsrwizard.cli.completion import causes
 from dsrwizard.cli.lab import lab
+from dsrwizard.cli.rehearse import rehearse
 from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -468,3 +469,4 @@ def explain(cause: str | None) -> None:
 
 
 commands.add_command(lab)
+commands.add_command(rehearse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
@@ -23,13 +24,27 @@ if TYPE_CHECKING:
 def build_engine(asker: Asker) -> Engine:
     """Builds the product's engine: local netlink, SSH, WinRM, packets from this machine, journals below
     `state_dir()`."""
+    return _engine(asker, state_dir() / "journal")
+
+
+def rehearsal_folder() -> Path:
+    """Where rehearsals keep their journals, apart from those of deployments."""
+    return state_dir() / "rehearsal"
+
+
+def rehearsal_engine(asker: Asker) -> Engine:
+    """The same engine over the journals of rehearsals."""
+    return _engine(asker, rehearsal_folder())
+
+
+def _engine(asker: Asker, journals: Path) -> Engine:
     asker = Quiet(asker)  # here and not in the engine alone: what is forgotten is what was kept for this very asker
     return Engine(
         director=_director,
         wire=_LazyWire(),
         connect=_connect,
         asker=asker,
-        journals=Journals(state_dir() / "journal"),
+        journals=Journals(journals),
         forget=lambda: _forget(asker),
         events=state_dir() / "events",
     )
