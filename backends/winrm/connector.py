@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from winrm.exceptions import AuthenticationError, WinRMOperationTimeoutError
 
 from backends.memory import Memory, memory_of
 from backends.winrm.bounds import OutOfBounds
+from backends.winrm.kerberos import TicketLogin, by_ticket
 from backends.winrm.login import WrongPassword, log_in
 from backends.winrm.place import WinrmListener, listener_of
 from backends.winrm.problems import (
@@ -90,7 +90,7 @@ class WinrmConnector:
         self._place, self._trust, self._asker, self._memory = place, trust, asker, memory
         self._winrm: WinrmChannel | None = None
         self._password: Secret | None = None
-        self._shell = ""
+        self._shell = self._service = ""
         self._lock = Lock()
         self._closed = False
 
@@ -143,7 +143,7 @@ class WinrmConnector:
     def _close_from_beside(self, shell: str) -> None:
         """Closes a shell over a connection of its own, while the other one waits for what its script says next."""
         with contextlib.suppress(*BROKEN, HostError):
-            winrm = WinrmChannel(self._place, self._trust, self._password, self._kerberos_name())
+            winrm = WinrmChannel(self._place, self._trust, self._password, self._ticket())
             # Seconds to connect and to read: requests takes the pair, pywinrm only annotates one number.
             winrm.transport.read_timeout_sec = (_HURRY_SECONDS, _HURRY_SECONDS)  # type: ignore[assignment]
             winrm.close_shell(shell, close_session=False)
@@ -173,9 +173,12 @@ class WinrmConnector:
                 raise _not_begun(self._place.host, "the connection was lost and could not be reopened") from error
             raise translated(self._place, error) from error
 
+    def _ticket(self) -> TicketLogin | None:
+        return TicketLogin(self._place, self._service) if self._service else None
+
     def _log_in(self, opened: Callable[[WinrmChannel], T], clock: _Clock) -> T:
-        def attempt(password: Secret | None) -> T:
-            winrm = WinrmChannel(self._place, self._trust, password, self._kerberos_name())
+        def attempt(password: Secret | None, ticket: TicketLogin | None = None) -> T:
+            winrm = WinrmChannel(self._place, self._trust, password, ticket)
             try:
                 result = opened(winrm)
             except BROKEN as error:
@@ -185,27 +188,16 @@ class WinrmConnector:
                     raise not_offered(self._place, offered) from None
                 if isinstance(error, AuthenticationError) and password is not None:
                     raise WrongPassword from None
+                if isinstance(error, HostError):
+                    raise
                 raise translated(self._place, error) from error
-            self._winrm, self._password = winrm, password
+            self._winrm, self._password, self._service = winrm, password, ticket.service if ticket else ""
             return result
 
         if self._place.auth == "kerberos":
-            return attempt(None)  # by the ticket of this machine's user
+            return by_ticket(self._place, lambda ticket: attempt(None, ticket))
         with clock.stopped():
             return log_in(self._place, self._asker, self._memory, attempt)
-
-    def _kerberos_name(self) -> str | None:
-        """Kerberos knows hosts by name only."""
-        if self._place.auth != "kerberos":
-            return None
-        try:
-            return socket.gethostbyaddr(self._place.address)[0]
-        except OSError as error:
-            raise HostError(
-                f"{self._place.host}: Kerberos needs a name for {self._place.address}, and it has none.",
-                "There is no reverse DNS record for it.",
-                'Add one, or write auth = "ntlm" for this server.',
-            ) from error
 
     def _again_if_stale(self, winrm: WinrmChannel, ask: Callable[[], T]) -> T:
         """Once more over a new connection, where the old one was gone and so nothing was acted on."""

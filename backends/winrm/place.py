@@ -6,12 +6,15 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.winrm.gssapi import LIBRARY, Missing, library
 from dsrwizard.core.model.deployment import Auth, RealServer
 from dsrwizard.core.model.errors import HostError
 
 HTTPS, HTTP = 5986, 5985
 """The ports of WinRM 2.0 and later."""
 DEFAULT_USER = "Administrator"
+"""The built-in account (S-1-5-21-…-500) on English servers; on others it has another name."""
+TICKET_USER = "the ticket at hand"
 _SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
@@ -27,6 +30,11 @@ class WinrmListener:
     auth: Auth
     ca_file: Path | None
     authorities: str
+    name: str = ""
+    """What certificate and Kerberos call it, where that is known."""
+    services: tuple[str, ...] = ("WSMAN", "HTTP")
+    """Whom a Kerberos ticket is for, in the order in which they are tried."""
+    user_given: bool = True
 
     @property
     def url(self) -> str:
@@ -57,8 +65,8 @@ def listener_of(host: str, server: RealServer) -> WinrmListener:
     if server.auth == "kerberos" and not _has_kerberos():
         raise HostError(
             f"{host}: Kerberos cannot be used on this machine.",
-            "The Python package pykerberos is not installed.",
-            'Install it with: pip install "pywinrm[kerberos]". Or write auth = "ntlm".',
+            f"MIT's Kerberos library ({LIBRARY}) is not installed.",
+            'Install it: apt install libgssapi-krb5-2 krb5-user. Or write auth = "ntlm".',
         )
     ca_file = Path(server.ca_file).expanduser() if server.ca_file else None
     return WinrmListener(
@@ -66,17 +74,22 @@ def listener_of(host: str, server: RealServer) -> WinrmListener:
         address=server.address,
         port=server.port or (HTTPS if tls else HTTP),
         tls=tls,
-        user=server.user or DEFAULT_USER,
+        user=server.user or (TICKET_USER if server.auth == "kerberos" else DEFAULT_USER),
+        user_given=bool(server.user),
         auth=server.auth,
         ca_file=ca_file,
         authorities=_usable(host, ca_file) if ca_file else _system_bundle(),
+        name=(server.dns_name or "").rstrip(".").lower(),
+        services=(server.kerberos_service,) if server.kerberos_service else ("WSMAN", "HTTP"),
     )
 
 
 def _has_kerberos() -> bool:
-    from winrm.transport import HAVE_KERBEROS
-
-    return bool(HAVE_KERBEROS)
+    try:
+        library()
+    except Missing:
+        return False
+    return True
 
 
 def _usable(host: str, ca_file: Path) -> str:

@@ -94,6 +94,8 @@ def is_gone(error: Exception) -> bool:
 
 def translated(place: WinrmListener, error: Exception) -> HostError:
     """The error as the operator reads it."""
+    if isinstance(error, HostError):
+        return error  # the login's own
     if isinstance(error, WSManFaultError):
         return _fault(place, error)
     if isinstance(error, OutOfBounds):
@@ -103,12 +105,6 @@ def translated(place: WinrmListener, error: Exception) -> HostError:
             f"{place.host}: nothing was sent to {place.at}, because the message could not be sealed.",
             f"There was no {place.auth} login to provide the key for it: another web server may be using the port.",
             f"Check the port; on that host: {place.listener}",
-        )
-    if place.auth == "kerberos" and (isinstance(error, AuthenticationError) or "Kerberos" in type(error).__name__):
-        return LoginRefused(
-            f"{place.host}: login by Kerberos at {place.at} was refused.",
-            f"Kerberos says: {said(str(error))}",
-            f"Get a ticket for {place.user} with kinit, and check that HTTP/NAME of the host is known to the domain.",
         )
     if isinstance(error, AuthenticationError | PermissionError):
         return login_refused(place, "")

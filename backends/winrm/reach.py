@@ -62,7 +62,7 @@ def shown_certificate(place: WinrmListener) -> ShownCertificate:
 def _shake_hands(place: WinrmListener, context: ssl.SSLContext) -> bytes:
     with _connect(place) as raw:
         try:
-            with context.wrap_socket(raw, server_hostname=place.address) as sock:
+            with context.wrap_socket(raw, server_hostname=place.name or place.address) as sock:
                 return sock.getpeercert(binary_form=True) or b""
         except ssl.SSLCertVerificationError:
             raise

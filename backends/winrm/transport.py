@@ -9,11 +9,13 @@ import logging
 from typing import Any
 
 import requests
-from winrm.exceptions import WinRMError, WinRMTransportError
+from winrm.encryption import Encryption
+from winrm.exceptions import AuthenticationError, WinRMError, WinRMTransportError
 from winrm.protocol import Protocol
 from winrm.transport import Transport
 
 from backends.winrm.bounds import BoundedAdapter, OutOfBounds, envelope
+from backends.winrm.kerberos import TicketLogin
 from backends.winrm.place import WinrmListener
 from backends.winrm.reach import CONNECT_SECONDS
 from backends.winrm.trust import Trust
@@ -33,14 +35,16 @@ class NotSealed(WinRMError):
 class _Adapter(BoundedAdapter):
     """Pins the certificate where there is a fingerprint, and notes what ways to log in the host offers."""
 
-    def __init__(self, print_: str) -> None:
-        self._print = print_
+    def __init__(self, trust: Trust) -> None:
+        self._print, self._name = trust.fingerprint, trust.name
         self.offered: set[str] = set()
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         if self._print:
             options["assert_fingerprint"] = self._print
+        elif self._name:
+            options["server_hostname"] = options["assert_hostname"] = self._name
         super().init_poolmanager(*arguments, **options)
 
     def send(self, *arguments: Any, **options: Any) -> requests.Response:
@@ -56,20 +60,20 @@ class _Adapter(BoundedAdapter):
 class _Transport(Transport):
     """Never sends over plain HTTP what is not sealed: pywinrm does after a failure while it sets up the sealing."""
 
-    def __init__(self, place: WinrmListener, trust: Trust, password: Secret | None, hostname: str | None) -> None:
-        self._seals = not place.tls
-        self.adapter = _Adapter(trust.fingerprint)
+    def __init__(self, place: WinrmListener, trust: Trust, password: Secret | None, ticket: TicketLogin | None) -> None:
+        self._seals, self._ticket = not place.tls, ticket
+        self.adapter = _Adapter(trust)
         pinned = bool(trust.fingerprint)
         super().__init__(
             endpoint=place.url,
             username=place.user,
-            password=password.reveal() if password else None,
-            service="HTTP",
+            password=password.reveal() if password else "",
             ca_trust_path=trust.authorities,
             read_timeout_sec=OPERATION_SECONDS + _GRACE,
             server_cert_validation="ignore" if pinned else "validate",  # the adapter looks at the fingerprint
-            kerberos_hostname_override=hostname,
-            auth_method=place.auth,
+            # pywinrm's Kerberos stands on a package that nobody keeps; the login below takes the place of Basic,
+            # which pywinrm only sets and never sends by itself.
+            auth_method="basic" if ticket else place.auth,
             message_encryption="auto",
             proxy=None,
         )
@@ -85,7 +89,29 @@ class _Transport(Transport):
             self.reset()
             raise
         self._prepare(session)
+        if self._ticket is not None:
+            try:
+                self._log_in_by_ticket(session, self._ticket)
+            except BaseException:
+                self.reset()
+                raise
         return session
+
+    def _log_in_by_ticket(self, session: requests.Session, ticket: TicketLogin) -> None:
+        """Before anything is sent. Over plain HTTP the login comes first, alone, and gives the key."""
+        ticket.restart()
+        session.auth = ticket
+        if not self._seals:
+            return
+        empty = session.prepare_request(requests.Request("POST", self.endpoint))
+        status = session.send(empty, timeout=self.read_timeout_sec).status_code
+        if status == 401:
+            raise AuthenticationError("no ticket was asked for")
+        if status >= 400:
+            raise WinRMTransportError("http", status, "")
+        if not ticket.complete:
+            raise NotSealed("nobody asked for a login")
+        self.encryption = Encryption(session, "kerberos")
 
     def setup_encryption(self, session: requests.Session) -> None:
         self._prepare(session)  # it sends the first message
@@ -130,18 +156,18 @@ class WinrmChannel(Protocol):
     transport: _Transport
 
     def __init__(
-        self, place: WinrmListener, trust: Trust, password: Secret | None, hostname: str | None = None
+        self, place: WinrmListener, trust: Trust, password: Secret | None, ticket: TicketLogin | None = None
     ) -> None:
         super().__init__(
             endpoint=place.url,
-            transport=place.auth,
+            transport="basic" if ticket else place.auth,
             username=place.user,
             password="",  # the transport below has it
             read_timeout_sec=OPERATION_SECONDS + _GRACE,
             operation_timeout_sec=OPERATION_SECONDS,
             proxy=None,
         )
-        self.transport = _Transport(place, trust, password, hostname)
+        self.transport = _Transport(place, trust, password, ticket)
 
 
 def _silence() -> None:

@@ -44,6 +44,8 @@ class Trust:
 
     authorities: str = ""
     fingerprint: str = ""
+    name: str = ""
+    """The name to verify, where it is not the address."""
 
 
 def known_file() -> Path:
@@ -70,6 +72,8 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
             f"{type(error).__name__} while it was read; the handshake accepted it.",
             f"Give the listener another certificate. On that host: {place.listener}",
         ) from error
+    if shown.verified and place.name and _is_for(found, place.name):
+        return Trust(authorities=place.authorities, name=place.name)
     if shown.verified and _is_for(found, place.address):
         return Trust(authorities=place.authorities)
     print_ = fingerprint(shown.der)
@@ -90,7 +94,8 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
             f"It shows SHA-256 {print_}; {file} has {known}."
             " Either the host got a new one, or someone is intercepting the connection.",
             f"Ask the host's owner what this prints there: {SHOW_CERTIFICATES}."
-            f" Only if it matches, run: {removal(file, place)}",
+            f" Only if it matches, run: {removal(file, place)}"
+            + (f" With dns_name = {_called(_names(found))} it is verified instead." if shown.verified else ""),
         )
     question = HostKeyQuestion(
         host=place.host, address=place.at, key_type=_described(found), fingerprint=f"SHA256:{print_}", untrusted=why
@@ -99,8 +104,8 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
         raise HostKeyUnknown(
             f"{place.host}: the certificate of {place.at} is not trusted and was not accepted.",
             f"{why} It shows SHA-256 {print_}.",
-            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES}. Then accept it; or set ca_file"
-            " to the authority that signed it.",
+            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES}. Then accept it; or"
+            f" {_other_way(shown, found)}.",
         )
     try:
         remember(file, place.address, place.port, print_)
@@ -116,7 +121,8 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
 def _why(place: WinrmListener, found: x509.Certificate, shown: ShownCertificate) -> str:
     """Why it is not trusted, in one sentence."""
     if shown.verified:
-        return f"A trusted authority signed it, but for {_called(_names(found))}, not for {place.address}."
+        wanted = f"{place.name} or {place.address}" if place.name else place.address
+        return f"A trusted authority signed it, but for {_called(_names(found))}, not for {wanted}."
     if shown.code in _SELF_SIGNED:
         return "It is self-signed: no authority vouches for it."
     if shown.code in _UNKNOWN_ISSUER:
@@ -126,6 +132,13 @@ def _why(place: WinrmListener, found: x509.Certificate, shown: ShownCertificate)
     if shown.code in _NOT_YET:
         return f"It is valid from {_day(found, 'not_valid_before_utc')} only; today is {datetime.now(UTC):%Y-%m-%d}."
     return f"It could not be verified: {shown.problem}."
+
+
+def _other_way(shown: ShownCertificate, found: x509.Certificate) -> str:
+    """What makes the question needless."""
+    if shown.verified and _names(found):
+        return f"set dns_name to the name it is for, {_called(_names(found))}"
+    return "set ca_file to the authority that signed it"
 
 
 def _described(found: x509.Certificate) -> str:

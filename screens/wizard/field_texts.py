@@ -173,8 +173,18 @@ AUTH = FieldText(
     "Login method",
     "ntlm works for most. kerberos needs a ticket. basic works only over https.",
     "ntlm: a local or domain account and its password. kerberos: a domain account; the ticket comes from this "
-    "machine's cache (kinit). basic: a local account; the password is sent inside TLS. Basic is off by default on "
-    "Windows and must be enabled there.",
+    "machine's cache (kinit user@REALM, as the user that runs dsrwizard). No user then means the ticket's.\n\nbasic: a "
+    "local account; the password is sent inside TLS. Basic is off by default on Windows and must be enabled there.",
+)
+DNS_NAME = FieldText(
+    "Full name",
+    "Its name in certificate and Kerberos, like web1.corp.example. May be empty.",
+    "The connection always goes to the address above. A certificate that a trusted CA signed for this name needs no "
+    "question, also after it is renewed. Kerberos knows servers by name only: without one here, the name comes from "
+    "reverse DNS. Leave it empty if the certificate is self-signed and the login is ntlm.",
+    "web1.corp.example",
+    _NO_SPACE,
+    253,
 )
 CA_FILE = FieldText(
     "CA file",

@@ -43,7 +43,18 @@ ADAPTERS = (
     ("a new loopback adapter (dsrwizard)", "lo"),
     ("the built-in pseudo-interface", "pseudo"),
 )
-OF_THE_WAY = ("user", "port", "identity_file", "winrm", "auth", "ca_file", "system", "vip_interface")
+OF_THE_WAY = (
+    "user",
+    "port",
+    "identity_file",
+    "winrm",
+    "auth",
+    "ca_file",
+    "dns_name",
+    "kerberos_service",
+    "system",
+    "vip_interface",
+)
 """The fields of a server that depend on its connection method."""
 
 
@@ -102,6 +113,7 @@ class WayFields(Vertical):
                 yield ChoiceField(field_texts.WINRM, f"{key}.winrm", server, "winrm", TRANSPORTS, width=50)
                 yield TextField(field_texts.WINRM_PORT, f"{key}.port", server, "port", width=9)
                 yield ChoiceField(field_texts.AUTH, f"{key}.auth", server, "auth", PROOFS, width=50)
+                yield TextField(field_texts.DNS_NAME, f"{key}.dns_name", server, "dns_name", width=50)
                 yield TextField(field_texts.CA_FILE, f"{key}.ca_file", server, "ca_file", width=50)
                 yield ChoiceField(
                     field_texts.WINDOWS_ADAPTER, f"{key}.vip_interface", server, "vip_interface", ADAPTERS, width=50
@@ -258,6 +270,7 @@ def _next(draft: Draft) -> DraftServer:
         winrm=last.winrm,
         auth=last.auth,
         ca_file=last.ca_file,
+        kerberos_service=last.kerberos_service,
         system=last.system,
         vip_interface=last.vip_interface,
     )

@@ -33,7 +33,7 @@ async def test_a_windows_server_is_entered_by_keys(make_app: Make, lab: World) -
         await type_text(pilot, "win1\n10.0.0.104")
         await way(pilot, app, "down")
         keys = [one.key.partition(".")[2] for one in app.screen.query("Field")]  # type: ignore[attr-defined]
-        assert keys[5:] == ["user", "winrm", "port", "auth", "ca_file", "vip_interface"]
+        assert keys[5:] == ["user", "winrm", "port", "auth", "dns_name", "ca_file", "vip_interface"]
         assert "root" not in seen(app), "the login of the Linux servers is none of Windows'"
         await pilot.press("enter")
         assert focused_key(app) == "servers[3].user"

@@ -360,7 +360,14 @@ def reached(draw: st.DrawFn) -> dict[str, Any]:
     if connect == "winrm":
         winrm = draw(st.sampled_from(["https", "http"]))
         auth = draw(st.sampled_from(["ntlm", "kerberos"] + ["basic"] * (winrm == "https")))
-        return {"connect": connect, "winrm": winrm, "auth": auth, "ca_file": draw(FILE) if winrm == "https" else None}
+        return {
+            "connect": connect,
+            "winrm": winrm,
+            "auth": auth,
+            "ca_file": draw(FILE) if winrm == "https" else None,
+            "dns_name": draw(st.none() | st.from_regex(r"\A[a-z][a-z0-9]{0,9}(\.[a-z]{2,5}){0,2}\Z")),
+            "kerberos_service": draw(st.sampled_from([None, "WSMAN", "HTTP"])) if auth == "kerberos" else None,
+        }
     systems = [None, "linux", "windows-2003", "windows-2008", "windows-2012"]
     system = draw(st.sampled_from(systems)) if connect == "manual" else None
     return {"connect": connect, "identity_file": draw(FILE), "system": system}

@@ -262,3 +262,23 @@ def test_no_text_breaks_an_importer(text: str, choice: str) -> None:
         assert len({server.name.lower() for server in imported.servers}) == len(imported.servers)
     ansible.groups(text)
     ssh_config.hosts(text)
+
+
+def test_a_windows_host_of_an_inventory_brings_its_winrm_settings() -> None:
+    text = """
+[web]
+web1.corp.example ansible_host=10.0.0.101 ansible_port=5985
+web2 ansible_host=10.0.0.102 ansible_winrm_scheme=https ansible_winrm_kerberos_hostname_override=web2.corp.example
+web3 ansible_host=10.0.0.103 ansible_winrm_transport=credssp
+[web:vars]
+ansible_connection=winrm
+ansible_winrm_transport=kerberos
+ansible_winrm_service=HTTP
+"""
+    found = ansible.parse(text)
+    assert [(one.dns_name, one.winrm, one.auth, one.kerberos_service) for one in found.servers] == [
+        ("web1.corp.example", "http", "kerberos", "HTTP"),
+        ("web2.corp.example", "https", "kerberos", "HTTP"),
+        ("", "https", "ntlm", ""),
+    ]
+    assert any("credssp" in note for note in found.notes)

@@ -367,3 +367,26 @@ def test_any_text_in_any_field_has_an_answer(text: str) -> None:
     for check in SINGLE_FIELDS:
         answer = check(text)
         assert answer is None or (answer.text and harmless(answer.text))
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "said"),
+    [
+        ({"dns_name": "10.0.0.101"}, "dns_name", "a name, not an address"),
+        ({"dns_name": "web1.corp.example:5986"}, "dns_name", "not a host name"),
+        ({"dns_name": "web1..example"}, "dns_name", "not a host name"),
+        ({"dns_name": "https://web1"}, "dns_name", "not a host name"),
+        ({"auth": "kerberos", "user": ".\\admin"}, "user", "no local accounts"),
+        ({"kerberos_service": "HTTP"}, "kerberos_service", "is for Kerberos"),
+        ({"auth": "kerberos", "kerberos_service": "HOST"}, "kerberos_service", "not a known Kerberos service"),
+        ({"connect": "ssh", "dns_name": "web1.example"}, "dns_name", "is for WinRM"),
+        ({"connect": "ssh", "kerberos_service": "HTTP"}, "kerberos_service", "is for WinRM"),
+    ],
+)
+def test_names_and_services_of_windows_servers_that_cannot_be(values: dict[str, str], key: str, said: str) -> None:
+    server = DraftServer(name="web1", address="10.0.0.101", **({"connect": "winrm"} | values))  # type: ignore[arg-type]
+    draft = Draft(interface="eth0", vips=[DraftVip(address="10.0.0.10")], servers=[server])
+    draft.vips[0].services[0].port = "80"
+    problems = problems_of_draft(draft)
+    assert [one.key for one in problems] == [f"servers[0].{key}"]
+    assert said in problems[0].text

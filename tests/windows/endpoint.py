@@ -1,14 +1,13 @@
-"""A WinRM listener for tests: HTTP or TLS, Basic or NTLM with sealing, shells with streams, quotas and faults.
+"""A WinRM listener for tests: Basic, or NTLM or Kerberos with sealing; shells, streams, quotas, faults.
 
-It knows no PowerShell: a Runner gets the command line's statements and the shell's environment. Not here: Kerberos,
-CredSSP, client certificates, PSRP, and the size limit of envelopes.
+It knows no PowerShell: a Runner gets the command line's statements and the shell's environment. Not here: CredSSP,
+client certificates, PSRP, and the size limit of envelopes.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import os
 import re
 import socket
@@ -27,17 +26,17 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import spnego
-from cryptography import x509
 from spnego.channel_bindings import GssChannelBindings
 
+from backends.winrm.gssapi import GssError
 from tests.windows import wsman
+from tests.windows.acceptor import Acceptor
+from tests.windows.sealing import SEALED, claimed, end_point, seal, unseal
 from tests.windows.shells import PIECE, Command, Shell
 from tests.windows.wsman import Fault, Request
 
 _NTLM = threading.Lock()
 """pyspnego's acceptor reads its users from a file that one environment variable of the process names."""
-_BOUNDARY = b"--Encrypted Boundary"
-_SEALED = "application/HTTP-SPNEGO-session-encrypted"
 _LONGEST_LINE, _LONGEST_PROCESS, _LONGEST_VARIABLE = 8191, 32767, 32767
 T = TypeVar("T")
 
@@ -94,6 +93,8 @@ class Endpoint:
         self.runner, self.users, self.tls = runner, dict(users or {"Administrator": "Passw0rd!"}), tls
         self.generation, self.windows = GENERATIONS[generation], windows
         self.basic, self.negotiate = False, True
+        self.keytab: Path | None = None
+        """The keys of this host in a Kerberos domain; without them it is in none."""
         self.administrators = set(self.users)
         self.remote_shells = True
         self.status = 0
@@ -111,7 +112,7 @@ class Endpoint:
         self._live: set[socket.socket] = set()
         self._users_file = tempfile.NamedTemporaryFile("w", prefix="ntlm-", delete=False)  # noqa: SIM115
         self._users_file.close()
-        self.binding = GssChannelBindings(application_data=_end_point(certificate)) if certificate else None
+        self.binding = GssChannelBindings(application_data=end_point(certificate)) if certificate else None
         self._server = _Server((address, port), self)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -343,6 +344,9 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
     context: Any = None
+    ticket: Acceptor | None = None
+    proof = b""
+    """What proves the host to a client by Kerberos: it goes with the first answer."""
     user = ""
     sealed = False
 
@@ -379,8 +383,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _negotiate(self, token: bytes) -> bool:
         endpoint = self.server.endpoint
+        if token[:8] != b"NTLMSSP\0" and endpoint.keytab is not None:
+            return self._kerberos(token, endpoint.keytab)
         if token[:8] == b"NTLMSSP\0" and struct.unpack("<I", token[8:12])[0] == 1:
             self.user = ""
+            self.ticket = None
             self.context = endpoint.ntlm(
                 lambda: spnego.server(
                     protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm, channel_bindings=endpoint.binding
@@ -389,13 +396,27 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = endpoint.ntlm(lambda: self.context.step(token))
         except Exception:  # noqa: BLE001 - unknown user, wrong password, bad channel binding: all the same to Windows
-            endpoint.logins.append((_claimed(token), False))
+            endpoint.logins.append((claimed(token), False))
             self._refuse()
             return False
         if not self.context.complete:
             self._refuse(answer)
             return False
         self.user = str(self.context.client_principal).removeprefix("\\")
+        endpoint.logins.append((self.user, True))
+        return True
+
+    def _kerberos(self, token: bytes, keytab: Path) -> bool:
+        endpoint, self.user = self.server.endpoint, ""
+        binding = endpoint.binding.application_data if endpoint.binding else b""
+        self.ticket = Acceptor(keytab, binding or b"")
+        try:
+            self.proof = self.ticket.step(token)
+        except GssError as error:
+            endpoint.logins.append((str(error), False))
+            self._refuse()
+            return False
+        self.user = self.ticket.user
         endpoint.logins.append((self.user, True))
         return True
 
@@ -413,9 +434,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not body:
             self._send(200)
             return
-        if _SEALED in (self.headers.get("Content-Type") or ""):
+        if SEALED in (self.headers.get("Content-Type") or ""):
             try:
-                body = self._unseal(body)
+                body = unseal(self.ticket or self.context, body)
             except Exception:  # noqa: BLE001 - sealed for another connection, or damaged
                 self._send(400)
                 return
@@ -441,39 +462,20 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.sealed:
             self._send(
-                status, self._seal(answer), f'multipart/encrypted;protocol="{_SEALED}";boundary="Encrypted Boundary"'
+                status,
+                seal(self.ticket or self.context, answer),
+                f'multipart/encrypted;protocol="{SEALED}";boundary="Encrypted Boundary"',
             )
         else:
             self._send(status, answer, "application/soap+xml;charset=UTF-8")
-
-    def _unseal(self, body: bytes) -> bytes:
-        head, _, rest = body.partition(b"\tContent-Type: application/octet-stream\r\n")
-        found = re.search(rb"Length=(\d+)", head)
-        assert found is not None
-        data = rest[: rest.rindex(_BOUNDARY)]
-        (size,) = struct.unpack("<i", data[:4])
-        plain: bytes = self.context.unwrap_winrm(data[4 : 4 + size], data[4 + size :])
-        assert len(plain) == int(found[1])
-        return plain
-
-    def _seal(self, answer: bytes) -> bytes:
-        wrapped = self.context.wrap_winrm(answer)
-        return b"\r\n".join(
-            (
-                _BOUNDARY,
-                b"\tContent-Type: " + _SEALED.encode(),
-                b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=%d" % len(answer),
-                _BOUNDARY,
-                b"\tContent-Type: application/octet-stream",
-                struct.pack("<i", len(wrapped.header)) + wrapped.header + wrapped.data + _BOUNDARY + b"--",
-                b"",
-            )
-        )
 
     def _send(
         self, status: int, body: bytes = b"", kind: str = "", headers: list[tuple[str, str]] | None = None
     ) -> None:
         self.send_response(status)
+        if self.proof:
+            self.send_header("WWW-Authenticate", f"Negotiate {base64.b64encode(self.proof).decode()}")
+            self.proof = b""
         for name, value in headers or ():
             self.send_header(name, value)
         if kind:
@@ -486,16 +488,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
-
-
-def _claimed(token: bytes) -> str:
-    """The user name in an NTLM authenticate message (MS-NLMP 2.2.1.3)."""
-    length, _, offset = struct.unpack("<HHI", token[36:44])
-    return token[offset : offset + length].decode("utf-16-le", "replace")
-
-
-def _end_point(certificate: bytes) -> bytes:
-    """The channel binding of a certificate (RFC 5929, section 4.1)."""
-    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-    name = algorithm.name if algorithm is not None and algorithm.name not in ("md5", "sha1") else "sha256"
-    return b"tls-server-end-point:" + hashlib.new(name, certificate).digest()

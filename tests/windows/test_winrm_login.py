@@ -13,6 +13,7 @@ import pytest
 
 from backends.memory import Memory, forget
 from backends.winrm import open_winrm
+from backends.winrm.gssapi import library
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, LoginRefused, NameUnknown
 from dsrwizard.core.model.secret import Secret
@@ -60,11 +61,12 @@ def test_basic_goes_over_tls_only(listen: Listen, operator: Operator, self_signe
 def test_kerberos_without_its_library_is_refused_before_anything_is_sent(
     listen: Listen, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("winrm.transport.HAVE_KERBEROS", False)
+    monkeypatch.setattr("backends.winrm.gssapi.LIBRARY", "libgssapi_krb5.so.no")
+    library.cache_clear()
     endpoint = listen(Behaving())
     with pytest.raises(HostError) as caught:
         hello(endpoint, operator, auth="kerberos")
-    assert "pywinrm[kerberos]" in caught.value.next
+    assert "apt install libgssapi-krb5-2" in caught.value.next
     assert not endpoint.seen
 
 

@@ -38,6 +38,8 @@ class DraftServer(Harmless, msgspec.Struct):
     winrm: str = "https"
     auth: str = "ntlm"
     ca_file: str = ""
+    dns_name: str = ""
+    kerberos_service: str = ""
     system: str = ""
     vip_interface: str = "lo"
     vips: list[str] | None = None
@@ -142,6 +144,8 @@ def _draft_server(server: RealServer) -> DraftServer:
         winrm=server.winrm,
         auth=server.auth,
         ca_file=server.ca_file or "",
+        dns_name=server.dns_name or "",
+        kerberos_service=server.kerberos_service or "",
         system=server.system or "",
         vip_interface=server.vip_interface,
         vips=None if server.vips is None else list(server.vips),

@@ -30,6 +30,11 @@ NO_PORT_CHANGE = (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _HOSTNAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
+_DNS_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?=.*[A-Za-z])(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
+    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?",
+    re.ASCII,
+)
 _SHELL = frozenset("'`\"$;&<>|(){}")
 """Characters with a meaning in a shell, in any position. OpenSSH lets `$` pass in a login name; a shell expands it."""
 _NO_HOST = _SHELL | frozenset("\\,*?!#@/")
@@ -257,6 +262,37 @@ def ca_file(text: str) -> Refusal | None:
         )
     if not text.strip().isprintable():
         return Refusal("The path contains characters that are not allowed in a path.", "Write for example ~/ca.pem.")
+    return None
+
+
+def dns_name(text: str) -> Refusal | None:
+    """Checks the name of a Windows server in its certificate and in Kerberos; empty: none."""
+    text = text.strip()
+    if not text:
+        return None
+    if parsed(text.strip("[]")) is not None:
+        return Refusal(
+            "dns_name is a name, not an address.", "Write the server's full name, for example web1.corp.example."
+        )
+    if not _DNS_NAME.fullmatch(text):
+        return Refusal(
+            f"{shown(text)} is not a host name.", "Write the server's full name, for example web1.corp.example."
+        )
+    return None
+
+
+def kerberos_service(text: str) -> Refusal | None:
+    """Checks the service a Kerberos ticket is for; empty: WSMAN, then HTTP."""
+    return _one_of(text, "Kerberos service", ["WSMAN", "HTTP"]) if text else None
+
+
+def kerberos_user(text: str) -> Refusal | None:
+    """Checks a login that Kerberos is to know: a local account is not in the domain."""
+    if text.strip().startswith(".\\"):
+        return Refusal(
+            "Kerberos has no local accounts.",
+            'Write user@REALM, or leave user out for the ticket at hand. Or auth = "ntlm".',
+        )
     return None
 
 

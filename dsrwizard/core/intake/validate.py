@@ -268,6 +268,8 @@ def _windows(server: DraftServer, key: str, found: _Found) -> None:
     found.check(f"{key}.winrm", fields.winrm(server.winrm))
     found.check(f"{key}.auth", fields.auth(server.auth))
     found.check(f"{key}.ca_file", fields.ca_file(server.ca_file))
+    found.check(f"{key}.dns_name", fields.dns_name(server.dns_name))
+    found.check(f"{key}.kerberos_service", fields.kerberos_service(server.kerberos_service))
     found.check(f"{key}.system", fields.system(server.system))
     if server.connect == "winrm":
         if server.auth == "basic" and server.winrm == "http":
@@ -280,10 +282,17 @@ def _windows(server: DraftServer, key: str, found: _Found) -> None:
             found.add(
                 f"{key}.ca_file", "HTTP has no certificate to check.", 'Write winrm = "https", or remove ca_file.'
             )
+        if server.auth == "kerberos":
+            found.check(f"{key}.user", fields.kerberos_user(server.user))
+        elif server.kerberos_service:
+            found.add(
+                f"{key}.kerberos_service",
+                "kerberos_service is for Kerberos.",
+                'Write auth = "kerberos", or remove kerberos_service.',
+            )
         if server.identity_file.strip():
             found.add(f"{key}.identity_file", "identity_file is for SSH.", "Remove it: WinRM uses a password.")
-    elif server.winrm != "https" or server.auth != "ntlm" or server.ca_file.strip():
-        field = "winrm" if server.winrm != "https" else "auth" if server.auth != "ntlm" else "ca_file"
+    elif field := _of_winrm(server):
         found.add(f"{key}.{field}", f"{field} is for WinRM.", f'Write connect = "winrm", or remove {field}.')
     if server.system and server.connect != "manual":
         found.add(
@@ -291,6 +300,18 @@ def _windows(server: DraftServer, key: str, found: _Found) -> None:
             "system is only for servers that are set up by hand: it selects their runbook.",
             'Remove it: dsrwizard detects the system. Or write connect = "manual".',
         )
+
+
+def _of_winrm(server: DraftServer) -> str:
+    """The first WinRM key that was set, or an empty text."""
+    given = {
+        "winrm": server.winrm != "https",
+        "auth": server.auth != "ntlm",
+        "ca_file": bool(server.ca_file.strip()),
+        "dns_name": bool(server.dns_name.strip()),
+        "kerberos_service": bool(server.kerberos_service),
+    }
+    return next((key for key, there in given.items() if there), "")
 
 
 def _client(draft: Draft, vips: dict[Address, DraftVip], found: _Found) -> None:

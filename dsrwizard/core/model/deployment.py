@@ -17,6 +17,7 @@ Connect = Literal["ssh", "winrm", "manual"]
 Balancer = Literal["netlink", "external"]
 Winrm = Literal["https", "http"]
 Auth = Literal["ntlm", "kerberos", "basic"]
+KerberosService = Literal["WSMAN", "HTTP"]
 System = Literal["linux", "windows-2003", "windows-2008", "windows-2012"]
 """What a server set up by hand runs: its runbook is written for it. `windows-2008` is 2008 and 2008 R2, `windows-2012`
 everything from 2012 to 2025."""
@@ -119,9 +120,10 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     VIPs because direct routing stays within one address family. `port` is the port of the connection (SSH 22),
     never that of a service. `service_port` exists to be refused: direct routing cannot change ports.
 
-    `winrm` (https 5986, http 5985), `auth` and `ca_file` (the CA that signed the server's certificate) are for
-    `connect = "winrm"`; `vip_interface` is then "lo" for a Microsoft loopback adapter of our own, or "pseudo" for the
-    built-in Loopback Pseudo-Interface 1. `system` is for `connect = "manual"`.
+    `winrm` (https 5986, http 5985), `auth`, `ca_file` (the CA that signed the server's certificate), `dns_name` (what
+    its certificate and Kerberos call it; IPVS and the connection go by `address`) and `kerberos_service` (None: WSMAN,
+    then HTTP) are for `connect = "winrm"`; `vip_interface` is then "lo" for a Microsoft loopback adapter of our own, or
+    "pseudo" for the built-in Loopback Pseudo-Interface 1. `system` is for `connect = "manual"`.
     """
 
     name: str
@@ -135,6 +137,8 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     winrm: Winrm = "https"
     auth: Auth = "ntlm"
     ca_file: str | None = None
+    dns_name: str | None = None
+    kerberos_service: KerberosService | None = None
     system: System | None = None
     vip_interface: str = "lo"
     vips: tuple[str, ...] | None = None

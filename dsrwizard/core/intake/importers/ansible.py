@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import DraftServer
 from dsrwizard.core.intake.importers.ansible_ini import parse_ini, split_port
 from dsrwizard.core.intake.importers.ansible_yaml import looks_like_yaml, parse_yaml
@@ -68,13 +69,41 @@ def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
             values[field] = variables[name]
     if SECRET in variables:
         found.note("Passwords in the inventory were not imported: dsrwizard asks for them and stores none.")
-    found.add(
-        DraftServer(
-            name=name_for(alias),
-            address=values["address"],
-            user=values.get("user", ""),
-            port="" if values["port"] == "22" else values["port"],
-            identity_file=values.get("identity_file", ""),
-            connect=_CONNECTIONS.get(variables.get(CONNECTION, ""), "ssh"),
-        )
+    connect = _CONNECTIONS.get(variables.get(CONNECTION, ""), "ssh")
+    server = DraftServer(
+        name=name_for(alias),
+        address=values["address"],
+        user=values.get("user", ""),
+        port="" if values["port"] == "22" else values["port"],
+        identity_file=values.get("identity_file", ""),
+        connect=connect,
     )
+    for field, value in _windows(host, alias, values, found).items() if connect == "winrm" else ():
+        setattr(server, field, value)
+    found.add(server)
+
+
+def _windows(host: str, alias: str, values: Mapping[str, str], found: Collector) -> dict[str, str]:
+    """The WinRM settings: how it is reached, and the name that certificate and Kerberos know it by: where the address
+    is given apart, the host's own name if it is a full one."""
+    mine: dict[str, str] = {}
+    scheme = values.get("winrm", "")
+    if scheme in ("http", "https"):
+        mine["winrm"] = scheme
+    elif values["port"] == "5985":
+        mine["winrm"] = "http"  # as Ansible reads it
+    ways = [way.strip() for way in values.get("auth", "").split(",") if way.strip()]
+    way = next((way for way in ways if fields.auth(way) is None), "")
+    if way:
+        mine["auth"] = way
+    elif ways:
+        found.note(f"{shown(host)}: the login method {shown(ways[0])} is not one of dsrwizard's; ntlm was set.")
+    service = values.get("kerberos_service", "").upper()
+    if service and way == "kerberos" and fields.kerberos_service(service) is None:
+        mine["kerberos_service"] = service
+    name = values.get("dns_name", "")
+    if not name and "." in alias and values["address"] != alias:
+        name = alias
+    if name and fields.dns_name(name) is None:
+        mine["dns_name"] = name
+    return mine

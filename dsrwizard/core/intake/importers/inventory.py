@@ -15,6 +15,10 @@ VARIABLES = {
     "user": ("ansible_user", "ansible_ssh_user"),
     "port": ("ansible_port", "ansible_ssh_port"),
     "identity_file": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
+    "dns_name": ("ansible_winrm_kerberos_hostname_override",),
+    "winrm": ("ansible_winrm_scheme",),
+    "auth": ("ansible_winrm_transport",),
+    "kerberos_service": ("ansible_winrm_service",),
 }
 """Field → its variables, the strongest first."""
 CONNECTION = "ansible_connection"
