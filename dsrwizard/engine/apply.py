@@ -152,6 +152,8 @@ class Applier:
                 self._result(step, Outcome.UNKNOWN, "the host did not report it")
         if facts is not None:
             self._facts[name] = facts
+        else:
+            self._facts.pop(name, None)  # what was seen before the steps says nothing of what they did
         return True
 
     def _unreported(self, steps: Sequence[Step], problem: DsrError, begun: bool) -> None:

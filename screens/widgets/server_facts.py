@@ -107,8 +107,14 @@ def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str,
     """Which Windows, whether the login may change it, and its loopback adapters."""
     shell = f", PowerShell {windows.powershell}" if windows.powershell else ""
     told = f"{windows.product or 'Windows'} ({windows.version}){shell}"
-    right = "administrator" if windows.elevated else "not an administrator: nothing can be changed there"
-    found: list[tuple[Name, str, str]] = [("ok" if windows.elevated else "fail", "System", f"{told}; {right}")]
+    right = {
+        True: "administrator",
+        False: "not an administrator: nothing can be changed there",
+        None: "whether it is an administrator could not be read",
+    }[windows.elevated]
+    sign: dict[bool | None, Name] = {True: "ok", False: "fail", None: "unknown"}
+    found: list[tuple[Name, str, str]] = [(sign[windows.elevated], "System", f"{told}; {right}")]
+    found += [("unknown", "Not read", sentence) for sentence in windows.unread()]
     if server.vip_interface == PSEUDO:
         found.append(("ok", "Loopback", "the built-in pseudo-interface holds the VIP; nothing is installed"))
         return found
@@ -124,6 +130,8 @@ def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str,
         found.append(("fail", "Loopback", "32-bit PowerShell on a 64-bit Windows: no adapter can be installed from it"))
     elif windows.restricted:
         found.append(("fail", "Loopback", f"a policy forbids installing devices: {windows.restricted}"))
+    elif windows.adapters_unknown:
+        found.append(("unknown", "Loopback", "whether it is there could not be read"))
     else:
         found.append(("ok", "Loopback", f"not installed yet: apply installs {ADAPTER}{beside}"))
     return found
@@ -131,6 +139,8 @@ def _windows(windows: WindowsFacts, server: RealServer) -> list[tuple[Name, str,
 
 def _ingress(facts: ServerFacts, server: RealServer) -> tuple[Name, str, str]:
     carrying = facts.carrying(server.address)
+    if not carrying and facts.addresses_unknown:
+        return "unknown", "Interface", f"could not be read: {facts.addresses_unknown}"
     if not carrying:
         return (
             "warn",
@@ -170,9 +180,12 @@ def _listening(
     label = service.label
     if facts is not None and facts.listeners is not None:
         mine = [one for one in facts.listeners if one.protocol == service.protocol and one.port == service.port]
+        covering = [one for one in mine if one.covers(vip)]
+        blind = facts.listeners_unknown(ip_address(vip).version)
+        if blind and not covering:
+            return "unknown", label, f"not known: {blind}"
         if not mine:
             return "fail", label, f"nothing listens on port {service.port}: start the application"
-        covering = [one for one in mine if one.covers(vip)]
         if covering:
             return "ok", label, f"{_who(covering[0])} listens on {_where(covering[0])}"
         only = ", ".join(dict.fromkeys(one.address for one in mine))
@@ -201,6 +214,8 @@ def _where(listener: Listener) -> str:
 def _gateway(facts: ServerFacts, deployment: Deployment) -> tuple[Name, str, str]:
     families = {ip_address(vip.address).version for vip in deployment.vips}
     routes = [route for route in facts.default_routes if route.family in families]
+    if not routes and facts.routes_unknown:
+        return "unknown", "Gateway", f"could not be read: {facts.routes_unknown}"
     if not routes:
         return "fail", "Gateway", "no default route: replies cannot reach clients in other networks"
     return "ok", "Gateway", ", ".join(f"{route.gateway} on {route.interface}" for route in routes)

@@ -30,14 +30,14 @@ BOTH = {
     "out-null": set(),
 }
 ALLOWED: dict[Dialect, dict[str, set[str]]] = {
-    "2008": BOTH | {"get-eventlog": {"logname", "source", "after", "erroraction"}},
+    "2008": BOTH | {"get-eventlog": {"logname", "newest"}},
     "2012": BOTH
     | {
         "convertto-json": {"inputobject", "depth", "compress"},
-        "get-winevent": {"filterhashtable", "erroraction"},
+        "get-winevent": {"filterhashtable", "maxevents"},
         "get-netadapter": {"includehidden"},
         "rename-netadapter": {"inputobject", "newname"},
-        "get-netadapterbinding": {"name", "componentid", "allbindings"},
+        "get-netadapterbinding": {"name", "componentid", "allbindings", "includehidden"},
         "enable-netadapterbinding": {"name", "componentid"},
         "disable-netadapterbinding": {"name", "componentid"},
         "get-netipaddress": {"interfaceindex", "ipaddress", "policystore", "erroraction"},
@@ -55,9 +55,10 @@ ALLOWED: dict[Dialect, dict[str, set[str]]] = {
 }  # fmt: skip
 COMMON = {"erroraction", "confirm"}
 """Parameters that every command has; the tables leave them out."""
-PROGRAMS = {"netsh", "arp", "$appcmd"}
+PROGRAMS = {"netsh", "arp", "$appcmd", "$sectionread", "$found"}
+"""Programs, and blocks of a script that are handed to a function."""
 TYPES = {
-    "string", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
+    "string", "byte", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
     "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
     "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
     "dsrinterface", "management.automation.wildcardpattern", "scriptblock", "regex", "xml",
@@ -74,8 +75,10 @@ STATICS = {
 }  # fmt: skip
 """Static members and their arguments, -1 for a property: all are in CLR 2 (or are ours)."""
 METHODS = {
+    ("addseconds", 1),
     ("add", 1), ("addhours", 1), ("append", 1), ("blockallinboundtraffic", 1), ("contains", 1), ("firewallenabled", 1),
     ("getactivetcpconnections", 0), ("getactivetcplisteners", 0), ("getactiveudplisteners", 0), ("getattribute", 1),
+    ("getbaseexception", 0), ("gettype", 0), ("getvalue", 1), ("getvaluenames", 0), ("item", 1),
     ("getbytes", 1), ("getipproperties", 0), ("isinrole", 1), ("lastindexof", 1), ("put", 0), ("readtoend", 0),
     ("remove", 1), ("replace", 2), ("selectnodes", 1), ("setdynamicdnsregistration", 2), ("settcpipnetbios", 1),
     ("substring", 1), ("substring", 2), ("tochararray", 0), ("tolower", 0), ("tostring", 0), ("tostring", 1),

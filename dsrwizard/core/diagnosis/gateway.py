@@ -27,6 +27,10 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
     ways = {vip.address: view.way(family, vip) for vip in view.vips if vip.ip.version == family}
     fault, own = Fault(host=name, cause="gateway", family=family), _own(view)
     router = _router(view, family)
+    if None in ways.values() and view.facts.routes_unknown:
+        return where.unknown(
+            f"Could not check the default gateway of {name}.", view.facts.routes_unknown, f"On {name}: {command}"
+        )
     for vip, route in ways.items():
         if route is None:
             return faults.fail(

@@ -265,8 +265,9 @@ def _vip(view: ServerView, faults: Found, vip: Vip) -> Check:
     fault = faults.out_of_reach(view.name)
     if fault:
         return where.follows(fault)
+    blind = view.facts.addresses_unknown if view.facts is not None else "no login, and nothing came back from the VIP"
     return where.unknown(
-        f"Could not check whether {vip.address} is on {name}.", "no login, and nothing came back from the VIP",
+        f"Could not check whether {vip.address} is on {name}.", blind,
         f"On {name}: {view.advice.show_address(vip)}",
     )  # fmt: skip
 
@@ -293,7 +294,8 @@ def _listener(view: ServerView, faults: Found, vip: Vip, service: Service) -> Ch
     )
     if fault:
         return where.follows(fault)
+    blind = view.facts.listeners_unknown(vip.ip.version) if view.facts is not None else ""
     return where.unknown(
-        f"The addresses that {service.label} listens on at {name} could not be read.", "",
+        f"The addresses that {service.label} listens on at {name} could not be read.", blind,
         f"On {name}: {view.advice.show_listeners(service)}",
     )  # fmt: skip

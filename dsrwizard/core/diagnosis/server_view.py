@@ -268,7 +268,9 @@ class ServerView:
         usable = [entry for link, entry in self.entries(vip) if link.up and not entry.tentative]
         if any(entry.prefix != vip.prefix for entry in usable):
             return "prefix"
-        return "held" if usable or self.proven(vip) else "missing"
+        if usable or self.proven(vip):
+            return "held"
+        return "unknown" if self.facts.addresses_unknown else "missing"
 
     def on_nic(self, vip: Vip) -> Interface | None:
         """The ingress interface where it holds the VIP itself: it then answers for it whatever the guard."""
@@ -296,8 +298,11 @@ class ServerView:
             return "vip"
         if covering:
             return "nowhere"
+        blind = bool(self.facts.listeners_unknown(vip.ip.version))
         if any(one.address in ("0.0.0.0", "::") or not ip_address(one.address).is_loopback for one in found):
-            return "elsewhere"
+            return "unknown" if blind else "elsewhere"
+        if blind:
+            return "unknown"
         connected = self.connect(vip, service)
         if connected is not None and connected.result == "open":
             return "unknown"  # something answers that is no socket of this host: translation, another namespace

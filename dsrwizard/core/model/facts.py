@@ -136,6 +136,24 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     windows: WindowsFacts | None = None
     """None: not Windows."""
 
+    @property
+    def addresses_unknown(self) -> str:
+        """Why it is not known which addresses the host has; empty: it is."""
+        return self.windows.addresses_unknown if self.windows is not None else ""
+
+    @property
+    def routes_unknown(self) -> str:
+        """Why its default routes are not known; empty: they are."""
+        return self.windows.routes_unknown if self.windows is not None else ""
+
+    def listeners_unknown(self, family: int) -> str:
+        """Why its sockets of a family are not known; empty: they are."""
+        if self.windows is None:
+            return ""
+        if self.windows.ipv4_listeners_only and family == 6:
+            return "Windows PowerShell 2.0 lists no listeners of IPv6"
+        return self.windows.blind("listeners")
+
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:
             if interface.name == name:

@@ -15,6 +15,7 @@ from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.values import Impossible, address, parsed
+from dsrwizard.core.model.windows_sections import worded
 from dsrwizard.core.model.windows_values import Number, Signed, sentence
 
 Dialect = Literal["2012", "2008"]
@@ -86,6 +87,8 @@ class WindowsAdapter(_Facts, frozen=True, kw_only=True):
     dns_suffix_registration: bool | None = None
     netbios: Number | None = None
     """0 as DHCP says, 1 on, 2 off (Win32_NetworkAdapterConfiguration.TcpipNetbiosOptions)."""
+    unknown: dict[str, str] = {}
+    """What of this adapter could not be read: section (`windows_sections`) → what Windows said."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,7 +114,10 @@ class Firewall(_Facts, frozen=True, kw_only=True):
 
 
 class FirewallRule(_Facts, frozen=True, kw_only=True):
-    """An inbound allow rule: ours by name, or another that covers the VIP's ports. Ports as Windows writes them."""
+    """An inbound rule: ours by name, or another that covers the VIP's ports. Ports and addresses as Windows writes them
+    (INetFwRule), `remote_…` those of the client. `service` "*": any service, but services only; `secure`: only for
+    connections that IPsec has proven.
+    """
 
     name: str
     enabled: bool
@@ -122,15 +128,52 @@ class FirewallRule(_Facts, frozen=True, kw_only=True):
     profiles: Signed = 0x7FFFFFFF
     allow: bool = True
     group: str = ""
+    remote_addresses: str = "*"
+    remote_ports: str = "*"
+    application: str = ""
+    service: str = ""
+    interface_types: str = "All"
+    interfaces: tuple[str, ...] = ()
+    secure: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("name", "group"):
+        for field in ("name", "group", "application", "service", "interface_types"):
             self._take(field, lambda text: one_line(text, values.NAME))
+        self._take("interfaces", lambda found: tuple(one_line(one, values.NAME) for one in found))
 
     def _harmless(self, name: str, text: str) -> str:
         """Lists of ports and addresses may be long, and count to their end."""
-        return one_line(text, values.LIST) if name in ("ports", "addresses") else super()._harmless(name, text)
+        lists = ("ports", "addresses", "remote_ports", "remote_addresses")
+        return one_line(text, values.LIST) if name in lists else super()._harmless(name, text)
+
+
+class CertificateSettings(_Facts, frozen=True, kw_only=True):
+    """What else stands in an entry of http.sys (HTTP_SERVICE_CONFIG_SSL_PARAM); None: not set. `flags`: 1 maps client
+    certificates to accounts, 2 asks for one; `check_mode`: how their revocation is checked."""
+
+    flags: Number | None = None
+    check_mode: Number | None = None
+    freshness: Number | None = None
+    url_timeout: Number | None = None
+    ctl_identifier: str = ""
+    ctl_store: str = ""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What differs from an entry with nothing set, in words."""
+        flags = self.flags or 0
+        parts = (
+            "client certificates are asked for" if flags & 2 else "",
+            "client certificates are mapped to accounts" if flags & 1 else "",
+            f"other flags (0x{flags & ~3:X})" if flags & ~3 else "",
+            f"revocation check mode {self.check_mode}" if self.check_mode else "",
+            f"revocation lists are fetched every {self.freshness} s" if self.freshness else "",
+            f"they are waited for {self.url_timeout} ms" if self.url_timeout else "",
+            f"trusted issuers are the list “{self.ctl_identifier}”" if self.ctl_identifier else "",
+            f"trusted issuers are in the store “{self.ctl_store}”" if self.ctl_store else "",
+        )
+        return tuple(part for part in parts if part)
 
 
 class SiteBinding(_Facts, frozen=True, kw_only=True):
@@ -185,20 +228,34 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
     bits: Number = 64
     wow64: bool = False
     """A 32-bit PowerShell on a 64-bit Windows, in which SetupAPI refuses (ERROR_IN_WOW64)."""
-    elevated: bool = False
+    elevated: bool | None = None
     restricted: Literal["", "DenyUnspecified", "DenyDeviceIDs", "DenyDeviceClasses"] = ""
+    restricted_retroactively: bool = False
+    """That policy also takes away such devices as are there already."""
     adapters: Annotated[tuple[WindowsAdapter, ...], msgspec.Meta(max_length=MOST)] = ()
     firewall: Firewall | None = None
     firewall_problem: str = ""
     """Why firewall and rules are unknown, in the host's words; empty where they are known."""
     rules: tuple[FirewallRule, ...] | None = None
+    own_rules: tuple[FirewallRule, ...] | None = None
+    """Where `rules` is None: dsrwizard's own, asked for by name; empty: none of them is there."""
     sites: tuple[Site, ...] | None = None
     """None: IIS could not be read; empty: no IIS, or no sites."""
     listen_list: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)] | None = None
     """Addresses http.sys listens on; empty: all."""
     certificates: dict[str, str] | None = None
     """http.sys certificates: `address:port` → hash, application and store (`values.certificate`)."""
+    certificate_settings: dict[str, CertificateSettings] = {}
+    """What else is set there, by `address:port`."""
+    sni_certificates: dict[str, str] | None = None
+    """The same by `host:port`, for clients that name the host (SNI)."""
+    central_store: tuple[str, ...] | None = None
+    """Ports whose certificates come from the central store."""
     conflicts: tuple[Conflict, ...] | None = None
+    ipv4_listeners_only: bool = False
+    """.NET 2.0 lists no listeners of IPv6: those are not known there."""
+    unknown: dict[str, str] = {}
+    """What could not be read: section (`windows_sections`) → what Windows said. The other sections stand."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -207,6 +264,41 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
         self._take("firewall_problem", sentence)
         if self.listen_list is not None:
             self._take("listen_list", lambda found: tuple(address(one) for one in found))
+
+    def unread(self, *, without: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """A sentence for each section that could not be read, those of single adapters included."""
+        found = [f"{worded(section)}: {said}" for section, said in self.unknown.items() if section not in without]
+        found += [
+            f"{worded(section)} ({adapter.name}): {said}"
+            for adapter in self.adapters
+            for section, said in adapter.unknown.items()
+        ]
+        return tuple(found)
+
+    def blind(self, *sections: str) -> str:
+        """What Windows said of the first of these sections that could not be read; empty: all were."""
+        return next((f"{worded(one)}: {self.unknown[one]}" for one in sections if one in self.unknown), "")
+
+    @property
+    def adapters_unknown(self) -> str:
+        """Why it is not known which adapters there are; empty: it is."""
+        return self.blind("adapters", "adapter") or self._part("adapter")
+
+    @property
+    def addresses_unknown(self) -> str:
+        """Why it is not known which addresses there are; empty: it is."""
+        return self.adapters_unknown or self.blind("addresses") or self._part("addresses")
+
+    @property
+    def routes_unknown(self) -> str:
+        """Why it is not known which default routes there are; empty: it is."""
+        return self.adapters_unknown or self.blind("routes")
+
+    def _part(self, section: str) -> str:
+        for adapter in self.adapters:
+            if section in adapter.unknown:
+                return f"{worded(section)} ({adapter.name}): {adapter.unknown[section]}"
+        return ""
 
     @property
     def loopbacks(self) -> tuple[WindowsAdapter, ...]:

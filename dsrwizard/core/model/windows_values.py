@@ -68,11 +68,12 @@ def http_endpoint(text: str) -> str:
 
 def certificate(thumbprint: str, application: str, store: str) -> str:
     """Hash, application and store as one text, to be copied to another address; empty where nothing can be copied: an
-    entry without a hash leaves the choice to the central store. A store's name may hold blanks, and may be missing."""
+    entry without a hash leaves the choice to the central store. A store's name may hold blanks; without one it is MY
+    (HTTP_SERVICE_CONFIG_SSL_PARAM)."""
     usable = _HASH.fullmatch(thumbprint) and _GUID.fullmatch(application) and len(store) <= NAME
     if not usable or not harmless(store) or '"' in store:
         return ""
-    return f"{thumbprint} {application} {store}"
+    return f"{thumbprint} {application} {store or 'MY'}"
 
 
 def sentence(text: str) -> str:

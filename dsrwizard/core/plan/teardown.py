@@ -268,12 +268,15 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             return facts.sysctls.get(key, _MISSING)
         case AddressChange(interface=name, address=address, prefix=prefix):
             interface = facts.interface(name)
+            if _blind(facts, name, "addresses"):
+                return _MISSING
             wanted = (ip_address(address), prefix)
             return any(
                 (parsed(own.address), own.prefix) == wanted for own in (interface.addresses if interface else ())
             )
         case LinkChange(interface=name):
-            return facts.interface(name) is not None
+            there = facts.interface(name) is not None
+            return _MISSING if _blind(facts, name, "addresses") else there  # it may carry what is not ours
         case FileChange(path=path):
             return facts.files.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
         case ServiceChange(service=key):
@@ -287,6 +290,17 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             return _windows(change, facts)
         case _:
             return _MISSING
+
+
+def _blind(facts: ServerFacts | DirectorFacts, name: str, *parts: str) -> bool:
+    """Whether a Windows host could not tell of this adapter, or of this part of it: then its absence says nothing."""
+    windows = facts.windows if isinstance(facts, ServerFacts) else None
+    if windows is None:
+        return False
+    adapter = windows.adapter(name)
+    if adapter is None:
+        return bool(windows.adapters_unknown)
+    return any(part in windows.unknown or part in adapter.unknown for part in parts)
 
 
 def _windows(change: WindowsChange, facts: ServerFacts | DirectorFacts) -> object:

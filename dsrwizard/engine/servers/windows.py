@@ -11,6 +11,7 @@ from dsrwizard.core.dialects.windows import answer as windows_answer
 from dsrwizard.core.dialects.windows import apply as windows_apply
 from dsrwizard.core.dialects.windows import half_open as windows_half_open
 from dsrwizard.core.dialects.windows import observe as windows_observe
+from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.frames import frame_of
 from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
@@ -40,13 +41,17 @@ class WindowsServer:
         self._clock = clock
         self._connector: Connector | None = None
         self._seen: ServerFacts | None = None
+        self._rules: tuple[str, ...] = ()
         self._busy = threading.Lock()
 
     def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
         """The facts; always the same script, however closely. Raises HostError."""
         with self._busy:
             nonce = secrets.token_hex(8)
-            answer = self._run(windows_observe.observe_script(nonce), deadline=OBSERVE_SECONDS, again=True)
+            self._rules = tuple(
+                rule_name(vip, service) for vip in deployment.vips_of(self._server) for service in vip.services
+            )
+            answer = self._run(self._look(nonce), deadline=OBSERVE_SECONDS, again=True)
             self._seen = self._parse(nonce, answer)
             return self._seen
 
@@ -87,15 +92,20 @@ class WindowsServer:
             steps,
             reached=self._server.address,
             system=command_set_of(windows) if windows else "windows-2012",
-            afterwards=windows_observe.observe_script(nonce),
+            afterwards=self._look(nonce),
         )
         deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
         answer = self._run(script, deadline=deadline, on_line=progress.feed)
         carried.raise_failure(self._server.name, steps, progress, answer)
         try:
             return self._parse(nonce, answer)
-        except AnswerUnreadable:
-            return None  # the steps are done and told; only the look afterwards is missing
+        except AnswerUnreadable as missing:
+            # The steps are done and told; only the look afterwards is missing.
+            watch.said(f"The steps are done, but the look afterwards failed. {missing.why} {missing.next}")
+            return None
+
+    def _look(self, nonce: str) -> str:
+        return windows_observe.observe_script(nonce, own_rules=self._rules, seconds=OBSERVE_SECONDS)
 
     def _parse(self, nonce: str, answer: Answer) -> ServerFacts:
         return windows_answer.parse(

@@ -34,6 +34,11 @@ class Cmdlet:
 CMDLETS: dict[str, Cmdlet] = {}
 
 
+def _none(text: str) -> PowerShellError:
+    """What a CIM cmdlet says where nothing matches."""
+    return PowerShellError(text, "CmdletizationQuery_NotFound_Property")
+
+
 @dataclass
 class _Register:
     name: str
@@ -52,7 +57,7 @@ def _named(host: WindowsHost, name: str) -> Adapter:
     for adapter in host.adapters:
         if wildcard(str(name)).match(adapter.name):
             return adapter
-    raise PowerShellError(f"No MSFT_NetAdapter objects found with property 'Name' equal to '{name}'.")
+    raise _none(f"No MSFT_NetAdapter objects found with property 'Name' equal to '{name}'.")
 
 
 # -- adapters
@@ -61,6 +66,7 @@ def _named(host: WindowsHost, name: str) -> Adapter:
 @_Register("Get-NetAdapter", "IncludeHidden Name")
 def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
     chosen = [_named(host, given["name"])] if "name" in given else host.adapters
+    chosen = [one for one in chosen if given.get("includehidden") or not one.hidden]
     return [
         Object(
             "MSFT_NetAdapter",
@@ -72,6 +78,7 @@ def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
                 "MacAddress": adapter.mac.upper().replace(":", "-"),
                 "InterfaceOperationalStatus": 1 if adapter.up else 2,
                 "ComponentID": adapter.component,
+                "IMFilter": adapter.filter,
             },
             {"Itself": lambda adapter=adapter: adapter},
         )
@@ -90,9 +97,11 @@ def _rename(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("Get-NetAdapterBinding", "Name ComponentID AllBindings")
+@_Register("Get-NetAdapterBinding", "Name ComponentID AllBindings IncludeHidden")
 def _bindings(host: WindowsHost, given: Arguments) -> list[Any]:
     adapter = _named(host, given["name"])
+    if adapter.hidden and not given.get("includehidden"):
+        raise _none(f"No MSFT_NetAdapterBindingSettingData objects found with 'Name' equal to '{adapter.name}'.")
     wanted = given.get("componentid")
     found = [
         Object("MSFT_NetAdapterBindingSettingData", {"ComponentID": component, "Enabled": bound})
@@ -100,7 +109,7 @@ def _bindings(host: WindowsHost, given: Arguments) -> list[Any]:
         if wanted is None or component.lower() == str(wanted).lower()
     ]
     if wanted is not None and not found:
-        raise PowerShellError(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{wanted}'.")
+        raise _none(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{wanted}'.")
     return found
 
 
@@ -108,7 +117,7 @@ def _bind(host: WindowsHost, given: Arguments, bound: bool) -> list[Any]:
     adapter = _named(host, given["name"])
     component = str(given["componentid"])
     if component not in adapter.bindings:
-        raise PowerShellError(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{component}'.")
+        raise _none(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{component}'.")
     adapter.bindings[component] = bound
     return []
 
@@ -132,7 +141,7 @@ def _stack(host: WindowsHost) -> list[Adapter]:
     for adapter in host.adapters:
         if adapter.polls > 0:
             adapter.polls -= 1
-        else:
+        elif not adapter.disabled:
             found.append(adapter)
     return found
 
@@ -141,7 +150,7 @@ def _stack(host: WindowsHost) -> list[Adapter]:
 def _addresses(host: WindowsHost, given: Arguments) -> list[Any]:
     found = []
     for adapter in [host.pseudo, *host.adapters]:
-        for one in adapter.addresses:
+        for one in adapter.addresses if not adapter.disabled else ():
             if "interfaceindex" in given and int(given["interfaceindex"]) != adapter.index:
                 continue
             if "ipaddress" in given and str(given["ipaddress"]) != one.address:
@@ -161,7 +170,7 @@ def _addresses(host: WindowsHost, given: Arguments) -> list[Any]:
                 )
             )
     if not found and given:
-        raise PowerShellError("No matching MSFT_NetIPAddress objects found.")
+        raise _none("No matching MSFT_NetIPAddress objects found.")
     return found
 
 
@@ -189,7 +198,7 @@ def _remove_address(host: WindowsHost, given: Arguments) -> list[Any]:
             "Windows PowerShell is in NonInteractive mode. Read and Prompt functionality is not available."
         )
     if entry is None:
-        raise PowerShellError("No matching MSFT_NetIPAddress objects found.")
+        raise _none("No matching MSFT_NetIPAddress objects found.")
     adapter.addresses.remove(entry)
     return []
 
@@ -205,7 +214,7 @@ def _interfaces(host: WindowsHost, given: Arguments) -> list[Any]:
                 continue
             found.append(_interface(adapter, family, row))
     if not found:
-        raise PowerShellError("No MSFT_NetIPInterface objects found.")
+        raise _none("No MSFT_NetIPInterface objects found.")
     return found
 
 
@@ -270,7 +279,7 @@ def _routes(host: WindowsHost, given: Arguments) -> list[Any]:
         if (6 if ":" in gateway else 4) == wanted
     ]
     if not found:
-        raise PowerShellError("No MSFT_NetRoute objects found with property 'DestinationPrefix'.")
+        raise _none("No MSFT_NetRoute objects found with property 'DestinationPrefix'.")
     return found
 
 
@@ -280,6 +289,8 @@ def _routes(host: WindowsHost, given: Arguments) -> list[Any]:
 @_Register("Get-DnsClient", "InterfaceIndex")
 def _dns(host: WindowsHost, given: Arguments) -> list[Any]:
     adapter = host.by_index(int(given["interfaceindex"]))
+    if adapter.disabled:
+        raise _none(f"No MSFT_DNSClient objects found with property 'InterfaceIndex' equal to '{adapter.index}'.")
     properties = {"RegisterThisConnectionsAddress": adapter.register, "UseSuffixWhenRegistering": adapter.suffix}
     return [Object("MSFT_DNSClient", properties)]
 
@@ -331,11 +342,7 @@ def _set_item(host: WindowsHost, given: Arguments) -> list[Any]:
 
 @_Register("Get-ChildItem", "Path LiteralPath", since=2)
 def _children(host: WindowsHost, given: Arguments) -> list[Any]:
-    return [
-        Object("RegistryKey", {"PSChildName": name})
-        for path in _paths(host, given)
-        for name in registry.children(host, path)
-    ]
+    return [key for path in _paths(host, given) for key in registry.children(host, path)]
 
 
 @_Register("Get-Date", "", since=2)
@@ -349,32 +356,42 @@ def _sleep(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("Get-WinEvent", "FilterHashtable", since=2)
+def _logged(host: WindowsHost) -> list[tuple[Any, Any]]:
+    """The System log, newest first."""
+    if host.log_problem:
+        raise PowerShellError(host.log_problem)
+    newest = sorted(host.events, key=lambda one: one.seconds)
+    return [(one, host.now - timedelta(seconds=one.seconds)) for one in newest]
+
+
+@_Register("Get-WinEvent", "FilterHashtable MaxEvents", since=2)
 def _events(host: WindowsHost, given: Arguments) -> list[Any]:
     wanted = given["filterhashtable"]
-    if wanted["LogName"] != "System" or wanted["ProviderName"] != "Tcpip":
+    if wanted["LogName"] != "System":
         raise NotModelled(f"events of {wanted['LogName']}")
     found = []
-    for event in host.events:
-        at = host.now - timedelta(seconds=event.seconds)
-        if event.number in wanted["Id"] and at >= wanted["StartTime"]:
-            values = ["\\Device\\Tcpip", event.address, event.mac]
-            properties = [Object("EventProperty", {"Value": value}) for value in values]
+    for event, at in _logged(host):
+        if event.source == wanted["ProviderName"] and event.number in wanted["Id"] and at >= wanted["StartTime"]:
+            properties = [Object("EventProperty", {"Value": value}) for value in event.strings]
             found.append(Object("EventLogRecord", {"Id": event.number, "TimeCreated": at, "Properties": properties}))
     if not found:
-        raise PowerShellError("No events were found that match the specified selection criteria.")
-    return found
+        raise PowerShellError(
+            "Es wurden keine Ereignisse gefunden, die den angegebenen Auswahlkriterien entsprechen.",
+            "NoMatchingEventsFound,Microsoft.PowerShell.Commands.GetWinEventCommand",
+        )
+    return found[: int(given.get("maxevents", len(found)))]
 
 
-@_Register("Get-EventLog", "LogName Source After", since=2)
+@_Register("Get-EventLog", "LogName Source After Newest", since=2)
 def _event_log(host: WindowsHost, given: Arguments) -> list[Any]:
+    """`Newest` alone ends the reading; a source or a time is looked for in the whole log."""
+    if "newest" not in given or "source" in given:
+        raise PowerShellError("Exception of type 'System.OutOfMemoryException' was thrown.")
     found = []
-    for event in host.events:
-        at = host.now - timedelta(seconds=event.seconds)
-        if at >= given["after"]:
-            strings = ["\\Device\\Tcpip", event.address, event.mac]
-            properties = {"InstanceId": 0xC0000000 | event.number, "TimeGenerated": at, "ReplacementStrings": strings}
-            found.append(Object("EventLogEntry", properties))
-    if not found:
-        raise PowerShellError("No matches found")
+    for event, at in _logged(host)[: int(given["newest"])]:
+        properties = {
+            "InstanceId": 0xC0000000 | event.number, "Source": event.source, "TimeGenerated": at,
+            "ReplacementStrings": list(event.strings),
+        }  # fmt: skip
+        found.append(Object("EventLogEntry", properties))
     return found

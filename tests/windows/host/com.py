@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.windows.host.model import Rule
@@ -13,16 +14,28 @@ if TYPE_CHECKING:
 _FIELDS = {
     "Name": "name", "Grouping": "group", "Protocol": "protocol", "LocalPorts": "ports", "LocalAddresses": "addresses",
     "Direction": "direction", "Action": "action", "Profiles": "profiles", "Enabled": "enabled",
+    "RemoteAddresses": "remote", "RemotePorts": "remote_ports", "ApplicationName": "application",
+    "ServiceName": "service", "Interfaces": "interfaces", "InterfaceTypes": "types", "SecureFlags": "secure",
+    "LocalAppPackageId": "package", "LocalUserOwner": "owner",
 }  # fmt: skip
 
 
 class _RuleObject(Object):
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, host: WindowsHost | None = None) -> None:
         self.rule = rule
         properties = {name: getattr(rule, attribute) for name, attribute in _FIELDS.items()}
         if rule.addresses not in ("*", "") and "/" not in rule.addresses:
             mask = "" if ":" in rule.addresses else "/255.255.255.255"
             properties["LocalAddresses"] = rule.addresses + mask  # as Windows gives them back
+        if rule.protocol == 1:
+            properties["LocalPorts"] = None
+        if host is not None and host.rule_seconds:
+
+            def direction() -> int:
+                host.now += timedelta(seconds=host.rule_seconds)
+                return rule.direction
+
+            properties["Direction"] = direction
         super().__init__("INetFwRule", properties, assigned=self._assigned_to)
 
     def _assigned_to(self, name: str, value: Any) -> None:
@@ -61,7 +74,14 @@ def _policy(host: WindowsHost) -> Object:
     def listed() -> list[Any]:
         served()
         host.called("list rules", changing=False)
-        return [_RuleObject(rule) for rule in host.rules]
+        return [_RuleObject(rule, host) for rule in host.rules]
+
+    def named(name: str) -> Any:
+        served()
+        for rule in host.rules:
+            if rule.name.lower() == name.lower():
+                return _RuleObject(rule)
+        raise PowerShellError("The system cannot find the file specified. (Exception from HRESULT: 0x80070002)")
 
     def add(rule: _RuleObject) -> None:
         served()
@@ -79,7 +99,7 @@ def _policy(host: WindowsHost) -> Object:
         host.called("remove rule")
         host.rules = [rule for rule in host.rules if rule.name != name]
 
-    rules = Collection("INetFwRules", listed, {"Add": add, "Remove": remove})
+    rules = Collection("INetFwRules", listed, {"Add": add, "Remove": remove, "Item": named})
     return Object(
         "INetFwPolicy2",
         {"Rules": rules, "LocalPolicyModifyState": host.policy_state},

@@ -40,7 +40,7 @@ def _end(address: str, port: int) -> Object:
 
 
 def _properties(host: WindowsHost) -> Object:
-    listening = host.listening()
+    listening = [one for one in host.listening() if host.modern or ":" not in one[1]]  # .NET 2.0 knows IPv4 only
 
     def connections() -> list[Any]:
         return [

@@ -54,6 +54,18 @@ class WindowsHost:
         self.neighbours: dict[str, str] = {}
         """The ARP cache: address → MAC."""
         self.restriction = ""
+        """A policy that forbids the loopback adapter, by its name."""
+        self.policies: dict[str, int] = {}
+        """Switches for installing devices, and the entries of their lists."""
+        self.policy_lists: dict[str, list[str]] = {}
+        self.certificate_values: dict[str, dict[str, Any]] = {}
+        """Other values of an entry of http.sys, by its key and then by name."""
+        self.sni_certificates: dict[str, tuple[str, str, str]] = {}
+        self.central_store: list[str] = []
+        self.log_problem = ""
+        """What reading the System log ends with."""
+        self.rule_seconds = 0.0
+        """How long it takes to read one firewall rule."""
         self.elevated = True
         self.wow64 = False
         self.skip_as_source = True
@@ -69,6 +81,10 @@ class WindowsHost:
         """(a name as in `calls`, n): the n-th call of it fails and does nothing."""
         self.breaks_after: set[tuple[str, int]] = set()
         """As `breaks_at`, for cmdlets and programs: it fails though it did what it was told."""
+        self.questions: list[str] = []
+        """What the last script asked, in order."""
+        self.fails_at = 0
+        """The n-th thing that a script asks fails, whatever it is."""
         self.changed: Callable[[], None] = lambda: None
         self._index = 20
         self._classes: set[str] = set()
@@ -86,6 +102,15 @@ class WindowsHost:
             "listen": list(self.listen),
             "certificates": copy.deepcopy(self.certificates),
         }
+
+    def asked(self, question: dict[str, Any]) -> None:
+        """Hears of a question. What no Windows fails at is not counted."""
+        words = [str(question[key]) for key in ("ask", "name", "type", "member") if key in question]
+        if question["ask"] == "static" or words[0] == "set":
+            return
+        self.questions.append(" ".join(words))
+        if len(self.questions) == self.fails_at:
+            raise PowerShellError(BUSY)
 
     def called(self, name: str, *, changing: bool = True) -> None:
         """Counts a call. Raises PowerShellError where it is one of `breaks_at`."""
@@ -112,6 +137,7 @@ class WindowsHost:
         environment: Mapping[str, str] | None = None,
     ) -> int:
         """Runs a script; lines are handed over as they come. `environment`: variables of this process alone."""
+        self.questions = []
         try:
             return PowerShell(self, out, err, environment).run(script)
         except NotModelled as missing:
@@ -272,6 +298,10 @@ class WindowsHost:
                 continue
             if rule.protocol not in (number, 256) or not _port(rule.ports, port):
                 continue
+            if rule.service or rule.interfaces or rule.types != "All" or rule.secure or rule.remote != "*":
+                continue  # for others than our clients
+            if rule.application not in (None, "System"):
+                continue
             if rule.addresses == "*" or any(
                 ip_address(vip) in ip_network(part, strict=False) for part in rule.addresses.split(",")
             ):
@@ -286,8 +316,10 @@ class WindowsHost:
                 head, _, _ = binding.information.rpartition(":")
                 address, _, port = head.rpartition(":")
                 address = address.strip("[]")
-                addresses = [address] if address != "*" else (self.listen or ["0.0.0.0", "::"])
-                if address != "*" and self.listen and address not in self.listen:
+                everywhere = address in ("*", "0.0.0.0", "::")
+                addresses = (self.listen or ["0.0.0.0", "::"]) if everywhere else [address]
+                anywhere = "::" if ":" in address else "0.0.0.0"
+                if not everywhere and self.listen and not {address, anywhere} & set(self.listen):
                     addresses = []
                 found += [("tcp", one, int(port)) for one in addresses]
         return list(dict.fromkeys(found))

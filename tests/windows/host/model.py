@@ -65,6 +65,11 @@ class Adapter:
     register: bool = True
     suffix: bool = False
     netbios: int = 0
+    hidden: bool = False
+    disabled: bool = False
+    """In Device Manager: the IP stack and the DNS client do not know it."""
+    filter: bool = False
+    """No adapter, but a filter's row on one, which carries that one's component id."""
     polls: int = 0
     """How many times it is still asked for in vain before the IP stack is bound to it."""
 
@@ -90,6 +95,15 @@ class Rule:
     enabled: bool = True
     profiles: int = 0x7FFFFFFF
     group: str = ""
+    remote: str = "*"
+    remote_ports: str = "*"
+    application: str | None = None
+    service: str | None = None
+    interfaces: list[str] | None = None
+    types: str = "All"
+    secure: int | None = None
+    package: str | None = None
+    owner: str | None = None
 
 
 @dataclass
@@ -110,12 +124,17 @@ class Site:
 
 @dataclass
 class Event:
-    """Event 4198 or 4199; `seconds` ago."""
+    """An event of the System log, `seconds` ago; those of Tcpip with the numbers 4198 and 4199 tell of a conflict."""
 
     number: int
     address: str
     mac: str
     seconds: float = 60.0
+    source: str = "Tcpip"
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        return ("\\Device\\Tcpip", self.address, self.mac) if self.source == "Tcpip" else ()
 
 
 def nic(address: str, prefix: int = 24, gateway: str = "10.0.0.1", *, mac: str = "02:00:0a:00:00:65") -> Adapter:

@@ -62,7 +62,8 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
         adapter.register, adapter.suffix = register, suffix
         return Object("result", {"ReturnValue": 0})
 
-    addresses = adapter.addresses
+    addresses = [] if adapter.disabled else adapter.addresses
+    bound = bool(addresses)  # without an address WMI tells nothing of DNS and NetBIOS
     return Object(
         "Win32_NetworkAdapterConfiguration",
         {
@@ -73,9 +74,9 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
             "IPSubnet": [str(one.prefix) if ":" in one.address else _mask(one.prefix) for one in addresses] or None,
             "DefaultIPGateway": adapter.gateways or None,
             "DHCPEnabled": adapter.rows[4].dhcp,
-            "FullDNSRegistrationEnabled": adapter.register,
-            "DomainDNSRegistrationEnabled": adapter.suffix,
-            "TcpipNetbiosOptions": adapter.netbios,
+            "FullDNSRegistrationEnabled": adapter.register if bound else None,
+            "DomainDNSRegistrationEnabled": adapter.suffix if bound else None,
+            "TcpipNetbiosOptions": adapter.netbios if bound else None,
         },
         {"SetTcpipNetbios": set_netbios, "SetDynamicDNSRegistration": set_dns},
     )
@@ -105,7 +106,7 @@ def _adapter(host: WindowsHost, adapter: Adapter) -> Object:
             "ServiceName": adapter.service,
             "PNPDeviceID": adapter.pnp,
             "MACAddress": adapter.mac.upper(),
-            "NetConnectionStatus": 2 if adapter.up else 7,
+            "NetConnectionStatus": 0 if adapter.disabled else 2 if adapter.up else 7,
         },
         {"Put": put},
         assigned,

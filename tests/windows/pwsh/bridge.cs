@@ -29,6 +29,7 @@ public class DsrHostError : Exception { public DsrHostError(string what) : base(
 public sealed class DsrAnswer {
     public object Value;
     public string Error;
+    public string Id;
 }
 
 public static class DsrBridge {
@@ -55,7 +56,7 @@ public static class DsrBridge {
             Missing = (string)answer["not_modelled"];
             throw new DsrNotModelled(Missing);
         }
-        if (answer.ContainsKey("error")) return new DsrAnswer { Error = (string)answer["error"] };
+        if (answer.ContainsKey("error")) return new DsrAnswer { Error = (string)answer["error"], Id = (string)answer["id"] };
         return new DsrAnswer { Value = DsrValues.Made(answer["value"]) };
     }
 

@@ -54,6 +54,10 @@ class Machine(Protocol):
         """The classes of this source that the host answers for."""
         ...
 
+    def asked(self, question: dict[str, Any]) -> None:
+        """Hears of everything that a script asks. Raises PowerShellError where it is to fail."""
+        ...
+
 
 class _Process:
     """One pwsh. Not thread-safe: whoever takes it out of the pool owns it."""
@@ -185,11 +189,12 @@ class PowerShell:
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
+            self._machine.asked(question)
             return {"value": self._told(self._answered(question))}
         except NotModelled as missing:
             return {"not_modelled": str(missing)}
         except PowerShellError as error:
-            return {"error": str(error)}
+            return {"error": str(error), "id": error.id}
         except Exception as error:  # noqa: BLE001 - a fault of the model is shown as such
             return {"not_modelled": f"{type(error).__name__}: {error}"}
 

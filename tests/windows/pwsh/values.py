@@ -12,7 +12,11 @@ class NotModelled(Exception):
 
 
 class PowerShellError(Exception):
-    """An error of a cmdlet or a method, as a script can catch it."""
+    """An error of a cmdlet or a method, as a script can catch it. `id`: a cmdlet's FullyQualifiedErrorId."""
+
+    def __init__(self, text: str, id: str = "DsrHost") -> None:  # noqa: A002 - PowerShell's own word
+        super().__init__(text)
+        self.id = id
 
 
 class Hash:

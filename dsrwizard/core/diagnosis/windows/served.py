@@ -12,11 +12,18 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows.view import advice_of, facts_of
 from dsrwizard.core.dialects.windows import advice, sites
-from dsrwizard.core.dialects.windows.firewall import EVERY_PROFILE, covers
+from dsrwizard.core.dialects.windows.firewall import (
+    EVERY_PROFILE,
+    admitting,
+    covers,
+    filters,
+    limits,
+    perhaps,
+)
 from dsrwizard.core.model.causes import Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.values import endpoint, parsed
+from dsrwizard.core.model.values import endpoint
 from dsrwizard.core.model.windows_facts import FirewallRule, SiteBinding, WindowsFacts
 
 
@@ -38,7 +45,7 @@ def firewall_fault(
 ) -> Check | None:  # fmt: skip
     """The fault firewall, as far as the firewall's own state shows it; None: by that state clients get in."""
     facts = facts_of(view)
-    if facts is None or facts.firewall is None or not any(facts.firewall.profiles.values()):
+    if facts is None or facts.firewall is None or not filters(facts):
         return None
     name = view.name
     fault = Fault(host=name, cause="firewall", vip=vip.address, service=service.label)
@@ -56,16 +63,21 @@ def firewall_fault(
             f"In the group policy of {name}: apply local firewall rules, or let {service.label} to {vip.address} in.",
         )  # fmt: skip
     if facts.rules is None:
-        return None
+        return None  # some of them may be known; another may let it in
     blocking = next((rule for rule in facts.rules if not rule.allow and _about(rule, vip, service)), None)
     if blocking is not None:
         return faults.fail(
             where, fault, f"A rule of the firewall of {name} blocks {service.label} to {vip.address}.",
             _told(facts, seen, f"block rule “{blocking.name}”"), f"On {name}: {advice.disable_rule(blocking.name)}",
         )  # fmt: skip
-    if any(rule.allow and covers(rule, vip, service) for rule in facts.rules):
+    if admitting(facts, vip, service) is not None:
         return None
-    lacking = f"no rule lets {service.label} to {vip.address} in on every profile"
+    some = perhaps(facts, vip, service)
+    if some is not None and not seen:
+        return None  # nobody has tried, and it may be for the program that serves
+    lacking = f"no rule lets {service.label} to {vip.address} in for every client on every profile"
+    if some is not None:
+        lacking += f"; rule “{some.name}” does for {limits(some)}"
     known = next((one for one in faults.of(name) if one.cause == "firewall" and one.vip == vip.address), None)
     return faults.fail(
         where, fault, f"The firewall of {name} lets in no clients of {vip.address} {service.label}.",
@@ -80,9 +92,11 @@ def _told(facts: WindowsFacts, *parts: str) -> str:
 
 
 def _about(rule: FirewallRule, vip: Vip, service: Service) -> bool:
-    """Whether a block rule is meant for this VIP or port on some profile. One for any address and port is of a program
-    (which is not among the facts) and says nothing."""
+    """Whether a block rule is meant for this VIP or port on some profile, for every client. One for any address and
+    port, for some clients, or for a program or service says nothing."""
     anywhere = msgspec.structs.replace(rule, profiles=EVERY_PROFILE)
+    if limits(rule):
+        return False
     named = rule.ports.strip() not in ("*", "") or rule.addresses.strip() not in ("*", "")
     return named and bool(rule.profiles & EVERY_PROFILE) and covers(anywhere, vip, service)
 
@@ -111,10 +125,16 @@ def _firewall(view: ServerView, faults: Found, vip: Vip, service: Service) -> Ch
         return where.follows(known, "its own rules would let it in.")
     if not any(facts.firewall.profiles.values()):
         return where.passed(f"The firewall of {name} is off.", "off on every profile")
-    if facts.rules is None:
-        return unknown
-    rule = next((rule for rule in facts.rules if rule.allow and covers(rule, vip, service)), None)
-    return where.passed(f"The firewall of {name} lets {target} in.", f"rule “{rule.name}”" if rule else "")
+    rule = admitting(facts, vip, service)
+    if rule is not None and facts.rules is not None:
+        return where.passed(f"The firewall of {name} lets {target} in.", f"rule “{rule.name}”")
+    if rule is not None:
+        own = f"rule “{rule.name}” lets it in; whether another blocks it could not be read"
+        return msgspec.structs.replace(unknown, evidence=f"{own}: {facts.firewall_problem}")
+    some = perhaps(facts, vip, service)
+    if some is not None:
+        return msgspec.structs.replace(unknown, evidence=f"rule “{some.name}” lets it in for {limits(some)} only")
+    return unknown
 
 
 BEFORE: tuple[Cause, ...] = ("unreachable", "not-on-link", "vip-missing")
@@ -124,8 +144,7 @@ BEFORE: tuple[Cause, ...] = ("unreachable", "not-on-link", "vip-missing")
 def rules_seen(view: ServerView, vip: Vip, service: Service) -> str:
     """The rule that lets the VIP's clients in, for a firewall that drops them all the same; empty: none is known."""
     facts = facts_of(view)
-    rules = facts.rules if facts is not None and facts.rules is not None else ()
-    rule = next((rule for rule in rules if rule.allow and covers(rule, vip, service)), None)
+    rule = admitting(facts, vip, service) if facts is not None else None
     return f"rule “{rule.name}” would let it in" if rule else ""
 
 
@@ -180,11 +199,11 @@ def _by_another(view: ServerView, facts: WindowsFacts, vip: Vip, service: Servic
 
 
 def _listed(facts: WindowsFacts, vip: Vip) -> bool:
-    return any(parsed(one) == vip.ip for one in facts.listen_list or ())
+    return bool(facts.listen_list) and sites.listed(facts, vip)
 
 
 def _unlisted(facts: WindowsFacts, vip: Vip, service: Service) -> bool:
-    return bool(sites.serving(facts, service) and facts.listen_list) and not _listed(facts, vip)
+    return bool(sites.serving(facts, service)) and not sites.listed(facts, vip)
 
 
 def _bare(facts: WindowsFacts, vip: Vip, service: Service) -> SiteBinding | None:
@@ -192,11 +211,11 @@ def _bare(facts: WindowsFacts, vip: Vip, service: Service) -> SiteBinding | None
     known = facts.certificates
     if known is None:
         return None
-    anywhere = (f"0.0.0.0:{service.port}", f"[::]:{service.port}", f"{sites.written(vip)}:{service.port}")
     for _, binding in sites.serving(facts, service):
-        covering = sites.binding_endpoint(binding)[0] in ("*", "0.0.0.0", "::", str(vip.ip))
+        at = sites.binding_endpoint(binding)[0]
+        covering = at == str(vip.ip) or sites.on_every_address(at, vip)
         by_name = binding.ssl_flags & (sites.SNI | sites.CENTRAL_STORE)
-        if binding.protocol == "https" and covering and not by_name and not any(one in known for one in anywhere):
+        if binding.protocol == "https" and covering and not by_name and not sites.covering(facts, vip, service.port):
             return binding
     return None
 
@@ -209,7 +228,8 @@ def _sites(view: ServerView, faults: Found, vip: Vip, service: Service) -> list[
     if facts.sites is None:
         return [
             where.unknown(
-                f"The bindings of the sites on {name} could not be read.", "appcmd gave no list of them",
+                f"The bindings of the sites on {name} could not be read.",
+                facts.blind("sites") or "appcmd gave no list of them",
                 f"On {name}: {advice.SHOW_SITES}",
             )
         ]  # fmt: skip
@@ -252,10 +272,16 @@ def persistent(view: ServerView, faults: Found) -> Check:
     if blind:
         return where.unknown(
             "Could not check whether "
-            f"{', '.join(dict.fromkeys(vip.address for vip in blind))} comes back on {name} after a reboot.", "",
+            f"{', '.join(dict.fromkeys(vip.address for vip in blind))} comes back on {name} after a reboot.",
+            facts.blind("kept-addresses"),
             f"On {name}: {advice_of(view).show_kept(blind[0])}",
         )  # fmt: skip
     if {vip.address for vip, _, _ in entries} < {vip.address for vip in view.vips}:
         fault = faults.find(name, "vip-missing", "windows-adapter", "address-conflict")
+        if fault is None and facts.addresses_unknown:
+            return where.unknown(
+                f"Could not check the state of {name} after a reboot.", facts.addresses_unknown,
+                f"On {name}: {advice_of(view).show_kept(view.vips[0])}",
+            )  # fmt: skip
         return where.follows(fault) if fault else where.skipped(f"The VIP is not on {name}.")
     return where.passed(f"{name} keeps the VIP over a reboot.", "in the persistent store")

@@ -94,6 +94,8 @@ def _unusable(view: ServerView) -> tuple[str, str, str]:
         return "", "", ""
     name = target(view.server)
     carriers = _carriers(view, facts)
+    if not carriers and facts.adapters_unknown:
+        return "", "", ""
     if not carriers:
         others = ", ".join(adapter.name for adapter in facts.loopbacks)
         seen = f"no adapter there is called {name}" + (f"; loopback adapters of others: {others}" if others else "")
@@ -144,6 +146,8 @@ def _adapter(view: ServerView, faults: Found) -> Check:
     if broken is not None:
         return broken
     carriers = _carriers(view, facts)
+    if not carriers and facts.adapters_unknown:
+        return _unseen(where, view, faults, "the loopback adapter", "ncpa.cpl, or Get-NetAdapter")
     if all(adapter.pseudo for adapter in carriers):
         return where.skipped("The built-in pseudo-interface registers nowhere and has no settings of this kind.")
     loud = [entry for adapter in carriers if adapter.loopback for entry in _talks(view, adapter)]
@@ -161,7 +165,8 @@ def _adapter(view: ServerView, faults: Found) -> Check:
         )  # fmt: skip
     if not known:
         return where.unknown(
-            f"Could not check whether {names} of {name} registers the VIP in DNS or NetBIOS.", "",
+            f"Could not check whether {names} of {name} registers the VIP in DNS or NetBIOS.",
+            _said(carriers, "dns", "netbios"),
             f"On {name}: ipconfig /all; in the adapter's IPv4 settings, DNS registration and NetBIOS must be off.",
         )  # fmt: skip
     return where.passed(f"{names} of {name} does not expose the VIP.", "no gateway, DHCP, DNS registration or NetBIOS")
@@ -208,13 +213,17 @@ def _bindings(view: ServerView, faults: Found) -> Check:
     if facts is None:
         return _unseen(where, view, faults, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
     carriers = [adapter for adapter in _carriers(view, facts) if adapter.loopback]
+    if not carriers and facts.adapters_unknown:
+        return _unseen(where, view, faults, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
     if not carriers:
         fault = faults.find(name, "windows-adapter")
         return where.follows(fault) if fault else where.skipped("The built-in pseudo-interface has no bindings.")
     blind = [adapter.name for adapter in carriers if adapter.bindings is None]
     if blind:
+        said = _said(carriers, "bindings")
+        how = "could not be read" if said else "cannot be read by script on this Windows"
         return where.unknown(
-            f"Which protocols are bound to {', '.join(blind)} of {name} cannot be read by script on this Windows.", "",
+            f"Which protocols are bound to {', '.join(blind)} of {name} {how}.", said,
             f"On {name}: ncpa.cpl, properties of {blind[0]}: only Internet Protocol may be checked.",
         )  # fmt: skip
     known = faults.find(name, "windows-adapter")
@@ -296,7 +305,8 @@ def _weak_host(view: ServerView, faults: Found, family: int) -> Check:
         return _unseen(where, view, faults, f"the weak-host model for IPv{family}", command)
     if blind:
         return where.unknown(
-            f"Could not check whether weak-host {_told(blind)} of {name} is on for IPv{family}.", "",
+            f"Could not check whether weak-host {_told(blind)} of {name} is on for IPv{family}.",
+            _said_of_settings(view, [adapter for adapter, _ in blind]),
             f"On {name}: {command}",
         )  # fmt: skip
     return where.passed(
@@ -342,6 +352,8 @@ def _guard(view: ServerView, faults: Found) -> Check:
             return where.passed(f"{name} has the VIP and does not answer ARP for it.", "no answer to who-has")
         return _unseen(where, view, faults, "which adapter holds the VIP", advice_of(view).show_address(vip))
     held = [adapter.name for vip in view.vips for adapter in facts.carrying(str(vip.ip))]
+    if not held and facts.addresses_unknown:
+        return _unseen(where, view, faults, "which adapter holds the VIP", advice_of(view).show_address(view.vips[0]))
     if not held:
         fault = faults.find(name, *NO_VIP)
         return where.follows(fault) if fault else where.skipped(f"No adapter of {name} holds a VIP.")
@@ -441,6 +453,21 @@ def _conflicts(view: ServerView, faults: Found) -> list[Check]:
 # -- parts
 
 
+def _said(carriers: Sequence[WindowsAdapter], *sections: str) -> str:
+    """What Windows said of these parts of the adapters that could not be read."""
+    return "; ".join(
+        f"{adapter.name}: {adapter.unknown[one]}" for adapter in carriers for one in sections if one in adapter.unknown
+    )
+
+
+def _said_of_settings(view: ServerView, names: Sequence[str]) -> str:
+    facts = facts_of(view)
+    if facts is None:
+        return ""
+    adapters = [adapter for adapter in facts.adapters if adapter.name in names]
+    return facts.blind("interfaces") or _said(adapters, "interfaces", "adapter")
+
+
 def _unseen(where: Where, view: ServerView, faults: Found, what: str, command: str) -> Check:
     fault = faults.out_of_reach(view.name)
     if fault and view.facts is None:
@@ -449,5 +476,7 @@ def _unseen(where: Where, view: ServerView, faults: Found, what: str, command: s
     why = "no login there"
     if facts is not None:
         holds = nic_of(view.server, facts) is not None
-        why = "the script did not report it" if holds else f"no adapter there holds {view.server.address}"
+        why = facts.addresses_unknown or f"no adapter there holds {view.server.address}"
+        if holds:
+            why = facts.blind("events", "interfaces") or "the script did not report it"
     return where.unknown(f"Could not check {what} on {view.name}.", why, f"On {view.name}: {command}")

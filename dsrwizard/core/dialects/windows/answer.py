@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
+from dsrwizard.core.dialects.windows.blocked import blocked, explained
 from dsrwizard.core.dialects.windows.frames import Document, frames
+from dsrwizard.core.dialects.windows.install_policy import restricted, retroactive
 from dsrwizard.core.dialects.windows.site_xml import sites
 from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route, ServerFacts
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.values import Impossible, address, parsed
-from dsrwizard.core.model.windows_facts import Conflict, WindowsAdapter, WindowsFacts
+from dsrwizard.core.model.windows_facts import CertificateSettings, Conflict, WindowsAdapter, WindowsFacts
 from dsrwizard.core.model.windows_values import Number, sentence
 
 PREFERRED = 4
 """MSFT_NetIPAddress.AddressState of an address that is usable."""
 _DAY = 86_400
-_LARGEST = {"adapters": 2_000_000, "events": 500_000, "listen_list": 200_000, "ssl": 1_000_000}
+_LARGEST = {
+    "adapters": 2_000_000,
+    "events": 500_000,
+    "listen_list": 200_000,
+    "ssl": 1_000_000,
+    "ssl_settings": 2_000_000,
+    "sni": 1_000_000,
+    "central": 200_000,
+    "install_policy": 200_000,
+    "unread": 500_000,
+}
 """Bytes of what could be many small things, each of which takes ten times its text to keep. Firewall rules may fill the
 rest: session hosts have tens of thousands."""
 
@@ -31,6 +44,11 @@ class _Sizes(msgspec.Struct):
     events: msgspec.Raw = msgspec.Raw(b"")
     listen_list: msgspec.Raw = msgspec.Raw(b"")
     ssl: msgspec.Raw = msgspec.Raw(b"")
+    ssl_settings: msgspec.Raw = msgspec.Raw(b"")
+    sni: msgspec.Raw = msgspec.Raw(b"")
+    central: msgspec.Raw = msgspec.Raw(b"")
+    install_policy: msgspec.Raw = msgspec.Raw(b"")
+    unread: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Listener(msgspec.Struct):
@@ -48,6 +66,27 @@ class _Event(msgspec.Struct):
     age: Annotated[float, msgspec.Meta(ge=-_DAY, le=2 * _DAY)]
 
 
+class _Policy(msgspec.Struct, frozen=True):
+    """`on`: the policies that are 1; `lists`: the entries of their lists."""
+
+    on: tuple[str, ...] = ()
+    lists: dict[str, tuple[str, ...]] = {}
+
+
+class _Unread(msgspec.Struct):
+    """A section that could not be read; `adapter` is the index of the one it is about, 0 where it is about all. `id`:
+    the error's FullyQualifiedErrorId and the type of its exception."""
+
+    section: str
+    adapter: Number = 0
+    said: str = ""
+    id: str = ""
+
+    @property
+    def told(self) -> str:
+        return sentence(explained(self.said or "nothing", self.id))
+
+
 class _Answer(msgspec.Struct, kw_only=True):
     """What the frame holds beside the fields of WindowsFacts."""
 
@@ -56,7 +95,12 @@ class _Answer(msgspec.Struct, kw_only=True):
     listeners: tuple[_Listener, ...] | None = None
     site_xml: str | None = None
     ssl: dict[str, tuple[str, str, str]] | None = None
+    ssl_settings: dict[str, CertificateSettings] = {}
+    sni: dict[str, tuple[str, str, str]] | None = None
+    central: dict[str, tuple[str, str, str]] | None = None
+    install_policy: _Policy = _Policy()
     events: tuple[_Event, ...] | None = None
+    unread: tuple[_Unread, ...] = ()
 
 
 def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: str = "") -> ServerFacts:
@@ -67,11 +111,7 @@ def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: s
     """
     found = next((frame for frame in frames(nonce, text) if frame.kind == "facts"), None)
     if found is None:
-        raise AnswerUnreadable(
-            f"{host}: its answer could not be read.",
-            f"The observing script ended before it reported everything. It printed: {sentence(said) or 'nothing'}",
-            "Try again; if it stays so, start PowerShell there and check what it prints.",
-        )
+        raise _ended(host, said)
     try:
         return _facts(host, found, now, reached)
     except (msgspec.ValidationError, ValueError) as problem:
@@ -82,6 +122,17 @@ def parse(host: str, nonce: str, text: str, *, now: float, reached: str, said: s
         ) from None
 
 
+def _ended(host: str, said: str) -> AnswerUnreadable:
+    """The script ended before its frame: for a reason that is known, or in the host's own words."""
+    known = blocked(said)
+    return AnswerUnreadable(
+        f"{host}: its answer could not be read.",
+        f"{known.why if known else 'The observing script ended before it reported everything.'} "
+        f"The host says: {sentence(said) or 'nothing'}",
+        known.next if known else "Try again; if it stays so, start PowerShell there and check what it prints.",
+    )
+
+
 def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
     sizes = frame.read(_Sizes)
     for part, most in _LARGEST.items():
@@ -89,14 +140,23 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
         if size > most:
             raise ValueError(f"{part} of {size:,} bytes are more than the {most:,} that a host may have")
     more, windows = frame.read(_Answer), frame.read(WindowsFacts)
+    everywhere = {one.section: one.told for one in more.unread if not one.adapter}
+    policy = restricted(more.install_policy.on, more.install_policy.lists)
     windows = msgspec.structs.replace(
         windows,
-        adapters=tuple(_marked(adapter, reached) for adapter in windows.adapters),
+        adapters=tuple(_marked(adapter, reached) for adapter in _with_unread(windows.adapters, more.unread)),
         conflicts=None if more.events is None else tuple(_conflicts(more.events, now)),
-        certificates=None
-        if more.ssl is None
-        else {values.http_endpoint(where): values.certificate(*parts) for where, parts in more.ssl.items()},
+        certificates=_certificates(more.ssl),
+        certificate_settings={
+            values.http_endpoint(where): one for where, one in more.ssl_settings.items() if one != CertificateSettings()
+        },
+        sni_certificates=_certificates(more.sni),
+        central_store=None if more.central is None else tuple(one_line(where, values.NAME) for where in more.central),
         sites=None if more.site_xml is None else sites(more.site_xml),
+        restricted=policy,
+        restricted_retroactively=retroactive(more.install_policy.on, policy),
+        unknown=everywhere,
+        firewall_problem=everywhere.get("firewall", "") or everywhere.get("firewall-rules", ""),
     )
     return ServerFacts(
         host=host,
@@ -104,7 +164,7 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
         hostname=one_line(more.hostname, 100),
         kernel=windows.version,
         boot_id=one_line(more.boot, 100),
-        privileged=windows.elevated,
+        privileged=windows.elevated is not False,
         interfaces=tuple(_interface(adapter) for adapter in windows.adapters),
         default_routes=tuple(
             Route(
@@ -118,6 +178,24 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
         listeners=None if more.listeners is None else _listeners(more.listeners),
         windows=windows,
     )
+
+
+def _with_unread(adapters: tuple[WindowsAdapter, ...], unread: tuple[_Unread, ...]) -> Iterator[WindowsAdapter]:
+    """The adapters with what could not be read of each. One of which nothing was read keeps its place."""
+    lacking: dict[int, dict[str, str]] = {}
+    for one in unread:
+        if one.adapter:
+            lacking.setdefault(one.adapter, {})[one.section] = one.told
+    for adapter in adapters:
+        yield msgspec.structs.replace(adapter, unknown=lacking.pop(adapter.index, {}))
+    for index, sections in lacking.items():
+        yield WindowsAdapter(name=f"#{index}", index=index, unknown=sections)
+
+
+def _certificates(entries: dict[str, tuple[str, str, str]] | None) -> dict[str, str] | None:
+    if entries is None:
+        return None
+    return {values.http_endpoint(where): values.certificate(*parts) for where, parts in entries.items()}
 
 
 def _marked(adapter: WindowsAdapter, reached: str) -> WindowsAdapter:

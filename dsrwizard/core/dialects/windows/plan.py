@@ -20,6 +20,8 @@ from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
 
 METRIC = "254"
 """Of the loopback adapter, so that no route prefers it. It affects routing only and is no guard (field guide C11)."""
+_TOLD_APART = frozenset({"firewall", "firewall-rules", "firewall-rules-by-name", "sites"})
+"""Sections with a note of their own where they could not be read."""
 KEPT = ("ms_tcpip",)
 """The only binding the loopback adapter needs; `ms_tcpip6` too where a VIP is IPv6."""
 
@@ -63,16 +65,24 @@ class _Planner:
         self.adapter = adapter_of(server, facts)
         self.nic = nic_of(server, facts)
         self.system = command_set_of(facts)
+        self.left: list[str] = []
+        """What `steps` could not plan, because what is there now is not known."""
 
     def problem(self) -> str:
         """Why nothing can be planned; empty: it can."""
         facts, name = self.facts, self.server.name
-        if not facts.elevated:
+        if facts.elevated is False:
             return (
                 "The login has no administrator rights, so nothing can be changed. Log in as the built-in "
                 "Administrator or a domain administrator, or allow local administrators over the network: reg add "
                 r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System /v LocalAccountTokenFilterPolicy "
                 "/t REG_DWORD /d 1 /f"
+            )
+        blind = facts.addresses_unknown
+        if blind and (self.nic is None or self.adapter is None or "addresses" in self.adapter.unknown):
+            return (
+                f"Not everything that a plan needs could be read on this host: {blind} Without it, dsrwizard cannot "
+                "tell which adapter has which address. Fix that on the host, then plan again."
             )
         if self.nic is None:
             return (
@@ -131,6 +141,7 @@ class _Planner:
             for adapter in self.facts.carrying(str(vip.ip)):
                 if adapter.name.lower() != self.target.lower():
                     notes.append(f"{vip.address} is already on {adapter.name}, not on {self.target}. It stays there.")
+        notes += self._unread()
         strangers = [adapter.name for adapter in self.facts.loopbacks if adapter.name.lower() != self.target.lower()]
         if strangers:
             notes.append(f"Other loopback adapters are left unchanged: {', '.join(strangers)}.")
@@ -139,12 +150,7 @@ class _Planner:
                 f"dsrwizard cannot see which protocols are bound to {self.target} on this version of Windows. In the "
                 "adapter's properties, leave only Internet Protocol checked."
             )
-        if self.facts.firewall is None or self.facts.rules is None:
-            notes.append(
-                f"The firewall could not be checked: {self.facts.firewall_problem or 'its rules are unknown'}. "
-                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP. When the firewall "
-                "runs again, make sure that it lets clients in."
-            )
+        notes += self._firewall_notes()
         by_hand = [
             f"{site.name} ({vip.ip}:{service.port})"
             for vip in self.vips
@@ -158,8 +164,57 @@ class _Planner:
                 f"{', '.join(dict.fromkeys(by_hand))}."
             )
         if self.facts.sites is None:
+            why = self.facts.blind("sites")
             notes.append(
-                "The IIS sites could not be read. Make sure that they are bound to all addresses or to the VIP."
+                f"The IIS sites could not be read{f' ({why})' if why else ''}. Make sure that they are bound to all "
+                "addresses or to the VIP."
+            )
+        unlike = [
+            one for vip in self.vips for service in vip.services for one in sites.unlike(self.facts, vip, service)
+        ]
+        if unlike:
+            notes.append(
+                "The certificate is copied for the VIP, its other settings are not: "
+                f"{'; '.join(dict.fromkeys(unlike))}. Compare both with netsh http show sslcert, "
+                "and set them where they matter."
+            )
+        return notes
+
+    def _firewall_notes(self) -> list[str]:
+        facts = self.facts
+        if facts.firewall is not None and facts.rules is None and facts.own_rules is not None:
+            return [
+                f"Not all rules of the firewall could be read: {facts.firewall_problem} The plan adds dsrwizard's own "
+                "rule, which does no harm where another one lets clients in already."
+            ]
+        if facts.firewall is None or facts.rules is None:
+            return [
+                f"The firewall could not be checked: {facts.firewall_problem or 'its rules are unknown'}. "
+                "Its service, MpsSvc, may be stopped or disabled. No rule is planned for the VIP. When the firewall "
+                "runs again, make sure that it lets clients in."
+            ]
+        return []
+
+    def _unread(self) -> list[str]:
+        """What could not be read and so is left as it is, or may matter."""
+        notes = []
+        if self.left:
+            notes.append(
+                f"Not planned, because what is there now could not be read: {', '.join(dict.fromkeys(self.left))}. "
+                "Fix that on the host, then plan again."
+            )
+        more = self.facts.unread(without=_TOLD_APART)
+        if more:
+            notes.append(f"Could not be read on this host: {'; '.join(more)}")
+        if self.adapter is not None and not self.adapter.up and not self.adapter.pseudo:
+            notes.append(
+                f"{self.target} is disabled, so the VIP on it does not serve, and some of its settings cannot be read. "
+                "Enable it, then plan again."
+            )
+        if self.facts.restricted_retroactively and self.adapter is not None:
+            notes.append(
+                f"A policy ({self.facts.restricted}) takes loopback adapters away, those that are there included: "
+                f"{self.target} may be gone at the next restart. Have the policy lifted for *MSLOOP."
             )
         return notes
 
@@ -287,7 +342,10 @@ class _Planner:
         value before is nothing, and taking it back is left to taking the adapter away."""
         before = value(self.facts, item, key)
         fresh = self.adapter is None and key.rpartition("/")[0] in ("", self.target) and key.startswith(self.target)
-        if before == wanted or (before is UNSEEN and not fresh):
+        if before == wanted:
+            return []
+        if before is UNSEEN and not fresh:
+            self.left.append(f"{item} {key}")
             return []
         old = before if isinstance(before, str) else None
         return [WindowsChange(item=item, key=key, old=old, new=wanted, system=self.system)]

@@ -23,6 +23,11 @@ def add_type(source: str) -> str:
     return f"Add-Type -TypeDefinition @'\n{source.strip()}\n'@\n"
 
 
+def _within(section: str, statement: str) -> str:
+    """The statement as a section of the look: where it fails, the look goes on."""
+    return f"try {{\n{statement}}}\ncatch {{\n    Add-Unread -section {quoted(section)} -adapter 0 -record $_\n}}\n"
+
+
 def file(name: str) -> str:
     """The script of this name; its holes are still open."""
     return body(__package__, name)
@@ -43,17 +48,18 @@ INTERFACE = file("interface.cs")
 
 _PSEUDO = {"'@PSEUDO@'": quoted(PSEUDO)}
 _LITERAL = file("literal.ps1")
+_UNBOUND = file("unbound.ps1")
 
 GENERATIONS: dict[Dialect, Generation] = {
     "2008": Generation(
         json=file("json_2008.ps1"),
-        facts=add_type(INTERFACE) + filled(file("facts_2008.ps1"), _PSEUDO),
-        settings=add_type(INTERFACE) + file("settings_2008.ps1"),
+        facts=_UNBOUND + _within("interfaces", add_type(INTERFACE)) + filled(file("facts_2008.ps1"), _PSEUDO),
+        settings=_UNBOUND + add_type(INTERFACE) + file("settings_2008.ps1"),
     ),
     "2012": Generation(
         json=file("json_2012.ps1"),
-        facts=_LITERAL + filled(file("facts_2012.ps1"), _PSEUDO),
-        settings=_LITERAL + filled(file("settings_2012.ps1"), {"'@UNBINDABLE@'": array(UNBINDABLE)}),
+        facts=_LITERAL + _UNBOUND + filled(file("facts_2012.ps1"), _PSEUDO),
+        settings=_LITERAL + _UNBOUND + filled(file("settings_2012.ps1"), {"'@UNBINDABLE@'": array(UNBINDABLE)}),
     ),
 }
 

@@ -11,6 +11,7 @@ import re
 from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.changes import WindowsItem
 from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.values import Impossible, parsed
 from dsrwizard.core.model.windows_facts import Site, SiteBinding, WindowsFacts
 
 SNI, CENTRAL_STORE = 1, 2
@@ -29,6 +30,21 @@ def binding_endpoint(binding: SiteBinding) -> tuple[str, int, str]:
     address, _, port = head.rpartition(":")
     address = address.strip("[]") or "*"
     return address, values.number(port), host
+
+
+def on_every_address(binding_address: str, vip: Vip) -> bool:
+    """Whether a binding's address is all addresses, or all of the VIP's family."""
+    return binding_address in ("*", _anywhere(vip))
+
+
+def listed(facts: WindowsFacts, vip: Vip) -> bool:
+    """Whether http.sys listens on the VIP by its listen list; an empty list is all addresses, and so is 0.0.0.0 or ::
+    in it for their family. One that could not be read leaves nothing out."""
+    return not facts.listen_list or bool({str(vip.ip), _anywhere(vip)} & set(facts.listen_list))
+
+
+def _anywhere(vip: Vip) -> str:
+    return "0.0.0.0" if vip.ip.version == 4 else "::"
 
 
 def typeable(site: Site, binding: SiteBinding) -> bool:
@@ -70,7 +86,15 @@ def left_out(facts: WindowsFacts, vip: Vip, service: Service) -> list[tuple[Site
     """Bindings on the port, when all of them name single addresses and none names the VIP; otherwise empty."""
     found = serving(facts, service)
     addresses = {binding_endpoint(binding)[0] for _, binding in found}
-    return [] if addresses & {"*", str(vip.ip)} else found
+    served = any(on_every_address(one, vip) or _same(one, vip) for one in addresses)
+    return [] if served else found
+
+
+def _same(address: str, vip: Vip) -> bool:
+    try:
+        return parsed(address) == vip.ip
+    except Impossible:
+        return False
 
 
 def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[MissingItem]:
@@ -86,7 +110,7 @@ def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[MissingItem
             wanted.append(key)
         if binding.protocol == "https" and not binding.ssl_flags & (SNI | CENTRAL_STORE):
             wanted += _certificate(facts, address, vip, port)
-    if serving(facts, service) and facts.listen_list and str(vip.ip) not in facts.listen_list:
+    if serving(facts, service) and not listed(facts, vip):
         wanted.append(("listen-address", str(vip.ip), "present"))
     return wanted
 
@@ -94,7 +118,32 @@ def missing(facts: WindowsFacts, vip: Vip, service: Service) -> list[MissingItem
 def _certificate(facts: WindowsFacts, address: str, vip: Vip, port: int) -> list[MissingItem]:
     known = facts.certificates or {}
     own = f"{written(vip)}:{port}"
-    if own in known or f"0.0.0.0:{port}" in known:
+    if covering(facts, vip, port):
         return []
-    source = known.get(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+    source = known.get(source_of(address, port))
     return [("certificate", own, source)] if source else []
+
+
+def source_of(address: str, port: int) -> str:
+    """The key of the certificate that a binding on this address uses."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def covering(facts: WindowsFacts, vip: Vip, port: int) -> bool:
+    """Whether http.sys has a certificate for the VIP's port: its own, or one for all addresses."""
+    known = facts.certificates or {}
+    return any(one in known for one in (f"{written(vip)}:{port}", f"0.0.0.0:{port}", f"[::]:{port}"))
+
+
+def unlike(facts: WindowsFacts, vip: Vip, service: Service) -> list[str]:
+    """What the certificates that the VIP's are copied from have set beside, which a copy has not: key and words."""
+    found = []
+    for item, key, _ in missing(facts, vip, service):
+        if item != "certificate":
+            continue
+        for _, binding in left_out(facts, vip, service):
+            source = source_of(*binding_endpoint(binding)[:2])
+            more = facts.certificate_settings.get(source)
+            if more is not None and more.told and source != key:
+                found.append(f"{source} ({', '.join(more.told)})")
+    return list(dict.fromkeys(found))

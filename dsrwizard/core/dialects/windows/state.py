@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dsrwizard.core.dialects.windows.commands import UNBINDABLE, split
+from dsrwizard.core.dialects.windows.firewall import known_rules
 from dsrwizard.core.dialects.windows.sites import parts_of
 from dsrwizard.core.model.changes import WindowsChange, WindowsItem
 from dsrwizard.core.model.windows_facts import IpSettings, WindowsAdapter, WindowsFacts
@@ -41,9 +42,10 @@ def value(facts: WindowsFacts, item: WindowsItem, key: str) -> object:
 
 
 def _rule(facts: WindowsFacts, name: str) -> object:
-    if facts.rules is None:
+    rules = known_rules(facts)
+    if rules is None:
         return UNSEEN
-    rule = next((rule for rule in facts.rules if rule.name == name), None)
+    rule = next((rule for rule in rules if rule.name == name), None)
     if rule is None:
         return None
     protocol = {6: "tcp", 17: "udp"}.get(rule.protocol, str(rule.protocol))
@@ -66,7 +68,7 @@ def _of_adapter(facts: WindowsFacts, item: WindowsItem, key: str) -> object:
     name, what = split(key)
     adapter = found(facts, name)
     if adapter is None:
-        return None
+        return UNSEEN if facts.adapters_unknown else None
     if item == "netbios":
         return UNSEEN if adapter.netbios is None else str(adapter.netbios)
     if item == "dns-registration":

@@ -28,7 +28,7 @@ function Read-Setting {
     }
     if ($what -eq 'netbios') {
         $config = Get-AdapterConfig -index (Find-Index -key $name)
-        return [string][int]$config.TcpipNetbiosOptions
+        return [string][int](Get-NetbiosOption -config $config)
     }
     return (Read-Interface -what $what -key $name)
 }

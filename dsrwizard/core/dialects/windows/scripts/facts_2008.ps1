@@ -2,18 +2,22 @@
 # PowerShell 2.0: WMI, COM, the registry and interface.cs; no cmdlet of a later Windows.
 
 function Get-Conflicts {
-    $since = (Get-Date).AddHours(-24)
+    # The newest entries of whatever source: to ask for one source reads the whole log, backwards.
+    $now = Get-Date
+    $since = $now.AddHours(-24)
+    $newest = 2000
     $found = @()
-    $entries = @(Get-EventLog -LogName System -Source Tcpip -After $since -ErrorAction SilentlyContinue)
+    $entries = @(Get-EventLog -LogName System -Newest $newest)
     foreach ($entry in $entries) {
         $number = [int]([int64]$entry.InstanceId -band 65535)
-        if (@(4198, 4199) -contains $number) {
-            $age = ((Get-Date) - $entry.TimeGenerated).TotalSeconds
-            $found += @{
-                event = $number
-                address = [string]$entry.ReplacementStrings[1]
-                mac = [string]$entry.ReplacementStrings[2]
-                age = [int]$age
+        if (([string]$entry.Source -eq 'Tcpip') -and (@(4198, 4199) -contains $number)) {
+            if ($entry.TimeGenerated -ge $since) {
+                $found += @{
+                    event = $number
+                    address = [string]$entry.ReplacementStrings[1]
+                    mac = [string]$entry.ReplacementStrings[2]
+                    age = [int]($now - $entry.TimeGenerated).TotalSeconds
+                }
             }
         }
     }
@@ -72,17 +76,17 @@ function Get-Stored {
     }
 }
 function Get-Addresses {
-    param($config)
+    # `$stored` nothing: what is set again at the next start could not be read.
+    param($config, $stored)
     $found = @()
-    $stored = @(Get-Stored -guid ([string]$config.SettingID))
     $addresses = @($config.IPAddress)
     $masks = @($config.IPSubnet)
     $at = 0
     while ($at -lt $addresses.Count) {
         if ($addresses[$at] -ne $null) {
             $entry = @{ address = [string]$addresses[$at]; prefix = [int](Get-Prefix -mask $masks[$at]) }
-            if (-not ([string]$addresses[$at]).Contains(':')) {
-                $entry['persistent'] = ($stored -contains [string]$addresses[$at])
+            if ((-not ([string]$addresses[$at]).Contains(':')) -and ($stored -ne $null)) {
+                $entry['persistent'] = ($stored['addresses'] -contains [string]$addresses[$at])
             }
             $found += $entry
         }
@@ -104,52 +108,69 @@ function Get-Pseudo {
     }
     return $found
 }
-function Get-Adapters {
-    $found = @()
-    $adapters = @(Get-WmiObject -Class Win32_NetworkAdapter)
-    foreach ($config in @(Get-WmiObject -Class Win32_NetworkAdapterConfiguration)) {
-        $adapter = $null
-        foreach ($one in $adapters) {
-            if ([int]$one.Index -eq [int]$config.Index) {
-                $adapter = $one
-            }
+function Add-Adapter {
+    param($facts, $adapter, $config)
+    $index = [int]$config.InterfaceIndex
+    $service = [string]$adapter.ServiceName
+    $loopback = (($service -eq 'msloop') -or ($service -eq 'kmloop'))
+    $gateways = @()
+    foreach ($gateway in @($config.DefaultIPGateway)) {
+        if ($gateway -ne $null) {
+            $gateways += [string]$gateway
         }
-        if (($adapter -ne $null) -and ($adapter.NetConnectionID -ne $null)) {
-            $service = [string]$adapter.ServiceName
-            $loopback = (($service -eq 'msloop') -or ($service -eq 'kmloop'))
-            $gateways = @()
-            if ($config.DefaultIPGateway -ne $null) {
-                foreach ($gateway in @($config.DefaultIPGateway)) {
-                    $gateways += [string]$gateway
+    }
+    $row = @{
+        name = [string]$adapter.NetConnectionID
+        index = $index
+        guid = [string]$config.SettingID
+        pnp_id = [string]$adapter.PNPDeviceID
+        mac = ([string]$adapter.MACAddress).ToLower()
+        up = ([int]$adapter.NetConnectionStatus -eq 2)
+        loopback = $loopback
+        gateways = $gateways
+    }
+    $facts['adapters'] += $row
+    $kept = @{}
+    Read-Section 'kept-addresses' $index {
+        $kept['stored'] = @{ addresses = @(Get-Stored -guid ([string]$config.SettingID)) }
+    }
+    Read-Section 'addresses' $index { $row['addresses'] = @(Get-Addresses -config $config -stored $kept['stored']) }
+    Read-Section 'interfaces' $index {
+        $row['settings'] = @(Get-Settings -index $index -dhcp (Get-Truth -value $config.DHCPEnabled))
+    }
+    if ($loopback) {
+        Read-Section 'dns' $index {
+            $register = $config.FullDNSRegistrationEnabled
+            $suffix = $config.DomainDNSRegistrationEnabled
+            $row['dns_registration'] = (Get-Registered -config $config -told $register -name 'RegistrationEnabled')
+            $row['dns_suffix_registration'] = (Get-Registered -config $config -told $suffix -name 'RegisterAdapterName')
+        }
+        Read-Section 'netbios' $index { $row['netbios'] = (Get-NetbiosOption -config $config) }
+    }
+}
+function Add-Adapters {
+    param($facts)
+    $lists = @{}
+    Read-Section 'adapters' 0 {
+        $lists['adapters'] = @(Get-WmiObject -Class Win32_NetworkAdapter)
+        $lists['configs'] = @(Get-WmiObject -Class Win32_NetworkAdapterConfiguration)
+    }
+    foreach ($config in @($lists['configs'])) {
+        Read-Section 'adapter' 0 {
+            $adapter = $null
+            foreach ($one in @($lists['adapters'])) {
+                if (($config -ne $null) -and ([int]$one.Index -eq [int]$config.Index)) {
+                    $adapter = $one
                 }
             }
-            $row = @{
-                name = [string]$adapter.NetConnectionID
-                index = [int]$config.InterfaceIndex
-                guid = [string]$config.SettingID
-                pnp_id = [string]$adapter.PNPDeviceID
-                mac = ([string]$adapter.MACAddress).ToLower()
-                up = ([int]$adapter.NetConnectionStatus -eq 2)
-                loopback = $loopback
-                addresses = @(Get-Addresses -config $config)
-                settings = @(Get-Settings -index ([int]$config.InterfaceIndex) -dhcp ([bool]$config.DHCPEnabled))
-                gateways = $gateways
+            if (($adapter -ne $null) -and ($adapter.NetConnectionID -ne $null)) {
+                $index = [int]$config.InterfaceIndex
+                Read-Section 'adapter' $index { Add-Adapter -facts $facts -adapter $adapter -config $config }
             }
-            if ($loopback) {
-                $row['dns_registration'] = [bool]$config.FullDNSRegistrationEnabled
-                $row['dns_suffix_registration'] = [bool]$config.DomainDNSRegistrationEnabled
-                $row['netbios'] = [int]$config.TcpipNetbiosOptions
-            }
-            $found += $row
         }
     }
-    $found += @{
-        name = '@PSEUDO@'
-        index = 1
-        pseudo = $true
-        up = $true
-        addresses = @(Get-Pseudo)
-        settings = @(Get-Settings -index 1 -dhcp $false)
-    }
-    return $found
+    $pseudo = @{ name = '@PSEUDO@'; index = 1; pseudo = $true; up = $true }
+    $facts['adapters'] += $pseudo
+    Read-Section 'addresses' 1 { $pseudo['addresses'] = @(Get-Pseudo) }
+    Read-Section 'interfaces' 1 { $pseudo['settings'] = @(Get-Settings -index 1 -dhcp $false) }
 }

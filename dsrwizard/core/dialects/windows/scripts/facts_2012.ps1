@@ -1,10 +1,23 @@
 # Adapters, their addresses and settings, and address conflicts, on Windows Server 2012 and later.
 
+function Get-Found {
+    # That nothing matches is an error for these cmdlets, and an answer for us; any other error is one.
+    param($found)
+    try {
+        & $found
+    }
+    catch {
+        $id = [string]$_.FullyQualifiedErrorId
+        if (($id -notlike '*NotFound*') -and ($id -notlike 'NoMatchingEventsFound*')) {
+            throw
+        }
+    }
+}
 function Get-Conflicts {
     $since = (Get-Date).AddHours(-24)
     $filter = @{ LogName = 'System'; ProviderName = 'Tcpip'; Id = @(4198, 4199); StartTime = $since }
     $found = @()
-    foreach ($entry in @(Get-WinEvent -FilterHashtable $filter -ErrorAction SilentlyContinue)) {
+    foreach ($entry in @(Get-Found { Get-WinEvent -FilterHashtable $filter -MaxEvents 500 })) {
         $age = ((Get-Date) - $entry.TimeCreated).TotalSeconds
         $found += @{
             event = [int]$entry.Id
@@ -26,38 +39,41 @@ function Get-Settings {
             }
             $found += @{
                 family = $family
-                weak_host_receive = ([int]$row.WeakHostReceive -eq 1)
-                weak_host_send = ([int]$row.WeakHostSend -eq 1)
-                dhcp = ([int]$row.Dhcp -eq 1)
-                metric = [int]$row.InterfaceMetric
-                automatic_metric = ([int]$row.AutomaticMetric -eq 1)
-                dad_transmits = [int]$row.DadTransmits
-                router_discovery = [int]$row.RouterDiscovery
+                weak_host_receive = (Test-Same -value $row.WeakHostReceive -wanted 1)
+                weak_host_send = (Test-Same -value $row.WeakHostSend -wanted 1)
+                dhcp = (Test-Same -value $row.Dhcp -wanted 1)
+                metric = (Get-Whole -value $row.InterfaceMetric)
+                automatic_metric = (Test-Same -value $row.AutomaticMetric -wanted 1)
+                dad_transmits = (Get-Whole -value $row.DadTransmits)
+                router_discovery = (Get-Whole -value $row.RouterDiscovery)
             }
         }
     }
     return $found
 }
 function Get-Addresses {
+    # `$stored` nothing: the persistent store could not be read.
     param($index, $addresses, $stored)
     $found = @()
     foreach ($row in $addresses) {
         if ([int]$row.InterfaceIndex -eq $index) {
-            $text = ([string]$row.IPAddress -split '%')[0]
-            $kept = $false
-            foreach ($other in $stored) {
-                $same = ([string]$other.IPAddress -eq [string]$row.IPAddress)
-                if ($same -and ([int]$other.InterfaceIndex -eq $index)) {
-                    $kept = $true
-                }
-            }
-            $found += @{
-                address = $text
+            $entry = @{
+                address = ([string]$row.IPAddress -split '%')[0]
                 prefix = [int]$row.PrefixLength
-                skip_as_source = [bool]$row.SkipAsSource
-                state = [int]$row.AddressState
-                persistent = $kept
+                skip_as_source = (Get-Truth -value $row.SkipAsSource)
+                state = (Get-Whole -value $row.AddressState)
             }
+            if ($stored -ne $null) {
+                $kept = $false
+                foreach ($other in $stored['rows']) {
+                    $same = ([string]$other.IPAddress -eq [string]$row.IPAddress)
+                    if ($same -and ([int]$other.InterfaceIndex -eq $index)) {
+                        $kept = $true
+                    }
+                }
+                $entry['persistent'] = $kept
+            }
+            $found += $entry
         }
     }
     return $found
@@ -72,53 +88,82 @@ function Get-Gateways {
     }
     return $found
 }
-function Get-Adapters {
-    $addresses = @(Get-NetIPAddress)
-    $stored = @(Get-NetIPAddress -PolicyStore PersistentStore -ErrorAction SilentlyContinue)
-    $interfaces = @(Get-NetIPInterface)
-    $routes = @(Get-NetRoute -DestinationPrefix '0.0.0.0/0' -ErrorAction SilentlyContinue)
-    $routes += @(Get-NetRoute -DestinationPrefix '::/0' -ErrorAction SilentlyContinue)
-    $found = @()
-    foreach ($adapter in @(Get-NetAdapter -IncludeHidden)) {
-        $index = [int]$adapter.ifIndex
-        $settings = @(Get-Settings -index $index -interfaces $interfaces)
-        $loopback = ([string]$adapter.ComponentID -like '*msloop')
-        if (($settings.Count -gt 0) -or $loopback) {
-            $row = @{
-                name = [string]$adapter.Name
-                index = $index
-                guid = [string]$adapter.InterfaceGuid
-                pnp_id = [string]$adapter.PnPDeviceID
-                mac = (([string]$adapter.MacAddress) -replace '-', ':').ToLower()
-                up = ([int]$adapter.InterfaceOperationalStatus -eq 1)
-                loopback = $loopback
-                addresses = @(Get-Addresses -index $index -addresses $addresses -stored $stored)
-                settings = $settings
-                gateways = @(Get-Gateways -index $index -routes $routes)
+function Get-LoopbackParts {
+    # What only a loopback adapter is asked for. A disabled one is in no list of DNS clients, and may be hidden.
+    param($row, $adapter)
+    Read-Section 'bindings' $row.index {
+        $bindings = @{}
+        $name = Get-Literal -text $adapter.Name
+        foreach ($binding in @(Get-NetAdapterBinding -Name $name -AllBindings -IncludeHidden)) {
+            $bindings[[string]$binding.ComponentID] = [bool]$binding.Enabled
+        }
+        $row['bindings'] = $bindings
+    }
+    Read-Section 'dns' $row.index {
+        $client = Get-DnsClient -InterfaceIndex $row.index
+        $row['dns_registration'] = (Get-Truth -value $client.RegisterThisConnectionsAddress)
+        $row['dns_suffix_registration'] = (Get-Truth -value $client.UseSuffixWhenRegistering)
+    }
+    Read-Section 'netbios' $row.index {
+        $filter = 'InterfaceIndex=' + $row.index
+        $config = Get-WmiObject -Class Win32_NetworkAdapterConfiguration -Filter $filter
+        $row['netbios'] = (Get-NetbiosOption -config $config)
+    }
+}
+function Add-Adapter {
+    param($facts, $lists, $adapter, $index)
+    $settings = @(Get-Settings -index $index -interfaces $lists['interfaces'])
+    # A filter's row on an adapter may carry the adapter's own component id.
+    $loopback = (([string]$adapter.ComponentID -like '*msloop') -and (-not $adapter.IMFilter))
+    if (($settings.Count -eq 0) -and (-not $loopback) -and ($lists['interfaces'] -ne $null)) {
+        return
+    }
+    $row = @{
+        name = [string]$adapter.Name
+        index = $index
+        guid = [string]$adapter.InterfaceGuid
+        pnp_id = [string]$adapter.PnPDeviceID
+        mac = (([string]$adapter.MacAddress) -replace '-', ':').ToLower()
+        up = ([int]$adapter.InterfaceOperationalStatus -eq 1)
+        loopback = $loopback
+        addresses = @(Get-Addresses -index $index -addresses $lists['addresses'] -stored $lists['stored'])
+        settings = $settings
+        gateways = @(Get-Gateways -index $index -routes $lists['routes'])
+    }
+    $facts['adapters'] += $row
+    if ($loopback) {
+        Get-LoopbackParts -row $row -adapter $adapter
+    }
+}
+function Add-Adapters {
+    param($facts)
+    $lists = @{}
+    Read-Section 'addresses' 0 { $lists['addresses'] = @(Get-NetIPAddress) }
+    Read-Section 'kept-addresses' 0 {
+        $rows = @(Get-Found { Get-NetIPAddress -PolicyStore PersistentStore })
+        $lists['stored'] = @{ rows = $rows }
+    }
+    Read-Section 'interfaces' 0 { $lists['interfaces'] = @(Get-NetIPInterface) }
+    Read-Section 'routes' 0 {
+        $routes = @(Get-Found { Get-NetRoute -DestinationPrefix '0.0.0.0/0' })
+        $routes += @(Get-Found { Get-NetRoute -DestinationPrefix '::/0' })
+        $lists['routes'] = $routes
+    }
+    Read-Section 'adapters' 0 { $lists['adapters'] = @(Get-NetAdapter -IncludeHidden) }
+    foreach ($adapter in @($lists['adapters'])) {
+        if ($adapter -ne $null) {
+            Read-Section 'adapter' 0 {
+                $index = [int]$adapter.ifIndex
+                Read-Section 'adapter' $index { Add-Adapter -facts $facts -lists $lists -adapter $adapter -index $index }
             }
-            if ($loopback) {
-                $bindings = @{}
-                foreach ($binding in @(Get-NetAdapterBinding -Name (Get-Literal -text $adapter.Name) -AllBindings)) {
-                    $bindings[[string]$binding.ComponentID] = [bool]$binding.Enabled
-                }
-                $row['bindings'] = $bindings
-                $client = Get-DnsClient -InterfaceIndex $index
-                $row['dns_registration'] = [bool]$client.RegisterThisConnectionsAddress
-                $row['dns_suffix_registration'] = [bool]$client.UseSuffixWhenRegistering
-                $filter = 'InterfaceIndex=' + $index
-                $config = Get-WmiObject -Class Win32_NetworkAdapterConfiguration -Filter $filter
-                $row['netbios'] = [int]$config.TcpipNetbiosOptions
-            }
-            $found += $row
         }
     }
-    $found += @{
+    $facts['adapters'] += @{
         name = '@PSEUDO@'
         index = 1
         pseudo = $true
         up = $true
-        addresses = @(Get-Addresses -index 1 -addresses $addresses -stored $stored)
-        settings = @(Get-Settings -index 1 -interfaces $interfaces)
+        addresses = @(Get-Addresses -index 1 -addresses $lists['addresses'] -stored $lists['stored'])
+        settings = @(Get-Settings -index 1 -interfaces $lists['interfaces'])
     }
-    return $found
 }

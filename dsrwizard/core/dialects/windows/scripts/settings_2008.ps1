@@ -207,8 +207,11 @@ function Write-Interface {
 function Read-Registration {
     param($key)
     $config = Find-Config -key $key
-    return ((Get-Word -value $config.FullDNSRegistrationEnabled) + ',' +
-        (Get-Word -value $config.DomainDNSRegistrationEnabled))
+    $register = $config.FullDNSRegistrationEnabled
+    $suffix = $config.DomainDNSRegistrationEnabled
+    $first = Get-Registered -config $config -told $register -name 'RegistrationEnabled'
+    $second = Get-Registered -config $config -told $suffix -name 'RegisterAdapterName'
+    return ((Get-Word -value $first) + ',' + (Get-Word -value $second))
 }
 function Write-Registration {
     param($key, $after)
