@@ -79,7 +79,7 @@ def gather(
     interface = deployment.director.interface
     observed, held = apart(observed, lambda seen: (seen, _held(seen)), "looked at")
     rips = _rips(deployment)
-    asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips]))
+    asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips, *_gateways(observed)]))
     with ThreadPoolExecutor(max_workers=7, thread_name_prefix="verify") as pool:
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
@@ -114,6 +114,12 @@ def _client_like(
         return any(one.good for one in probes.result() if (one.rip, one.vip, one.port, one.protocol) == wanted)
 
     return try_client_like(deployment.director.interface, targets, held, wire, inside, good)
+
+
+def _gateways(observed: Observed) -> list[str]:
+    """Gateways whose MAC a server has told: who-has shows whether it is still theirs."""
+    windows = [facts.windows for facts in observed.servers.values() if facts.windows is not None]
+    return [one for facts in windows for adapter in facts.adapters for one in adapter.neighbours]
 
 
 def _held(observed: Observed) -> list[str]:

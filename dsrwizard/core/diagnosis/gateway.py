@@ -50,6 +50,9 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
                 f"On {name}: {view.advice.leave_policy_route(family, vip, router)}" if policy
                 else f"On {name}: {view.advice.set_gateway(family, router, route)}",
             )  # fmt: skip
+    doubt = view.platform.way_back(view, faults, where, family)
+    if doubt is not None:
+        return doubt
     told = dict.fromkeys(way_shown(view, vip, route) for vip, route in ways.items() if route)
     evidence = view.evidence
     if evidence.deployment.director.engine == "netlink" and evidence.observed.director is None:

@@ -42,6 +42,11 @@ class Platform(Protocol):
         """The default routes, the one in force first. The server's facts are known."""
         ...
 
+    def way_back(self, view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
+        """What is wrong or not known with the way that replies take, which does not lead to the director; None: nothing
+        is."""
+        ...
+
     def settings(self, view: ServerView, faults: Found) -> list[Check]:
         """The checks of its own settings that come before a client-like SYN is judged."""
         ...

@@ -81,6 +81,11 @@ class WindowsAdapter(_Facts, frozen=True, kw_only=True):
     addresses: Annotated[tuple[WindowsAddress, ...], msgspec.Meta(max_length=MOST)] = ()
     settings: Annotated[tuple[IpSettings, ...], msgspec.Meta(max_length=MOST)] = ()
     gateways: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)] = ()
+    route_metrics: Annotated[tuple[Number | None, ...], msgspec.Meta(max_length=MOST)] = ()
+    """The metric of each default route, in the order of `gateways`; shorter or None: not known. The interface's own
+    metric is added to it (MSFT_NetRoute, Win32_NetworkAdapterConfiguration.GatewayCostMetric)."""
+    neighbours: dict[str, str] = {}
+    """Gateway → the MAC that this host sends to; one that is missing has no entry, or it could not be read."""
     bindings: dict[str, bool] | None = None
     """Component id → enabled (`ms_tcpip`, `ms_server`, …); None: this generation cannot tell."""
     dns_registration: bool | None = None
@@ -97,8 +102,19 @@ class WindowsAdapter(_Facts, frozen=True, kw_only=True):
         self._take("pnp_id", lambda text: one_line(text, values.NAME))
         self._take("mac", values.mac)
         self._take("gateways", lambda found: tuple(address(one) for one in found))
+        self._take(
+            "neighbours", lambda found: {address(one): values.mac(mac.replace("-", ":")) for one, mac in found.items()}
+        )
         if self.bindings is not None:
             self._take("bindings", lambda found: {one_line(one, values.NAME): on for one, on in found.items()})
+
+    def cost(self, gateway: str) -> int | None:
+        """What Windows compares default routes by, the lowest wins: route and interface metric together; None: not
+        known."""
+        at = self.gateways.index(gateway)
+        settings = self.of(6 if ":" in gateway else 4)
+        route = self.route_metrics[at] if at < len(self.route_metrics) else None
+        return None if route is None or settings is None or settings.metric is None else route + settings.metric
 
     def of(self, family: int) -> IpSettings | None:
         return next((settings for settings in self.settings if settings.family == family), None)
@@ -306,6 +322,24 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
 
     def adapter(self, name: str) -> WindowsAdapter | None:
         return next((adapter for adapter in self.adapters if adapter.name.lower() == name.lower()), None)
+
+    def ways_out(self, family: int = 0) -> tuple[tuple[WindowsAdapter, str], ...]:
+        """Every default gateway (of a family) of an adapter that leads to a network."""
+        return tuple(
+            (adapter, gateway)
+            for adapter in self.adapters
+            if adapter.up and not (adapter.loopback or adapter.pseudo)
+            for gateway in adapter.gateways
+            if family in (0, parsed(gateway).version)
+        )
+
+    def ways_shown(self, family: int) -> str:
+        """The default gateways of a family with what Windows compares them by."""
+        costs = ((adapter, gateway, adapter.cost(gateway)) for adapter, gateway in self.ways_out(family))
+        return ", ".join(
+            f"{gateway} on {adapter.name} (metric {'not known' if cost is None else cost})"
+            for adapter, gateway, cost in costs
+        )
 
     def carrying(self, address: str) -> tuple[WindowsAdapter, ...]:
         """Every adapter that holds this address (in canonical form)."""

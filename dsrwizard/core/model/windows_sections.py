@@ -15,6 +15,7 @@ SECTIONS: dict[str, str] = {
     "kept-addresses": "the addresses that are set again at the next start",
     "interfaces": "the IP settings of the adapters",
     "routes": "the default routes",
+    "neighbours": "the gateway's MAC",
     "bindings": "what is bound to the adapter",
     "dns": "the adapter's registration in DNS",
     "netbios": "the adapter's NetBIOS setting",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from tests.windows.host import com, registry, wmi
@@ -273,13 +274,32 @@ def _set_interface(host: WindowsHost, given: Arguments) -> list[Any]:
 def _routes(host: WindowsHost, given: Arguments) -> list[Any]:
     wanted = 6 if "::" in str(given["destinationprefix"]) else 4
     found = [
-        Object("MSFT_NetRoute", {"InterfaceIndex": adapter.index, "NextHop": gateway})
+        Object(
+            "MSFT_NetRoute",
+            {"InterfaceIndex": adapter.index, "NextHop": gateway, "RouteMetric": adapter.route_metric},
+        )
         for adapter in host.adapters
         for gateway in adapter.gateways
         if (6 if ":" in gateway else 4) == wanted
     ]
     if not found:
         raise _none("No MSFT_NetRoute objects found with property 'DestinationPrefix'.")
+    return found
+
+
+@_Register("Get-NetNeighbor", "InterfaceIndex IPAddress")
+def _neighbours(host: WindowsHost, given: Arguments) -> list[Any]:
+    wanted = ip_address(str(given["ipaddress"]))
+    found = [
+        Object(
+            "MSFT_NetNeighbor",
+            {"IPAddress": address, "LinkLayerAddress": mac.replace(":", "-").upper(), "State": 5 if mac else 1},
+        )
+        for address, mac in host.neighbours.items()
+        if ip_address(address) == wanted
+    ]
+    if not found:
+        raise _none("No MSFT_NetNeighbor objects found with property 'IPAddress'.")
     return found
 
 

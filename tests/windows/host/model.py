@@ -61,6 +61,8 @@ class Adapter:
     addresses: list[Address] = field(default_factory=list)
     rows: dict[int, Row] = field(default_factory=dict)
     gateways: list[str] = field(default_factory=list)
+    route_metric: int = 0
+    """Of its default routes; 2008 counts automatic ones as 256."""
     bindings: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(DEFAULT_BINDINGS, True))
     register: bool = True
     suffix: bool = False

@@ -26,6 +26,8 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
     if program == "netsh":
         return _netsh(host, arguments)
     if program == "arp":
+        if len(arguments) == 2 and arguments[0] == "-a":
+            return _arp(host, arguments[1])
         if arguments != ["-d", "*"]:
             raise NotModelled("arp " + " ".join(arguments))
         if not host.elevated:
@@ -33,6 +35,16 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
         host.neighbours.clear()
         return 0, []
     raise NotModelled(f"program {name}")
+
+
+def _arp(host: WindowsHost, address: str) -> Result:
+    """As a Windows in German prints it."""
+    mac = host.neighbours.get(address)
+    if not mac:
+        return 1, ["Keine ARP-Einträge gefunden."]
+    row = f"  {address:<21} {mac.replace(':', '-'):<21} dynamisch "
+    head = f"Schnittstelle: {host.wire.addresses[0].address} --- 0x{host.wire.index:x}"
+    return 0, ["", head, "  Internetadresse       Physische Adresse     Typ", row]
 
 
 def _netsh(host: WindowsHost, words: list[str]) -> Result:

@@ -73,6 +73,7 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
             "IPAddress": [one.address for one in addresses] or None,
             "IPSubnet": [str(one.prefix) if ":" in one.address else _mask(one.prefix) for one in addresses] or None,
             "DefaultIPGateway": adapter.gateways or None,
+            "GatewayCostMetric": [adapter.route_metric] * len(adapter.gateways) or None,
             "DHCPEnabled": adapter.rows[4].dhcp,
             "FullDNSRegistrationEnabled": adapter.register if bound else None,
             "DomainDNSRegistrationEnabled": adapter.suffix if bound else None,

@@ -20,6 +20,10 @@ class LinuxPlatform:
         """As `ip route` lists them: the preferred one first."""
         return view.facts.default_routes if view.facts else ()
 
+    def way_back(self, view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
+        """The kernel was asked for the way from the VIP itself."""
+        return None
+
     def settings(self, view: ServerView, faults: Found) -> list[Check]:
         """`server.guard` and `server.announce`."""
         return [settings.guard(view, faults), settings.announce(view, faults)]

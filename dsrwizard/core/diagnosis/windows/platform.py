@@ -6,7 +6,7 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows import served, settings
+from dsrwizard.core.diagnosis.windows import served, settings, way_back
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -20,12 +20,11 @@ class WindowsPlatform:
     """Its firewall refuses nothing, and our rule lets in clients of the VIP alone."""
 
     def default_routes(self, view: ServerView) -> tuple[Route, ...]:
-        """Windows lists them by adapter: that of the director's frames before others, those that lead nowhere never."""
-        if view.facts is None:
-            return ()
-        nowhere = {link.name for link in view.facts.interfaces if link.kind in ("dummy", "loopback")}
-        found = [route for route in view.facts.default_routes if route.interface not in nowhere]
-        return tuple(sorted(found, key=lambda route: view.nic is None or route.interface != view.nic.name))
+        """By their metrics; those of adapters that lead nowhere never."""
+        return way_back.default_routes(view)
+
+    def way_back(self, view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
+        return way_back.doubt(view, faults, where, family)
 
     def settings(self, view: ServerView, faults: Found) -> list[Check]:
         return settings.settings(view, faults)

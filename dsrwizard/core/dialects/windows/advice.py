@@ -127,6 +127,14 @@ class WindowsAdvice:
         where = f"{_interface(adapter)} -NextHop {gateway} -Confirm:$false"
         return f"Remove-NetRoute -DestinationPrefix {_everything(family)} {where}"
 
+    def forget_neighbour(self, address: str) -> str:
+        """Forgets the MAC of an address, which is then asked for anew."""
+        if not self._legacy:
+            return f"Remove-NetNeighbor -IPAddress {address} -Confirm:$false"
+        if ":" in address:
+            return f"netsh interface ipv6 delete neighbors {_where(self._nic)} {address}"
+        return f"arp -d {address}"
+
     # Adapters
 
     def set_family(self, item: WindowsItem, adapter: str, family: int, value: str) -> str:

@@ -142,6 +142,7 @@ class _Planner:
                 if adapter.name.lower() != self.target.lower():
                     notes.append(f"{vip.address} is already on {adapter.name}, not on {self.target}. It stays there.")
         notes += self._unread()
+        notes += self._ways_out()
         strangers = [adapter.name for adapter in self.facts.loopbacks if adapter.name.lower() != self.target.lower()]
         if strangers:
             notes.append(f"Other loopback adapters are left unchanged: {', '.join(strangers)}.")
@@ -179,6 +180,15 @@ class _Planner:
                 "and set them where they matter."
             )
         return notes
+
+    def _ways_out(self) -> list[str]:
+        """Windows chooses the way of replies by metric alone, not by the adapter of the request."""
+        return [
+            f"This server has more than one default gateway: {self.facts.ways_shown(family)}. Windows sends replies "
+            "from the VIP by the one with the lowest metric. Make sure that clients are reached by it."
+            for family in self.families
+            if len({adapter.name for adapter, _ in self.facts.ways_out(family)}) > 1
+        ]
 
     def _firewall_notes(self) -> list[str]:
         facts = self.facts

@@ -108,6 +108,23 @@ function Get-Pseudo {
     }
     return $found
 }
+function Get-Neighbours {
+    # Gateway and MAC, as far as this host has an entry. arp knows IPv4 only; of its lines, which are translated, the
+    # address and the MAC are read.
+    param($gateways)
+    $found = @{}
+    foreach ($gateway in $gateways) {
+        if (-not $gateway.Contains(':')) {
+            foreach ($line in @(& 'arp' '-a' $gateway)) {
+                $words = @(([string]$line).Trim() -split ' +')
+                if (($words[0] -eq $gateway) -and ($words.Count -gt 1)) {
+                    $found[$gateway] = [string]$words[1]
+                }
+            }
+        }
+    }
+    return $found
+}
 function Add-Adapter {
     param($facts, $adapter, $config)
     $index = [int]$config.InterfaceIndex
@@ -119,6 +136,12 @@ function Add-Adapter {
             $gateways += [string]$gateway
         }
     }
+    $metrics = @()
+    foreach ($metric in @($config.GatewayCostMetric)) {
+        if ($metric -ne $null) {
+            $metrics += [int]$metric
+        }
+    }
     $row = @{
         name = [string]$adapter.NetConnectionID
         index = $index
@@ -128,8 +151,12 @@ function Add-Adapter {
         up = ([int]$adapter.NetConnectionStatus -eq 2)
         loopback = $loopback
         gateways = $gateways
+        route_metrics = $metrics
     }
     $facts['adapters'] += $row
+    if ($gateways.Count -gt 0) {
+        Read-Section 'neighbours' $index { $row['neighbours'] = (Get-Neighbours -gateways $gateways) }
+    }
     $kept = @{}
     Read-Section 'kept-addresses' $index {
         $kept['stored'] = @{ addresses = @(Get-Stored -guid ([string]$config.SettingID)) }

@@ -88,6 +88,30 @@ function Get-Gateways {
     }
     return $found
 }
+function Get-RouteMetrics {
+    # In the order of Get-Gateways.
+    param($index, $routes)
+    $found = @()
+    foreach ($route in $routes) {
+        if ([int]$route.InterfaceIndex -eq $index) {
+            $found += (Get-Whole -value $route.RouteMetric)
+        }
+    }
+    return ,$found
+}
+function Get-Neighbours {
+    # Gateway and MAC, as far as this host has an entry. State 0 and 1: it has asked and heard nothing.
+    param($index, $gateways)
+    $found = @{}
+    foreach ($gateway in $gateways) {
+        foreach ($entry in @(Get-Found { Get-NetNeighbor -InterfaceIndex $index -IPAddress $gateway })) {
+            if (($entry -ne $null) -and (@(0, 1) -notcontains [int]$entry.State)) {
+                $found[$gateway] = [string]$entry.LinkLayerAddress
+            }
+        }
+    }
+    return $found
+}
 function Get-LoopbackParts {
     # What only a loopback adapter is asked for. A disabled one is in no list of DNS clients, and may be hidden.
     param($row, $adapter)
@@ -129,8 +153,14 @@ function Add-Adapter {
         addresses = @(Get-Addresses -index $index -addresses $lists['addresses'] -stored $lists['stored'])
         settings = $settings
         gateways = @(Get-Gateways -index $index -routes $lists['routes'])
+        route_metrics = (Get-RouteMetrics -index $index -routes $lists['routes'])
     }
     $facts['adapters'] += $row
+    if ($row['gateways'].Count -gt 0) {
+        Read-Section 'neighbours' $index {
+            $row['neighbours'] = (Get-Neighbours -index $index -gateways $row['gateways'])
+        }
+    }
     if ($loopback) {
         Get-LoopbackParts -row $row -adapter $adapter
     }
