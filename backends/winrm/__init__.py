@@ -1,10 +1,12 @@
-"""WinRM to Windows hosts: `open_winrm` reaches a host, sees to its certificate, and runs PowerShell as administrator.
+"""WinRM to Windows hosts: `open_winrm` reaches a host, sees to its certificate, and runs PowerShell as administrator;
+`find_winrm` says which ports answer.
 
 pywinrm is imported when the first connection is opened, not before.
 """
 
 from __future__ import annotations
 
+from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.ports import Asker, Connector
 
@@ -21,3 +23,14 @@ def open_winrm(host: str, server: RealServer, asker: Asker) -> Connector:
     from backends.winrm.connector import open_connector
 
     return open_connector(host, server, asker)
+
+
+def find_winrm(server: RealServer) -> Contact:
+    """What answers at the ports of WinRM, and at the deployment's, if that is another. Sends no login; never raises."""
+    from pathlib import Path
+
+    from backends.winrm.contact import look_around
+
+    ports = dict.fromkeys([*([server.port] if server.port else []), 5986, 5985])
+    ca_file = str(Path(server.ca_file).expanduser()) if server.ca_file else ""
+    return look_around(server.address, tuple(ports), name=server.dns_name or "", ca_file=ca_file)

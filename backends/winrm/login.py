@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from backends.memory import Memory
+from backends.winrm.accounts import SHORT
 from backends.winrm.place import WinrmListener
 from backends.winrm.problems import login_refused
 from dsrwizard.core.model.secret import Secret
@@ -37,6 +38,10 @@ class _Account:
     def is_refused(self, secret: Secret) -> bool:
         return any(secret is one for _, one in self.refused)
 
+    def is_the_same(self, secret: Secret, since: float) -> bool:
+        """Whether that very password was refused, under another name for it."""
+        return any(when >= since and secret.reveal() == one.reveal() for when, one in self.refused)
+
     def is_enough(self, since: float) -> bool:
         return sum(when >= since for when, _ in self.refused) >= TRIES
 
@@ -54,10 +59,15 @@ def log_in(place: WinrmListener, asker: Asker, memory: Memory, attempt: Callable
     with shared.lock:
         account: _Account = shared.link or _Account()
         shared.link = account
-    question = SecretQuestion(kind="windows", host=place.host, user=place.user, detail=f"for WinRM at {place.at}")
+    unnamed = "" if place.user_given else "; no user is set, and on servers in other languages it has another name"
+    detail = f"for WinRM at {place.at}{unnamed}"
+    question = SecretQuestion(kind="windows", host=place.host, user=place.user, detail=detail)
+    once_more = SecretQuestion(
+        kind="windows", host=place.host, user=place.user, detail=f"for WinRM at {place.at}. {SHORT}"
+    )
     came, wrong = time.monotonic(), None
     while not account.is_enough(came):
-        secret = memory.obtain(asker, slot, question, wrong)
+        secret = memory.obtain(asker, slot, once_more if wrong else question, wrong)
         if secret is None:
             raise login_refused(place, "No password was given.")
         # A password that worked is used by all hosts at once; one that nobody has tried yet, by one at a time.
@@ -67,6 +77,9 @@ def log_in(place: WinrmListener, asker: Asker, memory: Memory, attempt: Callable
             if account.is_refused(secret):
                 wrong = secret
                 continue
+            if account.is_the_same(secret, came):
+                memory.drop(slot, secret)
+                raise login_refused(place, "The same password was given again, and not sent a second time.")
             try:
                 result = attempt(secret)
             except WrongPassword:

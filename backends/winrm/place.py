@@ -14,7 +14,7 @@ HTTPS, HTTP = 5986, 5985
 """The ports of WinRM 2.0 and later."""
 DEFAULT_USER = "Administrator"
 """The built-in account (S-1-5-21-…-500) on English servers; on others it has another name."""
-TICKET_USER = "the ticket at hand"
+TICKET_USER = "the account of the ticket at hand"
 _SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
@@ -78,7 +78,7 @@ def listener_of(host: str, server: RealServer) -> WinrmListener:
         user_given=bool(server.user),
         auth=server.auth,
         ca_file=ca_file,
-        authorities=_usable(host, ca_file) if ca_file else _system_bundle(),
+        authorities=_usable(host, ca_file) if ca_file else system_bundle(),
         name=(server.dns_name or "").rstrip(".").lower(),
         services=(server.kerberos_service,) if server.kerberos_service else ("WSMAN", "HTTP"),
     )
@@ -106,7 +106,7 @@ def _usable(host: str, ca_file: Path) -> str:
     return str(ca_file)
 
 
-def _system_bundle() -> str:
+def system_bundle() -> str:
     """This system's trusted authorities, which the organisation's own may be among; else those that requests brings."""
     for candidate in (ssl.get_default_verify_paths().cafile, *_SYSTEM_BUNDLES):
         if candidate and Path(candidate).is_file():

@@ -16,6 +16,7 @@ from winrm.exceptions import (
     WSManFaultError,
 )
 
+from backends.winrm.accounts import meanings, remedy
 from backends.winrm.bounds import OutOfBounds
 from backends.winrm.place import HTTPS, WinrmListener
 from backends.winrm.reach import no_connection, no_tls
@@ -29,6 +30,7 @@ from dsrwizard.core.model.errors import (
     NoPrivilege,
 )
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.tell.prepare import FILTER
 
 BROKEN: tuple[type[Exception], ...] = (Exception,)
 """Everything that one exchange may raise, by the network's doing or the host's: pywinrm, requests and spnego take the
@@ -37,15 +39,13 @@ _SAID = 300
 """Characters of what a host says in a fault."""
 NOT_FOUND = (2147942402, 2147942403)
 _DENIED = (5, 2147942405)
-_SHELLS = (2150859173, 2150859236, 2150859238, 2150859179, 2150859237)
+_SHELLS = (2150859173, 2150859236, 2150859238)
+_USERS = (2150859179, 2150859237)
+"""ERROR_WSMAN_..._MAX_USERS: other people count, too, and not this user's shells."""
 _OPERATIONS = (2150859174, 2150859239, 2150859240, 2150859241)
-_QUOTAS = (*_SHELLS, *_OPERATIONS, 2150858815, 2150859175, 2150859176, 2150859242)
+_QUOTAS = (*_SHELLS, *_USERS, *_OPERATIONS, 2150858815, 2150859175, 2150859176, 2150859242)
 _POLICY = 2150859180
 _GONE = 2150858843
-FILTER = (
-    r"reg add HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System"
-    " /v LocalAccountTokenFilterPolicy /t REG_DWORD /d 1 /f"
-)
 
 
 def session_is_gone(error: Exception) -> bool:
@@ -131,15 +131,10 @@ def said(text: str) -> str:
     return one_line(" ".join(text.split()), _SAID)
 
 
-_ACCOUNT = (
-    "Check user and password: a domain account is written DOMAIN\\name, a local one as its name alone. Windows does not"
-    " say which of the two is wrong, or whether the account is locked; on that host: net user NAME"
-)
-
-
 def login_refused(place: WinrmListener, why: str) -> LoginRefused:
-    """The login failed; `why` says what was tried."""
-    return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", why, _ACCOUNT)
+    """The login failed; `why` says what was tried. What it can mean follows."""
+    told = f"{why} {meanings(place)}".strip()
+    return LoginRefused(f"{place.host}: login as {place.user} at {place.at} was refused.", told, remedy(place))
 
 
 def not_offered(place: WinrmListener, offered: set[str]) -> LoginRefused:
@@ -149,7 +144,8 @@ def not_offered(place: WinrmListener, offered: set[str]) -> LoginRefused:
     return LoginRefused(
         f"{place.host}: {place.at} does not accept {place.auth} logins.",
         f"It takes: {takes}.",
-        f"""Turn it on there: winrm set winrm/config/service/auth '@{{{name}="true"}}'. Or correct auth here.""",
+        "Turn it on in PowerShell there:"
+        f""" winrm set winrm/config/service/auth '@{{{name}="true"}}'. Or correct auth here.""",
     )
 
 
@@ -160,13 +156,23 @@ def _fault(place: WinrmListener, error: WSManFaultError) -> HostError:
             f"{place.host}: {place.user} is logged in but gets no shell: access is denied.",
             "The account is not an administrator there, or it is a local administrator other than the built-in one,"
             " to whom Windows gives filtered rights over the network.",
-            f"Use the built-in Administrator or a domain administrator, or run there as administrator: {FILTER}",
+            "Use a domain account in its group Administrators, or the built-in Administrator. This lifts the filter"
+            f" there instead: {FILTER} But it does so for every local administrator and every service: a password that"
+            " is the same on many servers then opens them all.",
         )
     if code == _POLICY:
         return HostError(
             f"{place.host}: a policy there forbids remote shells.",
             "The policy “Allow Remote Shell Access” (Windows Remote Shell) is turned off.",
-            """Turn it on, by group policy or with: winrm set winrm/config/winrs '@{AllowRemoteShellAccess="true"}'""",
+            "Turn it on, by group policy or in PowerShell with:"
+            """ winrm set winrm/config/winrs '@{AllowRemoteShellAccess="true"}'""",
+        )
+    if code in _USERS:
+        return HostError(
+            f"{place.host}: as many users have shells open there as WinRM allows at a time.",
+            f"The host says: {reason}",
+            "Other people's sessions and programs count. Wait, or in PowerShell on that host: Restart-Service WinRM,"
+            """ which ends them all. To allow more: winrm set winrm/config/winrs '@{MaxConcurrentUsers="10"}'""",
         )
     if code in _QUOTAS or "QuotaLimit" in str(error.fault_subcode):
         what = "shells" if code in _SHELLS else "operations" if code in _OPERATIONS else "resources"
@@ -175,7 +181,8 @@ def _fault(place: WinrmListener, error: WSManFaultError) -> HostError:
         return HostError(
             f"{place.host}: {place.user} has as many {what} open there as WinRM allows one user.",
             f"The host says: {reason}",
-            "Programs that ended without closing theirs leave them for two hours: wait, or on that host:"
+            "Programs that ended without closing theirs leave them until they time out (two hours; three minutes on"
+            " Windows Server 2008 R2): wait, or in PowerShell on that host:"
             f""" Restart-Service WinRM. To allow more: winrm set winrm/config/{where} '@{{{key}="{many}"}}'""",
         )
     if code in NOT_FOUND:

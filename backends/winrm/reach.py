@@ -8,10 +8,13 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from backends.winrm.contact import look_around
 from backends.winrm.place import HTTP, HTTPS, WinrmListener
+from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError, NameUnknown
 
 CONNECT_SECONDS = 10.0
+PREPARE = "dsrwizard prepare"
 _UNREACHABLE = {
     errno.EHOSTUNREACH: "Nobody answers at this address: no ARP reply, or a router says it is unreachable.",
     errno.ENETUNREACH: "This machine has no route to that network.",
@@ -122,23 +125,26 @@ def _connect(place: WinrmListener) -> socket.socket:
         else:
             sock.settimeout(CONNECT_SECONDS)
             return sock
-    raise no_connection(place, failure) from failure
+    others = tuple(port for port in (HTTPS, HTTP) if port != place.port)
+    around = look_around(place.address, others, name=place.name, ca_file=place.authorities)
+    raise no_connection(place, failure, around) from failure
 
 
-def no_connection(place: WinrmListener, error: OSError) -> HostError:
-    """What it means that no connection came about."""
+def no_connection(place: WinrmListener, error: OSError, around: Contact | None = None) -> HostError:
+    """What it means that no connection came about. `around`: what the other ports of WinRM answered."""
+    beside = "".join(f" {sentence}" for sentence in around.sentences) if around else ""
     if isinstance(error, ConnectionRefusedError):
         return ConnectionRefused(
             f"{place.host}: {place.at} refused the connection.",
-            "The host is there, but WinRM has no listener on that port.",
-            _make_listener(place),
+            f"The host is there, but WinRM has no listener on that port.{beside}",
+            _make_listener(place, around),
         )
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return ConnectTimeout(
             f"{place.host}: {place.at} did not answer within {CONNECT_SECONDS:g} s.",
-            "The host is down, or a firewall drops the packets.",
-            "Check the address. On that host:"
-            f" netsh advfirewall firewall add rule name=WinRM dir=in action=allow protocol=TCP localport={place.port}",
+            "The host is down, or a firewall drops the packets. Windows' firewall drops them for ports without a"
+            f" listener, too.{beside}",
+            f"Check the address. {_make_listener(place, around)}",
         )
     return ConnectTimeout(
         f"{place.host}: {place.at} cannot be reached.",
@@ -147,20 +153,13 @@ def no_connection(place: WinrmListener, error: OSError) -> HostError:
     )
 
 
-def _make_listener(place: WinrmListener) -> str:
-    if not place.tls:
-        return "On that host, as administrator: winrm quickconfig"
-    hint = f' Or write winrm = "http" for this server: port {HTTP} answers.' if _http_answers(place) else ""
-    return (
-        f"On that host, with a certificate for it in place, as administrator: winrm quickconfig -transport:https.{hint}"
-    )
-
-
-def _http_answers(place: WinrmListener) -> bool:
-    if place.port != HTTPS:
-        return False
-    try:
-        socket.create_connection((place.address, HTTP), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
+def _make_listener(place: WinrmListener, around: Contact | None) -> str:
+    """What to write instead, or how to make that listener."""
+    make = f"To make WinRM answer there, paste into PowerShell on it what this prints: {PREPARE}"
+    settings = around.settings if around else None
+    if settings is None or (settings[2] == "basic" and place.auth != "basic"):
+        return f"{make}."
+    winrm, port, _ = settings
+    sealed = " (NTLM and Kerberos seal what they send there)" if winrm == "http" else ""
+    given = f" and port = {port}" if port else " and no port" if place.port not in (HTTP, HTTPS) else ""
+    return f'Write winrm = "{winrm}"{given} for this server{sealed}. {make}.'

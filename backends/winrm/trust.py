@@ -6,7 +6,6 @@ very certificate is then asked for, whatever its name and age: nothing is left u
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -14,13 +13,12 @@ import shlex
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
+from backends.winrm.certificate import common_name, day, is_for, names_of
 from backends.winrm.place import WinrmListener
 from backends.winrm.reach import ShownCertificate
 from dsrwizard import files
@@ -72,9 +70,9 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
             f"{type(error).__name__} while it was read; the handshake accepted it.",
             f"Give the listener another certificate. On that host: {place.listener}",
         ) from error
-    if shown.verified and place.name and _is_for(found, place.name):
+    if shown.verified and place.name and is_for(found, place.name):
         return Trust(authorities=place.authorities, name=place.name)
-    if shown.verified and _is_for(found, place.address):
+    if shown.verified and is_for(found, place.address):
         return Trust(authorities=place.authorities)
     print_ = fingerprint(shown.der)
     why = _why(place, found, shown)
@@ -95,7 +93,7 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
             " Either the host got a new one, or someone is intercepting the connection.",
             f"Ask the host's owner what this prints there: {SHOW_CERTIFICATES}."
             f" Only if it matches, run: {removal(file, place)}"
-            + (f" With dns_name = {_called(_names(found))} it is verified instead." if shown.verified else ""),
+            + (f" With dns_name = {_called(names_of(found))} it is verified instead." if shown.verified else ""),
         )
     question = HostKeyQuestion(
         host=place.host, address=place.at, key_type=_described(found), fingerprint=f"SHA256:{print_}", untrusted=why
@@ -122,27 +120,27 @@ def _why(place: WinrmListener, found: x509.Certificate, shown: ShownCertificate)
     """Why it is not trusted, in one sentence."""
     if shown.verified:
         wanted = f"{place.name} or {place.address}" if place.name else place.address
-        return f"A trusted authority signed it, but for {_called(_names(found))}, not for {wanted}."
+        return f"A trusted authority signed it, but for {_called(names_of(found))}, not for {wanted}."
     if shown.code in _SELF_SIGNED:
         return "It is self-signed: no authority vouches for it."
     if shown.code in _UNKNOWN_ISSUER:
-        return f"Its issuer, {_called(_common_name(found, 'issuer'))}, is not trusted here."
+        return f"Its issuer, {_called(common_name(found, 'issuer'))}, is not trusted here."
     if shown.code in _EXPIRED:
-        return f"It expired on {_day(found, 'not_valid_after_utc')}; today is {datetime.now(UTC):%Y-%m-%d}."
+        return f"It expired on {day(found, 'not_valid_after_utc')}; today is {datetime.now(UTC):%Y-%m-%d}."
     if shown.code in _NOT_YET:
-        return f"It is valid from {_day(found, 'not_valid_before_utc')} only; today is {datetime.now(UTC):%Y-%m-%d}."
+        return f"It is valid from {day(found, 'not_valid_before_utc')} only; today is {datetime.now(UTC):%Y-%m-%d}."
     return f"It could not be verified: {shown.problem}."
 
 
 def _other_way(shown: ShownCertificate, found: x509.Certificate) -> str:
     """What makes the question needless."""
-    if shown.verified and _names(found):
-        return f"set dns_name to the name it is for, {_called(_names(found))}"
+    if shown.verified and names_of(found):
+        return f"set dns_name to the name it is for, {_called(names_of(found))}"
     return "set ca_file to the authority that signed it"
 
 
 def _described(found: x509.Certificate) -> str:
-    return f"certificate for {_called(_names(found))}, valid until {_day(found, 'not_valid_after_utc')}"
+    return f"certificate for {_called(names_of(found))}, valid until {day(found, 'not_valid_after_utc')}"
 
 
 def _called(names: list[str]) -> str:
@@ -152,49 +150,6 @@ def _called(names: list[str]) -> str:
         return "nobody"
     first = one_line(names[0].replace('"', "'"), _NAME)
     return f'"{first}" and {len(names) - 1} more' if names[1:] else f'"{first}"'
-
-
-# What a certificate says of itself is parsed when it is asked for, and may not be what it should be.
-
-
-def _day(found: x509.Certificate, which: str) -> str:
-    try:
-        return f"{getattr(found, which):%Y-%m-%d}"
-    except Exception:  # noqa: BLE001 - whatever a parser makes of foreign bytes
-        return "a day that cannot be read"
-
-
-def _common_name(found: x509.Certificate, whose: str) -> list[str]:
-    try:
-        name: x509.Name = getattr(found, whose)
-        common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return [str(common[0].value) if common else name.rfc4514_string()]
-    except Exception:  # noqa: BLE001
-        return []
-
-
-def _alternatives(found: x509.Certificate) -> tuple[list[str], list[str]]:
-    """DNS names and IP addresses."""
-    with contextlib.suppress(Exception):
-        extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = list(extension.get_values_for_type(x509.DNSName))
-        return names, [str(address) for address in extension.get_values_for_type(x509.IPAddress)]
-    return [], []
-
-
-def _names(found: x509.Certificate) -> list[str]:
-    names, addresses = _alternatives(found)
-    return [*names, *addresses] or [name for name in _common_name(found, "subject") if name]
-
-
-def _is_for(found: x509.Certificate, address: str) -> bool:
-    """Whether it names this host. What is let through here is looked at once more by each connection."""
-    names, addresses = _alternatives(found)
-    try:
-        return ip_address(address) in [ip_address(one) for one in addresses]
-    except ValueError:
-        own, _, domain = address.lower().partition(".")
-        return any(name.lower() in (f"{own}.{domain}", f"*.{domain}", address.lower()) for name in names)
 
 
 _lock = Lock()

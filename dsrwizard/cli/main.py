@@ -460,6 +460,19 @@ def runbook(file: Path, host: str | None, system: str | None, form: str, output:
 
 
 @commands.command()
+@click.argument("system", required=False, type=click.Choice(["windows-2012", "windows-2008"]))
+def prepare(system: str | None) -> None:
+    """Print what to paste into a Windows server's PowerShell, so that dsrwizard can log in.
+
+    SYSTEM: windows-2012 (2012 to 2025) or windows-2008 (2008 and 2008 R2). Without SYSTEM, for both.
+    """
+    from dsrwizard import out
+    from dsrwizard.core.tell.prepare import PREPARATIONS, preparation, text
+
+    out.text(text(PREPARATIONS if system is None else (preparation(system),)))
+
+
+@commands.command()
 @click.argument("cause", required=False, shell_complete=causes)
 def explain(cause: str | None) -> None:
     """Explain a cause: what you see, why it happens, how to fix it. Without CAUSE, list all causes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, Hearing, ProbeTarget
@@ -47,6 +48,7 @@ def _engine(asker: Asker, journals: Path) -> Engine:
         journals=Journals(journals),
         forget=lambda: _forget(asker),
         events=state_dir() / "events",
+        find_winrm=_find_winrm,
     )
 
 
@@ -65,6 +67,12 @@ def _connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
     from backends.ssh import open_ssh
 
     return open_ssh(host, target, asker)
+
+
+def _find_winrm(server: RealServer) -> Contact:
+    from backends.winrm import find_winrm
+
+    return find_winrm(server)
 
 
 def _forget(asker: Asker) -> None:

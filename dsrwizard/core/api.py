@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dsrwizard.core.model.answers import Connected, Owners, Ping
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
@@ -31,6 +32,8 @@ class ServerTest(Shown, frozen=True, kw_only=True):
     owners: Owners | None = None
     """Who answers for the RIP: empty means it is not on the director's layer 2."""
     ports: tuple[Connected, ...] = ()
+    contact: Contact | None = None
+    """For a Windows server: what answers at the ports of WinRM."""
 
 
 class Engine(Protocol):
@@ -46,6 +49,10 @@ class Engine(Protocol):
         ...
 
     def test_server(self, deployment: Deployment, server: RealServer) -> ServerTest: ...
+
+    def find_winrm(self, server: RealServer) -> Contact:
+        """What answers at the ports of WinRM on a Windows server, without logging in."""
+        ...
 
     def test_client(self, client: Client) -> Failure | None:
         """None: the client host can be reached."""

@@ -14,6 +14,7 @@ import msgspec
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.errors import ConnectionLost, DsrError
 from dsrwizard.core.model.events import Observer
@@ -56,7 +57,7 @@ PLANNED = "planned"
 class Engine:
     """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests;
     `forget` drops every secret that the operator entered; `events` is the folder of the timelines (None: none is
-    kept)."""
+    kept); `find_winrm` tries the ports of WinRM."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Engine:
         open_server: Callable[[RealServer], ServerPort] | None = None,
         forget: Callable[[], None] | None = None,
         events: Path | None = None,
+        find_winrm: Callable[[RealServer], Contact] | None = None,
     ) -> None:
         self._make_director = director
         self._wire = wire
@@ -82,6 +84,7 @@ class Engine:
         self._facts: dict[str, ServerFacts] = {}
         self._forget = forget or (lambda: None)
         self._events = events
+        self._find_winrm = find_winrm
         self._lock = threading.Lock()
         self._dialling = threading.Lock()
 
@@ -119,11 +122,18 @@ class Engine:
         ]
         if server.connect != "manual":
             looks.append(("facts", lambda: hosts.port(server).observe(deployment, closely=True)))
+        if server.connect == "winrm" and self._find_winrm is not None:
+            looks.append(("contact", lambda: self.find_winrm(server)))
         found: dict[str, object] = {}
         side_by_side(looks, found.__setitem__)
         seen = {name: what for name, what in found.items() if not isinstance(what, Failure)}
         failure = found.get("facts")
         return ServerTest(server=server.name, failure=failure if isinstance(failure, Failure) else None, **seen)  # type: ignore[arg-type]
+
+    def find_winrm(self, server: RealServer) -> Contact:
+        if self._find_winrm is None:
+            return Contact(address=server.address, doors=())
+        return self._find_winrm(server)
 
     def test_client(self, client: Client) -> Failure | None:
         try:

@@ -41,7 +41,8 @@ def scroll_text(modal: Screen[Any], pages: int) -> None:
 
 
 class Question(ModalScreen[str]):
-    """A question with buttons. Returns the chosen id. The focus starts on `safe`, which is also the answer of Esc."""
+    """A question with buttons. Returns the chosen id. The focus starts on `safe`, which is also the answer of Esc,
+    or on `first` where nothing that it does is lost."""
 
     BINDINGS = [
         Binding("escape", "safe", "Cancel", id="question.cancel", tooltip="Choose the answer that changes nothing"),
@@ -53,12 +54,13 @@ class Question(ModalScreen[str]):
         Binding("pagedown", "scroll(1)", "Text down", id="question.down", show=False, tooltip="Scroll the text down"),
     ]
 
-    def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str) -> None:
+    def __init__(self, title: str, body: str | Content, choices: Sequence[Choice], safe: str, first: str = "") -> None:
         super().__init__()
         self._title = title
         self._body = body
         self._choices = choices
         self._safe = safe
+        self._first = first or safe
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
@@ -71,7 +73,7 @@ class Question(ModalScreen[str]):
 
     def on_mount(self) -> None:
         self.query_one(".modal").border_title = frame_title(self._title)
-        self.query_one(f"#choice-{self._safe}", Button).focus()
+        self.query_one(f"#choice-{self._first}", Button).focus()
 
     @on(Button.Pressed)
     def chosen(self, event: Button.Pressed) -> None:

@@ -10,6 +10,7 @@ from textual.content import Content
 from dsrwizard.core.api import ServerTest
 from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO
 from dsrwizard.core.model.answers import Connected
+from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service
 from dsrwizard.core.model.facts import Failure, Interface, Listener, ServerFacts
 from dsrwizard.core.model.foreign import one_line
@@ -59,6 +60,7 @@ def _findings(test: ServerTest, deployment: Deployment, server: RealServer) -> l
     found: list[tuple[Name, str, str]] = [_ping(test)]
     if test.failure is not None:
         found += _failure(test.failure)
+        found += _doors(test.contact)
     facts = test.facts
     if facts is not None:
         found += _system(facts) if facts.windows is None else _windows(facts.windows, server)
@@ -95,6 +97,30 @@ def _failure(failure: Failure) -> list[tuple[Name, str, str]]:
     if failure.next:
         found.append(("unknown", "Next", failure.next))
     return found
+
+
+def _doors(contact: Contact | None) -> list[tuple[Name, str, str]]:
+    """What the ports of WinRM answered, and the settings that fit."""
+    if contact is None:
+        return []
+    found: list[tuple[Name, str, str]] = [
+        ("ok" if door.winrm else "unknown", "" if number else "WinRM", sentence)
+        for number, (door, sentence) in enumerate(zip(contact.doors, contact.sentences, strict=True))
+    ]
+    fits = offer(contact)
+    found.append(("unknown", "", f"{fits} Enter, then F3, sets it." if fits else NOT_READY))
+    return found
+
+
+NOT_READY = "To make it answer: Enter, then F2, shows what to paste into PowerShell on the server."
+
+
+def offer(contact: Contact) -> str:
+    """The settings that fit, in a sentence; empty where there are none."""
+    if contact.settings is None:
+        return ""
+    winrm, port, auth = contact.settings
+    return f"Fits: {winrm}{f', port {port}' if port else ''}, login by {auth}."
 
 
 def _system(facts: ServerFacts) -> list[tuple[Name, str, str]]:

@@ -156,7 +156,8 @@ WINDOWS_USER = FieldText(
 )
 WINRM = FieldText(
     "Transport",
-    "https proves the server's identity. http is encrypted, but does not prove it.",
+    "F3 tries both ports. F2: what to paste on the server so that it answers.",
+    "https proves the server's identity. http is encrypted, but NTLM does not prove it.\n\n"
     "https: the server's certificate is checked against this machine's CAs or the CA file. If it is not trusted, "
     "dsrwizard shows its fingerprint and you decide. http: only with NTLM or Kerberos, which encrypt every message; "
     "anything weaker is refused.",

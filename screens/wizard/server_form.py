@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -13,13 +14,21 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.intake.draft import Draft, DraftServer
+from dsrwizard.core.intake.fields import address, connection_port, dns_name, whole_number
 from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import problems_of_draft
+from dsrwizard.core.model.contact import Contact
+from dsrwizard.core.model.deployment import RealServer
+from dsrwizard.core.tell.prepare import COMMAND
+from dsrwizard.core.tell.prepare import text as prepare_text
 from dsrwizard.core.tell.runbook import NAMES
-from screens.questions.modals import HelpModal
+from screens.background import in_thread
+from screens.questions.modals import Choice, HelpModal, Question
 from screens.widgets.field import ChoiceField, Field, TextField
 from screens.widgets.form import Form
+from screens.widgets.glyphs import glyph
 from screens.widgets.keybar import KeyBar
+from screens.widgets.server_facts import offer
 from screens.widgets.toggles import Tick
 from screens.widgets.words import frame_title
 from screens.wizard import field_texts
@@ -43,6 +52,7 @@ ADAPTERS = (
     ("a new loopback adapter (dsrwizard)", "lo"),
     ("the built-in pseudo-interface", "pseudo"),
 )
+Find = Callable[[RealServer], Contact]
 OF_THE_WAY = (
     "user",
     "port",
@@ -150,11 +160,22 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
             "ctrl+t", "save_and_test", "Save and test", id="server.test", tooltip="Save it and test the connection"
         ),
         Binding("f1", "help", "Help", id="server.help", tooltip="More about this field"),
+        Binding(
+            "f2",
+            "prepare",
+            "Prepare",
+            id="server.prepare",
+            tooltip="What to paste into a Windows server first",
+            show=False,
+        ),
+        Binding("f3", "find", "Find WinRM", id="server.find", tooltip="Try both WinRM ports; no login"),
     ]
 
-    def __init__(self, draft: Draft, index: int | None, key: str = "") -> None:
-        """`index` of the server to edit, None for a new one. `key`: the field to focus first."""
+    def __init__(self, draft: Draft, index: int | None, key: str = "", find: Find | None = None) -> None:
+        """`index` of the server to edit, None for a new one. `key`: the field to focus first. `find` tries the ports of
+        WinRM and blocks meanwhile."""
         super().__init__()
+        self._find = find
         servers = draft.servers
         self._server = _next(draft) if index is None else msgspec.structs.replace(servers[index])
         self._index = index if index is not None else len(servers)
@@ -213,6 +234,68 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
                 self.app.push_screen(HelpModal(getattr(node, "help_title", "Help"), text))
                 return
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "prepare":
+            return self._server.connect == "winrm"
+        if action == "find":
+            return self._server.connect == "winrm" and self._find is not None
+        return True
+
+    def action_prepare(self) -> None:
+        body = f"In a terminal, {COMMAND} prints this, to copy.\n\n{prepare_text()}"
+        self.app.push_screen(HelpModal("Prepare a Windows server", body))
+
+    def action_find(self) -> None:
+        refusal = address(self._server.address)
+        if refusal is not None:
+            self.query_one("#server-problem", Static).update(f"{refusal.message} {refusal.hint}")
+            return
+        self.query_one("#server-problem", Static).update(f"{glyph('working')} trying ports 5986 and 5985")
+        self.run_worker(self._finding(), group="find", exclusive=True)
+
+    async def _finding(self) -> None:
+        find, server = self._find, self._server
+        assert find is not None  # noqa: S101 - the action is not offered without it
+        port = whole_number(server.port) if connection_port(server.port) is None else None
+        name = server.dns_name.strip() if dns_name(server.dns_name) is None else ""
+        asked = RealServer(
+            name=server.name.strip() or "new",
+            address=server.address.strip(),
+            connect="winrm",
+            port=port,
+            dns_name=name or None,
+            ca_file=server.ca_file.strip() or None,
+        )
+        contact = await in_thread(lambda: find(asked))
+        self.query_one("#server-problem", Static).update("")
+        self._tell(contact)
+
+    def _tell(self, contact: Contact) -> None:
+        said = "\n".join(contact.sentences)
+        title = f"WinRM on {contact.address}"
+        if contact.settings is None:
+            self.app.push_screen(HelpModal(title, f"{said}\n\nPress F2 in the form for what to paste on the server."))
+            return
+        choices = (Choice("use", "Use it", "primary"), Choice("back", "Change nothing"))
+        question = Question(title, f"{said}\n\n{offer(contact)}", choices, safe="back", first="use")
+
+        async def answered(choice: str | None) -> None:
+            if choice != "use" or contact.settings is None:
+                return
+            winrm, port, auth = contact.settings
+            server = self._server
+            server.winrm, server.port = winrm, str(port or "")
+            if auth == "basic" or (server.auth == "basic" and winrm == "http"):
+                server.auth = auth
+            if winrm == "http":
+                server.ca_file = ""
+            await self.query_one(WayFields).recompose()
+            form = self.query_one(Form)
+            form.show()
+            form.focus_key(f"servers[{self._index}].winrm")  # what was set is seen
+
+        self.app.push_screen(question, answered)
+
     @on(Form.Edited)
     async def edited(self, event: Form.Edited) -> None:
         """Shows other fields for another connection method."""
@@ -220,6 +303,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
         if event.field.key.endswith(".connect"):
             await self.query_one(WayFields).follow()
             self.query_one(Form).show()
+            self.refresh_bindings()
 
     @on(Field.Entered)
     def entered(self, event: Field.Entered) -> None:

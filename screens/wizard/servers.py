@@ -17,7 +17,8 @@ from dsrwizard.core.api import ServerTest
 from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer
 from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.contact import Contact
+from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.foreign import one_line
@@ -238,8 +239,11 @@ class ServersPane(Pane):
 
     # Adding, editing, removing, importing.
 
+    def _find(self, server: RealServer) -> Contact:
+        return self.engine().find_winrm(server)
+
     def action_add(self) -> None:
-        self.app.push_screen(ServerForm(self.draft, None), self._added)
+        self.app.push_screen(ServerForm(self.draft, None, find=self._find), self._added)
 
     def _added(self, answer: ServerAnswer | None) -> None:
         if answer is None:
@@ -267,7 +271,7 @@ class ServersPane(Pane):
             if answer.test:
                 self.action_test()
 
-        self.app.push_screen(ServerForm(self.draft, row, first), edited)
+        self.app.push_screen(ServerForm(self.draft, row, first, self._find), edited)
 
     def action_remove(self) -> None:
         server = self._current()

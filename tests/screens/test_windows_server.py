@@ -10,7 +10,10 @@ from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.validate import deployment_of
+from dsrwizard.core.model.contact import Contact, Door
+from dsrwizard.core.model.deployment import RealServer
 from screens.wizard.server_form import ServerForm
+from screens.wizard.servers import ServersPane
 from tests.fakes.world import World
 from tests.screens.driving import field, focused_key, seen, settled, type_text, wizard_draft
 from tests.windows.conftest import Farm, shop
@@ -120,6 +123,99 @@ class TestFound:
         host.restriction = "DenyUnspecified"
         assert "a policy forbids installing devices" in await self.found(tmp_path, host)
         assert "the built-in pseudo-interface holds the VIP" in await self.found(tmp_path, host, "pseudo")
+
+
+class TestFindWinrm:
+    """F3 and F2 in the form of a Windows server."""
+
+    HTTP = Door(port=5985, state="open", tls=False, winrm=True, schemes=("negotiate",))
+    SILENT = Door(port=5986, state="silent")
+
+    async def form(self, pilot: Pilot[int], app: DsrApp, *doors: Door) -> list[RealServer]:
+        """The form of a new Windows server, on a network where these ports answer; who was looked for."""
+        asked: list[RealServer] = []
+
+        def find(server: RealServer) -> Contact:
+            asked.append(server)
+            return Contact(address=server.address, doors=doors)
+
+        await pilot.press("ctrl+n", "ctrl+n")
+        app.screen.query_one(ServersPane)._find = find  # type: ignore[method-assign]
+        await pilot.press("a")
+        await type_text(pilot, "win1\n10.0.0.104")
+        await way(pilot, app, "down")
+        return asked
+
+    async def test_the_port_that_answers_is_offered_and_enter_takes_it(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = await self.form(pilot, app, self.SILENT, self.HTTP)
+            assert "f3 Find WinRM" in " ".join(seen(app).split())
+            await pilot.press("f3")
+            await settled(pilot)
+            text = " ".join(seen(app).split())
+            assert "Port 5986 does not answer" in text
+            assert "Port 5985 answers as WinRM over HTTP; takes NTLM and Kerberos" in text
+            assert "Fits: http, login by ntlm." in text
+            await pilot.press("enter")
+            await settled(pilot)
+            assert isinstance(app.screen, ServerForm)
+            assert "Transport http encrypted by NTLM or Kerberos" in seen(app)
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            server = deployment_of(wizard_draft(app)).servers[3]
+        assert [one.address for one in asked] == ["10.0.0.104"]
+        assert (server.winrm, server.port, server.auth) == ("http", None, "ntlm")
+
+    async def test_escape_changes_nothing(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await self.form(pilot, app, self.SILENT, self.HTTP)
+            await pilot.press("f3")
+            await settled(pilot)
+            await pilot.press("escape")
+            await pilot.pause()
+            assert isinstance(app.screen, ServerForm)
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            server = deployment_of(wizard_draft(app)).servers[3]
+        assert (server.winrm, server.port) == ("https", None)
+
+    async def test_where_nothing_answers_the_way_to_prepare_it_is_shown(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await self.form(pilot, app, self.SILENT, Door(port=5985, state="silent"))
+            await pilot.press("f3")
+            await settled(pilot)
+            assert "Press F2 in the form" in " ".join(seen(app).split())
+            await pilot.press("escape", "f2")
+            await pilot.pause()
+            text = " ".join(seen(app).split())
+            assert "dsrwizard prepare prints this" in text
+            assert "open PowerShell as administrator, paste" in text
+            await pilot.press("escape")
+            await pilot.pause()
+            assert isinstance(app.screen, ServerForm), "back where one was"
+
+    async def test_without_an_address_nothing_is_tried(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = await self.form(pilot, app, self.HTTP)
+            field(app, "servers[3].address").take_focus()
+            await pilot.press("ctrl+u", "f3")
+            await settled(pilot)
+            assert "The address is missing." in seen(app)
+        assert asked == []
+
+    async def test_the_keys_are_of_windows_only(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "a")
+            await pilot.pause()
+            assert "f3 Find" not in " ".join(seen(app).split())
+            await pilot.press("f2")
+            await pilot.pause()
+            assert isinstance(app.screen, ServerForm), "nothing to paste into a Linux"
 
 
 def test_picture(snap_compare: Callable[..., bool], make_app: Make, lab: World) -> None:

@@ -20,7 +20,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -33,7 +32,7 @@ from tests.windows import wsman
 from tests.windows.acceptor import Acceptor
 from tests.windows.sealing import SEALED, claimed, end_point, seal, unseal
 from tests.windows.shells import PIECE, Command, Shell
-from tests.windows.wsman import Fault, Request
+from tests.windows.wsman import GENERATIONS, Fault, Request
 
 _NTLM = threading.Lock()
 """pyspnego's acceptor reads its users from a file that one environment variable of the process names."""
@@ -54,20 +53,6 @@ class Runner(Protocol):
         err: Callable[[bytes], None],
         user: str,
     ) -> int: ...
-
-
-@dataclass(frozen=True)
-class Generation:
-    """The quotas of WinRM, and how they are told."""
-
-    shells: int
-    operations: int
-    by_wmi: bool
-    skips_cmd: bool = False
-    """Whether WINRS_SKIP_CMD_SHELL counts; from 2012 R2 on it does not."""
-
-
-GENERATIONS = {"2008 R2": Generation(5, 15, by_wmi=False, skips_cmd=True), "2012": Generation(30, 1500, by_wmi=True)}
 
 
 class Endpoint:
@@ -96,7 +81,12 @@ class Endpoint:
         self.keytab: Path | None = None
         """The keys of this host in a Kerberos domain; without them it is in none."""
         self.administrators = set(self.users)
+        self.denied: dict[str, str] = {}
+        """User → why a right password is answered with 401: `network logon`, `expired`, `ntlm` and so on. Windows tells
+        the client none of it."""
         self.remote_shells = True
+        self.crowded = False
+        """Whether as many users as may are there already."""
         self.status = 0
         """An HTTP status to give to everybody, as a proxy or another web server would."""
         self.cut: list[tuple[str, str]] = []
@@ -211,6 +201,8 @@ class Endpoint:
                 "The WS-Management service cannot process the request. The service is configured to not accept any"
                 " remote shell requests.",
             )
+        if self.crowded:
+            raise wsman.crowded(by_wmi=self.generation.by_wmi)
         variables = asked.body.findall("rsp:Shell/rsp:Environment/rsp:Variable", wsman.NAMESPACES)
         # What a reader of XML makes of ends of lines and of blanks at the ends is taken as the worst that it may be.
         environment = {one.get("Name", ""): " ".join((one.text or "").strip().splitlines()) for one in variables}
@@ -372,7 +364,7 @@ class _Handler(BaseHTTPRequestHandler):
         scheme, _, token = header.partition(" ")
         if scheme == "Basic" and endpoint.basic:
             user, _, password = base64.b64decode(token).decode().partition(":")
-            good = endpoint.users.get(user) == password
+            good = endpoint.users.get(user) == password and user not in endpoint.denied
             endpoint.logins.append((user, good))
             self.user = user if good else ""
         elif scheme in ("Negotiate", "NTLM") and endpoint.negotiate:
@@ -402,8 +394,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.context.complete:
             self._refuse(answer)
             return False
-        self.user = str(self.context.client_principal).removeprefix("\\")
-        endpoint.logins.append((self.user, True))
+        user = str(self.context.client_principal).removeprefix("\\")
+        good = user not in endpoint.denied
+        endpoint.logins.append((user, good))
+        if not good:
+            self._refuse()
+            return False
+        self.user = user
         return True
 
     def _kerberos(self, token: bytes, keytab: Path) -> bool:
@@ -416,8 +413,14 @@ class _Handler(BaseHTTPRequestHandler):
             endpoint.logins.append((str(error), False))
             self._refuse()
             return False
-        self.user = self.ticket.user
-        endpoint.logins.append((self.user, True))
+        user = self.ticket.user
+        good = endpoint.denied.get(user, "ntlm") == "ntlm"
+        endpoint.logins.append((user, good))
+        if not good:
+            self.proof = b""
+            self._refuse()
+            return False
+        self.user = user
         return True
 
     def _refuse(self, token: bytes | None = None) -> None:

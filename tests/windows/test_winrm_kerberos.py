@@ -276,3 +276,21 @@ def test_what_the_domain_refuses_is_told_by_its_code(
     kdc.kinit("deploy", PASSWORD)
     monkeypatch.setattr("backends.winrm.gssapi.ClientContext.step", step)
     assert said in refused(host).why
+
+
+def test_where_ntlm_is_denied_kerberos_serves(host: Endpoint, kdc: Kdc) -> None:
+    """As for members of Protected Users."""
+    host.users, host.denied = {DEPLOY: PASSWORD}, {DEPLOY: "ntlm"}
+    operator = Operator(answers=[PASSWORD, PASSWORD])
+    with pytest.raises(LoginRefused) as caught:
+        open_winrm("win1", server(host, user=DEPLOY), operator).run("exit 0", deadline=60)
+    assert "Protected Users" in caught.value.why
+    assert 'auth = "kerberos"' in caught.value.next
+    kdc.kinit("deploy", PASSWORD)
+    assert hello(host, user=DEPLOY) == 0
+
+
+def test_an_account_that_may_not_log_in_from_the_network(host: Endpoint, kdc: Kdc) -> None:
+    host.denied = {DEPLOY: "network logon"}
+    kdc.kinit("deploy", PASSWORD)
+    assert "denied access to it from the network" in refused(host).why

@@ -99,7 +99,7 @@ def test_two_wrong_passwords_are_enough(listen: Listen, self_signed: Certificate
         hello(endpoint, operator, auth=auth)
     assert "login as Administrator" in caught.value.what
     assert "might lock the account" in caught.value.why
-    assert "net user NAME" in caught.value.next
+    assert "event 4625" in caught.value.next
     assert len(endpoint.logins) == 2
     assert hello(endpoint, operator, auth=auth) == 0, "whoever tries again is asked again"
 
@@ -108,7 +108,7 @@ def test_no_password_given(listen: Listen) -> None:
     endpoint = listen(Behaving())
     with pytest.raises(LoginRefused) as caught:
         hello(endpoint, Operator())
-    assert caught.value.why == "No password was given."
+    assert caught.value.why.startswith("No password was given.")
     assert endpoint.logins == []
 
 
@@ -198,12 +198,15 @@ def test_the_time_of_the_operator_is_not_the_hosts(listen: Listen, monkeypatch: 
 
 
 def test_no_listener(operator: Operator) -> None:
-    for winrm, command in (("http", "winrm quickconfig"), ("https", "winrm quickconfig -transport:https")):
-        place = RealServer(name="win1", address="127.0.0.1", connect="winrm", winrm=winrm, port=free_port())  # type: ignore[arg-type]
+    for winrm in ("http", "https"):
+        place = RealServer(name="win1", address="127.0.0.1", connect="winrm", winrm=winrm, port=free_port())
         with pytest.raises(ConnectionRefused) as caught:
             open_winrm("win1", place, operator)
         assert "no listener on that port" in caught.value.why
-        assert command in caught.value.next
+        assert "dsrwizard prepare" in caught.value.next
+        assert "quickconfig" not in caught.value.next, (
+            "it opens more than it must, and refuses self-signed certificates"
+        )
 
 
 def test_a_name_without_address(operator: Operator) -> None:
@@ -243,3 +246,59 @@ def test_nothing_goes_out_readable_after_sealing_failed(listen: Listen, operator
     assert connection.run("exit 0 # canary", deadline=60).status == 0
     assert b"canary" not in endpoint.seen
     assert b"wsman/1/windows/shell" not in endpoint.seen, "every message was sealed"
+
+
+REASONS = {
+    "Administrator": ["the password or the name is wrong", "renamed", "Deny access to this computer from the network"],
+    "deploy": ["the password or the name is wrong", "not an administrator", "filters the rights", "Deny access"],
+    ".\\deploy": ["the password or the name is wrong", "not an administrator", "filters the rights", "Deny access"],
+    "CORP\\deploy": [
+        "the password or the name is wrong",
+        "locked",
+        "not an administrator",
+        "Domain Admins",
+        "Protected Users",
+    ],
+    "deploy@corp.example": ["the password or the name is wrong", "must be changed", "Domain Admins", "NTLM"],
+}
+
+
+@pytest.mark.parametrize("user", REASONS)
+def test_a_right_password_that_is_refused_is_told_by_what_it_can_be_for_that_account(listen: Listen, user: str) -> None:
+    endpoint = listen(Behaving(), users={user.removeprefix(".\\"): PASSWORD})
+    endpoint.denied = dict.fromkeys([user, user.removeprefix(".\\")], "network logon")
+    operator = Operator(answers=[PASSWORD, PASSWORD, PASSWORD])
+    with pytest.raises(LoginRefused) as caught:
+        hello(endpoint, operator, user=user)
+    places = [caught.value.why.index(reason) for reason in REASONS[user]]
+    assert places == sorted(places), "the likeliest first"
+    assert "The same password was given again, and not sent a second time." in caught.value.why
+    assert len(operator.secrets) == 2
+    assert len(endpoint.logins) == 1, "each one that is sent counts towards a lock"
+
+
+def test_the_second_question_says_why_it_is_the_last(listen: Listen) -> None:
+    endpoint, operator = listen(Behaving()), Operator(answers=["wrong", "worse", "worst"])
+    with pytest.raises(LoginRefused):
+        hello(endpoint, operator)
+    first, second = operator.secrets
+    assert "lock" not in first.detail
+    assert "more tries might lock the account" in second.detail
+    assert "refused for another reason" in second.detail
+
+
+def test_a_user_that_was_not_set_is_not_taken_for_granted(listen: Listen) -> None:
+    """S-1-5-21-...-500 is Administrateur, Administrador, Järjestelmänvalvoja elsewhere."""
+    endpoint = listen(Behaving(), users={"Administrateur": PASSWORD})
+    operator = Operator(answers=[PASSWORD, "another"])
+    with pytest.raises(LoginRefused) as caught:
+        hello(endpoint, operator)
+    assert "no user is set" in operator.secrets[0].detail
+    assert caught.value.why.index("not called Administrator there") < caught.value.why.index("password or the name")
+    assert "Set user for this server" in caught.value.next
+    assert "*-500" in caught.value.next
+    named = Operator(answers=["wrong", "worse"])
+    with pytest.raises(LoginRefused) as caught:
+        hello(endpoint, named, user="Administrator")
+    assert "not called" not in caught.value.why
+    assert "no user" not in named.secrets[0].detail

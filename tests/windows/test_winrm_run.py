@@ -309,6 +309,19 @@ def test_shells_that_others_left_open(listen: Listen, operator: Operator, genera
     assert "MaxConcurrentOperationsPerUser" in caught.value.next
 
 
+@pytest.mark.parametrize("generation", ["2008 R2", "2012"])
+def test_too_many_users_are_not_too_many_shells_of_this_one(
+    listen: Listen, operator: Operator, generation: str
+) -> None:
+    endpoint = listen(Behaving(), generation=generation)
+    endpoint.crowded = True
+    with pytest.raises(HostError) as caught:
+        opened(endpoint, operator).run("x", deadline=60)
+    assert "as many users have shells open there" in caught.value.what
+    assert "MaxConcurrentUsers" in caught.value.next
+    assert "MaxShellsPerUser" not in caught.value.next
+
+
 def test_twenty_scripts_need_one_operation_each(listen: Listen, operator: Operator) -> None:
     """An operation is given back by the end of its shell only; 2008 R2 has 15."""
     connection = opened(listen(Behaving(), generation="2008 R2"), operator)
@@ -323,6 +336,8 @@ def test_no_administrator(listen: Listen, operator: Operator) -> None:
     assert "access is denied" in caught.value.what
     assert "filtered rights" in caught.value.why
     assert "LocalAccountTokenFilterPolicy /t REG_DWORD /d 1" in caught.value.next
+    assert "opens them all" in caught.value.next, "what that opens"
+    assert caught.value.next.index("domain account") < caught.value.next.index("reg add"), "what is better comes first"
     assert len(operator.secrets) == 1, "the password was right: it is not asked for again"
 
 

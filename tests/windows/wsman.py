@@ -47,6 +47,20 @@ class Fault(Exception):
     by_wmi: bool = False
 
 
+@dataclass(frozen=True)
+class Generation:
+    """The quotas of WinRM, and how they are told."""
+
+    shells: int
+    operations: int
+    by_wmi: bool
+    skips_cmd: bool = False
+    """Whether WINRS_SKIP_CMD_SHELL counts; from 2012 R2 on it does not."""
+
+
+GENERATIONS = {"2008 R2": Generation(5, 15, by_wmi=False, skips_cmd=True), "2012": Generation(30, 1500, by_wmi=True)}
+
+
 def request(document: bytes) -> Request:
     root = ET.fromstring(document)  # noqa: S314 - of a client that was let in
 
@@ -169,6 +183,18 @@ def no_command() -> Fault:
         "w:InvalidSelectors",
         "The Windows Remote Shell received a request to perform an operation on a command identifier that does not"
         " exist. ",
+    )
+
+
+def crowded(*, by_wmi: bool) -> Fault:
+    """As many users as may have shells there; each generation has its code (wsmerror.h)."""
+    return Fault(
+        2150859237 if by_wmi else 2150859179,
+        "s:Sender",
+        "w:QuotaLimit",
+        "The WS-Management service cannot process the request. The maximum number of users executing shell operations"
+        " has been exceeded. Close existing shells or raise the quota for this system.",
+        by_wmi=by_wmi,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from tests.windows.host import com, registry, wmi
+from tests.windows.host import com, registry, winrm, wmi
 from tests.windows.host.model import PREFERRED, TENTATIVE, Adapter, Address, Row
 from tests.windows.pwsh import NotModelled, Object, PowerShellError, wildcard
 
@@ -362,6 +362,8 @@ def _set_item(host: WindowsHost, given: Arguments) -> list[Any]:
 
 @_Register("Get-ChildItem", "Path LiteralPath", since=2)
 def _children(host: WindowsHost, given: Arguments) -> list[Any]:
+    if str(given.get("literalpath", "")).lower() == winrm.STORE:
+        return winrm.certificates(host)
     return [key for path in _paths(host, given) for key in registry.children(host, path)]
 
 
@@ -415,3 +417,47 @@ def _event_log(host: WindowsHost, given: Arguments) -> list[Any]:
         }  # fmt: skip
         found.append(Object("EventLogEntry", properties))
     return found
+
+
+# -- WinRM's own settings
+
+
+def _many(value: Any) -> list[str]:
+    """A list of texts, which comes as the text alone where there is one."""
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+
+
+@_Register("Set-Service", "Name StartupType", since=2, changes=True)
+def _set_service(host: WindowsHost, given: Arguments) -> list[Any]:
+    if str(given["name"]).lower() != "winrm" or str(given["startuptype"]).lower() != "automatic":
+        raise NotModelled(f"Set-Service {given}")
+    host.winrm.automatic = True
+    return []
+
+
+@_Register("Start-Service", "Name", since=2, changes=True)
+def _start_service(host: WindowsHost, given: Arguments) -> list[Any]:
+    if [one.lower() for one in _many(given["name"])] != ["winrm"]:
+        raise NotModelled(f"Start-Service {given}")
+    host.winrm.runs = True
+    return []
+
+
+@_Register("New-SelfSignedCertificate", "DnsName CertStoreLocation", since=3, changes=True)
+def _new_certificate(host: WindowsHost, given: Arguments) -> list[Any]:
+    return winrm.new_certificate(host, _many(given["dnsname"]), str(given["certstorelocation"]))
+
+
+@_Register("Get-WSManInstance", "ResourceURI Enumerate", since=2)
+def _get_listeners(host: WindowsHost, given: Arguments) -> list[Any]:
+    return winrm.enumerate_listeners(host, str(given["resourceuri"]))
+
+
+@_Register("New-WSManInstance", "ResourceURI SelectorSet ValueSet", since=2, changes=True)
+def _new_listener(host: WindowsHost, given: Arguments) -> list[Any]:
+    return winrm.write_listener(host, str(given["resourceuri"]), given["selectorset"], given["valueset"], new=True)
+
+
+@_Register("Set-WSManInstance", "ResourceURI SelectorSet ValueSet", since=2, changes=True)
+def _set_listener(host: WindowsHost, given: Arguments) -> list[Any]:
+    return winrm.write_listener(host, str(given["resourceuri"]), given["selectorset"], given["valueset"], new=False)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from tests.windows.host import winrm
 from tests.windows.host.cmdlets import CMDLETS
 from tests.windows.host.dotnet import static
 from tests.windows.host.model import PREFERRED, VERSIONS, Adapter, Event, Rule, Site, fresh_loopback, nic, pseudo
@@ -86,6 +87,7 @@ class WindowsHost:
         self.fails_at = 0
         """The n-th thing that a script asks fails, whatever it is."""
         self.changed: Callable[[], None] = lambda: None
+        self.winrm = winrm.fresh(self.modern)
         self._index = 20
         self._classes: set[str] = set()
 

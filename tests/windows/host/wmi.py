@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.windows.host import winrm
 from tests.windows.host.model import Adapter
 from tests.windows.pwsh import NotModelled, Object, PowerShellError
 
@@ -25,6 +26,8 @@ def instances(host: WindowsHost, name: str, where: str) -> list[Any]:
             ]
         case "win32_networkadapter":
             return [_adapter(host, adapter) for adapter in _chosen(host, where, {"index": "number"})]
+        case "win32_computersystem":
+            return [winrm.computer(host)]
         case _:
             raise NotModelled(f"WMI class {name}")
 

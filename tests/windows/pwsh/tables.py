@@ -2,7 +2,8 @@
 
 `commands.json` holds, for PowerShell 2.0 (Windows Server 2008 R2), 3.0 (2012), 4.0 (2012 R2) and 5.1 (2016 and later),
 the names of all commands and the parameter sets of those that scripts or the model name. It comes from the command
-tables of PSScriptAnalyzer (MIT licence). The sets of a command stand one after the other: a new one begins where the
+tables of PSScriptAnalyzer (MIT licence); for the modules Microsoft.WSMan.Management and PKI, which those lack from 3.0
+on, from their reference pages. The sets of a command stand one after the other: a new one begins where the
 order positional, mandatory, optional falls back, or where a name comes again.
 """
 
@@ -42,7 +43,20 @@ class Parameter:
 Sets = tuple[tuple[Parameter, ...], ...]
 
 
-_APART = {"start-sleep": ("[-Seconds] <int>", "-Milliseconds <int>")}
+_WSMAN = (
+    "[-OptionSet <Hashtable>] [-Port <Int32>] [-SessionOption <SessionOption>] [-UseSSL] [-Credential <PSCredential>]"
+    " [-Authentication <AuthenticationMechanism>] [-CertificateThumbprint <String>]"
+)
+_APART = {
+    "start-sleep": ("[-Seconds] <int>", "-Milliseconds <int>"),
+    "get-wsmaninstance": (
+        f"[-ResourceURI] <Uri> [-ApplicationName <String>] [-ComputerName <String>] [-ConnectionURI <Uri>]"
+        f" [-Dialect <Uri>] [-Fragment <String>] [-SelectorSet <Hashtable>] {_WSMAN}",
+        f"[-ResourceURI] <Uri> -Enumerate [-ApplicationName <String>] [-BasePropertiesOnly] [-ComputerName <String>]"
+        f" [-ConnectionURI <Uri>] [-Dialect <Uri>] [-Filter <String>] [-Associations] [-ReturnType <String>] [-Shallow]"
+        f" {_WSMAN}",
+    ),
+}
 """Commands whose sets the order of the parameters does not tell apart."""
 
 
