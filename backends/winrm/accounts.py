@@ -11,13 +11,13 @@ BUILT_IN = r"(Get-WmiObject Win32_UserAccount -Filter 'LocalAccount=TRUE') | Whe
 """PowerShell that shows the built-in Administrator, whatever its name."""
 SHORT = "It may be right and refused for another reason; more tries might lock the account."
 
-_WRONG = "the password or the name is wrong"
-_GONE = "the account is locked, disabled or expired, or its password has expired or must be changed at the next logon"
-_RIGHTS = "the account is not an administrator there"
-_FILTERED = "Windows filters the rights of local administrators over the network, all but the built-in one's"
-_NETWORK = "“Deny access to this computer from the network” covers it, as security baselines set for {whom}"
-_NTLM = "a policy denies or restricts NTLM"
-_PROTECTED = "it is in Protected Users, whose members log in by Kerberos only"
+_WRONG = "wrong password or name"
+_GONE = "account locked, disabled or expired, or its password has to be changed"
+_RIGHTS = "not an administrator there"
+_FILTERED = "a local administrator, whose rights Windows filters over the network (not the built-in one's)"
+_NETWORK = "“Deny access to this computer from the network”, as security baselines set it for {whom}"
+_NTLM = "a policy denies NTLM"
+_PROTECTED = "a member of Protected Users, who log in by Kerberos only"
 
 
 def kind_of(user: str) -> Kind:
@@ -32,13 +32,11 @@ def meanings(place: WinrmListener) -> str:
     """What it can be, the likeliest first, in one sentence."""
     first = [_WRONG]
     if not place.user_given:
-        first.insert(
-            0, f"the built-in account is not called {place.user} there (no user is set; the name differs by language)"
-        )
+        first.insert(0, f"no user is set, and the built-in account is not called {place.user} on this server")
     match kind_of(place.user):
         case "built-in":
             rest = [
-                _GONE.replace("locked, disabled", "disabled, renamed"),
+                _GONE.replace("locked, disabled", "renamed, disabled"),
                 _NETWORK.format(whom="local accounts"),
                 _NTLM,
             ]
@@ -47,12 +45,15 @@ def meanings(place: WinrmListener) -> str:
         case "domain":
             rest = [_GONE, _RIGHTS, _NETWORK.format(whom="Domain Admins"), _PROTECTED, _NTLM]
     listed = "; ".join(f"{number}. {one}" for number, one in enumerate([*first, *rest], 1))
-    return f"Windows does not say why. In order of likelihood: {listed}."
+    return f"Windows does not say why. The likeliest first: {listed}."
 
 
 def remedy(place: WinrmListener) -> str:
     """Where to look, and what to write."""
-    look = "On that host the Security log has the reason: event 4625, Sub Status (docs/windows-prepare.md lists them)."
+    look = (
+        "That host's Security log says it, event 4625, Sub Status: 0xC000006A wrong password, 0xC0000234 locked,"
+        " 0xC0000224 password to be changed, 0xC000015B denied from the network."
+    )
     match kind_of(place.user):
         case "built-in" if not place.user_given:
             return f"Set user for this server. In PowerShell there, this shows the built-in account: {BUILT_IN}. {look}"

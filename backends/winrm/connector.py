@@ -91,6 +91,8 @@ class WinrmConnector:
         self._winrm: WinrmChannel | None = None
         self._password: Secret | None = None
         self._shell = self._service = ""
+        self.login = ""
+        """How it is logged in, in a sentence, where there is more to say than the deployment does."""
         self._lock = Lock()
         self._closed = False
 
@@ -192,6 +194,7 @@ class WinrmConnector:
                     raise
                 raise translated(self._place, error) from error
             self._winrm, self._password, self._service = winrm, password, ticket.service if ticket else ""
+            self.login = ticket.told if ticket else ""
             return result
 
         if self._place.auth == "kerberos":
@@ -288,6 +291,8 @@ class WinrmConnector:
             except BROKEN as error:
                 if is_gone(error):
                     raise self._broken("its shell is gone: the host or its WinRM service was restarted") from error
+                if isinstance(error, HostError):  # the login over a new connection: a ticket that has expired meanwhile
+                    raise self._broken(f"the connection broke and could not be taken up again ({error.why})") from error
                 if not fault_code(error) and not of_the_network(error):
                     raise self._senseless(error) from error
                 if fault_code(error) or time.monotonic() - heard > AWAY_SECONDS:

@@ -41,7 +41,10 @@ def by_ticket(place: WinrmListener, attempt: Callable[[TicketLogin], T]) -> T:
     refused: list[tuple[str, LoginRefused]] = []
     for service in place.services:
         try:
-            return attempt(TicketLogin(place, service))
+            login = TicketLogin(place, service)
+            if refused:
+                login.instead = refused[-1][1].why
+            return attempt(login)
         except TicketRefused as error:
             refused.append((service, error))
     first = refused[0][1]
@@ -62,6 +65,14 @@ class TicketLogin(AuthBase):
         self.name = place.name or _looked_up(place)
         self._ticket = ticket_for(place)
         self._context: ClientContext | None = None
+        self.instead = ""
+        """Why it is not the service that was tried first."""
+
+    @property
+    def told(self) -> str:
+        """Who is logged in, and by what, in a sentence."""
+        instead = f" {self.instead}" if self.instead else ""
+        return f"Kerberos, as {self._ticket.principal}, by a ticket for {self.service}/{self.name}.{instead}"
 
     @property
     def complete(self) -> bool:

@@ -32,6 +32,8 @@ class ServerTest(Shown, frozen=True, kw_only=True):
     owners: Owners | None = None
     """Who answers for the RIP: empty means it is not on the director's layer 2."""
     ports: tuple[Connected, ...] = ()
+    login: str = ""
+    """How it is logged in, in a sentence, where there is more to say than the deployment does."""
     contact: Contact | None = None
     """For a Windows server: what answers at the ports of WinRM."""
 

@@ -128,6 +128,8 @@ class Engine:
         side_by_side(looks, found.__setitem__)
         seen = {name: what for name, what in found.items() if not isinstance(what, Failure)}
         failure = found.get("facts")
+        if server.connect == "winrm":
+            seen["login"] = str(getattr(hosts.port(server), "login", ""))
         return ServerTest(server=server.name, failure=failure if isinstance(failure, Failure) else None, **seen)  # type: ignore[arg-type]
 
     def find_winrm(self, server: RealServer) -> Contact:

@@ -24,6 +24,9 @@ _STYLES: dict[str, str] = {
     "unknown": "$text-muted",
 }
 
+_NO_WAY = ("refused", "timeout", "host")
+"""Failures about which the ports of WinRM have something to say: no connection, or one that was no WinRM."""
+
 LABEL = 13
 """Cells of the label in front of each finding."""
 
@@ -60,7 +63,10 @@ def _findings(test: ServerTest, deployment: Deployment, server: RealServer) -> l
     found: list[tuple[Name, str, str]] = [_ping(test)]
     if test.failure is not None:
         found += _failure(test.failure)
-        found += _doors(test.contact)
+        if test.failure.kind in _NO_WAY:
+            found += _doors(test.contact)
+    if test.login:
+        found.append(("ok", "Login", test.login))
     facts = test.facts
     if facts is not None:
         found += _system(facts) if facts.windows is None else _windows(facts.windows, server)
@@ -120,7 +126,7 @@ def offer(contact: Contact) -> str:
     if contact.settings is None:
         return ""
     winrm, port, auth = contact.settings
-    return f"Fits: {winrm}{f', port {port}' if port else ''}, login by {auth}."
+    return f"This fits: transport {winrm}{f' on port {port}' if port else ''}, login method {auth}."
 
 
 def _system(facts: ServerFacts) -> list[tuple[Name, str, str]]:

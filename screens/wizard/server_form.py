@@ -242,7 +242,7 @@ class ServerForm(ModalScreen[ServerAnswer | None]):
         return True
 
     def action_prepare(self) -> None:
-        body = f"In a terminal, {COMMAND} prints this, to copy.\n\n{prepare_text()}"
+        body = f"In a terminal, {COMMAND} prints this, to copy.\n\n{prepare_text(width=None)}"
         self.app.push_screen(HelpModal("Prepare a Windows server", body))
 
     def action_find(self) -> None:

@@ -225,7 +225,9 @@ class ServersPane(Pane):
         shown = Content("")
         if server is not None and server.name in self._tests:
             test, deployment = self._tests[server.name]
-            shown = details(test, deployment, deployment.server(server.name), self.content_size.width)
+            # The pane's scroll bar comes with a long text and takes its cells from it.
+            width = self.content_size.width - self.scrollbar_size_vertical
+            shown = details(test, deployment, deployment.server(server.name), width)
         elif server is not None:
             number = self.query_one(ServerTable).cursor_row
             mine = [problem.text for problem in self.problems() if _index_of(problem.key) == number]

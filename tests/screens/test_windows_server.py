@@ -156,7 +156,7 @@ class TestFindWinrm:
             text = " ".join(seen(app).split())
             assert "Port 5986 does not answer" in text
             assert "Port 5985 answers as WinRM over HTTP; takes NTLM and Kerberos" in text
-            assert "Fits: http, login by ntlm." in text
+            assert "This fits: transport http, login method ntlm." in text
             await pilot.press("enter")
             await settled(pilot)
             assert isinstance(app.screen, ServerForm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -120,6 +121,28 @@ def test_what_is_no_winrm_is_not_taken_for_it(said: bytes, monkeypatch: pytest.M
         other.shutdown(socket.SHUT_RDWR)
     assert found.settings is None
     assert "not as WinRM does" in found.sentences[0]
+
+
+def test_a_host_that_never_comes_to_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact, "LONGEST", 1.0)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def drip() -> None:
+            sock, _ = other.accept()
+            with sock, contextlib.suppress(OSError):
+                sock.sendall(b"HTTP/1.1 401 Unauthorized\r\n")
+                while not over.wait(0.05):
+                    sock.sendall(b"X: y\r\n")
+
+        threading.Thread(target=drip, daemon=True).start()
+        port = int(other.getsockname()[1])
+        monkeypatch.setattr(contact, "HTTP", port)
+        begin = time.monotonic()
+        found = around(port)
+        over.set()
+    assert time.monotonic() - begin < 30
+    assert found.settings is None
 
 
 def usual(monkeypatch: pytest.MonkeyPatch, https: int, http: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from backends.winrm import open_winrm
 from backends.winrm.gssapi import GssError, Ticket
-from dsrwizard.core.model.errors import HostError, HostKeyUnknown, LoginRefused
+from dsrwizard.core.model.errors import ConnectionLost, HostError, HostKeyUnknown, LoginRefused
 from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, server
 from tests.windows.certificates import Certificate, issue
@@ -134,7 +134,12 @@ def test_an_expired_ticket(host: Endpoint, kdc: Kdc) -> None:
 
 def test_wsman_is_asked_for_first_and_http_where_the_domain_has_no_wsman(host: Endpoint, kdc: Kdc) -> None:
     kdc.kinit("deploy", PASSWORD)
-    assert hello(host, dns_name="web.corp.example") == 0
+    connection = open_winrm("win1", server(host, auth="kerberos", dns_name="web.corp.example"), Operator())
+    assert connection.run("exit 0", deadline=60).status == 0
+    told = getattr(connection, "login")  # noqa: B009 - beyond what every connection has
+    connection.close()
+    assert f"as {DEPLOY}, by a ticket for HTTP/web.corp.example" in told
+    assert "knows no WSMAN/web.corp.example" in told, "the fall-back is told"
     error = refused(host_again(host), dns_name="web.corp.example", kerberos_service="WSMAN")
     assert "knows no WSMAN/web.corp.example" in error.why
 
@@ -294,3 +299,22 @@ def test_an_account_that_may_not_log_in_from_the_network(host: Endpoint, kdc: Kd
     host.denied = {DEPLOY: "network logon"}
     kdc.kinit("deploy", PASSWORD)
     assert "denied access to it from the network" in refused(host).why
+
+
+def test_a_ticket_that_is_gone_when_the_connection_breaks_is_told_as_such(host: Endpoint, kdc: Kdc) -> None:
+    def behave(script: str, out: object, err: object) -> int:
+        kdc.kdestroy()
+        host.drop()
+        return 0
+
+    host.runner = Behaving(behave)
+    kdc.kinit("deploy", PASSWORD)
+    connection = open_winrm("win1", server(host, auth="kerberos", dns_name=NAME), Operator())
+    try:
+        with pytest.raises(ConnectionLost) as caught:
+            connection.run("exit 0", deadline=60)
+    finally:
+        connection.close()
+        host.shells.clear()
+    assert "could not be taken up again" in caught.value.what
+    assert caught.value.begun

@@ -249,17 +249,17 @@ def test_nothing_goes_out_readable_after_sealing_failed(listen: Listen, operator
 
 
 REASONS = {
-    "Administrator": ["the password or the name is wrong", "renamed", "Deny access to this computer from the network"],
-    "deploy": ["the password or the name is wrong", "not an administrator", "filters the rights", "Deny access"],
-    ".\\deploy": ["the password or the name is wrong", "not an administrator", "filters the rights", "Deny access"],
+    "Administrator": ["wrong password or name", "renamed", "Deny access to this computer from the network"],
+    "deploy": ["wrong password or name", "not an administrator", "rights Windows filters", "Deny access"],
+    ".\\deploy": ["wrong password or name", "not an administrator", "rights Windows filters", "Deny access"],
     "CORP\\deploy": [
-        "the password or the name is wrong",
+        "wrong password or name",
         "locked",
         "not an administrator",
         "Domain Admins",
         "Protected Users",
     ],
-    "deploy@corp.example": ["the password or the name is wrong", "must be changed", "Domain Admins", "NTLM"],
+    "deploy@corp.example": ["wrong password or name", "has to be changed", "Domain Admins", "NTLM"],
 }
 
 
@@ -294,7 +294,7 @@ def test_a_user_that_was_not_set_is_not_taken_for_granted(listen: Listen) -> Non
     with pytest.raises(LoginRefused) as caught:
         hello(endpoint, operator)
     assert "no user is set" in operator.secrets[0].detail
-    assert caught.value.why.index("not called Administrator there") < caught.value.why.index("password or the name")
+    assert caught.value.why.index("not called Administrator") < caught.value.why.index("wrong password")
     assert "Set user for this server" in caught.value.next
     assert "*-500" in caught.value.next
     named = Operator(answers=["wrong", "worse"])

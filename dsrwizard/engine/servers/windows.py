@@ -78,6 +78,11 @@ class WindowsServer:
             answer = self._run(script, deadline=OBSERVE_SECONDS, on_line=heard, again=True)
             return windows_half_open.parse(self._server.name, nonce, answer.stdout)
 
+    @property
+    def login(self) -> str:
+        """How the connection is logged in, in a sentence, where it has more to say than the deployment."""
+        return str(getattr(self._connector, "login", ""))
+
     def close(self) -> None:
         if self._connector is not None:
             self._connector.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import fill
 
 from dsrwizard.core.dialects.script_files import body
 
@@ -80,17 +81,15 @@ def preparation(system: str) -> Preparation:
     raise KeyError(system)
 
 
-def text(chosen: tuple[Preparation, ...] = PREPARATIONS) -> str:
-    """The blocks with what has to be known, as text of at most 120 columns."""
-    parts = [_wrapped(PASTE)]
+def text(chosen: tuple[Preparation, ...] = PREPARATIONS, width: int | None = 100) -> str:
+    """The blocks with what has to be known. `width` of the prose in columns; None: whoever shows it wraps it."""
+
+    def wrapped(words: str) -> str:
+        return words if width is None else fill(words, width, break_long_words=False, break_on_hyphens=False)
+
+    parts = [wrapped(PASTE)]
     for one in chosen:
-        parts.append(f"{one.title}\n\n{_wrapped(one.about)}\n{_wrapped(f'Opens: {one.opens}')}\n\n{one.block.rstrip()}")
-    lifted = f"{_wrapped('This lifts the filter, in PowerShell or cmd:')}\n\n{FILTER}\n\n{_wrapped(FILTER_OPENS)}"
-    parts += [f"The account\n\n{_wrapped(ACCOUNT)}", lifted, _wrapped(QUICKCONFIG)]
+        parts.append(f"{one.title}\n\n{wrapped(one.about)}\n{wrapped(f'Opens: {one.opens}')}\n\n{one.block.rstrip()}")
+    lifted = f"{wrapped('This lifts the filter, in PowerShell or cmd:')}\n\n{FILTER}\n\n{wrapped(FILTER_OPENS)}"
+    parts += [f"The account\n\n{wrapped(ACCOUNT)}", lifted, wrapped(QUICKCONFIG)]
     return "\n\n".join(parts) + "\n"
-
-
-def _wrapped(words: str) -> str:
-    from textwrap import fill
-
-    return fill(words, 100, break_long_words=False, break_on_hyphens=False)
