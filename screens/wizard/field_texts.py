@@ -149,7 +149,7 @@ WINDOWS_USER = FieldText(
     "An administrator: DOM\\user, user@domain or local. Empty: Administrator.",
     "Must be an administrator on the server. The password is asked for, never stored. A local account, or a domain "
     "account (DOM\\user, user@domain). The built-in account (its SID ends in -500) is called Administrator on English "
-    "servers only: on others, enter its name. With kerberos, empty means whoever the ticket at hand is for.\n\n"
+    "servers only: on others, enter its name. With kerberos, leave it empty to use the account of the ticket.\n\n"
     "Over the network, a local account other than the built-in Administrator gets a filtered token and cannot change "
     "anything. The error message then says what to set.",
     "administrator",
