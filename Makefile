@@ -6,6 +6,7 @@
 # make docs      the book as a site, in .venv-docs/site; a broken link fails it
 # make manual    man page and completions (share/) anew from the commands
 # make mutants   single places of planning, diagnosis, record and dialects changed, and which the tests notice; SEED, COUNT
+# make undo-table  every n-th thing asked of a Windows host fails, before and after it took effect: made, wrong
 # make lock      requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
 # make outdated  what the lock holds back: name, locked, newest
 # make clean     what the targets above made
@@ -25,7 +26,7 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs \
          groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
 
-.PHONY: demo test check lint unit bench faults hostile mutants pictures manual docs install-check lock outdated clean packages
+.PHONY: demo test check lint unit bench faults hostile mutants undo-table pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -68,6 +69,9 @@ SEED ?= 1
 COUNT ?= 30
 mutants: $(VENV)/.ready-dev
 	@$(BIN)/python -m tests.mutants --seed $(SEED) --count $(COUNT)
+
+undo-table: $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.windows.undo_table
 
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures

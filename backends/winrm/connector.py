@@ -21,6 +21,7 @@ from backends.winrm.problems import (
     BROKEN,
     fault_code,
     is_gone,
+    is_silence,
     not_offered,
     of_the_network,
     said,
@@ -39,13 +40,15 @@ from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Answer, Asker, OnLine
 
 AWAY_SECONDS = 20.0
-"""How long a host may be out of reach while a script runs: changing its network cuts the connection for a moment."""
+"""How long a host may refuse or cut connections while a script runs: changing its network does so for a moment. One
+that says nothing is asked again until the deadline."""
 _HURRY_SECONDS = 5.0
 """How long a host has to answer that its script is to end."""
 _PACE = 0.05
 """Seconds between two questions to a host that answers at once and has nothing to say."""
-_IDLE = "PT300S"
-"""After this a shell that could not be closed ends by itself; the host's own default is two hours."""
+_IDLE = "PT180S"
+"""After this a shell that could not be closed ends by itself. WinRM 2.0 takes three minutes at most and has them as its
+default, later ones two hours."""
 _UTF_8 = 65001
 _LOOK_AGAIN = "Check the host again before you change anything else on it."
 T = TypeVar("T")
@@ -271,21 +274,17 @@ class WinrmConnector:
         winrm = self._winrm
         assert winrm is not None  # noqa: S101
         heard = time.monotonic()
+        broken: float | None = None  # since when
+        silent = False
         while True:
             if clock.left <= 0 or self._closed:
                 self._stop(shell, command)
-                raise ConnectionLost(
-                    f"{self._place.host}: the script did not finish within {deadline:g} s; dsrwizard stopped waiting."
-                    if not self._closed
-                    else f"{self._place.host}: dsrwizard stopped waiting for the script.",
-                    "The host was asked to end it; what it has done is unknown.",
-                    _LOOK_AGAIN,
-                )
-            winrm.operation_timeout_sec = max(1, min(OPERATION_SECONDS, int(clock.left)))
+                raise self._given_up(deadline, time.monotonic() - heard if silent else 0.0)
+            winrm.waits(max(1, min(OPERATION_SECONDS, int(clock.left))))
             try:
                 out, err, status, done = winrm.get_command_output_raw(shell, command)
             except WinRMOperationTimeoutError:
-                heard = time.monotonic()  # nothing new, but it answers
+                heard, broken, silent = time.monotonic(), None, False  # nothing new, but it answers
                 time.sleep(_PACE)
                 continue
             except BROKEN as error:
@@ -295,13 +294,20 @@ class WinrmConnector:
                     raise self._broken(f"the connection broke and could not be taken up again ({error.why})") from error
                 if not fault_code(error) and not of_the_network(error):
                     raise self._senseless(error) from error
-                if fault_code(error) or time.monotonic() - heard > AWAY_SECONDS:
+                now = time.monotonic()
+                broken = broken or now
+                silent = is_silence(error)
+                if fault_code(error) or (not silent and now - broken > AWAY_SECONDS):
                     raise self._broken("the connection broke") from error
+                if silent:
+                    lines.tell(f"{self._place.host} has not answered for {now - heard:.0f} s; it is asked again.")
                 winrm.transport.reset()
+                winrm.repeat()
                 time.sleep(min(0.5, max(clock.left, 0.0)))
                 continue
             finally:
-                winrm.operation_timeout_sec = OPERATION_SECONDS
+                winrm.waits(OPERATION_SECONDS)
+            broken, silent = None, False
             heard = time.monotonic()
             try:
                 lines.feed_errors(err)
@@ -325,6 +331,23 @@ class WinrmConnector:
                 winrm.cleanup_command(shell, command)
             self._close_shell(shell)
             winrm.transport.read_timeout_sec = patience
+
+    def _given_up(self, deadline: float, silence: float) -> ConnectionLost:
+        """`silence`: seconds for which the host has not answered at all; 0: it answers."""
+        host = self._place.host
+        if self._closed:
+            what = f"{host}: dsrwizard stopped waiting for the script."
+        elif silence:
+            what = f"{host}: it has not answered for {silence:.0f} s while the script ran; dsrwizard stopped waiting."
+        else:
+            what = f"{host}: the script did not finish within {deadline:g} s; dsrwizard stopped waiting."
+        return ConnectionLost(
+            what,
+            "The host hangs, or its network is cut off; the script may still run there."
+            if silence
+            else "The host was asked to end it; what it has done is unknown.",
+            _LOOK_AGAIN,
+        )
 
     def _broken(self, what: str) -> ConnectionLost:
         return ConnectionLost(

@@ -68,6 +68,11 @@ def of_the_network(error: Exception) -> bool:
     return isinstance(error, requests.RequestException | OSError | WinRMTransportError)
 
 
+def is_silence(error: Exception) -> bool:
+    """Whether the host said nothing at all, neither yes nor no."""
+    return isinstance(error, requests.exceptions.Timeout)
+
+
 def unreadable(place: WinrmListener, error: Exception, *, begun: bool = False) -> AnswerUnreadable:
     """An answer that is no answer. `begun`: the script may have run."""
     what = str(error) if isinstance(error, OutOfBounds) else f"something that is not WinRM ({type(error).__name__})"

@@ -118,6 +118,11 @@ class Lines:
         self._weigh(data)
         self._errors += data[: max(0, KEPT_ERRORS - len(self._errors))]
 
+    def tell(self, text: str) -> None:
+        """For whoever follows the script: what is no output of it."""
+        if self._on_line is not None:
+            self._on_line(text)
+
     def end(self) -> None:
         """What came last without a newline is a line, too."""
         if self._rest:

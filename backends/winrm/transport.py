@@ -10,7 +10,13 @@ from typing import Any
 
 import requests
 from winrm.encryption import Encryption
-from winrm.exceptions import AuthenticationError, WinRMError, WinRMTransportError
+from winrm.exceptions import (
+    AuthenticationError,
+    WinRMError,
+    WinRMOperationTimeoutError,
+    WinRMTransportError,
+    WSManFaultError,
+)
 from winrm.protocol import Protocol
 from winrm.transport import Transport
 
@@ -168,6 +174,30 @@ class WinrmChannel(Protocol):
             proxy=None,
         )
         self.transport = _Transport(place, trust, password, ticket)
+        self._unanswered: str | None = None
+        self._repeats = False
+
+    def repeat(self) -> None:
+        """The next message is the last one again, with its MessageID, if that had no answer: Windows keeps answers by
+        MessageID, so what the lost answer held is in this one (MS-WSMV; PowerShell's own remoting does the same)."""
+        self._repeats = True
+
+    def send_message(self, message: str) -> bytes:
+        repeats, self._repeats = self._repeats, False
+        if not repeats or self._unanswered is None:
+            self._unanswered = message
+        try:
+            answer = super().send_message(self._unanswered)
+        except (WSManFaultError, WinRMOperationTimeoutError):
+            self._unanswered = None
+            raise
+        self._unanswered = None
+        return answer
+
+    def waits(self, seconds: int) -> None:
+        """How long the host may hold back its next answers: then it says that there is nothing new."""
+        self.operation_timeout_sec = seconds
+        self.transport.read_timeout_sec = (CONNECT_SECONDS, seconds + _GRACE)  # type: ignore[assignment]
 
 
 def _silence() -> None:

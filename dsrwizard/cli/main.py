@@ -175,15 +175,18 @@ def _engine() -> Engine:
 
 @commands.command()
 @FILE
+@click.option("--scripts", is_flag=True, help="Print the scripts that are sent to the real servers, word for word.")
 @JSON
-def plan(file: Path, as_json: bool) -> int:
+def plan(file: Path, scripts: bool, as_json: bool) -> int:
     """Show what would change, with the exact commands. Changes nothing."""
     from dsrwizard.cli import printing
+    from dsrwizard.engine.servers.sent import scripts_of
 
     deployment = _load(file)
     with closing(_engine()) as engine:
-        made = engine.plan(deployment, engine.observe(deployment))
-    printing.plan(made, as_json=as_json)
+        observed = engine.observe(deployment)
+        made = engine.plan(deployment, observed)
+    printing.plan(made, as_json=as_json, scripts=scripts_of(deployment, made, observed) if scripts else None)
     return _plan_code(made)
 
 

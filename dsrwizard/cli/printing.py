@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.plan.mend import Mending, MendResult
+from dsrwizard.engine.servers.sent import SentScript
 
 _NOW = 10.0
 """Seconds. A state younger than this is printed without its age."""
@@ -40,8 +41,8 @@ def step_document(step: Step) -> dict[str, Any]:
     }
 
 
-def plan(made: Plan, *, as_json: bool = False) -> None:
-    """Prints the plan, host by host, in the order of execution."""
+def plan(made: Plan, *, as_json: bool = False, scripts: Mapping[str, Sequence[SentScript]] | None = None) -> None:
+    """Prints the plan, host by host, in the order of execution; with `scripts`, those that are sent to each server."""
     if as_json:
         out.document(
             {
@@ -53,6 +54,7 @@ def plan(made: Plan, *, as_json: bool = False) -> None:
                         "problem": host.problem,
                         "notes": list(host.notes),
                         "steps": [step_document(step) for step in host.steps],
+                        **({} if scripts is None else {"scripts": scripts.get(host.host, ())}),
                     }
                     for host in made.hosts
                 ],
@@ -68,6 +70,9 @@ def plan(made: Plan, *, as_json: bool = False) -> None:
             out.line(f"  i {note}")
         for step in host.steps:
             _step(step)
+        for sent in (scripts or {}).get(host.host, ()):
+            out.line(f"  - The script that {'looks' if sent.what == 'look' else 'changes'}")
+            out.text("".join(f"      | {one}".rstrip() + "\n" for one in sent.text.splitlines()))
     total = len(made.steps)
     out.line(f"{total} step{'' if total == 1 else 's'} on {sum(bool(host.steps) for host in made.hosts)} hosts.")
 

@@ -316,6 +316,9 @@ class Applier:
             )
         )
 
+    def _made(self, host: str, step: Step, name: str, device: str, guid: str) -> None:
+        self.run.made(self._servers[host].address, step, name, device, guid)
+
     def _said(self, host: str, line: str) -> None:
         self._emit(HostSaid(host=host, at=self._now(), line=line))
 
@@ -345,6 +348,9 @@ class _ServerWatch:
 
     def said(self, text: str) -> None:
         self._applier._said(self._host, text)
+
+    def made(self, step: Step, name: str, device: str, guid: str) -> None:
+        self._applier._made(self._host, step, name, device, guid)
 
     def finished(self, step: Step, worked: bool, said: str) -> None:
         if step.id in self.reported:

@@ -77,7 +77,9 @@ class Engine:
         self._connect = connect
         self._asker = asker if isinstance(asker, Quiet) else Quiet(asker)
         self._journals = journals
-        self._open_server = open_server or (lambda server: server_port(server, connect, self._asker))
+        self._open_server = open_server or (
+            lambda server: server_port(server, connect, self._asker, journals.adapters_made)
+        )
         self._hosts: dict[str, Hosts] = {}
         self._watchers: list[Poller] = []
         self._client: tuple[Client, Connector] | None = None

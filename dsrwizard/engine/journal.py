@@ -18,7 +18,18 @@ from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.foreign import in_json
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.record.owed import Entry, Intent, Result, RunBegan, RunEnded, Verb, in_force, last_deployment
+from dsrwizard.core.record.owed import (
+    DeviceMade,
+    Entry,
+    Intent,
+    Result,
+    RunBegan,
+    RunEnded,
+    Verb,
+    adapters_made,
+    in_force,
+    last_deployment,
+)
 
 LARGEST = 500_000_000
 """Bytes of a journal that is read: thousands of runs of thousands of steps. What is larger is none of ours."""
@@ -158,6 +169,14 @@ class Run:
         result = Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail)
         self._journal.append(result, durable=False)
 
+    def made(self, address: str, step: Step, name: str, device: str, guid: str) -> None:
+        """As soon as a host says that it made a device for the adapter `name`."""
+        entry = DeviceMade(
+            run=self.id, at=time.time(), host=step.host, address=address, step=step.id, name=name, device=device,
+            guid=guid,
+        )  # fmt: skip
+        self._journal.append(entry)
+
     def end(self, ok: bool) -> None:
         self._journal.append(RunEnded(run=self.id, at=time.time(), ok=ok))
         for other in self._others.values():
@@ -177,6 +196,10 @@ class Journals:
         if self.folder.is_dir():
             for path in sorted(self.folder.glob("*.jsonl")):
                 yield Journal(self.folder, path.name.removesuffix(".jsonl"))
+
+    def adapters_made(self, address: str) -> dict[str, tuple[str, ...]]:
+        """Adapters that any deployment's runs made on the host at this address: name → GUIDs, in lower case."""
+        return adapters_made((entry for journal in self.all() for entry in journal.entries()), address)
 
     def in_force(self) -> list[Deployment]:
         """Every deployment in force, as last applied, the latest first."""

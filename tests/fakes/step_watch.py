@@ -19,6 +19,9 @@ class Told:
     def said(self, text: str) -> None:
         self.log.append(text)
 
+    def made(self, step: Step, name: str, device: str, guid: str) -> None:
+        self.log.append(f"made {name} {device} {guid}".rstrip())
+
     def finished(self, step: Step, worked: bool, said: str) -> None:
         self.log.append(f"{'done' if worked else 'failed'} {step.id}")
         self.ends.append((step.id, worked, said))

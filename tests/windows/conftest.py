@@ -46,6 +46,10 @@ class ModelConnector:
                 on_line(line)
 
         status = self.host.execute(script, said, err.append)
+        if self.host.killed:
+            lost = ConnectionLost("win1: its shell is gone.", "", "Try again.")
+            lost.begun = True
+            raise lost
         if self._cut(len(out)):
             self.cut_after = None
             lost = ConnectionLost("win1: the connection broke.", "", "Try again.")

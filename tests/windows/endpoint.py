@@ -91,6 +91,12 @@ class Endpoint:
         """An HTTP status to give to everybody, as a proxy or another web server would."""
         self.cut: list[tuple[str, str]] = []
         """(action, `before` or `after` it is acted on): the next such message ends the connection instead."""
+        self.sleeps: list[tuple[str, threading.Event]] = []
+        """(action, until): the next such message is acted on, but its answer is held back until then."""
+        self.idle_seconds: list[float] = []
+        """IdleTimeOut of the shells that were asked for."""
+        self.repeated: list[str] = []
+        """Actions of messages that came again with their MessageID."""
         self.logins: list[tuple[str, bool]] = []
         self.log: list[tuple[str, str]] = []
         self.seen = bytearray()
@@ -98,6 +104,8 @@ class Endpoint:
         """Tracebacks of the endpoint itself: there are to be none."""
         self.shells: dict[str, Shell] = {}
         self._operations: dict[str, int] = {}
+        self._answers: dict[str, tuple[int, bytes]] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
         self._users_file = tempfile.NamedTemporaryFile("w", prefix="ntlm-", delete=False)  # noqa: SIM115
@@ -157,7 +165,22 @@ class Endpoint:
 
     # -- what is asked
 
-    def act(self, asked: Request, user: str, sock: socket.socket) -> bytes:
+    def answer(self, asked: Request, user: str) -> tuple[int, bytes]:
+        """Status and message. What was asked before, by its MessageID, is not acted on again: its answer is kept, and
+        one that is on its way is waited for. What a Receive took is gone for every other MessageID."""
+        with self._lock:
+            turn = self._turns.setdefault(asked.message, threading.Lock())
+        with turn:
+            if asked.message not in self._answers:
+                try:
+                    self._answers[asked.message] = 200, self.act(asked, user)
+                except Fault as fault:
+                    self._answers[asked.message] = 500, wsman.fault(asked, fault)
+            else:
+                self.repeated.append(asked.action)
+            return self._answers[asked.message]
+
+    def act(self, asked: Request, user: str) -> bytes:
         """Raises Fault."""
         self.log.append((user, asked.action))
         match asked.action:
@@ -166,7 +189,7 @@ class Endpoint:
             case "Command":
                 return self._command(asked, self._shell(asked))
             case "Receive":
-                return self._receive(asked, self._shell(asked), sock)
+                return self._receive(asked, self._shell(asked))
             case "Signal":
                 for command in self._shell(asked).commands.values():
                     command.end(-1073741510)  # as after ctrl+c
@@ -201,6 +224,8 @@ class Endpoint:
                 "The WS-Management service cannot process the request. The service is configured to not accept any"
                 " remote shell requests.",
             )
+        idle = asked.body.findtext("rsp:Shell/rsp:IdleTimeOut", "", wsman.NAMESPACES)
+        self.idle_seconds.append(float(idle.removeprefix("PT").removesuffix("S") or 7200))
         if self.crowded:
             raise wsman.crowded(by_wmi=self.generation.by_wmi)
         variables = asked.body.findall("rsp:Shell/rsp:Environment/rsp:Variable", wsman.NAMESPACES)
@@ -275,7 +300,7 @@ class Endpoint:
             status = 255
         command.end(status)
 
-    def _receive(self, asked: Request, shell: Shell, sock: socket.socket) -> bytes:
+    def _receive(self, asked: Request, shell: Shell) -> bytes:
         stream = asked.body.find("rsp:Receive/rsp:DesiredStream", wsman.NAMESPACES)
         name = stream.get("CommandId", "") if stream is not None else ""
         command = shell.commands.get(name)
@@ -290,8 +315,6 @@ class Endpoint:
                 command.condition.wait(min(left, 0.2))
                 if asked.shell not in self.shells:
                     raise wsman.no_shell()
-                if not self.is_live(sock):
-                    raise ConnectionAbortedError  # nobody is there to take it: it is kept for the next Receive
             if command.status is None:
                 command.condition.wait(0.02)
             taken: list[tuple[str, bytes]] = []
@@ -452,13 +475,12 @@ class _Handler(BaseHTTPRequestHandler):
             endpoint.cut.remove((asked.action, "before"))
             self._hang_up()
             return
-        try:
-            status, answer = 200, endpoint.act(asked, self.user, self.connection)
-        except Fault as fault:
-            status, answer = 500, wsman.fault(asked, fault)
-        except ConnectionAbortedError:
-            self._hang_up()
-            return
+        status, answer = endpoint.answer(asked, self.user)
+        for action, until in endpoint.sleeps:
+            if action == asked.action:
+                endpoint.sleeps.remove((action, until))
+                until.wait(120)
+                break
         if (asked.action, "after") in endpoint.cut:
             endpoint.cut.remove((asked.action, "after"))
             self._hang_up()

@@ -48,6 +48,7 @@ ALLOWED: dict[Dialect, dict[str, set[str]]] = {
             "interfaceindex", "addressfamily", "dhcp", "weakhostreceive", "weakhostsend", "dadtransmits",
             "routerdiscovery", "interfacemetric", "automaticmetric",
         },
+        "get-netneighbor": {"interfaceindex", "ipaddress"},
         "get-netroute": {"destinationprefix", "erroraction"},
         "get-dnsclient": {"interfaceindex"},
         "set-dnsclient": {"interfaceindex", "registerthisconnectionsaddress", "usesuffixwhenregistering"},
@@ -62,27 +63,27 @@ TYPES = {
     "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
     "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
     "dsrinterface", "management.automation.wildcardpattern", "scriptblock", "regex", "xml",
+    "threading.abandonedmutexexception", "unauthorizedaccessexception",
 }  # fmt: skip
 STATICS = {
     ("bitconverter", "tostring", 1), ("console", "error", -1), ("console", "out", -1),
-    ("convert", "tobase64string", 1), ("dsrinterface", "read", 2), ("dsrloopback", "install", 0),
-    ("dsrloopback", "remove", 1), ("environment", "osversion", -1), ("intptr", "size", -1),
-    ("management.automation.wildcardpattern", "escape", 1), ("math", "floor", 1), ("math", "pow", 2),
-    ("net.networkinformation.ipglobalproperties", "getipglobalproperties", 0),
+    ("convert", "tobase64string", 1), ("dsrinterface", "read", 2), ("dsrloopback", "bind", 1),
+    ("dsrloopback", "register", 1), ("dsrloopback", "remove", 1), ("environment", "osversion", -1),
+    ("intptr", "size", -1), ("management.automation.wildcardpattern", "escape", 1), ("math", "floor", 1),
+    ("math", "pow", 2), ("net.networkinformation.ipglobalproperties", "getipglobalproperties", 0),
     ("net.networkinformation.networkinterface", "getallnetworkinterfaces", 0), ("regex", "unescape", 1),
     ("scriptblock", "create", 1), ("security.principal.windowsidentity", "getcurrent", 0),
     ("text.encoding", "utf8", -1),
 }  # fmt: skip
 """Static members and their arguments, -1 for a property: all are in CLR 2 (or are ours)."""
 METHODS = {
-    ("addseconds", 1),
-    ("add", 1), ("addhours", 1), ("append", 1), ("blockallinboundtraffic", 1), ("contains", 1), ("firewallenabled", 1),
-    ("getactivetcpconnections", 0), ("getactivetcplisteners", 0), ("getactiveudplisteners", 0), ("getattribute", 1),
-    ("getbaseexception", 0), ("gettype", 0), ("getvalue", 1), ("getvaluenames", 0), ("item", 1),
-    ("getbytes", 1), ("getipproperties", 0), ("isinrole", 1), ("lastindexof", 1), ("put", 0), ("readtoend", 0),
-    ("remove", 1), ("replace", 2), ("selectnodes", 1), ("setdynamicdnsregistration", 2), ("settcpipnetbios", 1),
-    ("substring", 1), ("substring", 2), ("tochararray", 0), ("tolower", 0), ("tostring", 0), ("tostring", 1),
-    ("write", 3), ("writeline", 1),
+    ("add", 1), ("addhours", 1), ("addseconds", 1), ("append", 1), ("blockallinboundtraffic", 1), ("contains", 1),
+    ("firewallenabled", 1), ("getactivetcpconnections", 0), ("getactivetcplisteners", 0), ("getactiveudplisteners", 0),
+    ("getattribute", 1), ("getbaseexception", 0), ("getbytes", 1), ("getipproperties", 0), ("gettype", 0),
+    ("getvalue", 1), ("getvaluenames", 0), ("indexof", 1), ("isinrole", 1), ("item", 1), ("lastindexof", 1),
+    ("put", 0), ("readtoend", 0), ("releasemutex", 0), ("remove", 1), ("replace", 2), ("selectnodes", 1),
+    ("setdynamicdnsregistration", 2), ("settcpipnetbios", 1), ("substring", 1), ("substring", 2), ("tochararray", 0),
+    ("tolower", 0), ("tostring", 0), ("tostring", 1), ("waitone", 2), ("write", 3), ("writeline", 1),
 }  # fmt: skip
 """Methods and their arguments: of CLR 2, COM and WMI. `foreach` and `where` of arrays came with PowerShell 4.0."""
 OPERATORS = {
@@ -91,7 +92,7 @@ OPERATORS = {
     "plusequals",
 }  # fmt: skip
 """Operators of PowerShell 2.0 that scripts use. `-in`, `-notin`, `-shl` and `-shr` came with 3.0, `??` with 7."""
-TEXT_IS_RIGHT = {"security.principal.securityidentifier"}
+TEXT_IS_RIGHT = {"security.principal.securityidentifier", "threading.mutex"}
 """Classes made of a text. For others a text may fit two enumerations, as 'Decompress' for a GZipStream does."""
 
 

@@ -31,7 +31,7 @@ def said(script: str, version: str = "2022") -> tuple[int, list[str], str]:
          "ambiguous overloads"),
         ("[int](4294967295 + 1)", "Int32"),
         ("Get-NetIPAddress -IPAddress 10.0.0.99", "No matching MSFT_NetIPAddress"),
-        ("[DsrLoopback]::Install()", "Unable to find type"),
+        ("[DsrLoopback]::Bind(1)", "Unable to find type"),
     ],
 )  # fmt: skip
 def test_what_windows_refuses_is_refused_in_its_words(script: str, why: str) -> None:

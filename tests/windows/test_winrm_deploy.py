@@ -126,13 +126,13 @@ def test_a_host_that_dies_during_the_apply_is_told_and_the_other_is_done(
     operator = Operator(answers=[PASSWORD] * 2, accepts=True)
     deployment, engine = farm_of(*servers), engine_of(tmp_path, operator)
     plan = engine.plan(deployment, engine.observe(deployment))
-    install = doomed.install
+    register = doomed.register
 
-    def dies() -> str:
+    def dies(mark: str) -> str:
         endpoints[0].stop()
-        return install()
+        return register(mark)
 
-    doomed.install = dies  # type: ignore[method-assign]
+    doomed.register = dies  # type: ignore[method-assign]
     result = engine.apply(deployment, plan, lambda event: None)
     by_name = {one.host: one for one in result.hosts}
     assert by_name["win1"].outcome is Outcome.CHANGED

@@ -108,6 +108,12 @@ class CommandFailed(HostError):
     kind = "command"
 
 
+class HostBusy(HostError):
+    """Another run of dsrwizard changes the host: nothing was begun."""
+
+    kind = "busy"
+
+
 class ConnectionLost(HostError):
     """The connection broke while a script ran: the host's state is unknown until it is observed again.
 

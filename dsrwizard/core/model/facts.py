@@ -155,6 +155,9 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
         return self.windows.blind("listeners")
 
     def interface(self, name: str) -> Interface | None:
+        """By its name; on Windows also the one that the deployment calls so, whatever it is called there by now."""
+        adapter = self.windows.adapter(name) if self.windows else None
+        name = adapter.name if adapter else name
         for interface in self.interfaces:
             if interface.name == name:
                 return interface

@@ -23,6 +23,10 @@ class StepWatch(Protocol):
         """One line from the host, for its log. It may read like anything, and starts and ends nothing."""
         ...
 
+    def made(self, step: Step, name: str, device: str, guid: str) -> None:
+        """The host made a device for the adapter `name`: its instance id, and its GUID once it has one."""
+        ...
+
     def finished(self, step: Step, worked: bool, said: str) -> None:
         """`said` is all that the host said about this step."""
         ...
@@ -49,6 +53,8 @@ class Progress:
         """The step that has begun and not ended, counted from 1; 0: none."""
         self.failed: Step | None = None
         self.halfway = False
+        self.refused = ""
+        """Why the host began none of the steps: another run changes it. Empty: it did not refuse."""
         self.said = ""
         self.finished_steps: list[str] = []
 

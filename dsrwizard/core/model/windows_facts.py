@@ -6,6 +6,8 @@ unreadable. Texts are harmless to show.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -70,6 +72,8 @@ class WindowsAdapter(_Facts, frozen=True, kw_only=True):
     index: Number
     guid: str = ""
     pnp_id: str = ""
+    mark: str = ""
+    """The mark that dsrwizard gave its device (`mark_of`), empty where there is none."""
     mac: str = ""
     up: bool = False
     loopback: bool = False
@@ -100,6 +104,7 @@ class WindowsAdapter(_Facts, frozen=True, kw_only=True):
         self._take("name", values.adapter)
         self._take("guid", values.guid)
         self._take("pnp_id", lambda text: one_line(text, values.NAME))
+        self._take("mark", lambda text: one_line(text, values.NAME))
         self._take("mac", values.mac)
         self._take("gateways", lambda found: tuple(address(one) for one in found))
         self._take(
@@ -118,6 +123,27 @@ class WindowsAdapter(_Facts, frozen=True, kw_only=True):
 
     def of(self, family: int) -> IpSettings | None:
         return next((settings for settings in self.settings if settings.family == family), None)
+
+
+class MarkedDevice(_Facts, frozen=True, kw_only=True):
+    """A device that dsrwizard made, with or without a driver: its instance id, and its mark."""
+
+    id: str
+    mark: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("id", "mark"):
+            self._take(field, lambda text: one_line(text, values.NAME))
+
+
+def mark_of(name: str) -> str:
+    """The mark of the adapter that dsrwizard makes under this name: a second hardware id of its device. Hardware ids
+    are printable ASCII without blank or comma, 200 characters at most (Microsoft, "Hardware ID")."""
+    plain = name.lower()
+    if not re.fullmatch(r"[a-z0-9._-]{1,100}", plain):
+        plain = "=" + hashlib.sha256(plain.encode()).hexdigest()[:32]
+    return f"DSRWIZARD\\{plain}"
 
 
 class Firewall(_Facts, frozen=True, kw_only=True):
@@ -272,6 +298,11 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
     """.NET 2.0 lists no listeners of IPv6: those are not known there."""
     unknown: dict[str, str] = {}
     """What could not be read: section (`windows_sections`) → what Windows said. The other sections stand."""
+    devices: Annotated[tuple[MarkedDevice, ...], msgspec.Meta(max_length=MOST)] | None = None
+    """Devices that carry a mark of ours."""
+    known: dict[str, tuple[str, ...]] = {}
+    """Adapter as it is named in the deployment, in lower case → GUIDs that the journal has for it. Names are for
+    people: policies, tools and operators rename adapters."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -321,7 +352,24 @@ class WindowsFacts(_Facts, frozen=True, kw_only=True):
         return tuple(adapter for adapter in self.adapters if adapter.loopback)
 
     def adapter(self, name: str) -> WindowsAdapter | None:
-        return next((adapter for adapter in self.adapters if adapter.name.lower() == name.lower()), None)
+        """The adapter that is meant by a name: the one with our mark for it, the one that the journal knows by its
+        GUID, the one that is called so."""
+        mark, guids = mark_of(name).lower(), self.known.get(name.lower(), ())
+        for same in (
+            lambda one: one.mark.lower() == mark,
+            lambda one: bool(one.guid) and one.guid.lower() in guids,
+            lambda one: one.name.lower() == name.lower(),
+        ):
+            found = [adapter for adapter in self.adapters if same(adapter)]
+            if found:
+                return max(found, key=lambda one: len(one.addresses))
+        return None
+
+    def unfinished(self, name: str) -> tuple[MarkedDevice, ...]:
+        """Devices made for this adapter that are no adapter: a script was killed before it gave them their driver."""
+        adapters = {adapter.pnp_id.lower() for adapter in self.adapters}
+        mark = mark_of(name).lower()
+        return tuple(one for one in self.devices or () if one.mark.lower() == mark and one.id.lower() not in adapters)
 
     def ways_out(self, family: int = 0) -> tuple[tuple[WindowsAdapter, str], ...]:
         """Every default gateway (of a family) of an adapter that leads to a network."""

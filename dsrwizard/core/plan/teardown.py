@@ -275,7 +275,8 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
                 (parsed(own.address), own.prefix) == wanted for own in (interface.addresses if interface else ())
             )
         case LinkChange(interface=name):
-            there = facts.interface(name) is not None
+            unfinished = isinstance(facts, ServerFacts) and facts.windows and facts.windows.unfinished(name)
+            there = facts.interface(name) is not None or bool(unfinished)
             return _MISSING if _blind(facts, name, "addresses") else there  # it may carry what is not ours
         case FileChange(path=path):
             return facts.files.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING

@@ -71,13 +71,27 @@ class Result(_Entry, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class DeviceMade(_Entry, frozen=True, kw_only=True):
+    """Written as soon as a host says that it made a device for the adapter `name`, before the device is one: whatever
+    ends the run, it is known that the device is ours. `device` is its instance id, `guid` empty until it has one."""
+
+    run: str
+    at: float
+    host: str
+    address: str
+    step: str
+    name: str
+    device: str
+    guid: str = ""
+
+
 class RunEnded(_Entry, frozen=True, kw_only=True):
     run: str
     at: float
     ok: bool
 
 
-Entry = RunBegan | Intent | Result | RunEnded
+Entry = RunBegan | Intent | Result | DeviceMade | RunEnded
 
 
 class Owed(Shown, frozen=True, kw_only=True):
@@ -299,6 +313,17 @@ def guard_only(owed: Iterable[Owed]) -> bool:
 
 def _is_guard_file(change: Change) -> bool:
     return isinstance(change, FileChange) and change.path == GUARD_FILE
+
+
+def adapters_made(entries: Iterable[Entry], address: str) -> dict[str, tuple[str, ...]]:
+    """Adapters that were ever made on the host at this address: name in lower case → GUIDs in lower case. An instance
+    id is used again by Windows when its device is gone, a GUID never."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in entries:
+        if isinstance(entry, DeviceMade) and entry.address == address and entry.guid:
+            name = entry.name.lower()
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), entry.guid.lower())))
+    return found
 
 
 class Account:

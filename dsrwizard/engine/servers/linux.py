@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -131,14 +131,24 @@ class LinuxServer:
             return self._run(script, deadline=OBSERVE_SECONDS)
 
 
-def server_port(server: RealServer, open_connector: OpenConnector, asker: Asker) -> ServerPort:
-    """The port for a server, by how it is connected. Raises UsageError for one that is set up by hand."""
+def server_port(
+    server: RealServer,
+    open_connector: OpenConnector,
+    asker: Asker,
+    adapters_made: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda address: {},
+) -> ServerPort:
+    """The port for a server, by how it is connected. `adapters_made`: see `Journals.adapters_made`. Raises UsageError
+    for one that is set up by hand."""
     if server.connect == "ssh":
         return LinuxServer(server, lambda: open_connector(server.name, server, asker))
     if server.connect == "winrm":
         from dsrwizard.engine.servers.windows import WindowsServer
 
-        return WindowsServer(server, lambda: open_connector(server.name, server, asker))
+        return WindowsServer(
+            server,
+            lambda: open_connector(server.name, server, asker),
+            adapters_made=lambda: adapters_made(server.address),
+        )
     raise UsageError(
         f"{server.name} is set up by hand: dsrwizard does not log in there.", "",
         'Write connect = "ssh" or connect = "winrm" to have it configured.',

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from dsrwizard.core.dialects.windows import answer as windows_answer
 from dsrwizard.core.dialects.windows import apply as windows_apply
@@ -15,7 +20,7 @@ from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.frames import frame_of
 from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
+from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostBusy, HostError
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
@@ -27,19 +32,65 @@ STEP_SECONDS = 60.0
 """Installing a device and settling its addresses takes Windows up to half a minute."""
 
 
+def _who() -> str:
+    """Who runs dsrwizard, and where, in signs that are harmless in a command line."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # nobody has this number
+        user = str(os.getuid())
+    return f"{_plain(user)} at {_plain(os.uname().nodename)}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.-]", "", text, flags=re.ASCII)[:60]
+
+
+def rules_of(deployment: Deployment, server: RealServer) -> tuple[str, ...]:
+    """The firewall rules that are ours there."""
+    return tuple(rule_name(vip, service) for vip in deployment.vips_of(server) for service in vip.services)
+
+
+def look_script(nonce: str, own_rules: Sequence[str]) -> str:
+    """The script that looks at a server."""
+    return windows_observe.observe_script(nonce, own_rules=own_rules, seconds=OBSERVE_SECONDS)
+
+
+def change_script(
+    nonce: str, server: RealServer, deployment: str, steps: Sequence[Step], seen: ServerFacts | None, look: str
+) -> str:
+    """The script that carries out these steps on a server that was `seen` like this, and looks again."""
+    windows = seen.windows if seen else None
+    return windows_apply.apply_script(
+        nonce,
+        steps,
+        reached=server.address,
+        system=command_set_of(windows) if windows else "windows-2012",
+        afterwards=look,
+        title=f"dsrwizard: change of {_plain(deployment)} by {_who()}",
+        windows=windows,
+    )
+
+
 class WindowsServer:
     """A Windows real server over one connection, opened when first needed and opened again when it has died.
 
-    Implements `ServerPort`; one thing at a time. `clock` gives seconds since the epoch.
+    Implements `ServerPort`; one thing at a time. `clock` gives seconds since the epoch, `adapters_made` the GUIDs that
+    the journals have for adapters of this host, by name.
     """
 
     def __init__(
-        self, server: RealServer, connect: Callable[[], Connector], clock: Callable[[], float] = time.time
+        self,
+        server: RealServer,
+        connect: Callable[[], Connector],
+        clock: Callable[[], float] = time.time,
+        adapters_made: Callable[[], Mapping[str, tuple[str, ...]]] = dict,
     ) -> None:
         self._server = server
         self._connect = connect
         self._clock = clock
         self._connector: Connector | None = None
+        self._adapters_made = adapters_made
+        self._deployment = ""
         self._seen: ServerFacts | None = None
         self._rules: tuple[str, ...] = ()
         self._busy = threading.Lock()
@@ -47,10 +98,9 @@ class WindowsServer:
     def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
         """The facts; always the same script, however closely. Raises HostError."""
         with self._busy:
+            self._deployment = deployment.name
             nonce = secrets.token_hex(8)
-            self._rules = tuple(
-                rule_name(vip, service) for vip in deployment.vips_of(self._server) for service in vip.services
-            )
+            self._rules = rules_of(deployment, self._server)
             answer = self._run(self._look(nonce), deadline=OBSERVE_SECONDS, again=True)
             self._seen = self._parse(nonce, answer)
             return self._seen
@@ -91,16 +141,16 @@ class WindowsServer:
     def _apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         nonce = secrets.token_hex(8)
         progress = windows_apply.FrameProgress(nonce, steps, watch)
-        windows = self._seen.windows if self._seen else None
-        script = windows_apply.apply_script(
-            nonce,
-            steps,
-            reached=self._server.address,
-            system=command_set_of(windows) if windows else "windows-2012",
-            afterwards=self._look(nonce),
-        )
+        script = change_script(nonce, self._server, self._deployment, steps, self._seen, self._look(nonce))
         deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
         answer = self._run(script, deadline=deadline, on_line=progress.feed)
+        if progress.refused:
+            raise HostBusy(
+                f"{self._server.name}: nothing was changed, because another run of dsrwizard is changing it now.",
+                f"It is: {progress.refused}.",
+                "Wait until that run has ended, then try again. If nobody waits for it any more, it ends by itself "
+                "within minutes; to end it now, stop that process on the server.",
+            )
         carried.raise_failure(self._server.name, steps, progress, answer)
         try:
             return self._parse(nonce, answer)
@@ -110,10 +160,10 @@ class WindowsServer:
             return None
 
     def _look(self, nonce: str) -> str:
-        return windows_observe.observe_script(nonce, own_rules=self._rules, seconds=OBSERVE_SECONDS)
+        return look_script(nonce, self._rules)
 
     def _parse(self, nonce: str, answer: Answer) -> ServerFacts:
-        return windows_answer.parse(
+        facts = windows_answer.parse(
             self._server.name,
             nonce,
             answer.stdout,
@@ -121,6 +171,11 @@ class WindowsServer:
             reached=self._server.address,
             said=answer.stderr,
         )
+        windows = facts.windows
+        if windows is None:
+            return facts
+        known = msgspec.structs.replace(windows, known=dict(self._adapters_made()))
+        return msgspec.structs.replace(facts, windows=known)
 
     def _run(
         self, script: str, *, deadline: float, on_line: OnLine | None = None, again: bool = False

@@ -58,6 +58,10 @@ def create(host: WindowsHost, given: dict[str, Any]) -> Any:
             return Object(
                 "WindowsPrincipal", {}, {"IsInRole": lambda sid: host.elevated and str(sid) == "S-1-5-32-544"}
             )
+        case "threading.mutex":
+            owned, name = given["argumentlist"]
+            assert (owned, name) == (False, r"Global\dsrwizard")
+            return host.mutex()
         case "security.principal.securityidentifier":
             return Object(str(given["argumentlist"]), {})
         case other:
@@ -91,6 +95,7 @@ def _policy(host: WindowsHost) -> Object:
             raise PowerShellError(host.broken["fwrule"])
         host.called("add rule")
         host.rules.append(rule.rule)
+        host.done("add rule")
 
     def remove(name: str) -> None:
         served()
@@ -98,6 +103,7 @@ def _policy(host: WindowsHost) -> Object:
             raise PowerShellError("Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))")
         host.called("remove rule")
         host.rules = [rule for rule in host.rules if rule.name != name]
+        host.done("remove rule")
 
     rules = Collection("INetFwRules", listed, {"Add": add, "Remove": remove, "Item": named})
     return Object(

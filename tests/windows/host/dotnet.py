@@ -26,7 +26,7 @@ def static(host: WindowsHost, name: str) -> Static:
         case "net.networkinformation.networkinterface":
             return Static(name, {"GetAllNetworkInterfaces": lambda: [_pseudo(host)]})
         case "dsrloopback" if host.has_class("DsrLoopback"):
-            return Static(name, {"Install": host.install, "Remove": host.remove})
+            return Static(name, {"Register": host.register, "Bind": host.bind, "Remove": host.remove})
         case "dsrinterface" if host.has_class("DsrInterface"):
             return Static(name, {"Read": lambda family, index: _row(host, family, index)})
         case "dsrloopback" | "dsrinterface":
@@ -76,6 +76,9 @@ def _row(host: WindowsHost, family: int, index: int) -> list[int]:
     host.called("getipinterfaceentry", changing=False)
     for adapter in [*host.adapters, host.pseudo]:
         if adapter.index == index:
+            if adapter.polls > 0:  # the IP stack has not learnt of it yet
+                adapter.polls -= 1
+                return []
             row: Row | None = adapter.rows.get({2: 4, 23: 6}[family])
             if row is None:
                 return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -13,12 +14,25 @@ from typing import Any
 from tests.windows.host import winrm
 from tests.windows.host.cmdlets import CMDLETS
 from tests.windows.host.dotnet import static
-from tests.windows.host.model import PREFERRED, VERSIONS, Adapter, Event, Rule, Site, fresh_loopback, nic, pseudo
+from tests.windows.host.model import (
+    PREFERRED,
+    VERSIONS,
+    Adapter,
+    Device,
+    Event,
+    Process,
+    Rule,
+    Site,
+    fresh_loopback,
+    nic,
+    pseudo,
+)
 from tests.windows.host.native import native
-from tests.windows.pwsh import NotModelled, PowerShell, PowerShellError, Static
+from tests.windows.pwsh import NotModelled, Object, PowerShell, PowerShellError, Static
 
 ANY, CHANGING = "any", "changing"
 BUSY = "The network was busy."
+KILLED = "The process was ended."
 
 
 class WindowsHost:
@@ -88,6 +102,20 @@ class WindowsHost:
         """The n-th thing that a script asks fails, whatever it is."""
         self.changed: Callable[[], None] = lambda: None
         self.winrm = winrm.fresh(self.modern)
+        self.devices: list[Device] = []
+        """Devices that a script registered, as the registry has them."""
+        self.processes: list[Process] = []
+        """Processes of powershell.exe that other people's scripts run in."""
+        self.locked = ""
+        """The mutex of dsrwizard: empty, `held`, `denied` (another account has it, and does not share it), or
+        `abandoned` by somebody who was killed while another waited."""
+        self.dies_at: set[tuple[str, int]] = set()
+        """As `breaks_at`: the script is killed there, before it took effect. Nothing of it happens any more."""
+        self.dies_after: set[tuple[str, int]] = set()
+        """As `dies_at`, after it took effect."""
+        self.killed = False
+        self._locker: tuple[str, object] | None = None
+        self._running: list[str] = []
         self._index = 20
         self._classes: set[str] = set()
 
@@ -97,6 +125,7 @@ class WindowsHost:
         """Everything that may be set, as a document to compare."""
         return {
             "adapters": [dataclasses.asdict(adapter) for adapter in self.adapters],
+            "devices": [dataclasses.asdict(device) for device in self.devices],
             "pseudo": dataclasses.asdict(self.pseudo),
             "profiles": dict(self.profiles),
             "rules": [dataclasses.asdict(rule) for rule in self.rules],
@@ -116,8 +145,21 @@ class WindowsHost:
 
     def called(self, name: str, *, changing: bool = True) -> None:
         """Counts a call. Raises PowerShellError where it is one of `breaks_at`."""
+        if self.killed:
+            raise PowerShellError(KILLED)
         self.calls.update(_names(name, changing))
+        self._killed(self.dies_at, name, changing)
         self._broken_off(self.breaks_at, name, changing)
+
+    def done(self, name: str, *, changing: bool = True) -> None:
+        """After a call took effect. Raises PowerShellError where it is one of `breaks_after`."""
+        self._killed(self.dies_after, name, changing)
+        self._broken_off(self.breaks_after, name, changing)
+
+    def _killed(self, where: set[tuple[str, int]], name: str, changing: bool) -> None:
+        if any((one, self.calls[one]) in where for one in _names(name, changing)):
+            self.killed = True
+            raise PowerShellError(KILLED)
 
     def _broken_off(self, where: set[tuple[str, int]], name: str, changing: bool) -> None:
         if any((one, self.calls[one]) in where for one in _names(name, changing)):
@@ -140,13 +182,23 @@ class WindowsHost:
     ) -> int:
         """Runs a script; lines are handed over as they come. `environment`: variables of this process alone."""
         self.questions = []
+        self.killed = False
+
+        def said(line: str) -> None:
+            if not self.killed:
+                out(line)
+
+        self._running.append(script)
         try:
-            return PowerShell(self, out, err, environment).run(script)
+            return PowerShell(self, said, err, environment).run(script)
         except NotModelled as missing:
             self.not_modelled.append(str(missing))
             err(f"not modelled: {missing}")
             raise
         finally:
+            self._running.remove(script)
+            if self._locker is not None and self._locker[0] == script:
+                self._locker = None  # Windows frees it with its process
             self.changed()
 
     # -- what a script reaches (Machine)
@@ -173,7 +225,7 @@ class WindowsHost:
         if positional:
             arguments[known.positional] = positional[0]
         found = known.run(self, arguments)
-        self._broken_off(self.breaks_after, name, known.changes)
+        self.done(name, changing=known.changes)
         return found
 
     def native(self, name: str, arguments: list[str]) -> tuple[int, list[str]]:
@@ -183,7 +235,7 @@ class WindowsHost:
         try:
             self.called(name, changing=changing)
             ended = native(self, name, arguments)
-            self._broken_off(self.breaks_after, name, changing)
+            self.done(name, changing=changing)
         except PowerShellError as error:
             return 1, [str(error)]
         return ended
@@ -215,35 +267,70 @@ class WindowsHost:
 
     # -- devices
 
-    def install(self) -> str:
-        """As `DsrLoopback.Install`: the new device's instance id."""
+    def register(self, mark: str) -> str:
+        """As `DsrLoopback.Register`: the new device's instance id. It has no driver, so it is no adapter yet."""
         if self.wow64:
             raise PowerShellError("DIF_REGISTERDEVICE failed with 0xE0000235")
         if not self.elevated:
             raise PowerShellError("DIF_REGISTERDEVICE failed with 0x00000005")
+        assert re.fullmatch(r"[!-+\--~]{1,200}", mark), "a hardware id has no blank and no comma"
+        self.called("register")
+        taken = {adapter.pnp for adapter in self.adapters} | {device.id for device in self.devices}
+        count = len([one for one in taken if one.startswith("ROOT\\NET\\")])
+        while rf"ROOT\NET\{count:04d}" in taken:
+            count += 1
+        self.devices.append(Device(rf"ROOT\NET\{count:04d}", ["*MSLOOP", mark]))
+        self.done("register")
+        return self.devices[-1].id
+
+    def bind(self, pnp: str) -> None:
+        """As `DsrLoopback.Bind`: the device gets its driver and is an adapter from now on."""
         if self.restriction:
             raise PowerShellError("DiInstallDevice failed with 0xE0000248")
         if "install" in self.broken:
             raise PowerShellError(self.broken["install"])
-        self.called("install")
+        self.called("bind")
+        if pnp not in [device.id for device in self.devices]:
+            raise PowerShellError("SetupDiOpenDeviceInfo failed with 0xE000020B")
         self._index += 1
-        count = len([adapter for adapter in self.adapters if adapter.pnp.startswith("ROOT\\NET\\")])
-        taken = {adapter.pnp for adapter in self.adapters}
-        while rf"ROOT\NET\{count:04d}" in taken:
-            count += 1
-        adapter = fresh_loopback(self._index, self._index + 1, self.version, count)
+        adapter = fresh_loopback(self._index, self._index + 1, self.version, int(pnp[-4:]))
         self.adapters.append(adapter)
-        return adapter.pnp
+        self.done("bind")
 
     def remove(self, pnp: str) -> None:
         """As `DsrLoopback.Remove`."""
         if not self.elevated:
             raise PowerShellError("DIF_REMOVE failed with 0x00000005")
         self.called("remove")
-        found = [adapter for adapter in self.adapters if adapter.pnp == pnp]
-        if not found:
+        adapters = [adapter for adapter in self.adapters if adapter.pnp == pnp]
+        devices = [device for device in self.devices if device.id == pnp]
+        if not adapters and not devices:
             raise PowerShellError("SetupDiOpenDeviceInfo failed with 0xE000020B")
-        self.adapters.remove(found[0])
+        self.adapters = [adapter for adapter in self.adapters if adapter not in adapters]
+        self.devices = [device for device in self.devices if device not in devices]
+        self.done("remove")
+
+    def mutex(self) -> Object:
+        """As `Threading.Mutex` of our one name: of the script that runs now."""
+        if self.locked == "denied":
+            raise PowerShellError("UnauthorizedAccessException")
+        token, script = object(), self._running[-1]
+
+        def wait(milliseconds: int, leave: bool) -> bool:
+            if self.locked == "held" or self._locker is not None:
+                return False
+            self._locker = (script, token)
+            if self.locked == "abandoned":
+                self.locked = ""
+                raise PowerShellError("AbandonedMutexException")
+            return True
+
+        def release() -> None:
+            if self._locker is None or self._locker[1] is not token:
+                raise PowerShellError("Object synchronization method was called from an unsynchronized block of code.")
+            self._locker = None
+
+        return Object("Mutex", {}, {"WaitOne": wait, "ReleaseMutex": release})
 
     def sleep(self, milliseconds: int) -> None:
         self.now += timedelta(milliseconds=milliseconds)

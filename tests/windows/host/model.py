@@ -125,6 +125,23 @@ class Site:
 
 
 @dataclass
+class Device:
+    """A device below ROOT\\NET: its instance id and hardware ids. Without driver it is no adapter."""
+
+    id: str
+    hardware: list[str]
+
+
+@dataclass
+class Process:
+    """A process of powershell.exe. `since` as WMI writes times."""
+
+    number: int
+    line: str
+    since: str
+
+
+@dataclass
 class Event:
     """An event of the System log, `seconds` ago; those of Tcpip with the numbers 4198 and 4199 tell of a conflict."""
 

@@ -49,6 +49,9 @@ def _arp(host: WindowsHost, address: str) -> Result:
 
 def _netsh(host: WindowsHost, words: list[str]) -> Result:
     match [word.lower() for word in words]:
+        case ["interface", "ipv4" | "ipv6", "add", "address", "?"]:
+            names = ["name", "address", "mask"] + (["skipassource"] if host.skip_as_source else [])
+            return 1, [*GIBBERISH, *(f"      [[{one}=]<完了>]" for one in names)]
         case ["interface", ("ipv4" | "ipv6") as family, "add", "address", index, *rest]:
             return _add_address(host, int(family[-1]), int(index), rest)
         case ["interface", "ipv4" | "ipv6", "delete", "address", index, address]:

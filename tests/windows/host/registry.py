@@ -17,6 +17,7 @@ CERTIFICATES = HTTP + "\\sslbindinginfo"
 SNI = HTTP + "\\sslsnibindinginfo"
 CENTRAL = HTTP + "\\sslccsbindinginfo"
 TCPIP = SERVICES + "tcpip\\parameters\\interfaces\\"
+DEVICES = r"hklm:\system\currentcontrolset\enum\root\net"
 NETBT = SERVICES + "netbt\\parameters\\interfaces\\tcpip_"
 
 
@@ -52,6 +53,12 @@ def exists(host: WindowsHost, path: str) -> bool:
         return bool(host.certificates)
     if lower.startswith(CERTIFICATES + "\\"):
         return lower.removeprefix(CERTIFICATES + "\\") in {key.lower() for key in host.certificates}
+    if lower == DEVICES:
+        return bool(_devices(host))
+    if lower.startswith(DEVICES + "\\"):
+        return lower.rpartition("\\")[2] in _devices(host)
+    if lower.startswith(NETBT):
+        return any(adapter.guid.lower() == lower.removeprefix(NETBT) for adapter in host.adapters)
     if lower.startswith(TCPIP):
         return any(adapter.guid.lower() == lower.removeprefix(TCPIP) for adapter in host.adapters)
     if lower.startswith(NETBT):
@@ -59,6 +66,13 @@ def exists(host: WindowsHost, path: str) -> bool:
     if lower == r"c:\windows\system32\inetsrv\appcmd.exe":
         return host.sites is not None
     raise NotModelled(f"path {path}")
+
+
+def _devices(host: WindowsHost) -> dict[str, list[str]]:
+    """Devices below ROOT\\NET → their hardware ids: those of our own, and loopback adapters of others."""
+    found = {device.id[-4:]: device.hardware for device in host.devices}
+    others = [adapter for adapter in host.adapters if adapter.pnp.upper().startswith("ROOT\\NET\\")]
+    return {adapter.pnp[-4:]: [adapter.component] for adapter in others} | found
 
 
 def matching(host: WindowsHost, path: str) -> list[str]:
@@ -82,6 +96,8 @@ def item(host: WindowsHost, path: str) -> Object:
         wanted = lower.removeprefix(CERTIFICATES + "\\")
         key, entry = next((k, v) for k, v in host.certificates.items() if k.lower() == wanted)
         return _certificate(entry, host.certificate_values.get(key, {}))
+    if lower.startswith(DEVICES + "\\"):
+        return _Item({"HardwareID": _devices(host)[lower.rpartition("\\")[2]]}, ("HardwareID",))
     if lower.startswith(SNI + "\\"):
         return _certificate(host.sni_certificates[lower.removeprefix(SNI + "\\")], {})
     if lower.startswith(CENTRAL + "\\"):
@@ -137,6 +153,8 @@ def children(host: WindowsHost, path: str) -> list[Object]:
             if host.restriction == "DenyDeviceClasses":
                 lists.setdefault("DenyDeviceClasses", ["{4d36e972-e325-11ce-bfc1-08002be10318}"])
             return [_Key(name, {str(n): one for n, one in enumerate(found, 1)}) for name, found in lists.items()]
+        case lower if lower == DEVICES:
+            return [_Key(name, {}) for name in _devices(host)]
         case _:
             raise NotModelled(f"children of {path}")
 

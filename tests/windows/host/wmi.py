@@ -28,6 +28,12 @@ def instances(host: WindowsHost, name: str, where: str) -> list[Any]:
             return [_adapter(host, adapter) for adapter in _chosen(host, where, {"index": "number"})]
         case "win32_computersystem":
             return [winrm.computer(host)]
+        case "win32_process":
+            assert where == "Name='powershell.exe'"
+            return [
+                Object("Win32_Process", {"ProcessId": one.number, "CommandLine": one.line, "CreationDate": one.since})
+                for one in host.processes
+            ]
         case _:
             raise NotModelled(f"WMI class {name}")
 
@@ -54,6 +60,7 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
         if not adapter.addresses:
             return Object("result", {"ReturnValue": 84})  # IP is not enabled on it
         adapter.netbios = int(value)
+        host.done("settcpipnetbios")
         return Object("result", {"ReturnValue": 0})
 
     def set_dns(register: bool, suffix: bool) -> Object:
@@ -63,6 +70,7 @@ def _config(host: WindowsHost, adapter: Adapter) -> Object:
         if not adapter.addresses:
             return Object("result", {"ReturnValue": 84})
         adapter.register, adapter.suffix = register, suffix
+        host.done("setdynamicdnsregistration")
         return Object("result", {"ReturnValue": 0})
 
     addresses = [] if adapter.disabled else adapter.addresses
@@ -94,6 +102,7 @@ def _adapter(host: WindowsHost, adapter: Adapter) -> Object:
             raise PowerShellError("Access denied")
         host.called("put")
         adapter.name = wanted["name"]
+        host.done("put")
 
     def assigned(name: str, value: Any) -> None:
         if name.lower() != "netconnectionid":

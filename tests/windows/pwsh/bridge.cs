@@ -62,8 +62,17 @@ public static class DsrBridge {
 
     public static object Asked(JsonObject question) {
         var answer = Ask(question);
-        if (answer.Error != null) throw new DsrHostError(answer.Error);
+        if (answer.Error != null) throw Of(answer.Error);
         return answer.Value;
+    }
+
+    // Errors that scripts tell apart by their class.
+    public static Exception Of(string error) {
+        switch (error) {
+            case "AbandonedMutexException": return new System.Threading.AbandonedMutexException();
+            case "UnauthorizedAccessException": return new UnauthorizedAccessException();
+            default: return new DsrHostError(error);
+        }
     }
 
     public static DsrAnswer Cmdlet(string name, IDictionary bound) {
@@ -276,8 +285,9 @@ public static class DsrNetworkInterface {
     }
 }
 public static class DsrLoopbackOfTheHost {
-    public static object Install() { return DsrBridge.Called("dsrloopback", "Install"); }
-    public static object Remove(object pnp) { return DsrBridge.Called("dsrloopback", "Remove", pnp); }
+    public static object Register(object mark) { return DsrBridge.Called("dsrloopback", "Register", mark); }
+    public static void Bind(object pnp) { DsrBridge.Called("dsrloopback", "Bind", pnp); }
+    public static void Remove(object pnp) { DsrBridge.Called("dsrloopback", "Remove", pnp); }
 }
 public static class DsrInterfaceOfTheHost {
     public static object Read(object family, object index) {

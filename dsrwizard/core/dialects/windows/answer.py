@@ -144,7 +144,7 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
     policy = restricted(more.install_policy.on, more.install_policy.lists)
     windows = msgspec.structs.replace(
         windows,
-        adapters=tuple(_marked(adapter, reached) for adapter in _with_unread(windows.adapters, more.unread)),
+        adapters=tuple(_marked(adapter, reached, windows) for adapter in _with_unread(windows.adapters, more.unread)),
         conflicts=None if more.events is None else tuple(_conflicts(more.events, now)),
         certificates=_certificates(more.ssl),
         certificate_settings={
@@ -198,10 +198,11 @@ def _certificates(entries: dict[str, tuple[str, str, str]] | None) -> dict[str, 
     return {values.http_endpoint(where): values.certificate(*parts) for where, parts in entries.items()}
 
 
-def _marked(adapter: WindowsAdapter, reached: str) -> WindowsAdapter:
-    """Whether our connection comes in by it."""
+def _marked(adapter: WindowsAdapter, reached: str, windows: WindowsFacts) -> WindowsAdapter:
+    """Whether our connection comes in by it, and the mark of its device."""
     ours = any(parsed(entry.address) == parsed(reached) for entry in adapter.addresses)
-    return msgspec.structs.replace(adapter, carries_session=ours)
+    mark = next((one.mark for one in windows.devices or () if one.id.lower() == adapter.pnp_id.lower()), "")
+    return msgspec.structs.replace(adapter, carries_session=ours, mark=mark)
 
 
 def _conflicts(events: tuple[_Event, ...], now: float) -> list[Conflict]:

@@ -36,7 +36,12 @@ def script(nonce: str, sources: Sequence[str], expected: int, *, legacy: bool) -
             "'@EXPECTED@'": str(expected if sources else 0),
         },
     )
-    return prelude(nonce) + GENERATIONS["2008" if legacy else "2012"].json + text
+    return (
+        "# dsrwizard: look for half-open connections\n"
+        + prelude(nonce)
+        + GENERATIONS["2008" if legacy else "2012"].json
+        + text
+    )
 
 
 class _Entry(msgspec.Struct):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from dsrwizard.core.dialects.script_files import filled
 from dsrwizard.core.dialects.windows.install_policy import SWITCHES
-from dsrwizard.core.dialects.windows.powershell import GENERATIONS, array, file, prelude
+from dsrwizard.core.dialects.windows.powershell import DEVICES, GENERATIONS, array, file, prelude
 
 SECONDS = 60.0
 """How long a look may take, unless the deployment says otherwise."""
@@ -31,4 +31,4 @@ def observe_script(nonce: str, *, own_rules: Sequence[str] = (), seconds: float 
     )
     budget = max(1, int(seconds / _RULES_SHARE))
     main = filled(_MAIN, {"'@RULE_SECONDS@'": str(budget), "'@OWN_RULES@'": array(tuple(own_rules))})
-    return prelude(nonce) + _SHARED + chosen + main
+    return "# dsrwizard: look\n" + prelude(nonce) + _SHARED + DEVICES + chosen + main

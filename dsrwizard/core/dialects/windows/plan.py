@@ -91,7 +91,7 @@ class _Planner:
             )
         if self.nic.loopback or self.nic.pseudo:
             return f"{self.server.address} is on {self.nic.name}, a loopback interface, not on a network adapter."
-        if self.target == self.nic.name:
+        if self.nic is self.adapter:
             return (
                 f"{self.target} has {self.server.address} and carries this connection. It cannot have the VIP as well."
             )
@@ -139,11 +139,22 @@ class _Planner:
         notes = []
         for vip in self.vips:
             for adapter in self.facts.carrying(str(vip.ip)):
-                if adapter.name.lower() != self.target.lower():
+                if adapter is not self.adapter:
                     notes.append(f"{vip.address} is already on {adapter.name}, not on {self.target}. It stays there.")
         notes += self._unread()
         notes += self._ways_out()
-        strangers = [adapter.name for adapter in self.facts.loopbacks if adapter.name.lower() != self.target.lower()]
+        if self.adapter is not None and self.adapter.name.lower() != self.target.lower():
+            notes.append(
+                f"The loopback adapter {self.target} is called {self.adapter.name} there. dsrwizard knows it by its "
+                "device, so its name does not matter."
+            )
+        left = self.facts.unfinished(self.target)
+        if left:
+            notes.append(
+                f"An earlier run was cut off while it made the adapter {self.target}: "
+                f"{', '.join(one.id for one in left)} has no driver. It is removed when the adapter is made."
+            )
+        strangers = [adapter.name for adapter in self.facts.loopbacks if adapter is not self.adapter]
         if strangers:
             notes.append(f"Other loopback adapters are left unchanged: {', '.join(strangers)}.")
         if self.facts.dialect == "2008" and self.target != PSEUDO:
@@ -297,7 +308,7 @@ class _Planner:
 
     def _vip(self, vip: Vip) -> list[Step]:
         entries = [
-            (adapter.name, entry.prefix)
+            (self.target if adapter is self.adapter else adapter.name, entry.prefix)
             for adapter in self.facts.carrying(str(vip.ip))
             for entry in adapter.addresses
             if entry.address == str(vip.ip)
@@ -348,13 +359,14 @@ class _Planner:
     # -- parts
 
     def _set(self, item: WindowsItem, key: str, wanted: str) -> list[Change]:
-        """The change to this value, none where it is so or cannot be seen. On an adapter that is not there yet the
-        value before is nothing, and taking it back is left to taking the adapter away."""
+        """The change to this value, none where it is so. What cannot be seen is set on our own adapter: one that is not
+        there yet, or of which Windows does not tell it, as NetBIOS and DNS while it has no address. The value before is
+        nothing then, and taking it back is left to taking the adapter away."""
         before = value(self.facts, item, key)
-        fresh = self.adapter is None and key.rpartition("/")[0] in ("", self.target) and key.startswith(self.target)
+        ours = key.rpartition("/")[0] in ("", self.target) and key.startswith(self.target)
         if before == wanted:
             return []
-        if before is UNSEEN and not fresh:
+        if before is UNSEEN and (not ours or item == "binding"):
             self.left.append(f"{item} {key}")
             return []
         old = before if isinstance(before, str) else None

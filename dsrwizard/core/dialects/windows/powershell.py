@@ -43,6 +43,7 @@ class Generation:
     settings: str
 
 
+DEVICES = file("devices.ps1")
 LOOPBACK = file("loopback.cs")
 INTERFACE = file("interface.cs")
 

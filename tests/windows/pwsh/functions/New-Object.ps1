@@ -5,10 +5,10 @@ param(
     [Parameter(ParameterSetName='net', Position=1)] [object[]] $ArgumentList,
     [Parameter(ParameterSetName='com', Mandatory=$true)] [string] $ComObject
 )
-$asks = @('Security.Principal.WindowsPrincipal', 'Security.Principal.SecurityIdentifier')
+$asks = @('Security.Principal.WindowsPrincipal', 'Security.Principal.SecurityIdentifier', 'Threading.Mutex')
 if ($ComObject -or $asks -contains $TypeName) {
     $answer = [DsrBridge]::Cmdlet('New-Object', $PSBoundParameters)
-    if ($null -ne $answer.Error) { throw $answer.Error }
+    if ($null -ne $answer.Error) { throw [DsrBridge]::Of($answer.Error) }
     return , $answer.Value
 }
 return , (DsrReal-New-Object @PSBoundParameters)

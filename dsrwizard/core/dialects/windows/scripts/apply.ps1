@@ -1,11 +1,13 @@
 # Carries out the steps in `$steps`. A change first makes sure that what it replaces is still what was observed; a step
 # that fails takes back its own changes, last first and the one that failed included, and the steps after it do not run.
-# `$left` is what a change could not clean up after itself: the id of a new adapter, and why it is still there.
 
-$left = @{}
 function Test-Before {
     param($change)
     $present = Read-Setting -what $change.what -name $change.name
+    if ($present -eq 'unfinished') {
+        # A device of ours that a killed script left: whoever wants the adapter begins anew, whoever does not removes it.
+        return
+    }
     if (-not $change.checked) {
         # On an adapter that was not there nothing could be observed.
         $change['before'] = $present
@@ -44,10 +46,6 @@ foreach ($step in $steps) {
     catch {
         $message = [string]$_.Exception.Message
         $word = 'failed'
-        foreach ($id in @($left.Keys)) {
-            $word = 'halfway'
-            $message = $message + '; the new adapter ' + $id + ' is still there: ' + $left[$id]
-        }
         $index = $begun.Count - 1
         while ($index -ge 0) {
             $change = $begun[$index]
@@ -63,6 +61,8 @@ foreach ($step in $steps) {
             $index = $index - 1
         }
         Send-Frame @{ kind = $word; step = $step.number; message = $message }
+        $lock.ReleaseMutex()
         exit 0
     }
 }
+$lock.ReleaseMutex()

@@ -30,6 +30,7 @@ Read-Section 'listen-list' 0 { $facts['listen_list'] = @(Get-ListenList) }
 Read-Section 'certificates' 0 { Add-Certificates -facts $facts -folder 'SslBindingInfo' -name 'ssl' }
 Read-Section 'sni-certificates' 0 { Add-Certificates -facts $facts -folder 'SslSniBindingInfo' -name 'sni' }
 Read-Section 'central-store' 0 { Add-Certificates -facts $facts -folder 'SslCcsBindingInfo' -name 'central' }
+Read-Section 'devices' 0 { $facts['devices'] = @(Get-Marked) }
 Read-Section 'events' 0 { $facts['events'] = @(Get-Conflicts) }
 Read-Section 'firewall' 0 { $facts['firewall'] = (Get-FirewallState) }
 Read-Section 'firewall-rules' 0 { $facts['rules'] = @(Get-FirewallRules -seconds '@RULE_SECONDS@') }

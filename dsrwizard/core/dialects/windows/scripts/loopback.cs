@@ -1,6 +1,8 @@
 // The Microsoft loopback adapter by SetupAPI. Only C# 2, which is what PowerShell 2.0 compiles.
-// `Install()` gives the instance id, `Remove(id)` nothing; both throw with the Win32 code in hex.
-// SetupDiCreateDeviceInfoW (DICD_GENERATE_ID), hardware id *MSLOOP, DIF_REGISTERDEVICE, the driver of netloop.inf alone
+// `Register(mark)` gives the instance id of a device without driver, `Bind(id)` gives it the driver, `Remove(id)` takes it
+// away; all throw with the Win32 code in hex. The mark is a second hardware id beside *MSLOOP, there before the device is
+// known to anybody: whenever this ends, the device is found again by it, and class installers never rewrite it.
+// SetupDiCreateDeviceInfoW (DICD_GENERATE_ID), hardware ids, DIF_REGISTERDEVICE, the driver of netloop.inf alone
 // (DI_ENUMSINGLEINF), DiInstallDevice: so no other loopback adapter of the host is touched, as
 // UpdateDriverForPlugAndPlayDevices would (Microsoft, "SetupAPI" and "DiInstallDevice").
 
@@ -124,20 +126,28 @@ public static class DsrLoopback
         return info;
     }
 
-    public static string Install()
+    private static readonly Guid Net = new Guid("4d36e972-e325-11ce-bfc1-08002be10318");
+
+    private static IntPtr NewSet()
     {
-        Guid cls = new Guid("4d36e972-e325-11ce-bfc1-08002be10318");
-        string inf = Environment.GetEnvironmentVariable("windir") + @"\inf\netloop.inf";
+        Guid cls = Net;
         IntPtr set = SetupDiCreateDeviceInfoList(ref cls, IntPtr.Zero);
         Check(set != new IntPtr(-1), "SetupDiCreateDeviceInfoList");
+        return set;
+    }
+
+    public static string Register(string mark)
+    {
+        Guid cls = Net;
+        IntPtr set = NewSet();
         DeviceInfo info = NewInfo();
         bool registered = false;
         try
         {
             Check(SetupDiCreateDeviceInfoW(set, "Net", ref cls, null, IntPtr.Zero, GenerateId, ref info),
                 "SetupDiCreateDeviceInfo");
-            byte[] id = Encoding.Unicode.GetBytes("*MSLOOP\0\0");
-            Check(SetupDiSetDeviceRegistryPropertyW(set, ref info, HardwareId, id, id.Length),
+            byte[] ids = Encoding.Unicode.GetBytes("*MSLOOP\0" + mark + "\0\0");
+            Check(SetupDiSetDeviceRegistryPropertyW(set, ref info, HardwareId, ids, ids.Length),
                 "SetupDiSetDeviceRegistryProperty");
             Check(SetupDiCallClassInstaller(RegisterDevice, set, ref info), "DIF_REGISTERDEVICE");
             registered = true;
@@ -145,19 +155,6 @@ public static class DsrLoopback
             int needed;
             Check(SetupDiGetDeviceInstanceIdW(set, ref info, instance, instance.Capacity, out needed),
                 "SetupDiGetDeviceInstanceId");
-            InstallParams settings = new InstallParams();
-            settings.Size = Marshal.SizeOf(typeof(InstallParams));
-            Check(SetupDiGetDeviceInstallParamsW(set, ref info, ref settings), "SetupDiGetDeviceInstallParams");
-            settings.Flags |= EnumerateSingleInf;
-            settings.DriverPath = inf;
-            Check(SetupDiSetDeviceInstallParamsW(set, ref info, ref settings), "SetupDiSetDeviceInstallParams");
-            Check(SetupDiBuildDriverInfoList(set, ref info, CompatibleDrivers), "SetupDiBuildDriverInfoList");
-            DriverInfo driver = new DriverInfo();
-            driver.Size = Marshal.SizeOf(typeof(DriverInfo));
-            Check(SetupDiEnumDriverInfoW(set, ref info, CompatibleDrivers, 0, ref driver), "SetupDiEnumDriverInfo");
-            Check(SetupDiSetSelectedDriverW(set, ref info, ref driver), "SetupDiSetSelectedDriver");
-            bool reboot;
-            Check(DiInstallDevice(IntPtr.Zero, set, ref info, ref driver, 0, out reboot), "DiInstallDevice");
             registered = false;
             return instance.ToString();
         }
@@ -171,11 +168,37 @@ public static class DsrLoopback
         }
     }
 
+    public static void Bind(string id)
+    {
+        string inf = Environment.GetEnvironmentVariable("windir") + @"\inf\netloop.inf";
+        IntPtr set = NewSet();
+        DeviceInfo info = NewInfo();
+        try
+        {
+            Check(SetupDiOpenDeviceInfoW(set, id, IntPtr.Zero, 0, ref info), "SetupDiOpenDeviceInfo");
+            InstallParams settings = new InstallParams();
+            settings.Size = Marshal.SizeOf(typeof(InstallParams));
+            Check(SetupDiGetDeviceInstallParamsW(set, ref info, ref settings), "SetupDiGetDeviceInstallParams");
+            settings.Flags |= EnumerateSingleInf;
+            settings.DriverPath = inf;
+            Check(SetupDiSetDeviceInstallParamsW(set, ref info, ref settings), "SetupDiSetDeviceInstallParams");
+            Check(SetupDiBuildDriverInfoList(set, ref info, CompatibleDrivers), "SetupDiBuildDriverInfoList");
+            DriverInfo driver = new DriverInfo();
+            driver.Size = Marshal.SizeOf(typeof(DriverInfo));
+            Check(SetupDiEnumDriverInfoW(set, ref info, CompatibleDrivers, 0, ref driver), "SetupDiEnumDriverInfo");
+            Check(SetupDiSetSelectedDriverW(set, ref info, ref driver), "SetupDiSetSelectedDriver");
+            bool reboot;
+            Check(DiInstallDevice(IntPtr.Zero, set, ref info, ref driver, 0, out reboot), "DiInstallDevice");
+        }
+        finally
+        {
+            SetupDiDestroyDeviceInfoList(set);
+        }
+    }
+
     public static void Remove(string id)
     {
-        Guid cls = new Guid("4d36e972-e325-11ce-bfc1-08002be10318");
-        IntPtr set = SetupDiCreateDeviceInfoList(ref cls, IntPtr.Zero);
-        Check(set != new IntPtr(-1), "SetupDiCreateDeviceInfoList");
+        IntPtr set = NewSet();
         DeviceInfo info = NewInfo();
         try
         {

@@ -194,5 +194,38 @@ function Write-NetBios {
     if (@(0, 1) -notcontains [int]$result.ReturnValue) {
         $path = 'HKLM:\SYSTEM\CurrentControlSet\Services\NetBT\Parameters\Interfaces\Tcpip_' + [string]$config.SettingID
         Set-ItemProperty -LiteralPath $path -Name 'NetbiosOptions' -Value ([int]$after)
+        Send-Log ('WMI does not set NetBIOS on an adapter without address (' + [string]$result.ReturnValue +
+            '). It was written to the registry, which NetBT reads when it is next bound to the adapter.')
     }
+}
+function Get-Own {
+    param($name)
+    foreach ($one in @(Get-Marked)) {
+        if (($marks[$name] -ne $null) -and ([string]$one.mark -eq [string]$marks[$name])) {
+            Write-Output ([string]$one.id)
+        }
+    }
+}
+function Get-Key {
+    param($key)
+    if ($known[$key] -ne $null) {
+        return [string]$known[$key]
+    }
+    return $key
+}
+function Remove-Devices {
+    param($ids)
+    foreach ($id in $ids) {
+        [DsrLoopback]::Remove($id)
+        Send-Log ('removed ' + $id)
+    }
+}
+function New-Device {
+    param($name)
+    # What a killed script left without driver goes first.
+    Remove-Devices -ids @(Get-Own -name $name)
+    $id = [DsrLoopback]::Register([string]$marks[$name])
+    Send-Frame @{ kind = 'device'; step = $step.number; name = $name; device = $id; guid = '' }
+    [DsrLoopback]::Bind($id)
+    return $id
 }

@@ -12,6 +12,7 @@ function Find-SessionIndex {
 }
 function Find-Config {
     param($key)
+    $key = Get-Key -key $key
     $matching = @()
     foreach ($adapter in @(Get-WmiObject -Class Win32_NetworkAdapter)) {
         $config = Get-WmiObject -Class Win32_NetworkAdapterConfiguration -Filter ('Index=' + [string]$adapter.Index)
@@ -38,58 +39,67 @@ function Find-Index {
 }
 function Read-Adapter {
     param($name)
+    $key = Get-Key -key $name
     foreach ($adapter in @(Get-WmiObject -Class Win32_NetworkAdapter)) {
-        if ([string]$adapter.NetConnectionID -eq $name) {
+        if ([string]$adapter.NetConnectionID -eq $key) {
             return 'present'
         }
+    }
+    foreach ($config in @(Get-WmiObject -Class Win32_NetworkAdapterConfiguration)) {
+        if ([string]$config.SettingID -eq $key) {
+            return 'present'
+        }
+    }
+    if (@(Get-Own -name $name).Count -gt 0) {
+        return 'unfinished'
     }
     return $null
 }
 function Add-Adapter {
     param($name)
-    $id = [DsrLoopback]::Install()
-    try {
-        Send-Log ('installed ' + $id)
-        $count = 0
-        $ready = $null
-        while (($ready -eq $null) -and ($count -lt 60)) {
-            foreach ($adapter in @(Get-WmiObject -Class Win32_NetworkAdapter)) {
-                if (([string]$adapter.PNPDeviceID -eq $id) -and ($adapter.NetConnectionID -ne $null)) {
+    $id = New-Device -name $name
+    $count = 0
+    $ready = $null
+    while (($ready -eq $null) -and ($count -lt 60)) {
+        foreach ($adapter in @(Get-WmiObject -Class Win32_NetworkAdapter)) {
+            if (([string]$adapter.PNPDeviceID -eq $id) -and ($adapter.NetConnectionID -ne $null)) {
+                $filter = 'Index=' + [string]$adapter.Index
+                $config = Get-WmiObject -Class Win32_NetworkAdapterConfiguration -Filter $filter
+                # netsh knows the index when the IP stack does: some moments after the name is there.
+                if (@([DsrInterface]::Read(2, [int]$config.InterfaceIndex)).Count -gt 0) {
                     $ready = $adapter
                 }
             }
-            if ($ready -eq $null) {
-                Start-Sleep -Milliseconds 500
-            }
-            $count = $count + 1
         }
         if ($ready -eq $null) {
-            throw 'the new adapter was not there after 30 seconds'
+            Start-Sleep -Milliseconds 500
         }
-        $ready.NetConnectionID = $name
-        $ignored = $ready.Put()
+        $count = $count + 1
     }
-    catch {
-        $message = [string]$_.Exception.Message
-        try {
-            [DsrLoopback]::Remove($id)
-        }
-        catch {
-            $left[$id] = [string]$_.Exception.Message
-        }
-        throw $message
+    if ($ready -eq $null) {
+        throw 'the new adapter had no IP interface after 30 seconds'
     }
+    $known[$name] = [string]$config.SettingID
+    Send-Frame @{ kind = 'device'; step = $step.number; name = $name; device = $id; guid = $known[$name] }
+    $ready.NetConnectionID = $name
+    $ignored = $ready.Put()
 }
 function Remove-Adapter {
     param($name)
-    $config = Find-Config -key $name
-    Protect-Session -index $config.InterfaceIndex
-    $adapter = Find-Device -index $config.Index
-    if (@('msloop', 'kmloop') -notcontains [string]$adapter.ServiceName) {
-        throw ($name + ' is no loopback adapter')
+    $ids = @(Get-Own -name $name)
+    if ((Read-Adapter -name $name) -eq 'present') {
+        $config = Find-Config -key $name
+        Protect-Session -index $config.InterfaceIndex
+        $adapter = Find-Device -index $config.Index
+        if (@('msloop', 'kmloop') -notcontains [string]$adapter.ServiceName) {
+            throw ($name + ' is no loopback adapter')
+        }
+        if ($ids -notcontains [string]$adapter.PNPDeviceID) {
+            $ids += [string]$adapter.PNPDeviceID
+        }
     }
-    [DsrLoopback]::Remove([string]$adapter.PNPDeviceID)
-    Send-Log ('removed ' + [string]$adapter.PNPDeviceID)
+    Remove-Devices -ids $ids
+    $known.Remove($name)
 }
 function Get-Mask {
     param($prefix)
@@ -147,9 +157,15 @@ function Write-Address {
     }
     $said = & 'netsh' 'interface' $family 'add' 'address' ([string]$index) $where 'skipassource=true' 'store=persistent'
     if ($LASTEXITCODE -ne 0) {
-        Send-Log 'this Windows does not know skipassource (KB975808): the server may speak from the VIP'
+        $status = $LASTEXITCODE
+        # Its help names what it knows, and names are not translated.
+        $help = (& 'netsh' 'interface' $family 'add' 'address' '?') -join ' '
+        if ($help -like '*skipassource*') {
+            throw ('netsh add address ended with status ' + [string]$status)
+        }
         $said = & 'netsh' 'interface' $family 'add' 'address' ([string]$index) $where 'store=persistent'
         Assert-Exit -what 'netsh add address'
+        Send-Log 'this Windows does not know skipassource (KB975808): the server may speak from the VIP'
     }
     Clear-Neighbours
 }
@@ -204,6 +220,10 @@ function Write-Interface {
     $said = & 'netsh' 'interface' ('ipv' + $parts.part) 'set' 'interface' ([string]$index) $setting 'store=persistent'
     Assert-Exit -what ('netsh set interface ' + $setting)
 }
+function Get-TcpipPath {
+    param($guid)
+    return ('HKLM:\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces\' + [string]$guid)
+}
 function Read-Registration {
     param($key)
     $config = Find-Config -key $key
@@ -220,8 +240,10 @@ function Write-Registration {
     $parts = $after -split ','
     $result = $config.SetDynamicDNSRegistration(($parts[0] -eq 'true'), ($parts[1] -eq 'true'))
     if (@(0, 1) -notcontains [int]$result.ReturnValue) {
-        $path = 'HKLM:\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces\' + [string]$config.SettingID
+        $path = Get-TcpipPath -guid $config.SettingID
         Set-ItemProperty -LiteralPath $path -Name 'RegistrationEnabled' -Value ([int]($parts[0] -eq 'true'))
         Set-ItemProperty -LiteralPath $path -Name 'RegisterAdapterName' -Value ([int]($parts[1] -eq 'true'))
+        Send-Log ('WMI does not set DNS registration on an adapter without address (' + [string]$result.ReturnValue +
+            '). It was written to the registry, which counts when the adapter is next bound.')
     }
 }

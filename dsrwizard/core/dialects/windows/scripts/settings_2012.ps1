@@ -6,6 +6,7 @@ function Find-SessionIndex {
 }
 function Find-Adapter {
     param($key)
+    $key = Get-Key -key $key
     $matching = @()
     foreach ($adapter in @(Get-NetAdapter -IncludeHidden)) {
         if (([string]$adapter.InterfaceGuid -eq $key) -or ([string]$adapter.Name -eq $key)) {
@@ -27,59 +28,58 @@ function Find-Index {
 }
 function Read-Adapter {
     param($name)
+    $key = Get-Key -key $name
     foreach ($adapter in @(Get-NetAdapter -IncludeHidden)) {
-        if ([string]$adapter.Name -eq $name) {
+        if (([string]$adapter.InterfaceGuid -eq $key) -or ([string]$adapter.Name -eq $key)) {
             return 'present'
         }
+    }
+    if (@(Get-Own -name $name).Count -gt 0) {
+        return 'unfinished'
     }
     return $null
 }
 function Add-Adapter {
     param($name)
-    $id = [DsrLoopback]::Install()
-    try {
-        Send-Log ('installed ' + $id)
-        $count = 0
-        $ready = $null
-        while (($ready -eq $null) -and ($count -lt 60)) {
-            foreach ($adapter in @(Get-NetAdapter -IncludeHidden)) {
-                if ([string]$adapter.PnPDeviceID -eq $id) {
-                    $rows = @(Get-NetIPInterface -InterfaceIndex $adapter.ifIndex -ErrorAction SilentlyContinue)
-                    if ($rows.Count -gt 0) {
-                        $ready = $adapter
-                    }
+    $id = New-Device -name $name
+    $count = 0
+    $ready = $null
+    while (($ready -eq $null) -and ($count -lt 60)) {
+        foreach ($adapter in @(Get-NetAdapter -IncludeHidden)) {
+            if ([string]$adapter.PnPDeviceID -eq $id) {
+                $rows = @(Get-NetIPInterface -InterfaceIndex $adapter.ifIndex -ErrorAction SilentlyContinue)
+                if ($rows.Count -gt 0) {
+                    $ready = $adapter
                 }
             }
-            if ($ready -eq $null) {
-                Start-Sleep -Milliseconds 500
-            }
-            $count = $count + 1
         }
         if ($ready -eq $null) {
-            throw 'the new adapter had no IP interface after 30 seconds'
+            Start-Sleep -Milliseconds 500
         }
-        Rename-NetAdapter -InputObject $ready -NewName $name
+        $count = $count + 1
     }
-    catch {
-        $message = [string]$_.Exception.Message
-        try {
-            [DsrLoopback]::Remove($id)
-        }
-        catch {
-            $left[$id] = [string]$_.Exception.Message
-        }
-        throw $message
+    if ($ready -eq $null) {
+        throw 'the new adapter had no IP interface after 30 seconds'
     }
+    $known[$name] = [string]$ready.InterfaceGuid
+    Send-Frame @{ kind = 'device'; step = $step.number; name = $name; device = $id; guid = $known[$name] }
+    Rename-NetAdapter -InputObject $ready -NewName $name
 }
 function Remove-Adapter {
     param($name)
-    $adapter = Find-Adapter -key $name
-    Protect-Session -index $adapter.ifIndex
-    if (-not ([string]$adapter.ComponentID -like '*msloop')) {
-        throw ($name + ' is no loopback adapter')
+    $ids = @(Get-Own -name $name)
+    if ((Read-Adapter -name $name) -eq 'present') {
+        $adapter = Find-Adapter -key $name
+        Protect-Session -index $adapter.ifIndex
+        if (-not ([string]$adapter.ComponentID -like '*msloop')) {
+            throw ($name + ' is no loopback adapter')
+        }
+        if ($ids -notcontains [string]$adapter.PnPDeviceID) {
+            $ids += [string]$adapter.PnPDeviceID
+        }
     }
-    [DsrLoopback]::Remove([string]$adapter.PnPDeviceID)
-    Send-Log ('removed ' + [string]$adapter.PnPDeviceID)
+    Remove-Devices -ids $ids
+    $known.Remove($name)
 }
 function Read-Address {
     param($name)

@@ -1,0 +1,52 @@
+"""The scripts that a plan sends to its real servers, word for word: for whoever has to allow them, or reads a log.
+
+Only the nonce differs, by which a script's answer is known as its own: each run makes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dsrwizard.core.dialects.linux import apply as linux_apply
+from dsrwizard.core.dialects.linux import observe as linux_observe
+from dsrwizard.core.dialects.linux.plan import files_of
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.facts import Observed, ServerFacts
+from dsrwizard.core.model.steps import Plan, Step
+from dsrwizard.engine.servers.windows import change_script, look_script, rules_of
+
+NONCE = "0" * 16
+"""Stands where a run has its nonce."""
+
+
+class SentScript(msgspec.Struct, frozen=True):
+    """`what` is `look` or `change`."""
+
+    what: str
+    text: str
+
+
+def scripts_of(deployment: Deployment, plan: Plan, observed: Observed) -> dict[str, tuple[SentScript, ...]]:
+    """By server: the look, and the change where there is one. Servers that were not looked at have none."""
+    steps = {host.host: host.steps for host in plan.hosts}
+    return {
+        server.name: _sent(deployment, server, steps.get(server.name, ()), observed.servers[server.name])
+        for server in deployment.servers
+        if server.name in observed.servers
+    }
+
+
+def _sent(
+    deployment: Deployment, server: RealServer, steps: Sequence[Step], facts: ServerFacts
+) -> tuple[SentScript, ...]:
+    if facts.windows is not None:
+        look = look_script(NONCE, rules_of(deployment, server))
+        change = change_script(NONCE, server, deployment.name, steps, facts, look)
+    else:
+        files = files_of(deployment.name)
+        brief = not any(service.protocol == "udp" for vip in deployment.vips for service in vip.services)
+        look = linux_observe.observe_script(NONCE, files, brief=brief)
+        change = linux_apply.apply_script(NONCE, steps, linux_observe.observe_script(NONCE, files, brief=True))
+    return (SentScript("look", look), SentScript("change", change)) if steps else (SentScript("look", look),)
