@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import re
 import socket
 import ssl
 import struct
@@ -30,13 +29,14 @@ from spnego.channel_bindings import GssChannelBindings
 from backends.winrm.gssapi import GssError
 from tests.windows import wsman
 from tests.windows.acceptor import Acceptor
+from tests.windows.command_line import by_cmd, powershell
 from tests.windows.sealing import SEALED, claimed, end_point, seal, unseal
 from tests.windows.shells import PIECE, Command, Shell
 from tests.windows.wsman import GENERATIONS, Fault, Request
 
 _NTLM = threading.Lock()
 """pyspnego's acceptor reads its users from a file that one environment variable of the process names."""
-_LONGEST_LINE, _LONGEST_PROCESS, _LONGEST_VARIABLE = 8191, 32767, 32767
+_LONGEST_PROCESS, _LONGEST_VARIABLE = 32767, 32767
 T = TypeVar("T")
 
 
@@ -249,7 +249,7 @@ class Endpoint:
         words += [one.text or "" for one in line.findall("rsp:Arguments", wsman.NAMESPACES)]
         written = " ".join(words)
         direct = asked.options.get("WINRS_SKIP_CMD_SHELL", "FALSE").upper() == "TRUE" and self.generation.skips_cmd
-        if direct and words[0].lower() != self._powershell:
+        if direct and words[0].lower() != powershell(self.windows):
             raise Fault(wsman.NOT_FOUND, "s:Receiver", "w:InternalError", "The system cannot find the file specified. ")
         if direct and len(written) > _LONGEST_PROCESS:
             raise Fault(wsman.BAD_ARGUMENT, "s:Sender", "w:InvalidParameter", "The parameter is incorrect.")
@@ -263,23 +263,8 @@ class Endpoint:
         threading.Thread(target=self._execute, args=(command, shell, written, direct), daemon=True).start()
         return wsman.reply(asked, f"<rsp:CommandResponse><rsp:CommandId>{name}</rsp:CommandId></rsp:CommandResponse>")
 
-    @property
-    def _powershell(self) -> str:
-        return rf"{self.windows}\System32\WindowsPowerShell\v1.0\powershell.exe".lower()
-
-    def _by_cmd(self, written: str) -> tuple[str, str]:
-        """What cmd.exe makes of a line: the line it starts, or what it says instead."""
-        if len(written) > _LONGEST_LINE:
-            return "", "The command line is too long."
-        line = re.sub("%systemroot%|%windir%", lambda _: self.windows, written, flags=re.I)
-        if set(line) & set('"%&|<>^\n'):
-            return "", "The syntax of the command is incorrect."
-        if line.split(" ")[0].lower() != self._powershell:
-            return "", "The system cannot find the path specified."
-        return line, ""
-
     def _execute(self, command: Command, shell: Shell, written: str, direct: bool) -> None:
-        line, refused = (written, "") if direct else self._by_cmd(written)
+        line, refused = (written, "") if direct else by_cmd(written, self.windows)
         if refused:
             command.put("stderr", f"{refused}\r\n".encode())
             command.end(1)
