@@ -83,7 +83,7 @@ METHODS = {
     ("getvalue", 1), ("getvaluenames", 0), ("indexof", 1), ("isinrole", 1), ("item", 1), ("lastindexof", 1),
     ("put", 0), ("readtoend", 0), ("releasemutex", 0), ("remove", 1), ("replace", 2), ("selectnodes", 1),
     ("setdynamicdnsregistration", 2), ("settcpipnetbios", 1), ("substring", 1), ("substring", 2), ("tochararray", 0),
-    ("tolower", 0), ("tostring", 0), ("tostring", 1), ("waitone", 2), ("write", 3), ("writeline", 1),
+    ("tolower", 0), ("trim", 0), ("tostring", 0), ("tostring", 1), ("waitone", 2), ("write", 3), ("writeline", 1),
 }  # fmt: skip
 """Methods and their arguments: of CLR 2, COM and WMI. `foreach` and `where` of arrays came with PowerShell 4.0."""
 OPERATORS = {
