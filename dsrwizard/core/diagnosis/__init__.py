@@ -41,7 +41,7 @@ __all__ = ["Evidence", "diagnose", "verdict"]
 ASIDE = frozenset(
     {
         "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
-        "server.half_open", "server.bindings", "server.conflict", "server.adapter",
+        "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""

@@ -52,7 +52,8 @@ class Platform(Protocol):
         ...
 
     def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
-        """`server.rp_filter` and `server.persistent`: what a client-like SYN has shown comes before them."""
+        """`server.rp_filter`, `server.health_check` and `server.persistent`: what a client-like SYN has shown comes
+        before them."""
         ...
 
     def leak_reason(self, view: ServerView, vip: Vip) -> tuple[str, str]:

@@ -148,11 +148,13 @@ def mark_of(name: str) -> str:
 
 class Firewall(_Facts, frozen=True, kw_only=True):
     """`profiles`: domain, private, public → firewall on. `block_all`: inbound is blocked whatever the rules say.
-    `local_rules`: rules set on the host itself count (a group policy may say no)."""
+    `local_rules`: rules set on the host itself count (a group policy may say no). `current`: the profiles in force,
+    added up (1 domain, 2 private, 4 public; INetFwPolicy2.CurrentProfileTypes)."""
 
     profiles: dict[Literal["domain", "private", "public"], bool] = {}
     block_all: bool = False
     local_rules: bool | None = None
+    current: Number | None = None
 
 
 class FirewallRule(_Facts, frozen=True, kw_only=True):

@@ -108,7 +108,11 @@ def _policy(host: WindowsHost) -> Object:
     rules = Collection("INetFwRules", listed, {"Add": add, "Remove": remove, "Item": named})
     return Object(
         "INetFwPolicy2",
-        {"Rules": rules, "LocalPolicyModifyState": host.policy_state},
+        {
+            "Rules": rules,
+            "LocalPolicyModifyState": host.policy_state,
+            "CurrentProfileTypes": host.profile_types,
+        },
         {
             "FirewallEnabled": lambda number: host.profiles[number],
             "BlockAllInboundTraffic": lambda number: host.block_all,

@@ -52,6 +52,8 @@ class WindowsHost:
         self.adapters: list[Adapter] = [nic(address, gateway=gateway, mac=mac)]
         self.pseudo = pseudo()
         self.profiles = {1: True, 2: True, 4: True}
+        self.network_profile = 1
+        """The profile of the NIC's network: 1 domain, 2 private, 4 public."""
         self.block_all = False
         self.policy_state = 0
         self.firewall_service = True
@@ -374,6 +376,32 @@ class WindowsHost:
     def leaks(self, vip: str) -> bool:
         """Whether it answers ARP for the VIP: only for addresses of the adapter that was asked."""
         return self.wire in self.holds(vip)
+
+    @property
+    def profile_types(self) -> int:
+        """The profiles in force, added up: one for each network; on 2008 (not R2) one for all of them, the strictest. A
+        network without a gateway is not identified, and so public."""
+        unidentified = any(
+            not adapter.gateways and any("." in one.address for one in adapter.addresses)
+            for adapter in self.adapters
+            if adapter.up and not adapter.disabled
+        )
+        if not unidentified:
+            return self.network_profile
+        return 4 if self.version == "2008" else self.network_profile | 4
+
+    def lets_in(self, address: str, port: int) -> bool:
+        """Whether the firewall lets in a TCP connection to an address of the NIC."""
+        profile = 4 if self.version == "2008" and self.profile_types == 4 else self.network_profile
+        return not self.profiles[profile] or any(
+            rule.enabled
+            and (rule.direction, rule.action) == (1, 1)
+            and rule.profiles & profile
+            and rule.protocol in (6, 256)
+            and _port(rule.ports, port)
+            and (rule.addresses == "*" or ip_address(address) in ip_network(rule.addresses, strict=False))
+            for rule in self.rules
+        )
 
     def admits(self, vip: str, protocol: str, port: int) -> bool:
         """Whether the firewall lets a client in on the public profile."""

@@ -6,7 +6,7 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows import served, settings, way_back
+from dsrwizard.core.diagnosis.windows import health_check, served, settings, way_back
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -32,7 +32,7 @@ class WindowsPlatform:
     def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
         where = Where(check="server.rp_filter", host=view.name)
         skipped = where.skipped("Windows does not filter by the way back; what it has is the weak-host model.")
-        return [skipped, served.persistent(view, faults)]
+        return [skipped, *health_check.health_checks(view), served.persistent(view, faults)]
 
     def leak_reason(self, view: ServerView, vip: Vip) -> tuple[str, str]:
         return settings.leak_reason(view, vip)

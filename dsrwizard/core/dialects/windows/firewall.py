@@ -80,12 +80,12 @@ def limits(rule: FirewallRule) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def covers(rule: FirewallRule, vip: Vip, service: Service) -> bool:
-    """Whether protocol, port, address and profiles of the rule take in this VIP and service, on every profile."""
+def covers(rule: FirewallRule, vip: Vip, service: Service, profiles: int = EVERY_PROFILE) -> bool:
+    """Whether protocol, port, address and profiles of the rule take in this VIP and service, on these profiles."""
     return (
         rule.enabled
         and rule.protocol in (NUMBERS[service.protocol], ANY)
-        and (rule.profiles & EVERY_PROFILE) == EVERY_PROFILE
+        and (rule.profiles & profiles) == profiles
         and (rule.protocol == ANY or _port(rule.ports, service.port))
         and _address(rule.addresses, vip)
     )

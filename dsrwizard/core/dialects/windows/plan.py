@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dsrwizard.core.dialects.windows import sites
+from dsrwizard.core.dialects.windows import profiles, sites
 from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO, UNBINDABLE
 from dsrwizard.core.dialects.windows.firewall import admitted, rule_name
 from dsrwizard.core.dialects.windows.state import UNSEEN, value
@@ -114,6 +114,14 @@ class _Planner:
                 "WinRM runs a 32-bit PowerShell on this host, which cannot install devices. "
                 "Make it run the 64-bit PowerShell in System32."
             )
+        if self._moves_to_public() and profiles.lost_on_public(facts, self.server.address, self._port()):
+            return (
+                "This Windows has one firewall profile for all its networks, the strictest. The network of the "
+                "loopback adapter has no gateway, so it is Public, and no rule lets this connection in on Public: the "
+                f"login would be lost. First let it in, then plan again: {profiles.admit_everywhere(self._port())} "
+                f"(This opens port {self._port()} on every network of the server. To limit it, add remoteip= with the "
+                "director's address.)"
+            )
         for vip in self.vips:
             for adapter in facts.carrying(str(vip.ip)):
                 if not (adapter.loopback or adapter.pseudo):
@@ -143,6 +151,7 @@ class _Planner:
                     notes.append(f"{vip.address} is already on {adapter.name}, not on {self.target}. It stays there.")
         notes += self._unread()
         notes += self._ways_out()
+        notes += self._own_address()
         if self.adapter is not None and self.adapter.name.lower() != self.target.lower():
             notes.append(
                 f"The loopback adapter {self.target} is called {self.adapter.name} there. dsrwizard knows it by its "
@@ -190,6 +199,43 @@ class _Planner:
                 f"{'; '.join(dict.fromkeys(unlike))}. Compare both with netsh http show sslcert, "
                 "and set them where they matter."
             )
+        return notes
+
+    def _moves_to_public(self) -> bool:
+        """Whether the steps make the host's one profile Public: a network without a gateway is added."""
+        adds = any(vip.ip.version == 4 and not self.facts.carrying(str(vip.ip)) for vip in self.vips)
+        return adds and profiles.single(self.facts)
+
+    def _port(self) -> int:
+        """Of this connection."""
+        return self.server.port or (5986 if self.server.winrm == "https" else 5985)
+
+    def _own_address(self) -> list[str]:
+        """What a check of the server's own address meets afterwards; the VIP has a rule of its own."""
+        ports = sorted({one.port for vip in self.vips for one in vip.services if one.protocol == "tcp"})
+        address, notes = self.server.address, []
+        if self._moves_to_public():
+            lost = [str(port) for port in ports if profiles.lost_on_public(self.facts, address, port)]
+            if lost:
+                notes.append(
+                    "This Windows has one firewall profile for all its networks. The loopback adapter's network is "
+                    f"Public, so the rules that now let in port {', '.join(lost)} of {address} stop counting. Change "
+                    "them to all profiles if anything connects there, such as a health check."
+                )
+        current = self.facts.firewall.current if self.facts.firewall else None
+        if self.deployment.director.engine == "external" and current is not None:
+            shut = [
+                str(port)
+                for port in ports
+                if not any(profiles.open_on(self.facts, address, port, one) is not False
+                           for one in profiles.NAMES if current & one)
+            ]  # fmt: skip
+            if shut:
+                notes.append(
+                    f"The firewall lets nobody in at {address} port {', '.join(shut)}, and the plan opens the VIP "
+                    "only. If the load balancer checks the server's own address, add a rule for that, or let it check "
+                    "the VIP."
+                )
         return notes
 
     def _ways_out(self) -> list[str]:

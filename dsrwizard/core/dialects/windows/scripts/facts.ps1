@@ -99,6 +99,7 @@ function Get-FirewallState {
         profiles = $profiles
         block_all = $blocked
         local_rules = ([int]$policy.LocalPolicyModifyState -ne 1)
+        current = (Get-Whole -value $policy.CurrentProfileTypes)
     }
 }
 function Get-RuleRow {
