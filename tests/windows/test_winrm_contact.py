@@ -60,7 +60,8 @@ def test_both_listeners_are_told_apart_with_what_they_take(
         Door(port=https.port, state="open", tls=True, winrm=True, schemes=("negotiate", "basic"), names=("WIN1",)),
         Door(port=http.port, state="open", tls=False, winrm=True, schemes=("negotiate",)),
     )
-    assert found.settings == ("https", https.port, "ntlm"), "TLS comes first"
+    assert found.settings == ("https", https.port, "ntlm")
+    assert around(http.port, https.port).settings == ("https", https.port, "ntlm"), "TLS comes first in any order"
     assert "to be compared by fingerprint" in found.sentences[0]
     assert "over HTTP; takes NTLM and Kerberos" in found.sentences[1]
     assert http.logins == https.logins == [], "nobody logged in"
