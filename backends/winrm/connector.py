@@ -34,6 +34,7 @@ from backends.winrm.reach import CONNECT_SECONDS, shown_certificate, wait_until_
 from backends.winrm.script import POWERSHELL, Lines, Packed, pack
 from backends.winrm.transport import OPERATION_SECONDS, WinrmChannel
 from backends.winrm.trust import Trust, check_certificate
+from dsrwizard.core.dialects.windows.blocked import blocked
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError
 from dsrwizard.core.model.secret import Secret
@@ -373,6 +374,13 @@ class WinrmConnector:
             )
         if not lines.begun:
             told = said(errors or lines.noise) or f"nothing (exit status {status})"
+            known = blocked(f"{errors} {lines.noise}")
+            if known is not None:
+                raise AnswerUnreadable(
+                    f"{host}: PowerShell there did not run the script.",
+                    f"{known.why} The host says: {told}",
+                    known.next,
+                )
             raise AnswerUnreadable(
                 f"{host}: PowerShell there did not run the script.",
                 f"The host says: {told}",

@@ -48,11 +48,10 @@ def rehearse(file: Path, server: str, look_only: bool, keep: bool, finish: bool,
     from dsrwizard.cli.wiring import rehearsal_engine, rehearsal_folder
     from dsrwizard.core.tell.rehearsal import trial
     from dsrwizard.engine.rehearse import Rehearser
-    from dsrwizard.engine.servers.windows import OBSERVE_SECONDS
 
     kept = rehearsal_folder() / f"{one.name}.json"
     with closing(rehearsal_engine(TerminalAsker())) as engine:
-        rehearser = Rehearser(engine, trial(deployment, one), allowed=OBSERVE_SECONDS)
+        rehearser = Rehearser(engine, trial(deployment, one), allowed=one.look_seconds)
         command = _Command(rehearser, kept, yes=yes, as_json=as_json)
         if rehearser.begun and not look_only:
             made = command.go_on(__version__, restarted=not finish)

@@ -62,6 +62,7 @@ OF_THE_WAY = (
     "ca_file",
     "dns_name",
     "kerberos_service",
+    "look_seconds",
     "system",
     "vip_interface",
 )
@@ -355,6 +356,7 @@ def _next(draft: Draft) -> DraftServer:
         auth=last.auth,
         ca_file=last.ca_file,
         kerberos_service=last.kerberos_service,
+        look_seconds=last.look_seconds,
         system=last.system,
         vip_interface=last.vip_interface,
     )

@@ -366,6 +366,7 @@ def reached(draw: st.DrawFn) -> dict[str, Any]:
             "auth": auth,
             "ca_file": draw(FILE) if winrm == "https" else None,
             "dns_name": draw(st.none() | st.from_regex(r"\A[a-z][a-z0-9]{0,9}(\.[a-z]{2,5}){0,2}\Z")),
+            "look_seconds": draw(st.integers(20, 900)) if connect == "winrm" else 60,
             "kerberos_service": draw(st.sampled_from([None, "WSMAN", "HTTP"])) if auth == "kerberos" else None,
         }
     systems = [None, "linux", "windows-2003", "windows-2008", "windows-2012"]

@@ -35,7 +35,8 @@ def test_output_status_and_errors_of_powershell(listen: Listen, operator: Operat
     answer = connection.run(script, deadline=60)
     assert (answer.status, answer.stdout, answer.stderr) == (7, "one <&> 1\ntwo\n", "")
     failed = connection.run("throw 'not <this> & that'", deadline=60)
-    assert (failed.status, failed.stdout, failed.stderr) == (1, "", "not <this> & that")
+    # Its id follows in brackets; that of a text that was thrown is the text.
+    assert (failed.status, failed.stdout, failed.stderr) == (1, "", "not <this> & that (not <this> & that)")
     broken = connection.run("if ($true) {", deadline=60)
     assert broken.status == 1
     assert "Missing closing '}'" in broken.stderr

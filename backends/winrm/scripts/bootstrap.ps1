@@ -9,4 +9,4 @@ $text = '@PARTS@';
 foreach ($name in '@NAMES@') { Remove-Item -LiteralPath ('Env:' + $name) };
 [Console]::Out.WriteLine('@MARKER@');
 try { . ([ScriptBlock]::Create([Regex]::Unescape($text))) }
-catch { [Console]::Error.WriteLine($_.Exception.Message); exit 1 }
+catch { [Console]::Error.WriteLine($_.Exception.Message + ' (' + $_.FullyQualifiedErrorId + ')'); exit 1 }

@@ -112,6 +112,11 @@ def _unseen(view: ServerView, where: Where, vip: Vip, service: Service) -> Check
     message = f"Could not check whether {name} accepts clients from other networks at {vip.address} {service.label}."
     looked = view.evidence.client_like.get(name)
     found = looked.last(canonical(vip.address), service.port) if looked else None
+    if found is not None and not found[0].problem:
+        return where.unknown(
+            message, f"{name} cannot list its connections of IPv6",
+            f"Open {endpoint(vip.address, service.port)} from a client in another network.",
+        )  # fmt: skip
     if found is not None:
         return where.unknown(message, found[0].problem, "Run dsrwizard as root or with CAP_NET_RAW on the director.")
     if looked is not None and looked.problem:

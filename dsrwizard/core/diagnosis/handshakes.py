@@ -52,6 +52,8 @@ class Try(msgspec.Struct, frozen=True):
         """
         if sent.problem:
             return "unsent"
+        if not self.look.shows(sent.vip):
+            return "unseen"
         if self.half_open(sent):
             return "accepted"
         missing = sum(not other.problem and not self.half_open(other) for other in self.sent)
@@ -141,9 +143,9 @@ def traffic(tables: Sequence[Sequence[Connection]], looks: Mapping[str, HalfOpen
         tried = {who for who in waiting if who not in earlier or then[who].expires >= earlier[who].expires}
         answered = [who for who, one in entries.items() if one.state in _ANSWERED]
         look = looks.get(key[0])
-        there = (
-            {(one.client, one.client_port) for one in look.waiting if (one.vip, one.port) == key[1:]} if look else None
-        )
+        there = None
+        if look is not None and look.shows(key[1]):
+            there = {(one.client, one.client_port) for one in look.waiting if (one.vip, one.port) == key[1:]}
         found[key] = Traffic(
             connections=len(entries),
             waiting=len(waiting),

@@ -40,6 +40,7 @@ class DraftServer(Harmless, msgspec.Struct):
     ca_file: str = ""
     dns_name: str = ""
     kerberos_service: str = ""
+    look_seconds: str = "60"
     system: str = ""
     vip_interface: str = "lo"
     vips: list[str] | None = None
@@ -110,7 +111,7 @@ def _service(service: DraftService) -> dict[str, object]:
 
 
 def _server(server: DraftServer) -> dict[str, object]:
-    data = _given(server, numbers=("weight", "port"))
+    data = _given(server, numbers=("weight", "port", "look_seconds"))
     if server.vips is not None:
         data["vips"] = [vip.strip() for vip in server.vips]
     return data
@@ -146,6 +147,7 @@ def _draft_server(server: RealServer) -> DraftServer:
         ca_file=server.ca_file or "",
         dns_name=server.dns_name or "",
         kerberos_service=server.kerberos_service or "",
+        look_seconds=str(server.look_seconds),
         system=server.system or "",
         vip_interface=server.vip_interface,
         vips=None if server.vips is None else list(server.vips),

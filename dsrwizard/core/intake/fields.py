@@ -286,6 +286,14 @@ def kerberos_service(text: str) -> Refusal | None:
     return _one_of(text, "Kerberos service", ["WSMAN", "HTTP"]) if text else None
 
 
+def look_seconds(text: str) -> Refusal | None:
+    """Checks the seconds that a look at a Windows server may take."""
+    hint = "Write whole seconds from 20 to 900; 60 is usual."
+    if not text.strip():
+        return Refusal("The seconds for a look are missing.", hint)
+    return _in_range(text, "look_seconds", 20, 900, hint)
+
+
 def kerberos_user(text: str) -> Refusal | None:
     """Checks a login that Kerberos is to know: a local account is not in the domain."""
     if text.strip().startswith(".\\"):

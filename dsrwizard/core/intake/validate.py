@@ -270,6 +270,7 @@ def _windows(server: DraftServer, key: str, found: _Found) -> None:
     found.check(f"{key}.ca_file", fields.ca_file(server.ca_file))
     found.check(f"{key}.dns_name", fields.dns_name(server.dns_name))
     found.check(f"{key}.kerberos_service", fields.kerberos_service(server.kerberos_service))
+    found.check(f"{key}.look_seconds", fields.look_seconds(server.look_seconds))
     found.check(f"{key}.system", fields.system(server.system))
     if server.connect == "winrm":
         if server.auth == "basic" and server.winrm == "http":
@@ -310,6 +311,7 @@ def _of_winrm(server: DraftServer) -> str:
         "ca_file": bool(server.ca_file.strip()),
         "dns_name": bool(server.dns_name.strip()),
         "kerberos_service": bool(server.kerberos_service),
+        "look_seconds": server.look_seconds != "60",
     }
     return next((key for key, there in given.items() if there), "")
 

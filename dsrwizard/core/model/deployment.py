@@ -120,6 +120,8 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     VIPs because direct routing stays within one address family. `port` is the port of the connection (SSH 22),
     never that of a service. `service_port` exists to be refused: direct routing cannot change ports.
 
+    `look_seconds`: how long a look at a Windows server may take, its firewall's rules a third of that.
+
     `winrm` (https 5986, http 5985), `auth`, `ca_file` (the CA that signed the server's certificate), `dns_name` (what
     its certificate and Kerberos call it; IPVS and the connection go by `address`) and `kerberos_service` (None: WSMAN,
     then HTTP) are for `connect = "winrm"`; `vip_interface` is then "lo" for a Microsoft loopback adapter of our own, or
@@ -139,6 +141,7 @@ class RealServer(_Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     dns_name: str | None = None
     kerberos_service: KerberosService | None = None
+    look_seconds: int = 60
     system: System | None = None
     vip_interface: str = "lo"
     vips: tuple[str, ...] | None = None

@@ -245,6 +245,12 @@ class HalfOpenLook(_Facts, frozen=True, kw_only=True):
     after: dict[str, int] = {}
     seen: tuple[HalfOpen, ...] = ()
     waiting: tuple[HalfOpen, ...] = ()
+    families: tuple[int, ...] = (4, 6)
+    """Those whose connections the host could list."""
+
+    def shows(self, address: str) -> bool:
+        """Whether connections to this address would be seen."""
+        return (6 if ":" in address else 4) in self.families
 
     def risen(self, counter: str) -> int | None:
         """By how much a counter went up; None where it could not be read."""

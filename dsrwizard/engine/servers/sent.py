@@ -42,7 +42,7 @@ def _sent(
     deployment: Deployment, server: RealServer, steps: Sequence[Step], facts: ServerFacts
 ) -> tuple[SentScript, ...]:
     if facts.windows is not None:
-        look = look_script(NONCE, rules_of(deployment, server))
+        look = look_script(NONCE, rules_of(deployment, server), server.look_seconds)
         change = change_script(NONCE, server, deployment.name, steps, facts, look)
     else:
         files = files_of(deployment.name)

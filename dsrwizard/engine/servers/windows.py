@@ -16,18 +16,18 @@ from dsrwizard.core.dialects.windows import answer as windows_answer
 from dsrwizard.core.dialects.windows import apply as windows_apply
 from dsrwizard.core.dialects.windows import half_open as windows_half_open
 from dsrwizard.core.dialects.windows import observe as windows_observe
+from dsrwizard.core.dialects.windows.blocked import blocked
 from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.frames import frame_of
 from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostBusy, HostError
+from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostBusy, HostError
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer, Connector, OnLine
 from dsrwizard.engine.servers import outcome as carried
 
-OBSERVE_SECONDS = 60.0
 STEP_SECONDS = 60.0
 """Installing a device and settling its addresses takes Windows up to half a minute."""
 
@@ -50,9 +50,9 @@ def rules_of(deployment: Deployment, server: RealServer) -> tuple[str, ...]:
     return tuple(rule_name(vip, service) for vip in deployment.vips_of(server) for service in vip.services)
 
 
-def look_script(nonce: str, own_rules: Sequence[str]) -> str:
-    """The script that looks at a server."""
-    return windows_observe.observe_script(nonce, own_rules=own_rules, seconds=OBSERVE_SECONDS)
+def look_script(nonce: str, own_rules: Sequence[str], seconds: float = windows_observe.SECONDS) -> str:
+    """The script that looks at a server, and how long it may take."""
+    return windows_observe.observe_script(nonce, own_rules=own_rules, seconds=seconds)
 
 
 def change_script(
@@ -101,7 +101,7 @@ class WindowsServer:
             self._deployment = deployment.name
             nonce = secrets.token_hex(8)
             self._rules = rules_of(deployment, self._server)
-            answer = self._run(self._look(nonce), deadline=OBSERVE_SECONDS, again=True)
+            answer = self._run(self._look(nonce), deadline=self._server.look_seconds, again=True)
             self._seen = self._parse(nonce, answer)
             return self._seen
 
@@ -125,8 +125,9 @@ class WindowsServer:
                     ready()
 
             script = windows_half_open.script(nonce, sources, expected, legacy=legacy)
-            answer = self._run(script, deadline=OBSERVE_SECONDS, on_line=heard, again=True)
-            return windows_half_open.parse(self._server.name, nonce, answer.stdout)
+            answer = self._run(script, deadline=self._server.look_seconds, on_line=heard, again=True)
+            look = windows_half_open.parse(self._server.name, nonce, answer.stdout)
+            return msgspec.structs.replace(look, families=(4,)) if legacy else look  # .NET 2.0 lists IPv4 alone
 
     @property
     def login(self) -> str:
@@ -142,7 +143,7 @@ class WindowsServer:
         nonce = secrets.token_hex(8)
         progress = windows_apply.FrameProgress(nonce, steps, watch)
         script = change_script(nonce, self._server, self._deployment, steps, self._seen, self._look(nonce))
-        deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
+        deadline = self._server.look_seconds + STEP_SECONDS * len(steps)
         answer = self._run(script, deadline=deadline, on_line=progress.feed)
         if progress.refused:
             raise HostBusy(
@@ -151,7 +152,13 @@ class WindowsServer:
                 "Wait until that run has ended, then try again. If nobody waits for it any more, it ends by itself "
                 "within minutes; to end it now, stop that process on the server.",
             )
-        carried.raise_failure(self._server.name, steps, progress, answer)
+        try:
+            carried.raise_failure(self._server.name, steps, progress, answer)
+        except (CommandFailed, ConnectionLost) as failed:
+            known = blocked(f"{progress.said} {answer.stderr}")
+            if known is not None:
+                failed.why, failed.next = f"{known.why} {failed.why}", f"{known.next} {failed.next}"
+            raise
         try:
             return self._parse(nonce, answer)
         except AnswerUnreadable as missing:
@@ -160,7 +167,7 @@ class WindowsServer:
             return None
 
     def _look(self, nonce: str) -> str:
-        return look_script(nonce, self._rules)
+        return look_script(nonce, self._rules, self._server.look_seconds)
 
     def _parse(self, nonce: str, answer: Answer) -> ServerFacts:
         facts = windows_answer.parse(

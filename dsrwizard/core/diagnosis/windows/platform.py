@@ -7,6 +7,7 @@ from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows import health_check, served, settings, way_back
+from dsrwizard.core.diagnosis.windows.looked import looked
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -27,7 +28,7 @@ class WindowsPlatform:
         return way_back.doubt(view, faults, where, family)
 
     def settings(self, view: ServerView, faults: Found) -> list[Check]:
-        return settings.settings(view, faults)
+        return [*looked(view), *settings.settings(view, faults)]
 
     def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
         where = Where(check="server.rp_filter", host=view.name)
