@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from dsrwizard.core.diagnosis import diagnose
+from dsrwizard.core.model.changes import Change, WindowsChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import ServerFacts
 from dsrwizard.core.model.steps import HostPlan
@@ -52,6 +54,16 @@ def planned(facts: ServerFacts, deployment: Deployment) -> HostPlan:
     return host_plan(deployment, deployment.servers[0], facts)
 
 
+def unseen_on_our_own(change: Change) -> bool:
+    """A setting of dsrwizard's own adapter that was not seen is set once more, which does no harm."""
+    return isinstance(change, WindowsChange) and change.old is None and change.key.startswith("dsrwizard")
+
+
+def wanted(change: Change) -> str:
+    """What it sets, whatever was there."""
+    return repr(msgspec.structs.replace(change, old=None) if isinstance(change, WindowsChange) else change)
+
+
 @pytest.mark.parametrize("version", SOME)
 def test_a_server_that_serves_is_found_at_fault_by_nothing_that_could_not_be_read(version: str) -> None:
     host = rich(version)
@@ -64,19 +76,20 @@ def test_a_server_that_serves_is_found_at_fault_by_nothing_that_could_not_be_rea
         for wire in (True, False):
             report = diagnose(evidence(failing, facts, wire=wire))
             wrong += [f"{what}: {one.check} {one.message}" for one in report.checks if one.outcome == "fail"]
-        wrong += [f"{what}: needless {step.title}" for step in planned(facts, shop()).steps]
+        changes = [change for step in planned(facts, shop()).steps for change in step.changes]
+        wrong += [f"{what}: needless {change}" for change in changes if not unseen_on_our_own(change)]
     assert wrong == []
 
 
 @pytest.mark.parametrize("version", SOME)
 def test_no_needed_step_is_left_out_without_a_word(version: str) -> None:
     host = bare(version)
-    needed = {repr(change) for step in planned(look(host, BOTH), BOTH).steps for change in step.changes}
+    needed = {wanted(change) for step in planned(look(host, BOTH), BOTH).steps for change in step.changes}
     assert len(needed) > 10
     wrong: list[str] = []
     for what, _, facts in each(host, BOTH):
         plan = planned(facts, BOTH)
-        made = {repr(change) for step in plan.steps for change in step.changes}
+        made = {wanted(change) for step in plan.steps for change in step.changes}
         told = plan.problem or "; ".join(plan.notes)
         if needed - made and BUSY not in told:
             wrong.append(f"{what}: {sorted(needed - made)}, and only this is said: {told}")
