@@ -108,7 +108,10 @@ FIXES = {
         f'netsh interface ipv4 delete address "dsrwizard" {VIP}; arp -d *; '
         f'netsh interface ipv4 add address "dsrwizard" {VIP}',
     ),
-    "not-persistent": ("-PolicyStore PersistentStore", 'netsh interface ipv4 add address "dsrwizard"'),
+    "not-persistent": (
+        f"Remove-NetIPAddress -IPAddress {VIP} -InterfaceAlias 'dsrwizard' -Confirm:$false; arp -d *; New-NetIPAddress",
+        'netsh interface ipv4 add address "dsrwizard"',
+    ),
     "arp-leak, VIP on the NIC": (
         f"Remove-NetIPAddress -IPAddress {VIP} -InterfaceAlias 'Ethernet' -Confirm:$false; arp -d *; New-NetIPAddress "
         "-InterfaceAlias 'dsrwizard'",
@@ -120,7 +123,7 @@ FIXES = {
         'netsh interface ipv4 add route 0.0.0.0/0 "Ethernet"',
     ),
     "firewall, rule removed": (f"netsh advfirewall firewall add rule name=dsrwizard-{VIP}-tcp-80 dir=in",) * 2,
-    "firewall, block all": ("netsh advfirewall set allprofiles firewallpolicy blockinbound,allowoutbound",) * 2,
+    "firewall, block all": ('netsh advfirewall set allprofiles firewallpolicy "blockinbound,allowoutbound"',) * 2,
     "site-binding, explicit address": (f"/+bindings.[protocol='http',bindingInformation='{VIP}:80:']",) * 2,
     "site-binding, listen list": (f"netsh http add iplisten {VIP}",) * 2,
 }
@@ -158,6 +161,7 @@ def test_each_fault_is_named_alone_with_what_mends_it(version: str, name: str) -
     assert (find(report, "vip.probe", "win1").outcome != "pass") is fault.stops
     assert FIXES.get(name, ("", ""))[SOME.index(version) ^ 1] in failed.fix
     assert failed.fix.startswith(("On win1: ", "Start ", "Find ", "In the group policy of win1"))
+    assert "PersistentStore" not in failed.fix
     assert not {"sysctl", "ip addr", "ip route"} & set(failed.fix.split("; ")), failed.fix
     assert all(check.consequence_of in ("", fault.cause) for check in report.checks)
 

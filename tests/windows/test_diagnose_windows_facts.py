@@ -73,13 +73,16 @@ class TestSites:
         report = judged(altered(sites=self.site(f"{VIP}:80:", "https", flags), certificates=certificates))
         assert faults(report) == ([("site-binding", "win1")] if missing else [])
         if missing and certificates:
-            assert f"netsh http add sslcert ipport={VIP}:80 certhash={'AB' * 20} appid={{id}}" in only(report).fix
+            assert (
+                f'netsh http add sslcert ipport={VIP}:80 certhash={"AB" * 20} "appid={{id}}" certstorename=MY'
+                in only(report).fix
+            )
 
     def test_sites_that_could_not_be_read_are_unknown(self) -> None:
         report = judged(altered(sites=None))
         check = find(report, "server.sites", "win1")
         assert (check.outcome, report.verdict) == ("unknown", "unknown")
-        assert "appcmd list site" in check.fix
+        assert 'inetsrv\\appcmd.exe" list site' in check.fix
 
 
 class TestFirewall:
@@ -94,7 +97,7 @@ class TestFirewall:
     def test_a_rule_that_blocks_goes_before_one_that_allows(self) -> None:
         failed = only(judged(self.rules(self.rule(allow=False)), wire=False))
         assert (failed.cause, failed.evidence.startswith("block rule “No web”")) == ("firewall", True)
-        assert 'set rule name="No web" new enable=no' in failed.fix
+        assert 'set rule name="No web" dir=in new enable=no' in failed.fix
 
     @pytest.mark.parametrize(
         "fields", [{"ports": "*"}, {"ports": "81"}, {"enabled": False}, {"addresses": "10.0.0.101"}, {"protocol": 17}]
@@ -193,7 +196,11 @@ class TestUnseen:
         address = WindowsAddress(address=VIP, prefix=32, state=4, persistent=None)
         report = judged(on_loopback("2008 R2", addresses=(address,)))
         check = find(report, "server.persistent", "win1")
-        assert (check.outcome, "show addresses" in check.fix, report.verdict) == ("unknown", True, "pass")
+        assert (check.outcome, "show ipaddresses store=persistent" in check.fix, report.verdict) == (
+            "unknown",
+            True,
+            "pass",
+        )
 
     def test_without_a_login_the_wire_tells_what_it_can_and_nothing_is_told_of_linux(self) -> None:
         report = judged(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,7 +42,7 @@ def _none(text: str) -> PowerShellError:
 
 
 @dataclass
-class _Register:
+class Register:
     name: str
     parameters: str
     since: int = 3
@@ -54,7 +55,7 @@ class _Register:
         return run
 
 
-def _named(host: WindowsHost, name: str) -> Adapter:
+def named(host: WindowsHost, name: str) -> Adapter:
     for adapter in host.adapters:
         if wildcard(str(name)).match(adapter.name):
             return adapter
@@ -64,9 +65,14 @@ def _named(host: WindowsHost, name: str) -> Adapter:
 # -- adapters
 
 
-@_Register("Get-NetAdapter", "IncludeHidden Name")
+def wildcard_escaped(name: str) -> str:
+    """As a pattern that this name alone matches."""
+    return re.sub(r"([\[\]*?`])", r"`\1", str(name))
+
+
+@Register("Get-NetAdapter", "IncludeHidden Name")
 def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
-    chosen = [_named(host, given["name"])] if "name" in given else host.adapters
+    chosen = [named(host, given["name"])] if "name" in given else host.adapters
     chosen = [one for one in chosen if given.get("includehidden") or not one.hidden]
     return [
         Object(
@@ -87,9 +93,9 @@ def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
     ]
 
 
-@_Register("Rename-NetAdapter", "InputObject NewName", changes=True)
+@Register("Rename-NetAdapter", "Name InputObject NewName", changes=True)
 def _rename(host: WindowsHost, given: Arguments) -> list[Any]:
-    adapter: Adapter = given["inputobject"].call("Itself", [])
+    adapter: Adapter = given["inputobject"].call("Itself", []) if "inputobject" in given else named(host, given["name"])
     if any(other.name.lower() == str(given["newname"]).lower() for other in host.adapters):
         raise PowerShellError(
             "{Object Exists} An attempt was made to create an object and the object name already existed."
@@ -98,14 +104,17 @@ def _rename(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("Get-NetAdapterBinding", "Name ComponentID AllBindings IncludeHidden")
+@Register("Get-NetAdapterBinding", "Name ComponentID AllBindings IncludeHidden")
 def _bindings(host: WindowsHost, given: Arguments) -> list[Any]:
-    adapter = _named(host, given["name"])
+    adapter = named(host, given["name"])
     if adapter.hidden and not given.get("includehidden"):
         raise _none(f"No MSFT_NetAdapterBindingSettingData objects found with 'Name' equal to '{adapter.name}'.")
     wanted = given.get("componentid")
     found = [
-        Object("MSFT_NetAdapterBindingSettingData", {"ComponentID": component, "Enabled": bound})
+        Object(
+            "MSFT_NetAdapterBindingSettingData",
+            {"Name": adapter.name, "InterfaceAlias": adapter.name, "ComponentID": component, "Enabled": bound},
+        )
         for component, bound in adapter.bindings.items()
         if wanted is None or component.lower() == str(wanted).lower()
     ]
@@ -115,20 +124,21 @@ def _bindings(host: WindowsHost, given: Arguments) -> list[Any]:
 
 
 def _bind(host: WindowsHost, given: Arguments, bound: bool) -> list[Any]:
-    adapter = _named(host, given["name"])
-    component = str(given["componentid"])
+    one = given.get("inputobject")
+    adapter = named(host, wildcard_escaped(one.member("Name")) if one is not None else given["name"])
+    component = str(one.member("ComponentID") if one is not None else given["componentid"])
     if component not in adapter.bindings:
         raise _none(f"No matching MSFT_NetAdapterBindingSettingData objects found for '{component}'.")
     adapter.bindings[component] = bound
     return []
 
 
-@_Register("Enable-NetAdapterBinding", "Name ComponentID", changes=True)
+@Register("Enable-NetAdapterBinding", "Name ComponentID InputObject", changes=True)
 def _enable(host: WindowsHost, given: Arguments) -> list[Any]:
     return _bind(host, given, True)
 
 
-@_Register("Disable-NetAdapterBinding", "Name ComponentID", changes=True)
+@Register("Disable-NetAdapterBinding", "Name ComponentID InputObject", changes=True)
 def _disable(host: WindowsHost, given: Arguments) -> list[Any]:
     return _bind(host, given, False)
 
@@ -147,7 +157,7 @@ def _stack(host: WindowsHost) -> list[Adapter]:
     return found
 
 
-@_Register("Get-NetIPAddress", "IPAddress InterfaceIndex PolicyStore")
+@Register("Get-NetIPAddress", "IPAddress InterfaceIndex PolicyStore")
 def _addresses(host: WindowsHost, given: Arguments) -> list[Any]:
     found = []
     for adapter in [host.pseudo, *host.adapters]:
@@ -163,6 +173,7 @@ def _addresses(host: WindowsHost, given: Arguments) -> list[Any]:
                     "MSFT_NetIPAddress",
                     {
                         "IPAddress": one.address,
+                        "InterfaceAlias": adapter.name,
                         "InterfaceIndex": adapter.index,
                         "PrefixLength": one.prefix,
                         "SkipAsSource": one.skip,
@@ -175,12 +186,14 @@ def _addresses(host: WindowsHost, given: Arguments) -> list[Any]:
     return found
 
 
-@_Register("New-NetIPAddress", "InterfaceIndex IPAddress PrefixLength SkipAsSource", changes=True)
+@Register("New-NetIPAddress", "InterfaceIndex IPAddress PrefixLength SkipAsSource PolicyStore", changes=True)
 def _new_address(host: WindowsHost, given: Arguments) -> list[Any]:
     adapter = host.by_index(int(given["interfaceindex"]))
     address = str(given["ipaddress"])
     family = 6 if ":" in address else 4
     row = adapter.rows[family]
+    if str(given.get("policystore", "ActiveStore")).lower() != "activestore":
+        raise PowerShellError("Element not found.")  # it writes both stores, or the active one alone
     if row.dhcp:
         raise PowerShellError("Inconsistent parameters PolicyStore PersistentStore and Dhcp Enabled")
     if any(other.holding(address) for other in [host.pseudo, *host.adapters]):
@@ -190,7 +203,7 @@ def _new_address(host: WindowsHost, given: Arguments) -> list[Any]:
     return _addresses(host, {"ipaddress": address})
 
 
-@_Register("Remove-NetIPAddress", "InterfaceIndex IPAddress Confirm", changes=True)
+@Register("Remove-NetIPAddress", "InterfaceIndex IPAddress Confirm", changes=True)
 def _remove_address(host: WindowsHost, given: Arguments) -> list[Any]:
     adapter = host.by_index(int(given["interfaceindex"]))
     entry = adapter.holding(str(given["ipaddress"]))
@@ -204,7 +217,7 @@ def _remove_address(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("Get-NetIPInterface", "InterfaceIndex AddressFamily")
+@Register("Get-NetIPInterface", "InterfaceIndex AddressFamily")
 def _interfaces(host: WindowsHost, given: Arguments) -> list[Any]:
     found = []
     for adapter in _stack(host):
@@ -223,6 +236,7 @@ def _interface(adapter: Adapter, family: int, row: Row) -> Object:
     return Object(
         "MSFT_NetIPInterface",
         {
+            "InterfaceAlias": adapter.name,
             "InterfaceIndex": adapter.index,
             "AddressFamily": NUMBERS[family],
             "WeakHostReceive": int(row.weak_receive),
@@ -236,7 +250,7 @@ def _interface(adapter: Adapter, family: int, row: Row) -> Object:
     )
 
 
-@_Register(
+@Register(
     "Set-NetIPInterface",
     "InterfaceIndex AddressFamily Dhcp WeakHostReceive WeakHostSend DadTransmits RouterDiscovery InterfaceMetric "
     "AutomaticMetric",
@@ -270,7 +284,7 @@ def _set_interface(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("Get-NetRoute", "DestinationPrefix")
+@Register("Get-NetRoute", "DestinationPrefix")
 def _routes(host: WindowsHost, given: Arguments) -> list[Any]:
     wanted = 6 if "::" in str(given["destinationprefix"]) else 4
     found = [
@@ -306,16 +320,26 @@ def _neighbours(host: WindowsHost, given: Arguments) -> list[Any]:
 # -- DNS
 
 
-@_Register("Get-DnsClient", "InterfaceIndex")
+@Register("Get-DnsClient", "InterfaceIndex")
 def _dns(host: WindowsHost, given: Arguments) -> list[Any]:
-    adapter = host.by_index(int(given["interfaceindex"]))
-    if adapter.disabled:
-        raise _none(f"No MSFT_DNSClient objects found with property 'InterfaceIndex' equal to '{adapter.index}'.")
-    properties = {"RegisterThisConnectionsAddress": adapter.register, "UseSuffixWhenRegistering": adapter.suffix}
-    return [Object("MSFT_DNSClient", properties)]
+    found = [host.by_index(int(given["interfaceindex"]))] if given else host.adapters
+    found = [adapter for adapter in found if not adapter.disabled]
+    if not found:
+        raise _none("No MSFT_DNSClient objects found with property 'InterfaceIndex'.")
+    return [
+        Object(
+            "MSFT_DNSClient",
+            {
+                "InterfaceAlias": adapter.name,
+                "RegisterThisConnectionsAddress": adapter.register,
+                "UseSuffixWhenRegistering": adapter.suffix,
+            },
+        )
+        for adapter in found
+    ]
 
 
-@_Register("Set-DnsClient", "InterfaceIndex RegisterThisConnectionsAddress UseSuffixWhenRegistering", changes=True)
+@Register("Set-DnsClient", "InterfaceIndex RegisterThisConnectionsAddress UseSuffixWhenRegistering", changes=True)
 def _set_dns(host: WindowsHost, given: Arguments) -> list[Any]:
     adapter = host.by_index(int(given["interfaceindex"]))
     adapter.register = bool(given["registerthisconnectionsaddress"])
@@ -326,12 +350,12 @@ def _set_dns(host: WindowsHost, given: Arguments) -> list[Any]:
 # -- everything else
 
 
-@_Register("Get-WmiObject", "Class Filter", since=2)
+@Register("Get-WmiObject", "Class Filter", since=2)
 def _wmi(host: WindowsHost, given: Arguments) -> list[Any]:
     return wmi.instances(host, str(given["class"]), str(given.get("filter", "")))
 
 
-@_Register("New-Object", "ComObject TypeName ArgumentList", since=2)
+@Register("New-Object", "ComObject TypeName ArgumentList", since=2)
 def _new(host: WindowsHost, given: Arguments) -> list[Any]:
     return [com.create(host, given)]
 
@@ -343,38 +367,38 @@ def _paths(host: WindowsHost, given: Arguments) -> list[str]:
     return registry.matching(host, str(given["path"]))
 
 
-@_Register("Test-Path", "Path LiteralPath", since=2)
+@Register("Test-Path", "Path LiteralPath", since=2)
 def _test_path(host: WindowsHost, given: Arguments) -> list[Any]:
     return [any(registry.exists(host, path) for path in _paths(host, given))]
 
 
-@_Register("Get-ItemProperty", "Path LiteralPath", since=2)
+@Register("Get-ItemProperty", "Path LiteralPath", since=2)
 def _item(host: WindowsHost, given: Arguments) -> list[Any]:
     return [registry.item(host, path) for path in _paths(host, given)]
 
 
-@_Register("Set-ItemProperty", "Path LiteralPath Name Value", since=2, changes=True)
+@Register("Set-ItemProperty", "Path LiteralPath Name Value", since=2, changes=True)
 def _set_item(host: WindowsHost, given: Arguments) -> list[Any]:
     for path in _paths(host, given):
         registry.write(host, path, str(given["name"]), given["value"])
     return []
 
 
-@_Register("Get-ChildItem", "Path LiteralPath", since=2)
+@Register("Get-ChildItem", "Path LiteralPath", since=2)
 def _children(host: WindowsHost, given: Arguments) -> list[Any]:
     if str(given.get("literalpath", "")).lower() == winrm.STORE:
         return winrm.certificates(host)
     return [key for path in _paths(host, given) for key in registry.children(host, path)]
 
 
-@_Register("Get-Date", "", since=2)
+@Register("Get-Date", "", since=2)
 def _date(host: WindowsHost, given: Arguments) -> list[Any]:
     return [host.now]
 
 
-@_Register("Start-Sleep", "Milliseconds", since=2)
+@Register("Start-Sleep", "Milliseconds Seconds", since=2)
 def _sleep(host: WindowsHost, given: Arguments) -> list[Any]:
-    host.sleep(int(given["milliseconds"]))
+    host.sleep(int(given["milliseconds"]) if "milliseconds" in given else 1000 * int(given["seconds"]))
     return []
 
 
@@ -386,14 +410,14 @@ def _logged(host: WindowsHost) -> list[tuple[Any, Any]]:
     return [(one, host.now - timedelta(seconds=one.seconds)) for one in newest]
 
 
-@_Register("Get-WinEvent", "FilterHashtable MaxEvents", since=2)
+@Register("Get-WinEvent", "FilterHashtable MaxEvents", since=2)
 def _events(host: WindowsHost, given: Arguments) -> list[Any]:
     wanted = given["filterhashtable"]
     if wanted["LogName"] != "System":
         raise NotModelled(f"events of {wanted['LogName']}")
     found = []
     for event, at in _logged(host):
-        if event.source == wanted["ProviderName"] and event.number in wanted["Id"] and at >= wanted["StartTime"]:
+        if event.source == wanted["ProviderName"] and event.number in wanted["Id"] and ("StartTime" not in wanted or at >= wanted["StartTime"]):
             properties = [Object("EventProperty", {"Value": value}) for value in event.strings]
             found.append(Object("EventLogRecord", {"Id": event.number, "TimeCreated": at, "Properties": properties}))
     if not found:
@@ -404,7 +428,7 @@ def _events(host: WindowsHost, given: Arguments) -> list[Any]:
     return found[: int(given.get("maxevents", len(found)))]
 
 
-@_Register("Get-EventLog", "LogName Source After Newest", since=2)
+@Register("Get-EventLog", "LogName Source After Newest", since=2)
 def _event_log(host: WindowsHost, given: Arguments) -> list[Any]:
     """`Newest` alone ends the reading; a source or a time is looked for in the whole log."""
     if "newest" not in given or "source" in given:

@@ -15,6 +15,7 @@ from tests.windows.host import winrm
 from tests.windows.host.cmdlets import CMDLETS
 from tests.windows.host.dotnet import static
 from tests.windows.host.model import (
+    BY_HAND,
     PREFERRED,
     VERSIONS,
     Adapter,
@@ -28,6 +29,7 @@ from tests.windows.host.model import (
     pseudo,
 )
 from tests.windows.host.native import native
+from tests.windows.host.typed import by_index
 from tests.windows.pwsh import NotModelled, Object, PowerShell, PowerShellError, Static
 
 ANY, CHANGING = "any", "changing"
@@ -47,7 +49,7 @@ class WindowsHost:
         mac: str = "02:00:0a:00:00:65",
     ) -> None:
         self.version = version
-        self.kernel, self.powershell = VERSIONS[version]
+        self.kernel, self.powershell = (VERSIONS | BY_HAND)[version]
         self.modern = self.powershell[0] >= 3
         self.adapters: list[Adapter] = [nic(address, gateway=gateway, mac=mac)]
         self.pseudo = pseudo()
@@ -91,6 +93,8 @@ class WindowsHost:
         self.not_modelled: list[str] = []
         self.broken: dict[str, str] = {}
         """Cmdlet or native command in lower case → the error it ends with, as a host that fails there."""
+        self.programs: list[tuple[str, list[str], int]] = []
+        """Every program that ran, its words, and its exit status."""
         self.calls: Counter[str] = Counter()
         """How often each cmdlet, program or method was called, in lower case; `ANY` is all of them, `CHANGING` those
         that may change something."""
@@ -213,6 +217,7 @@ class WindowsHost:
             raise PowerShellError(
                 f"The term '{name}' is not recognized as the name of a cmdlet, function, script file."
             )
+        parameters = by_index(self, name, parameters)
         unknown = set(parameters) - known.parameters
         if unknown:
             raise PowerShellError(f"{name}: A parameter cannot be found that matches parameter name '{min(unknown)}'.")
@@ -240,6 +245,7 @@ class WindowsHost:
             self.done(name, changing=changing)
         except PowerShellError as error:
             return 1, [str(error)]
+        self.programs.append((name, arguments, ended[0]))
         return ended
 
     def static(self, name: str) -> Static:

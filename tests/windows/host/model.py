@@ -18,7 +18,10 @@ VERSIONS: dict[str, tuple[str, tuple[int, int]]] = {
 }
 """Windows Server → kernel version, PowerShell as shipped."""
 
-TENTATIVE, PREFERRED = 1, 4
+OLD = ("2003", "2008", "2008 R2")
+BY_HAND = {"2003": ("5.2.3790", (2, 0))}
+"""What no script of ours ever runs on."""
+TENTATIVE, DUPLICATE, PREFERRED = 1, 2, 4
 DEFAULT_BINDINGS = (
     "ms_tcpip", "ms_tcpip6", "ms_msclient", "ms_server", "ms_pacer", "ms_lltdio", "ms_rspndr",
 )  # fmt: skip
@@ -177,11 +180,11 @@ def pseudo() -> Adapter:
 
 def fresh_loopback(number: int, index: int, version: str, count: int) -> Adapter:
     """A Microsoft loopback adapter as SetupAPI leaves it: on DHCP, with an address of its own making, in DNS."""
-    name = f"Ethernet {count + 1}" if version not in ("2008", "2008 R2") else f"Local Area Connection {count + 1}"
+    name = f"{'Local Area Connection' if version in OLD else 'Ethernet'} {count + 1}"
     return Adapter(
         name=name, number=number, index=index, guid="{" + str(uuid.uuid4()).upper() + "}",
         pnp=rf"ROOT\NET\{count:04d}", mac="02:00:4c:4f:4f:50", component="*MSLOOP",
-        service="msloop" if version in ("2008", "2008 R2") else "kmloop",
+        service="msloop" if version in OLD else "kmloop",
         description="Microsoft KM-TEST Loopback Adapter",
         addresses=[Address("169.254.19.77", 16, persistent=False), Address("fe80::c1d:6a5f:1c3b:134d", 64)],
         rows={4: Row(dhcp=True), 6: Row(dad=1)}, polls=2,

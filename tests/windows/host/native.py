@@ -1,21 +1,17 @@
-"""netsh, appcmd: what they do and their exit status. Their text is in no language a script could read."""
+"""appcmd, arp and the like: what they do and their exit status. Their text is in no language a script could read."""
 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
-from tests.windows.host.model import Address, Binding, Site
+from tests.windows.host.model import Binding, Site
+from tests.windows.host.netsh import DENIED, GIBBERISH, Result, netsh
 from tests.windows.pwsh import NotModelled
 
 if TYPE_CHECKING:
     from tests.windows.host.machine import WindowsHost
-
-GIBBERISH = ["Vorgang wurde 完了 abgeschlossen."]
-DENIED = (1, ["Für den angeforderten Vorgang sind erhöhte Rechte erforderlich."])
-Result = tuple[int, list[str]]
 
 
 def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
@@ -24,7 +20,7 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
     if program == "appcmd":
         return _appcmd(host, arguments)
     if program == "netsh":
-        return _netsh(host, arguments)
+        return netsh(host, arguments)
     if program == "arp":
         if len(arguments) == 2 and arguments[0] == "-a":
             return _arp(host, arguments[1])
@@ -32,8 +28,10 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
             raise NotModelled("arp " + " ".join(arguments))
         if not host.elevated:
             return DENIED
-        host.neighbours.clear()
+        host.neighbours = {address: mac for address, mac in host.neighbours.items() if ":" in address}
         return 0, []
+    if program in ("ipconfig", "netstat", "findstr"):  # they show what is there, and change nothing
+        return 0, GIBBERISH
     raise NotModelled(f"program {name}")
 
 
@@ -47,116 +45,13 @@ def _arp(host: WindowsHost, address: str) -> Result:
     return 0, ["", head, "  Internetadresse       Physische Adresse     Typ", row]
 
 
-def _netsh(host: WindowsHost, words: list[str]) -> Result:
-    match [word.lower() for word in words]:
-        case ["interface", "ipv4" | "ipv6", "add", "address", "?"]:
-            names = ["name", "address", "mask"] + (["skipassource"] if host.skip_as_source else [])
-            return 1, [*GIBBERISH, *(f"      [[{one}=]<完了>]" for one in names)]
-        case ["interface", ("ipv4" | "ipv6") as family, "add", "address", index, *rest]:
-            return _add_address(host, int(family[-1]), int(index), rest)
-        case ["interface", "ipv4" | "ipv6", "delete", "address", index, address]:
-            return _delete_address(host, int(index), address)
-        case ["interface", ("ipv4" | "ipv6") as family, "set", "interface", index, setting, "store=persistent"]:
-            return _set_interface(host, int(family[-1]), int(index), setting)
-        case ["http", ("add" | "delete") as verb, "iplisten", where]:
-            return _iplisten(host, verb, where.removeprefix("ipaddress="))
-        case ["http", ("add" | "delete") as verb, "sslcert", where, *rest]:
-            return _sslcert(host, verb, where.removeprefix("ipport="), rest)
-        case _:
-            raise NotModelled("netsh " + " ".join(words))
-
-
-def _add_address(host: WindowsHost, family: int, index: int, rest: list[str]) -> Result:
-    if not host.elevated:
-        return DENIED
-    adapter = host.by_index(index)
-    skip = "skipassource=true" in rest
-    if skip and not host.skip_as_source:
-        return 1, GIBBERISH
-    rest = [word for word in rest if word not in ("skipassource=true", "store=persistent")]
-    if family == 6:
-        address, _, length = rest[0].partition("/")
-        prefix = int(length)
-    else:
-        address, mask = rest
-        prefix = sum(bin(int(part)).count("1") for part in mask.split("."))
-    if any(other.holding(address) for other in [host.pseudo, *host.adapters]):
-        return 1, GIBBERISH
-    if family == 4 and adapter.rows[4].dhcp:
-        adapter.rows[4].dhcp = False
-        adapter.addresses = [one for one in adapter.addresses if not one.address.startswith("169.254.")]
-    adapter.addresses.append(Address(str(ip_address(address)), prefix, skip))
-    return 0, GIBBERISH
-
-
-def _delete_address(host: WindowsHost, index: int, address: str) -> Result:
-    if not host.elevated:
-        return DENIED
-    adapter = host.by_index(index)
-    entry = adapter.holding(address)
-    if entry is None:
-        return 1, GIBBERISH
-    adapter.addresses.remove(entry)
-    return 0, GIBBERISH
-
-
-def _set_interface(host: WindowsHost, family: int, index: int, setting: str) -> Result:
-    if not host.elevated:
-        return DENIED
-    row = host.by_index(index).rows[family]
-    name, _, value = setting.partition("=")
-    able = {"enabled": True, "disabled": False}
-    match name:
-        case "weakhostreceive":
-            row.weak_receive = able[value]
-        case "weakhostsend":
-            row.weak_send = able[value]
-        case "dadtransmits":
-            row.dad = int(value)
-        case "routerdiscovery":
-            row.router_discovery = {"disabled": 0, "enabled": 1, "dhcp": 2}[value]
-        case "metric":
-            row.automatic = value == "automatic"
-            row.metric = 25 if row.automatic else int(value)
-        case _:
-            raise NotModelled(f"netsh set interface {setting}")
-    return 0, GIBBERISH
-
-
-def _iplisten(host: WindowsHost, verb: str, address: str) -> Result:
-    if not host.elevated:
-        return DENIED
-    if (verb == "add") == (address in host.listen):
-        return 1, GIBBERISH
-    if verb == "add":
-        host.listen.append(address)
-    else:
-        host.listen.remove(address)
-    return 0, GIBBERISH
-
-
-def _sslcert(host: WindowsHost, verb: str, endpoint: str, rest: list[str]) -> Result:
-    if not host.elevated:
-        return DENIED
-    if (verb == "add") == (endpoint in host.certificates):
-        return 1, GIBBERISH
-    if verb == "delete":
-        del host.certificates[endpoint]
-        return 0, GIBBERISH
-    given = dict(word.split("=", 1) for word in rest)
-    if not {"certhash", "appid"} <= set(given) <= {"certhash", "appid", "certstorename"}:
-        raise NotModelled("netsh http add sslcert " + " ".join(rest))
-    if "certstorename" in given and not given["certstorename"]:
-        return 1, GIBBERISH
-    host.certificates[endpoint] = (given["certhash"].upper(), given["appid"], given.get("certstorename", "").upper())
-    return 0, GIBBERISH
-
-
 def _appcmd(host: WindowsHost, words: list[str]) -> Result:
     sites = host.sites or []
     if words[:2] == ["list", "site"] and words[-2:] == ["/config", "/xml"]:
         named = [word.removeprefix("/site.name:") for word in words[2:-2]]
         return 0, _xml([site for site in sites if not named or site.name == named[0]])
+    if words[:2] == ["list", "site"] and len(words) == 2:
+        return 0, GIBBERISH
     if words[:2] == ["set", "site"] and len(words) == 4:
         return _set_site(host, words[2].removeprefix("/site.name:"), words[3])
     raise NotModelled("appcmd " + " ".join(words))

@@ -42,6 +42,8 @@ def _chosen(host: WindowsHost, where: str, keys: dict[str, str]) -> list[Adapter
     if not where:
         return list(host.adapters)
     key, _, value = where.partition("=")
+    if key.lower() == "settingid":
+        return [adapter for adapter in host.adapters if adapter.guid.lower() == value.strip("'").lower()]
     if key.lower() not in keys or not value.isdecimal():
         raise NotModelled(f"filter {where}")
     return [adapter for adapter in host.adapters if getattr(adapter, keys[key.lower()]) == int(value)]
@@ -121,6 +123,6 @@ def _adapter(host: WindowsHost, adapter: Adapter) -> Object:
             "MACAddress": adapter.mac.upper(),
             "NetConnectionStatus": 0 if adapter.disabled else 2 if adapter.up else 7,
         },
-        {"Put": put},
+        {"Put": put, "GetRelated": lambda name: [_config(host, adapter)]},
         assigned,
     )

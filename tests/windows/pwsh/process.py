@@ -23,7 +23,8 @@ KEPT = str(Path(sys.prefix) / ".powershell")
 """Where the compiled bridge is kept: in the environment, so that a checkout may be read-only."""
 OF_THEIR_OWN = ("New-Object", "Add-Type")
 """Commands whose function is written by hand."""
-PROGRAMS = ("netsh", "arp", r"C:\Windows\System32\inetsrv\appcmd.exe")
+APPCMD = r"C:\Windows\System32\inetsrv\appcmd.exe"
+PROGRAMS = ("netsh", "arp", "ipconfig", "netstat", "findstr", APPCMD)
 MOST = 3
 """Processes at once. A script that waits for another one's end would need more; none does."""
 Say = Callable[[str], None]

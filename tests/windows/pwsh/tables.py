@@ -111,6 +111,7 @@ def function(version: str, command: str) -> str:
                 continue
             place = f", Position={one.position}" if one.position >= 0 else ""
             needed = ", Mandatory=$true" if one.mandatory else ""
+            needed += ", ValueFromPipeline=$true" if one.name == "InputObject" else ""
             parts.setdefault(one.name, []).append(f"[Parameter(ParameterSetName='s{number}'{needed}{place})]")
             kinds[one.name] = _known(one.type)
     listed = ",\n".join(f"{' '.join(marks)} [{kinds[name]}] ${name}" for name, marks in parts.items())

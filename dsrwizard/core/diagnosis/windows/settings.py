@@ -141,7 +141,7 @@ def _adapter(view: ServerView, faults: Found) -> Check:
     """`server.adapter`: it is there, and says nothing of the VIP to anybody."""
     where, name, facts = Where(check="server.adapter", host=view.name), view.name, facts_of(view)
     if facts is None:
-        return _unseen(where, view, faults, "the loopback adapter", "ncpa.cpl, or Get-NetAdapter")
+        return _unseen(where, view, faults, "the loopback adapter", advice_of(view).show_adapters())
     broken = _adapter_fault(view, faults, where)
     if broken is not None:
         return broken
@@ -167,7 +167,7 @@ def _adapter(view: ServerView, faults: Found) -> Check:
         return where.unknown(
             f"Could not check whether {names} of {name} registers the VIP in DNS or NetBIOS.",
             _said(carriers, "dns", "netbios"),
-            f"On {name}: ipconfig /all; in the adapter's IPv4 settings, DNS registration and NetBIOS must be off.",
+            f"On {name}: ipconfig /all (in the adapter's IPv4 settings, DNS registration and NetBIOS must be off)",
         )  # fmt: skip
     return where.passed(f"{names} of {name} does not expose the VIP.", "no gateway, DHCP, DNS registration or NetBIOS")
 
@@ -188,9 +188,10 @@ def _talks(view: ServerView, adapter: WindowsAdapter) -> list[tuple[str, str, st
             ("NetBIOS is on", f"TcpipNetbiosOptions {adapter.netbios}, 2 is off", advice.no_netbios(adapter))
         )  # fmt: skip
     settings = adapter.of(4)
-    if settings is not None and settings.dhcp:
-        first = next((vip for vip in view.vips if vip.ip.version == 4), None)
-        found.append(("DHCP is on", "DHCP on", advice_of(view).static(adapter.name, first)))
+    first = next((vip for vip in view.vips if vip.ip.version == 4), None)
+    static = advice_of(view).static(adapter.name, first)
+    if settings is not None and settings.dhcp and static:
+        found.append(("DHCP is on", "DHCP on", static))
     for gateway in adapter.gateways:
         family = parsed(gateway).version
         found.append(
@@ -211,10 +212,12 @@ def _bindings(view: ServerView, faults: Found) -> Check:
     """`server.bindings`: on generations that cannot tell, the operator has to look."""
     where, name, facts = Where(check="server.bindings", host=view.name), view.name, facts_of(view)
     if facts is None:
-        return _unseen(where, view, faults, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
+        command = advice_of(view).show_bindings(target(view.server))
+        return _unseen(where, view, faults, "what is bound to the loopback adapter", command)
     carriers = [adapter for adapter in _carriers(view, facts) if adapter.loopback]
     if not carriers and facts.adapters_unknown:
-        return _unseen(where, view, faults, "what is bound to the loopback adapter", "Get-NetAdapterBinding")
+        command = advice_of(view).show_bindings(target(view.server))
+        return _unseen(where, view, faults, "what is bound to the loopback adapter", command)
     if not carriers:
         fault = faults.find(name, "windows-adapter")
         return where.follows(fault) if fault else where.skipped("The built-in pseudo-interface has no bindings.")
@@ -224,7 +227,7 @@ def _bindings(view: ServerView, faults: Found) -> Check:
         how = "could not be read" if said else "cannot be read by script on this Windows"
         return where.unknown(
             f"Which protocols are bound to {', '.join(blind)} of {name} {how}.", said,
-            f"On {name}: ncpa.cpl, properties of {blind[0]}: only Internet Protocol may be checked.",
+            f"On {name}: {advice_of(view).show_bindings(blind[0])}",
         )  # fmt: skip
     known = faults.find(name, "windows-adapter")
     loud = [one for adapter in carriers for one, on in (adapter.bindings or {}).items() if on and one in UNBINDABLE]
@@ -442,8 +445,7 @@ def _conflicts(view: ServerView, faults: Found) -> list[Check]:
     """`server.conflict`: one for each VIP with a conflict, otherwise one for all."""
     where, name, facts = Where(check="server.conflict", host=view.name), view.name, facts_of(view)
     if facts is None or facts.conflicts is None:
-        command = "eventvwr.msc, System log, source Tcpip, events 4198 and 4199"
-        return [_unseen(where, view, faults, "address conflicts", command)]
+        return [_unseen(where, view, faults, "address conflicts", advice.SHOW_CONFLICTS)]
     found = [vip for vip in view.vips if _events(view, vip)]
     if not found:
         return [where.passed(f"The system log of {name} shows no other host with the VIP.", "no event 4198, 4199")]

@@ -1,12 +1,21 @@
-"""The commands an operator types on a Windows server: PowerShell from 2012 on, netsh before.
+"""The commands an operator types into PowerShell on a Windows server: cmdlets from 2012 on, netsh before.
 
-Adapters by name and index, as they are called there now; nothing relies on what Windows calls things in its language.
+What goes beyond the commands stands after them in parentheses. Adapters by name and index, as they are called there
+now; nothing relies on what Windows calls things in its language.
 """
 
 from __future__ import annotations
 
 from dsrwizard.core.dialects.windows import sites
-from dsrwizard.core.dialects.windows.commands import PSEUDO, named, quoted, windows_commands
+from dsrwizard.core.dialects.windows.commands import (
+    APPCMD,
+    by_alias,
+    by_name,
+    for_netsh,
+    named,
+    quoted,
+    windows_commands,
+)
 from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.plan import command_set_of, target
 from dsrwizard.core.model import windows_values as values
@@ -19,9 +28,11 @@ IIS = "{4dc3e181-e14b-4a21-b022-59fc669b0914}"
 """The application id under which IIS keeps its certificates in http.sys."""
 SHOW_RULES = "netsh advfirewall show allprofiles; netsh advfirewall firewall show rule name=all dir=in"
 SHOW_DROPPED = "netsh wfp show netevents (2008 R2 and later) writes which filter drops the packets"
-LET_RULES_COUNT = "netsh advfirewall set allprofiles firewallpolicy blockinbound,allowoutbound"
+LET_RULES_COUNT = 'netsh advfirewall set allprofiles firewallpolicy "blockinbound,allowoutbound"'
 """Ends `blockinboundalways`, under which no rule lets anything in."""
-SHOW_SITES = r"%windir%\system32\inetsrv\appcmd list site"
+SHOW_SITES = f"{APPCMD} list site"
+HTTP_STARTS = "http.sys may read its list only when it starts: if the VIP stays silent, restart the server"
+SHOW_CONFLICTS = "Get-WinEvent -FilterHashtable @{LogName='System'; ProviderName='Tcpip'; Id=4198,4199} -MaxEvents 5"
 
 
 class WindowsAdvice:
@@ -31,7 +42,7 @@ class WindowsAdvice:
         self._server = server
         seen = facts.windows if facts is not None else None
         carrying = facts.carrying(server.address) if facts is not None else ()
-        self._nic = carrying[0].name if carrying else "<adapter>"
+        self._nic = carrying[0].name if carrying else ""
         self._system: CommandSet = "windows-2012"
         if seen is not None:
             self._system = command_set_of(seen)
@@ -57,11 +68,9 @@ class WindowsAdvice:
         return "; ".join(windows_commands(change))
 
     def keep_vip(self, vip: Vip, adapter: str) -> str:
-        """Writes the VIP to what is set again at the next start."""
-        put = self.put_vip(vip, adapter)
-        if self._legacy:
-            return f"{self.take_vip(vip, adapter, vip.prefix)}; {put}"  # netsh keeps what it adds
-        return f"{put} -PolicyStore PersistentStore"
+        """Writes the VIP to what is set again at the next start: netsh and New-NetIPAddress keep what they add, and
+        cannot add to what is kept alone (New-NetIPAddress, -PolicyStore: ActiveStore only)."""
+        return f"{self.take_vip(vip, adapter, vip.prefix)}; {self.put_vip(vip, adapter)}"
 
     def show_address(self, vip: Vip) -> str:
         if self._legacy:
@@ -74,7 +83,8 @@ class WindowsAdvice:
     def show_kept(self, vip: Vip) -> str:
         """Shows whether the VIP is in the persistent store."""
         if self._legacy:
-            return f"netsh interface ipv{vip.ip.version} show addresses store=persistent"
+            what = "ipaddresses" if vip.ip.version == 4 else "addresses"
+            return f"netsh interface ipv{vip.ip.version} show {what} store=persistent"
         return f"Get-NetIPAddress -IPAddress {vip.ip} -PolicyStore PersistentStore"
 
     # ARP and neighbour discovery
@@ -90,13 +100,14 @@ class WindowsAdvice:
 
     def show_listeners(self, service: Service) -> str:
         if self._legacy:
-            return f"netstat -an -p {service.protocol} | findstr :{service.port}"
+            return f"netstat -an | findstr :{service.port}"
         if service.protocol == "udp":
             return f"Get-NetUDPEndpoint -LocalPort {service.port}"
         return f"Get-NetTCPConnection -State Listen -LocalPort {service.port}"
 
     def see_handshakes(self, vip: Vip, service: Service) -> str:
-        return f"On {self._server.name}: netstat -an -p tcp shows them as SYN_RECEIVED"
+        table = "tcpv6" if vip.ip.version == 6 else "tcp"
+        return f"On {self._server.name}: netstat -an -p {table} (it shows them as SYN_RECEIVED)"
 
     # The way back
 
@@ -117,14 +128,14 @@ class WindowsAdvice:
 
     def _add_gateway(self, family: int, adapter: str, gateway: str) -> str:
         if self._legacy:
-            return f"netsh interface ipv{family} add route {_everything(family)} {_where(adapter)} {gateway}"
-        return f"New-NetRoute -DestinationPrefix {_everything(family)} {_interface(adapter)} -NextHop {gateway}"
+            return f"netsh interface ipv{family} add route {_everything(family)} {self._where(adapter)} {gateway}"
+        return f"New-NetRoute -DestinationPrefix {_everything(family)} {self._interface(adapter)} -NextHop {gateway}"
 
     def drop_gateway(self, family: int, adapter: str, gateway: str) -> str:
         """Takes a default gateway away."""
         if self._legacy:
-            return f"netsh interface ipv{family} delete route {_everything(family)} {_where(adapter)} {gateway}"
-        where = f"{_interface(adapter)} -NextHop {gateway} -Confirm:$false"
+            return f"netsh interface ipv{family} delete route {_everything(family)} {self._where(adapter)} {gateway}"
+        where = f"{self._interface(adapter)} -NextHop {gateway} -Confirm:$false"
         return f"Remove-NetRoute -DestinationPrefix {_everything(family)} {where}"
 
     def forget_neighbour(self, address: str) -> str:
@@ -145,30 +156,31 @@ class WindowsAdvice:
     def show_family(self, family: int) -> str:
         """Shows the weak-host settings of every adapter."""
         if self._legacy:
-            return f"netsh interface ipv{family} show interface <index> level=verbose"
+            return f"netsh interface ipv{family} show interfaces level=verbose"
         return f"Get-NetIPInterface -AddressFamily IPv{family} | Format-List InterfaceAlias, WeakHost*"
 
     def static(self, adapter: str, vip: Vip | None) -> str:
-        """Ends DHCP on an adapter; before 2012 its first address does."""
+        """Ends DHCP on an adapter; before 2012 its first address does, so that without an IPv4 VIP it stays."""
         if not self._legacy:
             return self.set_family("dhcp", adapter, 4, "Disabled")
-        address = str(vip.ip) if vip is not None else "<VIP>"
-        return f"netsh interface ipv4 set address name={_where(adapter)} static {address} 255.255.255.255"
+        if vip is None:
+            return ""
+        return f"netsh interface ipv4 set address name={for_netsh(adapter)} static {vip.ip} 255.255.255.255"
 
     def unregister(self, adapter: WindowsAdapter) -> str:
         """The adapter's addresses stay out of DNS."""
         if self._legacy:
             return _wmi(adapter, "SetDynamicDNSRegistration($false, $false)")
         return (
-            f"Set-DnsClient {_interface(adapter.name)} -RegisterThisConnectionsAddress $false "
+            f"Set-DnsClient {by_alias(adapter.name)} -RegisterThisConnectionsAddress $false "
             "-UseSuffixWhenRegistering $false"
         )
 
     def enable(self, adapter: str) -> str:
         """Enables an adapter."""
         if self._legacy:
-            return f"netsh interface set interface name={_where(adapter)} admin=enabled"
-        return f"Enable-NetAdapter -Name {quoted(adapter)}"
+            return f"netsh interface set interface name={for_netsh(adapter)} admin=enabled"
+        return f"Enable-NetAdapter {by_name(adapter)}"
 
     def install(self) -> str:
         """The sentence that says how to install the loopback adapter again."""
@@ -183,21 +195,44 @@ class WindowsAdvice:
     def serve(self, facts: WindowsFacts, vip: Vip, service: Service) -> str:
         """The bindings, listen address and certificate that the VIP lacks."""
         lines: list[str] = []
-        for item, key, new in sites.missing(facts, vip, service):
+        missing = sites.missing(facts, vip, service)
+        for item, key, new in missing:
             lines += windows_commands(WindowsChange(item=item, key=key, old=None, new=new, system=self._system))
         odd = [site.name for site, one in sites.left_out(facts, vip, service) if not sites.typeable(site, one)]
-        lines += [f"in IIS Manager, add a binding for {vip.ip} to {name}" for name in dict.fromkeys(odd)]
-        return "; ".join(lines)
+        more = [f"in IIS Manager, add a binding for {vip.ip} to {name}" for name in dict.fromkeys(odd)]
+        if any(item == "listen-address" for item, _, _ in missing):
+            more.append(HTTP_STARTS)
+        return told(lines, more)
+
+    def show_adapters(self) -> str:
+        """Shows every adapter, with its addresses."""
+        return "ipconfig /all" if self._legacy else "Get-NetAdapter -IncludeHidden"
+
+    def show_bindings(self, adapter: str) -> str:
+        """Shows what is bound to an adapter; before 2012 only its window does."""
+        if self._legacy:
+            return f"in Network Connections, look at the properties of {adapter}: only Internet Protocol may be checked"
+        return f"Get-NetAdapterBinding {by_name(adapter)}"
+
+    def _where(self, adapter: str) -> str:
+        """An adapter for netsh; empty: that with the server's own address."""
+        if adapter:
+            return for_netsh(adapter)
+        having = f"Where-Object {{ $_.IPAddress -contains '{self._server.address}' }}"
+        return f"(Get-WmiObject Win32_NetworkAdapterConfiguration | {having}).InterfaceIndex"
+
+    def _interface(self, adapter: str) -> str:
+        """The same for the cmdlets."""
+        if adapter:
+            return by_alias(adapter)
+        return f"-InterfaceIndex (Get-NetIPAddress -IPAddress {self._server.address}).InterfaceIndex"
 
 
-def _where(name: str) -> str:
-    """An adapter for netsh."""
-    return "1" if name == PSEUDO else named(name)
-
-
-def _interface(name: str) -> str:
-    """An adapter for the cmdlets."""
-    return "-InterfaceIndex 1" if name == PSEUDO else f"-InterfaceAlias {quoted(name)}"
+def told(commands: list[str], more: list[str]) -> str:
+    """Commands, and after them in parentheses what they do not do."""
+    if not commands:
+        return "; ".join(more)
+    return "; ".join(commands) + (f" ({'; '.join(more)})" if more else "")
 
 
 def _everything(family: int) -> str:
@@ -218,7 +253,7 @@ def no_netbios(adapter: WindowsAdapter) -> str:
 
 def bind(adapter: WindowsAdapter, component: str, *, on: bool) -> str:
     verb = "Enable" if on else "Disable"
-    return f"{verb}-NetAdapterBinding -Name {quoted(adapter.name)} -ComponentID {component}"
+    return f"{verb}-NetAdapterBinding {by_name(adapter.name)} -ComponentID {component}"
 
 
 def admit(vip: Vip, service: Service) -> str:
@@ -229,9 +264,10 @@ def admit(vip: Vip, service: Service) -> str:
 
 
 def disable_rule(name: str) -> str:
-    if set(name) & set('"%`$'):  # it would end the quotes it stands in, or mean something within them
+    # netsh takes `all` for every rule, and PowerShell hands on no quotes within quotes.
+    if '"' in name or name.endswith("\\") or name.lower() == "all":
         return f"in Windows Firewall, disable the inbound rule {quoted(name)}"
-    return f'netsh advfirewall firewall set rule name="{name}" new enable=no'
+    return f"netsh advfirewall firewall set rule name={named(name)} dir=in new enable=no"
 
 
 def certify(facts: WindowsFacts, vip: Vip, port: int, binding: SiteBinding) -> str:

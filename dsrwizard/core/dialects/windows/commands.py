@@ -1,8 +1,10 @@
-"""The commands of a change on a Windows server, as an operator would type them: for the review and the ticket.
+"""The commands of a change on a Windows server, as an operator types them into PowerShell: for the review and the
+ticket.
 
 The applying script calls the same cmdlets with the same values; it looks adapters up by GUID or component id first.
 Names and parameters: the NetTCPIP, NetAdapter, DnsClient and NetSecurity modules of Windows Server 2012 and later, and
-netsh(1) where the cmdlets do not exist.
+netsh(1) where the cmdlets do not exist. PowerShell takes `{` and `,` in a bare word for its own (about_Parsing), and
+`-Name` and `-InterfaceAlias` for patterns (about_Wildcards).
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ UNBINDABLE = ("ms_tcpip6", "ms_msclient", "ms_server", "ms_pacer", "ms_lltdio", 
 
 _CALM = re.compile(r"[^$`\"%\u201c-\u201e\x00-\x1f]*(?<!\\)")
 """What cmd and PowerShell take as it is within double quotes; a backslash at the end would take the quote with it."""
-_WORD = re.compile(r"[\w.:,\[\]{}*/-]+")
+_WORD = re.compile(r"[\w.:=\[\]/-]+")
+_PATTERN = re.compile(r"[][*?`]")
+"""What a pattern of PowerShell takes for its own."""
+APPCMD = r'& "$env:windir\system32\inetsrv\appcmd.exe"'
+"""IIS' program, which is not on the path."""
 
 
 def quoted(text: str) -> str:
@@ -40,7 +46,47 @@ def named(text: str) -> str:
 
 def word(text: str) -> str:
     """A value for netsh as it is, unless a shell would make something else of it."""
-    return text if _WORD.fullmatch(text) else quoted(text)
+    return text if _WORD.fullmatch(text) else named(text)
+
+
+def by_name(adapter: str) -> str:
+    """An adapter for a parameter that is a pattern: one that its name alone matches."""
+    return f"-Name {quoted(_PATTERN.sub(lambda sign: '`' + sign.group(), adapter))}"
+
+
+def by_alias(adapter: str) -> str:
+    """An adapter for the cmdlets that take an alias or an index. Some take the alias for a pattern, some do not: one
+    that would be read in two ways is looked up."""
+    if adapter == PSEUDO:
+        return "-InterfaceIndex 1"
+    if adapter.startswith("{"):
+        return f"-InterfaceIndex (Get-NetAdapter | Where-Object InterfaceGuid -eq {quoted(adapter)}).ifIndex"
+    if _PATTERN.search(adapter):
+        return f"-InterfaceIndex (Get-NetAdapter | Where-Object Name -eq {quoted(adapter)}).ifIndex"
+    return f"-InterfaceAlias {quoted(adapter)}"
+
+
+def for_netsh(adapter: str) -> str:
+    """An adapter for netsh, which knows names and indices and no GUIDs."""
+    if adapter == PSEUDO:
+        return "1"
+    if adapter.startswith("{"):
+        return f"(Get-WmiObject Win32_NetworkAdapterConfiguration -Filter \"SettingID='{adapter}'\").InterfaceIndex"
+    return named(adapter)
+
+
+def by_wmi(adapter: str, call: str) -> str:
+    """What only WMI can do, on every Windows."""
+    return (
+        f"Get-WmiObject Win32_NetworkAdapter | Where-Object {{ $_.NetConnectionID -eq {quoted(adapter)} }} | "
+        "ForEach-Object { $_.GetRelated('Win32_NetworkAdapterConfiguration') } | "
+        f"ForEach-Object {{ $_.{call} }}"
+    )
+
+
+def flush(address: str) -> str:
+    """What it learnt of the VIP as another host's is no longer true."""
+    return "netsh interface ipv6 delete neighbors" if ":" in address else "arp -d *"
 
 
 def windows_commands(change: WindowsChange | AddressChange | LinkChange) -> tuple[str, ...]:
@@ -48,7 +94,7 @@ def windows_commands(change: WindowsChange | AddressChange | LinkChange) -> tupl
     if isinstance(change, LinkChange):
         return _adapter(change)
     if isinstance(change, AddressChange):
-        return (_address(change), "arp -d *")  # what it learnt of the VIP as another host's is no longer true
+        return (_address(change), flush(change.address))
     if change.new is None and not standalone(change):
         return ()
     return (_legacy(change),) if change.system == "windows-2008" else (_modern(change),)
@@ -69,24 +115,22 @@ def _adapter(change: LinkChange) -> tuple[str, ...]:
     if change.new:
         return (
             r"# by SetupAPI, as Device Manager would: a new device *MSLOOP with the driver %WinDir%\inf\netloop.inf",
-            f"Rename-NetAdapter -Name <its first name> -NewName {quoted(change.interface)}"
-            if change.system == "windows-2012"
-            else f"netsh interface set interface name=<its first name> newname={word(change.interface)}",
+            f"# and that device, whatever Windows calls it, is renamed to {change.interface}",
         )
     return (f"# by SetupAPI: the device of the loopback adapter {change.interface} is removed",)
 
 
 def _address(change: AddressChange) -> str:
-    target = 1 if change.interface == PSEUDO else None
     if change.system == "windows-2008":
         family = "ipv6" if ":" in change.address else "ipv4"
-        where = str(target) if target else named(change.interface)
+        where = for_netsh(change.interface)
         if not change.new:
             return f"netsh interface {family} delete address {where} {change.address}"
-        if family == "ipv6":
-            return f"netsh interface ipv6 add address {where} {change.address}/{change.prefix} skipassource=true"
-        return f"netsh interface ipv4 add address {where} {change.address} {_mask(change.prefix)} skipassource=true"
-    where = f"-InterfaceIndex {target}" if target else f"-InterfaceAlias {quoted(change.interface)}"
+        what = f"/{change.prefix}" if family == "ipv6" else f" {_mask(change.prefix)}"
+        line = f"netsh interface {family} add address {where} {change.address}{what}"
+        # Without hotfix KB975808, Server 2008 does not know the word.
+        return f"{line} skipassource=true; if ($LASTEXITCODE) {{ {line} }}"
+    where = by_alias(change.interface)
     if not change.new:
         return f"Remove-NetIPAddress -IPAddress {change.address} {where} -Confirm:$false"
     return f"New-NetIPAddress {where} -IPAddress {change.address} -PrefixLength {change.prefix} -SkipAsSource $true"
@@ -95,14 +139,6 @@ def _address(change: AddressChange) -> str:
 def _mask(prefix: int) -> str:
     bits = (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF
     return ".".join(str((bits >> shift) & 255) for shift in (24, 16, 8, 0))
-
-
-def _where(adapter: str) -> str:
-    if adapter == PSEUDO:
-        return "-InterfaceIndex 1"
-    if adapter.startswith("{"):
-        return f"-InterfaceIndex (Get-NetAdapter | Where-Object InterfaceGuid -eq {quoted(adapter)}).ifIndex"
-    return f"-InterfaceAlias {quoted(adapter)}"
 
 
 def _modern(change: WindowsChange) -> str:
@@ -115,19 +151,23 @@ def _modern(change: WindowsChange) -> str:
                 "dhcp": "Dhcp", "weak-receive": "WeakHostReceive", "weak-send": "WeakHostSend",
                 "router-discovery": "RouterDiscovery",
             }[change.item]  # fmt: skip
-            return f"Set-NetIPInterface {_where(adapter)} {family} -{parameter} {new}"
+            return f"Set-NetIPInterface {by_alias(adapter)} {family} -{parameter} {new}"
         case "dad":
-            return f"Set-NetIPInterface {_where(adapter)} {family} -DadTransmits {new}"
+            return f"Set-NetIPInterface {by_alias(adapter)} {family} -DadTransmits {new}"
         case "metric":
             value = "-AutomaticMetric Enabled" if new == "automatic" else f"-InterfaceMetric {new}"
-            return f"Set-NetIPInterface {_where(adapter)} {family} {value}"
+            return f"Set-NetIPInterface {by_alias(adapter)} {family} {value}"
         case "binding":
+            if what == "*":  # all but what is kept
+                rest = ",".join(one for one in UNBINDABLE if one not in new.split(","))
+                found = f"Get-NetAdapterBinding {by_name(adapter)} | Where-Object ComponentID -in {rest}"
+                return f"{found} | Disable-NetAdapterBinding"
             verb = "Enable" if new == "Enabled" else "Disable"
-            return f"{verb}-NetAdapterBinding -Name {quoted(adapter)} -ComponentID {word(what)}"
+            return f"{verb}-NetAdapterBinding {by_name(adapter)} -ComponentID {word(what)}"
         case "dns-registration":
             register, suffix = (f"${word}" for word in new.split(","))
             return (
-                f"Set-DnsClient -InterfaceAlias {quoted(change.key)} -RegisterThisConnectionsAddress {register} "
+                f"Set-DnsClient {by_alias(change.key)} -RegisterThisConnectionsAddress {register} "
                 f"-UseSuffixWhenRegistering {suffix}"
             )
         case _:
@@ -138,7 +178,7 @@ def _everywhere(change: WindowsChange) -> str:
     """What both generations do alike."""
     match change.item:
         case "netbios":
-            return f"# WMI: Win32_NetworkAdapterConfiguration of {change.key}: SetTcpipNetbios({change.new})"
+            return by_wmi(change.key, f"SetTcpipNetbios({change.new})")
         case "firewall-rule":
             if change.new is None:
                 return f"netsh advfirewall firewall delete rule name={word(change.key)}"
@@ -150,7 +190,7 @@ def _everywhere(change: WindowsChange) -> str:
         case "site-binding":
             site, protocol, information = parts_of(change.key)
             sign = "-" if change.new is None else "+"
-            return f"appcmd set site /site.name:{named(site)} " + named(
+            return f"{APPCMD} set site {named(f'/site.name:{site}')} " + named(
                 f"/{sign}bindings.[protocol='{protocol}',bindingInformation='{information}']"
             )
         case "listen-address":
@@ -159,10 +199,10 @@ def _everywhere(change: WindowsChange) -> str:
             if change.new is None:
                 return f"netsh http delete sslcert ipport={word(change.key)}"
             thumbprint, application, store = change.new.split(" ", 2)
-            kept = f" certstorename={named(store) if ' ' in store else word(store)}" if store else ""
+            kept = f" {word(f'certstorename={store}')}" if store else ""
             return (
                 f"netsh http add sslcert ipport={word(change.key)} certhash={word(thumbprint)} "
-                f"appid={word(application)}{kept}"
+                f"{named(f'appid={application}')}{kept}"
             )
         case _:
             return ""
@@ -171,8 +211,7 @@ def _everywhere(change: WindowsChange) -> str:
 def _legacy(change: WindowsChange) -> str:
     adapter, what = split(change.key)
     new = change.new or ""
-    where = "1" if adapter == PSEUDO else named(adapter)
-    head = f"netsh interface ipv{what} set interface {where}"
+    head = f"netsh interface ipv{what} set interface {for_netsh(adapter)}"
     match change.item:
         case "weak-receive" | "weak-send":
             word = "weakhostreceive" if change.item == "weak-receive" else "weakhostsend"
@@ -184,11 +223,10 @@ def _legacy(change: WindowsChange) -> str:
         case "router-discovery":
             return f"{head} routerdiscovery={new.lower()} store=persistent"
         case "dhcp":
-            return f"# WMI: Win32_NetworkAdapterConfiguration of {adapter}: the VIP makes it static"
+            return f"# the VIP makes {adapter} static"
         case "dns-registration":
             register, suffix = (f"${word}" for word in new.split(","))
-            method = f"SetDynamicDNSRegistration({register}, {suffix})"
-            return f"# WMI: Win32_NetworkAdapterConfiguration of {change.key}: {method}"
+            return by_wmi(change.key, f"SetDynamicDNSRegistration({register}, {suffix})")
         case "binding":
             return f"# INetCfg: {what} on {adapter}: {new}"
         case _:

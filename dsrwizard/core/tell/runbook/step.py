@@ -9,10 +9,11 @@ from dsrwizard.core.model.shown import Shown
 
 class RunbookStep(Shown, frozen=True, kw_only=True):
     """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see
-    that the step took, `undo` takes it back. `proves`: the check of `dsrwizard verify` that shows it from outside;
+    that the step took, `undo` takes it back. `core`: what is typed instead where there are no windows to click in, and
+    how to take that back. `proves`: the check of `dsrwizard verify` that shows it from outside;
     `vip` and `service` where only that one's check does, `every` where each service of each VIP must answer."""
 
-    SEVERAL_LINES: ClassVar = frozenset({"commands", "check", "undo"})
+    SEVERAL_LINES: ClassVar = frozenset({"commands", "check", "undo", "core"})
 
     title: str
     why: str
@@ -20,6 +21,7 @@ class RunbookStep(Shown, frozen=True, kw_only=True):
     commands: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
+    core: tuple[str, ...] = ()
     proves: str = ""
     vip: str = ""
     service: str = ""

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from dsrwizard.core.dialects.script_files import filled
+from dsrwizard.core.dialects.windows.commands import quoted
+from dsrwizard.core.dialects.windows.powershell import LOOPBACK, file
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, System, Vip
 from dsrwizard.core.tell.runbook.step import RunbookStep
 
 Built = tuple[tuple[str, ...], tuple[RunbookStep, ...]]
 ADAPTER = "dsr"
 """Name of the loopback adapter in the runbooks: short, because people type it."""
+_NO_WINDOWS = "Server Core has no such window. The written runbook has a block to paste into PowerShell instead."
+_WITHOUT_CORE = (
+    "Server Core of 2008, before R2, has no PowerShell either: there devcon.exe of Microsoft's driver kit installs "
+    r"the adapter: devcon install %WinDir%\inf\netloop.inf *MSLOOP"
+)
 
 
 def _modern(deployment: Deployment, server: RealServer) -> Built:
@@ -24,9 +32,12 @@ def _modern(deployment: Deployment, server: RealServer) -> Built:
                 "Run hdwwiz. Next, “Install the hardware that I manually select from a list”, Next.",
                 "Network adapters, Next; manufacturer Microsoft, adapter “Microsoft KM-TEST Loopback Adapter”, Next.",
                 "The new adapter is the last one in Network Connections. Rename it as shown below.",
+                _NO_WINDOWS,
             ),
             (f'Rename-NetAdapter -Name "Ethernet 2" -NewName "{ADAPTER}"    # the name that the new adapter got',),
             (f"Get-NetAdapter {ADAPTER} | Format-List Name, ifIndex, ComponentID",),
+            comment="#",
+            core="core_2012.ps1",
         ),
         RunbookStep(
             title="Unbind services from the adapter",
@@ -35,6 +46,14 @@ def _modern(deployment: Deployment, server: RealServer) -> Built:
             commands=(
                 f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv4 -Dhcp Disabled -DadTransmits 0",
                 f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv4 -InterfaceMetric 254",
+                *(
+                    (
+                        f"Set-NetIPInterface -InterfaceAlias {ADAPTER} -AddressFamily IPv6 -DadTransmits 0 "
+                        "-RouterDiscovery Disabled -InterfaceMetric 254",
+                    )
+                    if _six(vips)
+                    else ()
+                ),
                 f"Get-NetAdapterBinding -Name {ADAPTER} | Where-Object ComponentID -in ms_msclient,ms_server,ms_pacer,"
                 f"ms_lltdio,ms_rspndr{'' if _six(vips) else ',ms_tcpip6'} | Disable-NetAdapterBinding",
                 f"Set-DnsClient -InterfaceAlias {ADAPTER} -RegisterThisConnectionsAddress $false "
@@ -65,9 +84,13 @@ def _legacy(deployment: Deployment, server: RealServer) -> Built:
                 "Run devmgmt.msc (Device Manager). Click the computer's name, then Action, Add legacy hardware.",
                 "“Install the hardware that I manually select from a list”, Network adapters, Next.",
                 "Manufacturer Microsoft, adapter “Microsoft Loopback Adapter”, Next, Next, Finish.",
+                _NO_WINDOWS,
+                _WITHOUT_CORE,
             ),
             (f'netsh interface set interface name="Local Area Connection 2" newname="{ADAPTER}"',),
             ("netsh interface ipv4 show interfaces",),
+            comment="rem",
+            core="core_2008.ps1",
         ),
         RunbookStep(
             title="Unbind services from the adapter",
@@ -78,8 +101,8 @@ def _legacy(deployment: Deployment, server: RealServer) -> Built:
                 "Internet Protocol Version 4, Properties, Advanced, DNS: clear “Register this connection's addresses "
                 "in DNS”. WINS: choose “Disable NetBIOS over TCP/IP”.",
             ),
-            check=("# in the same windows",),
-            undo=("# it goes with the adapter",),
+            check=("rem in the same windows",),
+            undo=("rem it goes with the adapter",),
         ),
         _weak_legacy(server, vips),
         *(_address_legacy(vip) for vip in vips),
@@ -105,6 +128,7 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
             ),
             (f'netsh interface set interface name="Local Area Connection 2" newname="{ADAPTER}"',),
             ("ipconfig /all",),
+            comment="rem",
         ),
         RunbookStep(
             title="Unbind services from the adapter",
@@ -117,8 +141,8 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
                 "then. The metric does not keep it from answering ARP; Windows answers for an address only on the "
                 "adapter that holds it.",
             ),
-            check=("# in the same windows",),
-            undo=("# it goes with the adapter",),
+            check=("rem in the same windows",),
+            undo=("rem it goes with the adapter",),
         ),
     ]
     for vip in vips:
@@ -161,7 +185,8 @@ def _oldest(deployment: Deployment, server: RealServer) -> Built:
                 service=service.label,
             )
             for service in vip.services
-        ]
+            if vip is next(one for one in vips if service.label in {each.label for each in one.services})
+        ]  # the port is opened on every address, so once
     steps.append(
         RunbookStep(
             title="IIS listens on the VIP",
@@ -190,7 +215,10 @@ def _six(vips: Sequence[Vip]) -> bool:
     return any(vip.ip.version == 6 for vip in vips)
 
 
-def _add_adapter(hand: tuple[str, ...], commands: tuple[str, ...], check: tuple[str, ...]) -> RunbookStep:
+def _add_adapter(
+    hand: tuple[str, ...], commands: tuple[str, ...], check: tuple[str, ...], *, comment: str, core: str = ""
+) -> RunbookStep:
+    """`comment` begins a remark in the shell that is used; `core` is the script that does it without windows."""
     return RunbookStep(
         title="Loopback adapter",
         why="It holds the VIP out of the network's sight. On the server's own adapter, Windows would answer ARP for "
@@ -198,8 +226,18 @@ def _add_adapter(hand: tuple[str, ...], commands: tuple[str, ...], check: tuple[
         hand=(*hand, f"Rename the new adapter to {ADAPTER}; the next steps use this name:"),
         commands=commands,
         check=check,
-        undo=("# devmgmt.msc: Network adapters, right-click the adapter, Uninstall",),
+        undo=(f"{comment} devmgmt.msc: Network adapters, right-click the adapter, Uninstall",),
+        core=_without_windows(core) if core else (),
         proves="arp.audit",
+    )
+
+
+def _without_windows(script: str) -> tuple[str, ...]:
+    """The block for PowerShell, with what dsrwizard itself compiles there; last, how to take the adapter away again."""
+    made = filled(file(script), {"@ADAPTER@": ADAPTER}).strip()
+    return (  # between plain quotes: the end of a here-string would have to stand at the margin
+        f"Add-Type -TypeDefinition {quoted(LOOPBACK.strip())}\n{made}",
+        "# to undo it, in that PowerShell or after pasting Add-Type again: [DsrLoopback]::Remove($id)",
     )
 
 
@@ -233,7 +271,10 @@ def _weak_legacy(server: RealServer, vips: Sequence[Vip]) -> RunbookStep:
     for family in _families(vips):
         head = f"netsh interface ipv{family} set interface"
         commands.append(f'{head} "Local Area Connection" weakhostreceive=enabled')
-        commands.append(f'{head} "{ADAPTER}" weakhostreceive=enabled weakhostsend=enabled metric=254')
+        more = " routerdiscovery=disabled" if family == 6 else ""
+        commands.append(
+            f'{head} "{ADAPTER}" weakhostreceive=enabled weakhostsend=enabled metric=254 dadtransmits=0{more}'
+        )
         undo.append(f'{head} "Local Area Connection" weakhostreceive=disabled')
         checks.append(f'netsh interface ipv{family} show interface "{ADAPTER}"')
     return RunbookStep(
@@ -268,11 +309,12 @@ def _address_modern(vip: Vip) -> RunbookStep:
 def _address_legacy(vip: Vip) -> RunbookStep:
     six = vip.ip.version == 6
     where = f"{vip.address}/128" if six else f"{vip.address} 255.255.255.255"
+    line = f'netsh interface ipv{vip.ip.version} add address "{ADAPTER}" {where}'
     return RunbookStep(
         title=f"VIP {vip.address}/{vip.prefix}",
-        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. If skipassource is refused, leave it "
-        "out, or install the hotfix KB975808 first.",
-        commands=(f'netsh interface ipv{vip.ip.version} add address "{ADAPTER}" {where} skipassource=true',),
+        why=f"The server must own the VIP. Always /{vip.prefix} and no gateway. Without hotfix KB975808, Server 2008 "
+        "refuses skipassource; the part after || then adds the VIP without it.",
+        commands=(f"{line} skipassource=true || {line}",),
         check=(f'netsh interface ipv{vip.ip.version} show addresses "{ADAPTER}"',),
         undo=(f'netsh interface ipv{vip.ip.version} delete address "{ADAPTER}" {vip.address}',),
         proves="vip.probe",
@@ -333,10 +375,14 @@ def _sites(deployment: Deployment, server: RealServer) -> list[RunbookStep]:
             hand=(
                 f"IIS Manager, the site of port {', '.join(map(str, ports))}, Bindings: add the VIP, and keep the "
                 "server's own address for health checks. For HTTPS choose the same certificate.",
-                f"Where the list is not empty: netsh http add iplisten ipaddress={vips[0]}",
+                *(
+                    f"Where the list is not empty: netsh http add iplisten ipaddress={vip}. The undo is: "
+                    f"netsh http delete iplisten ipaddress={vip}"
+                    for vip in vips
+                ),
+                "http.sys may read its list only when it starts: if the VIP stays silent, restart the server.",
             ),
-            check=("netsh http show iplisten", "netstat -ano -p tcp | findstr LISTENING"),
-            undo=(f"netsh http delete iplisten ipaddress={vips[0]}",),
+            check=("netsh http show iplisten", *(f"netstat -an | findstr :{port}" for port in ports)),
             proves="vip.probe",
             every=True,
         )

@@ -25,6 +25,8 @@ def _parts(step: RunbookStep) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         yield "By hand", step.hand, False
     if step.commands:
         yield "Commands", step.commands, True
+    if step.core:
+        yield "On Server Core, instead", step.core, True
     if step.check:
         yield "Check", step.check, True
     if step.undo:

@@ -2,7 +2,8 @@
 [CmdletBinding()]
 param([Parameter(Mandatory=$true, Position=0)] [string] $TypeDefinition)
 if ([DsrServer]::IsNew($TypeDefinition)) {
-    $renamed = $TypeDefinition -replace 'class Dsr(Loopback|Interface)\b', 'class DsrReal$1'
+    $name = 'class DsrReal${1}_' + [guid]::NewGuid().ToString('N')
+    $renamed = $TypeDefinition -replace 'class Dsr(Loopback|Interface)\b', $name
     DsrReal-Add-Type -TypeDefinition $renamed
 }
 [DsrServer]::AddType($TypeDefinition)
