@@ -16,6 +16,7 @@ from dsrwizard.core.model.changes import DestinationChange, DestinationState, Se
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, VirtualService
+from dsrwizard.core.model.nlb import balanced_macs
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.director import key_of, wanted_state
@@ -77,7 +78,9 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
                 else f"{len(foreign)} hosts outside the deployment have {vip.address}; only the load balancer may.",
                 f"who-has {vip.address} is answered by {'; '.join(spoken(owners, one) for one in foreign[:_SHOWN])}"
                 + (f"; and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""),
-                f"Find the host with that MAC (switch table, DHCP leases) and remove {vip.address} from it.",
+                f"Find the host with that MAC (switch table, DHCP leases) and remove {vip.address} from it."
+                + (" The MAC is one of Windows' Network Load Balancing, which still runs there."
+                   if balanced_macs(vip.address) & set(foreign) else ""),
             )
         )  # fmt: skip
     if not checks:

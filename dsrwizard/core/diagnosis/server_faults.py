@@ -32,6 +32,9 @@ def vip_missing(view: ServerView, faults: Found, vip: Vip, where: Where, message
 
 def vip_prefix(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str, prefixes: list[int]) -> Check:
     """The fault vip-prefix, with the commands that put it right."""
+    misplaced = view.platform.misplaced(view, faults, vip, where, seen)
+    if misplaced is not None:
+        return misplaced
     wrong = next(((link, entry) for link, entry in view.entries(vip) if entry.prefix != vip.prefix), None)
     place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (view.server.vip_interface, prefixes[0])
     commands = [view.advice.take_vip(vip, place, prefix)]

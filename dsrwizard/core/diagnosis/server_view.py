@@ -74,6 +74,14 @@ class Platform(Protocol):
         """What lies behind a VIP that is not on the server, where the facts show more than that; None: they do not."""
         ...
 
+    def misplaced(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
+        """What is wrong with where the VIP is, for a prefix that follows from that; None: its prefix is a fault."""
+        ...
+
+    def cluster_macs(self, view: ServerView) -> frozenset[str]:
+        """MACs that it answers with for VIPs beside those of its adapters."""
+        ...
+
     def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
         """What lies behind a service that does not listen on the VIP, where the facts show it; None: they do not."""
         ...
@@ -129,7 +137,7 @@ class ServerView:
     @cached_property
     def macs(self) -> frozenset[str]:
         """Every MAC known to be this server's, from its facts and from who answers for its RIPs alone."""
-        found = set(self.nics)
+        found = {*self.nics, *(self.platform.cluster_macs(self) if self.facts else ())}
         for rip in self.rips:
             owners = self.evidence.owner(rip)
             if not owners.problem and len(owners.where) == 1:

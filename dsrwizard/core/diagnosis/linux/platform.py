@@ -46,6 +46,12 @@ class LinuxPlatform:
     def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
         return None
 
+    def misplaced(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
+        return None
+
+    def cluster_macs(self, view: ServerView) -> frozenset[str]:
+        return frozenset()
+
     def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
         return None
 

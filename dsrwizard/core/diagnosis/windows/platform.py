@@ -6,8 +6,7 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.diagnosis.windows import health_check, served, settings, way_back
-from dsrwizard.core.diagnosis.windows.looked import looked
+from dsrwizard.core.diagnosis.windows import health_check, placed, served, settings, way_back
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -36,7 +35,7 @@ class WindowsPlatform:
         return [skipped, *health_check.health_checks(view), served.persistent(view, faults)]
 
     def leak_reason(self, view: ServerView, vip: Vip) -> tuple[str, str]:
-        return settings.leak_reason(view, vip)
+        return placed.leak_reason(view, vip)
 
     def leak_fault(self, view: ServerView, vip: Vip) -> Fault:
         """One for each VIP: each is on an adapter of its own."""
@@ -63,6 +62,12 @@ class WindowsPlatform:
 
     def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
         return settings.vip_gone(view, faults, vip, where, seen)
+
+    def misplaced(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
+        return placed.misplaced(view, faults, vip, where, seen)
+
+    def cluster_macs(self, view: ServerView) -> frozenset[str]:
+        return placed.cluster_macs(view)
 
     def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
         return served.site_fault(view, faults, vip, service, where, "")

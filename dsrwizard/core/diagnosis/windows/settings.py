@@ -14,15 +14,23 @@ import msgspec
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.server_faults import NO_VIP
 from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.windows.placed import (
+    claimed,
+    conflict_fault,
+    events,
+    leak_reason,
+    on_real,
+    real,
+    stuck,
+    stuck_fault,
+)
 from dsrwizard.core.diagnosis.windows.served import firewall_fault, served, site_fault
 from dsrwizard.core.diagnosis.windows.view import advice_of, facts_of
 from dsrwizard.core.dialects.windows import advice
-from dsrwizard.core.dialects.windows.answer import PREFERRED
 from dsrwizard.core.dialects.windows.commands import UNBINDABLE
 from dsrwizard.core.dialects.windows.plan import nic_of, target
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
 
@@ -64,25 +72,13 @@ def explained(
 # -- the adapter that carries the VIPs
 
 
-def _real(adapter: WindowsAdapter) -> bool:
-    """Whether it leads to a network, where Windows answers ARP for its addresses."""
-    return not (adapter.loopback or adapter.pseudo)
-
-
-def on_real(view: ServerView, vip: Vip) -> WindowsAdapter | None:
-    """The network's adapter that holds the VIP itself; the one to the director before others."""
-    facts = facts_of(view)
-    found = [adapter for adapter in facts.carrying(str(vip.ip)) if _real(adapter)] if facts else []
-    return min(found, key=lambda adapter: adapter != nic_of(view.server, facts) if facts else False, default=None)
-
-
 def _carriers(view: ServerView, facts: WindowsFacts, family: int = 0) -> list[WindowsAdapter]:
     """The loopback adapters that carry VIPs (of a family), and the one that is to."""
     vips = [vip for vip in view.vips if family in (0, vip.ip.version)]
-    found = {one.name: one for vip in vips for one in facts.carrying(str(vip.ip)) if not _real(one)}
+    found = {one.name: one for vip in vips for one in facts.carrying(str(vip.ip)) if not real(one)}
     ours = facts.adapter(target(view.server))
-    missing = any(not any(not _real(one) for one in facts.carrying(str(vip.ip))) for vip in vips)
-    if ours is not None and not _real(ours) and (missing or not found):
+    missing = any(not any(not real(one) for one in facts.carrying(str(vip.ip))) for vip in vips)
+    if ours is not None and not real(ours) and (missing or not found):
         found[ours.name] = ours
     return list(found.values())
 
@@ -130,11 +126,15 @@ def _adapter_fault(view: ServerView, faults: Found, where: Where, seen: str = ""
 
 
 def vip_gone(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
-    """What lies behind a VIP that is not on the server: its adapter, or another host that has it; None: neither."""
-    check = _adapter_fault(view, faults, where, seen)
-    if check is not None or not _claimed(view, vip):
-        return check
-    return _conflict_fault(view, faults, vip, where, seen)
+    """What lies behind a VIP that is not on the server: its adapter, another host that has it, or an adapter of the
+    network on which it is of no use; None: none of them."""
+    if stuck(view, vip) is None:
+        check = _adapter_fault(view, faults, where, seen)
+        if check is not None:
+            return check
+    if claimed(view, vip):
+        return conflict_fault(view, faults, vip, where, seen)
+    return stuck_fault(view, faults, vip, where, seen)
 
 
 def _adapter(view: ServerView, faults: Found) -> Check:
@@ -321,18 +321,6 @@ def _weak_host(view: ServerView, faults: Found, family: int) -> Check:
 # -- ARP: what Linux has a guard for
 
 
-def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
-    """Why it answers ARP for the VIP, and the commands that silence it; empty: unexplained."""
-    adapter, facts = on_real(view, vip), facts_of(view)
-    if adapter is None or facts is None:
-        return "", ""
-    prefix = next((one.prefix for one in adapter.addresses if one.address == str(vip.ip)), vip.prefix)
-    commands = [advice_of(view).take_vip(vip, adapter.name, prefix)]
-    if not any(not _real(one) for one in facts.carrying(str(vip.ip))):
-        commands.append(advice_of(view).put_vip(vip))
-    return f"the VIP is on {adapter.name}, where Windows answers for its addresses", "; ".join(commands)
-
-
 def _guard(view: ServerView, faults: Found) -> Check:
     """`server.guard`: Windows answers ARP for the addresses of the adapter that was asked, so a VIP on a loopback
     adapter is silent whatever else is set."""
@@ -348,6 +336,10 @@ def _guard(view: ServerView, faults: Found) -> Check:
     known = faults.find(name, "arp-leak")
     if known:
         return where.follows(known)
+    given_up = next((vip for vip in view.vips if claimed(view, vip)), None)
+    if given_up is not None:
+        fault = faults.find(name, "address-conflict", vip=given_up.address)
+        return where.follows(fault) if fault else where.skipped(f"No adapter of {name} uses {given_up.address}.")
     facts = facts_of(view)
     if facts is None:
         audited = all(not view.evidence.owner(vip.address).problem for vip in view.vips)
@@ -376,7 +368,7 @@ def _speaks(view: ServerView, faults: Found) -> Check:
         for vip in view.vips
         for adapter in facts.carrying(str(vip.ip))
         for entry in adapter.addresses
-        if entry.address == str(vip.ip) and not _real(adapter)  # on a network's adapter, that is what is wrong
+        if entry.address == str(vip.ip) and not real(adapter)  # on a network's adapter, that is what is wrong
     ]
     loud = [vip for vip, entry in entries if entry.skip_as_source is False]
     if loud:
@@ -396,60 +388,15 @@ def _speaks(view: ServerView, faults: Found) -> Check:
 # -- conflicts
 
 
-def _events(view: ServerView, vip: Vip) -> list[tuple[int, str]]:
-    """Event and MAC of every conflict the system log tells of this VIP since it was put there."""
-    facts, since = facts_of(view), view.evidence.deployed.get(view.name, 0.0)
-    return [
-        (one.event, one.mac)
-        for one in (facts.conflicts if facts else None) or ()
-        if _is(one.address, vip) and one.at >= since
-    ]
-
-
-def _is(text: str, vip: Vip) -> bool:
-    try:
-        return parsed(text.strip()) == vip.ip
-    except ValueError:
-        return False
-
-
-def _claimed(view: ServerView, vip: Vip) -> bool:
-    """Whether Windows gave the VIP up because another host has it: it is there, not usable, and the log says why."""
-    facts = facts_of(view)
-    unusable = any(
-        entry.address == str(vip.ip) and entry.state not in (None, PREFERRED)
-        for adapter in (facts.adapters if facts else ())
-        for entry in adapter.addresses
-    )
-    return unusable and bool(_events(view, vip))
-
-
-def _conflict_fault(view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check:
-    name = view.name
-    events = dict.fromkeys(_events(view, vip))
-    told = "; ".join(f"event {event} of Tcpip: {vip.address} at {mac or 'an unknown MAC'}" for event, mac in events)
-    known = faults.find(DIRECTOR, "duplicate-vip", vip=vip.address) or faults.find(name, "arp-leak", vip=vip.address)
-    if known:
-        return where.follows(known, f"{name} saw another host with {vip.address}.", told)
-    return faults.fail(
-        where,
-        Fault(host=name, cause="address-conflict", vip=vip.address, aside=not _claimed(view, vip)),
-        f"The system log of {name} shows another host that claims {vip.address}.",
-        "; ".join(filter(None, (seen, told))),
-        "Find the host with that MAC (switch table, DHCP leases) and take the VIP off it, unless it is the load "
-        "balancer's: then the VIP was on an adapter of the network here.",
-    )  # fmt: skip
-
-
 def _conflicts(view: ServerView, faults: Found) -> list[Check]:
     """`server.conflict`: one for each VIP with a conflict, otherwise one for all."""
     where, name, facts = Where(check="server.conflict", host=view.name), view.name, facts_of(view)
     if facts is None or facts.conflicts is None:
         return [_unseen(where, view, faults, "address conflicts", advice.SHOW_CONFLICTS)]
-    found = [vip for vip in view.vips if _events(view, vip)]
+    found = [vip for vip in view.vips if events(view, vip) or claimed(view, vip)]
     if not found:
         return [where.passed(f"The system log of {name} shows no other host with the VIP.", "no event 4198, 4199")]
-    return [_conflict_fault(view, faults, vip, msgspec.structs.replace(where, vip=vip.address), "") for vip in found]
+    return [conflict_fault(view, faults, vip, msgspec.structs.replace(where, vip=vip.address), "") for vip in found]
 
 
 # -- parts

@@ -31,7 +31,6 @@ SHOW_DROPPED = "netsh wfp show netevents (2008 R2 and later) writes which filter
 LET_RULES_COUNT = 'netsh advfirewall set allprofiles firewallpolicy "blockinbound,allowoutbound"'
 """Ends `blockinboundalways`, under which no rule lets anything in."""
 SHOW_SITES = f"{APPCMD} list site"
-HTTP_STARTS = "http.sys may read its list only when it starts: if the VIP stays silent, restart the server"
 SHOW_CONFLICTS = "Get-WinEvent -FilterHashtable @{LogName='System'; ProviderName='Tcpip'; Id=4198,4199} -MaxEvents 5"
 
 
@@ -190,6 +189,10 @@ class WindowsAdvice:
             f"{target(self._server)}."
         )
 
+    def leave_balancing(self, adapter: str) -> str:
+        """Ends Network Load Balancing on an adapter; empty before 2012, where only its window does."""
+        return "" if self._legacy else f"Disable-NetAdapterBinding {by_name(adapter)} -ComponentID ms_wlbs"
+
     # IIS and http.sys
 
     def serve(self, facts: WindowsFacts, vip: Vip, service: Service) -> str:
@@ -201,7 +204,7 @@ class WindowsAdvice:
         odd = [site.name for site, one in sites.left_out(facts, vip, service) if not sites.typeable(site, one)]
         more = [f"in IIS Manager, add a binding for {vip.ip} to {name}" for name in dict.fromkeys(odd)]
         if any(item == "listen-address" for item, _, _ in missing):
-            more.append(HTTP_STARTS)
+            more.append(sites.HTTP_STARTS)
         return told(lines, more)
 
     def show_adapters(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dsrwizard.core.dialects.windows import profiles, sites
-from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO, UNBINDABLE
+from dsrwizard.core.dialects.windows.commands import ADAPTER, PSEUDO, UNBINDABLE, windows_commands
 from dsrwizard.core.dialects.windows.firewall import admitted, rule_name
 from dsrwizard.core.dialects.windows.state import UNSEEN, value
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange, WindowsItem
@@ -18,6 +18,8 @@ from dsrwizard.core.model.facts import ServerFacts
 from dsrwizard.core.model.steps import HostPlan, Purpose, Step
 from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
 
+DUPLICATE = 2
+"""MSFT_NetIPAddress.AddressState of an address that another host has."""
 METRIC = "254"
 """Of the loopback adapter, so that no route prefers it. It affects routing only and is no guard (field guide C11)."""
 _TOLD_APART = frozenset({"firewall", "firewall-rules", "firewall-rules-by-name", "sites"})
@@ -125,12 +127,22 @@ class _Planner:
         for vip in self.vips:
             for adapter in facts.carrying(str(vip.ip)):
                 if not (adapter.loopback or adapter.pseudo):
-                    return (
-                        f"{vip.address} is on {adapter.name}, where Windows answers ARP for it. dsrwizard did not put "
-                        "it there and does not remove it. Remove it by hand: Remove-NetIPAddress -IPAddress "
-                        f"{vip.address}"
-                    )
+                    return self._on_the_network(vip, adapter)
         return ""
+
+    def _on_the_network(self, vip: Vip, adapter: WindowsAdapter) -> str:
+        """Why a VIP on an adapter of a network stops the plan, and how to take it off there."""
+        entry = next(one for one in adapter.addresses if one.address == str(vip.ip))
+        does = "where Windows answers ARP for it"
+        if entry.state == DUPLICATE:
+            does = "where Windows gave it up because another host has it"
+        elif not adapter.up:
+            does = "which is disabled and answers ARP for it when it is enabled"
+        take = " ".join(windows_commands(self._address(adapter.name, vip, entry.prefix, there=True))[:1])
+        return (
+            f"{vip.address} is on {adapter.name}, {does}. dsrwizard did not put it there and does not remove it. "
+            f"Remove it by hand: {take}"
+        )
 
     def steps(self) -> Iterable[Step]:
         """The steps, in order."""
@@ -172,6 +184,7 @@ class _Planner:
                 "adapter's properties, leave only Internet Protocol checked."
             )
         notes += self._firewall_notes()
+        notes += self._natural_notes()
         by_hand = [
             f"{site.name} ({vip.ip}:{service.port})"
             for vip in self.vips
@@ -283,6 +296,27 @@ class _Planner:
                 f"A policy ({self.facts.restricted}) takes loopback adapters away, those that are there included: "
                 f"{self.target} may be gone at the next restart. Have the policy lifted for *MSLOOP."
             )
+        return notes
+
+    def _natural_notes(self) -> list[str]:
+        """What is so by nature on this Windows, whatever is planned."""
+        notes = []
+        if self.facts.version.startswith("6.0."):
+            notes.append(
+                "Windows Server 2008 has one firewall profile for all its networks, the strictest of them. The network "
+                f"of {self.target} has no gateway and may count as Public. Before you apply, make sure that the rules "
+                "for WinRM and for the services hold on the profile Public."
+            )
+        services = [(vip, service) for vip in self.vips for service in vip.services]
+        if any(sites.serving(self.facts, service) for _, service in services):
+            notes.append(
+                f"A program on {self.server.name} that calls the VIP reaches itself, never another server. Windows "
+                "refuses integrated login to itself under another name (401.1); let such programs call the server's "
+                "own name, or list the VIP's name in BackConnectionHostNames."
+            )
+        lacking = [item for vip, service in services for item, _, _ in sites.missing(self.facts, vip, service)]
+        if "listen-address" in lacking:
+            notes.append(f"{sites.HTTP_STARTS}.")
         return notes
 
     # -- the adapter

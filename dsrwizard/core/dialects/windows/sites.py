@@ -17,6 +17,8 @@ from dsrwizard.core.model.windows_facts import Site, SiteBinding, WindowsFacts
 SNI, CENTRAL_STORE = 1, 2
 FORBIDDEN = "\"'[]/%,"
 """Characters of a site name that appcmd would take for its own."""
+HTTP_STARTS = "http.sys may read its listen list only when it starts: if the VIP stays silent, restart the server"
+"""For whoever changes the list (Microsoft, "Netsh commands for HTTP"; a public report says the opposite)."""
 _HOST = re.compile(r"[\w.*-]*")
 """A binding's host name that can stand among appcmd's quotes and brackets."""
 
