@@ -136,6 +136,19 @@ def said(text: str) -> str:
     return one_line(" ".join(text.split()), _SAID)
 
 
+def set_by_winrm(where: str, name: str, value: str) -> str:
+    """The line for PowerShell that sets a value of WinRM, and what to do where Windows refuses it because one of its
+    networks is Public, as that of a loopback adapter may be (0x80338169, "WinRM firewall exception will not work")."""
+    line = f"""winrm set winrm/config/{where} '@{{{name}="{value}"}}'"""
+    refused = "if that is refused with 0x80338169, a network there counts as Public"
+    if where == "service":  # no policy has it
+        return f"{line} ({refused}: make it private first)"
+    key = r"HKLM\SOFTWARE\Policies\Microsoft\Windows\WinRM\Service" + (r"\WinRS" if where == "winrs" else "")
+    policy = f"Allow{name}" if where == "service/auth" else name
+    number = "1" if value == "true" else value
+    return f"{line} ({refused}; then: reg add {key} /v {policy} /t REG_DWORD /d {number} /f)"
+
+
 def login_refused(place: WinrmListener, why: str) -> LoginRefused:
     """The login failed; `why` says what was tried. What it can mean follows."""
     told = f"{why} {meanings(place)}".strip()
@@ -149,8 +162,7 @@ def not_offered(place: WinrmListener, offered: set[str]) -> LoginRefused:
     return LoginRefused(
         f"{place.host}: {place.at} does not accept {place.auth} logins.",
         f"It takes: {takes}.",
-        "Turn it on in PowerShell there:"
-        f""" winrm set winrm/config/service/auth '@{{{name}="true"}}'. Or correct auth here.""",
+        f"Correct auth here, or turn it on there, in PowerShell: {set_by_winrm('service/auth', name, 'true')}",
     )
 
 
@@ -169,15 +181,15 @@ def _fault(place: WinrmListener, error: WSManFaultError) -> HostError:
         return HostError(
             f"{place.host}: a policy there forbids remote shells.",
             "The policy “Allow Remote Shell Access” (Windows Remote Shell) is turned off.",
-            "Turn it on, by group policy or in PowerShell with:"
-            """ winrm set winrm/config/winrs '@{AllowRemoteShellAccess="true"}'""",
+            "Turn it on, by group policy or in PowerShell with: "
+            f"{set_by_winrm('winrs', 'AllowRemoteShellAccess', 'true')}",
         )
     if code in _USERS:
         return HostError(
             f"{place.host}: as many users have shells open there as WinRM allows at a time.",
             f"The host says: {reason}",
             "Other people's sessions and programs count. Wait, or in PowerShell on that host: Restart-Service WinRM,"
-            """ which ends them all. To allow more: winrm set winrm/config/winrs '@{MaxConcurrentUsers="10"}'""",
+            f" which ends them all. To allow more: {set_by_winrm('winrs', 'MaxConcurrentUsers', '10')}",
         )
     if code in _QUOTAS or "QuotaLimit" in str(error.fault_subcode):
         what = "shells" if code in _SHELLS else "operations" if code in _OPERATIONS else "resources"
@@ -188,7 +200,7 @@ def _fault(place: WinrmListener, error: WSManFaultError) -> HostError:
             f"The host says: {reason}",
             "Programs that ended without closing theirs leave them until they time out (two hours; three minutes on"
             " Windows Server 2008 R2): wait, or in PowerShell on that host:"
-            f""" Restart-Service WinRM. To allow more: winrm set winrm/config/{where} '@{{{key}="{many}"}}'""",
+            f" Restart-Service WinRM. To allow more: {set_by_winrm(where, key, str(many))}",
         )
     if code in NOT_FOUND:
         return HostError(

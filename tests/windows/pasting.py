@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from tests.windows.host import WindowsHost
 
+_PROGRAM = re.compile(r"(netsh|arp|ipconfig|netstat|findstr|reg|winrm|.*\\appcmd(\.exe)?)", re.IGNORECASE)
+"""What a prompt of cmd.exe finds."""
 _WITHOUT_WORD = " skipassource=true"
 """What an unpatched Server 2008 refuses, so that the same without it is printed after it."""
 
@@ -61,7 +63,9 @@ def _typed(host: WindowsHost, line: str) -> list[str]:
     for following, part in _commands(_expanded(host, line)):
         if operator == "&" or (operator == "&&") == (status == 0) or operator == "|":
             name, *words = split(part)
-            if not re.fullmatch(r"(netsh|arp|ipconfig|netstat|findstr|.*\\appcmd(\.exe)?)", name, re.IGNORECASE):
+            if not re.fullmatch(
+                r"(netsh|arp|ipconfig|netstat|findstr|reg|winrm|.*\\appcmd(\.exe)?)", name, re.IGNORECASE
+            ):
                 found.append(f"'{name}' is not recognized as an internal or external command")
                 status = 1
             else:

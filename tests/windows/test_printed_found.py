@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
+from backends.winrm.problems import set_by_winrm
 from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.dialects.windows.advice import WindowsAdvice, never_source, no_netbios
 from dsrwizard.core.model.deployment import Service
@@ -19,7 +20,7 @@ from tests.windows import test_printed_runbooks as books
 from tests.windows.conftest import VIP, VIP6, shop
 from tests.windows.diagnosed import evidence, look, set_up
 from tests.windows.faults import FAULTS, carrier
-from tests.windows.host import Rule, WindowsHost
+from tests.windows.host import Event, Rule, WindowsHost
 from tests.windows.pasting import in_cmd, in_powershell, said_to_type
 from tests.windows.printed import COMMAND, ROOT, templates
 
@@ -92,6 +93,7 @@ def seldom(version: str) -> None:
     """Advice for states that no fault of `FAULTS` makes."""
     deployment = shop(VIP, VIP6)
     host = set_up(version, deployment)
+    host.events.append(Event(4199, "10.0.0.77", "02:00:00:00:00:77"))
     host.listeners.append(("udp", "0.0.0.0", 53))
     facts = look(host, deployment)
     advice = WindowsAdvice(deployment.servers[0], facts)
@@ -148,6 +150,40 @@ def test_no_command_is_printed_that_is_not_pasted(pasted: list[str]) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("version", ["2008 R2", "2012", "2022"])
+@pytest.mark.parametrize(
+    ("where", "name", "value", "written"),
+    [
+        ("service/auth", "Basic", "true", ("Service\\AllowBasic", 1)),
+        ("service/auth", "Kerberos", "true", ("Service\\AllowKerberos", 1)),
+        ("winrs", "AllowRemoteShellAccess", "true", ("WinRS\\AllowRemoteShellAccess", 1)),
+        ("winrs", "MaxShellsPerUser", "30", ("WinRS\\MaxShellsPerUser", 30)),
+    ],
+)
+def test_what_sets_winrm_works_on_a_public_network_too(
+    version: str, where: str, name: str, value: str, written: tuple[str, int]
+) -> None:
+    host = WindowsHost(version)
+    said = set_by_winrm(where, name, value)
+    line, _, policy = said.partition(" (if that is refused with 0x80338169")
+    assert in_powershell(host, line) == []
+    host.public = True
+    assert in_powershell(host, line) != []
+    typed = policy.partition("then: ")[2].removesuffix(")")
+    for paste in (in_powershell, in_cmd):
+        host.added.clear()
+        assert paste(host, typed) == []
+        assert [(key.endswith(written[0]), number) for key, number in host.added.items()] == [(True, written[1])]
+
+
+@pytest.mark.parametrize("version", ["2012", "2022"])
+def test_a_listener_is_made_on_a_public_network_too(version: str) -> None:
+    host = WindowsHost(version)
+    host.public = True
+    assert in_powershell(host, "winrm quickconfig") != []
+    assert in_powershell(host, "Enable-PSRemoting -SkipNetworkProfileCheck -Force") == []
+
+
 def test_a_new_line_would_be_found() -> None:
     """What it looks for is in the sources under many names; one that nobody pastes is missed."""
     found = {one.text for one in templates()}
@@ -157,3 +193,28 @@ def test_a_new_line_would_be_found() -> None:
     assert not COMMAND.search("the network set of adapters")
     assert ROOT.joinpath("dsrwizard").is_dir()
     assert not any(re.match(r"tests/", one.place) for one in templates())
+
+
+# -- pages
+
+PAGES = sorted((ROOT / "dsrwizard" / "pages").glob("*.md"))
+
+
+def of_windows(text: str) -> list[str]:
+    """The indented lines of a page that hold a command of Windows."""
+    found = [line.strip() for line in text.splitlines() if line.startswith("    ") and COMMAND.search(line)]
+    return [line.partition("# Windows: ")[2] or line for line in found]
+
+
+def test_the_pages_of_the_causes_have_lines_for_windows() -> None:
+    assert sum(len(of_windows(page.read_text("utf-8"))) for page in PAGES) > 8
+
+
+@pytest.mark.parametrize("version", ["2012", "2016", "2025"])
+def test_the_lines_of_the_pages_run_as_pasted(version: str) -> None:
+    """They name the adapters Ethernet and dsrwizard, and the VIP 10.0.0.10."""
+    for page in PAGES:
+        host = set_up(version)
+        host.events.append(Event(4199, VIP, "02:00:00:00:00:77"))
+        for line in of_windows(page.read_text("utf-8")):
+            assert in_powershell(host, line) == [], f"{page.name}: {line}"

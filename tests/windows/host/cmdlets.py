@@ -83,6 +83,7 @@ def _adapters(host: WindowsHost, given: Arguments) -> list[Any]:
                 "InterfaceGuid": adapter.guid,
                 "PnPDeviceID": adapter.pnp,
                 "MacAddress": adapter.mac.upper().replace(":", "-"),
+                "Status": "Up" if adapter.up else "Disconnected",
                 "InterfaceOperationalStatus": 1 if adapter.up else 2,
                 "ComponentID": adapter.component,
                 "IMFilter": adapter.filter,
@@ -205,15 +206,16 @@ def _new_address(host: WindowsHost, given: Arguments) -> list[Any]:
 
 @Register("Remove-NetIPAddress", "InterfaceIndex IPAddress Confirm", changes=True)
 def _remove_address(host: WindowsHost, given: Arguments) -> list[Any]:
-    adapter = host.by_index(int(given["interfaceindex"]))
-    entry = adapter.holding(str(given["ipaddress"]))
+    found = [host.by_index(int(given["interfaceindex"]))] if "interfaceindex" in given else host.adapters
+    holding = [adapter for adapter in found if adapter.holding(str(given["ipaddress"]))]
     if given.get("confirm") is not False:
         raise PowerShellError(
             "Windows PowerShell is in NonInteractive mode. Read and Prompt functionality is not available."
         )
-    if entry is None:
+    if not holding:
         raise _none("No matching MSFT_NetIPAddress objects found.")
-    adapter.addresses.remove(entry)
+    for adapter in holding:
+        adapter.addresses = [one for one in adapter.addresses if one is not adapter.holding(str(given["ipaddress"]))]
     return []
 
 
@@ -301,7 +303,7 @@ def _routes(host: WindowsHost, given: Arguments) -> list[Any]:
     return found
 
 
-@_Register("Get-NetNeighbor", "InterfaceIndex IPAddress")
+@Register("Get-NetNeighbor", "InterfaceIndex IPAddress")
 def _neighbours(host: WindowsHost, given: Arguments) -> list[Any]:
     wanted = ip_address(str(given["ipaddress"]))
     found = [
@@ -417,7 +419,11 @@ def _events(host: WindowsHost, given: Arguments) -> list[Any]:
         raise NotModelled(f"events of {wanted['LogName']}")
     found = []
     for event, at in _logged(host):
-        if event.source == wanted["ProviderName"] and event.number in wanted["Id"] and ("StartTime" not in wanted or at >= wanted["StartTime"]):
+        if (
+            event.source == wanted["ProviderName"]
+            and event.number in wanted["Id"]
+            and ("StartTime" not in wanted or at >= wanted["StartTime"])
+        ):
             properties = [Object("EventProperty", {"Value": value}) for value in event.strings]
             found.append(Object("EventLogRecord", {"Id": event.number, "TimeCreated": at, "Properties": properties}))
     if not found:

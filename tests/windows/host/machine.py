@@ -74,6 +74,10 @@ class WindowsHost:
         """The ARP cache: address → MAC."""
         self.restriction = ""
         """A policy that forbids the loopback adapter, by its name."""
+        self.public = False
+        """Whether a network counts as Public, so that WinRM is not configured."""
+        self.added: dict[str, int] = {}
+        """Values that `reg add` wrote."""
         self.policies: dict[str, int] = {}
         """Switches for installing devices, and the entries of their lists."""
         self.policy_lists: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from tests.windows.host.model import Binding, Site
-from tests.windows.host.netsh import DENIED, GIBBERISH, Result, netsh
+from tests.windows.host.netsh import DENIED, DONE, GIBBERISH, REFUSED, Result, netsh
 from tests.windows.pwsh import NotModelled
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
             return DENIED
         host.neighbours = {address: mac for address, mac in host.neighbours.items() if ":" in address}
         return 0, []
+    if program == "winrm":
+        return _winrm(host, arguments)
+    if program == "reg":
+        return _reg(host, arguments)
     if program in ("ipconfig", "netstat", "findstr"):  # they show what is there, and change nothing
         return 0, GIBBERISH
     raise NotModelled(f"program {name}")
@@ -43,6 +47,24 @@ def _arp(host: WindowsHost, address: str) -> Result:
     row = f"  {address:<21} {mac.replace(':', '-'):<21} dynamisch "
     head = f"Schnittstelle: {host.wire.addresses[0].address} --- 0x{host.wire.index:x}"
     return 0, ["", head, "  Internetadresse       Physische Adresse     Typ", row]
+
+
+def _winrm(host: WindowsHost, words: list[str]) -> Result:
+    """Reads always; changes nothing while a network is Public (0x80338169)."""
+    if words[:1] == ["quickconfig"] or (words[:1] == ["set"] and len(words) == 3 and words[2][:2] == "@{"):
+        return DENIED if not host.elevated else REFUSED if host.public else DONE
+    if words[0] in ("get", "enumerate") and len(words) == 2:
+        return DONE
+    raise NotModelled("winrm " + " ".join(words))
+
+
+def _reg(host: WindowsHost, words: list[str]) -> Result:
+    match words:
+        case ["add", key, "/v", name, "/t", "REG_DWORD", "/d", number, "/f"] if key.startswith("HKLM\\"):
+            host.added[f"{key}\\{name}"] = int(number)
+            return DONE
+        case _:
+            raise NotModelled("reg " + " ".join(words))
 
 
 def _appcmd(host: WindowsHost, words: list[str]) -> Result:

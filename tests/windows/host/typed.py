@@ -36,6 +36,14 @@ def _enable_adapter(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
+@Register("Enable-PSRemoting", "Force SkipNetworkProfileCheck", since=2, changes=True)
+def _remoting(host: WindowsHost, given: Arguments) -> list[Any]:
+    if host.public and not given.get("skipnetworkprofilecheck"):
+        raise PowerShellError("WinRM firewall exception will not work since one of the networks is Public.")
+    host.added["remoting"] = 1
+    return []
+
+
 @Register("Set-NetIPAddress", "IPAddress InterfaceIndex SkipAsSource", changes=True)
 def _set_address(host: WindowsHost, given: Arguments) -> list[Any]:
     found = [one for adapter in host.adapters for one in adapter.addresses if one.address == str(given["ipaddress"])]

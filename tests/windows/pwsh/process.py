@@ -24,7 +24,7 @@ KEPT = str(Path(sys.prefix) / ".powershell")
 OF_THEIR_OWN = ("New-Object", "Add-Type")
 """Commands whose function is written by hand."""
 APPCMD = r"C:\Windows\System32\inetsrv\appcmd.exe"
-PROGRAMS = ("netsh", "arp", "ipconfig", "netstat", "findstr", APPCMD)
+PROGRAMS = ("netsh", "arp", "ipconfig", "netstat", "findstr", "winrm", "reg", APPCMD)
 MOST = 3
 """Processes at once. A script that waits for another one's end would need more; none does."""
 Say = Callable[[str], None]
