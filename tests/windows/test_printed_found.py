@@ -29,6 +29,9 @@ ELSEWHERE = ("backends/", "screens/")
 PROSE = {
     "appcmd gave no list of them",
     "appcmd does not accept the names",
+    "The certificate is copied for the VIP",
+    "Wait until other programs end",
+    "MaxMemoryPerShellMB",
     "The login has no administrator rights",
     "ipconfig shows where",
     "writes which filter drops the packets",
@@ -43,8 +46,10 @@ PROSE = {
 SENT = ("dsrwizard/core/dialects/windows/powershell.py", "dsrwizard/core/tell/rehearsal/")
 """Parts of scripts, which other tests run."""
 SAID = (
-    "netstat -an -p tcp", "netstat -an -p tcpv6", "netsh wfp show netevents", "ipconfig /all", "ipconfig",
-    f"netsh http add iplisten ipaddress={VIP}", f"netsh http delete iplisten ipaddress={VIP}",
+    "netstat -an -p tcp", "netstat -an -p tcpv6", "netsh wfp show netevents", "netsh http show sslcert", "ipconfig",
+    "ipconfig /all", f"netsh http add iplisten ipaddress={VIP}", f"netsh http delete iplisten ipaddress={VIP}",
+    "winrm get winrm/config", """winrm set winrm/config/winrs '@{MaxMemoryPerShellMB="1024"}'""",
+    "Restart-Service WinRM",
 )  # fmt: skip
 
 
@@ -110,6 +115,10 @@ def seldom(version: str) -> None:
         assert in_powershell(host, line) == [], line
     assert host.wire.gateways[-1] == "10.0.0.9"
     assert "10.0.0.1" not in host.wire.gateways
+    for gateway in ("10.0.0.9", "fd00::1"):
+        host.neighbours[gateway] = "00:00:0c:07:ac:0b"
+        assert in_powershell(host, advice.forget_neighbour(gateway)) == []
+    assert not {"10.0.0.9", "fd00::1"} & set(host.neighbours)
     host.wire.gateways = []
     assert in_powershell(host, nowhere.set_gateway(4, "10.0.0.1", None)) == []
     assert host.wire.gateways == ["10.0.0.1"]
@@ -216,5 +225,6 @@ def test_the_lines_of_the_pages_run_as_pasted(version: str) -> None:
     for page in PAGES:
         host = set_up(version)
         host.events.append(Event(4199, VIP, "02:00:00:00:00:77"))
+        host.neighbours["10.0.0.1"] = "02:00:00:00:00:fe"
         for line in of_windows(page.read_text("utf-8")):
             assert in_powershell(host, line) == [], f"{page.name}: {line}"

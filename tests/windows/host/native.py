@@ -24,6 +24,8 @@ def native(host: WindowsHost, name: str, arguments: list[str]) -> Result:
     if program == "arp":
         if len(arguments) == 2 and arguments[0] == "-a":
             return _arp(host, arguments[1])
+        if arguments[:1] == ["-d"] and len(arguments) == 2 and arguments[1] != "*":
+            return (0, []) if host.elevated and host.neighbours.pop(arguments[1], "") else DENIED
         if arguments != ["-d", "*"]:
             raise NotModelled("arp " + " ".join(arguments))
         if not host.elevated:

@@ -107,6 +107,9 @@ def _interface(host: WindowsHost, words: list[str], lower: list[str]) -> Result:
     if lower[2:4] == ["delete", "neighbors"] and len(lower) == 4:
         host.neighbours = {one: mac for one, mac in host.neighbours.items() if (":" in one) != (family == 6)}
         return DONE
+    if lower[2:4] == ["delete", "neighbors"] and len(lower) == 6:
+        known = _adapter(host, words[4]) is not None and host.neighbours.pop(lower[5], "")
+        return DONE if known else REFUSED
     if len(words) > 4 and lower[3] == "route":
         return _route(host, family, lower[2], words[4:])
     adapter = _adapter(host, words[4]) if len(words) > 4 else None

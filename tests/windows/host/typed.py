@@ -44,6 +44,13 @@ def _remoting(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
+@Register("Restart-Service", "Name", since=2, changes=True)
+def _restart(host: WindowsHost, given: Arguments) -> list[Any]:
+    if str(given["name"]).lower() not in ("winrm", "mpssvc", "w3svc"):
+        raise PowerShellError(f"Cannot find any service with service name '{given['name']}'.")
+    return []
+
+
 @Register("Set-NetIPAddress", "IPAddress InterfaceIndex SkipAsSource", changes=True)
 def _set_address(host: WindowsHost, given: Arguments) -> list[Any]:
     found = [one for adapter in host.adapters for one in adapter.addresses if one.address == str(given["ipaddress"])]
@@ -84,6 +91,11 @@ def _default(given: Arguments) -> None:
 
 @Register("Remove-NetNeighbor", "InterfaceIndex IPAddress AddressFamily Confirm", changes=True)
 def _remove_neighbours(host: WindowsHost, given: Arguments) -> list[Any]:
+    if "ipaddress" in given:
+        if given.get("confirm") is not False or str(given["ipaddress"]) not in host.neighbours:
+            raise PowerShellError("No matching MSFT_NetNeighbor objects found.")
+        del host.neighbours[str(given["ipaddress"])]
+        return []
     six = str(given["addressfamily"]).lower() == "ipv6"
     host.neighbours = {one: mac for one, mac in host.neighbours.items() if (":" in one) != six}
     return []

@@ -147,7 +147,7 @@ def _adapter(view: ServerView, faults: Found) -> Check:
         return broken
     carriers = _carriers(view, facts)
     if not carriers and facts.adapters_unknown:
-        return _unseen(where, view, faults, "the loopback adapter", "ncpa.cpl, or Get-NetAdapter")
+        return _unseen(where, view, faults, "the loopback adapter", advice_of(view).show_adapters())
     if all(adapter.pseudo for adapter in carriers):
         return where.skipped("The built-in pseudo-interface registers nowhere and has no settings of this kind.")
     loud = [entry for adapter in carriers if adapter.loopback for entry in _talks(view, adapter)]

@@ -142,7 +142,7 @@ class WindowsAdvice:
         if not self._legacy:
             return f"Remove-NetNeighbor -IPAddress {address} -Confirm:$false"
         if ":" in address:
-            return f"netsh interface ipv6 delete neighbors {_where(self._nic)} {address}"
+            return f"netsh interface ipv6 delete neighbors {self._where(self._nic)} {address}"
         return f"arp -d {address}"
 
     # Adapters
