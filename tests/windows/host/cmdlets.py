@@ -457,7 +457,7 @@ def _many(value: Any) -> list[str]:
     return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
-@_Register("Set-Service", "Name StartupType", since=2, changes=True)
+@Register("Set-Service", "Name StartupType", since=2, changes=True)
 def _set_service(host: WindowsHost, given: Arguments) -> list[Any]:
     if str(given["name"]).lower() != "winrm" or str(given["startuptype"]).lower() != "automatic":
         raise NotModelled(f"Set-Service {given}")
@@ -465,7 +465,7 @@ def _set_service(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("Start-Service", "Name", since=2, changes=True)
+@Register("Start-Service", "Name", since=2, changes=True)
 def _start_service(host: WindowsHost, given: Arguments) -> list[Any]:
     if [one.lower() for one in _many(given["name"])] != ["winrm"]:
         raise NotModelled(f"Start-Service {given}")
@@ -473,21 +473,21 @@ def _start_service(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@_Register("New-SelfSignedCertificate", "DnsName CertStoreLocation", since=3, changes=True)
+@Register("New-SelfSignedCertificate", "DnsName CertStoreLocation", since=3, changes=True)
 def _new_certificate(host: WindowsHost, given: Arguments) -> list[Any]:
     return winrm.new_certificate(host, _many(given["dnsname"]), str(given["certstorelocation"]))
 
 
-@_Register("Get-WSManInstance", "ResourceURI Enumerate", since=2)
+@Register("Get-WSManInstance", "ResourceURI Enumerate", since=2)
 def _get_listeners(host: WindowsHost, given: Arguments) -> list[Any]:
     return winrm.enumerate_listeners(host, str(given["resourceuri"]))
 
 
-@_Register("New-WSManInstance", "ResourceURI SelectorSet ValueSet", since=2, changes=True)
+@Register("New-WSManInstance", "ResourceURI SelectorSet ValueSet", since=2, changes=True)
 def _new_listener(host: WindowsHost, given: Arguments) -> list[Any]:
     return winrm.write_listener(host, str(given["resourceuri"]), given["selectorset"], given["valueset"], new=True)
 
 
-@_Register("Set-WSManInstance", "ResourceURI SelectorSet ValueSet", since=2, changes=True)
+@Register("Set-WSManInstance", "ResourceURI SelectorSet ValueSet", since=2, changes=True)
 def _set_listener(host: WindowsHost, given: Arguments) -> list[Any]:
     return winrm.write_listener(host, str(given["resourceuri"]), given["selectorset"], given["valueset"], new=False)

@@ -44,10 +44,10 @@ def _remoting(host: WindowsHost, given: Arguments) -> list[Any]:
     return []
 
 
-@Register("Restart-Service", "Name", since=2, changes=True)
+@Register("Restart-Service", "Name InputObject", since=2, changes=True)
 def _restart(host: WindowsHost, given: Arguments) -> list[Any]:
-    if str(given["name"]).lower() not in ("winrm", "mpssvc", "w3svc"):
-        raise PowerShellError(f"Cannot find any service with service name '{given['name']}'.")
+    if str(given.get("name", given.get("inputobject"))).lower() not in ("winrm", "mpssvc", "w3svc"):
+        raise PowerShellError(f"Cannot find any service with service name '{given}'.")
     return []
 
 
