@@ -274,12 +274,6 @@ def test_without_a_site_of_iis_nothing_is_said_of_its_login() -> None:
     assert not [note for note in plan.notes if "reaches itself" in note]
 
 
-@pytest.mark.parametrize(("version", "told"), [("2008", True), ("2008 R2", False), ("2012", False)])
-def test_a_2008_has_one_firewall_profile_and_the_plan_says_so(version: str, told: bool) -> None:
-    plan = host_plan(shop(), shop().servers[0], look(WindowsHost(version)))
-    assert any("one firewall profile" in note for note in plan.notes) is told
-
-
 # -- mending
 
 

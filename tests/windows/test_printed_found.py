@@ -11,6 +11,7 @@ import pytest
 from backends.winrm.problems import set_by_winrm
 from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.dialects.windows.advice import WindowsAdvice, never_source, no_netbios
+from dsrwizard.core.dialects.windows.profiles import admit_everywhere
 from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.facts import Route
 from tests.windows import pasting
@@ -144,7 +145,7 @@ def seldom(version: str) -> None:
         line = said_to_type(check.fix)
         if check.outcome == "unknown" and check.fix.startswith("On win1: ") and not line.startswith("in "):
             assert in_powershell(host, line) == [], check.fix
-    for line in SAID:
+    for line in (*SAID, admit_everywhere(5985)):
         if "wfp" not in line or version != "2008":
             assert in_powershell(host, line) == [], line
 

@@ -58,7 +58,7 @@ def served(version: str, kind: str = "plain") -> WindowsHost:
 def by_hand(host: WindowsHost, change: LinkChange) -> None:
     """What Device Manager does, where a line says only that."""
     if change.new:
-        host.install()
+        host.bind(host.register("BYHAND"))
         host.adapters[-1].name, host.adapters[-1].polls = change.interface, 0
     else:
         host.remove(next(one.pnp for one in host.adapters if one.name == change.interface))
@@ -112,7 +112,7 @@ def test_whatever_the_loopback_adapter_is_called(version: str, kind: str) -> Non
     host = WindowsHost(version)
     host.wire.name = "Wire"
     host.wire.addresses.append(Address("fd00::101", 64))
-    host.install()
+    host.bind(host.register("BYHAND"))
     host.adapters[-1].name, host.adapters[-1].polls = NAMES[kind][0], 0
     assert pasted(host, deployment) == []
     assert host.accepts(VIP)

@@ -40,7 +40,7 @@ def ready(version: str) -> WindowsHost:
 
 def with_adapter(host: WindowsHost) -> None:
     """What the first step's clicks do."""
-    host.install()
+    host.bind(host.register("BYHAND"))
     host.adapters[-1].name = FIRST.get(SYSTEMS[host.version], "Local Area Connection 2")
     host.adapters[-1].polls = 0
 
@@ -121,7 +121,7 @@ def test_every_form_of_the_runbook_has_the_block_whole(system: System) -> None:
     block = book.steps[0].core[0]
     assert block in markdown(book)
     for form in (text(book), html(book)):
-        for line in ("Add-Type -TypeDefinition ", "public static class DsrLoopback", "[DsrLoopback]::Install()"):
+        for line in ("Add-Type -TypeDefinition ", "public static class DsrLoopback", "[DsrLoopback]::Bind($id)"):
             assert line in form.replace("&#x27;", "'")
     assert any("Server Core" in line for line in book.steps[0].hand)
 

@@ -261,10 +261,11 @@ def _rule(host: WindowsHost, verb: str, words: list[str]) -> Result:
             rule.enabled = False
         return DONE if found else REFUSED
     wanted = {"dir", "action", "protocol", "localip", "localport", "profile"}
+    given.setdefault("localip", "any")
     if set(given) != wanted or (given["dir"], given["action"], given["profile"]) != ("in", "allow", "any"):
         return _unknown(words)
-    ip_address(given["localip"])
-    host.rules.append(Rule(name, PROTOCOLS[given["protocol"]], given["localport"], given["localip"]))
+    where = "*" if given["localip"] == "any" else str(ip_address(given["localip"]))
+    host.rules.append(Rule(name, PROTOCOLS[given["protocol"]], given["localport"], where))
     return DONE
 
 

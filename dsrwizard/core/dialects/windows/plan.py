@@ -301,12 +301,6 @@ class _Planner:
     def _natural_notes(self) -> list[str]:
         """What is so by nature on this Windows, whatever is planned."""
         notes = []
-        if self.facts.version.startswith("6.0."):
-            notes.append(
-                "Windows Server 2008 has one firewall profile for all its networks, the strictest of them. The network "
-                f"of {self.target} has no gateway and may count as Public. Before you apply, make sure that the rules "
-                "for WinRM and for the services hold on the profile Public."
-            )
         services = [(vip, service) for vip in self.vips for service in vip.services]
         if any(sites.serving(self.facts, service) for _, service in services):
             notes.append(
