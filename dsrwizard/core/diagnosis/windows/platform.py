@@ -7,6 +7,7 @@ from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.diagnosis.windows import health_check, placed, served, settings, way_back
+from dsrwizard.core.diagnosis.windows.looked import looked
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
