@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from dsrwizard.core.diagnosis.probe_verdict import judge
-from dsrwizard.core.model.changes import DestinationChange
+from dsrwizard.core.model.changes import Change, DestinationChange, WindowsChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
 from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, Observer, StepFinished, StepStarted
@@ -183,7 +183,7 @@ class Applier:
         ran = {result.step for result in self._results.get(name, ())}
         with blaming(name, "checked afterwards"):
             steps = host_plan(self._deployment, server, facts).steps if facts else ()
-        return tuple(step.title for step in steps if step.id in ran)
+        return tuple(step.title for step in steps if step.id in ran and not all(map(_unseen, step.changes)))
 
     # --- the director --------------------------------------------------------------------------------------------
 
@@ -328,6 +328,11 @@ class Applier:
     def _emit(self, event: Event) -> None:
         with contextlib.suppress(Exception):  # a broken onlooker must not stop an apply half-way
             self._watch(event)
+
+
+def _unseen(change: Change) -> bool:
+    """Whether a step has this change only because the look afterwards could not see what is there."""
+    return isinstance(change, WindowsChange) and change.unseen
 
 
 class _ServerWatch:

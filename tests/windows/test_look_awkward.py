@@ -246,6 +246,23 @@ class _Deaf(ModelConnector):
         return type(answer)(status=1, stdout="\n".join(lines), stderr="System.OutOfMemoryException")
 
 
+@pytest.mark.parametrize("section", ["get-dnsclient", "get-netipinterface"])
+def test_a_setting_that_cannot_be_seen_afterwards_is_not_told_as_changed_back(farm: Make, section: str) -> None:
+    one = farm(WindowsHost("2025"))
+    run = one.connector.run
+
+    def blinded(script: str, **options: object):  # type: ignore[no-untyped-def]
+        head, look, tail = script.partition("Read-Section 'system'")
+        if "$steps = @()" not in script or not look:
+            return run(script, **options)  # type: ignore[arg-type]
+        broken = f"function {section} {{ throw 'Access is denied.' }}\n"
+        return run(head + broken + look + tail, **options)  # type: ignore[arg-type]
+
+    one.connector.run = blinded  # type: ignore[method-assign]
+    result = one.apply()
+    assert [host.failure for host in result.hosts] == [None] * len(result.hosts)
+
+
 @pytest.mark.parametrize("version", SOME)
 def test_a_look_that_fails_after_the_steps_is_not_told_as_steps_that_did_not_last(farm: Make, version: str) -> None:
     one = farm(WindowsHost(version))

@@ -39,10 +39,10 @@ def of_looks(first: Look, second: Look, allowed: float) -> Iterator[Expectation]
     """`first` opened the connection, `second` used it again. `allowed`: seconds that a look may take."""
     facts = first.windows
     rules = "rules unknown" if facts.rules is None else f"inbound firewall rules: {len(facts.rules)}"
+    unread = facts.unread()
     yield _finding(
-        "look", "complete", "One script reads everything.",
-        not _unread(facts), "; ".join(_unread(facts)) or "all parts were read",
-    )  # fmt: skip
+        "look", "complete", "One script reads everything.", not unread, "; ".join(unread) or "all parts were read"
+    )
     yield _finding(
         "look", "in-time", f"It takes less than half of the {allowed:g} s that it may take.",
         max(first.seconds, second.seconds) < allowed / 2,
@@ -64,16 +64,6 @@ def of_looks(first: Look, second: Look, allowed: float) -> Iterator[Expectation]
         None if facts.certificates is None else not odd,
         f"other keys: {', '.join(odd)}" if odd else f"{len(facts.certificates or {})} entries",
     )  # fmt: skip
-
-
-def _unread(facts: WindowsFacts) -> list[str]:
-    parts = {
-        "firewall": facts.firewall, "firewall rules": facts.rules, "sites of IIS": facts.sites,
-        "listen list of http.sys": facts.listen_list, "certificates of http.sys": facts.certificates,
-        "event log": facts.conflicts,
-    }  # fmt: skip
-    said = f" ({facts.firewall_problem})" if facts.firewall_problem else ""
-    return [f"{part}: not known{said if part == 'firewall' else ''}" for part, found in parts.items() if found is None]
 
 
 def _is_endpoint(key: str) -> bool:
