@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from dsrwizard.core.ports import Asker
     from screens.live.view import LiveView
 
+CLOSING_SECONDS = 7.0
+"""How long the connections have for their end, once the screens are gone."""
 LAB = "DSRWIZARD_LAB"
 """Environment variable set by `dsrwizard lab`: the path of a deployment file with values to start from."""
 
@@ -135,6 +137,7 @@ class DsrApp(App[int]):
         self._read_only = read_only
         self._interval = interval
         self._ends = False
+        self._engine_end: Thread | None = None
 
     def get_default_screen(self) -> Screen[Any]:
         """Returns the first screen directly; a screen below it would be drawn for nothing."""
@@ -374,8 +377,17 @@ class DsrApp(App[int]):
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
         self.asker.close()
-        Thread(target=self.engine.close, name="dsrwizard-close", daemon=True).start()
+        self._engine_end = Thread(target=self.engine.close, name="dsrwizard-close", daemon=True)
+        self._engine_end.start()
         super().exit(*args, **kwargs)
+
+    def run(self, *args: Any, **kwargs: Any) -> int | None:
+        """Runs until the end, and until the connections are closed: a shell that stays open on a Windows server counts
+        among the few that a user may have there."""
+        result = super().run(*args, **kwargs)
+        if self._engine_end is not None:
+            self._engine_end.join(CLOSING_SECONDS)
+        return result
 
     def _fatal_error(self) -> None:
         """Replaces Textual's traceback with local variables, which could show secrets."""

@@ -120,6 +120,10 @@ class WinrmConnector:
                 raise _not_begun(self._place.host, "the connection was closed")
             clock = _Clock(deadline)
             self._shell = shell = self._open_shell(packed, clock)
+            if self._closed:
+                self._shell = ""
+                self._close_shell(shell)
+                raise _not_begun(self._place.host, "the connection was closed")
             try:
                 answer = self._in_shell(shell, packed, Lines(marker, on_line), clock, deadline)
             except (ConnectionLost, _Senseless):
@@ -134,7 +138,8 @@ class WinrmConnector:
         """Ends the connection. A script that runs is let go, and its shell is closed: a user may open few on a host."""
         self._closed = True
         shell = self._shell
-        if self._lock.acquire(blocking=False):
+        # Where a shell is being opened, whoever opens it closes it again: that is waited for.
+        if self._lock.acquire(timeout=0 if shell else _HURRY_SECONDS):
             try:
                 self._reset()
             finally:

@@ -368,12 +368,11 @@ class Engine:
             return self._client[1], False
 
     def close(self) -> None:
-        for watcher in self._watchers:
-            watcher.close()
         with self._lock:
             all_hosts, self._hosts = list(self._hosts.values()), {}
-        for hosts in all_hosts:
-            hosts.close()
+        # Side by side: a watch waits for its looks, which end with their connections.
+        ends = [watcher.close for watcher in self._watchers] + [hosts.close for hosts in all_hosts]
+        side_by_side(((str(number), end) for number, end in enumerate(ends)), lambda name, what: None)
         if self._client is not None:
             self._client[1].close()
             self._client = None

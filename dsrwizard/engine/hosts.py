@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from dsrwizard.core.api import HostSeen
 from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.ports import DirectorPort, ServerPort
@@ -41,7 +42,7 @@ def side_by_side(work: Iterable[tuple[str, Callable[[], T]]], finished: Callable
 
 
 class Hosts:
-    """The ports of a deployment's hosts, opened when first needed. `close()` ends them all."""
+    """The ports of a deployment's hosts, opened when first needed. `close()` ends them all, for good."""
 
     def __init__(
         self, make_director: Callable[[], DirectorPort], open_server: Callable[[RealServer], ServerPort]
@@ -50,6 +51,7 @@ class Hosts:
         self._open_server = open_server
         self._ports: dict[RealServer, ServerPort] = {}
         self._lock = threading.Lock()
+        self._over = False
 
     @cached_property
     def director(self) -> DirectorPort:
@@ -57,8 +59,11 @@ class Hosts:
         return guarded(self._make_director(), DIRECTOR)
 
     def port(self, server: RealServer) -> ServerPort:
-        """This server's port: the same one as long as nothing about how it is reached changes."""
+        """This server's port: the same one as long as nothing about how it is reached changes. Raises LookError after
+        `close()`."""
         with self._lock:
+            if self._over:
+                raise LookError(f"{server.name} was not looked at: the connections have been closed.")
             if server not in self._ports:
                 self._ports[server] = guarded(self._open_server(server), server.name)
             return self._ports[server]
@@ -100,5 +105,6 @@ class Hosts:
 
     def close(self) -> None:
         with self._lock:
+            self._over = True
             ports, self._ports = list(self._ports.values()), {}
         side_by_side(((str(number), port.close) for number, port in enumerate(ports)), lambda name, what: None)

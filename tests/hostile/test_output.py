@@ -97,7 +97,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 # --- the commands ----------------------------------------------------------------------------------------------------
 
 PRINTED: dict[str, list[tuple[str, ...]]] = {
-    "plan": [("FILE",), ("FILE", "--json")],
+    "plan": [("FILE",), ("FILE", "--json"), ("FILE", "--scripts"), ("FILE", "--scripts", "--json")],
     "apply": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
     "teardown": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
     "verify": [("FILE",), ("FILE", "--json")],
@@ -110,6 +110,8 @@ PRINTED: dict[str, list[tuple[str, ...]]] = {
 SHOWN_ELSEWHERE = {
     "metrics": "test_the_page_for_prometheus",
     "explain": "prints pages of dsrwizard's own",
+    "prepare": "prints blocks of dsrwizard's own",
+    "rehearse": "for Windows servers alone: tests/windows/test_rehearsal.py",
     "lab": "passes a terminal on; its own words are errors",
 }
 

@@ -114,15 +114,19 @@ def test_the_service_stops_and_starts_on_one_address(lab: Lab) -> None:
 # --- SSH --------------------------------------------------------------------------------------------------------
 
 
+SSH = ["env", "LC_ALL=C", "ssh"]
+"""In Turkish, where I is no capital of i, OpenSSH does not know the names of its own options."""
+
+
 @pytest.mark.parametrize("host", [host for host in network.HOSTS if host.ssh], ids=lambda host: host.name)
 def test_the_director_logs_in_by_key(lab: Lab, host: network.Host) -> None:
     for address in (host.address, host.address6, host.name):
-        command = ["ssh", "-i", "/lab/root/.ssh/id_ed25519", "-o", "BatchMode=yes", f"root@{address}", "hostname"]
+        command = [*SSH, "-i", "/lab/root/.ssh/id_ed25519", "-o", "BatchMode=yes", f"root@{address}", "hostname"]
         assert lab.run("director", command).ok().stdout == host.name + "\n"
 
 
 def test_known_hosts_can_be_forgotten_and_a_changed_key_is_refused(lab: Lab) -> None:
-    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "root@web1", "true"]
+    ssh = [*SSH, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "root@web1", "true"]
     lab.forget_hosts()
     assert "Host key verification failed" in lab.run("director", ssh).stderr
     lab.know_hosts()
@@ -152,7 +156,7 @@ for host, user, password in [("web1", "root", {harness.ROOT_PASSWORD!r}), ("web1
 def test_ops_may_use_sudo_with_the_password(lab: Lab) -> None:
     if lab.run("web3", "command -v sudo").status:
         pytest.skip("sudo is not installed on this machine")
-    ssh = ["ssh", "-o", "BatchMode=yes", f"{harness.OPS_USER}@{harness.OPS_HOST}", "sudo -k -S -p '' id -un"]
+    ssh = [*SSH, "-o", "BatchMode=yes", f"{harness.OPS_USER}@{harness.OPS_HOST}", "sudo -k -S -p '' id -un"]
     assert lab.run("director", ssh, stdin=harness.OPS_PASSWORD + "\n").ok().stdout == "root\n"
     assert lab.run("director", ssh, stdin="wrong\n").status != 0
 

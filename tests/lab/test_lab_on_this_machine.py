@@ -54,7 +54,7 @@ def test_hard_work_in_it_needs_few_open_files() -> None:
         say() {{ dsrwizard "$@" >/run/said 2>&1 && echo "$1 done" || cat /run/said; }}
         say apply $DSRWIZARD_LAB --yes
         say verify $DSRWIZARD_LAB
-        for host in {" ".join(SERVERS)}; do ssh root@$host {shlex.quote(walk)} & done
+        for host in {" ".join(SERVERS)}; do LC_ALL=C ssh root@$host {shlex.quote(walk)} & done
         wait
         say apply $DSRWIZARD_LAB --yes
         say verify $DSRWIZARD_LAB

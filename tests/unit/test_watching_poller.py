@@ -295,7 +295,7 @@ def test_a_watch_asks_nobody_and_says_what_it_cannot_see(tmp_path: Path) -> None
 def test_a_login_that_was_refused_is_not_tried_again_and_again(watch: Watch) -> None:
     server = watch.world.servers["web1"]
     server.key = "changed"
-    watch.hosts.close()
+    watch.hosts._ports.clear()  # no login is left of the set-up
     tries = []
     login = watch.world._login
     watch.world._login = lambda name, *others: (tries.append(name), login(name, *others))[1]  # type: ignore[func-returns-value, method-assign]

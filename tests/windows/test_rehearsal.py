@@ -333,3 +333,15 @@ def test_a_step_that_fails_is_told_and_everything_is_taken_back(rehearse: Rehear
     assert "DIFFERS      Every step is carried out." in said
     assert "The parameter is incorrect." in said
     assert host.state() == before
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_a_windows_says_reaches_the_terminal_harmless(rehearse: Rehearse, options: tuple[str, ...]) -> None:
+    host = WindowsHost("2022")
+    host.broken["set-dnsclient"] = "\x1b]0;mine\x07\u202eno\nfake: line"
+    host.wire.name = "Ether\x1b[31mnet"
+    _, said, errors = rehearse(host, "--yes", *options)
+    assert "mine" in said
+    for text in (said, errors):
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+        assert "\nfake:" not in text

@@ -38,6 +38,7 @@ class LinuxServer:
         self._server = server
         self._connect = connect
         self._connector: Connector | None = None
+        self._over = False
         self._used = 0.0
         self._files: tuple[str, ...] = ()
         self._seen: ServerFacts | None = None
@@ -99,6 +100,11 @@ class LinuxServer:
             return None  # the steps are done and told; only the look afterwards is missing
 
     def close(self) -> None:
+        """Ends the connection for good: what runs over it is lost, and is not tried again over a new one."""
+        self._over = True
+        self._drop()
+
+    def _drop(self) -> None:
         if self._connector is not None:
             self._connector.close()
             self._connector = None
@@ -106,16 +112,16 @@ class LinuxServer:
     def _run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         was_open = self._connector is not None
         if self._connector is None:
-            self._connector = self._connect()
+            self._connector = carried.opened(self._server.name, self._connect, over=self._over)
         try:
             answer = self._connector.run(script, deadline=deadline, on_line=on_line)
         except ConnectionLost as lost:
-            self.close()
+            self._drop()
             if lost.begun or not was_open:
                 raise
             return self._run(script, deadline=deadline, on_line=on_line)
         except HostError:
-            self.close()
+            self._drop()
             raise
         self._used = time.monotonic()
         return answer

@@ -1,13 +1,22 @@
-"""The outcome of a script that carried out steps: nothing, or an error."""
+"""What both kinds of servers do alike: opening the connection, and the outcome of a script that carried out steps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dsrwizard.core.model.errors import CommandFailed, ConnectionLost
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.ports import Answer
+from dsrwizard.core.ports import Answer, Connector
+
+
+def opened(host: str, connect: Callable[[], Connector], *, over: bool) -> Connector:
+    """A new connection. `over`: nobody waits for the host any more; raises ConnectionLost."""
+    if over:
+        lost = ConnectionLost(f"{host}: the connection was closed.", "The script was not started.", "Connect again.")
+        lost.begun = False
+        raise lost
+    return connect()
 
 
 def raise_failure(host: str, steps: Sequence[Step], progress: Progress, answer: Answer) -> None:

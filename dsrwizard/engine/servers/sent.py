@@ -6,14 +6,14 @@ Only the nonce differs, by which a script's answer is known as its own: each run
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import msgspec
+from typing import ClassVar
 
 from dsrwizard.core.dialects.linux import apply as linux_apply
 from dsrwizard.core.dialects.linux import observe as linux_observe
 from dsrwizard.core.dialects.linux.plan import files_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
+from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.engine.servers.windows import change_script, look_script, rules_of
 
@@ -21,8 +21,10 @@ NONCE = "0" * 16
 """Stands where a run has its nonce."""
 
 
-class SentScript(msgspec.Struct, frozen=True):
+class SentScript(Shown, frozen=True):
     """`what` is `look` or `change`."""
+
+    SEVERAL_LINES: ClassVar = frozenset({"text"})
 
     what: str
     text: str

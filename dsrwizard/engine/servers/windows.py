@@ -89,6 +89,7 @@ class WindowsServer:
         self._connect = connect
         self._clock = clock
         self._connector: Connector | None = None
+        self._over = False
         self._adapters_made = adapters_made
         self._deployment = ""
         self._seen: ServerFacts | None = None
@@ -135,6 +136,11 @@ class WindowsServer:
         return str(getattr(self._connector, "login", ""))
 
     def close(self) -> None:
+        """Ends the connection for good: what runs over it is lost, and is not tried again over a new one."""
+        self._over = True
+        self._drop()
+
+    def _drop(self) -> None:
         if self._connector is not None:
             self._connector.close()
             self._connector = None
@@ -190,14 +196,14 @@ class WindowsServer:
         """`again`: the script changes nothing, so a connection that died under it is no reason to give up."""
         was_open = self._connector is not None
         if self._connector is None:
-            self._connector = self._connect()
+            self._connector = carried.opened(self._server.name, self._connect, over=self._over)
         try:
             return self._connector.run(script, deadline=deadline, on_line=on_line)
         except ConnectionLost as lost:
-            self.close()
+            self._drop()
             if not was_open or (lost.begun and not again):
                 raise
         except HostError:
-            self.close()
+            self._drop()
             raise
         return self._run(script, deadline=deadline, on_line=on_line)
