@@ -63,7 +63,7 @@ class Hosts:
         `close()`."""
         with self._lock:
             if self._over:
-                raise LookError(f"{server.name} was not looked at: the connections have been closed.")
+                raise LookError(f"{server.name} was not checked: its connection is closed.")
             if server not in self._ports:
                 self._ports[server] = guarded(self._open_server(server), server.name)
             return self._ports[server]
