@@ -40,9 +40,9 @@ KNOWN = (
     ),
     Blocked(
         "antivirus",
-        "Security software there took the script for malicious and blocked it (AMSI).",
+        "Security software there classified the script as malicious and blocked it (AMSI).",
         "Look at the log of the antivirus on that host (Defender: event 1116 of Microsoft-Windows-Windows Defender/"
-        "Operational). Have its owner allow the script; dsrwizard plan FILE shows what it runs.",
+        "Operational). Have its owner allow the script; dsrwizard plan FILE --scripts prints it.",
         _marks(
             "ScriptContainedMaliciousContent",
             "800700E1",
