@@ -14,6 +14,8 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.windows.pwsh.found import MISSING, NoPowerShell, asked_in_vain, pwsh
 
+_LAB_ENDS = 0.8
+"""The part of the modules among which those of the lab are spread: a long one last would be waited for alone."""
 set_hypothesis_home_dir(Path(sys.prefix) / ".hypothesis")
 
 
@@ -23,6 +25,19 @@ def pytest_configure() -> None:
             f"{MISSING} DSRWIZARD_PWSH_NEEDED=1 asks for every test, and those of Windows run in PowerShell. Install "
             "pwsh 7.4 or later on the path, or name it in DSRWIZARD_PWSH: see CONTRIBUTING.md."
         )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spreads the modules of the lab among the others: their tests wait for guests, which takes time and little of the
+    processors."""
+    modules: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    lab = [name for name in modules if name.startswith("tests/lab/")]
+    others = [name for name in modules if name not in lab]
+    place = {name: _LAB_ENDS * number / len(lab) for number, name in enumerate(lab)}
+    place |= {name: number / len(others) for number, name in enumerate(others)}
+    items[:] = [item for name in sorted(modules, key=place.__getitem__) for item in modules[name]]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
