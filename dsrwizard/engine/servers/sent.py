@@ -13,12 +13,15 @@ from dsrwizard.core.dialects.linux import observe as linux_observe
 from dsrwizard.core.dialects.linux.plan import files_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
+from dsrwizard.core.model.foreign import lines
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.engine.servers.windows import change_script, look_script, rules_of
 
 NONCE = "0" * 16
 """Stands where a run has its nonce."""
+LONGEST = 1_000_000
+"""Characters of a script: far more than WinRM or SSH carry."""
 
 
 class SentScript(Shown, frozen=True):
@@ -28,6 +31,9 @@ class SentScript(Shown, frozen=True):
 
     what: str
     text: str
+
+    def _harmless(self, name: str, text: str) -> str:
+        return lines(text, LONGEST) if name == "text" else super()._harmless(name, text)
 
 
 def scripts_of(deployment: Deployment, plan: Plan, observed: Observed) -> dict[str, tuple[SentScript, ...]]:
