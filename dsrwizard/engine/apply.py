@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from dsrwizard.core.diagnosis.probe_verdict import judge
-from dsrwizard.core.model.changes import Change, DestinationChange, WindowsChange
+from dsrwizard.core.dialects.windows.commands import unseen
+from dsrwizard.core.model.changes import DestinationChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
 from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, Observer, StepFinished, StepStarted
@@ -174,7 +175,8 @@ class Applier:
                 self._result(step, Outcome.NOT_ATTEMPTED)
 
     def took(self, name: str) -> tuple[str, ...]:
-        """Titles of the steps that are still needed though they reported success; empty: it took. Raises Defect."""
+        """Titles of the steps that are still needed though they reported success, as far as the look afterwards could
+        see; empty: it took. Raises Defect."""
         facts = self._facts.get(name)
         try:
             server = self._deployment.server(name)
@@ -183,7 +185,7 @@ class Applier:
         ran = {result.step for result in self._results.get(name, ())}
         with blaming(name, "checked afterwards"):
             steps = host_plan(self._deployment, server, facts).steps if facts else ()
-        return tuple(step.title for step in steps if step.id in ran and not all(map(_unseen, step.changes)))
+        return tuple(step.title for step in steps if step.id in ran and not all(map(unseen, step.changes)))
 
     # --- the director --------------------------------------------------------------------------------------------
 
@@ -328,11 +330,6 @@ class Applier:
     def _emit(self, event: Event) -> None:
         with contextlib.suppress(Exception):  # a broken onlooker must not stop an apply half-way
             self._watch(event)
-
-
-def _unseen(change: Change) -> bool:
-    """Whether a step has this change only because the look afterwards could not see what is there."""
-    return isinstance(change, WindowsChange) and change.unseen
 
 
 class _ServerWatch:

@@ -86,12 +86,6 @@ class WindowsChange(_Change, frozen=True, kw_only=True):
     new: str | None
     system: CommandSet = "windows-2012"
 
-    @property
-    def unseen(self) -> bool:
-        """Whether what was there could not be seen: a setting of an adapter always has a value."""
-        absent: tuple[WindowsItem, ...] = ("firewall-rule", "site-binding", "listen-address", "certificate")
-        return self.old is None and self.item not in absent
-
 
 class UnitChange(_Change, frozen=True, kw_only=True):
     """systemd reads its unit files again; it has no state of its own, so its undo is itself."""

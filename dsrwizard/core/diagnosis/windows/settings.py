@@ -28,7 +28,7 @@ from dsrwizard.core.diagnosis.windows.served import firewall_fault, served, site
 from dsrwizard.core.diagnosis.windows.view import advice_of, facts_of
 from dsrwizard.core.dialects.windows import advice
 from dsrwizard.core.dialects.windows.commands import UNBINDABLE
-from dsrwizard.core.dialects.windows.plan import nic_of, target
+from dsrwizard.core.dialects.windows.plan import NETBIOS_OFF, nic_of, target
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.values import parsed
@@ -36,7 +36,6 @@ from dsrwizard.core.model.windows_facts import WindowsAdapter, WindowsFacts
 
 IP = {4: "ms_tcpip", 6: "ms_tcpip6"}
 """The component that an adapter needs for a family."""
-NETBIOS_OFF = 2
 
 
 def settings(view: ServerView, faults: Found) -> list[Check]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.dialects.windows.commands import PSEUDO, quoted, split, standalone
+from dsrwizard.core.dialects.windows.commands import PSEUDO, quoted, split, standalone, unseen
 from dsrwizard.core.dialects.windows.frames import frame_of
 from dsrwizard.core.dialects.windows.powershell import DEVICES, GENERATIONS, LOOPBACK, add_type, file, prelude
 from dsrwizard.core.model import windows_values as values
@@ -95,7 +95,7 @@ def _adapter(change: Change) -> str:
 
 def _literal(change: Change) -> str:
     what, name, before, after = _fields(change)
-    checked = "$true" if _checked(change) else "$false"
+    checked = "$false" if unseen(change) else "$true"
     return (
         f"@{{ what = {quoted(what)}; name = {quoted(name)}; before = {_text(before)}; after = {_text(after)}; "
         f"checked = {checked} }}"
@@ -112,11 +112,6 @@ def _fields(change: Change) -> tuple[str, str, str | None, str | None]:
             return item, key, old, new
         case _:
             raise TypeError(f"no change of a Windows host: {type(change).__name__}")
-
-
-def _checked(change: Change) -> bool:
-    """Whether what is replaced was seen: the settings of an adapter that was not there yet were not."""
-    return not (isinstance(change, WindowsChange) and change.old is None and not standalone(change))
 
 
 def _there(present: bool) -> str | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from dsrwizard.core.dialects.windows.sites import parts_of
-from dsrwizard.core.model.changes import AddressChange, LinkChange, WindowsChange
+from dsrwizard.core.model.changes import AddressChange, Change, LinkChange, WindowsChange
 
 ADAPTER = "dsrwizard"
 """Name of the loopback adapter that dsrwizard makes."""
@@ -103,6 +103,11 @@ def windows_commands(change: WindowsChange | AddressChange | LinkChange) -> tupl
 def standalone(change: WindowsChange) -> bool:
     """Whether absence is a state of its own; otherwise the setting belongs to an adapter and goes with it."""
     return change.item in ("firewall-rule", "site-binding", "listen-address", "certificate")
+
+
+def unseen(change: Change) -> bool:
+    """Whether what is replaced could not be seen: a setting of an adapter has a value wherever there is the adapter."""
+    return isinstance(change, WindowsChange) and change.old is None and not standalone(change)
 
 
 def split(key: str) -> tuple[str, str]:

@@ -22,6 +22,8 @@ DUPLICATE = 2
 """MSFT_NetIPAddress.AddressState of an address that another host has."""
 METRIC = "254"
 """Of the loopback adapter, so that no route prefers it. It affects routing only and is no guard (field guide C11)."""
+NETBIOS_OFF = 2
+"""Win32_NetworkAdapterConfiguration.TcpipNetbiosOptions."""
 _TOLD_APART = frozenset({"firewall", "firewall-rules", "firewall-rules-by-name", "sites"})
 """Sections with a note of their own where they could not be read."""
 KEPT = ("ms_tcpip",)
@@ -353,7 +355,7 @@ class _Planner:
                 changes += self._set("router-discovery", f"{self.target}/6", "Disabled")
             changes += self._unbound()
             changes += self._set("dns-registration", self.target, "false,false")
-            changes += self._set("netbios", self.target, "2")
+            changes += self._set("netbios", self.target, str(NETBIOS_OFF))
             for family in self.families:
                 changes += self._set("metric", f"{self.target}/{family}", METRIC)
         return self._step(

@@ -15,7 +15,7 @@ import msgspec
 from dsrwizard.core.dialects.windows.answer import PREFERRED
 from dsrwizard.core.dialects.windows.commands import UNBINDABLE
 from dsrwizard.core.dialects.windows.firewall import rule_name
-from dsrwizard.core.dialects.windows.plan import METRIC, nic_of
+from dsrwizard.core.dialects.windows.plan import METRIC, NETBIOS_OFF, nic_of
 from dsrwizard.core.dialects.windows.state import value
 from dsrwizard.core.model.deployment import Deployment, Vip
 from dsrwizard.core.model.windows_facts import IpSettings, WindowsAdapter, WindowsFacts
@@ -23,7 +23,6 @@ from dsrwizard.core.tell.rehearsal.record import Agreement, Expectation, Look, S
 from dsrwizard.core.tell.rehearsal.trial import ADAPTER
 
 _DEVICE = re.compile(r"ROOT\\NET\\[0-9]{4}", re.IGNORECASE)
-NETBIOS_OFF = 2
 AS_BEFORE = "as-before"
 
 
