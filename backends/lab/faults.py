@@ -344,6 +344,68 @@ FAULTS: tuple[LabFault, ...] = (
         ),),
         _IN_SERVICE, _NOT_IN_SERVICE, _DIRECTOR, "service",
     ),
+    LabFault(
+        "vip-as-source", (_DIRECTOR,), "The director's VIP is /24 and its first address: its own packets come from it.",
+        (Action(
+            "",
+            "ip route show default && ip addr del $VIP/$LENGTH dev eth0 && ip addr del $DIP/24 dev eth0 && "
+            "ip addr add $VIP/24 dev eth0 && ip addr add $DIP/24 dev eth0 && ip route replace $(ip route show default "
+            f"| grep . || echo default via {network.ROUTER.address}) && ip neigh flush dev eth0",
+            "ip addr del $VIP/24 dev eth0; ip addr replace $DIP/24 dev eth0; ip addr replace $VIP/$LENGTH dev eth0; "
+            "ip route replace $KEPT; ip neigh flush dev eth0",
+        ),),
+        _HOLDS_VIP, _NO_VIP,
+    ),
+    LabFault(
+        "director-setting", (_DIRECTOR,), "IPVS is set to drop every second packet to defend itself.",
+        (Action(
+            "", "sysctl net.ipv4.vs.am_droprate net.ipv4.vs.drop_packet && "
+            "sysctl -qw net.ipv4.vs.am_droprate=2 net.ipv4.vs.drop_packet=3",
+            'echo "$KEPT" | sysctl -qp -',
+        ),),
+    ),
+    LabFault(
+        "director-neighbour", _SERVERS, "The director has a permanent neighbour entry for the server with another MAC.",
+        (Action(
+            _DIRECTOR, "ip neigh replace $RIP lladdr 02:00:5e:00:53:02 dev eth0 nud permanent",
+            "ip neigh del $RIP dev eth0 2>/dev/null; true",
+        ),),
+        blamed=_DIRECTOR,
+    ),
+    LabFault(
+        "second-director", _SERVERS, "The server's own IPVS passes packets for the VIP on to another server.",
+        (Action(
+            "",
+            "ipvsadm -A $FLAG $SERVICE -s rr && for rip in 10.0.0.101 10.0.0.102 10.0.0.103; do "
+            "[ $rip = $RIP ] || ipvsadm -a $FLAG $SERVICE -r $rip:$PORT -g; done",
+            "ipvsadm -D $FLAG $SERVICE 2>/dev/null; true",
+        ),),
+    ),
+    LabFault(
+        "duplicate-rip", _SERVERS, "Another machine has the server's own address, and the director learns its MAC.",
+        (Action(
+            BASE,
+            f"ip netns add stranger && ip link add vstranger type veth peer name eth0 address {STRANGER_MAC} netns "
+            "stranger && ip link set vstranger master br0 up && ip -n stranger link set eth0 up && "
+            "ip -n stranger addr add $RIP/24 dev eth0 && ip netns exec stranger arping -qc 2 -U -I eth0 $RIP",
+            "ip netns del stranger 2>/dev/null; ip link del vstranger 2>/dev/null; ip netns exec director ip neigh "
+            "flush to $RIP; true",
+        ),),
+    ),
+    LabFault(
+        "service-hung", _SERVERS, "The service is stopped in its tracks: the kernel still accepts connections for it.",
+        (Action(
+            "", "kill -STOP $(cat /run/lab-service.pid)", "kill -CONT $(cat /run/lab-service.pid) 2>/dev/null; true",
+        ),),
+        _RUNS, _RUNS_NOT,
+    ),
+    LabFault(
+        "path-mtu", _SERVERS, "Packets of more than 1300 bytes to the server are lost without a word.",
+        (Action(
+            "", "$IPTABLES -t raw -A PREROUTING -m length --length 1301:65535 -j DROP",
+            "$IPTABLES -t raw -D PREROUTING -m length --length 1301:65535 -j DROP 2>/dev/null; true",
+        ),),
+    ),
 )  # fmt: skip
 CAUSES = tuple(dict.fromkeys(fault.cause for fault in FAULTS))
 

@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
-from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
+from dsrwizard.core.model.answers import Arrivals, Connected, Owners, Ping, Probed
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.facts import Failure, Observed
@@ -40,6 +40,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     traffic: dict[PairKey, Traffic] | None = None
     """Clients' own connections; None: nobody looked, or `traffic_problem` says why it could not be seen."""
     traffic_problem: str = ""
+    arrivals: Arrivals | None = None
+    """What came in on the director's interface during the client rounds; None: nobody listened."""
     deployed: dict[str, float] = {}
     """Since when a server has its VIPs, in seconds since the epoch; not known of one that is missing."""
 
@@ -57,6 +59,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         client_like: Mapping[str, ClientLike] | None = None,
         traffic: Mapping[PairKey, Traffic] | None = None,
         traffic_problem: str = "",
+        arrivals: Arrivals | None = None,
         deployed: Mapping[str, float] | None = None,
     ) -> Self:
         """Files the answers of the wire under canonical addresses."""
@@ -71,6 +74,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             client_like=dict(client_like or {}),
             traffic=None if traffic is None else dict(traffic),
             traffic_problem=traffic_problem,
+            arrivals=arrivals,
             deployed=dict(deployed or {}),
         )
 

@@ -127,3 +127,26 @@ class Probed(_Answer, frozen=True, kw_only=True, gc=False):
     def good(self) -> bool:
         """The VIP answered through this very server."""
         return self.signature in ("syn-ack", "reply") and self.answered_by == self.mac
+
+
+class Arrival(_Answer, frozen=True, kw_only=True):
+    """The first packet of a connection to a VIP (TCP: a SYN) that came in on the director's interface.
+
+    `source` is the Ethernet source of its frame: the router's or, on the link, the client's MAC.
+    """
+
+    protocol: Literal["tcp", "udp"] = "tcp"
+    client: str
+    client_port: int
+    vip: str
+    port: int
+    source: str = ""
+
+
+class Arrivals(_Answer, frozen=True, kw_only=True):
+    """What came in while the client host made its connections. `problem`: nobody could listen; then `seen` means
+    nothing. `cut`: more came than could be kept, so that a missing one proves nothing."""
+
+    seen: tuple[Arrival, ...] = ()
+    problem: str = ""
+    cut: bool = False

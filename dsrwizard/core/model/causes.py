@@ -12,10 +12,11 @@ from typing import Literal
 import msgspec
 
 Cause = Literal[
-    "director-vip", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak", "arp-announce", "arp-mismatch",
-    "ipvs-differs", "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host", "windows-adapter",
-    "address-conflict", "service-down", "rip-only-listener", "site-binding", "firewall", "gateway", "rp-filter",
-    "spoof-filter", "drained", "not-persistent",
+    "director-vip", "vip-as-source", "director-setting", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak",
+    "arp-announce", "arp-mismatch", "ipvs-differs", "director-neighbour", "second-director", "duplicate-rip",
+    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host", "windows-adapter", "address-conflict",
+    "service-down", "service-hung", "rip-only-listener", "site-binding", "firewall", "gateway", "rp-filter",
+    "spoof-filter", "path-mtu", "drained", "not-persistent",
 ]  # fmt: skip
 """The stable ids, as they stand in JSON, metrics and the timeline."""
 
@@ -50,6 +51,16 @@ _ROWS = (
         id="director-vip", words="the director does not hold the VIP", place="director", probe="answered",
     ),
     CauseInfo(
+        id="vip-as-source", words="the director uses the VIP as the source of its own packets", place="director",
+        probe="answered",
+        by_hand="dsrwizard does not change addresses it did not set: give the director's own address precedence.",
+    ),
+    CauseInfo(
+        id="director-setting", words="a setting of the director drops or misdirects clients' packets",
+        place="director", probe="answered", sometimes=True,
+        by_hand="dsrwizard does not change this setting: the administrator of the director must.",
+    ),
+    CauseInfo(
         id="duplicate-vip", words="a host outside the deployment has the VIP", place="network", probe="answered",
         by_hand="That host is not in the deployment: the network administrator must remove the VIP from it.",
     ),
@@ -76,6 +87,21 @@ _ROWS = (
         id="ipvs-differs",
         words="the director has a different forwarding method, scheduler, port or persistence",
         place="director", probe="answered",
+    ),
+    CauseInfo(
+        id="director-neighbour", words="the director sends the real server's packets to another MAC",
+        place="director", probe="answered",
+        by_hand="dsrwizard does not change neighbour entries: remove the wrong one from the director.",
+    ),
+    CauseInfo(
+        id="second-director", words="the real server's own IPVS passes the VIP's packets on", place="server",
+        probe="either", stops=True,
+        by_hand="dsrwizard does not change IPVS on real servers: remove the VIP's service from it on {host}.",
+    ),
+    CauseInfo(
+        id="duplicate-rip", words="another machine has the real server's address", place="network", probe="either",
+        stops=True, on_wire=True,
+        by_hand="The network administrator must find the other machine with the address of {host}.",
     ),
     CauseInfo(
         id="unreachable", words="the real server does not answer at its RIP", place="server", probe="silent",
@@ -115,6 +141,11 @@ _ROWS = (
         by_hand="dsrwizard does not start services: start the service on {host}.",
     ),
     CauseInfo(
+        id="service-hung", words="the application accepts connections but does not answer", place="application",
+        probe="answered", stops=True,
+        by_hand="dsrwizard does not start services: restart the one on {host}.",
+    ),
+    CauseInfo(
         id="rip-only-listener", words="the application listens on the RIP but not on the VIP", place="application",
         probe="silent", stops=True, on_wire=True,
         by_hand="dsrwizard does not configure applications: make the one on {host} listen on the VIP.",
@@ -142,6 +173,11 @@ _ROWS = (
         id="spoof-filter", words="the network drops frames whose source is a client's address or the VIP",
         place="network", probe="either", stops=True, on_wire=True,
         by_hand="No step changes that filter: the administrator of the network or the hypervisor of {host} must.",
+    ),
+    CauseInfo(
+        id="path-mtu", words="large packets are lost on the way to the real server or back", place="network",
+        probe="answered", stops=True,
+        by_hand="No step changes it: the administrator of the network or of {host} must set the MTU.",
     ),
     CauseInfo(
         id="drained", words="the destination has weight 0, but the deployment says otherwise", place="director",
