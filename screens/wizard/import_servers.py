@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,8 +13,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from dsrwizard import files
 from dsrwizard.core.intake.draft import DraftServer
+from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.model.foreign import lines
 from screens.pane import in_thread
 from screens.widgets.field import Menu
@@ -32,6 +32,10 @@ KINDS = (
     ("list or CSV: name address [weight]", "plain"),
     ("Ansible inventory", "ansible"),
     ("ssh config", "ssh_config"),
+    ("keepalived.conf", "keepalived"),
+    ("ldirectord.cf", "ldirectord"),
+    ("output of ipvsadm -Sn or -Ln", "ipvsadm"),
+    ("NetScaler ns.conf", "netscaler"),
 )
 EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 10.0.0.102 2\n"
 
@@ -46,8 +50,10 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         ),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, vips: Sequence[str] = ()) -> None:
+        """`vips`: those of the draft, which are no real servers."""
         super().__init__()
+        self._vips = tuple(vips)
         self._file_name = ""
         self._imported: Imported | None = None
 
@@ -87,7 +93,7 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
                 f"{glyph('problem')} {path} cannot be read: {error.strerror}. Enter the path of a text file."
             )
             return
-        self._file_name = Path(path).name
+        self._file_name = path
         self.query_one("#list", TextArea).load_text(text)
 
     @on(Input.Submitted, "#choice")
@@ -107,25 +113,31 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         self._preview()
 
     def _preview(self) -> None:
-        from dsrwizard.core.intake.importers import detect, read
+        from dsrwizard.core.intake.importers import KIND_WORDS, detect, read
 
         text = self.query_one("#list", TextArea).text
         preview = self.query_one("#preview", Static)
         if not text.strip():
             self._imported = None
             preview.update(
-                "Accepts one server per line, a CSV table, an Ansible inventory (INI or YAML), or an ssh config."
+                "Accepts one server per line, a CSV table, an Ansible inventory, an ssh config, or a balancer's own "
+                "file (keepalived.conf, ldirectord.cf, ipvsadm -Sn, ns.conf)."
             )
             return
         kind = cast("ListKind", self.query_one("#kind", Menu).value or detect(text, self._file_name))
-        found = read(text, self._file_name, kind, self.query_one("#choice", Input).value.strip())
+        choice = self.query_one("#choice", Input).value.strip()
+        opener = included if self._file_name else None
+        found = read(text, self._file_name, kind, choice, opener=opener, vips=self._vips)
         self._imported = found
-        shown = {value: label for label, value in KINDS}[kind].partition(":")[0]
         names = ", ".join(f"{server.name} {server.address}".strip() for server in found.servers[:4])
         more = f" and {len(found.servers) - 4} more" if len(found.servers) > 4 else ""
         count = len(found.servers)
         sign: Name = "ok" if count else "problem"
-        lines = [f"{glyph(sign)} {count} server{'' if count == 1 else 's'} ({shown}): {names}{more}"]
+        lines = [f"{glyph(sign)} {count} server{'' if count == 1 else 's'} ({KIND_WORDS[kind]}): {names}{more}"]
+        if found.vips:
+            services = [f"{vip.address} {one.protocol}/{one.port}" for vip in found.vips for one in vip.services]
+            more = f" and {len(services) - 4} more" if len(services) > 4 else ""
+            lines.append(f"{glyph('ok')} {', '.join(services[:4])}{more}")
         lines += [f"{glyph('warn')} {note}" for note in found.notes[:2]]
         if len(found.notes) > 2:
             lines.append(f"  and {len(found.notes) - 2} more notes")
@@ -144,7 +156,4 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
 
 
 def _read(text: str) -> str:
-    path = Path(text)
-    with contextlib.suppress(RuntimeError):  # no home directory is known
-        path = path.expanduser()
-    return lines(files.read(path, LONGEST).decode("utf-8", errors="replace"), LONGEST, tabs=True)
+    return lines(brought(Path(text)), LONGEST, tabs=True)

@@ -296,13 +296,17 @@ class ServersPane(Pane):
     def action_import(self) -> None:
         from screens.wizard.import_servers import ImportServers
 
-        self.app.push_screen(ImportServers(), self._imported)
+        self.app.push_screen(ImportServers([vip.address for vip in self.draft.vips]), self._imported)
 
     def _imported(self, servers: list[DraftServer] | None) -> None:
         if not servers:
             return
         known = {server.name.lower() for server in self.draft.servers}
         new = [server for server in servers if server.name.lower() not in known]
+        vips = {vip.address.strip() for vip in self.draft.vips}
+        for server in new:
+            if server.vips is not None and not vips.issuperset(server.vips):
+                server.vips = None  # VIPs of the file that this deployment has not
         self.draft.servers += new
         there = len(servers) - len(new)
         told = f"{len(new)} server{'' if len(new) == 1 else 's'} imported"

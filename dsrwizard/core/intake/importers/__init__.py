@@ -1,54 +1,77 @@
-"""Importers: read real servers from plain lists, CSV tables, Ansible inventories and ssh configs.
+"""Importers: read what people already have. Lists, CSV, /etc/hosts, Ansible inventories and ssh configs give real
+servers; keepalived.conf, ldirectord.cf, ipvsadm and NetScaler's ns.conf give VIPs and services, too.
 
-All are pure: text in, servers and notes out; no text makes one raise. A host without an IP address keeps its name as
-address; the caller may resolve it.
+All are pure: text in, what was found and notes out; no text makes one raise. Every thing that was read and not taken
+over has a note. A text that is not recognised is refused (`Imported.refused`), never guessed at. A host without an IP
+address keeps its name as address; the caller may resolve it.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePath
-from typing import Literal
+from collections.abc import Sequence
 
-from dsrwizard.core.intake.importers import ansible, plain, ssh_config
-from dsrwizard.core.intake.importers.common import LONGEST_LINE, Imported
-
-ListKind = Literal["plain", "ansible", "ssh_config"]
-
-# Blanks, and no \s: from each of many empty lines it would go on to the end.
-_SSH_HOST = re.compile(r"^[ \t]*Host([ \t]+|[ \t]*=[ \t]*)\S", re.IGNORECASE | re.MULTILINE)
-_SSH_SETTING = re.compile(
-    r"^[ \t]*(HostName|User|Port|IdentityFile|ProxyJump)([ \t]+|[ \t]*=[ \t]*)\S", re.IGNORECASE | re.MULTILINE
+from dsrwizard.core.intake.importers import (
+    ansible,
+    ipvsadm,
+    keepalived,
+    ldirectord,
+    netscaler,
+    plain,
+    ssh_config,
 )
-_INI = re.compile(r"^[ \t]*\[[^\[\]\s]+\][ \t]*([#;].*)?$|^[^#\n]*\bansible_\w+[ \t]*[=:]", re.MULTILINE)
-_YAML = re.compile(r"^(---|[\w.-]+:)[ \t]*(#.*)?$", re.MULTILINE)
+from dsrwizard.core.intake.importers.common import Collector, Imported, Opener, decoded, is_list
+from dsrwizard.core.intake.importers.recognise import KIND_WORDS, ListKind, detect, unrecognised
 
 
-def detect(text: str, name: str = "") -> ListKind:
-    """The format of a text, detected from its content; the file name decides only if the content does not."""
-    lines = [line.rstrip()[:LONGEST_LINE] for line in text[:100_000].splitlines()]
-    text = "\n".join(lines)
-    first = next((line.strip() for line in lines if line and not line.lstrip().startswith("#")), "")
-    if plain.has_header(first):
-        return "plain"
-    if _SSH_HOST.search(text) and (_SSH_SETTING.search(text) or not _INI.search(text)):
-        return "ssh_config"
-    path = PurePath(name.lower())
-    if _INI.search(text) or _YAML.search(text) or path.suffix in (".yml", ".yaml", ".ini"):
-        return "ansible"
-    return "plain"
+def read(
+    text: str,
+    name: str = "",
+    kind: ListKind | None = None,
+    choice: str = "",
+    *,
+    opener: Opener | None = None,
+    vips: Sequence[str] = (),
+) -> Imported:
+    """Imports what a text holds. Never raises.
 
-
-def read(text: str, name: str = "", kind: ListKind | None = None, choice: str = "") -> Imported:
-    """Imports the servers of a list. `choice`: the Ansible group or the ssh host pattern; empty is all. Never
-    raises."""
+    `name`: the file's path, for relative includes. `choice`: the Ansible group, or patterns of names; empty is all.
+    `opener` gives the files of includes; without one they become notes. `vips`: addresses that are no real servers.
+    """
+    found = Collector()
+    text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    if not is_list(text, found):
+        return found.imported()
     match kind or detect(text, name):
         case "ansible":
-            return ansible.parse(text, choice or "all")
+            result = ansible.parse(text, choice or "all")
         case "ssh_config":
-            return ssh_config.parse(text, choice or "*")
+            result = ssh_config.parse(text, choice or "*")
+        case "keepalived":
+            result = keepalived.parse(text, name or "keepalived.conf", opener)
+        case "ldirectord":
+            result = ldirectord.parse(text)
+        case "ipvsadm":
+            result = ipvsadm.parse(text)
+        case "netscaler":
+            result = netscaler.parse(text)
+        case "plain":
+            result = plain.parse(text, vips, choice)
         case _:
-            return plain.parse(text)
+            result = found.refusal(unrecognised(text))
+    if not result.servers and text.strip():
+        result.refused = True
+    return result
 
 
-__all__ = ["Imported", "Kind", "ansible", "detect", "plain", "read", "ssh_config"]
+__all__ = [
+    "KIND_WORDS",
+    "Imported",
+    "ListKind",
+    "Opener",
+    "ansible",
+    "decoded",
+    "detect",
+    "plain",
+    "read",
+    "ssh_config",
+]

@@ -25,6 +25,8 @@ def parse(text: str, group: str = "all") -> Imported:
     """Imports the hosts of a group, of several (`web,mail`), or those that match a pattern (`web*`). Never raises."""
     found = Collector()
     inventory = _inventory(text, found)
+    if inventory.odd and ("ansible_" not in text or inventory.odd >= len(inventory.hosts("all"))):
+        return found.refusal("This is no inventory of Ansible: it has lines that none has. Nothing was imported.")
     for host in _chosen(inventory, group, found):
         _take(host, inventory.variables(host), found)
     return found.imported()

@@ -54,10 +54,15 @@ def _hosts(number: int, line: str, group: str, inventory: Inventory, found: Coll
     variables: dict[str, str] = {}
     for word in words[1:]:
         name, equals, value = word.partition("=")
-        if equals:
-            variables[name] = value
-        else:
-            found.note(f"Line {number}: a word without “=” after the host was not understood.")
+        if not (name and equals):
+            found.note(f"Line {number} is no host of an inventory: after the host only name=value may follow.")
+            inventory.odd += 1
+            return
+        variables[name] = value
+    if "=" in words[0]:
+        found.note(f"Line {number} is no host of an inventory: it begins with a value.")
+        inventory.odd += 1
+        return
     variables = kept(variables, found)
     if len(words[0]) > LONGEST_VALUE:
         found.note(f"Line {number} was left out: it is not a valid host name.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from dsrwizard.core.intake import fields
-from dsrwizard.core.intake.draft import DraftServer
+from dsrwizard.core.intake.draft import DraftServer, DraftVip
 from dsrwizard.core.intake.problems import shown
 from dsrwizard.core.model.shown import Harmless
 
@@ -20,12 +21,26 @@ LONGEST_VALUE = 300
 """The most characters of a name, an address or a path; longer ones are invalid and would fill the memory."""
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
+Opener = Callable[[str, str], Sequence[tuple[str, str]]]
+"""Gives the files that a pattern of an `include` names, as (path, text), sorted; the second argument is the path of the
+file with the `include`. The importers read no file themselves. Raises OSError for what cannot be read."""
+
 
 class Imported(Harmless, msgspec.Struct):
-    """The result: real servers found in a text, and a note for everything that was not understood or not imported."""
+    """The result: what was found in a text, and a note for everything that was not understood or not imported.
+
+    `vips` and `interface` (the director's) are empty where the format has none. A server without `vips` of its own
+    serves all. `refused`: the text was not recognised, or nothing in it can be used; the notes say why, and there are
+    neither servers nor VIPs.
+    """
 
     servers: list[DraftServer] = []
     notes: list[str] = []
+    vips: list[DraftVip] = []
+    interface: str = ""
+    external: bool = False
+    """The balancer of this farm is another product, not the kernel's IPVS."""
+    refused: bool = False
 
 
 class Collector:
@@ -43,10 +58,12 @@ class Collector:
 
     def add(self, server: DraftServer) -> None:
         name = server.name.lower()
+        known = self._servers.get(name)
         if not server.name and not server.address:
             self.note("An entry without a name was left out.")
-        elif name in self._servers:
-            self.note(f"{shown(server.name)} appears twice: the first one was imported.")
+        elif known is not None:
+            if not _second_family(known, server):
+                self.note(f"{shown(server.name)} appears twice: the first one was imported.")
         elif len(self._servers) >= MAX_SERVERS:
             self.note(f"Only the first {MAX_SERVERS} servers were imported.")
         else:
@@ -57,8 +74,45 @@ class Collector:
         """Whether no more servers are accepted."""
         return len(self._servers) >= MAX_SERVERS
 
+    @property
+    def count(self) -> int:
+        """How many servers there are."""
+        return len(self._servers)
+
     def imported(self) -> Imported:
-        return Imported(servers=list(self._servers.values()), notes=list(self._notes))
+        servers = list(self._servers.values())
+        return Imported(servers=servers, notes=list(self._notes), refused=not servers)
+
+    def refusal(self, why: str) -> Imported:
+        """Nothing is imported; `why` comes before what was noted so far."""
+        return Imported(notes=[why, *(note for note in self._notes if note != why)], refused=True)
+
+
+def _second_family(known: DraftServer, again: DraftServer) -> bool:
+    """Whether a second entry of a server brings its address of the other family; then it is taken into the first."""
+    first, second = fields.parsed(known.address), fields.parsed(again.address)
+    if first is None or second is None or first.version == second.version or known.address6:
+        return False
+    known.address, known.address6 = (
+        (known.address, again.address) if first.version == 4 else (again.address, known.address)
+    )
+    return True
+
+
+def not_taken(what: str, why: str) -> str:
+    """The note for something that was read and not imported; `why` is a clause without a full stop."""
+    return f"Not imported: {what}, because {why}."
+
+
+def decoded(raw: bytes) -> str:
+    """The text of a file as people's programs write it: UTF-8 with or without a mark, UTF-16 with one, or else Latin-1,
+    in which every byte is a character."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def is_list(text: str, found: Collector) -> bool:

@@ -55,6 +55,8 @@ class Inventory:
 
     def __init__(self) -> None:
         self.groups: dict[str, HostGroup] = {"all": HostGroup()}
+        self.odd = 0
+        """Lines that no inventory has."""
         self._own: dict[str, dict[str, str]] = {}
         self._crowded = False
         self._depths: dict[str, int] | None = None

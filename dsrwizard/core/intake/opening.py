@@ -1,0 +1,44 @@
+"""The files that people bring: a text of any usual encoding, and the files that it includes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsrwizard import files
+from dsrwizard.core.intake.importers.common import MOST_CHARACTERS, decoded
+
+_MOST = MOST_CHARACTERS
+_MOST_FILES = 300
+_KEEPALIVED = Path("/etc/keepalived")
+
+
+def brought(path: Path) -> str:
+    """The text of a file, `~` at its beginning put in. Raises OSError, also for what is too large or no file."""
+    with contextlib.suppress(RuntimeError):  # no home directory is known
+        path = path.expanduser()
+    return decoded(files.read(path, _MOST))
+
+
+def included(pattern: str, base: str) -> Sequence[tuple[str, str]]:
+    """The files a pattern names, as (path, text), sorted: relative to the folder of `base`. Raises OSError.
+
+    A file that somebody brought must not have others read and quoted: only files in its own folder and below, and in
+    keepalived's, are opened.
+    """
+    if not base or "\0" in pattern:
+        return ()
+    folder = Path(base).absolute().parent
+    found = sorted(glob.glob(str(folder / pattern)))[:_MOST_FILES]  # noqa: PTH207 - the pattern is absolute
+    opened = []
+    for path in map(Path, found):
+        real = path.resolve()
+        if real.is_dir():
+            continue
+        if not any(real.is_relative_to(place.resolve()) for place in (folder, _KEEPALIVED)):
+            raise PermissionError(errno.EPERM, "it is outside the folder of the file with the include", str(path))
+        opened.append((str(path), decoded(files.read(path, _MOST))))
+    return opened
