@@ -364,7 +364,7 @@ def status(file: Path, as_json: bool, as_incident: bool) -> int:
     states = {row.state for service in snapshot.services for row in service.rows}
     if snapshot.problem:
         return LookError.exit_code
-    if states & {"vip-dead", "leaking", "drifted", "unreachable"}:
+    if states & {"vip-dead", "leaking", "drifted", "unreachable"} or snapshot.wrong:
         return 1
     return 3 if "unknown" in states else 0
 

@@ -12,7 +12,7 @@ from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.events import Event, HostFinished, StepFinished
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
-from dsrwizard.core.model.snapshot import DestinationRow, Happening, Rates, ServiceRow, Snapshot, Totals
+from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.plan.mend import Mending, MendResult
 from dsrwizard.engine.servers.sent import SentScript
@@ -233,10 +233,16 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
         return
     if made.problem:
         out.line(f"! {made.problem}")
+    for fault in made.faults:
+        _farm_fault(fault, made.at)
+    told = {fault.message for fault in made.faults}
     for service in made.services:
         owner = f"VIP owner: {service.owner or 'unknown'}"
         head = f"{service.vip} {service.service} {service.scheduler}"
         out.line(f"{head}  {_rates(service.rates)}  {owner}; {_replies(service)}")
+        if service.cause and service.message not in told:
+            out.line("  ", _word("fail", 8), f" {service.cause}: {service.message}")
+            _fix(service.fix, "           ")
         for row in service.rows:
             weight = "-" if row.weight is None else str(row.weight)
             probe = f"{row.probe.milliseconds:.1f} ms" if row.probe and row.probe.milliseconds is not None else "-"
@@ -255,6 +261,25 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
             out.line(f"  {line}")
 
 
+def _farm_fault(fault: FarmFault, at: float) -> None:
+    """Prints what a verification found wrong with the director or the network."""
+    from dsrwizard.core.tell.incident import cause_line, span
+
+    about = " ".join(part for part in (fault.host, fault.vip, fault.service) if part)
+    out.line(_word("fail", 8), f" {about}  {cause_line(fault.cause, fault.message)}")
+    if fault.evidence:
+        out.line(f"         seen: {fault.evidence}")
+    _fix(fault.fix, "         ")
+    if at - fault.since >= _NOW:
+        age = f", last seen {span(fault.age)} ago" if fault.age >= _NOW else ""
+        out.line(f"         for {span(at - fault.since)}{age}")
+
+
+def _fix(fix: str, margin: str) -> None:
+    if fix:
+        out.line(f"{margin}fix: {fix}")
+
+
 def _about(row: DestinationRow, at: float) -> None:
     """Prints details of one real server below its line: since when, why, what to do, latency, totals."""
     from dsrwizard.core.tell.incident import cause_line, span, time_with_zone
@@ -265,8 +290,8 @@ def _about(row: DestinationRow, at: float) -> None:
     reason = cause_line(row.cause, row.message)
     if reason:
         out.line(f"    {reason}")
-    if row.fix and row.fix not in row.message:
-        out.line(f"    fix: {row.fix}")
+    if row.fix not in row.message:
+        _fix(row.fix, "    ")
     latency = row.latency
     if latency.sent:
         known = (latency.minimum, latency.median, latency.maximum)

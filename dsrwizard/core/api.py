@@ -118,7 +118,8 @@ class Watcher(Protocol):
         ...
 
     def once(self) -> Snapshot:
-        """One full round now: counters twice for rates, every probe, the ARP audit, the real servers' facts."""
+        """One full round now: counters twice for rates, every probe, the ARP audit, the real servers' facts, and a
+        verification."""
         ...
 
     def set_weight(self, server: str, weight: int | None, vip: str = "", service: str = "") -> None:
@@ -129,7 +130,7 @@ class Watcher(Protocol):
         ...
 
     def look_now(self) -> None:
-        """Looks with all four sources at once, without waiting for it: after something was changed."""
+        """Looks with all sources at once, without waiting for it: after something was changed."""
         ...
 
     def pause(self, paused: bool) -> None: ...

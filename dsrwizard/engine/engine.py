@@ -14,9 +14,10 @@ import msgspec
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
-from dsrwizard.core.model.errors import ConnectionLost, DsrError
+from dsrwizard.core.model.errors import ConnectionLost, DsrError, LookError
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.outcome import Outcome, RunResult
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PLANNED = "planned"
+DIALLING_SECONDS = 3.0
+"""How long the end of the program waits for a connection that is just being opened."""
 
 
 class Engine:
@@ -89,6 +92,7 @@ class Engine:
         self._find_winrm = find_winrm
         self._lock = threading.Lock()
         self._dialling = threading.Lock()
+        self._over = False
 
     def _hosts_of(self, interface: str) -> Hosts:
         with self._lock:
@@ -280,26 +284,56 @@ class Engine:
     # --- proving and watching ------------------------------------------------------------------------------------
 
     def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
-        from dsrwizard.engine.client_looks import look
-        from dsrwizard.engine.verify import verify
-
-        client = deployment.client
-        view = None
-        if client is not None:
-            director = (
-                self._hosts_of(deployment.director.interface).director
-                if deployment.director.engine == "netlink"
-                else None
-            )
-            view = lambda: self._on_client(client, lambda one: look(deployment, one, director))  # noqa: E731
-        books = self._books(deployment)
-        observed = self._observe(deployment, books, closely=True)
-        since = deployed_since(books.mine.entries)
-        report = verify(deployment, observed, self._wire, view, seen, self._inside(deployment, observed), since)
+        observed = self._observe(deployment, self._books(deployment), closely=True)
+        report = self._verified(
+            deployment, observed, self._client_look(deployment), self._inside(deployment, observed), seen
+        )
         for watcher in self._watchers:
             if watcher.deployment == deployment.name:
                 watcher.verified(report)
         return report
+
+    def _verified(
+        self,
+        deployment: Deployment,
+        observed: Observed,
+        client: Callable[[], ClientView | Failure] | None,
+        inside: Inside,
+        seen: Callable[[Check], None] | None = None,
+    ) -> Report:
+        from dsrwizard.engine.verify import verify
+
+        since = deployed_since(self._entries(deployment))
+        return verify(deployment, observed, self._wire, client, seen, inside, since)
+
+    def _client_look(self, deployment: Deployment) -> Callable[[], ClientView | Failure] | None:
+        """What the client host sees; None: the deployment names none."""
+        from dsrwizard.engine.client_looks import look
+
+        client = deployment.client
+        if client is None:
+            return None
+        balances = deployment.director.engine == "netlink"
+        director = self._hosts_of(deployment.director.interface).director if balances else None
+        return lambda: self._on_client(client, lambda one: look(deployment, one, director))
+
+    def _proving(self, deployment: Deployment) -> Callable[[Observed], Report]:
+        """Verifications for a watch: nobody waits for them, and nobody is asked for anything."""
+        from dsrwizard.engine.handshakes import Inside
+        from dsrwizard.engine.watch.proof import QuietClient, quiet_port
+
+        look = self._client_look(deployment)
+        client = None if look is None else QuietClient(look, self._asker)
+
+        def prove(observed: Observed) -> Report:
+            doors = self._inside(deployment, observed)
+            quiet = Inside({name: quiet_port(port, self._asker) for name, port in doors.servers.items()},
+                           doors.connections)  # fmt: skip
+            if client is not None and self._client is not None:
+                client.reached()
+            return self._verified(deployment, observed, client, quiet)
+
+        return prove
 
     def _inside(self, deployment: Deployment, observed: Observed) -> Inside:
         """The doors into the hosts that could be looked at."""
@@ -325,6 +359,7 @@ class Engine:
             record=Recorder(self._timeline(deployment)) if recorded and self._events is not None else None,
             hosts=self._hosts_of(deployment.director.interface),
             quiet=self._asker,
+            prove=self._proving(deployment),
             read_only=read_only,
         )
         self._watchers = [*(watcher for watcher in self._watchers if not watcher.over), poller]
@@ -359,6 +394,8 @@ class Engine:
     def _client_connector(self, client: Client) -> tuple[Connector, bool]:
         """The connection, and whether it was open already."""
         with self._dialling:
+            if self._over:
+                raise LookError("The client host was not checked: its connection is closed.")
             if self._client is not None and self._client[0] == client:
                 return self._client[1], True
             if self._client is not None:
@@ -370,10 +407,18 @@ class Engine:
     def close(self) -> None:
         with self._lock:
             all_hosts, self._hosts = list(self._hosts.values()), {}
+        self._over = True
         # Side by side: a watch waits for its looks, which end with their connections.
         ends = [watcher.close for watcher in self._watchers] + [hosts.close for hosts in all_hosts]
-        side_by_side(((str(number), end) for number, end in enumerate(ends)), lambda name, what: None)
+        side_by_side(
+            ((str(number), end) for number, end in enumerate([*ends, self._close_client])), lambda name, what: None
+        )
+        self._forget()
+
+    def _close_client(self) -> None:
+        held = self._dialling.acquire(timeout=DIALLING_SECONDS)
         if self._client is not None:
             self._client[1].close()
             self._client = None
-        self._forget()
+        if held:
+            self._dialling.release()

@@ -19,6 +19,8 @@ from screens.widgets.numbers import age, counted, milliseconds
 
 SHOWN_ROUND = 2.0
 """Seconds. A longer round of probes is shown in the header."""
+SHOWN_FAULTS = 2
+"""Faults of the director or the network that have a line each; the log has all."""
 WORST = ("vip-dead", "leaking", "unreachable", "drifted", "unknown", "draining")
 """The states that are not up; those that harm clients come first."""
 _COLOURS = {"good": "$text-success", "bad": "bold $text-error", "warn": "$text-warning"}
@@ -67,9 +69,23 @@ def header_lines(
         if problem:
             said = f"Old numbers, {age(clock.now() - snapshot.read_at)}: " if old(snapshot, looking.interval) else ""
             lines.append(Content.styled(f"{glyph('fail')} {said}{problem}", _COLOURS["warn"]))
+    if snapshot is not None:
+        lines += [Content.styled(line, _COLOURS["bad"]) for line in fault_words(snapshot)]
     if looking.filtered:
         lines.append(Content.styled(looking.filtered, "$text-accent"))
     return lines
+
+
+def fault_words(snapshot: Snapshot) -> list[str]:
+    """What is wrong with the director or the network as a whole, a line each; what is wrong with one VIP is in its row
+    of the table."""
+    whole = [fault for fault in snapshot.faults if not fault.vip]
+    lines = [
+        f"{glyph('fail')} {fault.host}: {fault.message} ({age(fault.age + max(clock.now() - snapshot.at, 0.0))} ago)"
+        for fault in whole[:SHOWN_FAULTS]
+    ]
+    more = len(whole) - SHOWN_FAULTS
+    return [*lines, f"{glyph('fail')} {counted(more)} more"] if more > 0 else lines
 
 
 def old(snapshot: Snapshot, interval: float) -> bool:
@@ -120,6 +136,9 @@ def _ages(snapshot: Snapshot, tally: Tally, looking: Looking, width: int) -> lis
     whole = [Content(part) for part in parts]
     if pace := pace_words(snapshot.round):
         whole.append(Content(pace))
+    if snapshot.proof_age is not None:
+        style = {"fail": _COLOURS["bad"], "pass": ""}.get(snapshot.verdict, _COLOURS["warn"])
+        whole.append(Content.styled(f"verify {snapshot.verdict} {since(snapshot.proof_age)}", style))
     if snapshot.unseen:
         whole.append(Content.styled(f"{len(snapshot.unseen)} unseen (i)", _COLOURS["warn"]))
     return whole

@@ -56,7 +56,7 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
 
 def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
     yield f"{row.server} {row.address}", _state_words(row)
-    yield "Cause", with_words(row.cause)
+    yield "Cause", with_words(row.cause) + (f", seen {age(row.found_age)} ago" if row.found_age is not None else "")
     yield "Fix", row.fix
     yield "Probe", _probe_words(row)
     yield "Answers", latency_words(row.latency)

@@ -1,3 +1,3 @@
-"""The live judgement, drawn from four sources: IPVS counters, VIP probes, the ARP audit, and drift. Pure."""
+"""The live judgement, drawn from five sources: counters, probes, the ARP audit, drift, and verification. Pure."""
 
 from __future__ import annotations

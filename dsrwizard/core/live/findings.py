@@ -1,15 +1,24 @@
-"""The findings of a diagnosis, filed under the rows they affect: the fourth source of the live view."""
+"""The findings of a diagnosis, filed under the rows they affect: the fourth and fifth source of the live view.
+
+A look from within (often, from facts alone) and a verification (seldom, with everything) each replace what they found
+before. What both know goes when the quicker one no longer finds it; what only a verification can find stays until the
+next one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
 from dsrwizard.core.live.readings import RowPlace
-from dsrwizard.core.model.checks import Check, Report
-from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.checks import Check, Report, Verdict
+from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.snapshot import FarmFault
+
+FaultKey = tuple[str, str, str, str]
+"""Host, cause, VIP and service of a fault that is no real server's own."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +28,25 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     fix: str = ""
     at: float = 0.0
+    elsewhere: bool = False
+    """The fault is not the real server's: it only explains what is seen of it."""
+
+
+class Proved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last verification found. `also`: places and causes that a look from within has found since, too."""
+
+    at: float = 0.0
+    verdict: Verdict | Literal[""] = ""
+    places: Mapping[RowPlace, tuple[Finding, ...]] = {}
+    also: frozenset[tuple[RowPlace, str]] = frozenset()
+    faults: Mapping[FaultKey, FarmFault] = {}
+
+    def of_service(self, vip: str, service: str) -> Finding | None:
+        """The first fault that names the VIP, and this service or none."""
+        for one in self.faults.values():
+            if one.vip == vip and one.service in ("", service):
+                return Finding(cause=one.cause, message=one.message, fix=one.fix, at=self.at, elsewhere=True)
+        return None
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +58,16 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """VIP → what is wrong with it on the director."""
     consent: frozenset[RowPlace] = frozenset()
     """UDP services that keep silent, and whose server has the VIP and a socket that covers it."""
+    proved: Proved = Proved()
+
+    def of(self, place: RowPlace) -> tuple[Finding, ...]:
+        """Everything known of one place; each cause once, from the newer look."""
+        mine = self.places.get(place, ())
+        more = self.proved.places.get(place, ())
+        if not more:
+            return mine
+        found = {one.cause: one for one in sorted((*mine, *more), key=lambda one: one.at)}
+        return tuple(found.values())
 
     def with_look(self, servers: Iterable[str], report: Report, deployment: Deployment, at: float) -> Findings:
         """What a report says of these servers in place of what was known of them."""
@@ -58,37 +96,86 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         kept = frozenset(place for place in self.consent if place[2] not in names)
         return msgspec.structs.replace(self, consent=kept | frozenset(places))
 
+    def with_proof(self, report: Report, deployment: Deployment, at: float) -> Findings:
+        """With what a whole verification that began `at` found, in place of what the one before it did."""
+        names = frozenset(one.name for one in deployment.servers)
+        faults: dict[FaultKey, FarmFault] = {}
+        for check in report.failures:
+            if check.host in names or check.server in names:
+                continue
+            key = (check.host, check.cause or check.check, check.vip, check.service)
+            before = self.proved.faults.get(key)
+            fault = FarmFault(
+                host=check.host, cause=check.cause, vip=check.vip, service=check.service, message=check.message,
+                evidence=check.evidence, fix=check.fix, since=before.since if before else at,
+            )  # fmt: skip
+            faults.setdefault(key, fault)
+        places = _by_place(names, report, deployment, at, nameless=True)
+        also = frozenset((place, one.cause) for place, found in self.places.items() for one in found)
+        return msgspec.structs.replace(
+            self, proved=Proved(at=at, verdict=report.verdict, places=places, also=also, faults=faults)
+        )
+
+    def beside(self, proved: Proved) -> Findings:
+        """These of the looks from within beside what was proved meanwhile, without what a newer look from within, which
+        knows these causes too, no longer finds."""
+        newer = frozenset(name for name, at in self.looked.items() if at > proved.at)
+        seen = frozenset((place, one.cause) for place, found in self.places.items() for one in found)
+        places = {}
+        for place, found in proved.places.items():
+            kept = tuple(
+                one
+                for one in found
+                if place[2] not in newer or (place, one.cause) in seen or (place, one.cause) not in proved.also
+            )
+            if kept:
+                places[place] = kept
+        settled = msgspec.structs.replace(proved, places=places, also=proved.also | seen) if proved.places else proved
+        return msgspec.structs.replace(self, proved=settled)
+
 
 def _by_place(
-    names: frozenset[str], report: Report, deployment: Deployment, at: float
+    names: frozenset[str], report: Report, deployment: Deployment, at: float, *, nameless: bool = False
 ) -> dict[RowPlace, tuple[Finding, ...]]:
-    """A fault shows at its own place and at those that a check calls its consequence."""
+    """A fault shows at its own place and at those that a check calls its consequence. `nameless`: one that has no cause
+    counts, too."""
+    servers = {one.name: one for one in deployment.servers}
     failed: dict[tuple[str, str], Finding] = {}
+    others: dict[str, Finding] = {}
     for check in report.failures:
-        if check.host in names and check.cause:
-            finding = Finding(cause=check.cause, message=check.message, fix=check.fix, at=at)
-            failed.setdefault((check.host, check.cause), finding)
+        finding = Finding(cause=check.cause, message=check.message, fix=check.fix, at=at)
+        name = _server(check, names)
+        if name and check.cause:
+            failed.setdefault((name, check.cause), finding)
+        elif check.cause:
+            others.setdefault(check.cause, msgspec.structs.replace(finding, elsewhere=True))
     found: dict[RowPlace, dict[str, Finding]] = {}
     for check in report.checks:
-        if check.host not in names or not (cause := check.cause or check.consequence_of):
+        name, cause = _server(check, names), check.cause or check.consequence_of
+        if not name or not (cause or (nameless and check.outcome == "fail")):
             continue
         if check.outcome == "fail":
             finding = Finding(cause=cause, message=check.message, fix=check.fix, at=at)
-        elif (check.host, cause) in failed:
-            finding = failed[check.host, cause]
+        elif (name, cause) in failed:
+            finding = failed[name, cause]
+        elif cause in others:
+            finding = others[cause]
         else:
             continue
-        for place in _felt(check, deployment):
+        for place in _felt(check, servers[name], deployment):
             found.setdefault(place, {}).setdefault(cause, finding)
     return {place: tuple(findings.values()) for place, findings in found.items()}
 
 
-def _felt(check: Check, deployment: Deployment) -> Iterable[RowPlace]:
+def _server(check: Check, names: frozenset[str]) -> str:
+    """The real server a check is about; empty: none of these."""
+    return next((one for one in (check.host, check.server) if one in names), "")
+
+
+def _felt(check: Check, server: RealServer, deployment: Deployment) -> Iterable[RowPlace]:
     """The places a check of a real server is about: all its VIPs and services where it names none."""
-    if check.host == DIRECTOR:
-        return
-    for vip in deployment.vips_of(deployment.server(check.host)):
+    for vip in deployment.vips_of(server):
         if check.vip in ("", vip.address):
             for service in vip.services:
                 if check.service in ("", service.label):
-                    yield vip.address, service.label, check.host
+                    yield vip.address, service.label, server.name

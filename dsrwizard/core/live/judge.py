@@ -1,10 +1,13 @@
 """The state of a real server and service, judged from four sources: counters, probe, ARP audit, drift. Pure.
 
 The wire is the quickest and so goes first; facts, where they are newer than its last change, say which of several
-causes it is. What is wrong with the whole service only colours servers that are well themselves.
+causes it is. What is wrong with the whole service is told of the service and not of every server behind it, unless the
+servers are not in IPVS for it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import msgspec
 
@@ -15,20 +18,22 @@ from dsrwizard.core.dialects.linux.advice import SILENCE, put_vip
 from dsrwizard.core.live.findings import Finding
 from dsrwizard.core.live.last_seen import Spoken
 from dsrwizard.core.model.answers import Probed
-from dsrwizard.core.model.causes import DEADLY, ON_THE_WIRE
+from dsrwizard.core.model.causes import DEADLY, MUTE, ON_THE_WIRE
 from dsrwizard.core.model.deployment import RealServer, Service
 from dsrwizard.core.model.facts import Destination
 from dsrwizard.core.model.snapshot import State
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """`shared`: it is the service's fault, not this server's."""
+    """`shared`: it is the service's fault, not this server's. `found`: when the look began that found the cause,
+    seconds since the epoch; 0: it is of this moment."""
 
     state: State
     cause: str = ""
     message: str = ""
     fix: str = ""
     shared: bool = False
+    found: float = 0.0
 
 
 class SeenOfServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +58,8 @@ class SeenOfServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UP = Judged(state="up")
+AWAY = ("unreachable", "not-on-link", "duplicate-rip")
+"""Causes for which nobody, or somebody else, answers for the RIP."""
 
 
 def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -> Judged:
@@ -91,18 +98,20 @@ def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -
             state="drifted", cause="ipvs-differs",
             message=f"IPVS forwards to it with {state.method}, not direct routing.", fix="Re-apply the deployment.",
         )  # fmt: skip
-    drift = next((one for one in found if one.cause != "drained"), None)
+    drift = next((one for one in found if one.cause != "drained" and not one.elsewhere), None)
+    if drift is not None and drift.cause in MUTE:
+        return _because("vip-dead", drift)
     if state is not None and state.weight == 0:
         words = "Weight 0: no new clients." if server.weight else "Weight 0, as the deployment says."
         if drift is not None:
-            return Judged(state="draining", cause=drift.cause, message=f"{words} Also: {drift.message}", fix=drift.fix)
+            return _because("draining", drift, f"{words} Also: ")
         return Judged(state="draining", cause="drained" if server.weight else "", message=words)
     if probe is None:
         return Judged(state="unknown", message="Not probed yet.")
     if probe.signature == "unknown":
         return Judged(state="unknown", message=f"Cannot probe: {probe.problem}")
     if drift is not None:
-        return Judged(state="drifted", cause=drift.cause, message=drift.message, fix=drift.fix)
+        return _because("drifted", drift)
     if state is not None and state.weight != server.weight:
         return Judged(
             state="drifted", cause="ipvs-differs",
@@ -114,10 +123,17 @@ def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -
             state="unknown", message="The UDP service does not answer the probe, so it is not proven to work.",
             fix=f"Send {vip} a request that {service.label} answers, from a client.",
         )  # fmt: skip
-    if seen.service_fault is not None:
-        fault = seen.service_fault
-        return Judged(state="drifted", cause=fault.cause, message=fault.message, fix=fault.fix, shared=True)
     return UP
+
+
+def _explains(found: list[Finding], causes: Collection[str]) -> Finding | None:
+    """Which finding explains what the wire shows: one of the server's own, else one from elsewhere."""
+    own = next((one for one in found if one.cause in causes and not one.elsewhere), None)
+    return own or next((one for one in found if one.elsewhere), None)
+
+
+def _because(state: State, of: Finding, before: str = "") -> Judged:
+    return Judged(state=state, cause=of.cause, message=before + of.message, fix=of.fix, found=of.at)
 
 
 def wire_word(seen: SeenOfServer) -> str:
@@ -131,9 +147,9 @@ def wire_word(seen: SeenOfServer) -> str:
 
 
 def _unreachable(server: RealServer, probe: Probed | None, found: list[Finding]) -> Judged:
-    cause = next((one for one in found if one.cause in ("unreachable", "not-on-link")), None)
+    cause = _explains(found, AWAY)
     if cause is not None:
-        return Judged(state="unreachable", cause=cause.cause, message=cause.message, fix=cause.fix)
+        return _because("unreachable", cause)
     message, fix = sentences.unreachable(server.name, probe.rip if probe is not None else server.address)
     return Judged(state="unreachable", cause="unreachable", message=message, fix=fix)
 
@@ -156,11 +172,11 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
 def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, found: list[Finding]) -> Judged | None:
     """The VIP does not answer through this server; None: it does, or nobody can tell."""
     probe = seen.probe
-    cause = next((one for one in found if one.cause in DEADLY), None)
+    cause = _explains(found, DEADLY)
     if probe is None or probe.signature == "unknown" or probe.good:
         return None
     if cause is not None:
-        return Judged(state="vip-dead", cause=cause.cause, message=cause.message, fix=cause.fix)
+        return _because("vip-dead", cause)
     if _mute(probe) or not (reason := judge(probe)):
         return None
     named, message, fix = _evident(server, service, vip, probe)

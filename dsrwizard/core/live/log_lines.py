@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
+from dsrwizard.core.live.findings import FaultKey
 from dsrwizard.core.live.judge import Judged
 from dsrwizard.core.live.readings import RowPlace
-from dsrwizard.core.model.snapshot import Happening, State
+from dsrwizard.core.model.snapshot import FarmFault, Happening, State
 from dsrwizard.core.model.steps import DIRECTOR
 
 SINGLE_LINES = 3
@@ -37,6 +38,25 @@ def state_lines(changes: Iterable[StateChange], at: float) -> list[Happening]:
         else:
             lines.append(_line(host, alike[0], f"{len(alike)} services", at, many=True))
     return lines
+
+
+def fault_lines(before: Mapping[FaultKey, FarmFault], now: Mapping[FaultKey, FarmFault], at: float) -> list[Happening]:
+    """A line for each fault of the director or the network that a verification found and the one before it did not, and
+    for each that is over."""
+    came = [fault for key, fault in now.items() if key not in before]
+    went = [fault for key, fault in before.items() if key not in now]
+    return [
+        *(_fault_line(one, one.since, f"verify: {one.message}", "up", "drifted") for one in came),
+        *(_fault_line(one, at, f"verify no longer finds {one.cause or 'this'}: {one.message}", "drifted", "up")
+          for one in went),
+    ]  # fmt: skip
+
+
+def _fault_line(fault: FarmFault, at: float, message: str, before: State, now: State) -> Happening:
+    return Happening(
+        at=at, host=fault.host, message=message, state=now, before=before, vip=fault.vip, service=fault.service,
+        cause=fault.cause,
+    )  # fmt: skip
 
 
 def _news(change: StateChange) -> bool:

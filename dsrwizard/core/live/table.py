@@ -59,6 +59,7 @@ class _Group:
     def __init__(self, deployment: Deployment, vip: Vip, service: Service) -> None:
         self.vip, self.service = vip, service
         self.key: ServiceKey = key_of(vip, service)
+        self.name = (vip.address, service.label)
         self.fault: Finding | None = None
         self.slots = [
             _Slot((vip.address, service.label, server.name), server, rip, service.port)
@@ -124,7 +125,7 @@ class LiveRows:
     ) -> ServiceRow:
         here = {(entry.address, entry.port): entry for entry in found.destinations} if found else {}
         then = {(entry.address, entry.port): entry.stats for entry in old.destinations} if old else {}
-        fault = self._fault(group, found, here, owning_, findings, balanced)
+        fault = self._fault(group, found, here, owning_, findings, balanced) or findings.proved.of_service(*group.name)
         self._service_changed(group, fault)
         vip, label = group.vip.address, group.service.label
         children = []
@@ -156,7 +157,8 @@ class LiveRows:
                     weight=weight, active=destination.active if destination else 0,
                     inactive=destination.inactive if destination else 0, rates=rate, totals=total,
                     state=judgement.state, since=slot.since, cause=judgement.cause, message=judgement.message,
-                    fix=judgement.fix, probe=timed[1] if timed else None, probe_age=at - timed[0] if timed else None,
+                    fix=judgement.fix, found_age=at - judgement.found if judgement.found else None,
+                    probe=timed[1] if timed else None, probe_age=at - timed[0] if timed else None,
                     latency=heard.latency.get(name, _NO_LATENCY), arp=arp,
                 )
             )  # fmt: skip
@@ -185,7 +187,7 @@ class LiveRows:
     ) -> Judged:
         name = slot.server.name
         claim = owning_.claims.get(name)
-        mine = findings.places.get(slot.place, ())
+        mine = findings.of(slot.place)
         if claim is not None and _refuted(name, claim[1], mine, findings):
             claim = None
         leak = owning_.leaks.get(name, "")
@@ -229,7 +231,7 @@ class LiveRows:
         findings: Findings,
         balanced: bool,
     ) -> Finding | None:
-        """What is wrong with the service as a whole: the worst of it."""
+        """What is wrong with the service as a whole by what was seen just now: the worst of it."""
         vip, label, wanted = group.vip.address, group.service.label, group.service
         rightful = 1 if self._external else 0
         if owning_.asked and len(owning_.strangers) > rightful:
@@ -275,6 +277,8 @@ class LiveRows:
         return None
 
     def _service_changed(self, group: _Group, fault: Finding | None) -> None:
+        if fault is not None and fault.elsewhere:
+            fault = None  # a verification found it, and has its own line
         before, group.fault = group.fault, fault
         if (before.cause if before else "") == (fault.cause if fault else ""):
             return

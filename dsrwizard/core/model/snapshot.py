@@ -72,6 +72,24 @@ class Bypass(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.reply_bytes / self.request_bytes if self.request_bytes else None
 
 
+class FarmFault(Shown, frozen=True, kw_only=True):
+    """One thing that a verification found wrong with the director or the network, and so with no real server alone."""
+
+    host: str
+    """`director`, `client`, or another host of the network."""
+    cause: str
+    """Empty: something failed and the cause is not known."""
+    vip: str = ""
+    service: str = ""
+    message: str = ""
+    evidence: str = ""
+    fix: str = ""
+    since: float = 0.0
+    """Seconds since the epoch at which it was seen first."""
+    age: float = 0.0
+    """Seconds since the look that saw it last began."""
+
+
 class DestinationRow(Shown, frozen=True, kw_only=True, gc=False):
     """One real server behind one service. `weight` None: it is not in IPVS."""
 
@@ -94,6 +112,8 @@ class DestinationRow(Shown, frozen=True, kw_only=True, gc=False):
     message: str = ""
     """The cause in words."""
     fix: str = ""
+    found_age: float | None = None
+    """Seconds since the look began that found the cause; None: it is of this moment, or there is none."""
     probe: Probed | None = None
     probe_age: float | None = None
     latency: Latency = Latency()
@@ -158,9 +178,21 @@ class Snapshot(Shown, frozen=True, kw_only=True):
     audit_age: float | None = None
     drift_age: float | None = None
     """Seconds since the real servers' facts were last compared with the deployment; None: not yet."""
+    proof_age: float | None = None
+    """Seconds since the last whole verification began; None: there was none yet."""
+    verdict: Literal["pass", "fail", "unknown", ""] = ""
+    """What it came to."""
+    faults: tuple[FarmFault, ...] = ()
+    """What it found wrong with the director or the network, each once; what is wrong with one real server is in that
+    server's rows."""
     unseen: tuple[str, ...] = ()
     """What could not be looked at and why, a sentence each: hosts without login, no raw sockets."""
     round: Round = Round()
     bypass: Bypass | None = None
     history: History = msgspec.field(default_factory=History)
     """Trend lines; not part of the JSON."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something is wrong that is no real server's own."""
+        return bool(self.faults) or any(service.cause for service in self.services)

@@ -9,8 +9,8 @@ from datetime import datetime
 import msgspec
 
 from dsrwizard.core.model.outcome import Outcome
-from dsrwizard.core.model.snapshot import DestinationRow, Happening, Snapshot
-from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Snapshot
+from dsrwizard.core.model.steps import CLIENT, DIRECTOR
 from dsrwizard.core.record.owed import Entry, Intent, Result, RunBegan, RunEnded
 
 SAME_SECONDS = 10.0
@@ -29,7 +29,8 @@ def in_order_of_time(*parts: Iterable[Happening]) -> tuple[Happening, ...]:
     found: list[Happening] = []
     last: dict[tuple[str, ...], Happening] = {}
     for entry in sorted((entry for part in parts for entry in part), key=lambda entry: entry.at):
-        place = (entry.host, entry.vip, entry.service, entry.message if entry.state == "info" else "")
+        what = entry.message if entry.state == "info" else entry.cause if entry.host in (DIRECTOR, CLIENT) else ""
+        place = (entry.host, entry.vip, entry.service, what)
         before = last.get(place)
         if before is None or not same(before, entry):
             found.append(entry)
@@ -62,10 +63,21 @@ def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
             return row
         return msgspec.structs.replace(row, since=entry.at)
 
+    def fault_since(fault: FarmFault) -> FarmFault:
+        known = [one for one in events if _about(one) == (fault.host, fault.cause, fault.vip, fault.service)]
+        if not known or known[-1].state != "drifted" or known[-1].at >= fault.since:
+            return fault
+        return msgspec.structs.replace(fault, since=known[-1].at)
+
     services = tuple(
         msgspec.structs.replace(service, rows=tuple(map(row_since, service.rows))) for service in snapshot.services
     )
-    return msgspec.structs.replace(snapshot, services=services, happenings=events[-LAST:])
+    faults = tuple(map(fault_since, snapshot.faults))
+    return msgspec.structs.replace(snapshot, services=services, faults=faults, happenings=events[-LAST:])
+
+
+def _about(entry: Happening) -> tuple[str, str, str, str]:
+    return entry.host, entry.cause, entry.vip, entry.service
 
 
 def since(text: str, now: float) -> float | None:

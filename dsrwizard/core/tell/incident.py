@@ -117,8 +117,10 @@ def _what(
         parts.append(f"Not in IPVS: {', '.join(f'{row.vip} {row.service}' for row in missing[:SHOWN_SERVICES])}.")
     for vip, owner in dict.fromkeys((row.vip, row.owner) for row in strangers[:SHOWN_SERVICES]):
         parts.append(f"{vip} is answered by {_text(owner)}, not by the director.")
+    for one in snapshot.faults[:SHOWN_SERVICES]:
+        parts.append(f"{_text(one.host)}: {_text(cause_line(one.cause, one.message))}")
     causes = sorted({check.cause or check.check for check in failed if not check.consequence_of})
-    if causes and not bad:
+    if causes and not bad and not snapshot.faults:
         parts.append(f"The verification failed: {', '.join(causes)}.")
     return " ".join(parts) or "No fault was seen."
 

@@ -70,6 +70,7 @@ def _lines(snapshot: Snapshot | None, now: float) -> Iterator[str]:
         yield from _ipvs(snapshot)
     yield from _servers(snapshot)
     yield from _vips(snapshot)
+    yield from _proof(snapshot)
     yield from _looks(snapshot)
 
 
@@ -168,9 +169,27 @@ def _vips(snapshot: Snapshot) -> Iterator[str]:
     )  # fmt: skip
 
 
+def _proof(snapshot: Snapshot) -> Iterator[str]:
+    """What the last verification came to."""
+    if snapshot.verdict:
+        yield from _family(
+            "verify_verdict", "gauge", "1: what the last verification came to.",
+            [f'{{verdict="{one}"}} {int(one == snapshot.verdict)}' for one in ("pass", "fail", "unknown")],
+        )  # fmt: skip
+    yield from _family(
+        "fault", "gauge", "1: the last verification found this wrong with the director or the network.",
+        [
+            f'{{host="{escaped(one.host)}",vip="{escaped(one.vip)}",service="{escaped(one.service)}",'
+            f'cause="{escaped(one.cause)}"}} 1'
+            for one in snapshot.faults
+        ],
+    )  # fmt: skip
+
+
 def _looks(snapshot: Snapshot) -> Iterator[str]:
     ages = (("arp_audit", "who answers for the VIPs was last asked", snapshot.audit_age),
-            ("drift", "the real servers were last compared with the deployment", snapshot.drift_age))  # fmt: skip
+            ("drift", "the real servers were last compared with the deployment", snapshot.drift_age),
+            ("verify", "the last verification began", snapshot.proof_age))  # fmt: skip
     for name, about, age in ages:
         if age is not None:
             yield from _family(f"{name}_timestamp_seconds", "gauge", f"When {about}.", [f" {snapshot.at - age!r}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot
+from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, ServiceRow, Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
 
 JsonLine = dict[str, Any]
@@ -18,6 +18,8 @@ class WatchLines:
       service, whose host is the director, `present`, `missing`, `unknown`), `cause`, `message`.
     - `owner`: `vip`, `before` and `owner`: director, a real server's name, a stranger's MAC, or empty while unknown.
     - `weight`: `host`, `vip`, `service`, `before` and `weight`; null: not in IPVS.
+    - `fault`: a verification has found something wrong with the director or the network, or no longer does: `host`,
+      `vip`, `service`, `cause`, `message`, `state` (`there`, `gone`).
     - `problem`: looking failed, and `message` says why; empty: it works again.
     """
 
@@ -25,6 +27,7 @@ class WatchLines:
         self.begun = False
         """Whether the whole picture was told."""
         self._problem = ""
+        self._faults: dict[tuple[str, str, str, str], FarmFault] = {}
         self._services: dict[tuple[str, str], ServiceRow] = {}
         self._rows: dict[tuple[str, str, str], DestinationRow] = {}
 
@@ -40,6 +43,7 @@ class WatchLines:
             self.begun = True
             self._problem = snapshot.problem
             found.append(_whole(snapshot))
+            found += self._changed_faults(snapshot)
             for service in snapshot.services:
                 self._services[service.vip, service.service] = service
                 self._rows |= {(row.vip, row.service, row.server): row for row in service.rows}
@@ -47,9 +51,18 @@ class WatchLines:
         if snapshot.problem != self._problem:
             self._problem = snapshot.problem
             found.append({"type": "problem", "at": snapshot.at, "message": snapshot.problem})
+        found += self._changed_faults(snapshot)
         for service in snapshot.services:
             found += self._service(service, snapshot.at)
         return found
+
+    def _changed_faults(self, snapshot: Snapshot) -> list[JsonLine]:
+        now = {(one.host, one.cause, one.vip, one.service): one for one in snapshot.faults}
+        before, self._faults = self._faults, now
+        return [
+            *(_fault(snapshot.at, one, "gone") for key, one in before.items() if key not in now),
+            *(_fault(snapshot.at, one, "there") for key, one in now.items() if key not in before),
+        ]
 
     def _service(self, service: ServiceRow, at: float) -> list[JsonLine]:
         key = (service.vip, service.service)
@@ -103,6 +116,19 @@ def _change(
         "state": state,
         "cause": cause,
         "message": message,
+    }
+
+
+def _fault(at: float, fault: FarmFault, state: str) -> JsonLine:
+    return {
+        "type": "fault",
+        "at": at,
+        "host": fault.host,
+        "vip": fault.vip,
+        "service": fault.service,
+        "cause": fault.cause,
+        "message": fault.message,
+        "state": state,
     }
 
 

@@ -1,4 +1,4 @@
-"""The watch behind the live pane: four sources looked at in threads of their own, joined into one snapshot."""
+"""The watch behind the live pane: five sources looked at in threads of their own, joined into one snapshot."""
 
 from __future__ import annotations
 

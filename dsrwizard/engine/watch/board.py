@@ -6,19 +6,24 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
+import msgspec
+
+from dsrwizard.core.diagnosis import ASIDE
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
-from dsrwizard.core.live.log_lines import state_lines
+from dsrwizard.core.live.log_lines import fault_lines, state_lines
 from dsrwizard.core.live.readings import Reading, RowPlace, compared
 from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed
+from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.history import History
 from dsrwizard.core.model.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
 from dsrwizard.engine.timeline import Recorder
 
 KEPT_HAPPENINGS = 500
+SHOWN_UNKNOWN = 20
 KEPT_SECONDS = 8.0
 """Readings older than this are of no use for a rate."""
 
@@ -34,6 +39,8 @@ class Board:
         """Set when a source saw something new: worth a snapshot before the next reading."""
         self.unsettled = threading.Event()
         """Set when the wire says something else of a server than before: worth a look from within."""
+        self.doubtful = threading.Event()
+        """Set when a state has changed: what the last verification found may be over, or there is more."""
         self._deployment = deployment
         self._record = record
         self._ended = ended
@@ -68,6 +75,10 @@ class Board:
     def over(self) -> bool:
         """The watch was closed."""
         return self._ended.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Waits, for no longer than the watch lasts."""
+        self._ended.wait(seconds)
 
     # --- what the sources put in ---------------------------------------------------------------------------------
 
@@ -130,9 +141,26 @@ class Board:
     def found(self, findings: Findings, macs: Mapping[str, str], at: float | None) -> None:
         """What facts say. `macs` of the servers looked at; `at`: when a look at all of them began."""
         with self._lock:
-            self._findings = findings
+            self._findings = findings.beside(self._findings.proved)
             self._heard = self._heard.with_macs(macs)
             self._drift_at = at or self._drift_at
+        self.changed.set()
+
+    def proved(self, report: Report, at: float) -> None:
+        """What a whole verification that began `at` found."""
+        with self._telling:
+            with self._lock:
+                before = self._findings.proved
+                if at < before.at:
+                    return  # one that the operator asked for has overtaken it
+                self._findings = self._findings.with_proof(report, self._deployment, at)
+                if report.bypass is not None:
+                    self._bypass = report.bypass
+                self._unseen["proof"] = _unknown(report)
+                lines = fault_lines(before.faults, self._findings.proved.faults, self.clock())
+                self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
+                lines += self._judge()
+            self._tell(lines)
         self.changed.set()
 
     def unseen(self, source: str, sentences: Iterable[str]) -> None:
@@ -147,10 +175,6 @@ class Board:
                 self._problems[source] = text
             else:
                 self._problems.pop(source, None)
-
-    def bypassed(self, bypass: Bypass) -> None:
-        with self._lock:
-            self._bypass = bypass
 
     def note(self, host: str, message: str, state: State | Literal["info"] = "info") -> None:
         """Something the operator did."""
@@ -180,6 +204,7 @@ class Board:
             now = self.clock()
             audits = [at for at, _ in self._heard.owners.values()]
             read_problem = self._problems.get("read", "")
+            proved = self._findings.proved
             unwritten = (self._record.problem,) if self._record is not None and self._record.problem else ()
             return Snapshot(
                 deployment=self._deployment.name,
@@ -192,6 +217,9 @@ class Board:
                 read_problem=read_problem,
                 audit_age=now - min(audits) if audits else None,
                 drift_age=None if self._drift_at is None else now - self._drift_at,
+                proof_age=now - proved.at if proved.at else None,
+                verdict=proved.verdict,
+                faults=tuple(msgspec.structs.replace(fault, age=now - proved.at) for fault in proved.faults.values()),
                 unseen=tuple(dict.fromkeys(line for lines in (*self._unseen.values(), unwritten) for line in lines)),
                 round=self._round,
                 bypass=self._bypass,
@@ -207,6 +235,8 @@ class Board:
         if self._table.unsettled:
             self.unsettled.set()
         lines = state_lines(changes, at)
+        if changes:
+            self.doubtful.set()
         if lines:
             self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
         return lines
@@ -216,6 +246,15 @@ class Board:
         if self._record is not None and not self._ended.is_set():
             for line in lines:
                 self._record(line)
+
+
+def _unknown(report: Report) -> tuple[str, ...]:
+    """What a verification could not see and traffic depends on, a sentence each."""
+    said = dict.fromkeys(
+        f"verify: {one.message}" for one in report.checks if one.outcome == "unknown" and one.check not in ASIDE
+    )
+    more = len(said) - SHOWN_UNKNOWN
+    return (*list(said)[:SHOWN_UNKNOWN], *([f"verify: {more} more checks are unknown."] if more > 0 else []))
 
 
 def _word(timed: tuple[float, Probed] | None) -> tuple[str, bool]:

@@ -21,6 +21,7 @@ from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.ports import WirePort
 from dsrwizard.core.record.owed import deployed_since
 from dsrwizard.engine.defects import apart, failure_of
@@ -42,7 +43,7 @@ _LOGIN_KINDS = frozenset({"login", "privilege", "key-unknown", "key-changed"})
 
 
 class Drift:
-    """Looks at the real servers from within. Used from one thread at a time, but for `reached`."""
+    """Looks at the real servers from within. Used from one thread at a time, but for `reached` and `observed`."""
 
     def __init__(
         self, deployment: Deployment, hosts: Hosts, wire: WirePort, quiet: Quiet, board: Board, journal: Journal
@@ -63,14 +64,26 @@ class Drift:
         for name in names:
             self._held.pop(name, None)
 
-    def look(self, names: Collection[str] | None = None) -> None:
-        """Looks at these servers, at all of them and the director without names."""
+    def observed(self) -> Observed:
+        """The facts of all hosts that may be looked at, and why the others were not. From any thread."""
+        servers = self._facts(self._deployment.servers)
+        failed = {name: why for name, why in self._failed.items() if name not in servers}
+        try:
+            return Observed(director=self._hosts.director.observe(self._deployment), servers=servers, failed=failed)
+        except DsrError as problem:
+            return Observed(servers=servers, failed={**failed, DIRECTOR: failure_of(problem)})
+
+    def look(self, names: Collection[str] | None = None, known: Observed | None = None) -> None:
+        """Looks at these servers, at all of them and the director without names. `known`: what was just seen of all."""
         began = self._board.clock()
         chosen = [one for one in self._deployment.servers if names is None or one.name in names]
-        if names is None or self._director is None:
+        if known is not None:
+            self._see_here(known.director)
+        elif names is None or self._director is None:
             self._look_here()
+        facts_now = self._facts(chosen) if known is None else dict(known.servers)
         seen, macs, conflicts = apart(
-            Observed(servers=self._facts(chosen)), lambda seen: (seen, _macs(seen), _conflicts(seen)), LOOKED
+            Observed(servers=facts_now), lambda seen: (seen, _macs(seen), _conflicts(seen)), LOOKED
         )
         facts = seen.servers
         self._failed |= seen.failed
@@ -90,6 +103,12 @@ class Drift:
         try:
             seen = self._hosts.director.observe(self._deployment)
         except DsrError:  # the counters tell what is wrong
+            self._director = None
+            return
+        self._see_here(seen)
+
+    def _see_here(self, seen: DirectorFacts | None) -> None:
+        if seen is None or self._deployment.director.engine == "external":
             self._director = None
             return
         # What IPVS is set to is compared at every reading; here it would be older.

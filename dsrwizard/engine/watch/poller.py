@@ -28,6 +28,7 @@ from dsrwizard.engine.watch.board import Board
 from dsrwizard.engine.watch.counters import CounterReader
 from dsrwizard.engine.watch.inside import Drift
 from dsrwizard.engine.watch.probing import AUDIT_LISTENS, Ear, OwnerAudit, Probes
+from dsrwizard.engine.watch.proof import Proof, Prove
 from dsrwizard.engine.watch.weights import Weights
 
 PROBE_SECONDS = 1.0
@@ -40,7 +41,7 @@ SHARE = 0.03
 
 class Poller:
     """Implements `core.api.Watcher`. `clock` gives seconds since the epoch; without `hosts` nobody looks from within;
-    `budget` in packets a second."""
+    without `prove` no verification runs by itself; `budget` in packets a second."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Poller:
         record: Recorder | None = None,
         hosts: Hosts | None = None,
         quiet: Quiet | None = None,
+        prove: Prove | None = None,
         read_only: bool = False,
         budget: int = BUDGET,
     ) -> None:
@@ -76,6 +78,9 @@ class Poller:
         self._drift = None
         if hosts is not None and quiet is not None:
             self._drift = Drift(deployment, hosts, wire, quiet, self.board, journal)
+        self._proof = None
+        if prove is not None and self._drift is not None:
+            self._proof = Proof(prove, self._drift.observed, self.board)
 
     # --- core.api.Watcher ----------------------------------------------------------------------------------------
 
@@ -88,6 +93,9 @@ class Poller:
         if self._drift is not None:
             drift = self._drift
             works.append(("drift", lambda: self._looks_within(drift)))
+        if self._proof is not None:
+            proof = self._proof
+            works.append(("proof", lambda: proof.over_and_over(self._running, self._guarded)))
         self._guarded("ear", self._ear.open)
         for name, work in works:
             thread = threading.Thread(target=work, name=f"watch-{name}", daemon=True)
@@ -106,11 +114,23 @@ class Poller:
         self.board.refresh()
         if self._drift is not None:
             self.board.take_unsettled()
-            self._guarded("drift", self._drift.look)
+            self._look_in(self._drift)
         if self._deployment.director.engine == "netlink":
             self._ended.wait(max(0.0, KERNEL_SECONDS - (time.monotonic() - began)))
         self._counters.look()
         return self.snapshot()
+
+    def _look_in(self, drift: Drift) -> None:
+        """One look from within, and one verification with the same facts beside it."""
+        proof = self._proof
+        if proof is None:
+            self._guarded("drift", drift.look)
+            return
+        seen = drift.observed()
+        beside = threading.Thread(target=self._guarded, args=("proof", lambda: proof.look(seen)), daemon=True)
+        beside.start()
+        self._guarded("drift", lambda: drift.look(known=seen))
+        beside.join()
 
     def snapshot(self) -> Snapshot:
         """The picture as of the last looks."""
@@ -126,6 +146,7 @@ class Poller:
     def look_now(self) -> None:
         self._read_now.set()
         self._look_within()
+        self.board.doubtful.set()
         self.board.changed.set()
 
     def _look_within(self) -> None:
@@ -148,7 +169,7 @@ class Poller:
     def close(self) -> None:
         self._ended.set()
         self._running.set()
-        for event in (self.board.changed, self._look_now, self.board.unsettled):
+        for event in (self.board.changed, self._look_now, self.board.unsettled, self.board.doubtful):
             event.set()
         self._ear.close()
         for thread in self._threads:
@@ -175,9 +196,9 @@ class Poller:
         self.look_now()
 
     def verified(self, report: Report) -> None:
-        """A verification has ended; what it measured of the bypass stands until the next one that does."""
-        if report.bypass is not None:
-            self.board.bypassed(report.bypass)
+        """A verification that the operator asked for has ended: it stands until the next one, what it measured of the
+        bypass until the next one that measures it."""
+        self.board.proved(report, self.board.clock())
         failed = len(report.failures)
         words = f", {failed} check{'' if failed == 1 else 's'} failed" if failed else ""
         self.board.note(DIRECTOR, f"verify: {report.verdict}{words}")
