@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic, Try, hanging, traffic
+from dsrwizard.core.diagnosis.handshakes import ClientLike, Fate, PairKey, Traffic, Try, hanging, traffic
 from dsrwizard.core.model.answers import Sent
 from dsrwizard.core.model.doc_addresses import sources
 from dsrwizard.core.model.errors import DsrError
@@ -22,6 +22,9 @@ from dsrwizard.core.ports import ProbeTarget, ServerPort, WirePort
 from dsrwizard.engine.hosts import side_by_side
 
 RESOLVE_SECONDS = 0.5
+_LOST: tuple[Fate, ...] = ("lost",)
+_AGAIN = 2
+"""SYNs from the client host's address until one is believed to be lost."""
 PAUSE_SECONDS = 1.05
 """Between two readings of the connection table, whose times are whole seconds."""
 
@@ -42,17 +45,20 @@ def try_client_like(
     wire: WirePort,
     inside: Inside,
     good: Callable[[ProbeTarget], bool],
+    client: Callable[[], Mapping[int, str]] = dict,
 ) -> dict[str, ClientLike]:
     """One SYN from nowhere per target, and what became of it, per real server. `held`: addresses of hosts here, none of
     which may be taken for the sender's.
 
-    A single frame may get lost on a healthy network, so what left no trace is tried once more, if `good` says that the
-    plain VIP probe came through; it may wait for that.
+    What was not accepted is tried again, if `good` says that the plain VIP probe came through; it may wait for that.
+    `client` gives the client host's address per family (4, 6) as far as there is one, and may wait, too: its SYN is
+    what a real client sends, and the host itself answers what comes back with a RST. Who is not asked to be part of
+    this, such as real clients, is never taken for the sender.
     """
     found: dict[str, ClientLike] = {}
 
     def look(name: str, mine: Sequence[ProbeTarget]) -> Callable[[], ClientLike]:
-        return lambda: _look(interface, mine, held, wire, inside.servers[name], good)
+        return lambda: _look(interface, mine, held, wire, inside.servers[name], good, client)
 
     def finished(name: str, what: ClientLike | Failure) -> None:
         if isinstance(what, Failure):
@@ -75,23 +81,52 @@ def _look(
     wire: WirePort,
     server: ServerPort,
     good: Callable[[ProbeTarget], bool],
+    client: Callable[[], Mapping[int, str]],
 ) -> ClientLike:
-    first = _try(interface, targets, held, wire, server)
-    macs = {(sent.rip, sent.vip, sent.port): sent.mac for sent in first.sent if first.fate(sent) == "lost"}
-    again = [
-        msgspec.structs.replace(one, mac=macs[one.rip, canonical(one.vip), one.port])
-        for one in targets
-        if (one.rip, canonical(one.vip), one.port) in macs and good(one)
+    tries = [_try(interface, targets, held, wire, server)]
+    again = _missed(tries[0], targets, good)
+    own = client() if again else {}
+    of_client = [one for one in again if (6 if ":" in one.vip else 4) in own]
+    others = [one for one in _missed(tries[0], targets, good, _LOST) if one not in of_client]
+    # A single frame may get lost on a healthy network.
+    for _ in range(_AGAIN):
+        of_client = _missed(tries[-1], of_client, good) if tries[-1].of_client else of_client
+        if not of_client:
+            break
+        told = _try(interface, of_client, held, wire, server, own)
+        if all(sent.problem for sent in told.sent):
+            others += of_client
+            break
+        tries.append(told)
+    if others:
+        tries.append(_try(interface, others, held, wire, server))
+    return ClientLike(tries=tuple(tries))
+
+
+def _missed(
+    one: Try,
+    targets: Sequence[ProbeTarget],
+    good: Callable[[ProbeTarget], bool],
+    fates: Collection[Fate] = ("lost", "filtered"),
+) -> list[ProbeTarget]:
+    """Those of the targets that left no trace, or were filtered by their way back, with the MACs they went to."""
+    macs = {(sent.rip, sent.vip, sent.port): sent.mac for sent in one.sent if one.fate(sent) in fates}
+    return [
+        msgspec.structs.replace(target, mac=macs[target.rip, canonical(target.vip), target.port])
+        for target in targets
+        if (target.rip, canonical(target.vip), target.port) in macs and good(target)
     ]
-    if not again:
-        return ClientLike(tries=(first,))
-    return ClientLike(tries=(first, _try(interface, again, held, wire, server)))
 
 
 def _try(
-    interface: str, targets: Sequence[ProbeTarget], held: Sequence[str], wire: WirePort, server: ServerPort
+    interface: str,
+    targets: Sequence[ProbeTarget],
+    held: Sequence[str],
+    wire: WirePort,
+    server: ServerPort,
+    client: Mapping[int, str] | None = None,
 ) -> Try:
-    senders = sources(secrets.randbits(128), held)
+    senders = {**sources(secrets.randbits(128), held), **(client or {})}
     families = {6 if ":" in target.vip else 4 for target in targets}
     sent: list[Sent] = []
 
@@ -99,7 +134,7 @@ def _try(
         sent.extend(wire.offlink(interface, targets, senders, RESOLVE_SECONDS))
 
     look = server.half_open([senders[family] for family in sorted(families)], len(targets), ready)
-    return Try(tuple(msgspec.structs.replace(one, vip=canonical(one.vip)) for one in sent), look)
+    return Try(tuple(msgspec.structs.replace(one, vip=canonical(one.vip)) for one in sent), look, client is not None)
 
 
 def watch_traffic(

@@ -86,7 +86,7 @@ def gather(
         owners = pool.submit(wire.owners, interface, asked, AUDIT_SECONDS)
         probes = pool.submit(wire.probe, interface, probe_targets(deployment), PROBE_SECONDS)
         view = _client(pool, client)
-        within = pool.submit(_client_like, deployment, held, wire, inside, probes) if inside else None
+        within = pool.submit(_client_like, deployment, held, wire, inside, probes, view) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
         return Evidence.gathered(
@@ -105,7 +105,12 @@ def gather(
 
 
 def _client_like(
-    deployment: Deployment, held: Sequence[str], wire: WirePort, inside: Inside, probes: Future[Sequence[Probed]]
+    deployment: Deployment,
+    held: Sequence[str],
+    wire: WirePort,
+    inside: Inside,
+    probes: Future[Sequence[Probed]],
+    view: ClientView | Failure | Future[ClientView | Failure] | None,
 ) -> dict[str, ClientLike]:
     targets = {server.name: targets_of(deployment, server) for server in deployment.servers}
 
@@ -113,7 +118,18 @@ def _client_like(
         wanted = (target.rip, target.vip, target.port, target.protocol)
         return any(one.good for one in probes.result() if (one.rip, one.vip, one.port, one.protocol) == wanted)
 
-    return try_client_like(deployment.director.interface, targets, held, wire, inside, good)
+    def client() -> Mapping[int, str]:
+        seen = view.result() if isinstance(view, Future) else view
+        return _addresses(seen) if isinstance(seen, ClientView) else {}
+
+    return try_client_like(deployment.director.interface, targets, held, wire, inside, good, client)
+
+
+def _addresses(view: ClientView) -> dict[int, str]:
+    """The address per family (4, 6) that the client host's connections come from, where it reaches the VIP from
+    another network."""
+    tries = [one for seen in view.vips if seen.on_link is not True for one in seen.tries if one.client]
+    return {6 if ":" in one.client else 4: one.client for one in tries}
 
 
 def _gateways(observed: Observed) -> list[str]:

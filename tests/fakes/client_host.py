@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
+from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.core.ports import Answer, OnLine
@@ -49,9 +50,13 @@ class FakeClientHost:
     """RIPs whose replies the director passes on, as with masquerading."""
     flaky: set[str] = field(default_factory=set)
     """RIPs that leave connections of clients unanswered for no reason anybody sees."""
+    served: set[str] = field(default_factory=set)
+    """RIPs that serve it whatever they drop of others."""
     lost_at: int = 0
     """The run at which the connection to the host breaks, counted from 1."""
     runs: list[str] = field(default_factory=list)
+    arrived: list[Arrival] = field(default_factory=list)
+    """What of its connections came in on the director's interface."""
     _port: int = 40_000
 
     def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
@@ -115,6 +120,8 @@ class FakeClientHost:
         if mac != self.world.machine.mac:
             state = next((one for one in self.world.servers.values() if one.machine.mac == mac), None)
             return self._at(state, vip, port) if state else ("silent", "")
+        sender = self.seen_as or (self.address6 if ":" in vip else self.address)
+        self.arrived.append(Arrival(client=sender, client_port=own, vip=vip, port=port, source=ROUTER_MAC))
         key = ServiceKey(vip, "tcp", port)
         virtual = self.world.ipvs.table.get(key)
         entry = self._scheduled(virtual) if virtual else None
@@ -146,6 +153,8 @@ class FakeClientHost:
             return "silent", ""
         family = ip_address(vip).version
         ways = [one for one in state.machine.routes if one.family == family]
+        if state.strangers_dropped and not (self.on_link or set(state.rips) & self.served):
+            return "silent", ""
         if state.drops(vip, "tcp", port) or not ways or any(self._is_director(one.gateway) for one in ways):
             return "silent", ""
         return ("open" if state.machine.listens(vip, "tcp", port) else "refused"), state.machine.mac

@@ -65,7 +65,9 @@ class ServerState:
     dropped_at: set[tuple[str, str, int]] = field(default_factory=set)
     """(VIP, protocol, port): the same for one VIP alone."""
     filters: tuple[PacketFilter, ...] | None = None
-    """What looking at its packet filter shows; None: it cannot be looked at."""
+    """What looking at its packet filter shows; None: the rules behind what is dropped here."""
+    filters_hidden: bool = False
+    """Its packet filter cannot be looked at."""
     reply_from_rip: bool = False
     """A UDP service that answers from the RIP instead of the VIP."""
     garbled: set[tuple[str, int]] = field(default_factory=set)
@@ -88,6 +90,26 @@ class ServerState:
     @property
     def name(self) -> str:
         return self.machine.name
+
+    def rules(self) -> tuple[PacketFilter, ...] | None:
+        """Its packet filter, as it shows itself."""
+        if self.filters_hidden or self.filters is not None:
+            return None if self.filters_hidden else self.filters
+        said: dict[Literal[4, 6], list[str]] = {4: [], 6: []}
+        for protocol, port in sorted(self.dropped):
+            for rules in said.values():
+                rules.append(f"[9:540] -A INPUT -p {protocol} -m {protocol} --dport {port} -j DROP")
+        for vip, protocol, port in sorted(self.dropped_at):
+            where = f"-d {vip}/{'128' if ':' in vip else '32'} -p {protocol} -m {protocol} --dport {port}"
+            said[6 if ":" in vip else 4].append(f"[9:540] -A INPUT {where} -j DROP")
+        if self.strangers_dropped:
+            said[4].append("[9:540] -A INPUT ! -s 10.0.0.0/16 -j DROP")
+            said[6].append("[9:540] -A INPUT ! -s fd00::/64 -j DROP")
+        return tuple(
+            PacketFilter(tool="iptables-legacy", family=family, chain="filter INPUT", rules=tuple(rules))
+            for family, rules in said.items()
+            if rules
+        )
 
     def drops(self, vip: str, protocol: str, port: int) -> bool:
         """Whether the host's firewall drops what is sent there."""
@@ -431,7 +453,7 @@ class FakeServer:
                 default_routes=tuple(machine.routes),
                 sysctls=dict(machine.sysctls),
                 listeners=tuple(machine.listeners),
-                filters=state.filters,
+                filters=state.rules(),
                 persistence=machine.persistence,
                 files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
             )

@@ -8,12 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dsrwizard.core.diagnosis import diagnose
+from dsrwizard.core.model.answers import Arrival, Arrivals
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Client, Deployment, Service
 from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.engine.client_looks import look
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.verify import gather
 from tests.fakes.client_host import ANSWERED, ASKED, ROUTER_MAC, FakeClientHost
 from tests.unit.diagnosed import (
     SERVER_FAULTS,
@@ -51,10 +54,15 @@ class Seen:
 
         self.farm = Farm(servers=servers, services=services, addresses=addresses, change=with_client)
         self.host = FakeClientHost(self.farm.world)
+        self.deaf = False
 
     def verify(self) -> Report:
-        director = self.farm.world.director()
-        return self.farm.verify(client=look(self.farm.deployment, self.host, director, counting=0.0))
+        """As a verification does that listens on the director's interface meanwhile, unless it is `deaf`."""
+        farm, director = self.farm, self.farm.world.director()
+        view = look(farm.deployment, self.host, director, counting=0.0)
+        evidence = gather(farm.deployment, farm.observed(), farm.world.wire(), view, farm.inside())
+        heard = None if self.deaf else Arrivals(seen=tuple(self.host.arrived))
+        return diagnose(msgspec.structs.replace(evidence, arrivals=heard))
 
     def connections(self) -> int:
         return len(self.farm.world.ipvs.connections)
@@ -258,8 +266,94 @@ def test_no_entry_in_the_directors_table_proves_another_mac_on_the_way(seen: See
     check = only(seen.verify())
     assert (check.check, check.cause, check.host, check.vip) == ("client.connect", "stale-arp", "client", VIP)
     assert "most likely the upstream router still has the wrong MAC" in check.message
-    assert check.evidence == "5 of 5 connections not in the director's table: silent"
+    assert check.evidence == (
+        "5 of 5 connections not in the director's table: silent; none of them came in on the director's interface"
+    )
     assert "arping -U" in check.fix
+
+
+def test_where_nobody_listened_no_entry_in_the_table_blames_nobody(seen: Seen) -> None:
+    """The director may have dropped them itself."""
+    seen.host.entries[VIP], seen.deaf = DEAD, True
+    check = only(seen.verify())
+    assert (check.check, check.cause, check.host) == ("client.connect", "", "client")
+    assert "a filter stopped them, or the director did" in check.message
+    assert "tcpdump -eni eth0" in check.fix
+
+
+def test_what_came_in_and_made_no_entry_is_not_the_routers_doing(seen: Seen) -> None:
+    seen.host.entries[VIP] = DEAD
+    view_of = seen.host.run
+
+    def run(script: str, *, deadline: float, on_line: object = None) -> object:
+        said = view_of(script, deadline=deadline)
+        ports = [int(line.split()[7]) for line in said.stdout.splitlines() if f" tcp {VIP} 80 " in line]
+        seen.host.arrived += [Arrival(client=seen.host.address, client_port=port, vip=VIP, port=80) for port in ports]
+        return said
+
+    seen.host.run = run  # type: ignore[assignment,method-assign]
+    assert "stale-arp" not in {cause for cause, _ in faults(seen.verify())}
+
+
+def test_on_link_the_clients_own_entry_proves_another_mac(seen: Seen) -> None:
+    seen.host.on_link, seen.deaf = True, True
+    seen.host.entries[VIP] = DEAD
+    assert faults(seen.verify()) == [("stale-arp", "client")]
+
+
+def test_no_reply_from_any_server_that_took_the_packets_is_one_fault_between_farm_and_clients(seen: Seen) -> None:
+    seen.host.flaky.update(("10.0.0.101", "10.0.0.102", "10.0.0.103"))
+    report = seen.verify()
+    check = only(report)
+    assert (check.check, check.host, check.cause) == ("client.connect", "client", "spoof-filter") or (
+        check.check, check.host, check.cause,
+    ) == ("client.servers", "client", "spoof-filter")  # fmt: skip
+    assert "between the farm and the clients" in check.message
+    assert find(report, "client.connect", "client").consequence_of == "spoof-filter"
+    assert find(report, "client.ping", "client").outcome == "pass"
+
+
+def test_a_server_that_drops_documentation_addresses_and_serves_the_client_host_is_well(seen: Seen) -> None:
+    seen.farm.server("web2").strangers_dropped = True
+    seen.host.served.add("10.0.0.102")
+    report = seen.verify()
+    assert (report.verdict, report.failures) == ("pass", ())
+    check = find(report, "probe.client_like", "web2")
+    assert check.outcome == "pass"
+    assert "the client host was answered through web2" in check.evidence
+
+
+def test_the_client_hosts_own_address_proves_a_filter_on_one_server(seen: Seen) -> None:
+    seen.farm.server("web2").strangers_dropped = True
+    report = seen.verify()
+    assert faults(report) == [("firewall", "web2")]
+    check = find(report, "probe.client_like", "web2")
+    assert "SYN from 203.0.113.10:" in check.evidence
+    assert "! -s 10.0.0.0/16 -j DROP" in check.evidence
+
+
+def test_without_a_rule_that_explains_it_a_lost_client_is_not_called_filtered(seen: Seen) -> None:
+    seen.farm.server("web2").strangers_dropped = True
+    seen.farm.server("web2").filters = ()
+    report = seen.verify()
+    assert faults(report) == [("", "web2")]
+    check = find(report, "probe.client_like", "web2")
+    assert check.outcome == "unknown"
+    assert "tcpdump" in check.fix
+
+
+def test_the_directors_own_port_is_named_where_the_client_hosts_address_leaves_no_trace_anywhere(seen: Seen) -> None:
+    seen.farm.world.foreign_sources_lost = True
+    seen.host.flaky.update(("10.0.0.101", "10.0.0.102", "10.0.0.103"))
+    report = seen.verify()
+    assert faults(report) == [("spoof-filter", "director")]
+
+
+def test_a_link_that_drops_documentation_addresses_alone_is_well_where_the_client_host_is_served(seen: Seen) -> None:
+    seen.farm.world.foreign_sources_lost = True
+    report = seen.verify()
+    assert (report.verdict, report.failures) == ("pass", ())
+    assert {one.outcome for one in report.checks if one.check == "probe.client_like"} == {"pass"}
 
 
 @pytest.mark.parametrize("made", SERVER_FAULTS)

@@ -96,13 +96,13 @@ BLIND: dict[str, tuple[Callable[[Farm], Report], tuple[str, ...]]] = {
     "IPVS unreadable": (no_ipvs, BALANCING),
     # A gateway is wrong where it is the director's own address.
     "director unseen": (no_director, (*BALANCING, "director-vip", "gateway")),
-    "servers by hand": (by_hand, (*SETTINGS, "rp-filter")),
-    "no login": (no_login, (*SETTINGS, "rp-filter")),
-    # Its counters can still be read, and they show what rp_filter drops.
-    "no ip on the servers": (no_ip, SETTINGS),
+    # What else than a filter keeps a server silent is not told from outside.
+    "servers by hand": (by_hand, (*SETTINGS, "rp-filter", "firewall")),
+    "no login": (no_login, (*SETTINGS, "rp-filter", "firewall")),
+    "no ip on the servers": (no_ip, (*SETTINGS, "rp-filter", "firewall")),
     "no ss on the servers": (without(listeners=None), ()),
     # A leak shows on the wire. Without the sysctls no plan can be made, so nobody knows what a reboot would leave.
-    "sysctls unreadable": (without(sysctls={}), ("arp-announce", "not-persistent")),
+    "sysctls unreadable": (without(sysctls={}), ("arp-announce", "not-persistent", "rp-filter")),
     "no known way to persist": (without(persistence="none"), ("not-persistent",)),
     "no look at handshakes": (lambda farm: looking(farm, inside=False), ()),
     "by hand, no raw sockets": (

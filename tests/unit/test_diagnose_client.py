@@ -81,12 +81,13 @@ def test_a_fault_of_the_director_explains_silence_to_ping_and_tcp(
     assert find(report, "client.connect", "client").consequence_of == cause
 
 
-def test_silence_though_all_is_right_blames_the_entry_of_the_router_once(farm: Farm) -> None:
+def test_silence_though_all_is_right_is_one_failure_that_blames_nobody(farm: Farm) -> None:
     report = farm.verify(client=view("silent", ping="silent"))
     check = only(report)
-    assert (check.cause, check.host, check.vip) == ("stale-arp", "client", VIP)
-    assert "most likely" in check.message
-    assert "arping -U" in check.fix
+    assert (check.cause, check.host, check.vip) == ("", "client", VIP)
+    assert "Nothing wrong was seen on the director and the servers" in check.message
+    assert "tcpdump -eni eth0" in check.fix
+    assert find(report, "client.ping", "client").outcome == "skipped"
 
 
 def test_silence_while_something_is_unseen_is_a_failure_without_a_guess(farm: Farm) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
 from dsrwizard.core.model.deployment import Deployment, Service
-from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.facts import Failure, PacketFilter
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, Altered, Farm, faults, find, only, vip_missing
@@ -54,11 +54,14 @@ def test_silence_alone_is_not_said_to_be_more_than_likely_a_missing_vip() -> Non
     assert "most likely" in only(farm.verify()).message
 
 
-def test_silence_of_a_server_that_holds_the_vip_is_a_firewall_even_without_a_login() -> None:
+def test_silence_of_a_server_that_holds_the_vip_is_not_called_a_firewall_without_a_login() -> None:
     farm = without_login(Farm(services=(Service(port=80), Service(port=22))))
     farm.server("web2").dropped.add(("tcp", 80))
-    check = only(farm.verify())
-    assert (check.cause, check.service) == ("firewall", "tcp/80")  # port 22 answered on the VIP: it is there
+    report = farm.verify()
+    assert (report.verdict, report.failures) == ("unknown", ())
+    check = find(report, "vip.probe", "web2", service="tcp/80")  # port 22 answered on the VIP: it is there
+    assert (check.outcome, check.cause) == ("unknown", "")
+    assert "its packet filter could not be read" in check.evidence
 
 
 def test_without_a_login_what_cannot_be_seen_is_unknown_and_says_how_to_see_it() -> None:
@@ -152,12 +155,37 @@ def no_arp(owners: Owners) -> Owners:
     return msgspec.structs.replace(owners, macs=()) if owners.address == WEB2 else owners
 
 
-@pytest.mark.parametrize("signature", ["rst", "port-unreachable", "unreachable"])
-def test_a_refusal_by_a_host_whose_service_listens_is_a_rejecting_firewall(signature: str) -> None:
+@pytest.mark.parametrize(
+    "detail", ["port unreachable", "administratively prohibited", "host administratively prohibited"]
+)
+def test_a_refusal_that_only_a_filter_sends_is_a_rejecting_firewall(detail: str) -> None:
     farm = Farm()
-    check = only(farm.verify(wire=Altered(farm, probe=probe_says(signature))))
+
+    def refused(probed: Probed) -> Probed:
+        return msgspec.structs.replace(probe_says("unreachable")(probed), detail=detail if probed.rip == WEB2 else "")
+
+    check = only(farm.verify(wire=Altered(farm, probe=refused)))
     assert (check.cause, check.host) == ("firewall", "web2")
     assert "rejects" in check.message
+
+
+@pytest.mark.parametrize("signature", ["rst", "unreachable"])
+def test_a_refusal_without_a_rule_behind_it_is_no_firewall(signature: str) -> None:
+    farm = Farm()
+    report = farm.verify(wire=Altered(farm, probe=probe_says(signature)))
+    assert (report.verdict, report.failures) == ("unknown", ())
+    check = find(report, "vip.probe", "web2")
+    assert "refuses the probe" in check.message
+    assert "no rule of its packet filter does it" in check.evidence
+
+
+def test_a_refusal_by_a_rule_is_a_rejecting_firewall() -> None:
+    farm = Farm()
+    rule = "[3:180] -A INPUT -d 10.0.0.10/32 -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
+    farm.server("web2").filters = (PacketFilter(tool="iptables-legacy", family=4, chain="filter INPUT", rules=(rule,)),)
+    check = only(farm.verify(wire=Altered(farm, probe=probe_says("rst"))))
+    assert (check.cause, check.host) == ("firewall", "web2")
+    assert rule in check.evidence
 
 
 def test_a_service_that_listens_on_ipv6_only_is_down_for_an_ipv4_vip_and_no_firewall_is_blamed() -> None:
@@ -174,9 +202,14 @@ def test_a_service_that_listens_on_ipv6_only_is_down_for_an_ipv4_vip_and_no_fire
 
 def test_a_firewall_that_drops_rip_and_vip_is_one_fault() -> None:
     farm = Farm()
+    farm.server("web2").dropped.add(("tcp", 80))
     farm.server("web2").strangers_dropped = True
     wire = Altered(farm, probe=probe_says("silence"), connect=connect_says("silent"))
     assert faults(farm.verify(wire=wire)) == [("firewall", "web2")]
+    farm.server("web2").dropped.clear()
+    farm.server("web2").filters = ()
+    report = farm.verify(wire=wire)
+    assert (report.verdict, report.failures) == ("unknown", ())
 
 
 def test_an_answer_from_another_mac_is_unknown_not_green() -> None:

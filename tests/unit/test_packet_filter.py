@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dsrwizard.core.diagnosis.linux.rule_match import FirstPacket, reach
 from dsrwizard.core.dialects.linux.observe import observe_script, parse
 from dsrwizard.core.dialects.linux.packet_filter import LINES, parse_filters
 from dsrwizard.core.model.facts import PacketFilter
@@ -215,17 +216,48 @@ def test_an_ipv6_vip_is_let_in_by_the_rules_of_ipv6() -> None:
     assert "nft insert rule inet filter input ip6 daddr fd00::10 tcp dport 80 accept" in native.fix
 
 
-def test_a_host_without_a_dropping_rule_is_told_where_else_to_look() -> None:
-    check = only(broken(()).verify())
-    assert "no rule of nftables or iptables there drops anything" in check.evidence
-    assert "security group" in check.fix
+@pytest.mark.parametrize("hidden", [False, True])
+def test_silence_without_a_rule_that_is_known_is_not_called_a_firewall(hidden: bool) -> None:
+    farm = broken(())
+    farm.server("web2").filters_hidden = hidden
+    report = farm.verify()
+    assert (report.verdict, report.failures) == ("unknown", ())
+    check = find(report, "vip.probe", "web2")
+    assert (check.outcome, "tcpdump" in check.fix) == ("unknown", True)
+    assert ("could not be read" in check.evidence) == hidden
 
 
-def test_a_filter_nobody_could_look_at_is_not_guessed() -> None:
-    check = only(broken(None).verify())
-    assert check.fix == (
-        "On web2: let tcp/80 to 10.0.0.10 in; as root, nft list ruleset or iptables-save shows what drops it."
-    )
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("[9:540] -A INPUT -s 192.0.2.0/24 -j DROP", "source"),
+        ("[9:540] -A INPUT -m set --match-set bogons src -j DROP", "source"),
+        ("[9:540] -A INPUT -s 198.51.100.0/24 -j DROP", "no"),
+        ("[9:540] -A INPUT ! -s 10.0.0.0/24 -p tcp -m tcp --dport 80 -j DROP", "all"),
+        ("[9:540] -A INPUT ! -s 192.0.0.0/16 -j DROP", "no"),
+        ("[9:540] -A INPUT -d 10.0.0.10/32 -p tcp -m tcp --dport 80 -j DROP", "all"),
+        ("[9:540] -A INPUT -d 10.0.0.11/32 -j DROP", "no"),
+        ("[9:540] -A INPUT -p udp -m udp --dport 80 -j DROP", "no"),
+        ("[9:540] -A INPUT -p tcp -m multiport --dports 22,443 -j DROP", "no"),
+        ("[9:540] -A INPUT -p tcp -m multiport --dports 79:81 -j REJECT", "all"),
+        ("[9:540] -A INPUT -i eth1 -j DROP", "no"),
+        ("[9:540] -A INPUT -m conntrack --ctstate INVALID -j DROP", "no"),
+        ("[9:540] -A INPUT -s 0.0.0.0/0 -j DROP", "all"),
+        ("ip saddr { 0.0.0.0/8, 192.0.2.0/24 } drop", "source"),
+        ("ip saddr @bogons counter drop", "source"),
+        ("ip saddr != 10.0.0.0/8 tcp dport 80 drop", "all"),
+        ("ip daddr 10.0.0.10 tcp dport { 80, 443 } reject", "all"),
+        ("ip daddr 10.0.0.10 tcp dport 443 drop", "no"),
+        ("ct state invalid drop", "no"),
+        ('iifname "eth1" drop', "no"),
+        ("meta l4proto udp drop", "no"),
+        ("policy of INPUT: drop", "all"),
+        ("something nobody knows", "all"),
+    ],
+)
+def test_what_a_rule_can_have_to_do_with_a_clients_first_packet(rule: str, expected: str) -> None:
+    asked = FirstPacket(source="192.0.2.77", vip=VIP, protocol="tcp", port=80, interface="eth0")
+    assert reach(rule, asked) == expected
 
 
 def test_rules_that_drop_others_are_no_fault() -> None:

@@ -122,7 +122,17 @@ class _Vip:
             return where.unknown("The client host could not ping.", "", f"On the client: ping -c1 {self.vip.address}")
         if any(connected.result in ("open", "refused") for connected in self.seen.connects):
             return where.skipped(f"{self.vip.address} does not answer ping from the client host, but it answers TCP.")
-        return self._unanswered(where, f"{self.vip.address} does not answer ping from the client host.", "no answer")
+        message = f"{self.vip.address} does not answer ping from the client host."
+        fault = self._felt()
+        if fault:
+            return where.follows(fault, message, "no answer")
+        # Ping may be filtered anywhere; what counts are the connections.
+        if any(connected.result != "unknown" for connected in self.seen.connects):
+            return where.skipped(f"{message} The connections tell more: see client.connect.", "no answer")
+        return where.unknown(
+            message, "no answer; nothing else could be tried from there",
+            f"Open a service of {self.vip.address} from the client host.",
+        )  # fmt: skip
 
     def _connect(self, service: Service, served: Served) -> Check:
         where = self._where("client.connect", service.label)
@@ -145,20 +155,27 @@ class _Vip:
         servers = self.evidence.deployment.servers_of(self.vip)
         if not any(server.weight for server in servers) and not self._felt(service.label):
             return where.skipped(f"{target} has no server: the deployment drains all of them.")
+        served.checks()  # what they find of the servers that the connections were given to explains this one
         return self._unanswered(
-            where, f"{target} does not accept TCP from the client host.", connected.result, service.label
+            where, f"{target} does not accept TCP from the client host.", connected.result, served, service.label
         )
 
-    def _unanswered(self, where: Where, message: str, seen: str, service: str = "") -> Check:
+    def _unanswered(self, where: Where, message: str, seen: str, served: Served, service: str) -> Check:
         fault = self._felt(service)
         if fault:
             return where.follows(fault, message, seen)
         if self.clean:
-            return self._stale(
-                where, f"{message[:-1]}, although the director and the servers are correct: most likely the upstream "
-                "router still has the wrong MAC for it, or a filter is in the path.",
-                seen,
-                f"On the director: arping -U -c 5 -I {self.evidence.deployment.director.interface} {self.vip.address}",
+            given = served.given_to()
+            what = (
+                f"The director gave its connections to {given}: their replies, or these servers' own way, are in doubt."
+                if given
+                else "They may not reach the director (a wrong MAC or a filter on the way), or not pass it."
+            )
+            interface = self.evidence.deployment.director.interface
+            return where.result(
+                "fail", f"{message} Nothing wrong was seen on the director and the servers. {what}", seen,
+                f"On the director, while the client host connects: tcpdump -eni {interface} host {self.vip.address} "
+                "shows whether its packets arrive, from which MAC, and whether they leave for a real server.",
             )  # fmt: skip
         return where.result(
             "fail", message, seen,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from functools import cached_property
 from statistics import median
 
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
@@ -53,10 +55,18 @@ class Served:
         """The connections that were given to a real server."""
         return [one for one in self.tries if self.passage.given.get(one.client_port) == rip]
 
+    def given_to(self) -> str:
+        """The names of the real servers that the director gave connections to."""
+        return self._names(set(self.passage.given.values())) if self.passage.given else ""
+
     # -- who answered
 
     def checks(self) -> list[Check]:
         """`client.servers`: one for the service, and one for each real server that failed for no known reason."""
+        return self._checks
+
+    @cached_property
+    def _checks(self) -> list[Check]:
         where = self.where("client.servers")
         if not self.expected:
             return [where.skipped(f"{self.target} has no server: the deployment drains all of them.")]
@@ -93,6 +103,9 @@ class Served:
     def _told(self, where: Where) -> list[Check]:
         given = set(self.passage.given.values())
         seen = "; ".join(_figures(self.name(rip), self.of(rip)) for rip in sorted(given, key=self.name))
+        outside = self._outside(given, seen)
+        if outside is not None:
+            return [outside]
         explained: list[Fault] = []
         own: list[Check] = []
         for rip in sorted(given, key=self.name):
@@ -129,6 +142,25 @@ class Served:
                 "Verify again when the load is more even. The VIP probes check each server meanwhile.",
             )
         ]  # fmt: skip
+
+    def _outside(self, given: Set[str], seen: str) -> Check | None:
+        """Where all the servers that were given connections took them and nobody's answer came: something between the
+        farm and the clients drops the replies, once for all."""
+        views = [self._known[rip] for rip in sorted(given) if rip in self._known]
+        if len(views) < len(given) or any(one.result != "silent" for rip in given for one in self.of(rip)):
+            return None
+        took = [view for view in views if view.fate(self.vip, self.service) == "accepted"]
+        if len(took) < len(views) or any(self._fault_of(rip) for rip in given):
+            return None
+        if len(views) < len(self.expected) and len(views) == 1:
+            return None  # the others were not tried: it may be this one's port
+        return self.faults.fail(
+            self.where("client.servers"), Fault(host=CLIENT, cause="spoof-filter", vip=self.vip.address),
+            sentences.replies_lost_outside([view.name for view in views], self.vip.address),
+            f"{seen}; IPVS passed the connections on, and a SYN with a client-like source was accepted on each server",
+            sentences.REPLIES_OUTSIDE_FIX,
+            shared=True,
+        )  # fmt: skip
 
     def _failed(self, rip: str, failed: Sequence[Tried]) -> Check:
         """Connections that the director gave to a server without any known fault."""
@@ -175,11 +207,12 @@ class Served:
         view = self._known.get(rip)
         if view is None:
             return None
+        label, vip = self.service.label, self.vip.address
         return next(iter(self._ailing([view])), None) or next(
             (
                 fault for fault in self.faults.of(DIRECTOR)
-                if fault.cause in ABOUT_ONE and fault.server == view.name
-                and fault.touches(self.vip.address, self.service.label)
+                if fault.touches(vip, label)
+                and ((fault.cause in ABOUT_ONE and fault.server == view.name) or fault.cause == "spoof-filter")
             ),
             None,
         )  # fmt: skip
@@ -217,6 +250,18 @@ class Served:
                 evidence, "Look for a packet filter on the director or on the client host.",
             )  # fmt: skip
         owner = "the client host" if self.seen.on_link else "the upstream router"
+        interface = self.evidence.deployment.director.interface
+        if not self._stayed_away(lost):
+            if where.check == "client.servers" and not answered:
+                return where.skipped(f"No connection to {self.target} made an entry in the director's table.", evidence)
+            return where.result(
+                "fail",
+                f"Connections to {self.target} made no entry in the director's table: they went to another machine, a "
+                "filter stopped them, or the director did.",
+                evidence,
+                f"On the director, while the client host connects: tcpdump -eni {interface} host {self.vip.address} "
+                "shows whether they arrive.",
+            )
         if answered:
             message = (
                 f"Connections to {self.target} were answered, but bypassed the director: {owner} has the wrong MAC "
@@ -228,9 +273,29 @@ class Served:
                 f"for {self.vip.address}, or a filter is in the path."
             )
         fault = Fault(host=CLIENT, cause="stale-arp", vip=self.vip.address)
-        interface = self.evidence.deployment.director.interface
         fix = f"On the director: arping -U -c 5 -I {interface} {self.vip.address}"
-        return self.faults.fail(where, fault, message, evidence, fix)
+        seen = "none of them came in on the director's interface"
+        return self.faults.fail(where, fault, message, f"{evidence}; {seen}" if self._heard() else evidence, fix)
+
+    def _heard(self) -> bool:
+        """Whether somebody listened on the director's interface meanwhile and would have heard everything."""
+        arrivals = self.evidence.arrivals
+        return arrivals is not None and not arrivals.problem and not arrivals.cut
+
+    def _stayed_away(self, lost: Sequence[Tried]) -> bool:
+        """Whether it is sure that these connections did not come to the director: it listened and none came in, or the
+        client host sends to another MAC."""
+        if self.seen.on_link and self.seen.neighbour and self._rightful():
+            return mac(self.seen.neighbour) not in self._rightful()
+        arrivals = self.evidence.arrivals
+        if arrivals is None or not self._heard():
+            return False
+        vip, ports = canonical(self.vip.address), {one.client_port for one in lost}
+        return not any(
+            one.protocol == "tcp" and one.port == self.service.port and canonical(one.vip) == vip
+            and one.client_port in ports
+            for one in arrivals.seen
+        )  # fmt: skip
 
     def _thief(self, lost: Sequence[Tried]) -> Fault | None:
         """The fault of a real server that draws the VIP's traffic to itself. One that serves the VIP well would have

@@ -6,8 +6,11 @@ network that drops frames with a client's address or replies that carry the VIP 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.handshakes import Traffic
 from dsrwizard.core.diagnosis.linux.settings import filtered
@@ -16,7 +19,7 @@ from dsrwizard.core.dialects.linux.half_open import REVERSE_PATH
 from dsrwizard.core.model.causes import STOPS, Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.steps import CLIENT, DIRECTOR
 from dsrwizard.core.model.values import canonical, endpoint
 
 _MISDIRECTS: tuple[Cause, ...] = ("ipvs-differs", "duplicate-vip", "spoof-filter")
@@ -50,10 +53,19 @@ def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, em
     target = f"{vip.address} {service.label}"
     if fate == "accepted":
         return [where.passed(f"{name} accepts clients from other networks at {target}.", seen)]
-    if fate == "filtered":
-        fault = faults.find(name, "gateway") if view.way(4, vip) is None else None
-        return [where.follows(fault, evidence=seen) if fault else filtered(view, faults, where, vip, seen)]
     known = faults.out_of_reach(view.name) or faults.find(name, *STOPS, vip=vip.address, service=service.label)
+    if fate == "lost" and known:
+        return [where.follows(known, evidence=seen)]
+    met = view.met(vip, service)
+    if fate in ("lost", "filtered") and met:
+        return [
+            where.passed(
+                f"{name} serves clients from other networks at {target}; it only drops the address of this probe.",
+                f"{met}; {seen}",
+            )
+        ]
+    if fate == "filtered":
+        return [_filtered(view, faults, where, vip, service, seen)]
     if known:
         return [where.follows(known, evidence=seen)]
     if fate in ("unsent", "unseen"):
@@ -73,25 +85,86 @@ def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, em
                 f"Open {endpoint(vip.address, service.port)} from a client in another network.",
             )
         ]  # fmt: skip
+    if not view.asked_as_client(vip, service):
+        return [_untold(view, faults, where, vip, service, emits, seen)]
     return _lost(view, faults, where, vip, service, emits, seen)
+
+
+def _filtered(view: ServerView, faults: Found, where: Where, vip: Vip, service: Service, seen: str) -> Check:
+    """Its reverse-path filter dropped the SYN. That of a documentation address counts where the settings say the same
+    of every client: a host may well have no way to such an address alone."""
+    way = view.way(4, vip)
+    if way is None and (fault := faults.find(view.name, "gateway")) is not None:
+        return where.follows(fault, evidence=seen)
+    strict = view.setting("rp_filter") == 1 and way is not None and view.nic is not None
+    if view.asked_as_client(vip, service) or (strict and way and view.nic and way.interface != view.nic.name):
+        return filtered(view, faults, where, vip, seen)
+    return faults.doubt(
+        where.unknown(
+            f"{view.name} drops a SYN from a documentation address by its reverse-path filter; whether it drops "
+            "clients could not be checked.", seen, _decide(view, vip, service),
+        )
+    )  # fmt: skip
+
+
+def _untold(
+    view: ServerView, faults: Found, where: Where, vip: Vip, service: Service, emits: frozenset[int], seen: str
+) -> Check:
+    """A neighbour's SYN is answered, and one from a documentation address leaves no trace. Many hosts and networks drop
+    these on purpose, so it is nobody's fault by itself."""
+    name = view.name
+    stops = view.platform.stopping(view, vip, service, _source(view, vip, service))
+    message = (
+        f"{name} shows no trace of a SYN from a documentation address: it filters those, or it drops clients; this "
+        "probe cannot tell which."
+    )
+    rules = view.platform.rules_seen(view, vip, service) if stops in ("stops", "narrow") else ""
+    check = where.unknown(message, "; ".join(filter(None, (seen, rules))), _decide(view, vip, service))
+    # Where the others take it and a rule there drops more than such addresses, clients may be among what it drops.
+    return faults.doubt(check) if stops == "stops" and vip.ip.version in emits else check
+
+
+def _decide(view: ServerView, vip: Vip, service: Service) -> str:
+    """What would tell whether clients get in."""
+    target = endpoint(vip.address, service.port)
+    return (
+        "Name a [client] host in the deployment, which stands where clients stand, and verify again; or open "
+        f"{target} from there until {view.name} has answered."
+    )
+
+
+def _source(view: ServerView, vip: Vip, service: Service) -> str:
+    looked = view.evidence.client_like.get(view.name)
+    found = looked.last(canonical(vip.address), service.port) if looked else None
+    return found[0].source if found else ""
 
 
 def _lost(
     view: ServerView, faults: Found, where: Where, vip: Vip, service: Service, emits: frozenset[int], seen: str
 ) -> list[Check]:
-    """A neighbour's SYN is answered and a client's leaves no trace: dropped by this server where others get theirs,
-    by the director's own port where nobody does."""
+    """The SYN of a neighbour is answered, the client host's leaves no trace: this server's doing where a rule drops it;
+    where no server gets any and none has such a rule, it is the director's own port."""
     name, family = view.name, vip.ip.version
-    if family in emits:
+    stops = view.platform.stopping(view, vip, service, _source(view, vip, service))
+    if stops in ("stops", "narrow"):
         rules = view.platform.rules_seen(view, vip, service)
         return [
             faults.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
                 f"A firewall on {name} allows its neighbours but no clients from other networks at {service.label}.",
-                f"{seen}; other real servers get such packets through the same port of the director"
-                f"{f'; {rules}' if rules else ''}",
+                "; ".join(filter(None, (seen, rules))),
                 view.platform.opening(view, vip, service),
                 shared=True,
+            )
+        ]  # fmt: skip
+    if family in emits:
+        return [
+            faults.doubt(
+                where.unknown(
+                    f"{name} shows no trace of the client host's SYN, which other real servers take; no rule of a "
+                    "packet filter that explains it is known.",
+                    seen, view.advice.see_handshakes(vip, service),
+                )
             )
         ]  # fmt: skip
     fault = Fault(host=DIRECTOR, cause="spoof-filter")
@@ -149,18 +222,35 @@ def _seen(view: ServerView, vip: Vip, service: Service) -> str:
 # -- clients' own connections
 
 
-def half_open(view: ServerView, faults: Found) -> list[Check]:
-    """`server.half_open` for every VIP and TCP service; run after all others, because what they found explains it."""
+def half_open(views: Sequence[ServerView], faults: Found, emits: frozenset[int]) -> list[Check]:
+    """`server.half_open` for every VIP and TCP service of every server; run after all others, because what they found
+    explains it. `emits` as in `client_like`."""
     return [
-        _half_open(view, faults, vip, service, rip)
+        _half_open(view, faults, vip, service, views, emits)
+        for view in views
         for vip in view.vips
-        if (rip := view.rip_for(vip)) is not None
+        if view.rip_for(vip) is not None
         for service in vip.services
         if service.protocol == "tcp"
     ]
 
 
-def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip: str) -> Check:
+def _traffic(view: ServerView, vip: Vip, service: Service) -> Traffic:
+    rip = view.rip_for(vip)
+    key = (canonical(rip or ""), canonical(vip.address), service.port)
+    return (view.evidence.traffic or {}).get(key, Traffic(connections=0))
+
+
+def _hangs(view: ServerView, vip: Vip, service: Service) -> bool:
+    """Whether clients' SYNs are answered on it and the answers do not reach them. Those that a filter on the server's
+    own way out drops are soon forgotten there: few are half-open then."""
+    found = _traffic(view, vip, service).verdict
+    return found == "return" or (found == "unclear" and view.fate(vip, service) == "accepted")
+
+
+def _half_open(
+    view: ServerView, faults: Found, vip: Vip, service: Service, views: Sequence[ServerView], emits: frozenset[int]
+) -> Check:
     evidence, name = view.evidence, view.name
     where = Where(check="server.half_open", host=name, vip=vip.address, service=service.label)
     if evidence.deployment.director.engine == "external":
@@ -171,8 +261,7 @@ def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip:
             evidence.traffic_problem or "nobody looked",
             "On the director, as root: ipvsadm -Lnc",
         )  # fmt: skip
-    key = (canonical(rip), canonical(vip.address), service.port)
-    traffic = evidence.traffic.get(key, Traffic(connections=0))
+    traffic = _traffic(view, vip, service)
     seen = _counts(traffic, name)
     away = faults.out_of_reach(view.name)
     if traffic.verdict == "quiet" and away:
@@ -184,27 +273,55 @@ def _half_open(view: ServerView, faults: Found, vip: Vip, service: Service, rip:
     known = faults.find(name, *STOPS, vip=vip.address, service=service.label) or _misdirected(faults, view, vip)
     if known:
         return where.follows(known, f"clients' handshakes with {name} hang.", seen)
-    # Those that a filter on the server's own way out drops are soon forgotten there: few are half-open then.
+    if _hangs(view, vip, service):
+        return _unreturned(view, faults, where, vip, service, views, seen)
     accepted = view.fate(vip, service) == "accepted"
-    if traffic.verdict == "return" or (traffic.verdict == "unclear" and accepted):
-        return faults.fail(
-            where, Fault(host=name, cause="spoof-filter"),
-            f"{name} answers clients, but its answers do not reach them: the network drops packets from the VIP.",
-            seen,
-            f"Allow the port of {name} to send from {vip.address} (port security, IP source guard, SpoofGuard, "
-            "source/destination check). An outbound filter has the same symptoms.",
-            shared=True,
-        )  # fmt: skip
     plain = view.good(vip, service) and view.serves_itself(vip, service)
     if traffic.verdict == "forward" and plain and not accepted:
+        stops = view.platform.stopping(view, vip, service)
+        if stops == "stops":
+            rules = view.platform.rules_seen(view, vip, service)
+            return faults.fail(
+                where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
+                f"A firewall on {name} allows its neighbours but no clients from other networks at {service.label}.",
+                "; ".join(filter(None, (seen, rules))), view.platform.opening(view, vip, service), shared=True,
+            )  # fmt: skip
+        others = any(_traffic(one, vip, service).completed or one.met(vip, service) for one in views if one is not view)
+        if vip.ip.version not in emits and not others:
+            return faults.fail(
+                msgspec.structs.replace(where, host=DIRECTOR, server=name), Fault(host=DIRECTOR, cause="spoof-filter"),
+                f"Clients' packets do not reach {name} from the director: the network drops frames with their "
+                "addresses.", seen, _EMITS_FIX, shared=True,
+            )  # fmt: skip
+    return faults.doubt(
+        where.unknown(
+            f"Clients' handshakes with {name} hang; the place could not be determined.", seen,
+            view.advice.see_handshakes(vip, service),
+        )
+    )  # fmt: skip
+
+
+def _unreturned(
+    view: ServerView, faults: Found, where: Where, vip: Vip, service: Service, views: Sequence[ServerView], seen: str
+) -> Check:
+    """Answers of this server do not reach clients: its own port where others' do, what lies between the farm and the
+    clients where nobody's do."""
+    having = [one for one in views if _traffic(one, vip, service).connections]
+    if len(having) > 1 and all(_hangs(one, vip, service) for one in having):
         return faults.fail(
-            msgspec.structs.replace(where, host=DIRECTOR, server=name), Fault(host=DIRECTOR, cause="spoof-filter"),
-            f"Clients' packets do not reach {name} from the director: the network drops frames with their addresses.",
-            seen, _EMITS_FIX, shared=True,
+            msgspec.structs.replace(where, host=CLIENT), Fault(host=CLIENT, cause="spoof-filter", vip=vip.address),
+            sentences.replies_lost_outside([one.name for one in having], vip.address), seen,
+            sentences.REPLIES_OUTSIDE_FIX, shared=True,
         )  # fmt: skip
-    return where.unknown(
-        f"Clients' handshakes with {name} hang; the place could not be determined.", seen,
-        view.advice.see_handshakes(vip, service),
+    if (fault := faults.find(CLIENT, "spoof-filter", vip=vip.address)) is not None:
+        return where.follows(fault, evidence=seen)
+    return faults.fail(
+        where, Fault(host=view.name, cause="spoof-filter"),
+        f"{view.name} answers clients, but its answers do not reach them: the network drops packets from the VIP.",
+        seen,
+        f"Allow the port of {view.name} to send from {vip.address} (port security, IP source guard, SpoofGuard, "
+        "source/destination check). An outbound filter has the same symptoms.",
+        shared=True,
     )  # fmt: skip
 
 

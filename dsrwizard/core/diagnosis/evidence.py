@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from typing import Self
 
 import msgspec
@@ -108,6 +109,40 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             vip=key[1], port=service.port, protocol=service.protocol, rip=key[0], signature="unknown",
             problem="It was not probed.",
         )  # fmt: skip
+
+    def served(self, vip: Vip, service: Service, rip: str) -> int:
+        """How many connections of a client host in another network were answered through a real server in this look."""
+        view = self.client
+        seen = view.of(vip) if isinstance(view, ClientView) else None
+        passage = seen.passages.get(service.port) if seen is not None and seen.on_link is not True else None
+        if seen is None or passage is None:
+            return 0
+        given = {port for port, to in passage.given.items() if canonical(to) == canonical(rip)}
+        return sum(one.port == service.port and one.result == "open" and one.client_port in given for one in seen.tries)
+
+    @cached_property
+    def _networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        director = self.observed.director
+        links = director.interfaces if director else ()
+        found = [ip_interface(f"{entry.address}/{entry.prefix}").network for one in links for entry in one.addresses]
+        return tuple(found)
+
+    def beside(self, rip: str) -> str:
+        """The address of the director's that probes through a RIP come from, as far as it is known."""
+        vips = {canonical(vip.address) for vip in self.deployment.vips}
+        director = self.observed.director
+        for link in director.interfaces if director else ():
+            for entry in link.addresses:
+                network = ip_interface(f"{entry.address}/{entry.prefix}").network
+                wanted = ip_address(rip)
+                if canonical(entry.address) not in vips and wanted.version == network.version and wanted in network:
+                    return canonical(entry.address)
+        return ""
+
+    def near(self, address: str) -> bool:
+        """Whether an address is in a network of the director's own."""
+        wanted = ip_address(address)
+        return any(wanted.version == network.version and wanted in network for network in self._networks)
 
 
 def mac(text: str) -> str:

@@ -68,6 +68,8 @@ class Found:
 
     def __init__(self) -> None:
         self._faults: dict[str, dict[Fault, None]] = {}
+        self.doubts: list[Check] = []
+        """Checks that are unknown and after which clients may well fail: with one, no verdict is a pass."""
 
     @property
     def every(self) -> tuple[Fault, ...]:
@@ -89,6 +91,11 @@ class Found:
     def out_of_reach(self, host: str) -> Fault | None:
         """The fault that keeps everything on a real server from being looked at."""
         return self.find(host, "unreachable", "not-on-link")
+
+    def doubt(self, check: Check) -> Check:
+        """The check, which is unknown, as one that keeps the verdict from being a pass."""
+        self.doubts.append(check)
+        return check
 
     def fail(self, where: Where, fault: Fault, message: str, evidence: str, fix: str, *, shared: bool = False) -> Check:
         """The failing check of a fault; its consequence where the fault is known already.

@@ -24,6 +24,7 @@ STUCK = 5
 TRIED = 2
 """Of these, how many clients must have tried during the look: what hangs from before a repair proves nothing."""
 WAITING = "SYN_RECV"
+_SHOWN = 64
 _ANSWERED = frozenset({"ESTABLISHED", "FIN_WAIT", "TIME_WAIT", "CLOSE_WAIT", "LAST_ACK"})
 """States a connection reaches only when its client has had the SYN-ACK."""
 
@@ -33,10 +34,15 @@ _Client = tuple[str, int]
 
 
 class Try(msgspec.Struct, frozen=True):
-    """Client-like SYNs sent to one real server, and the look at it while they were on their way."""
+    """Client-like SYNs sent to one real server, and the look at it while they were on their way.
+
+    `of_client`: their source is the client host's own address. Otherwise it is a documentation address, which many
+    networks and hosts drop on purpose: that one of those was lost says nothing of clients.
+    """
 
     sent: tuple[Sent, ...]
     look: HalfOpenLook
+    of_client: bool = False
 
     def half_open(self, sent: Sent) -> bool:
         """Whether this very SYN was seen to be answered."""
@@ -67,7 +73,7 @@ class Try(msgspec.Struct, frozen=True):
 
 
 class ClientLike(msgspec.Struct, frozen=True, kw_only=True):
-    """The tries on one real server, the first with all its VIPs and services, a second with those that got lost.
+    """The tries on one real server, the first with all its VIPs and services, others with those that got lost.
     `problem`: why nobody could look there; `next`: what to do about it."""
 
     tries: tuple[Try, ...] = ()
@@ -90,12 +96,15 @@ class ClientLike(msgspec.Struct, frozen=True, kw_only=True):
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """Clients' TCP connections to one VIP and port through one real server, while they were watched.
 
-    `connections`: how many the director has; `waiting`: whose handshake hung the whole time; `tried`: of these, whose
+    `connections`: how many the director has; `answered`: addresses of clients that have had an answer, some of
+    them, none where any other handshake is unfinished, for then they may have had it before something went wrong;
+    `waiting`: whose handshake hung the whole time; `tried`: of these, whose
     client sent a SYN meanwhile; `completed`: handshakes that ended well meanwhile; `arrived`: of all not finished in
     the end, how many are half-open on the real server, None where nobody looked there.
     """
 
     connections: int
+    answered: tuple[str, ...] = ()
     waiting: int = 0
     tried: int = 0
     completed: int = 0
@@ -132,7 +141,7 @@ def traffic(tables: Sequence[Sequence[Connection]], looks: Mapping[str, HalfOpen
     than a second ago, the client has sent something.
     """
     *before, last = map(_by_key, tables)
-    found = {key: Traffic(connections=len(entries)) for key, entries in last.items()}
+    found = {key: Traffic(connections=len(entries), answered=_answered(entries)) for key, entries in last.items()}
     if len(before) < 2:
         return found
     first, middle = before
@@ -148,12 +157,20 @@ def traffic(tables: Sequence[Sequence[Connection]], looks: Mapping[str, HalfOpen
             there = {(one.client, one.client_port) for one in look.waiting if (one.vip, one.port) == key[1:]}
         found[key] = Traffic(
             connections=len(entries),
+            answered=_answered(entries),
             waiting=len(waiting),
             tried=len(tried),
             completed=sum(_state(earlier, who) in ("", WAITING) for who in answered),
             arrived=None if there is None else len(unfinished & there),
         )
     return found
+
+
+def _answered(entries: Mapping[_Client, Connection]) -> tuple[str, ...]:
+    if any(one.state == WAITING for one in entries.values()):
+        return ()
+    clients = dict.fromkeys(client for (client, _), one in entries.items() if one.state in _ANSWERED)
+    return tuple(clients)[:_SHOWN]
 
 
 def _key(one: Connection) -> PairKey:

@@ -7,7 +7,7 @@ from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import NO_VIP, rip_only, service_down, vip_missing, vip_prefix
-from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -160,7 +160,8 @@ class _Probe:
         if self.held == "unknown" and not (silent and self.view.platform.opens_rip):
             return self._vip_missing(probe)
         if self.view.fate(self.vip, self.service) == "accepted":
-            return self._replies_lost(probe)
+            way, default = self.view.way(self.vip.ip.version, self.vip), self.view.way(self.vip.ip.version)
+            return self._replies_lost(probe) if way == default else self._unexplained(probe, "none")
         return self._firewall(probe, "drops")
 
     def _peers_reply(self) -> bool:
@@ -195,6 +196,11 @@ class _Probe:
         return self.faults.fail(self.where, fault, message, f"{self._seen(probe)}: {probe.detail}", fix)
 
     def _firewall(self, probe: Probed, verb: str) -> Check:
+        """A packet filter there, where a rule of it or its own refusal shows that; otherwise nobody is blamed."""
+        own = self.view.evidence.beside(probe.rip)
+        stops = self.view.platform.stopping(self.view, self.vip, self.service, own)
+        if stops in ("none", "unknown") and not _refused_by_filter(probe):
+            return self._unexplained(probe, stops)
         more = []
         if self.held == "held":
             more.append(f"{self.vip.address} is on {self.name}")
@@ -211,6 +217,19 @@ class _Probe:
                 fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)
                 for fault in self.faults.of(self.name)
             ),
+        )  # fmt: skip
+
+    def _unexplained(self, probe: Probed, stops: Stopping) -> Check:
+        """No answer, or a refusal, that nothing known explains. It may be a filter nobody could read or
+        one on the way, a full backlog of the application, or answers that take another way."""
+        rules = "its packet filter could not be read"
+        if stops == "none":
+            rules = "no rule of its packet filter does it"
+        did = "does not answer" if probe.signature == "silence" else "refuses"
+        return self.where.unknown(
+            f"{self.name} {did} the probe of {self.vip.address} {self.service.label}, and it is not known why: a "
+            "filter there or on the way, an application that takes no more connections, or replies on another way.",
+            f"{self._seen(probe)}; {rules}", self.view.advice.see_handshakes(self.vip, self.service),
         )  # fmt: skip
 
     def _replies_lost(self, probe: Probed) -> Check:
@@ -236,6 +255,15 @@ class _Probe:
         if connected is not None and connected.result != "unknown":
             text += f"; TCP to {endpoint(connected.address, connected.port)}: {connected.result}"
         return text
+
+
+def _refused_by_filter(probe: Probed) -> bool:
+    """Whether the answer is one that only a packet filter gives to a SYN: a kernel without a listener sends a RST."""
+    own = probe.protocol == "tcp" and mac(probe.answered_by) == mac(probe.mac)
+    return own and (
+        probe.signature == "port-unreachable"
+        or (probe.signature == "unreachable" and ("prohibited" in probe.detail or probe.detail == "port unreachable"))
+    )
 
 
 def inside(view: ServerView, faults: Found) -> list[Check]:

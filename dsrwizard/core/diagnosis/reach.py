@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from ipaddress import ip_interface
 
+import msgspec
+
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
@@ -213,10 +215,20 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
             f"Could not check whether {name} accepts TCP at {target}: somebody else uses its MAC.", view.forged,
             sentences.find_forger(name),
         )  # fmt: skip
+    seen = f"{connected.result}; {view.answers(connected.address) or 'a login worked'}"
+    own = msgspec.structs.replace(vip, address=connected.address)
+    stops = view.platform.stopping(view, own, service, view.evidence.beside(connected.address))
+    if stops in ("none", "unknown"):
+        return where.unknown(
+            f"{name} is up, but TCP to {target} gets no answer, and it is not known why: a filter there or on the way, "
+            "or an application that takes no more connections.",
+            seen, f"On {name}: {view.advice.show_listeners(service)}",
+        )  # fmt: skip
+    rules = view.platform.rules_seen(view, vip, service)
     return faults.fail(
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} is up, but TCP to {target} gets no answer: a firewall drops it.",
-        f"{connected.result}; {view.answers(connected.address) or 'a login worked'}",
+        "; ".join(filter(None, (seen, rules))),
         f"{view.platform.opening(view, vip, service)} The same for {connected.address}.",
         shared=True,
     )  # fmt: skip

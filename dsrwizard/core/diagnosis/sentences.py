@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.values import endpoint
 
@@ -43,6 +45,23 @@ def not_the_service(name: str, service: Service) -> tuple[str, str]:
 
 def listen_on(name: str, vip: str, service: Service) -> str:
     return f"On {name}: make the application listen on {endpoint(vip, service.port)} too, or on all."
+
+
+REPLIES_OUTSIDE_FIX = (
+    "Look at what stands between the real servers and the clients: a stateful firewall there that sees only one half "
+    "of each connection must let the other half pass without a state, and a router must not check the sources of "
+    "replies. On the router: tcpdump shows whether the replies arrive and leave."
+)
+
+
+def replies_lost_outside(names: Sequence[str], vip: str) -> str:
+    """Clients' packets arrive at all of these servers, which answer, and no client gets an answer."""
+    who = names[0] if len(names) == 1 else f"All {len(names)} servers"
+    answer = "answers" if len(names) == 1 else "answer"
+    return (
+        f"{who} of {vip} {answer} clients, and no answer reaches one: something between the farm and the clients drops "
+        "the replies."
+    )
 
 
 def arp_leak(name: str, vip: str) -> str:

@@ -23,6 +23,9 @@ from dsrwizard.core.model.values import canonical
 
 Held = Literal["held", "prefix", "missing", "unknown"]
 Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]
+Stopping = Literal["stops", "narrow", "none", "unknown"]
+"""What a server's packet filter has to do with a first packet that got no answer: a rule may have dropped it, one that
+names its source's network may have, none can have, or the rules are not known."""
 FORGED = 64
 """Answers that fit no question until they are more than late ones and those to this machine's own connections."""
 _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
@@ -88,6 +91,10 @@ class Platform(Protocol):
 
     def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
         """The firewall's rules for the VIP's packets, as evidence; empty where none are known."""
+        ...
+
+    def stopping(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
+        """What its packet filter has to do with a first packet from `source` (empty: any client) to the service."""
         ...
 
     def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
@@ -237,6 +244,25 @@ class ServerView:
         if seen is None or service.protocol == "udp":
             return "unseen"
         return seen.fate(canonical(vip.address), service.port)
+
+    def asked_as_client(self, vip: Vip, service: Service) -> bool:
+        """Whether the last client-like SYN had the client host's address, not a documentation address."""
+        seen = self.evidence.client_like.get(self.name)
+        last = seen.last(canonical(vip.address), service.port) if seen is not None else None
+        return last is not None and last[1].of_client
+
+    def met(self, vip: Vip, service: Service) -> str:
+        """How it is known that a client in another network was answered through this server, empty where it is not:
+        the client host in this look, or clients whose connections the director has."""
+        rip = self.rip_for(vip)
+        if rip is None or service.protocol == "udp":
+            return ""
+        count = self.evidence.served(vip, service, rip)
+        if count:
+            return f"the client host was answered through {self.name} ({count} connection{'s' if count > 1 else ''})"
+        seen = (self.evidence.traffic or {}).get((canonical(rip), canonical(vip.address), service.port))
+        far = [one for one in (seen.answered if seen else ()) if not self.evidence.near(one)]
+        return f"clients in other networks are connected through {self.name}, {far[0]} for one" if far else ""
 
     def accepts(self, family: int) -> bool:
         """Whether it has accepted a client-like SYN of a family (4, 6): then the director's link lets those out."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 
-from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.linux.rule_match import FirstPacket, reach
+from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import PacketFilter
 
@@ -30,6 +31,19 @@ def filtering(view: ServerView, vip: Vip) -> PacketFilter | None:
 def _naming(one: PacketFilter, vip: Vip) -> list[str]:
     """The rules that name the VIP."""
     return [rule for rule in one.rules if vip.address in {word.partition("/")[0] for word in rule.split()}]
+
+
+def stopping(view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
+    """Whether a rule there may have dropped a first packet from `source` (empty: of any client) to this service."""
+    if _known(view) is None:
+        return "unknown"
+    asked = FirstPacket(
+        source=source, vip=vip.address, protocol=service.protocol, port=service.port,
+        interface=view.nic.name if view.nic else "",
+    )  # fmt: skip
+    family = [one for one in _known(view) or () if one.family in (0, vip.ip.version)]
+    found = {reach(rule, asked) for one in family for rule in one.rules}
+    return "stops" if "all" in found else "narrow" if "source" in found else "none"
 
 
 def rules_seen(view: ServerView, vip: Vip) -> str:

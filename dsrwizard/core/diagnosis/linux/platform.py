@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.linux import filters, settings
-from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -57,6 +57,9 @@ class LinuxPlatform:
 
     def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
         return filters.rules_seen(view, vip)
+
+    def stopping(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
+        return filters.stopping(view, vip, service, source)
 
     def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
         return filters.opening(view, vip, service)

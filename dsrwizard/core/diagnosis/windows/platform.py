@@ -5,7 +5,7 @@ from __future__ import annotations
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
-from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
 from dsrwizard.core.diagnosis.windows import health_check, placed, served, settings, way_back
 from dsrwizard.core.diagnosis.windows.looked import looked
 from dsrwizard.core.model.answers import Probed
@@ -75,6 +75,10 @@ class WindowsPlatform:
 
     def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
         return served.rules_seen(view, vip, service)
+
+    def stopping(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
+        """Its firewall drops whatever no rule admits."""
+        return "stops" if view.facts is not None else "unknown"
 
     def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
         return served.opening(view, vip, service)
