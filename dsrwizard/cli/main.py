@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dsrwizard import __version__, signals
+from dsrwizard.cli.adopt import adopt
 from dsrwizard.cli.completion import causes
 from dsrwizard.cli.lab import lab
 from dsrwizard.cli.rehearse import rehearse
@@ -484,5 +485,6 @@ def explain(cause: str | None) -> None:
     shown(cause)
 
 
+commands.add_command(adopt)
 commands.add_command(lab)
 commands.add_command(rehearse)

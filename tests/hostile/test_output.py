@@ -71,13 +71,16 @@ class Shell:
         self.capture = capture
         self.file = folder / "shop.toml"
         self.file.write_text(dumps(DEPLOYMENT))
+        self.farm = folder / "keepalived.conf"
         self.engine = Hostile(with_deployment("", DEPLOYMENT))
         monkeypatch.setattr(wiring, "build_engine", lambda *_, **__: self.engine)
 
     def __call__(self, text: str, *arguments: str) -> str:
         """All that was printed, after it was looked at."""
         self.engine.fill = with_deployment(text, DEPLOYMENT)
-        code = cli.run([one.replace("FILE", str(self.file)) for one in arguments])
+        if "FARM" in arguments:
+            self.farm.write_text(FARM.format(text.replace("\0", "")), errors="replace")  # with NUL it is refused
+        code = cli.run([one.replace("FILE", str(self.file)).replace("FARM", str(self.farm)) for one in arguments])
         assert code in (0, 1, 2, 3)
         said, complained = self.capture.readouterr()
         assert "Traceback" not in said + complained
@@ -96,7 +99,36 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 # --- the commands ----------------------------------------------------------------------------------------------------
 
+FARM = """\
+virtual_server 10.0.0.10 80 {{
+ lb_algo rr
+ lb_kind DR
+ real_server 10.0.0.101 80 {{ weight 1 }}
+}}
+virtual_server 10.0.0.11 80 {{
+ lb_kind DR
+ persistence_engine {0}
+ sorry_server "{0}" 80
+ real_server 10.0.0.101 80 {{ weight "{0}" }}
+ real_server 10.0.0.102 80 {{ lb_kind "{0}"
+ }}
+ lb_algo "{0}"
+}}
+include "{0}"
+vrrp_instance "{0}" {{ interface "{0}"
+ virtual_ipaddress {{
+ 10.0.0.10 dev "{0}"
+}} }}
+"{0}" {{
+ }}
+"""
+"""A keepalived.conf with the text in it. What comes before it is a farm, whatever the text breaks."""
 PRINTED: dict[str, list[tuple[str, ...]]] = {
+    "adopt": [
+        ("--from", "FARM", "--interface", "eth0"),
+        ("--from", "FARM", "--interface", "eth0", "-o", "FARM.toml", "--force"),
+        ("--from", "FARM", "--interface", "eth0", "--json"), (),
+    ],
     "plan": [("FILE",), ("FILE", "--json"), ("FILE", "--scripts"), ("FILE", "--scripts", "--json")],
     "apply": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
     "teardown": [("FILE", "--yes"), ("FILE", "--yes", "--json")],
@@ -106,7 +138,7 @@ PRINTED: dict[str, list[tuple[str, ...]]] = {
     "events": [("FILE",), ("FILE", "--json")],
     "watch": [("FILE", "--json")],
     "runbook": [("FILE", "--host", "web1"), ("FILE", "--host", "web1", "--format", "md")],
-}
+}  # fmt: skip
 SHOWN_ELSEWHERE = {
     "metrics": "test_the_page_for_prometheus",
     "explain": "prints pages of dsrwizard's own",

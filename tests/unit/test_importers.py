@@ -100,8 +100,8 @@ def test_one_line_of_a_list(line: str, server: DraftServer) -> None:
 
 
 def test_several_addresses_on_one_line_are_noted() -> None:
-    imported = plain.parse("# list\n\nweb1 10.0.0.1\nweb2 10.0.0.2 10.0.0.3\na b c\nweb4 10.0.0.4\n")
-    assert pairs(imported) == [("web1", "10.0.0.1"), ("web4", "10.0.0.4")]
+    imported = plain.parse("# list\n\nweb1 10.0.0.1\nweb2 10.0.0.2 10.0.0.3\na b c\nweb4 10.0.0.4\nweb5\n")
+    assert pairs(imported) == [("web1", "10.0.0.1"), ("web4", "10.0.0.4"), ("web5", "web5")]
     assert [note.partition(" was")[0] for note in imported.notes] == ["Line 4", "Line 5"]
 
 

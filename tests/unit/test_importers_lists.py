@@ -143,6 +143,8 @@ NOT_LISTS = {
     "a script": "#!/bin/sh\nVIP=10.0.0.10\n"
                 "ip addr add $VIP/32 dev lo\necho 1 > /proc/sys/net/ipv4/conf/all/arp_ignore\n",
     "resolv.conf": "nameserver 10.0.0.53\nsearch example.com\noptions timeout:1\n",
+    "one setting": "nameserver 10.0.0.53\n",
+    "half of it": "frontend www\n bind 10.0.0.10:80\n",
     "deployment": 'name = "shop"\n[director]\ninterface = "eth0"\n[[vips]]\naddress = "10.0.0.10"\n',
     "apache": "<Proxy balancer://web>\n BalancerMember http://10.0.0.101\n</Proxy>\n",
 }  # fmt: skip

@@ -40,7 +40,9 @@ def test_options(option: str) -> None:
         if any(option in parameter.opts for parameter in command.params if isinstance(parameter, click.Option))
     }
     asking = {"apply", "mend", "rehearse", "teardown"}
-    assert taking == (asking if option == "--yes" else asking | {"plan", "verify", "status", "watch", "events"})
+    assert taking == (
+        asking if option == "--yes" else asking | {"adopt", "plan", "verify", "status", "watch", "events"}
+    )
 
 
 def test_the_deployment_file_is_one() -> None:

@@ -8,7 +8,7 @@ for service and servers, one set of real servers for each VIP. Everything else b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 
@@ -77,13 +77,20 @@ class _Kept:
     weights: dict[Address, int]
 
 
-def taken(services: Sequence[Balanced], found: Collector, names: Mapping[str, str] | None = None) -> Imported:
-    """The services as VIPs and servers, with a note for everything that is not taken over.
+def taken(
+    services: Sequence[Balanced],
+    found: Collector,
+    names: Mapping[str, str] | None = None,
+    own: Collection[str] = (),
+) -> Imported:
+    """The services as VIPs and servers, with a note for everything that is not imported.
 
-    `names`: address → a name for that server, from /etc/hosts for example; others are named as the configuration names
-    them, or `web1`, `web2`, … in order. Refused if nothing can be taken.
+    `own`: addresses of the director, which are no real servers. `names`: address → a name for that server, from
+    /etc/hosts for example; others are named as the configuration names them, or `web1`, `web2`, … in order. Refused if
+    nothing can be imported.
     """
-    kept = _kept(services[:MOST_SERVICES], found)
+    mine = {ip for text in own if (ip := fields.parsed(text)) is not None}
+    kept = _kept(services[:MOST_SERVICES], mine, found)
     if len(services) > MOST_SERVICES:
         found.note(f"Only the first {MOST_SERVICES} services were read.")
     vips: dict[Address, list[_Kept]] = {}
@@ -92,8 +99,8 @@ def taken(services: Sequence[Balanced], found: Collector, names: Mapping[str, st
     draft: list[DraftVip] = []
     behind: dict[Address, dict[Address, int]] = {}
     labels = _Names(kept, names or {})
-    for vip, mine in vips.items():
-        chosen = _one_set(vip, mine, labels, found)
+    for vip, there in vips.items():
+        chosen = _one_set(there, labels, found)
         draft.append(DraftVip(address=str(vip), services=[one.service for one in chosen]))
         for one in chosen:
             for address, weight in one.weights.items():
@@ -107,7 +114,7 @@ def taken(services: Sequence[Balanced], found: Collector, names: Mapping[str, st
     return result
 
 
-def _kept(services: Sequence[Balanced], found: Collector) -> list[_Kept]:
+def _kept(services: Sequence[Balanced], own: Collection[Address], found: Collector) -> list[_Kept]:
     kept: list[_Kept] = []
     seen: set[tuple[Address, str, int]] = set()
     for told in services:
@@ -118,7 +125,7 @@ def _kept(services: Sequence[Balanced], found: Collector) -> list[_Kept]:
         if vip is None or why:
             found.note(not_taken(told.label, why))
             continue
-        weights = _destinations(told, vip, found)
+        weights = _destinations(told, vip, own, found)
         if not weights:
             continue
         seen.add((vip, told.protocol, told.port))
@@ -145,7 +152,7 @@ def _why_not(told: Balanced, vip: Address | None) -> str:
     return ""
 
 
-def _destinations(told: Balanced, vip: Address, found: Collector) -> dict[Address, int]:
+def _destinations(told: Balanced, vip: Address, own: Collection[Address], found: Collector) -> dict[Address, int]:
     """The destinations that direct routing reaches, with their weights; a note for each of the others."""
     weights: dict[Address, int] = {}
     methods = Counter(one.method for one in told.behind)
@@ -158,8 +165,10 @@ def _destinations(told: Balanced, vip: Address, found: Collector) -> dict[Addres
         what = f"the real server {shown(one.name or one.address)[1:-1]} of {told.label}"
         if ip is None:
             found.note(not_taken(what, f"{shown(one.address)} is not an IP address"))
-        elif fields.address(one.address) is not None or ip == vip:
-            found.note(not_taken(what, "it is the director itself, or no address of a host in the network"))
+        elif ip == vip or ip in own or ip.is_loopback:
+            found.note(not_taken(what, "it is the director itself"))
+        elif fields.address(one.address) is not None:
+            found.note(not_taken(what, "it cannot be the address of a host in the network"))
         elif one.method != DIRECT:
             words = METHODS.get(one.method, shown(one.method))
             found.note(not_taken(what, f"it is reached by {words}, not by direct routing"))
@@ -198,7 +207,7 @@ def _service(told: Balanced, found: Collector) -> DraftService:
     return DraftService(protocol=told.protocol, port=str(told.port), scheduler=scheduler, persistence=str(persistence))
 
 
-def _one_set(vip: Address, mine: list[_Kept], labels: _Names, found: Collector) -> list[_Kept]:
+def _one_set(mine: list[_Kept], labels: _Names, found: Collector) -> list[_Kept]:
     """The services of a VIP that share their real servers: the set most of them have, the first one if several."""
     sets = Counter(frozenset(one.weights) for one in mine)
     common = max(sets, key=lambda each: sets[each])

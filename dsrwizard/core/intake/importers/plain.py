@@ -2,7 +2,7 @@
 
 A list has one server per line: `name address [weight]`, `address [weight]`, `user@host:port` or a host name alone, with
 spaces, tabs, commas or semicolons between; `#` begins a comment, and a line may begin with a bullet. Lines of
-/etc/hosts are understood too: `address name alias …`. A text of which less than half is understood is no list.
+/etc/hosts are understood too: `address name alias …`. A text is no list unless most of its lines are understood.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ from dsrwizard.core.intake.problems import shown
 _BULLET = re.compile(r"\s*(?:[-*•–+]|[0-9]{1,3}[.)])\s+")
 _HEADING = re.compile(r"\[([^\[\]\s]+)\]$")
 _LOGIN = re.compile(r"(?:ssh://)?([^\s@:/]+)@(\[[0-9A-Fa-f:.]+\]|[^\s@:\[\]]+)(?::([0-9]{1,5}))?/?$", re.ASCII)
+_KEYWORDS = {
+    "address", "allow", "backend", "bind", "broadcast", "deny", "domain", "frontend", "from", "gateway", "global",
+    "inet", "inet6", "interface", "ip", "listen", "nameserver", "netmask", "network", "peer", "real", "real_server",
+    "route", "search", "server", "servers", "to", "upstream", "via", "vip", "virtual", "virtual_server",
+}  # fmt: skip
+"""Words that settings begin with, and no server is called."""
 _SSH_URL = re.compile(r"\bssh://")
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s@:\[\]]+):([0-9]{1,5})$", re.ASCII)
 _HOST = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?", re.ASCII)
@@ -54,7 +60,7 @@ def parse(text: str, vips: Sequence[str] = (), choice: str = "") -> Imported:
                 found.note(f"Only the first {MAX_SERVERS} servers were imported.")
                 break
             understood += _entry(number, line, found)
-    if understood * 2 < wanted:
+    if wanted and understood * 2 <= wanted:
         return found.refusal("This is no list of servers: most of its lines were not understood.")
     result = found.imported()
     _without_vips(result, vips)
@@ -64,14 +70,14 @@ def parse(text: str, vips: Sequence[str] = (), choice: str = "") -> Imported:
 
 
 def is_plausible(text: str) -> bool:
-    """Whether at least half of the lines are entries of a list, or rows of a table."""
+    """Whether most of the lines are entries of a list, or rows of a table."""
     found = Collector()
     told = table(text)
     if told is not None and _mostly_addresses(told.rows):
         return True
     lines = [_without_comment(line).strip() for line in text.splitlines()[:2_000]]
     lines = [line for line in lines if line]
-    return bool(lines) and sum(_entry(1, line, found) for line in lines) * 2 >= len(lines)
+    return bool(lines) and sum(_entry(1, line, found) for line in lines) * 2 > len(lines)
 
 
 def is_hosts_file(text: str) -> bool:
@@ -140,7 +146,8 @@ def _entry(number: int, line: str, found: Collector) -> bool:
         first, second = second, first
     like_etc_hosts = bool(words) and words[0] in addresses and not weights
     too_much = (len(names) > 1 and not like_etc_hosts) or len(addresses) > 2 or len(weights) > 1
-    odd = any(not _HOST.fullmatch(name) for name in names) or (not addresses and bool(weights))
+    odd = any(not _HOST.fullmatch(name) for name in names) or any(name.lower() in _KEYWORDS for name in names[:1])
+    odd = odd or (not addresses and bool(weights))
     if too_much or odd or not (names or addresses) or (second and ":" not in second[0]):
         found.note(f"Line {number} was not understood. Write: name address [weight].")
         return False
