@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 from backends.lab import frames, guest, recipe
-from backends.lab.faults import parse_all
+from backends.lab.naming import parse_all
 from dsrwizard import signals
 from dsrwizard.core.model.errors import DsrError, LookError
 

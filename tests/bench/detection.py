@@ -33,7 +33,7 @@ OTHERS = (
 LIMIT = 2.0
 LONGEST = 45.0
 SCRIPT = (
-    "import sys, time; from backends.lab.inside.mending import _Faulty; from backends.lab.faults import parse; "
+    "import sys, time; from backends.lab.inside.mending import _Faulty; from backends.lab.naming import parse; "
     "lab = _Faulty(); made = parse(sys.argv[2]); began = time.time(); "
     "lab.make([made]) if sys.argv[1] == 'fault' else lab.mend([made]); print(began, time.time())"
 )

@@ -20,7 +20,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from backends.lab import network
-from backends.lab.faults import FAULTS, Made, parse
+from backends.lab.faults import FAULTS
+from backends.lab.making import Made
+from backends.lab.naming import parse
 from tests.lab.harness import DEPLOYMENT_FILE, RICH_FILE, SERVERS, Lab
 
 Named = tuple[str, str]

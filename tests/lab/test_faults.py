@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backends.lab import faults
+from backends.lab import naming
 from dsrwizard.core.model.causes import CURABLE
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 
@@ -78,7 +78,7 @@ def deployed(lab: Lab) -> Iterator[Deployed]:
 
 
 def reported(names: tuple[str, ...]) -> set[tuple[str, str]]:
-    return {faults.parse(name).reported for name in names}
+    return {naming.parse(name).reported for name in names}
 
 
 @pytest.mark.parametrize("names", TOGETHER, ids=" ".join)
@@ -93,7 +93,7 @@ def test_what_was_made_is_named_and_nothing_else_and_what_a_step_can_cure_is_cur
     found = [fault["before"] for fault in done["faults"]]
     assert {(check["cause"], check["host"]) for check in found} == reported(names), found
     for name in names:
-        made = faults.parse(name)
+        made = naming.parse(name)
         if made.host in SERVERS:
             assert any(c["cause"] == made.fault.cause and made.host in c["message"] for c in found), found
     for fault in done["faults"]:
@@ -128,7 +128,7 @@ def test_a_teardown_after_all_that_mending_is_exact(deployed: Deployed) -> None:
 
 
 def test_every_cause_of_the_lab_is_made_here() -> None:
-    assert {name.partition("@")[0] for names in (*TOGETHER, *APART) for name in names} == set(faults.CAUSES)
+    assert {name.partition("@")[0] for names in (*TOGETHER, *APART) for name in names} == set(naming.CAUSES)
 
 
 def test_a_fault_is_made_and_mended_by_name_once_and_only_where_it_makes_sense(deployed: Deployed) -> None:

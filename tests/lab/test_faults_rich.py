@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backends.lab import faults, network
+from backends.lab import naming, network
 from tests.lab.harness import RICH_FILE, SERVERS, Lab
 
 pytestmark = pytest.mark.lab
@@ -93,7 +93,7 @@ def test_each_is_named_at_its_vip_and_service_and_nothing_else(busy: Lab, names:
             if check["cause"] == "firewall":
                 busy.run(check["host"], told(check).replace(" -I ", " -D "))
         busy.dsrwizard("lab", "mend").ok()
-    made = [faults.parse(name) for name in names]
+    made = [naming.parse(name) for name in names]
     assert len(found) == len(made), found
     for one in made:
         cause, host = one.reported

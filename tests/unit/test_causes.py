@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from backends.lab import faults as lab
+from backends.lab import naming as lab
 from dsrwizard.core.model.causes import APPLICATION, CAUSES, CURABLE, DEADLY, FELT, STOPS, Cause, by_hand, with_words
 from tests.windows.faults import FAULTS as WINDOWS
 

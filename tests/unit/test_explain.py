@@ -7,7 +7,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from backends.lab import faults
+from backends.lab import naming
 from dsrwizard.cli.main import commands, run
 from dsrwizard.core.model.causes import CAUSES
 from dsrwizard.pages import page
@@ -26,7 +26,7 @@ def test_a_page_has_every_section_and_something_in_each(cause: str) -> None:
 @pytest.mark.parametrize("cause", CAUSES)
 def test_the_lab_makes_what_the_page_says_it_makes(cause: str) -> None:
     named = re.findall(r"dsrwizard lab --fault (\S+)", page(cause))
-    assert [faults.parse(name).fault.cause for name in named] == [cause] * len(named)
+    assert [naming.parse(name).fault.cause for name in named] == [cause] * len(named)
     assert bool(named) is not CAUSES[cause].windows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backends.lab import network
-from backends.lab.faults import FAULTS, parse, parse_all
+from backends.lab.naming import ALL, parse, parse_all
 from dsrwizard.core.model.errors import UsageError
 
 
@@ -70,16 +70,16 @@ def test_only_what_the_simple_deployment_lacks_needs_the_rich_one() -> None:
     assert parse("vip-missing@web1/fd00:10::10").rich
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.cause}@{fault.hosts[0]}")
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: f"{fault.kind}@{fault.hosts[0]}")
 def test_what_a_fault_lacks_is_said_in_words(fault: object) -> None:
-    made = next(parse(f"{one.cause}@{one.hosts[0]}") for one in FAULTS if one is fault)
+    made = next(parse(f"{one.kind}@{one.hosts[0]}") for one in ALL if one is fault)
     assert "{" not in made.lacks
     if "{vip}" in made.fault.lacks:
         assert network.VIP in made.lacks
 
 
 def test_the_interpreter_may_be_below_a_path_with_blanks() -> None:
-    scripts = [action.make + action.mend + fault.needs for fault in FAULTS for action in fault.actions]
+    scripts = [action.make + action.mend + fault.needs for fault in ALL for action in fault.actions]
     calls = [script for script in scripts if "$PYTHON" in script]
     assert calls
     for script in calls:

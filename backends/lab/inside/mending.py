@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backends.lab import network, recipe
-from backends.lab.faults import BASE, FAULTS, FORGET, STRANGER, Made, parse, parse_all
+from backends.lab.making import BASE, FORGET, STRANGER, Made
+from backends.lab.naming import ALL, parse, parse_all
 from dsrwizard import out
 from dsrwizard.core.model.errors import DsrError, LookError, UsageError
 
@@ -24,8 +25,8 @@ _SECONDS = 30
 
 
 def run(words: Sequence[str]) -> int:
-    """The commands `fault [CAUSE@HOST[/VIP[/SERVICE]] …]` and `mend [the same …]`; prints what was done and returns the
-    exit code.
+    """The commands `fault [CAUSE[:VARIANT]@HOST[/VIP[/SERVICE]] …]` and `mend [the same …]`; prints what was done and
+    returns the exit code.
 
     Raises `UsageError` for names that mean nothing, `LookError` outside the lab, `DsrError` when a script fails.
     """
@@ -53,9 +54,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def _show(made: Sequence[Made]) -> None:
-    for fault in FAULTS:
+    for fault in ALL:
         narrow = {"": "", "vip": "[/VIP]", "service": "[/VIP[/SERVICE]]"}[fault.narrow]
-        out.line(f"{fault.cause}@{{{','.join(fault.hosts)}}}{narrow}")
+        out.line(f"{fault.kind}@{{{','.join(fault.hosts)}}}{narrow}")
         out.line(f"    {fault.why}")
     for vip, services in network.SERVICES.items():
         out.line(f"VIP {vip}: {', '.join(f'{protocol}/{port}' for protocol, port in services)}")
