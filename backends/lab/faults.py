@@ -179,11 +179,11 @@ FAULTS: tuple[LabFault, ...] = (
     LabFault(
         "not-persistent", SERVERS, "The guard is active but not saved in a file: it is gone after the next reboot.",
         (Action(
-            "", "cd /etc/sysctl.d && mv 90-dsrwizard.conf 90-dsrwizard.conf.away",
-            "cd /etc/sysctl.d && if [ -e 90-dsrwizard.conf ]; then rm -f 90-dsrwizard.conf.away; "
-            "else mv 90-dsrwizard.conf.away 90-dsrwizard.conf; fi",
+            "", "cd /etc/sysctl.d && mv zzz-dsrwizard.conf zzz-dsrwizard.conf.away",
+            "cd /etc/sysctl.d && if [ -e zzz-dsrwizard.conf ]; then rm -f zzz-dsrwizard.conf.away; "
+            "else mv zzz-dsrwizard.conf.away zzz-dsrwizard.conf; fi",
         ),),
-        "[ -e /etc/sysctl.d/90-dsrwizard.conf ]", "dsrwizard keeps no guard there",
+        "[ -e /etc/sysctl.d/zzz-dsrwizard.conf ]", "dsrwizard keeps no guard there",
     ),
     LabFault(
         "ipvs-missing", SERVERS, "The server is missing from the IPVS service.",

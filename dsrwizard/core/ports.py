@@ -100,8 +100,9 @@ class OpenConnector(Protocol):
 class ServerPort(Protocol):
     """One real server, however it is reached: facts out, steps in. One connection for its whole life."""
 
-    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
-        """The facts. `closely`: with routes and listeners and the programs behind them; what a plan needs is less."""
+    def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
+        """The facts. `closely`: with routes and listeners and the programs behind them, the way back to `clients` and
+        what the next boot sets; what a plan needs is less."""
         ...
 
     def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:

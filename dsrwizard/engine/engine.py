@@ -159,11 +159,14 @@ class Engine:
         self, deployment: Deployment, books: Books, seen: HostSeen | None = None, *, closely: bool = False
     ) -> Observed:
         """`closely`: for the proof, which needs this machine's own addresses whoever balances."""
+        from dsrwizard.engine.handshakes import recent_clients
+
         balances = deployment.director.engine == "netlink"
         director_too = closely or balances or any(item.host == DIRECTOR for item in books.owed)
         whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *books.leaving))
         hosts = self._hosts_of(deployment.director.interface)
-        observed = hosts.observe(whole, seen, director_too=director_too, closely=closely)
+        clients = recent_clients(hosts.director) if closely and balances else []
+        observed = hosts.observe(whole, seen, director_too=director_too, closely=closely, clients=clients)
         self._facts = dict(observed.servers)
         for watcher in self._watchers:
             watcher.reached(observed.servers)

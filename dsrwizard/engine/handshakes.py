@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 import msgspec
 
@@ -18,7 +19,7 @@ from dsrwizard.core.model.doc_addresses import sources
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, Failure, HalfOpenLook
 from dsrwizard.core.model.values import canonical
-from dsrwizard.core.ports import ProbeTarget, ServerPort, WirePort
+from dsrwizard.core.ports import DirectorPort, ProbeTarget, ServerPort, WirePort
 from dsrwizard.engine.hosts import side_by_side
 
 RESOLVE_SECONDS = 0.5
@@ -27,6 +28,8 @@ _AGAIN = 2
 """SYNs from the client host's address until one is believed to be lost."""
 PAUSE_SECONDS = 1.05
 """Between two readings of the connection table, whose times are whole seconds."""
+MOST_SEEN = 2000
+"""Connections of which clients are taken."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,18 @@ class Inside:
 
     servers: Mapping[str, ServerPort] = field(default_factory=dict)
     connections: Callable[[], Sequence[Connection]] | None = None
+
+
+def recent_clients(director: DirectorPort) -> list[str]:
+    """Clients that IPVS has connections of, one of each network, the latest first; none where it cannot be read."""
+    try:
+        table = sorted(director.connections(), key=lambda one: -one.expires)[:MOST_SEEN]
+    except DsrError:
+        return []
+    networks: dict[object, str] = {}
+    for one in table:
+        networks.setdefault(ip_network(f"{one.client}/{48 if ':' in one.client else 16}", strict=False), one.client)
+    return list(networks.values())
 
 
 def try_client_like(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cached_property
 from typing import TypeVar
@@ -69,15 +69,22 @@ class Hosts:
             return self._ports[server]
 
     def observe(
-        self, deployment: Deployment, seen: HostSeen | None = None, *, director_too: bool = True, closely: bool = False
+        self,
+        deployment: Deployment,
+        seen: HostSeen | None = None,
+        *,
+        director_too: bool = True,
+        closely: bool = False,
+        clients: Sequence[str] = (),
     ) -> Observed:
-        """Facts of every server that is not manual, and of the director unless it has no part in what is done."""
+        """Facts of every server that is not manual, and of the director unless it has no part in what is done.
+        `clients`: addresses to which the servers' way back is asked for, with a close look."""
         director: list[DirectorFacts] = []
         servers: dict[str, ServerFacts] = {}
         failed: dict[str, Failure] = {}
 
         def piece(server: RealServer) -> Callable[[], DirectorFacts | ServerFacts]:
-            return lambda: self.port(server).observe(deployment, closely=closely)
+            return lambda: self.port(server).observe(deployment, closely=closely, clients=clients)
 
         def finished(name: str, what: DirectorFacts | ServerFacts | Failure) -> None:
             match what:

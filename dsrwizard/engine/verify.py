@@ -133,9 +133,14 @@ def _addresses(view: ClientView) -> dict[int, str]:
 
 
 def _gateways(observed: Observed) -> list[str]:
-    """Gateways whose MAC a server has told: who-has shows whether it is still theirs."""
+    """Gateways whose MAC a server has told, and those on the ways back: who-has shows whether they are there."""
     windows = [facts.windows for facts in observed.servers.values() if facts.windows is not None]
-    return [one for facts in windows for adapter in facts.adapters for one in adapter.neighbours]
+    found = [one for facts in windows for adapter in facts.adapters for one in adapter.neighbours]
+    ways = [way for facts in observed.servers.values() if facts.linux is not None for way in facts.linux.ways]
+    routes = [route for facts in observed.servers.values() if facts.linux is not None for route in facts.default_routes]
+    routes += observed.director.default_routes if observed.director is not None and ways else ()
+    found += [way.gateway for way in ways if way.gateway]
+    return [*found, *(route.gateway for route in routes if route.gateway)]
 
 
 def _held(observed: Observed) -> list[str]:

@@ -54,6 +54,12 @@ class Machine:
     routes: list[Route] = field(default_factory=list)
     policy: dict[str, Route] = field(default_factory=dict)
     """Source address → route: rules `from ADDRESS` that come before the main table."""
+    neighbours: list[str] = field(default_factory=list)
+    """Lines of `ip neigh`."""
+    ways_off: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Client → what `ip route get` says instead of a way to it, and the route or rule behind it."""
+    told: dict[str, list[str]] = field(default_factory=dict)
+    """What a section of the close look prints instead of what follows from the rest."""
     os: str = "Debian GNU/Linux 12 (bookworm)"
     kernel: str = "6.1.0"
     persistence: Persistence = "systemd"

@@ -18,11 +18,13 @@ from typing import Any
 
 from dsrwizard.core.dialects.linux.half_open import COUNTERS
 from dsrwizard.core.model.deployment import RealServer
-from dsrwizard.core.model.facts import Listener, Route, ServerFacts
+from dsrwizard.core.model.facts import Listener, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer, Asker, OnLine, ServerPort
 from dsrwizard.engine.servers.linux import LinuxServer
+from tests.fakes.close_look import close_look
+from tests.fakes.close_look import route as route_json
 from tests.fakes.host import Link
 from tests.fakes.world import FakeServer, ServerState, World
 
@@ -87,14 +89,17 @@ class FakeLinuxHost:
             yield from _section("addr", _json([_link(*pair) for pair in enumerate(machine.links.items(), 1)]))
             if "s route4" in script:
                 for family in (4, 6):
-                    routes = [_route(route) for route in machine.routes if route.family == family]
+                    routes = [route_json(route) for route in machine.routes if route.family == family]
                     yield from _section(f"route{family}", _json([{"dst": "default"} | route for route in routes]))
                 named = " -u -n -p" in script
                 yield from _section("listeners", "ss", *(_socket(one, named) for one in machine.listeners))
             if "\ns filter\n" in script:
                 yield from _section("filter", FILTER)
-            for vip, there in re.findall(r"^way -\d (\S+) (\S+)$", script, re.MULTILINE):
-                yield from _section(f"way:{vip}", self._way(vip, there))
+            if "\ns balancer\n" in script:
+                asked = re.findall(r"^way -\d (\S+) (\S+) \w+ \d+$", script, re.MULTILINE)
+                vips, clients = (list(dict.fromkeys(words)) for words in zip(*asked, strict=True))
+                for name, lines in close_look(machine, vips, clients).items():
+                    yield from _section(name, *lines)
             yield from self._files(script)
             yield from _section("end")
 
@@ -108,12 +113,6 @@ class FakeLinuxHost:
         for key, value in machine.sysctls.items():
             if re.fullmatch(r"net\.ipv4\.(conf\..*\.(arp_ignore|arp_announce|rp_filter)|ip_forward)", key):
                 yield f"/proc/sys/{key.translate(str.maketrans('./', '/.'))}:{value}"
-
-    def _way(self, vip: str, there: str) -> str:
-        route = self._state.machine.way(vip)
-        if self._state.machine.holds(vip) is None or route is None:
-            return "RTNETLINK answers: Network is unreachable"
-        return _json([{"dst": there, "from": vip} | _route(route) | {"uid": 0, "cache": []}])
 
     def _files(self, script: str) -> Iterator[str]:
         paths = shlex.split(re.findall(r"^for f in (.*); do$", script, re.MULTILINE)[-1])
@@ -229,10 +228,6 @@ def _link(number: int, pair: tuple[str, Link]) -> dict[str, Any]:
             for address, prefix in link.addresses.items()
         ],
     }
-
-
-def _route(route: Route) -> dict[str, Any]:
-    return {**({"gateway": route.gateway} if route.gateway else {}), "dev": route.interface, "flags": []}
 
 
 def _socket(one: Listener, named: bool) -> str:

@@ -106,7 +106,8 @@ class FakeWire:
             for state in self._world.servers.values()
             if state.reachable and state.machine.answers_arp(address)
         )
-        return servers + tuple(self._world.strangers.get(address, ()))
+        router = self._world.routers.get(address)
+        return servers + tuple(self._world.strangers.get(address, [router] if router else []))
 
     def _probe(self, target: ProbeTarget, problem: str) -> Probed:
         state = self._world.at(target.rip)

@@ -15,6 +15,7 @@ from typing import Literal, NoReturn
 
 import msgspec
 
+from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.dialects.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.dialects.linux.plan import files_of
 from dsrwizard.core.model.answers import Claim, Sent, Told
@@ -39,6 +40,7 @@ from dsrwizard.core.model.facts import (
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Asker, HostKeyQuestion, OnLine, SecretQuestion
+from tests.fakes.close_look import close_look
 from tests.fakes.director import FakeDirector
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
@@ -149,6 +151,8 @@ class World:
         self.privileged = True
         self.strangers: dict[str, list[str]] = {}
         """Address → MACs of hosts outside the deployment that answer for it."""
+        self.routers: dict[str, str] = {"10.0.0.1": "02:00:0a:00:00:01", "fd00::1": "02:00:0a:00:00:01"}
+        """Gateway → its MAC: they answer who-has."""
         self.told: dict[str, list[Told]] = {}
         """Address → what other MACs than the one named say of it."""
         self.done: list[tuple[str, Change]] = []
@@ -393,15 +397,17 @@ class FakeServer:
         self._state: ServerState | None = None
         self._files: tuple[str, ...] = ()
 
-    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
+    def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
         state = self._connected()
         self._files = files_of(deployment.name)
         self._alive(state)
         facts = self._facts(state)
         if not closely:
             return facts
-        held = [vip.address for vip in deployment.vips if state.machine.holds(vip.address)]
-        return msgspec.structs.replace(facts, ways={vip: state.machine.way(vip) for vip in held})
+        sections = close_look(state.machine, [vip.address for vip in deployment.vips], clients)
+        looked = close.parse(sections, systemd=state.machine.persistence == "systemd")
+        assert looked is not None
+        return msgspec.structs.replace(facts, ways=close.chosen(looked.ways), linux=looked)
 
     def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         state = self._connected()

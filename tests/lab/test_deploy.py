@@ -232,7 +232,7 @@ def test_what_others_made_stays(clean: Lab) -> None:
     assert "arp_announce = 2" in web2
     lab.run("director", "ipvsadm -D -t 10.0.0.77:25").ok()
     lab.run("web2", "ip addr del 10.9.9.9/32 dev lo; sysctl -qw net.ipv4.conf.all.arp_announce=0").ok()
-    guard = "sysctl -qw net.ipv4.conf.all.arp_ignore=0; rm -f /etc/sysctl.d/90-dsrwizard.conf"
+    guard = "sysctl -qw net.ipv4.conf.all.arp_ignore=0; rm -f /etc/sysctl.d/zzz-dsrwizard.conf"
     lab.run("web2", guard).ok()  # it stayed for the other address, as it should
 
 

@@ -225,7 +225,7 @@ def not_persistent(farm: Farm, name: str) -> None:
 
 
 def guard_not_persistent(farm: Farm, name: str) -> None:
-    del farm.server(name).machine.files["/etc/sysctl.d/90-dsrwizard.conf"]
+    del farm.server(name).machine.files["/etc/sysctl.d/zzz-dsrwizard.conf"]
 
 
 SERVER_FAULTS: dict[str, tuple[Callable[[Farm, str], None], str]] = {

@@ -79,7 +79,7 @@ DEBIAN = {
     'tcp   LISTEN 0      511          0.0.0.0:80        0.0.0.0:*    users:(("nginx",pid=612,fd=6),("nginx",pid=611))\n'
     'udp   UNCONN 0      0      10.0.0.101%eth0:68        0.0.0.0:*    users:(("dhclient",pid=401,fd=7))',
     "modes": "640 /etc/x\n604 /etc/z z",
-    "file:/etc/sysctl.d/90-dsrwizard.conf": "none",
+    "file:/etc/sysctl.d/zzz-dsrwizard.conf": "none",
     "file:/etc/z z": "file\nYQ==",
     "file:/etc/x": "file\n" + base64.b64encode("grün\r\nno newline".encode()).decode(),
     "file:/etc/y": "link ../x y",
@@ -196,7 +196,7 @@ def test_lines_of_another_form_are_passed_over(line: str) -> None:
 
 def test_files_come_back_byte_for_byte() -> None:
     files = read().files
-    assert files["/etc/sysctl.d/90-dsrwizard.conf"] is None
+    assert files["/etc/sysctl.d/zzz-dsrwizard.conf"] is None
     assert files["/etc/x"] == FileState(content="grün\r\nno newline", mode=0o640)
     assert files["/etc/z z"] == FileState(content="a", mode=0o604)
     assert files["/etc/y"] == FileState(target="../x y")

@@ -94,13 +94,13 @@ IMPOSSIBLE = [
     ("route4", json.dumps([{"dst": "default", "via": "fe80::1", "dev": "eth0"}]), "default routes", "“fe80::1”"),
     ("route4", route()[:40], "default routes", "is not a valid JSON document"),
     ("addr", addr()[:-9], "interfaces", "is not a valid JSON document"),
-    ("way:10.0.0.10", '[{"dst":"192.0.2.1"', "way its replies", "is not a valid JSON document"),
+    ("way:10.0.0.10>192.0.2.1", '[{"dst":"192.0.2.1"', "way its replies", "is not a valid JSON document"),
     ("route4", "default via 10.0.0.999 dev eth0", "default routes", "“10.0.0.999”"),
     ("route4", HUGE, "default routes", "999"),
     ("route6", DEEP, "default routes", "depth"),
-    ("way:10.0.0.10", json.dumps([{"dst": "192.0.2.1", "gateway": "x", "dev": "eth0"}]), "way its replies", "“x”"),
-    ("way:10.0.0.10", json.dumps([{"dst": 4, "dev": "eth0"}]), "way its replies", "4"),
-    ("way:10.0.0.10", "[{}, {}]", "way its replies", "a list"),
+    ("way:10.0.0.10>192.0.2.1", '[{"dst": "192.0.2.1", "gateway": "x", "dev": "eth0"}]', "way its replies", "“x”"),
+    ("way:10.0.0.10>192.0.2.1", json.dumps([{"dst": 4, "dev": "eth0"}]), "way its replies", "4"),
+    ("way:10.0.0.10>192.0.2.1", "[{}, {}]", "way its replies", "a list"),
     ("texts", f"{CONF}/all/arp_ignore:²", "kernel settings", "“²”"),
     ("texts", f"{CONF}/all/arp_ignore:", "kernel settings", "“”"),
     ("texts", f"{CONF}/all/arp_ignore:{'1' * 5_000}", "kernel settings", "111"),
@@ -231,7 +231,7 @@ def test_a_host_without_ipv6_has_no_route_of_it(said: str) -> None:
     ],
 )
 def test_ways_back(said: str, way: str | None) -> None:
-    ways = read(**{"way:10.0.0.10": said}).ways
+    ways = read(**{"way:10.0.0.10>192.0.2.1": said}).ways
     found = ways.get("10.0.0.10", Route(gateway="", interface="none"))
     assert (found.gateway or found.interface.replace("wg0", "") if found else None) == way
 

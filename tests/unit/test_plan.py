@@ -33,8 +33,8 @@ from tests.unit.planned import (
 GUARD_LINES = [
     "sysctl -qw net.ipv4.conf.all.arp_ignore=1",
     "sysctl -qw net.ipv4.conf.all.arp_announce=2",
-    "cat > /etc/sysctl.d/90-dsrwizard.conf <<'DSRWIZARD_END'",
-    "chmod 644 /etc/sysctl.d/90-dsrwizard.conf",
+    "cat > /etc/sysctl.d/zzz-dsrwizard.conf <<'DSRWIZARD_END'",
+    "chmod 644 /etc/sysctl.d/zzz-dsrwizard.conf",
 ]
 UNIT_LINES = [
     "cat > /etc/systemd/system/dsrwizard-shop.service <<'DSRWIZARD_END'",

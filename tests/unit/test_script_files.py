@@ -18,6 +18,7 @@ from dsrwizard.core.dialects.client import shell
 from dsrwizard.core.dialects.linux import apply, half_open, observe
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.changes import AddressChange, FileChange, FileState, SysctlChange
+from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.steps import Step
 from tests.unit.planned import shop
 
@@ -66,7 +67,8 @@ STEP = Step(
         AddressChange(interface="lo", address="10.0.0.10", prefix=32, old=False, new=True),
     ),
 )  # fmt: skip
-LOOK = observe.observe_script("n0", ["/etc/a b", "/etc/c"], closely=True, vips=["10.0.0.10", "2001:db8::10"])
+VIPS = [Vip(address="10.0.0.10", services=(Service(port=80),)), Vip(address="2001:db8::10", services=())]
+LOOK = observe.observe_script("n0", ["/etc/a b", "/etc/c"], closely=True, vips=VIPS, clients=["203.0.113.10"])
 SENT = {
     "observe": LOOK,
     "apply": apply.apply_script("n0", [STEP, STEP], LOOK),

@@ -70,7 +70,7 @@ def test_everything_is_asked_at_the_same_time_and_once() -> None:
 
     evidence = gather(farm.deployment, farm.observed(), wire, client)
     rips = ["10.0.0.101", "10.0.0.102", "10.0.0.103"]
-    assert wire.asked == {"ping": rips, "owners": ("eth0", [VIP, "10.0.0.11", *rips])}
+    assert wire.asked == {"ping": rips, "owners": ("eth0", [VIP, "10.0.0.11", *rips, "10.0.0.1", "fd00::1"])}
     assert evidence.client == ClientView()
     assert len(evidence.probes) == 6
 

@@ -55,12 +55,12 @@ from dsrwizard.core.dialects.linux import apply, half_open, observe
 from dsrwizard.core.dialects.windows import apply as windows_apply, half_open as windows_half_open
 from dsrwizard.core.dialects.windows import observe as windows_observe
 from dsrwizard.core.model.changes import LinkChange
-from dsrwizard.core.model.deployment import Deployment, Director
+from dsrwizard.core.model.deployment import Deployment, Director, Vip
 from dsrwizard.core.model.steps import Step
 link = LinkChange(interface="dsrwizard", old=False, new=True, system="windows-2012")
 step = Step(id="link", host="win1", phase="vip", title="Link", why="", changes=(link,))
 texts = [
-    observe.observe_script("n", ["/etc/a"], closely=True, vips=["10.0.0.10"]),
+    observe.observe_script("n", ["/etc/a"], closely=True, vips=[Vip(address="10.0.0.10", services=())]),
     apply.apply_script("n", [], ""),
     half_open.script("n", ["192.0.2.7"], 1),
     script(Deployment(name="shop", director=Director(interface="eth0"), vips=(), servers=()), "n", {}),

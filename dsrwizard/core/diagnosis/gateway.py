@@ -24,19 +24,28 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
     command = view.advice.show_gateway(family)
     if view.facts is None:
         return setting_unseen(where, view, faults, "the default gateway", command)
-    ways = {vip.address: view.way(family, vip) for vip in view.vips if vip.ip.version == family}
-    fault, own = Fault(host=name, cause="gateway", family=family), _own(view)
+    ways = view.platform.ways(view, family)
+    asked = {canonical(vip) for vip, _, _ in ways}
+    ways += [
+        (vip.address, "", view.way(family, vip))
+        for vip in view.vips
+        if vip.ip.version == family and canonical(vip.address) not in asked
+    ]
+    fault, own = Fault(host=name, cause="gateway", family=family), own_addresses(view)
     router = _router(view, family)
-    if None in ways.values() and view.facts.routes_unknown:
+    if any(route is None for _, _, route in ways) and view.facts.routes_unknown:
         return where.unknown(
             f"Could not check the default gateway of {name}.", view.facts.routes_unknown, f"On {name}: {command}"
         )
-    for vip, route in ways.items():
+    for vip, client, route in ways:
         if route is None:
+            text = f"{name} has no default gateway for IPv{family}: it cannot reply to clients in other networks."
+            if client:
+                text = f"{name} has no way to the client {client}: it cannot reply from {vip}."
             return faults.fail(
-                where, fault,
-                f"{name} has no default gateway for IPv{family}: it cannot reply to clients in other networks.",
-                f"{command}: none", f"On {name}: {view.advice.set_gateway(family, router, None)}",
+                where, fault, text,
+                f"ip route get {client} from {vip}: none" if client else f"{command}: none",
+                f"On {name}: {view.advice.set_gateway(family, router, None)}",
             )  # fmt: skip
         if route.gateway and canonical(route.gateway) in own:
             policy = _policy(view, route)
@@ -53,7 +62,7 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
     doubt = view.platform.way_back(view, faults, where, family)
     if doubt is not None:
         return doubt
-    told = dict.fromkeys(way_shown(view, vip, route) for vip, route in ways.items() if route)
+    told = dict.fromkeys(way_shown(view, vip, route) for vip, _, route in ways if route)
     evidence = view.evidence
     if evidence.deployment.director.engine == "netlink" and evidence.observed.director is None:
         return where.unknown(
@@ -63,7 +72,7 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
     return where.passed(f"{name} replies to clients directly, bypassing the director.", "; ".join(told))
 
 
-def _own(view: ServerView) -> set[str]:
+def own_addresses(view: ServerView) -> set[str]:
     """The addresses of the director, where it is this machine and was looked at."""
     director = view.evidence.observed.director
     if view.evidence.deployment.director.engine != "netlink" or director is None:

@@ -7,7 +7,7 @@ through this server's MAC) goes before facts, which are a moment older and canno
 from __future__ import annotations
 
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Literal, Protocol
 
 from dsrwizard.core.diagnosis.evidence import Evidence, mac
@@ -43,6 +43,11 @@ class Platform(Protocol):
 
     def default_routes(self, view: ServerView) -> tuple[Route, ...]:
         """The default routes, the one in force first. The server's facts are known."""
+        ...
+
+    def ways(self, view: ServerView, family: int) -> list[tuple[str, str, Route | None]]:
+        """(VIP, client, route) of the ways back that were asked for; without any, the default route is what there is.
+        The client is empty where the way is that to anywhere."""
         ...
 
     def way_back(self, view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
@@ -281,7 +286,7 @@ class ServerView:
         if self.facts is None:
             return None
         # Asked for a way from an address it has not, the kernel says the same as where there is no way (ENETUNREACH).
-        if vip is not None and any(link.up for link, _ in self.entries(vip)):
+        if vip is not None and self.local(vip.address):
             address = canonical(vip.address)
             if address in self.facts.ways:
                 return self.facts.ways[address]
@@ -296,6 +301,16 @@ class ServerView:
         """Where the VIP is, on any interface."""
         return self._entries.get(canonical(vip.address), [])
 
+    def local(self, address: str) -> bool:
+        """Whether the kernel takes an address for its own: on an interface that is up, or in a local route."""
+        if any(link.up for link, _ in self._entries.get(canonical(address), ())):
+            return True
+        looked = self.facts.linux if self.facts is not None else None
+        if looked is None:
+            return False
+        wanted = ip_address(address)
+        return any(wanted in network for network in map(ip_network, looked.local_networks))
+
     def held(self, vip: Vip) -> Held:
         """Whether the VIP is usable on the server, by its facts and by the wire."""
         if vip.address not in self._held:
@@ -308,7 +323,7 @@ class ServerView:
         usable = [entry for link, entry in self.entries(vip) if link.up and not entry.tentative]
         if any(entry.prefix != vip.prefix for entry in usable):
             return "prefix"
-        if usable or self.proven(vip):
+        if usable or self.proven(vip) or (not self.entries(vip) and self.local(vip.address)):
             return "held"
         return "unknown" if self.facts.addresses_unknown else "missing"
 

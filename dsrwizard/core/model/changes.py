@@ -43,8 +43,11 @@ class FileChange(_Change, frozen=True, kw_only=True):
     new: FileState | None
 
 
-GUARD_FILE = "/etc/sysctl.d/90-dsrwizard.conf"
-"""Keeps the guard over a reboot of a Linux real server: one file for the VIPs of all deployments."""
+GUARD_FILE = "/etc/sysctl.d/zzz-dsrwizard.conf"
+"""Keeps the guard over a reboot of a Linux real server: one file for the VIPs of all deployments. By its name it comes
+after the files of others, of which the last one wins (sysctl.d(5))."""
+FORMER_GUARD_FILE = "/etc/sysctl.d/90-dsrwizard.conf"
+"""The same of earlier versions, whose settings a file 99-… undid; an apply puts the new one in its place."""
 
 CommandSet = Literal["linux", "windows-2012", "windows-2008"]
 """Whose commands carry a change out; the two of Windows are the dialects of `core.windows.facts`."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
+from dsrwizard.core.model.linux_facts import LinuxFacts
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.model.windows_facts import WindowsFacts
@@ -133,6 +134,8 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     that is missing was not asked about, or the host has no such address."""
     filters: tuple[PacketFilter, ...] | None = None
     """What may drop packets to this host; None: not looked at, or it could not be."""
+    linux: LinuxFacts | None = None
+    """A close look at a Linux server; None: not Linux, or looked at for a plan alone."""
     windows: WindowsFacts | None = None
     """None: not Windows."""
 

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from dsrwizard.core.model.changes import (
+    FORMER_GUARD_FILE,
     GUARD_FILE,
     AddressChange,
     AnnounceChange,
@@ -312,7 +313,7 @@ def guard_only(owed: Iterable[Owed]) -> bool:
 
 
 def _is_guard_file(change: Change) -> bool:
-    return isinstance(change, FileChange) and change.path == GUARD_FILE
+    return isinstance(change, FileChange) and change.path in (GUARD_FILE, FORMER_GUARD_FILE)
 
 
 def adapters_made(entries: Iterable[Entry], address: str) -> dict[str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostEr
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
+from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import Answer, Asker, Connector, OnLine, OpenConnector, ServerPort
 from dsrwizard.engine.servers import outcome as carried
 
@@ -44,10 +45,10 @@ class LinuxServer:
         self._seen: ServerFacts | None = None
         self._busy = threading.Lock()
 
-    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
+    def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
         """The facts. Raises HostError."""
         with self._busy:
-            return self._observe(deployment, closely=closely)
+            return self._observe(deployment, clients, closely=closely)
 
     def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
         """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
@@ -67,13 +68,15 @@ class LinuxServer:
             answer = self._run(script, deadline=OBSERVE_SECONDS, on_line=heard)
             return linux_half_open.parse(self._server.name, nonce, answer.stdout)
 
-    def _observe(self, deployment: Deployment, *, closely: bool) -> ServerFacts:
+    def _observe(self, deployment: Deployment, clients: Sequence[str], *, closely: bool) -> ServerFacts:
         self._files = files_of(deployment.name)
         nonce = secrets.token_hex(8)
         # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
         brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
-        vips = [vip.address for vip in deployment.vips_of(self._server)] if closely else ()
-        script = linux_observe.observe_script(nonce, self._files, brief=brief, closely=closely, vips=vips)
+        vips = deployment.vips_of(self._server) if closely else ()
+        script = linux_observe.observe_script(
+            nonce, self._files, brief=brief, closely=closely, vips=vips, clients=_known(deployment, clients)
+        )
         answer = self._run_again_if_lost(script)
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen
@@ -135,6 +138,15 @@ class LinuxServer:
             if not was_open:
                 raise
             return self._run(script, deadline=OBSERVE_SECONDS)
+
+
+def _known(deployment: Deployment, clients: Sequence[str]) -> list[str]:
+    """The clients whose way back is asked for: the client host first, where the deployment gives its address."""
+    named = deployment.client.address if deployment.client is not None else ""
+    try:
+        return [canonical(named), *clients]
+    except ValueError:  # a name, or none
+        return [*clients]
 
 
 def server_port(

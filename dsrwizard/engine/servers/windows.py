@@ -96,7 +96,7 @@ class WindowsServer:
         self._rules: tuple[str, ...] = ()
         self._busy = threading.Lock()
 
-    def observe(self, deployment: Deployment, *, closely: bool = False) -> ServerFacts:
+    def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
         """The facts; always the same script, however closely. Raises HostError."""
         with self._busy:
             self._deployment = deployment.name

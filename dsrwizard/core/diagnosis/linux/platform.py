@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.linux import filters, settings
+from dsrwizard.core.diagnosis.linux import filters, settings, way_back
 from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
+from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -21,8 +22,12 @@ class LinuxPlatform:
         return view.facts.default_routes if view.facts else ()
 
     def way_back(self, view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
-        """The kernel was asked for the way from the VIP itself."""
-        return None
+        return way_back.doubt(view, faults, where, family)
+
+    def ways(self, view: ServerView, family: int) -> list[tuple[str, str, Route | None]]:
+        """To clients that were seen or named, otherwise to anywhere."""
+        ways = [way for way in way_back.judged(view, family) if way.state in ("route", "none")]
+        return [(way.vip, way.client if way.real else "", close.route_of(way)) for way in ways]
 
     def settings(self, view: ServerView, faults: Found) -> list[Check]:
         """`server.guard` and `server.announce`."""
@@ -40,8 +45,16 @@ class LinuxPlatform:
     def explained(
         self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, probe: Probed, seen: str
     ) -> Check | None:
-        """A Linux host that is reached answers or refuses: what it answers says more than its facts."""
-        return None
+        """A Linux host that is reached answers or refuses, which says more than its facts. Silence where its own IPVS
+        passes packets on, or where its answers cannot arrive, is explained by that."""
+        if probe.signature != "silence":
+            return None
+        told = way_back.lost(view, vip.address)
+        if told is None:
+            return None
+        message, evidence, fix = told
+        fault = Fault(host=view.name, cause="gateway", family=vip.ip.version)
+        return faults.fail(where, fault, message, f"{seen}; {evidence}", fix, shared=True)
 
     def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
         return None

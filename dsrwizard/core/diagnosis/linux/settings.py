@@ -7,10 +7,10 @@ import shlex
 from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.gateway import setting_unseen, way_shown
+from dsrwizard.core.diagnosis.linux.boot import After, guard_after, vip_after
 from dsrwizard.core.diagnosis.reach import settings
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.linux.plan import GUARD, files_of, key, plan_server
-from dsrwizard.core.model.changes import GUARD_FILE, FileChange
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
 
@@ -168,43 +168,58 @@ def filtered(view: ServerView, faults: Found, where: Where, vip: Vip, seen: str)
 def persistent(view: ServerView, faults: Found) -> Check:
     where, name = Where(check="server.persistent", host=view.name), view.name
     facts = view.facts
-    if facts is None:
+    boot = facts.linux.boot if facts is not None and facts.linux is not None else None
+    if facts is None or boot is None:
         return setting_unseen(
             where, view, faults, "the state after a reboot", "reboot it in a maintenance window, then verify"
         )
-    if facts.persistence == "none":
-        return where.unknown(
-            f"Could not check whether the VIP comes back on {name} after a reboot: neither systemd nor ifupdown sets "
-            "addresses there.",
-            "", f"Set the VIP at boot by what {name} uses, then reboot it in a maintenance window, and verify.",
-        )  # fmt: skip
-    deployment = view.evidence.deployment
-    plan = plan_server(deployment, view.server, facts)
-    if plan.problem:
-        fault = faults.find(name, "arp-leak")  # an address on the NIC, which no plan touches
-        if fault:
-            return where.follows(fault, evidence=plan.problem)
-        return where.unknown(
-            f"Could not check whether a reboot would undo {name}.", plan.problem, "Fix that, then verify again."
-        )
-    missing = {change.path for step in plan.steps for change in step.changes if isinstance(change, FileChange)}
-    if not missing:
-        return where.passed(f"{name} keeps its settings over a reboot.", ", ".join(sorted(_written(view))))
+    guard = guard_after(view, boot) if any(vip.ip.version == 4 for vip in view.vips) else After(state="kept")
+    vips = {vip.address: vip_after(view, boot, vip) for vip in view.vips}
+    every = [guard, *vips.values()]
+    if all(one.state == "kept" for one in every):
+        seen = dict.fromkeys(path for one in every for path in one.seen.split(", ") if path)
+        return where.passed(f"{name} keeps its settings over a reboot.", ", ".join(seen))
+    # Before a set-up, what a server lacks now it need not keep.
     applied = bool(_written(view))
-    right = {
-        GUARD_FILE: not faults.find(name, "arp-leak", "arp-announce"),
-        "": not faults.find(name, "vip-missing", "vip-prefix"),
-    }
-    lost = {path for path in missing if applied or right.get(path, right[""])}
-    if not lost:
-        fault = faults.find(name, "vip-missing", "vip-prefix", "arp-leak", "arp-announce")
-        return where.follows(fault) if fault else where.unknown(f"{name} is not set up yet.")
-    what = "the guard" if lost == {GUARD_FILE} else "the VIP" if GUARD_FILE not in lost else "the guard and the VIP"
+    guarded = applied or not faults.find(name, "arp-leak", "arp-announce")
+    held = {vip for vip in vips if applied or not faults.find(name, "vip-missing", "vip-prefix", vip=vip)}
+    lost_guard = guard.state == "lost" and guarded
+    lost_vips = [vip for vip, one in vips.items() if one.state == "lost" and vip in held]
+    problem = plan_server(view.evidence.deployment, view.server, facts).problem
+    leak = faults.find(name, "arp-leak")
+    if problem and leak:  # an address on the NIC, which no plan touches
+        return where.follows(leak, evidence=problem)
+    if lost_guard or lost_vips:
+        return _lost(view, faults, where, [guard] if lost_guard else [], {vip: vips[vip] for vip in lost_vips}, problem)
+    fault = faults.find(name, "vip-missing", "vip-prefix", "arp-leak", "arp-announce")
+    if fault:
+        return where.follows(fault, evidence=problem)
+    doubts = dict.fromkeys(one.seen for one in every if one.state == "unknown")
+    if not doubts:
+        return where.unknown(f"{name} is not set up yet.")
+    what = "the guard" if all(one.state != "unknown" for one in vips.values()) else "the VIP"
+    if guard.state == "unknown" and what == "the VIP":
+        what = "the guard and the VIP"
+    return where.unknown(
+        f"Could not check whether {what} comes back on {name} after a reboot.", "; ".join(doubts),
+        problem or f"Reboot {name} in a maintenance window, then verify.",
+    )  # fmt: skip
+
+
+def _lost(
+    view: ServerView, faults: Found, where: Where, guard: list[After], vips: dict[str, After], problem: str
+) -> Check:
+    name = view.name
+    what = " and ".join(filter(None, ("the guard" if guard else "", "the VIP" if vips else "")))
+    reason = next((one.reason for one in guard if one.reason), "")
+    fixes = [f"On {name}: {one.fix}" for one in guard if one.fix]
+    if vips or any(not one.fix for one in guard):
+        fixes.append(problem or "dsrwizard apply writes what is missing.")
     return faults.fail(
         where, Fault(host=name, cause="not-persistent"),
-        f"{name} loses {what} at its next reboot.",
-        f"not as it should be: {', '.join(sorted(lost))}",
-        "dsrwizard apply writes what is missing.",
+        f"{name} loses {what} at its next reboot{f': {reason}' if reason else ''}.",
+        "; ".join(dict.fromkeys(one.seen for one in (*guard, *vips.values()) if one.seen)),
+        ". Then: ".join(fixes) if len(fixes) > 1 else fixes[0],
     )  # fmt: skip
 
 

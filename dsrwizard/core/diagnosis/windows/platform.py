@@ -24,6 +24,10 @@ class WindowsPlatform:
         """By their metrics; those of adapters that lead nowhere never."""
         return way_back.default_routes(view)
 
+    def ways(self, view: ServerView, family: int) -> list[tuple[str, str, Route | None]]:
+        """Windows is not asked: its routes do not depend on the source."""
+        return []
+
     def way_back(self, view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
         return way_back.doubt(view, faults, where, family)
 

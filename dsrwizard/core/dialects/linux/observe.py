@@ -14,15 +14,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from dsrwizard.core.dialects.linux import packet_filter, routes, values
+from dsrwizard.core.dialects.linux import close, packet_filter, routes, values
 from dsrwizard.core.dialects.linux.values import Impossible, reading
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.changes import FileState
+from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.doc_addresses import SOMEWHERE
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Persistence, ServerFacts
 from dsrwizard.core.model.foreign import one_line
 
+MOST_CLIENTS = 4
+"""Clients that each VIP's way back is asked for: each is a program to start."""
 _LINE = 200
 """Characters of a text that is only shown: the names of the host, its system, its kernel and its programs. `Shown`
 facts make them harmless."""
@@ -33,23 +36,37 @@ _WHOLE = body(__package__, "observe_whole.sh")
 
 
 def observe_script(
-    nonce: str, files: Iterable[str], *, brief: bool = False, closely: bool = False, vips: Iterable[str] = ()
+    nonce: str,
+    files: Iterable[str],
+    *,
+    brief: bool = False,
+    closely: bool = False,
+    vips: Iterable[Vip] = (),
+    clients: Iterable[str] = (),
 ) -> str:
     """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
     out what no step changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss
-    looks at every process of the host, and says what filters packets. For each of `vips` it asks which way replies from
-    there to clients take."""
+    looks at every process of the host, says what filters packets, and takes the close look. For each of `vips` it asks
+    which way replies from there to `clients` take, addresses of either family."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
     whole = "" if brief else filled(_WHOLE, {"@PROCESSES@": "-p" if closely else ""})
+    vips = tuple(vips)
     if closely and not brief:
-        whole += packet_filter.SCRIPT
-    return filled(_SCRIPT, {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips), "@FILES@": paths})
+        whole += packet_filter.SCRIPT + close.script(vip.address for vip in vips)
+    return filled(_SCRIPT, {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients), "@FILES@": paths})
 
 
-def _asked(vips: Iterable[str]) -> str:
+def _asked(vips: Iterable[Vip], clients: Iterable[str]) -> str:
     """The lines that ask for the way back from each VIP."""
-    asked = [ip_address(vip) for vip in vips]
-    lines = [f"way -{vip.version} {vip} {SOMEWHERE[vip.version]}" for vip in asked]
+    known = list(dict.fromkeys(ip_address(client) for client in clients))
+    lines = []
+    for vip in vips:
+        service = next(iter(vip.services), None)
+        protocol, port = (service.protocol, service.port) if service else ("tcp", 80)
+        family = vip.ip.version
+        targets = [one for one in known if one.version == family][:MOST_CLIENTS]
+        for target in (*targets, SOMEWHERE[family]):
+            lines.append(f"way -{family} {vip.ip} {target} {protocol} {port}")
     return filled(_WAYS, {"@ASKED@": "\n".join(lines)}) if lines else ""
 
 
@@ -74,11 +91,8 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
     with reading(host, "its listening sockets", "ss -lntu"):
         listeners = _listeners(found.get("listeners", []))
     with reading(host, "the way its replies take", "ip -j route get"):
-        ways = {
-            name[4:]: way
-            for name, lines in found.items()
-            if name.startswith("way:") and (way := routes.way("\n".join(lines))) != ""
-        }
+        looked = close.parse(found, systemd=_first(found, "systemd") == "yes")
+        ways = close.chosen(looked.ways if looked is not None else tuple(close.ways(found)))
     return ServerFacts(
         host=host,
         os=_os(texts),
@@ -93,6 +107,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
         filters=packet_filter.parse_filters(found),
         ways=ways,
+        linux=looked,
         files={
             name[5:]: _file(host, name[5:], lines, modes.get(name[5:], ""))
             for name, lines in found.items()

@@ -2,7 +2,8 @@
 
 Only what a packet to the host may run into is kept: base chains of the way in with a dropping policy, and rules that
 drop or reject, there or in a chain they jump to. Looking loads nothing: the tables of iptables-legacy are asked for
-only where the kernel has them already (/proc/net/ip_tables_names).
+only where the kernel has them already (/proc/net/ip_tables_names). Beside them: rules that give packets another
+destination or a mark.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.facts import FilterTool, PacketFilter
+from dsrwizard.core.model.linux_facts import Translation
 
 LINES = 2000
 """Of one tool's answer, as many lines are read: a host of containers may have tens of thousands."""
@@ -51,15 +53,56 @@ class _Table:
 
 def parse_filters(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, ...] | None:
     """What may drop packets to the host, empty where nothing does; None where it could not be looked at."""
+    tables, cut = _tables(sections)
+    found = tuple(one for table in tables or () for one in _filters(table))
+    return None if tables is None or (cut and not found) else found
+
+
+def parse_translations(sections: Mapping[str, Sequence[str]]) -> tuple[Translation, ...] | None:
+    """The rules before routing that translate, redirect or mark, each once; None where it could not be looked at."""
+    tables, _ = _tables(sections)
+    if tables is None:
+        return None
+    found = [
+        Translation(kind=kind, address=_destination(rule), text=f"{table.tool} {table.name}: {rule}")
+        for table in tables
+        for name, chain in table.chains.items()
+        if chain.hook == "prerouting"
+        for rule in chain.rules
+        if (kind := _kind(rule)) is not None
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+_TARGETS: tuple[tuple[re.Pattern[str], Literal["REDIRECT", "DNAT", "TPROXY", "MARK"]], ...] = (
+    (re.compile(r"-j REDIRECT\b|\bredirect\b"), "REDIRECT"),
+    (re.compile(r"-j DNAT\b|\bdnat\b"), "DNAT"),
+    (re.compile(r"-j TPROXY\b|\btproxy\b"), "TPROXY"),
+    (re.compile(r"-j MARK\b|\bmark set\b"), "MARK"),
+)
+
+
+def _kind(rule: str) -> Literal["REDIRECT", "DNAT", "TPROXY", "MARK"] | None:
+    return next((kind for pattern, kind in _TARGETS if pattern.search(rule)), None)
+
+
+_TO = re.compile(r"(?<!! )(?:-d|\bdaddr) ([0-9a-fA-F.:/]+)")
+
+
+def _destination(rule: str) -> str:
+    match = _TO.search(rule)
+    return match[1] if match else ""
+
+
+def _tables(sections: Mapping[str, Sequence[str]]) -> tuple[list[_Table] | None, bool]:
+    """All tables that were seen, and whether there may be more; None where they could not be looked at."""
     nft = _lines(sections.get("filter", ()))
     legacy = {family: _lines(sections.get(f"filter{family}", ())) for family in (4, 6)}
     answers = [nft, *legacy.values()]
     if not any(answers) or any(_REFUSED.search(line) for lines in answers for line in lines):
-        return None
+        return None, False
     tables = [*_nft(nft[1:]), *_iptables(legacy[4], 4), *_iptables(legacy[6], 6)]
-    found = tuple(one for table in tables for one in _filters(table))
-    cut = any(len(lines) >= LINES for lines in answers)
-    return None if cut and not found else found
+    return tables, any(len(lines) >= LINES for lines in answers)
 
 
 def _lines(said: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from dsrwizard.core.dialects.commands import IPV6_MANNER
 from dsrwizard.core.model.changes import (
+    FORMER_GUARD_FILE,
     GUARD_FILE,
     AddressChange,
     Change,
@@ -51,7 +52,7 @@ def ifupdown_file(deployment: str) -> str:
 
 def files_of(deployment: str) -> tuple[str, ...]:
     """Every file a step may write on a Linux real server: what the observing script must read."""
-    return (GUARD_FILE, unit_file(deployment), unit_link(deployment), ifupdown_file(deployment))
+    return (GUARD_FILE, FORMER_GUARD_FILE, unit_file(deployment), unit_link(deployment), ifupdown_file(deployment))
 
 
 def ingress(server: RealServer, facts: ServerFacts) -> Interface | None:
@@ -159,6 +160,9 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
             if own.isdigit() and int(own) > 2:
                 changes.append(SysctlChange(key=key(nic.name, name), old=own, new=wanted))
     changes += _file(facts, GUARD_FILE, FileState(content=_GUARD_TEXT))
+    former = facts.files.get(FORMER_GUARD_FILE)
+    if former is not None and former.content.startswith("# dsrwizard: "):
+        changes.append(FileChange(path=FORMER_GUARD_FILE, old=former, new=None))
     if not changes:
         return []
     return [
@@ -269,6 +273,19 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
             changes=tuple(changes),
         )
     ]
+
+
+def keeps_vips(deployment: Deployment, server: RealServer, facts: ServerFacts) -> tuple[str, ...]:
+    """Our own files by which this server sets the VIPs at boot; empty where they are not all as they should be."""
+    name = deployment.name
+    if facts.persistence == "none" or _persistence(deployment, server, facts, deployment.vips_of(server)):
+        return ()
+    return (unit_file(name), unit_link(name)) if facts.persistence == "systemd" else (ifupdown_file(name),)
+
+
+def keeps_guard(facts: ServerFacts) -> bool:
+    """Whether our own file of the guard is there as it should be."""
+    return not _file(facts, GUARD_FILE, FileState(content=_GUARD_TEXT))
 
 
 def _file(facts: ServerFacts, path: str, wanted: FileState) -> list[Change]:

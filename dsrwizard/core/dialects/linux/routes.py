@@ -31,21 +31,6 @@ def default_routes(text: str, family: Family) -> list[Route]:
     ]
 
 
-def way(text: str) -> Route | Literal[""] | None:
-    """`ip -j route get … from VIP`: the route; None where it says that there is none; empty where it says something
-    else in words, such as that the host has no such address. Raises Impossible."""
-    routes = _document(text)
-    if routes is None:
-        return None if "unreachable" in text else _spoken_way(text)
-    if not routes:
-        return ""
-    if len(routes) > 1:
-        raise Impossible("list of one route", routes)
-    if values.word(routes[0], "type", "unicast") != "unicast":
-        return None
-    return _hop(routes[0], 6 if ":" in values.word(routes[0], "dst") else 4)
-
-
 def _document(text: str) -> list[Mapping[str, Any]] | None:
     try:
         return values.objects(values.document(text))
@@ -75,16 +60,6 @@ def _spoken(text: str, family: Family) -> Iterator[Route]:
         kind, *rest = line.split() or [""]
         if kind in ("default", "nexthop") and {"via", "dev"} & set(rest):
             yield _spoken_hop(rest, family)
-
-
-def _spoken_way(text: str) -> Route | Literal[""]:
-    """`192.0.2.1 from 10.0.0.10 via 10.0.0.1 dev eth0 …`."""
-    kind, *rest = text.partition("\n")[0].split() or [""]
-    try:
-        there = values.address(kind)
-    except Impossible:
-        return ""
-    return _spoken_hop(rest, 6 if ":" in there else 4) if "dev" in rest else ""
 
 
 def _spoken_hop(said: list[str], family: Family) -> Route:

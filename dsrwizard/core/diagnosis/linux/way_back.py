@@ -1,0 +1,164 @@
+"""The way that replies of a Linux server take to clients: refused on purpose, by a gateway that is not there, to a MAC
+that is not the gateway's, or by an interface whose requests a strict filter drops.
+
+A gateway is gone only where both that can tell say so, as far as they can: who-has on the director's link, and the
+server's own neighbour table.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from dsrwizard.core.diagnosis.evidence import director_macs, mac
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.gateway import own_addresses
+from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.linux_facts import ClientWay, Neighbour
+from dsrwizard.core.model.values import canonical
+
+_TRIED = frozenset({"FAILED"})
+_FIXED = frozenset({"PERMANENT", "NOARP"})
+
+
+def doubt(view: ServerView, faults: Found, where: Where, family: int) -> Check | None:
+    """What is wrong with the ways of a family that do not lead to the director; None: nothing is."""
+    for way in judged(view, family):
+        told = wrong(view, way)
+        if told is not None:
+            message, evidence, fix = told
+            return faults.fail(
+                where, Fault(host=view.name, cause="gateway", family=family), message, evidence, fix, shared=True
+            )
+    return None
+
+
+def lost(view: ServerView, vip: str) -> tuple[str, str, str] | None:
+    """Message, evidence and fix where nothing that this VIP sends elsewhere can arrive; None: no reason is seen."""
+    ways = [way for way in judged(view, 6 if ":" in vip else 4) if canonical(way.vip) == canonical(vip)]
+    found = [wrong(view, way) for way in ways]
+    return next((one for one in found if one is not None), None)
+
+
+def judged(view: ServerView, family: int) -> list[ClientWay]:
+    """The ways that count: to clients that were seen or named; without any, to a documentation address."""
+    looked = view.facts.linux if view.facts is not None else None
+    ways = [
+        way
+        for way in (looked.ways if looked is not None else ())
+        if family == (6 if ":" in way.vip else 4) and view.local(way.vip)
+    ]
+    real = [way for way in ways if way.real and way.state != "unknown"]
+    return real or [way for way in ways if way.state == "route"]
+
+
+def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
+    """Message, evidence and fix of one way; None: it is well, or not known."""
+    name = view.name
+    if way.state in ("blackhole", "unreachable", "prohibit"):
+        if not way.real or not way.refusing:
+            return None
+        return (
+            f"{name} refuses to reply from {way.vip} to the client {way.client}: {_kind(way)} is in the way.",
+            f"ip route get {way.client} from {way.vip}: {way.state}; {way.refusing}",
+            f"On {name}: {_undone(way)}",
+        )
+    if way.state != "route" or not way.gateway or canonical(way.gateway) in own_addresses(view):
+        return None
+    entry = neighbour(view, way)
+    owners = view.evidence.owner(way.gateway)
+    on_link = view.nic is not None and way.interface == view.nic.name
+    asked = on_link and not owners.problem
+    heard = {mac(one) for one in owners.where} if asked else set()
+    by = shown(way)
+    silent = asked and not heard
+    failed = entry is not None and entry.state in _TRIED
+    if (silent and (entry is None or not entry.mac)) or (failed and not heard):
+        seen = [f"from {way.vip} to {way.client}: {by}"]
+        seen += [f"who-has {way.gateway}: no answer"] if silent else []
+        seen += [f"ip neigh there: {way.gateway} {entry.state}"] if entry is not None else []
+        return (
+            f"Replies of {name} from {way.vip} go by {way.gateway}{_table(way)}, which nobody has.", "; ".join(seen),
+            _leave(view, way),
+        )  # fmt: skip
+    if entry is None or not entry.mac or not heard or entry.mac in heard:
+        return None
+    whose = _whose(view, entry.mac)
+    if entry.state not in _FIXED and not whose:
+        return None  # routers with several MACs give each host another
+    there = ", ".join(sorted(heard))
+    return (
+        f"{name} sends its replies to {whose or 'another machine'} instead of its gateway {way.gateway}: its neighbour "
+        "entry has the wrong MAC.",
+        f"ip neigh there: {way.gateway} lladdr {entry.mac} {entry.state}; who-has {way.gateway}: {there}",
+        f"On {name}: ip neigh del {way.gateway} dev {shlex.quote(way.interface)}",
+    )  # fmt: skip
+
+
+def neighbour(view: ServerView, way: ClientWay) -> Neighbour | None:
+    """The server's own entry for the gateway of a way."""
+    looked = view.facts.linux if view.facts is not None else None
+    for one in looked.neighbours if looked is not None else ():
+        if one.interface == way.interface and canonical(one.address) == canonical(way.gateway):
+            return one
+    return None
+
+
+def shown(way: ClientWay) -> str:
+    """A way as `ip route get` says it."""
+    via = f"via {way.gateway} " if way.gateway else ""
+    return f"{via}dev {way.interface}{f' table {way.table}' if way.table not in ('', 'main') else ''}"
+
+
+def _table(way: ClientWay) -> str:
+    return f" (table {way.table})" if way.table not in ("", "main") else ""
+
+
+def _whose(view: ServerView, found: str) -> str:
+    """A machine of the deployment with this MAC other than this server; empty: none, or unknown."""
+    names = sorted(view.evidence.nics.get(found, frozenset()) - {view.name})
+    if names:
+        return names[0]
+    return "the director" if found in director_macs(view.evidence) else ""
+
+
+def _leave(view: ServerView, way: ClientWay) -> str:
+    six = "-6 " if ":" in way.vip else ""
+    router, nic = _router(view, way), shlex.quote(way.interface)
+    if way.table not in ("", "main"):
+        return f"On {view.name}: ip {six}route replace default via {router} dev {nic} table {shlex.quote(way.table)}"
+    return f"On {view.name}: ip {six}route replace default via {router} dev {nic}"
+
+
+def _router(view: ServerView, way: ClientWay) -> str:
+    """Another gateway behind the same interface that is there: the server's default one, or the director's."""
+    family = 6 if ":" in way.vip else 4
+    director = view.evidence.observed.director
+    known = [
+        route.gateway
+        for route in (view.facts.default_routes if view.facts else ())
+        if route.family == family and route.interface == way.interface
+    ]
+    if view.nic is not None and view.nic.name == way.interface and director is not None:
+        known += [route.gateway for route in director.default_routes if route.family == family]
+    there = (one for one in known if one and canonical(one) != canonical(way.gateway))
+    return next((one for one in there if view.evidence.owner(one).where), "<router>")
+
+
+def _kind(way: ClientWay) -> str:
+    rule = way.refusing.partition(":")[0].isdigit() and ":" in way.refusing
+    return f"a {way.state} {'rule' if rule else 'route'}"
+
+
+def _undone(way: ClientWay) -> str:
+    """The command that takes the route or rule away which refuses."""
+    six = "-6 " if ":" in way.vip else ""
+    number, colon, _ = way.refusing.partition(":")
+    if colon and number.isdigit():
+        return f"ip {six}rule del pref {number}"
+    words = way.refusing.split()
+    kept = words[:2]
+    for key in ("table", "metric"):
+        if key in words[:-1]:
+            kept += [key, words[words.index(key) + 1]]
+    return f"ip {six}route del {' '.join(map(shlex.quote, kept))}"

@@ -1,0 +1,113 @@
+"""What the next boot sets on a Linux real server: the parser of the files that do.
+
+sysctl.d(5): files of all directories in the order of their names alone; one in /etc hides one of the same name in
+/run, that one in /usr/local/lib, and so on; the last line for a key wins. systemd-sysctl reads those alone;
+`sysctl --system` of procps, by which hosts without systemd boot, reads /etc/sysctl.conf after all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from dsrwizard.core.model.linux_facts import Boot, BootFile, BootSetting
+
+CONF = "/etc/sysctl.conf"
+_DIRECTORIES = ("/etc/sysctl.d/", "/run/sysctl.d/", "/usr/local/lib/sysctl.d/", "/usr/lib/sysctl.d/", "/lib/sysctl.d/")
+_LINES = 2000
+_LENGTH = 1000
+
+
+def parse(found: Mapping[str, Sequence[str]], *, systemd: bool) -> Boot:
+    """The sections `sysctl_files`, `sysctl_lines`, `enabled` and `boot`."""
+    enabled = [line.strip() for line in list(found.get("enabled", ()))[:_LINES]]
+    return Boot(settings=tuple(_settings(found, systemd)), files=tuple(_files(found.get("boot", ()), enabled, systemd)))
+
+
+def _settings(found: Mapping[str, Sequence[str]], systemd: bool) -> Iterator[BootSetting]:
+    paths = [line.strip() for line in list(found.get("sysctl_files", ()))[:_LINES]]
+    written: dict[str, list[str]] = {path: [] for path in paths}
+    for line in list(found.get("sysctl_lines", ()))[:_LINES]:
+        path, colon, text = line[:_LENGTH].partition(":")
+        if colon and path in written:
+            written[path].append(text)
+    for path in order(paths, systemd=systemd):
+        # Debian's 99-sysctl.conf is a link to it.
+        linked = path.endswith("/99-sysctl.conf") and bool(written[path]) and written[path] == written.get(CONF)
+        for text in written[path]:
+            setting = line_of(CONF if linked else path, text)
+            if setting is not None:
+                yield setting
+
+
+def order(paths: Iterable[str], *, systemd: bool) -> list[str]:
+    """The files that are read, in the order in which they are."""
+    there = dict.fromkeys(paths)
+    by_name: dict[str, str] = {}
+    for directory in reversed(_DIRECTORIES):
+        by_name |= {path.removeprefix(directory): path for path in there if path.startswith(directory)}
+    files = [by_name[name] for name in sorted(by_name, key=lambda name: name.encode("utf-8", "replace"))]
+    return files if systemd or CONF not in there else [*files, CONF]
+
+
+def line_of(path: str, text: str) -> BootSetting | None:
+    """One line: `key = value`, `-key = value` (no error where it fails), `-key` (no pattern sets it)."""
+    key, equals, value = text.strip().partition("=")
+    key = key.strip()
+    if not key or key[0] in "#;" or not (equals or key[0] == "-"):
+        return None
+    return BootSetting(path=path, key=key.lstrip("-").strip(), value=value.strip() if equals else None)
+
+
+def parts(key: str) -> list[str]:
+    """A key in any spelling, as the names of its path: the first `.` or `/` is the separator, the other one a `.`."""
+    first = re.search(r"[./]", key)
+    if first is not None and first[0] == "/":
+        return key.split("/")
+    return [part.replace("/", ".") for part in key.split(".")]
+
+
+def _files(lines: Sequence[str], enabled: Sequence[str], systemd: bool) -> Iterator[BootFile]:
+    texts: dict[str, list[str]] = {}
+    for line in list(lines)[:_LINES]:
+        path, colon, text = line[:_LENGTH].partition(":")
+        if colon and path.startswith("/"):
+            texts.setdefault(path, []).append(text)
+    said = texts.get("/etc/network/interfaces", ())
+    sourced = [line.split()[1] for line in said if re.match(r"\s*source(-directory)?\s+\S", line)]
+    active = _Active(enabled, sourced, systemd)
+    for path, written in texts.items():
+        told = tuple(line for line in written if line.strip() and line.strip()[0] not in "#;")
+        if told:
+            yield BootFile(path=path, lines=told, active=active(path, told))
+
+
+class _Active:
+    """Whether something runs or reads a file at boot, as far as that can be told."""
+
+    def __init__(self, enabled: Sequence[str], sourced: Sequence[str], systemd: bool) -> None:
+        self._enabled = frozenset(enabled)
+        self._names = frozenset(path.rpartition("/")[2] for path in enabled)
+        self._sourced = [re.sub(r"[*?\[].*", "", path) for path in sourced]
+        self._systemd = systemd
+
+    def __call__(self, path: str, lines: Sequence[str]) -> bool:
+        name = path.rpartition("/")[2]
+        if path in ("/etc/rc.local", "/etc/rc.d/rc.local"):
+            return path in self._enabled
+        if "/systemd/network/" in path:
+            return "/run/systemd/netif" in self._enabled
+        if path.startswith("/etc/systemd/system/"):
+            return self._systemd and name in self._names
+        if path.startswith("/etc/network/interfaces"):
+            ifup = {"/sbin/ifup", "/usr/sbin/ifup"} & self._enabled
+            return bool(ifup) and (path == "/etc/network/interfaces" or any(map(path.startswith, self._sourced)))
+        if path.startswith(("/etc/init.d/", "/etc/rc.d/init.d/")):
+            return any(one.endswith(name) for one in self._names if one.startswith("S")) or name in self._names
+        if "/tuned" in path:
+            return "/run/tuned/tuned.pid" in self._enabled or "tuned.service" in self._names
+        if "cron" in path:
+            return any("@reboot" in line for line in lines)
+        return path.startswith(
+            ("/etc/netplan/", "/etc/NetworkManager/system-connections/", "/etc/sysconfig/network", "/etc/conf.d/net")
+        )
