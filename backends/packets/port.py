@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.ports import Hearing, ProbeTarget
 
 
@@ -51,6 +51,12 @@ class Wire:
         from backends.packets.offlink import offlink
 
         return offlink(interface, targets, sources, deadline)
+
+    def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
+        """A short conversation with a TCP service through each real server alone, results in the targets' order."""
+        from backends.packets.talk import talk
+
+        return talk(interface, targets, deadline)
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         """Every claim of an address by another machine, until it is closed; the one call that has a thread."""

@@ -13,11 +13,15 @@ FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 
 class Segment(msgspec.Struct, frozen=True):
+    """`size`: bytes of payload; `largest`: the maximum segment size that the sender takes, 0 where it names none."""
+
     source_port: int
     destination_port: int
     sequence: int
     acknowledged: int
     flags: int
+    size: int = 0
+    largest: int = 0
 
 
 class Datagram(msgspec.Struct, frozen=True):
@@ -37,13 +41,33 @@ def rst(source: bytes, destination: bytes, source_port: int, port: int, sequence
     return _tcp(source, destination, source_port, port, sequence, flags=RST)
 
 
-def _tcp(
-    source: bytes, destination: bytes, source_port: int, port: int, sequence: int, *, flags: int, options: bytes = b""
+def segment(
+    source: bytes, destination: bytes, source_port: int, port: int, sequence: int, acknowledged: int, payload: bytes
 ) -> bytes:
-    window = 64240 if flags & SYN else 0
+    """A packet of a connection that is open, with data or as an acknowledgement alone."""
+    flags = ACK | PSH if payload else ACK
+    return _tcp(
+        source, destination, source_port, port, sequence, flags=flags, acknowledged=acknowledged, payload=payload
+    )  # fmt: skip
+
+
+def _tcp(
+    source: bytes,
+    destination: bytes,
+    source_port: int,
+    port: int,
+    sequence: int,
+    *,
+    flags: int,
+    options: bytes = b"",
+    acknowledged: int = 0,
+    payload: bytes = b"",
+) -> bytes:
+    window = 0 if flags & RST else 64240
     offset = (20 + len(options)) // 4 << 4
-    head = struct.pack("!HHIIBBHHH", source_port, port, sequence & 0xFFFFFFFF, 0, offset, flags, window, 0, 0)
-    segment = head + options
+    numbers = (sequence & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF)
+    head = struct.pack("!HHIIBBHHH", source_port, port, *numbers, offset, flags, window, 0, 0)
+    segment = head + options + payload
     right = transport_checksum(source, destination, ip.TCP, segment).to_bytes(2, "big")
     return ip.build(source, destination, ip.TCP, segment[:16] + right + segment[18:])
 
@@ -65,7 +89,25 @@ def parse_tcp(packet: ip.Packet, *, checksums: bool = True) -> Segment | None:
         return None
     if checksums and transport_checksum(packet.source, packet.destination, ip.TCP, data) != 0:
         return None
-    return Segment(source_port, port, sequence, acknowledged, flags)
+    head = (offset >> 4) * 4
+    largest = _largest(data[20:head]) if flags & SYN else 0
+    return Segment(source_port, port, sequence, acknowledged, flags, len(data) - head, largest)
+
+
+def _largest(options: bytes) -> int:
+    """The maximum segment size among the options (RFC 9293 3.2), 0 where there is none."""
+    at = 0
+    while at < len(options) and options[at] != 0:
+        if options[at] == 1:
+            at += 1
+            continue
+        size = options[at + 1] if at + 1 < len(options) else 0
+        if size < 2 or at + size > len(options):
+            return 0
+        if options[at] == 2 and size == 4:
+            return int.from_bytes(options[at + 2 : at + 4], "big")
+        at += size
+    return 0
 
 
 def parse_udp(packet: ip.Packet, *, checksums: bool = True) -> Datagram | None:

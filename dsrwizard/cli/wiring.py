@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.secret import Secret
@@ -108,6 +108,9 @@ class _LazyWire:
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
     ) -> Sequence[Sent]:
         return self._real().offlink(interface, targets, sources, deadline)
+
+    def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
+        return self._real().talk(interface, targets, deadline)
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         return self._real().hear(interface, addresses, heard)

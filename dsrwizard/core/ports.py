@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
 from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
@@ -172,6 +172,14 @@ class WirePort(Protocol):
 
         `sources` gives the sender per family (4, 6): an address of nowhere. A machine that is there would answer the
         SYN-ACK with a RST, and end what is looked for. The deadline is for finding the MACs of targets without one.
+        """
+        ...
+
+    def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
+        """A short conversation with a TCP service through each real server alone, results in the targets' order.
+
+        For targets whose probe was answered: `mac` is needed. `deadline`: seconds that an application may take for its
+        first byte. This machine must hold the VIP, or its kernel ends what it did not open.
         """
         ...
 

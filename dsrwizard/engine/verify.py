@@ -13,13 +13,14 @@ import msgspec
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
-from dsrwizard.core.model.answers import Connected, Probed
+from dsrwizard.core.model.answers import Connected, Probed, Talked
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure, Observed
 from dsrwizard.core.model.steps import CLIENT
+from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.engine.defects import apart
 from dsrwizard.engine.handshakes import Inside, try_client_like, watch_traffic
@@ -27,6 +28,9 @@ from dsrwizard.engine.handshakes import Inside, try_client_like, watch_traffic
 AUDIT_SECONDS = 2.0
 """How long answers to who-has are collected: a second, slower owner must be heard (field guide, probe C)."""
 CONNECT_SECONDS = 2.0
+TALK_SECONDS = 1.0
+"""What an application may take for its first byte until it is asked again, with more patience."""
+PATIENT_SECONDS = 4.0
 PING_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 
@@ -80,12 +84,13 @@ def gather(
     observed, held = apart(observed, lambda seen: (seen, _held(seen)), "looked at")
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips, *_gateways(observed)]))
-    with ThreadPoolExecutor(max_workers=7, thread_name_prefix="verify") as pool:
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="verify") as pool:
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
         owners = pool.submit(wire.owners, interface, asked, AUDIT_SECONDS)
         probes = pool.submit(wire.probe, interface, probe_targets(deployment), PROBE_SECONDS)
         view = _client(pool, client)
+        talks = pool.submit(_talks, deployment, observed, wire, probes)
         within = pool.submit(_client_like, deployment, held, wire, inside, probes, view) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
@@ -100,8 +105,40 @@ def gather(
             client_like=within.result() if within else None,
             traffic=traffic.result()[0] if traffic else None,
             traffic_problem=traffic.result()[1] if traffic else "",
+            talks=talks.result(),
             deployed=deployed,
         )
+
+
+def _talks(
+    deployment: Deployment, observed: Observed, wire: WirePort, probes: Future[Sequence[Probed]]
+) -> list[Talked]:
+    """A conversation with every TCP service whose probe was answered, and once more with those who were silent or got
+    no large packet while others answered: an application may be slow, and a frame may get lost."""
+    holding = {canonical(address) for address in _held(Observed(director=observed.director))}
+    good = [
+        ProbeTarget(rip=one.rip, vip=one.vip, port=one.port, mac=one.mac)
+        for one in probes.result()
+        if one.protocol == "tcp" and one.good and canonical(one.vip) in holding
+    ]
+    if deployment.director.engine == "external" or not good:
+        return []
+    interface = deployment.director.interface
+    found = [*wire.talk(interface, good, TALK_SECONDS)]
+    answered = {(one.vip, one.port) for one in found if one.result == "answered"}
+    large = {(one.vip, one.port) for one in found if one.large}
+    again = {
+        number: target
+        for number, (target, one) in enumerate(zip(good, found, strict=True))
+        if (one.result in ("hung", "closed", "reset") and (one.asked or (one.vip, one.port) in answered))
+        or ((one.vip, one.port) in large and one.large is False)
+    }
+    for number, one in (
+        zip(again, wire.talk(interface, [*again.values()], PATIENT_SECONDS), strict=True) if again else ()
+    ):
+        same = (one.result, one.large) == (found[number].result, found[number].large)
+        found[number] = msgspec.structs.replace(one, tries=2 if same else 1)
+    return found
 
 
 def _client_like(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
+from dsrwizard.core.model.first_words import first_words
 from dsrwizard.core.ports import ProbeTarget
 
 if TYPE_CHECKING:
@@ -57,6 +58,22 @@ class FakeWire:
         with self._world.lock:
             problem = self._problem(interface)
             return [self._client_like(target, sources, problem) for target in targets]
+
+    def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
+        with self._world.lock:
+            return [self._talk(target, deadline) for target in targets]
+
+    def _talk(self, target: ProbeTarget, deadline: float) -> Talked:
+        state = self._world.at(target.rip)
+        asked, _ = first_words(target.port, target.vip)
+        opened = state is not None and self._signature(state, target) == "syn-ack"
+        hung = state is not None and state.hung
+        return Talked(
+            rip=target.rip, vip=target.vip, port=target.port, mac=target.mac, asked=asked, waited=deadline,
+            result="unopened" if not opened else "hung" if hung else "answered",
+            milliseconds=1.5 if opened and not hung else None,
+            size=1500 if opened else 0, large=None if state is None or not opened else state.carries >= 1500,
+        )  # fmt: skip
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> FakeHearing:
         return FakeHearing(self._world, lambda: self._problem(interface), addresses, heard)

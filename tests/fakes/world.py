@@ -79,6 +79,10 @@ class ServerState:
     lost_at: str = ""
     """Step id at which the connection breaks, once."""
     privileged: bool = True
+    hung: bool = False
+    """Its applications take connections and say nothing."""
+    carries: int = 1500
+    """The largest packet that its way carries."""
     sessions: int = 0
     """How many logins there were."""
     strangers_dropped: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
@@ -102,8 +102,9 @@ class Altered:
         ping: Callable[[Ping], Ping] = lambda ping: ping,
         owners: Callable[[Owners], Owners] = lambda owners: owners,
         sent: Callable[[Sent], Sent] = lambda sent: sent,
+        talked: Callable[[Talked], Talked] = lambda talked: talked,
     ) -> None:
-        self._wire, self._sent = farm.world.wire(), sent
+        self._wire, self._sent, self._talked = farm.world.wire(), sent, talked
         self._probe, self._connect, self._ping, self._owners = probe, connect, ping, owners
 
     def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
@@ -124,6 +125,9 @@ class Altered:
         self, interface: str, targets: Sequence[ProbeTarget], sources: Mapping[int, str], deadline: float = 1.0
     ) -> Sequence[Sent]:
         return [self._sent(sent) for sent in self._wire.offlink(interface, targets, sources, deadline)]
+
+    def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
+        return [self._talked(talked) for talked in self._wire.talk(interface, targets, deadline)]
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         return self._wire.hear(interface, addresses, heard)

@@ -196,7 +196,7 @@ def test_silence_where_somebody_uses_the_mac_is_not_put_down_to_a_firewall() -> 
         assert seen.outcome == "unknown"
         assert "80000 answers in its name" in seen.evidence
         assert "On the switch" in seen.fix
-    assert ("firewall", "web2") in faults(verified(Farm(), 2, silent=True))
+    assert ("spoof-filter", "web2") in faults(verified(Farm(), 2, silent=True))
 
 
 def test_an_answer_among_guesses_is_unknown_and_says_what_to_look_for() -> None:

@@ -165,7 +165,7 @@ def test_probes_are_the_bytes_the_kernel_answered(built: bytes, expected: bytes)
 def test_syn_ack_is_read() -> None:
     found = packet(SYN_ACK)
     assert (found.source, found.destination) == (packed("10.0.0.10"), packed("10.0.0.2"))
-    assert transport.parse_tcp(found) == transport.Segment(80, 40000, 0xC63AFF03, 0x11223345, 0x12)
+    assert transport.parse_tcp(found) == transport.Segment(80, 40000, 0xC63AFF03, 0x11223345, 0x12, largest=1460)
 
 
 def test_padding_after_a_packet_is_no_part_of_it() -> None:

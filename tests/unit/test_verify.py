@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import pytest
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Client, Service
@@ -55,6 +55,9 @@ class Together:
     ) -> Sequence[Sent]:
         self.meet()
         return self._wire.offlink(interface, targets, sources, deadline)
+
+    def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
+        return self._wire.talk(interface, targets, deadline)
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         raise AssertionError("a verification does not stay and listen")

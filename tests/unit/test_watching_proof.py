@@ -70,7 +70,8 @@ def states(snapshot: Snapshot) -> set[str]:
 
 
 def stale(watched: Watched) -> None:
-    """The router in front of the clients still has another MAC for the VIP."""
+    """The client host, which is in the servers' network, still has another MAC for the VIP."""
+    watched.host.on_link = True
     watched.host.entries[VIP] = DEAD
 
 

@@ -29,6 +29,7 @@ on all VIPs, what is not persistent, a packet filter of one address family.
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis import balancing
+from dsrwizard.core.diagnosis.answering import answering
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
@@ -46,7 +47,7 @@ ASIDE = frozenset(
     {
         "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
-        "server.look",
+        "server.look", "vip.answer", "vip.size",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -63,6 +64,7 @@ def diagnose(evidence: Evidence) -> Report:
     for view in views:
         proof = probes(view, faults, views)  # before the ports: what a probe found explains a refusal
         servers += [*before[view.name], *ports(view, faults), *proof]
+        servers += answering(view, faults, views)
         servers += [*inside(view, faults), *view.platform.settings(view, faults), *gateways(view, faults)]
         servers += [*client_like(view, faults, letting), *view.platform.after_clients(view, faults)]
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.

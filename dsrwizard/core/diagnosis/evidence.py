@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
-from dsrwizard.core.model.answers import Arrivals, Connected, Owners, Ping, Probed
+from dsrwizard.core.model.answers import Arrivals, Connected, Owners, Ping, Probed, Talked
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.facts import Failure, Observed
@@ -41,6 +41,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     traffic: dict[PairKey, Traffic] | None = None
     """Clients' own connections; None: nobody looked, or `traffic_problem` says why it could not be seen."""
     traffic_problem: str = ""
+    talks: dict[PairKey, Talked] = {}
+    """Conversations with TCP services through one real server; none where nobody talked."""
     arrivals: Arrivals | None = None
     """What came in on the director's interface during the client rounds; None: nobody listened."""
     deployed: dict[str, float] = {}
@@ -60,6 +62,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         client_like: Mapping[str, ClientLike] | None = None,
         traffic: Mapping[PairKey, Traffic] | None = None,
         traffic_problem: str = "",
+        talks: Iterable[Talked] = (),
         arrivals: Arrivals | None = None,
         deployed: Mapping[str, float] | None = None,
     ) -> Self:
@@ -75,6 +78,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             client_like=dict(client_like or {}),
             traffic=None if traffic is None else dict(traffic),
             traffic_problem=traffic_problem,
+            talks={(canonical(one.rip), canonical(one.vip), one.port): one for one in talks},
             arrivals=arrivals,
             deployed=dict(deployed or {}),
         )

@@ -43,6 +43,30 @@ def not_the_service(name: str, service: Service) -> tuple[str, str]:
     )
 
 
+def service_hung(name: str, service: Service) -> str:
+    """The application takes connections and never answers."""
+    return f"The application for {service.label} on {name} accepts connections but does not answer."
+
+
+def restart_service(name: str, service: Service) -> str:
+    return (
+        f"On {name}: find out what the application on port {service.port} waits for (its log, a stopped process), and "
+        "restart it."
+    )
+
+
+def large_lost(name: str, size: int) -> str:
+    """Small packets pass and large ones do not, on the way to one server."""
+    return f"Packets of {size} bytes are lost on the way to {name}; small ones arrive, so only large requests fail."
+
+
+def find_mtu(name: str) -> str:
+    return (
+        f"Compare the MTU of {name}, of its switch port and of any tunnel between (ip link), and look for a filter by "
+        "length; they must carry what the director's interface sends."
+    )
+
+
 def listen_on(name: str, vip: str, service: Service) -> str:
     return f"On {name}: make the application listen on {endpoint(vip, service.port)} too, or on all."
 

@@ -15,7 +15,7 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.handshakes import Fate
 from dsrwizard.core.dialects.advice import Advice
 from dsrwizard.core.dialects.linux.plan import effective, ingress
-from dsrwizard.core.model.answers import Connected, Probed
+from dsrwizard.core.model.answers import Connected, Probed, Talked
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route
@@ -249,6 +249,13 @@ class ServerView:
         if seen is None or service.protocol == "udp":
             return "unseen"
         return seen.fate(canonical(vip.address), service.port)
+
+    def talked(self, vip: Vip, service: Service) -> Talked | None:
+        """The conversation with a TCP service through this server; None where nobody talked."""
+        rip = self.rip_for(vip)
+        if rip is None or service.protocol == "udp":
+            return None
+        return self.evidence.talks.get((canonical(rip), canonical(vip.address), service.port))
 
     def asked_as_client(self, vip: Vip, service: Service) -> bool:
         """Whether the last client-like SYN had the client host's address, not a documentation address."""

@@ -94,6 +94,32 @@ class Sent(_Answer, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class Talked(_Answer, frozen=True, kw_only=True):
+    """A short TCP conversation with a VIP through one real server: what its application said first.
+
+    `asked`: the words of the protocol it was asked in (`HTTP`), empty: it was waited for a greeting. `result`:
+    `answered` (a byte came), `closed` and `reset` (it ended the connection before one), `hung` (it took the connection,
+    and nothing came), `unopened` (no connection), `unknown` (nothing could be sent, see `problem`). `tries`: how many
+    conversations ended so, the last after `waited` seconds. `milliseconds`: from the opening to the first byte.
+
+    `size`: bytes of the largest frame sent to it, without the Ethernet header, 0 where none was; `large`: whether that
+    arrived, None where it was not tried.
+    """
+
+    rip: str
+    vip: str
+    port: int
+    mac: str = ""
+    asked: str = ""
+    result: Literal["answered", "closed", "reset", "hung", "unopened", "unknown"]
+    milliseconds: float | None = None
+    waited: float = 0.0
+    tries: int = 1
+    size: int = 0
+    large: bool | None = None
+    problem: str = ""
+
+
 class Probed(_Answer, frozen=True, kw_only=True, gc=False):
     """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
 
