@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import msgspec
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
-from dsrwizard.core.model.answers import Connected, Probed, Talked
+from dsrwizard.core.model.answers import Claim, Connected, Probed, Talked
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, RealServer
@@ -84,7 +85,9 @@ def gather(
     observed, held = apart(observed, lambda seen: (seen, _held(seen)), "looked at")
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips, *_gateways(observed)]))
-    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="verify") as pool:
+    claims: list[Claim] = []
+    hearing = wire.hear(interface, [vip.address for vip in deployment.vips], claims.append)
+    with closing(hearing), ThreadPoolExecutor(max_workers=8, thread_name_prefix="verify") as pool:
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
         owners = pool.submit(wire.owners, interface, asked, AUDIT_SECONDS)
@@ -107,7 +110,15 @@ def gather(
             traffic_problem=traffic.result()[1] if traffic else "",
             talks=talks.result(),
             deployed=deployed,
+            # Last: what is above waits for the rest of the look.
+            claims=_taken(claims),
+            hearing_problem=hearing.problem,
         )
+
+
+def _taken(claims: list[Claim]) -> list[Claim]:
+    """What has been heard until now, by whoever calls from another thread."""
+    return list(claims)
 
 
 def _talks(

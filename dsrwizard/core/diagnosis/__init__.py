@@ -36,6 +36,7 @@ from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Found
 from dsrwizard.core.diagnosis.gateway import gateways
+from dsrwizard.core.diagnosis.heard import heard
 from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import ports, reach
 from dsrwizard.core.diagnosis.systems import server_views
@@ -67,6 +68,8 @@ def diagnose(evidence: Evidence) -> Report:
         servers += answering(view, faults, views)
         servers += [*inside(view, faults), *view.platform.settings(view, faults), *gateways(view, faults)]
         servers += [*client_like(view, faults, letting), *view.platform.after_clients(view, faults)]
+    # After the servers' settings, which explain what one announces.
+    director += heard(evidence, faults, views)
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
     director += balancing.ipvs(evidence, faults, views)
     live = half_open(views, faults, letting)

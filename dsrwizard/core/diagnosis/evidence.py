@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
-from dsrwizard.core.model.answers import Arrivals, Connected, Owners, Ping, Probed, Talked
+from dsrwizard.core.model.answers import Arrivals, Claim, Connected, Owners, Ping, Probed, Talked
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.facts import Failure, Observed
@@ -43,6 +43,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     traffic_problem: str = ""
     talks: dict[PairKey, Talked] = {}
     """Conversations with TCP services through one real server; none where nobody talked."""
+    claims: tuple[Claim, ...] = ()
+    """What was heard while all this was looked at: who named a VIP as its own."""
+    hearing_problem: str = ""
+    """Why nobody could listen, or nobody did."""
     arrivals: Arrivals | None = None
     """What came in on the director's interface during the client rounds; None: nobody listened."""
     deployed: dict[str, float] = {}
@@ -63,6 +67,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         traffic: Mapping[PairKey, Traffic] | None = None,
         traffic_problem: str = "",
         talks: Iterable[Talked] = (),
+        claims: Iterable[Claim] = (),
+        hearing_problem: str = "",
         arrivals: Arrivals | None = None,
         deployed: Mapping[str, float] | None = None,
     ) -> Self:
@@ -79,6 +85,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             traffic=None if traffic is None else dict(traffic),
             traffic_problem=traffic_problem,
             talks={(canonical(one.rip), canonical(one.vip), one.port): one for one in talks},
+            claims=tuple(claims),
+            hearing_problem=hearing_problem,
             arrivals=arrivals,
             deployed=dict(deployed or {}),
         )

@@ -92,6 +92,19 @@ def arp_leak(name: str, vip: str) -> str:
     return f"{name} answers ARP for {vip} and takes the director's traffic."
 
 
+def announces(name: str, vip: str, mac: str) -> str:
+    """A real server names the VIP as its own without being asked."""
+    return f"{name} announces {vip} as its own on the wire ({mac}), so neighbours and routers send to it."
+
+
+def stop_announcing(name: str, vip: str) -> str:
+    """The fix where the kernel's guard is on or not the reason."""
+    return (
+        f"On {name}: find what announces {vip} and stop it: arping, ifup with ARPUPDATE, keepalived or another cluster "
+        f"manager (ps; tcpdump -eni any arp and host {vip}). Then let the director announce it again."
+    )
+
+
 def arp_mismatch(sender: str, address: str, place: str) -> str:
     """A frame named another MAC than it came from. `sender` is a real server, or empty; `place` whose MAC it named."""
     by = "neighbour discovery" if ":" in address else "ARP"

@@ -160,8 +160,9 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
         message = f"{sentences.arp_leak(server.name, vip)} Its answer came from {mac}."
         fix = f"On {server.name}: {SILENCE}"
     else:
-        message = f"It announces the VIP as its own ({mac}), so neighbours send to it."
-        fix = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_announce=2"
+        message = sentences.announces(server.name, vip, mac)
+        guard = f"On {server.name}: sysctl -w net.ipv4.conf.all.arp_announce=2"
+        fix = f"{guard}. If it is set: {sentences.stop_announcing(server.name, vip)}"
     if ":" in vip:
         fix = f"On {server.name}: remove {vip} from its network interface; it belongs on {server.vip_interface}."
     if runs_windows(server):
