@@ -15,8 +15,10 @@ import msgspec
 from backends.director.changes import SYSTEM_PATH, DirectorChanges
 from backends.netlink.ipvs import Ipvs, loaded, may_load_modules, privileged, service_name
 from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
+from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Route, VirtualService
 from dsrwizard.core.model.steps import Step
@@ -94,6 +96,12 @@ class LocalDirector:
             if package
             else "Use a kernel built with CONFIG_IP_VS, then run `sudo modprobe ip_vs`.",
         )
+
+    def look(self, deployment: Deployment, lost: Sequence[Arrival] = ()) -> DirectorLook:
+        """What lies on the way of a client's packet to IPVS and on from there; see `DirectorPort.look`."""
+        from backends.director.look import look
+
+        return look(deployment, _network()[0], lost, self._ipvs, self._root)
 
     def services(self) -> Sequence[VirtualService]:
         """Every IPVS service that a deployment can name, with destinations and counters. Raises LookError."""

@@ -35,6 +35,7 @@ from backends.netlink.numbers import (
     NLMSG_DONE,
     NLMSG_ERROR,
     Count,
+    Daemon,
     Dest,
     MessageAttr,
     Svc,
@@ -80,6 +81,10 @@ class RawService(msgspec.Struct, frozen=True):
     state: ServiceState
     stats: Stats
     family: int
+    mark: int = 0
+    protocol: int = 0
+    address: str = ""
+    port: int = 0
 
 
 def check_end(data: bytes, kind: int, start: int, end: int) -> bool:
@@ -90,6 +95,12 @@ def check_end(data: bytes, kind: int, start: int, end: int) -> bool:
     if code < 0:
         raise KernelError(-code)
     return True
+
+
+def sync_state(data: bytes, start: int, end: int) -> int:
+    """The state in one message of a GET_DAEMON dump (IP_VS_STATE_*), 0 where it names none."""
+    span = table(data, (start + GENL_HEADER, end)).get(MessageAttr.DAEMON)
+    return number(data, table(data, span).get(Daemon.STATE)) if span is not None else 0
 
 
 class ServiceDump:
@@ -123,8 +134,9 @@ def service(data: bytes, span: Span) -> RawService:
     stats = Stats(**dict(zip(("connections", "in_packets", "out_packets", "in_bytes", "out_bytes"),
                              _counts(data, found, Svc.STATS64, Svc.STATS), strict=True)))  # fmt: skip
     if Svc.FWMARK in found:
-        label = f"firewall mark {number(data, found[Svc.FWMARK])}{' IPv6' if family == AF_INET6 else ''}"
-        return RawService(None, label, state, stats, family)
+        mark = number(data, found[Svc.FWMARK])
+        label = f"firewall mark {mark}{' IPv6' if family == AF_INET6 else ''}"
+        return RawService(None, label, state, stats, family, mark)
     protocol = number(data, found.get(Svc.PROTOCOL))
     address = _address(data, found.get(Svc.ADDR), family)
     port = network_number(data, found.get(Svc.PORT))
@@ -133,7 +145,8 @@ def service(data: bytes, span: Span) -> RawService:
     if protocol == 17:
         return RawService(ServiceKey(address, "udp", port), "", state, stats, family)
     name = FOREIGN_PROTOCOLS.get(protocol, f"protocol {protocol}")
-    return RawService(None, f"{name} {address} port {port}", state, stats, family)
+    label = f"{name} {address} port {port}"
+    return RawService(None, label, state, stats, family, 0, protocol, address, port)
 
 
 def _service_state(data: bytes, found: dict[int, Span], family: int) -> ServiceState:

@@ -10,12 +10,22 @@ from struct import pack
 from threading import Lock
 from typing import TypeVar
 
-from backends.netlink.attributes import attribute
-from backends.netlink.decode import DestinationDump, KernelError, MessageLayout, RawService, Row, ServiceDump
+from backends.netlink.attributes import attribute, messages
+from backends.netlink.decode import (
+    DestinationDump,
+    KernelError,
+    MessageLayout,
+    RawService,
+    Row,
+    ServiceDump,
+    check_end,
+    sync_state,
+)
 from backends.netlink.numbers import NLA_F_NESTED, Command, MessageAttr, Svc, method_name
 from backends.netlink.problems import LOAD, NOT_LOADED, refused, unreadable
 from backends.netlink.reader import ReadSocket
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.director_facts import OtherService
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.facts import Destination, Stats, VirtualService
 from dsrwizard.core.model.values import endpoint
@@ -71,6 +81,44 @@ class Ipvs:
             if raw.key is not None
         ]
         return services, tuple(f"{raw.label} ({raw.state.scheduler})" for raw, _rows in found if raw.key is None)
+
+    def others(self) -> tuple[OtherService, ...]:
+        """The services that no deployment can name, with their destinations."""
+
+        def look(reader: ReadSocket) -> list[tuple[RawService, list[Row]]]:
+            dump = ServiceDump()
+            reader.dump(Command.GET_SERVICE, b"", dump.feed)
+            found = []
+            for raw in dump.services:
+                if raw.key is None:
+                    rows = DestinationDump(raw.family, self._layouts)
+                    reader.dump(Command.GET_DEST, _foreign(raw), rows.feed)
+                    found.append((raw, rows.rows))
+            return found
+
+        return tuple(
+            OtherService(
+                label=raw.label, family=4 if raw.family == AF_INET else 6, mark=raw.mark, state=raw.state,
+                destinations=tuple(
+                    (one.address, one.port, one.state) for one in map(self._destination, rows)
+                ),
+            )
+            for raw, rows in self._reading(look)
+        )  # fmt: skip
+
+    def sync(self) -> tuple[str, ...]:
+        """What IPVS' synchronisation does here: `master`, `backup`, both or nothing."""
+        states: list[int] = []
+
+        def feed(data: bytes) -> bool:
+            for kind, _sequence, start, end in messages(data):
+                if check_end(data, kind, start, end):
+                    return True
+                states.append(sync_state(data, start, end))
+            return False
+
+        self._reading(lambda reader: reader.dump(Command.GET_DAEMON, b"", feed))
+        return tuple(word for bit, word in ((1, "master"), (2, "backup")) if any(state & bit for state in states))
 
     def service(self, key: ServiceKey) -> VirtualService | None:
         """One service with its destinations, or None where there is none."""
@@ -259,6 +307,18 @@ def _selector(key: ServiceKey) -> bytes:
         + attribute(Svc.ADDR, inet_pton(family, key.address))
         + attribute(Svc.PORT, pack(">H", key.port)),
     )
+
+
+def _foreign(raw: RawService) -> bytes:
+    """What asks for the destinations of a service that no deployment can name."""
+    inside = attribute(Svc.AF, pack("=H", raw.family))
+    if raw.mark:
+        inside += attribute(Svc.FWMARK, pack("=I", raw.mark))
+    else:
+        family = AF_INET if raw.family == AF_INET else AF_INET6
+        inside += attribute(Svc.PROTOCOL, pack("=H", raw.protocol))
+        inside += attribute(Svc.ADDR, inet_pton(family, raw.address)) + attribute(Svc.PORT, pack(">H", raw.port))
+    return attribute(MessageAttr.SERVICE | NLA_F_NESTED, inside)
 
 
 def privileged() -> bool:

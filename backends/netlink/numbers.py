@@ -30,6 +30,7 @@ class Command(IntEnum):
     SET_DEST = 6
     DEL_DEST = 7
     GET_DEST = 8
+    GET_DAEMON = 11
 
 
 class MessageAttr(IntEnum):
@@ -37,6 +38,7 @@ class MessageAttr(IntEnum):
 
     SERVICE = 1
     DEST = 2
+    DAEMON = 3
 
 
 class Svc(IntEnum):
@@ -54,6 +56,12 @@ class Svc(IntEnum):
     STATS = 10
     PE_NAME = 11
     STATS64 = 12
+
+
+class Daemon(IntEnum):
+    """IPVS_DAEMON_ATTR_*."""
+
+    STATE = 1
 
 
 class Dest(IntEnum):

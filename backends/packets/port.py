@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
-from dsrwizard.core.ports import Hearing, ProbeTarget
+from dsrwizard.core.ports import Arriving, Hearing, ProbeTarget
 
 
 class Wire:
     """Without state: safe to use from several threads at once. Each call has its own sockets and closes them; what
-    `hear` opens is closed by the caller."""
+    `hear` and `arrivals` open is closed by the caller."""
 
     def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
         """Echo to all addresses at once."""
@@ -63,3 +63,9 @@ class Wire:
         from backends.packets.hear import hear
 
         return hear(interface, addresses, heard)
+
+    def arrivals(self, interface: str, vips: Sequence[str]) -> Arriving:
+        """Clients' first packets to the VIPs on any interface, from now until it is closed."""
+        from backends.packets.arrivals import listen
+
+        return listen(interface, vips)

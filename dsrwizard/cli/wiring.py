@@ -11,7 +11,7 @@ from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed,
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.secret import Secret
-from dsrwizard.core.ports import Asker, Connector, DirectorPort, Hearing, ProbeTarget
+from dsrwizard.core.ports import Arriving, Asker, Connector, DirectorPort, Hearing, ProbeTarget
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.silent_asker import Quiet
@@ -111,6 +111,9 @@ class _LazyWire:
 
     def talk(self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 2.0) -> Sequence[Talked]:
         return self._real().talk(interface, targets, deadline)
+
+    def arrivals(self, interface: str, vips: Sequence[str]) -> Arriving:
+        return self._real().arrivals(interface, vips)
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         return self._real().hear(interface, addresses, heard)

@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
+from dsrwizard.core.model.answers import Arrival, Arrivals, Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
+from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.secret import Secret
@@ -141,6 +142,11 @@ class DirectorPort(Protocol):
         """The connections IPVS has in its table now, 100,000 at most; no templates of persistence."""
         ...
 
+    def look(self, deployment: Deployment, lost: Sequence[Arrival] = ()) -> DirectorLook:
+        """The director's own path: packet filters, settings, ways to the servers. `lost`: packets that came in and are
+        asked about; without them it is asked what becomes of a client's elsewhere. Changes nothing."""
+        ...
+
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...
 
 
@@ -189,6 +195,19 @@ class WirePort(Protocol):
         `heard` is called from a thread of its own, at most once a second for each (address, MAC, kind), with the
         address as it was given; it must not block or raise. This machine's own MACs are left out.
         """
+        ...
+
+    def arrivals(self, interface: str, vips: Sequence[str]) -> Arriving:
+        """Listens until it is closed for the first packets of TCP connections to the VIPs, on every interface of this
+        machine; sends nothing. They are seen before packet filters and IPVS see them."""
+        ...
+
+
+class Arriving(Protocol):
+    """A listener for what comes in from clients."""
+
+    def close(self) -> Arrivals:
+        """Ends it, and tells what came."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ import msgspec
 
 from dsrwizard.core.api import HostSeen, ServerTest, Watcher
 from dsrwizard.core.model.answers import Owners
+from dsrwizard.core.model.changes import SysctlChange
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.contact import Contact
@@ -322,7 +324,6 @@ class Engine:
 
     def _proving(self, deployment: Deployment) -> Callable[[Observed], Report]:
         """Verifications for a watch: nobody waits for them, and nobody is asked for anything."""
-        from dsrwizard.engine.handshakes import Inside
         from dsrwizard.engine.watch.proof import QuietClient, quiet_port
 
         look = self._client_look(deployment)
@@ -330,8 +331,9 @@ class Engine:
 
         def prove(observed: Observed) -> Report:
             doors = self._inside(deployment, observed)
-            quiet = Inside({name: quiet_port(port, self._asker) for name, port in doors.servers.items()},
-                           doors.connections)  # fmt: skip
+            quiet = replace(
+                doors, servers={name: quiet_port(port, self._asker) for name, port in doors.servers.items()}
+            )
             if client is not None and self._client is not None:
                 client.reached()
             return self._verified(deployment, observed, client, quiet)
@@ -345,7 +347,14 @@ class Engine:
         hosts = self._hosts_of(deployment.director.interface)
         servers = {one.name: hosts.port(one) for one in deployment.servers if one.name in observed.servers}
         balances = deployment.director.engine == "netlink"
-        return Inside(servers, hosts.director.connections if balances else None)
+        if not balances:
+            return Inside(servers)
+        director = hosts.director
+        kept = frozenset(
+            item.change.key for item in self._books(deployment).owed
+            if item.host == DIRECTOR and isinstance(item.change, SysctlChange)
+        )  # fmt: skip
+        return Inside(servers, director.connections, lambda lost: director.look(deployment, lost), kept)
 
     def watch(
         self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True, read_only: bool = False

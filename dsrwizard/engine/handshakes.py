@@ -14,7 +14,8 @@ from ipaddress import ip_network
 import msgspec
 
 from dsrwizard.core.diagnosis.handshakes import ClientLike, Fate, PairKey, Traffic, Try, hanging, traffic
-from dsrwizard.core.model.answers import Sent
+from dsrwizard.core.model.answers import Arrival, Sent
+from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.doc_addresses import sources
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, Failure, HalfOpenLook
@@ -39,6 +40,10 @@ class Inside:
 
     servers: Mapping[str, ServerPort] = field(default_factory=dict)
     connections: Callable[[], Sequence[Connection]] | None = None
+    director: Callable[[Sequence[Arrival]], DirectorLook] | None = None
+    """A look at the director's own path, for these packets that came in (none: those of a client elsewhere)."""
+    kept: frozenset[str] = frozenset()
+    """The director's settings that the journal says are ours."""
 
 
 def recent_clients(director: DirectorPort) -> list[str]:

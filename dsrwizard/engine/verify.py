@@ -23,6 +23,7 @@ from dsrwizard.core.model.facts import Failure, Observed
 from dsrwizard.core.model.steps import CLIENT
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import ProbeTarget, WirePort
+from dsrwizard.engine import director_looks
 from dsrwizard.engine.defects import apart
 from dsrwizard.engine.handshakes import Inside, try_client_like, watch_traffic
 
@@ -85,9 +86,13 @@ def gather(
     observed, held = apart(observed, lambda seen: (seen, _held(seen)), "looked at")
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips, *_gateways(observed)]))
+    vips = [vip.address for vip in deployment.vips]
+    own = deployment.director.engine == "netlink"
+    arriving = wire.arrivals(interface, vips) if own else None
     claims: list[Claim] = []
-    hearing = wire.hear(interface, [vip.address for vip in deployment.vips], claims.append)
-    with closing(hearing), ThreadPoolExecutor(max_workers=8, thread_name_prefix="verify") as pool:
+    hearing = wire.hear(interface, vips, claims.append)
+    with closing(hearing), ThreadPoolExecutor(max_workers=9, thread_name_prefix="verify") as pool:
+        look = pool.submit(director_looks.before, inside if own else None)
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
         owners = pool.submit(wire.owners, interface, asked, AUDIT_SECONDS)
@@ -97,14 +102,24 @@ def gather(
         within = pool.submit(_client_like, deployment, held, wire, inside, probes, view) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
+        seen = view.result() if isinstance(view, Future) else view
+        waited = owners.result()
+        arrivals = arriving.close() if arriving is not None else None
+        first = look.result()
+        entered, after = director_looks.after(inside if own else None, arrivals, deployment)
         return Evidence.gathered(
             deployment,
             observed,
             pings=pings.result(),
             connects=found[0],
-            owners=owners.result(),
+            owners=waited,
             probes=found[1],
-            client=view.result() if isinstance(view, Future) else view,
+            client=seen,
+            arrivals=arrivals,
+            director_look=first,
+            director_after=after,
+            entered=entered,
+            kept=inside.kept if inside else (),
             client_like=within.result() if within else None,
             traffic=traffic.result()[0] if traffic else None,
             traffic_problem=traffic.result()[1] if traffic else "",

@@ -121,7 +121,9 @@ class FakeClientHost:
             state = next((one for one in self.world.servers.values() if one.machine.mac == mac), None)
             return self._at(state, vip, port) if state else ("silent", "")
         sender = self.seen_as or (self.address6 if ":" in vip else self.address)
-        self.arrived.append(Arrival(client=sender, client_port=own, vip=vip, port=port, source=ROUTER_MAC))
+        here = Arrival(client=sender, client_port=own, vip=vip, port=port, source=ROUTER_MAC, interface="eth0")
+        self.arrived.append(here)
+        self.world.arrived.append(here)
         key = ServiceKey(vip, "tcp", port)
         virtual = self.world.ipvs.table.get(key)
         entry = self._scheduled(virtual) if virtual else None

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from dsrwizard.core.dialects.commands import commands
+from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.director_facts import DirectorLook, KernelWay
 from dsrwizard.core.model.errors import CommandFailed, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
 from dsrwizard.core.model.steps import DIRECTOR, Step
@@ -58,6 +62,24 @@ class FakeDirector:
                     ) from refused
                 made.append(change)
             self._world.done.extend((DIRECTOR, change) for change in made)
+
+    def look(self, deployment: Deployment, lost: Sequence[Arrival] = ()) -> DirectorLook:
+        with self._world.lock:
+            world, nic = self._world, deployment.director.interface
+            ways, entries = {}, {}
+            for state in world.servers.values():
+                for rip in state.rips:
+                    own = next((a for a in world.machine.links[nic].addresses if (":" in a) == (":" in rip)), "")
+                    plain = KernelWay(address=rip, kind="unicast", interface=nic, source=own, table="main")
+                    ways[rip] = plain
+                    entries[rip] = msgspec.structs.replace(plain, entry="10.0.0.0/24", source="")
+            seen = DirectorLook(
+                chains=() if world.privileged else None,
+                chains_problem="" if world.privileged else "Only root may read the rules of the packet filter.",
+                settings={f"net.ipv4.vs.{name}": "0" for name in ("drop_packet", "drop_entry", "am_droprate")},
+                ways=ways, entries=entries, sync=(),
+            )  # fmt: skip
+            return world.looked(seen, lost)
 
     def services(self) -> Sequence[VirtualService]:
         self._world.pass_gate("dump")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
+from dsrwizard.core.model.answers import Arrival, Arrivals, Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.first_words import first_words
 from dsrwizard.core.ports import ProbeTarget
 
@@ -77,6 +77,9 @@ class FakeWire:
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> FakeHearing:
         return FakeHearing(self._world, lambda: self._problem(interface), addresses, heard)
+
+    def arrivals(self, interface: str, vips: Sequence[str]) -> FakeArriving:
+        return FakeArriving(self._world, self._problem(interface), vips)
 
     def _client_like(self, target: ProbeTarget, sources: Mapping[int, str], problem: str) -> Sent:
         state = self._world.at(target.rip)
@@ -163,6 +166,19 @@ class FakeWire:
         if udp:
             return "wrong-source" if state.reply_from_rip else "reply"
         return "syn-ack"
+
+
+class FakeArriving:
+    """Tells what `World.arrived` has taken since it was opened."""
+
+    def __init__(self, world: World, problem: str, vips: Sequence[str]) -> None:
+        self._world, self._problem, self._vips = world, problem, tuple(vips)
+        self._from = len(world.arrived)
+
+    def close(self) -> Arrivals:
+        with self._world.lock:
+            seen: list[Arrival] = [one for one in self._world.arrived[self._from :] if one.vip in self._vips]
+        return Arrivals(problem=self._problem) if self._problem else Arrivals(seen=tuple(seen))
 
 
 class FakeHearing:

@@ -18,9 +18,10 @@ import msgspec
 from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.dialects.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.dialects.linux.plan import files_of
-from dsrwizard.core.model.answers import Claim, Sent, Told
+from dsrwizard.core.model.answers import Arrival, Claim, Sent, Told
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import (
     CommandFailed,
     ConnectionLost,
@@ -165,6 +166,10 @@ class World:
         self.foreign_sources_lost = False
         """The director's port on the switch lets out no frames with somebody else's address as sender."""
         self.source_port = 40_000
+        self.arrived: list[Arrival] = []
+        """First packets of connections that came in at the director."""
+        self.looked: Callable[[DirectorLook, Sequence[Arrival]], DirectorLook] = lambda seen, lost: seen
+        """What a look at the director's own path shows, of a healthy one."""
         self.hearings: list[FakeHearing] = []
         """Listeners that are open."""
         self._gates: dict[str, threading.Event] = {}

@@ -15,7 +15,7 @@ from dsrwizard.core.model.facts import Failure, Listener, Observed, Route
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.plan import plan
-from dsrwizard.core.ports import Hearing, HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
+from dsrwizard.core.ports import Arriving, Hearing, HostKeyQuestion, ProbeTarget, SecretQuestion, WirePort
 from dsrwizard.engine.handshakes import Inside
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
@@ -87,6 +87,7 @@ class Farm:
         return Inside(
             {server.name: self.world.open_server(server, Nobody()) for server in servers},
             self.world.director().connections,
+            lambda lost: self.world.director().look(self.deployment, lost),
         )
 
 
@@ -131,6 +132,9 @@ class Altered:
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         return self._wire.hear(interface, addresses, heard)
+
+    def arrivals(self, interface: str, vips: Sequence[str]) -> Arriving:
+        return self._wire.arrivals(interface, vips)
 
 
 def faults(report: Report) -> list[tuple[str, str]]:

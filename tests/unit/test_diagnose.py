@@ -42,7 +42,7 @@ def test_a_healthy_farm_has_no_fault_and_nothing_unseen(
 def test_what_others_have_on_the_director_is_no_fault() -> None:
     farm = Farm()
     farm.world.ipvs.table[ServiceKey("10.0.0.99", "tcp", 443)] = Virtual(state=ServiceState("rr"))
-    farm.world.ipvs.table[KEY].entries.append(Entry("10.0.0.200", 80, DestinationState(1)))
+    farm.world.ipvs.table[KEY].entries.append(Entry("10.0.0.200", 80, DestinationState(0)))
     farm.world.machine.links["eth0"].addresses["10.0.0.77"] = 32
     farm.world.requests(12)
     assert farm.verify().verdict == "pass"

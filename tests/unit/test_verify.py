@@ -14,7 +14,7 @@ from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Client, Service
 from dsrwizard.core.model.errors import ConnectTimeout
 from dsrwizard.core.model.facts import Failure
-from dsrwizard.core.ports import Hearing, ProbeTarget
+from dsrwizard.core.ports import Arriving, Hearing, ProbeTarget
 from dsrwizard.engine.verify import connect_targets, gather, probe_targets, verify
 from tests.unit.diagnosed import VIP, VIP6, Farm, find
 
@@ -61,6 +61,9 @@ class Together:
 
     def hear(self, interface: str, addresses: Sequence[str], heard: Callable[[Claim], None]) -> Hearing:
         return self._wire.hear(interface, addresses, heard)
+
+    def arrivals(self, interface: str, vips: Sequence[str]) -> Arriving:
+        return self._wire.arrivals(interface, vips)
 
 
 def test_everything_is_asked_at_the_same_time_and_once() -> None:

@@ -33,6 +33,10 @@ from dsrwizard.core.diagnosis.answering import answering
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
+from dsrwizard.core.diagnosis.director_entry import entries
+from dsrwizard.core.diagnosis.director_filter import filters
+from dsrwizard.core.diagnosis.director_path import settings
+from dsrwizard.core.diagnosis.director_ways import sources, ways
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Found
 from dsrwizard.core.diagnosis.gateway import gateways
@@ -48,7 +52,7 @@ ASIDE = frozenset(
     {
         "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
-        "server.look", "vip.answer", "vip.size",
+        "server.look", "vip.answer", "vip.size", "director.filter", "director.settings", "director.way",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -59,6 +63,8 @@ def diagnose(evidence: Evidence) -> Report:
     faults = Found()
     views = server_views(evidence)
     director = [*balancing.audit(evidence, faults, views), *balancing.holds(evidence, faults)]
+    director += [*filters(evidence, faults), *settings(evidence, faults), *sources(evidence, faults)]
+    director += entries(evidence, faults)
     before = {view.name: reach(view, faults) for view in views}
     letting = emits(views)
     servers: list[Check] = []
@@ -71,7 +77,7 @@ def diagnose(evidence: Evidence) -> Report:
     # After the servers' settings, which explain what one announces.
     director += heard(evidence, faults, views)
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
-    director += balancing.ipvs(evidence, faults, views)
+    director += [*balancing.ipvs(evidence, faults, views), *ways(evidence, faults, views)]
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]
     checks = (*client(evidence, faults, views, verdict(others) == "pass"), *others)

@@ -6,13 +6,14 @@ import shlex
 from ipaddress import ip_address
 
 from dsrwizard.core.diagnosis import sentences
+from dsrwizard.core.diagnosis.director_table import caught, extra, limited, oddities, ours
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.causes import UNPROVED, Cause
-from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange
+from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange, ServiceState
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, VirtualService
@@ -160,6 +161,9 @@ def ipvs(evidence: Evidence, faults: Found, views: list[ServerView]) -> list[Che
         for service in vip.services:
             present = table.get((canonical(vip.address), service.protocol, service.port))
             checks.append(_service(evidence, faults, vip, service, present))
+            checks += caught(evidence, faults, vip, service)
+            if present is not None:
+                checks += extra(evidence, faults, vip, service, present)
             at: dict[str, list[Destination]] = {}
             for one in present.destinations if present else ():
                 at.setdefault(canonical(one.address), []).append(one)
@@ -195,7 +199,16 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, pres
             f"IPVS has {name} with {' and '.join(differing)}.", ", ".join(differing),
             _command(ServiceChange(service=key_of(vip, service), old=present.state, new=wanted)),
         )  # fmt: skip
-    return where.passed(f"IPVS balances {name}.", f"scheduler {present.state.scheduler}")
+    odd = oddities(present.state)
+    if odd and ours(evidence):
+        plain = ServiceState(scheduler=wanted.scheduler, persistence=wanted.persistence)
+        return faults.fail(
+            where, Fault(host=DIRECTOR, cause="ipvs-differs", vip=vip.address, service=service.label),
+            f"IPVS has {name} with {' and '.join(odd)}, which the deployment does not name.", ", ".join(odd),
+            _command(ServiceChange(service=key_of(vip, service), old=present.state, new=plain)),
+        )  # fmt: skip
+    told = f"; {', '.join(odd)}" if odd else ""
+    return where.passed(f"IPVS balances {name}.", f"scheduler {present.state.scheduler}{told}")
 
 
 def _destination(
@@ -258,9 +271,19 @@ def _destination(
             f"{server.name} gets clients of {name}, but the deployment drains it.",
             f"weight {state.weight}", _command(change),
         )  # fmt: skip
+    limit = limited(evidence, found)
+    if limit:
+        plain = DestinationState(weight=state.weight)
+        change = DestinationChange(service=key_of(vip, service), address=rip, port=service.port, old=state, new=plain)
+        return faults.fail(
+            where, _about(server, vip, service, "ipvs-differs"),
+            f"IPVS sends {name} to {server.name} only up to {limit}, which the deployment does not name.",
+            f"{limit}; {found.active} active and {found.inactive} inactive connections", _command(change),
+        )  # fmt: skip
     if state.weight == 0:
         return where.passed(f"{server.name} is drained from {name}, as the deployment says.", "weight 0")
     note = "" if state.weight == server.weight else f", the deployment says {server.weight}"
+    note += f", threshold {state.upper}" if state.upper else ""
     return where.passed(f"IPVS sends {name} to {server.name}.", f"direct routing, weight {state.weight}{note}")
 
 

@@ -96,7 +96,10 @@ def _explains(served: Served) -> Fault | None:
         )
         if fault is not None:
             return fault
-    return served.faults.find(DIRECTOR, "ipvs-differs", vip=served.vip.address, service=served.service.label)
+    by_router = served.faults.find(DIRECTOR, "not-on-link")  # of the director's own routes: the same happens
+    return by_router or served.faults.find(
+        DIRECTOR, "ipvs-differs", vip=served.vip.address, service=served.service.label
+    )
 
 
 def carried(evidence: Evidence, proved: set[tuple[str, str]]) -> Bypass | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
 from statistics import median
 
-from dsrwizard.core.diagnosis import sentences
+from dsrwizard.core.diagnosis import director_entry, sentences
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
 from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.causes import STOPS, Cause
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.client_view import ClientVip, Passage, Tried
@@ -20,7 +21,7 @@ from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR
 from dsrwizard.core.model.values import canonical, endpoint
 
-ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained")
+ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained", "not-on-link", "director-neighbour")
 """Faults of the director's table that concern one real server."""
 
 
@@ -206,7 +207,13 @@ class Served:
         """What is known to be wrong with one real server or with how the director treats it."""
         view = self._known.get(rip)
         if view is None:
-            return None
+            return next(
+                (
+                    fault for fault in self.faults.of(DIRECTOR)
+                    if fault.server == rip and fault.touches(self.vip.address, self.service.label)
+                ),
+                None,
+            )  # fmt: skip
         label, vip = self.service.label, self.vip.address
         return next(iter(self._ailing([view])), None) or next(
             (
@@ -219,7 +226,9 @@ class Served:
 
     def _of_director(self) -> Fault | None:
         """What is wrong with the VIP for every client."""
-        return self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address) or next(
+        return self.faults.find(
+            DIRECTOR, "director-vip", "vip-as-source", "director-setting", "duplicate-vip", vip=self.vip.address
+        ) or next(
             (
                 fault for fault in self.faults.of(DIRECTOR)
                 if fault.cause in ("ipvs-missing", "ipvs-differs", "drained")
@@ -236,7 +245,10 @@ class Served:
         lost = [one for one in self.tries if one.client_port in self.passage.missing]
         if not lost or not self.passage.able:
             return None
-        known = self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", vip=self.vip.address)
+        came = director_entry.came(self.evidence, self.vip, lost)
+        if came:
+            return self._lost_in_director(where, lost, came)
+        known = self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", "vip-as-source", vip=self.vip.address)
         known = known or self._thief(lost) or mismatched(self.faults, self.views, self.vip.address)
         answered = [one for one in lost if one.result in ("open", "refused")]
         evidence = f"{len(lost)} of {_connections(self.tries)} not in the director's table: " + ", ".join(
@@ -295,6 +307,20 @@ class Served:
             one.protocol == "tcp" and one.port == self.service.port and canonical(one.vip) == vip
             and one.client_port in ports
             for one in arrivals.seen
+        )  # fmt: skip
+
+    def _lost_in_director(self, where: Where, lost: Sequence[Tried], came: Sequence[Arrival]) -> Check:
+        """What came in at the director and made no entry there: no neighbour's table is to blame."""
+        message = (
+            f"{len(lost)} of {_connections(self.tries)} to {self.target} came in at the director, but IPVS has no "
+        )
+        message += "entry of them."
+        known = director_entry.known_fault(self.faults, self.vip, self.service)
+        if known is not None:
+            return where.follows(known, message, director_entry.told(came))
+        return where.result(
+            "fail", message, director_entry.told(came),
+            "See the check director.entry: something on the director drops them before IPVS does its work.",
         )  # fmt: skip
 
     def _thief(self, lost: Sequence[Tried]) -> Fault | None:

@@ -16,6 +16,7 @@ from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
 from dsrwizard.core.model.answers import Arrivals, Claim, Connected, Owners, Ping, Probed, Talked
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.director_facts import DirectorLook, Entered
 from dsrwizard.core.model.facts import Failure, Observed
 from dsrwizard.core.model.values import canonical
 
@@ -48,7 +49,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     hearing_problem: str = ""
     """Why nobody could listen, or nobody did."""
     arrivals: Arrivals | None = None
-    """What came in on the director's interface during the client rounds; None: nobody listened."""
+    """What came in on the director's interfaces during the client rounds; None: nobody listened."""
+    director_look: DirectorLook | None = None
+    """The director's own path before the client rounds; None: nobody looked, or another product balances."""
+    director_after: DirectorLook | None = None
+    """The same afterwards: counters, and what becomes of packets of the clients that came in."""
+    entered: Entered | None = None
+    """Which connections that came in made no entry in IPVS; None: nobody listened."""
+    kept: frozenset[str] = frozenset()
+    """The director's settings that the journal says are ours."""
     deployed: dict[str, float] = {}
     """Since when a server has its VIPs, in seconds since the epoch; not known of one that is missing."""
 
@@ -70,6 +79,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         claims: Iterable[Claim] = (),
         hearing_problem: str = "",
         arrivals: Arrivals | None = None,
+        director_look: DirectorLook | None = None,
+        director_after: DirectorLook | None = None,
+        entered: Entered | None = None,
+        kept: Iterable[str] = (),
         deployed: Mapping[str, float] | None = None,
     ) -> Self:
         """Files the answers of the wire under canonical addresses."""
@@ -88,6 +101,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             claims=tuple(claims),
             hearing_problem=hearing_problem,
             arrivals=arrivals,
+            director_look=director_look,
+            director_after=director_after,
+            entered=entered,
+            kept=frozenset(kept),
             deployed=dict(deployed or {}),
         )
 

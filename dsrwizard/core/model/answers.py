@@ -156,9 +156,10 @@ class Probed(_Answer, frozen=True, kw_only=True, gc=False):
 
 
 class Arrival(_Answer, frozen=True, kw_only=True):
-    """The first packet of a connection to a VIP (TCP: a SYN) that came in on the director's interface.
+    """The first packet of a connection to a VIP (TCP: a SYN) that came in on an interface of the director.
 
-    `source` is the Ethernet source of its frame: the router's or, on the link, the client's MAC.
+    `source` is the Ethernet source of its frame: the router's or, on the link, the client's MAC. `interface` is the one
+    it came in on.
     """
 
     protocol: Literal["tcp", "udp"] = "tcp"
@@ -167,6 +168,7 @@ class Arrival(_Answer, frozen=True, kw_only=True):
     vip: str
     port: int
     source: str = ""
+    interface: str = ""
 
 
 class Arrivals(_Answer, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ _ROWS = (
     CauseInfo(
         id="vip-as-source", words="the director uses the VIP as the source of its own packets", place="director",
         probe="answered",
-        by_hand="dsrwizard does not change addresses it did not set: give the director's own address precedence.",
+        by_hand="dsrwizard does not change addresses it did not set: the administrator of the director must.",
     ),
     CauseInfo(
         id="director-setting", words="a setting of the director drops or misdirects clients' packets",
@@ -91,7 +91,7 @@ _ROWS = (
     CauseInfo(
         id="director-neighbour", words="the director sends the real server's packets to another MAC",
         place="director", probe="answered",
-        by_hand="dsrwizard does not change neighbour entries: remove the wrong one from the director.",
+        by_hand="dsrwizard does not change neighbour entries: the administrator of the director must remove it.",
     ),
     CauseInfo(
         id="second-director", words="the real server's own IPVS passes the VIP's packets on", place="server",

@@ -1,0 +1,171 @@
+"""The check `director.filter`: whether a packet filter of the director stops clients' packets before or after IPVS."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from dsrwizard.core.diagnosis.evidence import Evidence
+from dsrwizard.core.diagnosis.filter_match import ClientPacket
+from dsrwizard.core.diagnosis.filter_walk import Followed, Hit, fate
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.client_view import ClientView
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.model.values import canonical
+
+ServicePlace = tuple[Vip, Service]
+_SHOWN = 3
+_COUNTER = re.compile(r"^\[\d+:\d+\] ")
+
+
+def filters(evidence: Evidence, faults: Found) -> list[Check]:
+    """`director.filter` for every service; nothing where nobody looked."""
+    look = evidence.director_look
+    if look is None:
+        return []
+    if look.chains is None:
+        where = Where(check="director.filter", host=DIRECTOR)
+        return [
+            where.unknown(
+                "The packet filter of the director could not be read, so it may drop clients' packets.",
+                look.chains_problem, "Run dsrwizard as root, and compare with: iptables-save -c; nft list ruleset",
+            )
+        ]  # fmt: skip
+    every = [(vip, service) for vip in evidence.deployment.vips for service in vip.services]
+    judged = [(place, _fates(evidence, *place)) for place in every]
+    alike: dict[tuple[Hit, ...], list[ServicePlace]] = {}
+    for place, found in judged:
+        if hits := _hits(found):
+            alike.setdefault(hits, []).append(place)
+    checks = []
+    for place, found in judged:
+        hits = _hits(found)
+        checks.append(
+            convict(faults, place, alike[hits], hits) if hits else _open(place, found, any(c.hook for c in look.chains))
+        )
+    return checks
+
+
+def packet_of(evidence: Evidence, vip: Vip, service: Service, client: str = "", interface: str = "") -> ClientPacket:
+    """The first packet of a client's connection as it comes in."""
+    return ClientPacket(
+        family=6 if vip.ip.version == 6 else 4, vip=canonical(vip.address), protocol=service.protocol,
+        port=service.port, client=client, own=farm(evidence),
+        incoming=interface or evidence.deployment.director.interface,
+    )  # fmt: skip
+
+
+def follow(evidence: Evidence, packet: ClientPacket) -> Followed:
+    """What the director's filters make of it."""
+    look = evidence.director_look
+    tracked = bool(look) and look.settings.get("net.ipv4.vs.conntrack") == "1" if look else False
+    chains = (look.chains if look else None) or ()
+    return fate(chains, packet, evidence.deployment.director.interface, tracked=tracked)
+
+
+def farm(evidence: Evidence) -> frozenset[str]:
+    """Addresses of the farm's own machines."""
+    found = {canonical(rip) for one in evidence.deployment.servers for rip in (one.address, one.address6) if rip}
+    links = evidence.observed.director.interfaces if evidence.observed.director else ()
+    return frozenset(found | {canonical(entry.address) for link in links for entry in link.addresses})
+
+
+def clients(evidence: Evidence, vip: Vip) -> tuple[str, ...]:
+    """Addresses of the client host as the director sees them: those it connected from, where they came in so."""
+    view = evidence.client
+    if not isinstance(view, ClientView):
+        return ()
+    seen = view.of(vip)
+    told = {canonical(one.client) for one in seen.tries if one.client} if seen else set()
+    arrived = {canonical(one.client) for one in evidence.arrivals.seen} if evidence.arrivals else set()
+    return tuple(sorted(told & arrived or told))
+
+
+def _fates(evidence: Evidence, vip: Vip, service: Service) -> list[Followed]:
+    """Of the client host's packets, or where there is none of some client's."""
+    known = clients(evidence, vip) or ("",)
+    return [follow(evidence, packet_of(evidence, vip, service, one)) for one in known]
+
+
+def _hits(found: Iterable[Followed]) -> tuple[Hit, ...]:
+    return tuple(dict.fromkeys(hit for one in found for hit in one.hits))
+
+
+def _where(place: ServicePlace) -> Where:
+    return Where(check="director.filter", host=DIRECTOR, vip=place[0].address, service=place[1].label)
+
+
+def _open(place: ServicePlace, found: Iterable[Followed], filtering: bool) -> Check:
+    where, target = _where(place), f"{place[0].address} {place[1].label}"
+    perhaps = next((one for one in found if one.perhaps), None)
+    if perhaps is not None:
+        return where.unknown(
+            f"It depends on the client whether the packet filter of the director lets it in to {target}.",
+            f"{perhaps.perhaps[0].text}; before it: {_listed(perhaps.lets)}",
+            "Name a client host in the deployment, and verify again: then its own packets decide.",
+        )
+    some = [hit for one in found for hit in one.some]
+    if not filtering:
+        return where.passed("No packet filter runs on the director.")
+    return where.passed(
+        f"The packet filter of the director lets clients in to {target}.",
+        f"not for all: {_listed(hit.text for hit in some)}" if some else "",
+    )
+
+
+def convict(faults: Found, place: ServicePlace, alike: Sequence[ServicePlace], hits: Sequence[Hit]) -> Check:
+    """The failing check of rules that take a service's packets; `alike` are all that the same rules take them from."""
+    vip, service = place
+    one = len(alike) == 1
+    first = hits[0]
+    what = f"clients' packets to {vip.address} {service.label}"
+    if not one:
+        what = f"clients' packets to {', '.join(f'{vip.address} {service.label}' for vip, service in alike)}"
+    part = "a part of " if all(hit.random for hit in hits) else ""
+    verb = "sends" if first.kind == "elsewhere" else "drops"
+    end = " elsewhere" if first.kind == "elsewhere" else ""
+    counted = "; ".join(
+        f"{hit.text}" + (f" ({hit.packets} packets so far)" if hit.packets is not None else "") for hit in hits[:_SHOWN]
+    )
+    fixes = list(dict.fromkeys(_fix(hit, *other) for hit in hits for other in alike))
+    of = {vip.address for vip, _ in alike}
+    fault = Fault(
+        host=DIRECTOR, cause="firewall", vip=of.pop() if len(of) == 1 else "", service=service.label if one else "",
+    )  # fmt: skip
+    return faults.fail(
+        _where(place), fault,
+        f"The packet filter of the director {verb} {part}{what}{end}.", counted,
+        f"On the director: {' && '.join(fixes)}",
+    )  # fmt: skip
+
+
+def _listed(texts: Iterable[str]) -> str:
+    every = list(dict.fromkeys(texts))
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return "; ".join(every[:_SHOWN]) + more
+
+
+def _fix(hit: Hit, vip: Vip, service: Service) -> str:
+    """One command that lets this service in and changes nothing else."""
+    base, six = hit.base, vip.ip.version == 6
+    if base.table.endswith(" firewalld") or "INPUT_ZONES" in hit.chains:
+        rule = (
+            f'\'rule family="ipv{6 if six else 4}" destination address="{vip.address}" '
+            f'port port="{service.port}" protocol="{service.protocol}" accept\''
+        )
+        return f"firewall-cmd --add-rich-rule={rule}"
+    if {"ufw-user-input", "ufw6-user-input"} & hit.chains and base.hook == "input":
+        return f"ufw prepend allow proto {service.protocol} to {vip.address} port {service.port}"
+    if not base.legacy:
+        family = "ip6" if six else "ip"
+        place = " ".join(map(shlex.quote, (*base.table.split(), base.name)))
+        return f"nft insert rule {place} {family} daddr {vip.address} {service.protocol} dport {service.port} accept"
+    program = base.tool if not six or base.tool.startswith("ip6") else base.tool.replace("iptables", "ip6tables")
+    table = "" if base.table == "filter" else f" -t {base.table}"
+    rule = _COUNTER.sub("", hit.rule)
+    if f" -d {canonical(vip.address)}/{vip.prefix} " in f"{rule} ":
+        return f"{program}{table} {rule.replace('-A ', '-D ', 1)}"
+    return f"{program}{table} -I {base.name} -d {vip.address} -p {service.protocol} --dport {service.port} -j ACCEPT"
