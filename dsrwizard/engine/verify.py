@@ -14,7 +14,7 @@ import msgspec
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
-from dsrwizard.core.model.answers import Claim, Connected, Probed, Talked
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Probed, Talked
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, RealServer
@@ -91,7 +91,7 @@ def gather(
     arriving = wire.arrivals(interface, vips) if own else None
     claims: list[Claim] = []
     hearing = wire.hear(interface, vips, claims.append)
-    with closing(hearing), ThreadPoolExecutor(max_workers=9, thread_name_prefix="verify") as pool:
+    with closing(hearing), ThreadPoolExecutor(max_workers=10, thread_name_prefix="verify") as pool:
         look = pool.submit(director_looks.before, inside if own else None)
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
@@ -99,6 +99,7 @@ def gather(
         probes = pool.submit(wire.probe, interface, probe_targets(deployment), PROBE_SECONDS)
         view = _client(pool, client)
         talks = pool.submit(_talks, deployment, observed, wire, probes)
+        twins = pool.submit(_twins, deployment, wire, owners)
         within = pool.submit(_client_like, deployment, held, wire, inside, probes, view) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
@@ -124,11 +125,24 @@ def gather(
             traffic=traffic.result()[0] if traffic else None,
             traffic_problem=traffic.result()[1] if traffic else "",
             talks=talks.result(),
+            twins=twins.result(),
             deployed=deployed,
             # Last: what is above waits for the rest of the look.
             claims=_taken(claims),
             hearing_problem=hearing.problem,
         )
+
+
+def _twins(deployment: Deployment, wire: WirePort, owners: Future[Mapping[str, Owners]]) -> Sequence[Probed]:
+    """The VIPs of a server whose address several MACs answer for, through each of them: two machines differ."""
+    several = {address: one.macs for address, one in owners.result().items() if len(one.macs) > 1}
+    asked = [
+        msgspec.structs.replace(target, mac=mac)
+        for target in probe_targets(deployment)
+        for mac in several.get(target.rip, ())
+        if target.protocol == "tcp"
+    ]
+    return wire.probe(deployment.director.interface, asked, PROBE_SECONDS) if asked else ()
 
 
 def _taken(claims: list[Claim]) -> list[Claim]:

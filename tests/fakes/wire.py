@@ -134,8 +134,8 @@ class FakeWire:
         if problem or state is None:
             signature, mac, answered = "unknown" if problem else "no-mac", target.mac, ""
         else:
-            mac = state.machine.mac
-            signature = self._signature(state, target)
+            mac = target.mac or state.machine.mac
+            signature = self._signature(state, target) if mac == state.machine.mac else "silence"
             answered = "" if signature == "silence" else mac
         source = {"redirect": target.rip, "wrong-source": target.rip, "silence": "", "unknown": "", "no-mac": ""}
         return Probed(

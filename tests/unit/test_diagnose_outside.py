@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
 from dsrwizard.core.model.deployment import Deployment, Service
 from dsrwizard.core.model.facts import Failure, PacketFilter
+from dsrwizard.core.ports import ProbeTarget
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, Altered, Farm, faults, find, only, vip_missing
@@ -284,14 +285,6 @@ def test_a_service_that_is_no_socket_of_the_host_is_fine_when_it_answers() -> No
     assert report.verdict == "pass"
 
 
-def test_two_hosts_with_one_rip_are_not_painted_green() -> None:
-    farm = Farm()
-    farm.world.strangers[WEB2] = [STRANGER]
-    report = farm.verify()
-    assert report.verdict == "unknown"
-    assert STRANGER in find(report, "server.link", "web2").evidence
-
-
 def test_a_leak_by_a_second_interface_is_the_servers_and_the_fix_names_it() -> None:
     farm = Farm()
     machine = farm.server("web2").machine
@@ -348,3 +341,78 @@ def test_a_director_that_could_not_be_looked_at_is_unknown() -> None:
     report = verify(farm.deployment, observed, farm.world.wire())
     assert (report.verdict, report.failures) == ("unknown", ())
     assert "Run it with sudo." in find(report, "director.vip", "director").evidence
+
+
+# -- two machines with one RIP
+
+TWIN = "02:00:0a:00:00:77"
+
+
+def twins(farm: Farm) -> Farm:
+    farm.world.strangers[WEB2] = [TWIN]
+    return farm
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_another_machine_with_a_real_servers_address_is_one_fault_and_nothing_is_advised_on_the_server(
+    login: bool,
+) -> None:
+    farm = twins(Farm())
+    farm.server("web2").ssh = login
+    # What was asked of the address went to the other machine.
+    wire = Altered(farm, probe=probe_says("silence"), connect=connect_says("refused"))
+    real = farm.world.wire()
+
+    class Either(Altered):
+        def probe(
+            self, interface: str, targets: Sequence[ProbeTarget], deadline: float = 1.0, pace: int = 0
+        ) -> Sequence[Probed]:
+            through = [one for one in targets if one.mac]
+            asked = real if through else wire
+            return asked.probe(interface, targets, deadline)
+
+        def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
+            return wire.connect(targets, deadline)
+
+    check = only(farm.verify(wire=Either(farm)))
+    assert (check.check, check.cause, check.host) == ("server.link", "duplicate-rip", "web2")
+    assert TWIN in check.fix
+    assert "02:00:0a:00:00:66" not in check.fix
+    advised = [one.fix for one in farm.verify(wire=Either(farm)).failures]
+    assert not [fix for fix in advised if "ip addr add" in fix or "Start the service" in fix]
+
+
+def test_two_ports_of_one_machine_are_no_second_machine() -> None:
+    farm = Farm()
+    farm.world.strangers[WEB2] = ["02:00:00:00:01:02"]
+    farm.server("web2").machine.links["eth1"] = Link("02:00:00:00:01:02")
+    assert farm.verify().failures == ()
+
+
+def test_two_macs_that_both_answer_for_the_vip_are_one_machine_or_not_told() -> None:
+    """A server without a login that answers by both its ports."""
+    farm = without_login(twins(Farm()))
+
+    def both(probed: Probed) -> Probed:
+        if probed.rip != WEB2:
+            return probed
+        return msgspec.structs.replace(probed, signature="syn-ack", answered_by=probed.mac, source=VIP)
+
+    report = farm.verify(wire=Altered(farm, probe=both))
+    assert (report.verdict, report.failures) == ("unknown", ())
+
+
+def test_a_virtual_mac_and_a_proxy_are_no_second_machine() -> None:
+    farm = Farm()
+    farm.world.strangers[WEB2] = ["00:00:5e:00:01:07"]
+    assert farm.verify().failures == ()
+    farm.world.strangers = {rip: [TWIN] for rip in ("10.0.0.101", WEB2, "10.0.0.103")}
+    assert farm.verify().failures == ()
+
+
+def test_another_real_server_that_has_the_address_is_named() -> None:
+    farm = Farm()
+    farm.world.strangers[WEB2] = ["02:00:0a:00:00:67"]
+    check = only(farm.verify())
+    assert (check.cause, check.host) == ("duplicate-rip", "web2")
+    assert "02:00:0a:00:00:67 (web3)" in check.fix

@@ -7,6 +7,7 @@ passes. For the causes and how to tell them apart, see the field guide, sections
 Several faults at once are each named, on one host and on several. What a fault hides, until it is mended:
 
 - unreachable, not-on-link: everything else on that server
+- duplicate-rip: everything else on that server, for nobody knows which of the two machines was seen
 - vip-missing: a firewall there that drops packets to the same VIP
 - vip-prefix: a firewall there, where the prefix takes in the director's own address
 - windows-adapter by an adapter that is gone or disabled: what is wrong with the VIPs and weak-host on it

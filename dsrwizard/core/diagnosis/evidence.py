@@ -44,6 +44,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     traffic_problem: str = ""
     talks: dict[PairKey, Talked] = {}
     """Conversations with TCP services through one real server; none where nobody talked."""
+    twins: tuple[Probed, ...] = ()
+    """Probes through each MAC that answered for a RIP, where there are several."""
     claims: tuple[Claim, ...] = ()
     """What was heard while all this was looked at: who named a VIP as its own."""
     hearing_problem: str = ""
@@ -76,6 +78,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         traffic: Mapping[PairKey, Traffic] | None = None,
         traffic_problem: str = "",
         talks: Iterable[Talked] = (),
+        twins: Iterable[Probed] = (),
         claims: Iterable[Claim] = (),
         hearing_problem: str = "",
         arrivals: Arrivals | None = None,
@@ -98,6 +101,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             traffic=None if traffic is None else dict(traffic),
             traffic_problem=traffic_problem,
             talks={(canonical(one.rip), canonical(one.vip), one.port): one for one in talks},
+            twins=tuple(twins),
             claims=tuple(claims),
             hearing_problem=hearing_problem,
             arrivals=arrivals,
@@ -167,6 +171,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 if canonical(entry.address) not in vips and wanted.version == network.version and wanted in network:
                     return canonical(entry.address)
         return ""
+
+    def serves(self, rip: str, by: str) -> bool | None:
+        """Whether a VIP was answered through this MAC, one of several that answer for a RIP; None: it was not tried."""
+        found = [one for one in self.twins if canonical(one.rip) == canonical(rip) and mac(one.mac) == mac(by)]
+        told = [one.good for one in found if one.signature not in ("unknown", "no-mac")]
+        return any(told) if told else None
 
     def near(self, address: str) -> bool:
         """Whether an address is in a network of the director's own."""

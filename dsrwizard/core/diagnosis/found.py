@@ -90,7 +90,16 @@ class Found:
 
     def out_of_reach(self, host: str) -> Fault | None:
         """The fault that keeps everything on a real server from being looked at."""
-        return self.find(host, "unreachable", "not-on-link")
+        return self.find(host, "unreachable", "not-on-link", "duplicate-rip")
+
+    def _hiding(self, fault: Fault) -> Fault | None:
+        """The fault behind which another is not told: where two machines have one address, nobody knows of which of
+        them anything was seen."""
+        if fault.cause == "duplicate-rip":
+            return None
+        if fault.cause == "director-neighbour":
+            return self.find(fault.server, "duplicate-rip")
+        return self.find(fault.host, "duplicate-rip")
 
     def doubt(self, check: Check) -> Check:
         """The check, which is unknown, as one that keeps the verdict from being a pass."""
@@ -103,6 +112,9 @@ class Found:
         `shared`: one thing on the host is behind every place where this cause shows (one rule, one binding), so only
         the first is a failure.
         """
+        hiding = self._hiding(fault)
+        if hiding is not None:
+            return where.follows(hiding, message, evidence)
         found = self._faults.setdefault(fault.host, {})
         known = fault if fault in found else self.find(fault.host, fault.cause) if shared else None
         found[fault] = None

@@ -12,6 +12,7 @@ from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import spoken
 from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.diagnosis.twins import twin
 from dsrwizard.core.dialects.linux.plan import key
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
@@ -23,7 +24,8 @@ def reach(view: ServerView, faults: Found) -> list[Check]:
     """`server.ping` and `server.link` for every RIP, `server.access` once."""
     checks = []
     for rip in view.rips:
-        checks += [_ping(view, faults, rip), _link(view, faults, rip)]
+        other = twin(view, faults, rip)  # it explains whatever is wrong at this address
+        checks += [_ping(view, faults, rip), other or _link(view, faults, rip)]
     return [*checks, _access(view, faults)]
 
 
