@@ -282,3 +282,69 @@ ansible_winrm_service=HTTP
         ("", "https", "ntlm", ""),
     ]
     assert any("credssp" in note for note in found.notes)
+
+
+def told(found: Imported, *words: str) -> None:
+    for each in words:
+        assert any(each in note for note in found.notes), (each, found.notes)
+
+
+def test_what_leads_to_a_host_and_cannot_be_imported_is_told() -> None:
+    text = """
+[web]
+app[1:2] ansible_host=10.0.0.1
+app3 ansible_host=10.0.0.3 ansible_ssh_extra_args="-J jump9 -i ~/.ssh/k"
+app4 ansible_ssh_common_args="-o ProxyCommand='sshpass -p hunter2 ssh -W %h:%p bastion'" ansible_become_method=su
+app5 ansible_connection=network_cli http_port=80
+[web:vars]
+ansible_ssh_common_args='-o ProxyJump=ops@bastion:2200 -o StrictHostKeyChecking=no'
+"""
+    found = ansible.parse(text)
+    told(
+        found, "ProxyJump ops@bastion:2200 of app1, app2, app3", "ProxyJump jump9 of app3", "ProxyCommand of app4",
+        "StrictHostKeyChecking", "the argument -i of ssh of app3", "ansible_become_method su", "network_cli",
+        "http_port",
+    )  # fmt: skip
+    assert "hunter2" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("variables", "given"),
+    [
+        ("ansible_port=5985", ("winrm", "http", "ntlm")),
+        ("ansible_port=5986", ("winrm", "https", "ntlm")),
+        ("ansible_winrm_scheme=http", ("winrm", "http", "ntlm")),
+        ("ansible_winrm_scheme=HTTP ansible_connection=winrm ansible_port=5986", ("winrm", "http", "ntlm")),
+        ("ansible_winrm_transport=kerberos", ("winrm", "https", "kerberos")),
+        ("ansible_connection=ansible.builtin.winrm ansible_winrm_transport=ssl", ("winrm", "https", "basic")),
+        ("ansible_connection=psrp ansible_psrp_protocol=http ansible_psrp_auth=negotiate", ("winrm", "http", "ntlm")),
+        ("ansible_connection=ssh ansible_port=22", ("ssh", "https", "ntlm")),
+    ],
+)
+def test_how_a_windows_host_is_reached(variables: str, given: tuple[str, str, str]) -> None:
+    for text in (f"[w]\nw1 ansible_host=10.0.0.1 {variables}\n",
+                 "all:\n hosts:\n  w1:\n   ansible_host: 10.0.0.1\n"
+                 + "".join(f"   {one.replace('=', ': ')}\n" for one in variables.split())):  # fmt: skip
+        (server,) = read(text).servers
+        assert (server.connect, server.winrm, server.auth) == given
+
+
+def test_exports_in_json_are_inventories() -> None:
+    listed = """{"_meta": {"hostvars": {"app1": {"ansible_host": "10.0.0.1", "ansible_port": 2222}, "app2": {}}},
+ "all": {"children": ["ungrouped", "web"]}, "web": {"hosts": ["app1", "app2"], "vars": {"ansible_user": "ops"}}}"""
+    found = read(listed)
+    assert [(one.name, one.address, one.port, one.user) for one in found.servers] == [
+        ("app1", "10.0.0.1", "2222", "ops"), ("app2", "app2", "", "ops"),
+    ]  # fmt: skip
+    awx = r"""{"inventory": [{"name": "farm", "variables": "ansible_user: root", "related": {
+ "hosts": [{"name": "app1", "enabled": true, "variables": "---\nansible_host: 10.0.0.1\nansible_password: hunter2\n"},
+           {"name": "app2", "enabled": true, "variables": "{\"ansible_host\": \"10.0.0.2\"}"},
+           {"name": "old", "enabled": false, "variables": ""}],
+ "groups": [{"name": "web", "variables": "", "related": {"hosts": [{"name": "app2", "type": "host"}]}}]}}]}"""
+    found = read(awx)
+    assert [(one.name, one.address, one.user) for one in found.servers] == [
+        ("app1", "10.0.0.1", "root"), ("app2", "10.0.0.2", "root"),
+    ]  # fmt: skip
+    assert [one.name for one in read(awx, choice="web").servers] == ["app2"]
+    assert "hunter2" not in repr(found)
+    told(found, "asks for them")

@@ -7,6 +7,7 @@ inventory".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
@@ -18,7 +19,18 @@ from dsrwizard.core.intake.importers.common import Collector, Imported, name_for
 from dsrwizard.core.intake.importers.inventory import CONNECTION, SECRET, VARIABLES, Inventory
 from dsrwizard.core.intake.problems import shown
 
-_CONNECTIONS = {"winrm": "winrm", "psrp": "winrm"}
+_CONNECTIONS = {
+    "winrm": "winrm",
+    "psrp": "winrm",
+    "ssh": "ssh",
+    "smart": "ssh",
+    "paramiko": "ssh",
+    "paramiko_ssh": "ssh",
+}
+_WINRM_PORTS = {"5985", "5986"}
+_METHODS = {"plaintext": "basic", "ssl": "basic", "negotiate": "ntlm"}
+"""Names of pywinrm and pypsrp for what dsrwizard calls otherwise."""
+_OPTION = re.compile(r"-o\s*(\w+)\s*[= ]\s*(\"[^\"]*\"|'[^']*'|\S+)|-J\s*(\S+)|-([A-Zb-np-z])\b")
 
 
 def parse(text: str, group: str = "all") -> Imported:
@@ -29,6 +41,7 @@ def parse(text: str, group: str = "all") -> Imported:
         return found.refusal("This is no inventory of Ansible: it has lines that none has. Nothing was imported.")
     for host in _chosen(inventory, group, found):
         _take(host, inventory.variables(host), found)
+    found.tell("dsrwizard does not use these variables")
     return found.imported()
 
 
@@ -65,13 +78,18 @@ def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
         name = next((name for name in names if variables.get(name)), None)
         if name is None:
             continue
-        if "{{" in variables[name]:
+        if field == "jump":
+            values[field] = " ".join(variables[name] for name in names if name in variables)
+        elif "{{" in variables[name]:
             found.note(f"{shown(host)}: {name} is a template; enter its value by hand.")
         else:
             values[field] = variables[name]
     if SECRET in variables:
         found.note("Passwords in the inventory were not imported: dsrwizard asks for them and stores none.")
-    connect = _CONNECTIONS.get(variables.get(CONNECTION, ""), "ssh")
+    connect = _connection(host, variables, values, found)
+    if values.get("jump"):
+        _arguments(host, values["jump"], found)
+    _privilege(host, values, connect, found)
     server = DraftServer(
         name=name_for(alias),
         address=values["address"],
@@ -80,21 +98,78 @@ def _take(host: str, variables: Mapping[str, str], found: Collector) -> None:
         identity_file=values.get("identity_file", ""),
         connect=connect,
     )
+    if connect == "winrm" and server.identity_file:
+        server.identity_file = ""
+        found.not_taken_of("the private key", host, "WinRM uses a password or a ticket")
     for field, value in _windows(host, alias, values, found).items() if connect == "winrm" else ():
         setattr(server, field, value)
     found.add(server)
+
+
+def _connection(host: str, variables: Mapping[str, str], values: Mapping[str, str], found: Collector) -> str:
+    """`ssh` or `winrm`: as it is written, or as ports and variables of WinRM say where it is not."""
+    written = variables.get(CONNECTION, "").rpartition(".")[2]  # ansible.builtin.ssh
+    if written in _CONNECTIONS:
+        return _CONNECTIONS[written]
+    if written:
+        found.not_taken_of(f"the connection {shown(written)}", host, "dsrwizard has SSH and WinRM; SSH was set")
+        return "ssh"
+    if values["port"] in _WINRM_PORTS or any(values.get(key) for key in ("winrm", "auth", "validation")):
+        found.note(
+            "Hosts with ports or variables of WinRM were imported as WinRM, though none says ansible_connection."
+        )
+        return "winrm"
+    return "ssh"
+
+
+def _arguments(host: str, arguments: str, found: Collector) -> None:
+    """What ssh would get on its command line. Values of commands are not shown: they may hold a secret."""
+    instead = "write it into ~/.ssh/config under the server's address, where dsrwizard reads it"
+    for match in _OPTION.finditer(arguments):
+        keyword, value = (match[1] or "").lower(), (match[2] or "").strip("\"'")
+        if match[3] or keyword == "proxyjump":
+            found.not_taken_of(
+                f"ProxyJump {shown(match[3] or value)[1:-1]}", host, f"a server has no jump host; {instead}"
+            )
+        elif keyword == "proxycommand":
+            found.not_taken_of("ProxyCommand", host, f"a file brings no commands; {instead}")
+        elif match[4]:
+            found.not_taken_of(
+                f"the argument -{match[4]} of ssh", host, f"a server has no arguments for ssh; {instead}"
+            )
+        else:
+            option = shown(match[1])[1:-1]
+            found.not_taken_of(f"the ssh option {option}", host, f"a server has no options for ssh; {instead}")
+
+
+def _privilege(host: str, values: Mapping[str, str], connect: str, found: Collector) -> None:
+    method, user = values.get("become", ""), values.get("become_user", "")
+    if connect == "ssh" and method not in ("", "sudo"):
+        found.not_taken_of(f"ansible_become_method {shown(method)[1:-1]}", host, "dsrwizard becomes root by sudo")
+    if connect == "ssh" and user not in ("", "root"):
+        found.not_taken_of(f"ansible_become_user {shown(user)[1:-1]}", host, "dsrwizard works as root")
 
 
 def _windows(host: str, alias: str, values: Mapping[str, str], found: Collector) -> dict[str, str]:
     """The WinRM settings: how it is reached, and the name that certificate and Kerberos know it by: where the address
     is given apart, the host's own name if it is a full one."""
     mine: dict[str, str] = {}
-    scheme = values.get("winrm", "")
+    scheme = values.get("winrm", "").lower()
     if scheme in ("http", "https"):
         mine["winrm"] = scheme
     elif values["port"] == "5985":
         mine["winrm"] = "http"  # as Ansible reads it
-    ways = [way.strip() for way in values.get("auth", "").split(",") if way.strip()]
+    if scheme not in ("", "http", "https"):
+        found.not_taken_of(f"the scheme {shown(scheme)}", host, "WinRM has http and https")
+    if values.get("validation", "").lower() == "ignore":
+        found.not_taken_of(
+            "the certificate validation “ignore”", host, "dsrwizard asks about a certificate it cannot check"
+        )
+    ca_file = values.get("ca_file", "")
+    if ca_file and fields.ca_file(ca_file) is None and mine.get("winrm") != "http":
+        mine["ca_file"] = ca_file
+    ways = [way.strip().lower() for way in values.get("auth", "").split(",") if way.strip()]
+    ways = [_METHODS.get(way, way) for way in ways]
     way = next((way for way in ways if fields.auth(way) is None), "")
     if way:
         mine["auth"] = way

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from dsrwizard.core.intake.importers.ansible_exports import in_yaml_shape
 from dsrwizard.core.intake.importers.ansible_ini import expand
 from dsrwizard.core.intake.importers.common import LONGEST_VALUE, Collector, is_list
 from dsrwizard.core.intake.importers.inventory import Inventory, kept
@@ -38,6 +39,7 @@ def parse_yaml(text: str, found: Collector) -> Inventory:
         if data is not None:
             found.note("The YAML is not an inventory: it has no groups.")
         return inventory
+    data = in_yaml_shape(data, lambda told: _load(told, Collector()))
     waiting: list[tuple[str, object]] = [(str(name), node) for name, node in data.items()]
     seen: set[tuple[str, int]] = set()
     for name, node in waiting:  # which grows meanwhile

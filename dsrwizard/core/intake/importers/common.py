@@ -49,6 +49,25 @@ class Collector:
     def __init__(self) -> None:
         self._servers: dict[str, DraftServer] = {}
         self._notes: dict[str, None] = {}
+        self._unused: dict[str, None] = {}
+        self._alike: dict[tuple[str, str], list[str]] = {}
+
+    def unused(self, name: str) -> None:
+        """A setting that was read and is not used; all of them become one note, by `tell`."""
+        if len(self._unused) < MAX_SERVERS:
+            self._unused[name] = None
+
+    def not_taken_of(self, what: str, host: str, why: str) -> None:
+        """Something of a host was not imported. Hosts with the same thing become one note, by `tell`."""
+        self._alike.setdefault((what, why), []).append(host)
+
+    def tell(self, why_unused: str) -> None:
+        """Makes the notes that were gathered."""
+        for (what, why), hosts in self._alike.items():
+            self.note(not_taken(f"{what} of {listed(hosts)}", why))
+        if self._unused:
+            self.note(not_taken(listed(list(self._unused)), why_unused))
+        self._alike, self._unused = {}, {}
 
     def note(self, text: str) -> None:
         if len(self._notes) < MAX_NOTES:
@@ -102,6 +121,12 @@ def _second_family(known: DraftServer, again: DraftServer) -> bool:
 def not_taken(what: str, why: str) -> str:
     """The note for something that was read and not imported; `why` is a clause without a full stop."""
     return f"Not imported: {what}, because {why}."
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Some names in a row, for a note."""
+    short = [shown(name)[1:-1] for name in names[:most]]
+    return ", ".join(short) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def decoded(raw: bytes) -> str:

@@ -12,13 +12,18 @@ MAX_HOSTS = 10_000
 MAX_GROUPS = 1_000
 VARIABLES = {
     "address": ("ansible_host", "ansible_ssh_host"),
-    "user": ("ansible_user", "ansible_ssh_user"),
-    "port": ("ansible_port", "ansible_ssh_port"),
+    "user": ("ansible_user", "ansible_ssh_user", "ansible_winrm_user", "ansible_psrp_user"),
+    "port": ("ansible_port", "ansible_ssh_port", "ansible_winrm_port", "ansible_psrp_port"),
     "identity_file": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
-    "dns_name": ("ansible_winrm_kerberos_hostname_override",),
-    "winrm": ("ansible_winrm_scheme",),
-    "auth": ("ansible_winrm_transport",),
-    "kerberos_service": ("ansible_winrm_service",),
+    "dns_name": ("ansible_winrm_kerberos_hostname_override", "ansible_psrp_negotiate_hostname_override"),
+    "winrm": ("ansible_winrm_scheme", "ansible_psrp_protocol"),
+    "auth": ("ansible_winrm_transport", "ansible_psrp_auth"),
+    "kerberos_service": ("ansible_winrm_service", "ansible_psrp_negotiate_service"),
+    "ca_file": ("ansible_winrm_ca_trust_path",),
+    "jump": ("ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"),
+    "validation": ("ansible_winrm_server_cert_validation", "ansible_psrp_cert_validation"),
+    "become": ("ansible_become_method",),
+    "become_user": ("ansible_become_user",),
 }
 """Field → its variables, the strongest first."""
 CONNECTION = "ansible_connection"
@@ -38,6 +43,8 @@ def kept(variables: Mapping[str, str], found: Collector) -> dict[str, str]:
             found.note(f"The value of {shown(name)} was left out: it is longer than {LONGEST_VALUE} characters.")
         elif name in _WANTED:
             mine[name] = value
+        else:
+            found.unused(name)
     return mine
 
 

@@ -19,13 +19,16 @@ from dsrwizard.core.intake.importers.ports import split_endpoint, well_known
 from dsrwizard.core.intake.problems import shown
 
 _DEFAULT_PERSISTENCE = 300
-SAVED = re.compile(r"^\s*(?:(?:sudo\s+)?(?:/?[\w./-]*/)?ipvsadm\s+)?(?:-A|--add-service)\s+\S", re.MULTILINE)
+# Blanks, and no \s: from each of many empty lines it would go on to the end.
+_PROGRAM_WORDS = r"[ \t]*(?:sudo[ \t]+)?(?:/?[\w./-]{0,200}/)?ipvsadm[ \t]+"
+SAVED = re.compile(rf"^(?:{_PROGRAM_WORDS}|[ \t]*)(?:-A|--add-service)[ \t]+\S", re.MULTILINE)
 LISTED = re.compile(
-    r"^IP Virtual Server version |^\s*Prot\s+LocalAddress:Port|^(?:TCP|UDP|FWM|SCTP)\s+\S+\s+[a-z]+\b.*\n+\s*->\s",
+    r"^IP Virtual Server version |^[ \t]*Prot[ \t]+LocalAddress:Port|"
+    r"^(?:TCP|UDP|FWM|SCTP)[ \t]+\S+[ \t]+[a-z]+\b[^\n]*\n[ \t]*->[ \t]",
     re.MULTILINE,
 )
-CONNECTIONS = re.compile(r"^IPVS connection entries|^\s*pro\s+expire\s+state\s+source", re.MULTILINE | re.IGNORECASE)
-_PROGRAM = re.compile(r"^\s*(?:sudo\s+)?(?:/?[\w./-]*/)?ipvsadm\s+")
+CONNECTIONS = re.compile(r"^IPVS connection entries|^[ \t]*pro[ \t]+expire[ \t]+state[ \t]+source", re.MULTILINE | re.I)
+_PROGRAM = re.compile(_PROGRAM_WORDS)
 _SERVICE = {"-t": "tcp", "--tcp-service": "tcp", "-u": "udp", "--udp-service": "udp", "--sctp-service": "sctp"}
 _METHODS = {
     "-g": "dr", "--gatewaying": "dr", "-m": "nat", "--masquerading": "nat", "-i": "tun", "--ipip": "tun",

@@ -19,6 +19,7 @@ from dsrwizard.core.intake.importers.common import (
     Imported,
     Opener,
     is_list,
+    listed,
     not_taken,
 )
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
@@ -345,15 +346,16 @@ def _told_of_the_rest(root: _Block, found: Collector) -> None:
     if checks:
         found.note(
             not_taken(
-                f"health checks ({_listed(checks)})", "dsrwizard proves servers by probes and takes none out itself"
+                f"health checks ({listed(list(checks))})",
+                "dsrwizard proves servers by probes and takes none out itself",
             )
         )
     if words:
-        found.note(not_taken(f"{_listed(words)} of the virtual servers", "a deployment has no word for them"))
+        found.note(not_taken(f"{listed(list(words))} of the virtual servers", "a deployment has no word for them"))
     known = {"virtual_server", "virtual_server_group", "vrrp_instance", *_INCLUDES}
     blocks = dict.fromkeys(one.words[0] for one in root.inner if one.words and one.words[0] not in known)
     if blocks:
-        found.note(not_taken(_listed(blocks), "these are settings of keepalived itself"))
+        found.note(not_taken(listed(list(blocks)), "these are settings of keepalived itself"))
 
 
 def _told_apart(word: str) -> bool:
@@ -366,8 +368,3 @@ def _told_apart(word: str) -> bool:
         "lthreshold",
         *_INCLUDES,
     )
-
-
-def _listed(words: dict[str, None]) -> str:
-    names = [shown(word)[1:-1] for word in words]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from dsrwizard.core.intake import fields
-from dsrwizard.core.intake.importers.common import Collector, Imported, lines_of, not_taken
+from dsrwizard.core.intake.importers.common import Collector, Imported, lines_of, listed, not_taken
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.importers.ports import split_endpoint, well_known
 from dsrwizard.core.intake.problems import shown
@@ -50,12 +50,12 @@ def parse(text: str) -> Imported:
             virtuals[-1].settings[keyword] = value.strip("\"'")
     services = [_service(one, found) for one in virtuals]
     if own:
-        found.note(not_taken(_listed(own), "these are settings of ldirectord itself"))
+        found.note(not_taken(listed(list(own)), "these are settings of ldirectord itself"))
     checks = {key: None for one in virtuals for key in one.settings if key not in _READ}
     if checks:
         found.note(
             not_taken(
-                f"{_listed(checks)} of the virtual services",
+                f"{listed(list(checks))} of the virtual services",
                 "health checks and fallbacks are ldirectord's: dsrwizard proves servers and takes none out itself",
             )
         )
@@ -116,8 +116,3 @@ def _range(first: str, last: str, place: str, found: Collector) -> list[str]:
         )
         return []
     return [str(low + number) for number in range(int(high) - int(low) + 1)]
-
-
-def _listed(words: dict[str, None]) -> str:
-    names = [shown(word)[1:-1] for word in words]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

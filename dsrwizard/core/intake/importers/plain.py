@@ -30,7 +30,7 @@ _KEYWORDS = {
 _SSH_URL = re.compile(r"\bssh://")
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s@:\[\]]+):([0-9]{1,5})$", re.ASCII)
 _HOST = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?", re.ASCII)
-_SYNTAX = re.compile(r"[{}<>=$()|\\]|->|\s.*;\s*$|://")
+_SYNTAX = re.compile(r"[{}<>=$()|\\]|->|://")
 """What no list has: most files of settings have some of it on every line."""
 _WEIGHT = re.compile(r"(?:weight|w)\s*[=:]\s*([0-9]+)$", re.IGNORECASE | re.ASCII)
 _VIP_NAME = re.compile(r"(^|[-_.])vip[0-9]*([-_.]|$)", re.IGNORECASE)
@@ -132,7 +132,7 @@ def _entry(number: int, line: str, found: Collector) -> bool:
     words = [bare(word) for word in re.split(r"[\s,;]+", line) if bare(word)]
     given = next((match[1] for word in words if (match := _WEIGHT.match(word))), "")
     words = [word for word in words if not _WEIGHT.match(word)]
-    if _SYNTAX.search(_SSH_URL.sub("", " ".join(words) + (";" if line.rstrip().endswith(";") else ""))):
+    if (line.endswith(";") and " " in line) or _SYNTAX.search(_SSH_URL.sub("", " ".join(words))):
         found.note(f"Line {number} was not understood. Write: name address [weight].")
         return False
     logins = [word for word in words if _LOGIN.match(word)]

@@ -47,7 +47,7 @@ _SSH_INCLUDE = re.compile(r"^[ \t]*Include[ \t]+\S+[ \t]*$", re.MULTILINE)
 _INI = re.compile(r"^[ \t]*\[[^\[\]\s]+\][ \t]*([#;].*)?$|^[^#\n]*\bansible_\w+[ \t]*[=:]", re.MULTILINE)
 _HEADING = re.compile(r"[ \t]*\[[^\[\]\s:]+\][ \t]*$")
 _YAML = re.compile(r"^(---|[\w.-]+:)[ \t]*(#.*)?$", re.MULTILINE)
-_JSON_INVENTORY = re.compile(r'"(_meta|hostvars|hosts|ansible_host|children)"[ \t]*:')
+_JSON_INVENTORY = re.compile(r'"(_meta|hostvars|hosts|ansible_host|children|variables)"[ \t]*:')
 _DEPLOYMENT = re.compile(r"^[ \t]*\[\[(vips|servers|vips\.services)\]\]", re.MULTILINE)
 
 
@@ -66,6 +66,8 @@ def detect(text: str, name: str = "") -> ListKind:
     if balancer is not None:
         return balancer
     first = significant[0].strip()
+    if first.startswith(("{", '["', "[{")):
+        return "ansible" if _JSON_INVENTORY.search(text) and first.startswith("{") else "unknown"
     if is_header(first.split()) or ((told := table(text)) is not None and told.columns):
         return "plain"
     if _SSH_HOST.search(text) and (_SSH_SETTING.search(text) or not _INI.search(text)) and _is_ssh(significant):
@@ -73,8 +75,6 @@ def detect(text: str, name: str = "") -> ListKind:
     if all(_SSH_INCLUDE.match(line) for line in significant):
         return "ssh_config"
     path = PurePath(name.lower())
-    if first.startswith("{"):
-        return "ansible" if _JSON_INVENTORY.search(text) else "unknown"
     if _INI.search(text) and not _is_list_with_headings(significant):
         return "ansible"
     if _YAML.search(text) or path.suffix in (".yml", ".yaml", ".ini"):
