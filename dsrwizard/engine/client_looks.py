@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from dsrwizard.core.diagnosis.client_mute import mute
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, bound, by_service, lacking, match
 from dsrwizard.core.dialects.client.parse import parse
 from dsrwizard.core.dialects.client.shell import ConnectTo, script
@@ -28,6 +29,9 @@ AT_ONCE = 512
 """Connections of one round at most, of all services together; each service gets one at least."""
 COUNTING_SECONDS = 2.2
 """The kernel brings its counters up to date every two seconds (net/netfilter/ipvs/ip_vs_est.c)."""
+SECONDS_EACH = 2.0
+"""What each connection adds to the deadline of a run; the host makes them side by side, so it is never used up."""
+MOST_SECONDS = 300.0
 READING_SECONDS = 0.8
 """A table that takes as long to read as this may have been left before its end, as one with so many entries."""
 MANY = 100_000
@@ -46,11 +50,12 @@ def look(
     deployment: Deployment,
     connector: Connector,
     director: IpvsTable | None = None,
-    deadline: float = 15.0,
+    deadline: float = 30.0,
     counting: float = COUNTING_SECONDS,
 ) -> ClientView:
     """Asks the client host about every VIP, `director` (None: another product balances) to whom its connections were
-    given. `deadline` and `counting` (until IPVS' counters are up to date) in seconds. Raises HostError and its kinds.
+    given. `deadline` of a run without connections (each adds to it) and `counting` (until IPVS' counters are up to
+    date) in seconds. Raises HostError and its kinds.
     """
     return _Look(deployment, connector, director, deadline, counting).view()
 
@@ -96,6 +101,7 @@ class _Look:
                 asked[target] += count
             vips = {canonical(seen.vip): _joined(vips[canonical(seen.vip)], seen) for seen in more}
             passages = self._passages(vips, before, None)
+        vips, passages = self._patiently(vips, before, passages, wanted)
         passages = self._counted(vips, before, passages)
         return ClientView(
             vips=tuple(
@@ -107,10 +113,35 @@ class _Look:
             at=time.time(),
         )
 
-    def _ask(self, plan: dict[ConnectTo, int], *, all_: bool) -> tuple[ClientVip, ...]:
+    def _patiently(
+        self,
+        vips: dict[str, ClientVip],
+        before: dict[ConnectTo, VirtualService],
+        passages: dict[ConnectTo, Passage],
+        wanted: dict[ConnectTo, set[str]],
+    ) -> tuple[dict[str, ClientVip], dict[ConnectTo, Passage]]:
+        """Services of which one real server took connections and said nothing while others did are asked once more,
+        and get more time for their first byte: an application may only be slow."""
+        plan = {}
+        for target, rips in wanted.items():
+            passage = passages.get(target)
+            if passage is not None and mute(_of(vips[target[0]].tries, target[1], passage)):
+                plan[target] = 2 * len(rips) + 2
+        if not plan:
+            return vips, passages
+        try:
+            more = self._ask(plan, all_=False, patient=True)
+        except DsrError:
+            return vips, passages
+        vips = {canonical(seen.vip): _joined(vips[canonical(seen.vip)], seen) for seen in more}
+        return vips, self._passages(vips, before, None)
+
+    def _ask(self, plan: dict[ConnectTo, int], *, all_: bool, patient: bool = False) -> tuple[ClientVip, ...]:
         nonce = f"dsr{secrets.token_hex(8)}"
-        text = script(self._deployment, nonce, plan, all_=all_)
-        seen = parse(self._deployment, nonce, self._connector.run(text, deadline=self._deadline).stdout)
+        text = script(self._deployment, nonce, plan, all_=all_, patient=patient)
+        # A loaded machine takes long for each, and one that is gone says so by its connection.
+        deadline = min(MOST_SECONDS, self._deadline + SECONDS_EACH * sum(plan.values()))
+        seen = parse(self._deployment, nonce, self._connector.run(text, deadline=deadline).stdout)
         self._read_table()
         return seen
 
@@ -191,6 +222,15 @@ class _Look:
         if lost:
             time.sleep(self._counting)
         return self._passages(vips, before, self._services())
+
+
+def _of(tries: Sequence[Tried], port: int, passage: Passage) -> dict[str, list[Tried]]:
+    """The connections that each real server was given."""
+    found: dict[str, list[Tried]] = {}
+    for one in tries:
+        if one.port == port and one.client_port in passage.given:
+            found.setdefault(passage.given[one.client_port], []).append(one)
+    return found
 
 
 def _told(tries: Sequence[Tried], port: int) -> bool:

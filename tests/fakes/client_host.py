@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
+from dsrwizard.core.dialects.client.shell import PATIENT
 from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.errors import ConnectionLost
@@ -52,15 +53,19 @@ class FakeClientHost:
     """RIPs that leave connections of clients unanswered for no reason anybody sees."""
     served: set[str] = field(default_factory=set)
     """RIPs that serve it whatever they drop of others."""
+    slow: str = ""
+    """The real server whose application says nothing until it is waited for with patience."""
     lost_at: int = 0
     """The run at which the connection to the host breaks, counted from 1."""
     runs: list[str] = field(default_factory=list)
     arrived: list[Arrival] = field(default_factory=list)
     """What of its connections came in on the director's interface."""
     _port: int = 40_000
+    _patient: bool = False
 
     def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self.runs.append(script)
+        self._patient = f" {PATIENT} </dev/null" in script
         if len(self.runs) == self.lost_at:
             raise ConnectionLost("The connection to client broke in the middle.", "", "Verify again.")
         nonce = re.search(r"^n='(\w+)'$", script, re.MULTILINE)
@@ -103,8 +108,12 @@ class FakeClientHost:
             yield f"tcp {vip} {port} {result} {'4' if result == 'open' else '-'}"
             return
         own = self.address6 if ":" in vip else self.address
+        answering = next((one for one in self.world.servers.values() if one.machine.mac == mac), None)
+        silent = answering is not None and (answering.hung or (self.slow == answering.name and not self._patient))
         figures = (
-            f"1.20 {own} {self._port} 2.40 {ASKED} {ANSWERED}" if result == "open" else f"- {own} {self._port} - 0 0"
+            f"1.20 {own} {self._port} {'- 78 0' if silent else f'2.40 {ASKED} {ANSWERED}'}"
+            if result == "open"
+            else f"- {own} {self._port} - 0 0"
         )
         yield f"tcp {vip} {port} {result} {figures} - -"
         if self.root and result != "silent":

@@ -54,13 +54,15 @@ class Seen:
 
         self.farm = Farm(servers=servers, services=services, addresses=addresses, change=with_client)
         self.host = FakeClientHost(self.farm.world)
-        self.deaf = False
+        self.deaf = self.mute_director = False
 
     def verify(self) -> Report:
         """As a verification does that listens on the director's interface meanwhile, unless it is `deaf`."""
         farm, director = self.farm, self.farm.world.director()
         view = look(farm.deployment, self.host, director, counting=0.0)
         evidence = gather(farm.deployment, farm.observed(), farm.world.wire(), view, farm.inside())
+        if self.mute_director:
+            evidence = msgspec.structs.replace(evidence, talks={})
         heard = None if self.deaf else Arrivals(seen=tuple(self.host.arrived))
         return diagnose(msgspec.structs.replace(evidence, arrivals=heard))
 
@@ -184,6 +186,43 @@ def test_an_ipv6_vip_alone_astray_is_named_there() -> None:
     seen.host.entries[VIP6] = DEAD
     check = only(seen.verify())
     assert (check.cause, check.vip) == ("stale-arp", VIP6)
+
+
+# -- the first byte
+
+
+def test_a_server_that_only_shakes_hands_while_others_answer_is_named_from_the_client_host_alone(seen: Seen) -> None:
+    """Where the director cannot talk to it: another address of the VIP's holds it."""
+    seen.farm.server("web2").hung = True
+    seen.mute_director = True
+    check = only(seen.verify())
+    assert (check.check, check.host, check.cause) == ("client.servers", "web2", "service-hung")
+    assert "no byte came" in check.evidence
+    assert len(seen.host.runs) == 2
+    assert "restart it" in check.fix
+
+
+def test_what_the_director_was_not_answered_either_is_one_fault(seen: Seen) -> None:
+    seen.farm.server("web2").hung = True
+    report = seen.verify()
+    check = only(report)
+    assert (check.check, check.host, check.cause) == ("vip.answer", "web2", "service-hung")
+    assert find(report, "client.servers", "client").consequence_of == "service-hung"
+
+
+def test_an_application_that_is_only_slow_is_asked_again_and_is_well(seen: Seen) -> None:
+    seen.host.slow = "web2"
+    report = seen.verify()
+    assert (report.verdict, report.failures) == ("pass", ())
+    assert len(seen.host.runs) == 2
+
+
+def test_where_no_application_says_anything_nobody_is_convicted_and_it_is_no_pass(seen: Seen) -> None:
+    for state in seen.farm.world.servers.values():
+        state.hung = True
+    report = seen.verify()
+    assert (report.verdict, report.failures) == ("unknown", ())
+    assert find(report, "client.servers", "client").outcome == "unknown"
 
 
 # -- NAT and what nobody tells

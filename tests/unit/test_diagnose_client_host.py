@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dsrwizard.core.dialects.client import parse, script
 from dsrwizard.core.dialects.client.parse import MOST_LINES
+from dsrwizard.core.dialects.client.shell import PATIENT, SECONDS
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import AnswerUnreadable
@@ -262,7 +263,7 @@ class Web:
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch, closed: int) -> Iterator[tuple[Web, int]]:
-    monkeypatch.setattr("dsrwizard.core.dialects.client.shell.HTTP", frozenset({closed}))
+    monkeypatch.setattr("dsrwizard.core.model.first_words.HTTP_PORTS", frozenset({closed}))
     server = Web(closed)
     yield server, closed
     server.close()
@@ -285,6 +286,23 @@ def test_a_web_server_is_sent_a_head_and_its_answer_is_timed_and_counted(
         assert one.sent in {len(asked) for asked in server.asked}
     assert len({one.client_port for one in seen.tries}) == len(seen.tries)
     assert all(asked.startswith(b"HEAD / HTTP/1.0\r\n") for asked in server.asked)
+
+
+def test_a_protocol_in_which_the_client_speaks_first_is_spoken(
+    tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsrwizard.core.model.first_words.TLS_PORTS", frozenset({closed}))
+    server = Web(closed)
+    seen = seen_here(tmp_path, closed, "python3").vips[0]
+    server.close()
+    assert all(one.first_byte is not None for one in seen.tries)
+    assert {asked[:3] for asked in server.asked} == {b"\x16\x03\x01"}
+
+
+def test_who_is_asked_patiently_gets_more_time() -> None:
+    quick, patient = (script(deployment(), NONCE, {(VIP, 80): 5}, patient=more) for more in (False, True))
+    assert f" {SECONDS} 20 1 </dev/null" in quick
+    assert f" {SECONDS} 20 {PATIENT} </dev/null" in patient
 
 
 def test_frames_of_replies_are_captured_by_who_may(tmp_path: Path, web: tuple[Web, int]) -> None:
@@ -312,8 +330,8 @@ def test_the_script_says_when_it_has_nothing_to_try_with(tmp_path: Path, listeni
 
 
 def test_the_script_asks_only_for_what_is_planned() -> None:
-    text = script(deployment(VIP, VIP6), NONCE, {(VIP, 80): 5, (VIP, 8443): 2, (VIP6, 80): 0})
-    assert f"'{VIP} 80 5 http\n{VIP} 8443 2 other'" in text
+    text = script(deployment(VIP, VIP6), NONCE, {(VIP, 80): 5, (VIP, 4711): 2, (VIP6, 80): 0})
+    assert f"'{VIP} 80 5 http\n{VIP} 4711 2 other'" in text
     assert f"{VIP6} 80" not in text
     assert "reach " + VIP6 in text
     assert "@" not in text.replace("$@", "")

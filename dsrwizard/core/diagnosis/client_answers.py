@@ -8,6 +8,7 @@ from statistics import median
 
 from dsrwizard.core.diagnosis import director_entry, sentences
 from dsrwizard.core.diagnosis.balancing import strangers
+from dsrwizard.core.diagnosis.client_mute import hung, mute, unheard
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
@@ -109,13 +110,18 @@ class Served:
             return [outside]
         explained: list[Fault] = []
         own: list[Check] = []
+        silent = mute({rip: self.of(rip) for rip in given})
         for rip in sorted(given, key=self.name):
             failed = [one for one in self.of(rip) if one.result != "open"]
-            if not failed:
+            if not failed and rip not in silent:
                 continue
             fault = self._fault_of(rip)
             if fault is not None:
                 explained.append(fault)
+            elif not failed:
+                where_there = self.where("client.servers", self.name(rip) if rip in self._known else DIRECTOR)
+                told = _figures(self.name(rip), self.of(rip))
+                own.append(hung(self.faults, where_there, self.service, self.of(rip), told, server=rip in self._known))
             else:
                 own.append(self._failed(rip, failed))
         idle = [rip for rip in self.expected if rip not in given]
@@ -124,7 +130,8 @@ class Served:
         if own:
             return [where.skipped(f"The client host was sent to {self._names(given)} for {self.target}.", seen), *own]
         if not idle:
-            return [where.passed(f"{self._all()} of {self.target} answered the client host.", seen)]
+            unsaid = unheard(self.faults, where, self._all(), self.target, self.tries, seen)
+            return [unsaid or where.passed(f"{self._all()} of {self.target} answered the client host.", seen)]
         if self._one_server():
             reason = (
                 f"persistence keeps one client on one server for {self.service.persistence} s"

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.first_words import first_words
 
 SECONDS = 3
 """How long the host waits for one answer: a lost SYN is sent again after one second."""
-BUDGET = 6
-"""Seconds after which no new connection is begun."""
-HTTP = frozenset({80, 81, 591, 8000, 8008, 8080, 8081, 8088, 8888})
-"""Ports whose service is sent an HTTP/1.0 HEAD; any other is given a second to send a banner."""
+BUDGET, BUDGET_EACH = 15, 1
+"""Seconds after which no new connection is begun, and what each connection adds: a loaded host takes long for each."""
+GREETING, PATIENT = 1, 6
+"""Seconds that an application may take for its first byte, and what it is given once others were quicker."""
 PLAIN = 4
 """Connections at most of one service in one go where there is no python3: each costs a process or two."""
 
@@ -31,13 +32,13 @@ CONNECT = body(__package__, "connect.py")
 PING = body(__package__, "ping.py")
 
 
-def script(deployment: Deployment, nonce: str, plan: Mapping[ConnectTo, int], *, all_: bool = True) -> str:
+def script(
+    deployment: Deployment, nonce: str, plan: Mapping[ConnectTo, int], *, all_: bool = True, patient: bool = False
+) -> str:
     """The script with `plan` (how many connections to which service). `nonce` is unguessable text of letters and
-    digits; `all_`: with pings and neighbour entries."""
+    digits; `all_`: with pings and neighbour entries; `patient`: applications get more time for their first byte."""
     vips = [shlex.quote(str(vip.ip)) for vip in deployment.vips] if all_ else []
-    lines = "\n".join(
-        f"{vip} {port} {count} {'http' if port in HTTP else 'other'}" for (vip, port), count in plan.items() if count
-    )
+    lines = "\n".join(f"{vip} {port} {count} {_kind(vip, port)}" for (vip, port), count in plan.items() if count)
     return filled(
         _SCRIPT,
         {
@@ -45,7 +46,8 @@ def script(deployment: Deployment, nonce: str, plan: Mapping[ConnectTo, int], *,
             "@SECONDS@": str(SECONDS),
             "__SECONDS__": str(SECONDS),
             "@PATIENCE@": str(SECONDS + 2),
-            "@BUDGET@": str(BUDGET),
+            "@BUDGET@": str(BUDGET + BUDGET_EACH * sum(plan.values())),
+            "@GREETING@": str(PATIENT if patient else GREETING),
             "@PLAIN@": str(PLAIN),
             "'@CONNECT@'": shlex.quote(CONNECT),
             "'@PING@'": shlex.quote(PING),
@@ -54,3 +56,10 @@ def script(deployment: Deployment, nonce: str, plan: Mapping[ConnectTo, int], *,
             "@PLAN@": shlex.quote(lines),
         },
     )
+
+
+def _kind(vip: str, port: int) -> str:
+    """What a service is asked: `http` a HEAD, `x` and hexadecimal digits just that, `other` nothing: its greeting is
+    waited for."""
+    asked, words = first_words(port, vip)
+    return "http" if asked == "HTTP" else f"x{words.hex()}" if words else "other"

@@ -46,7 +46,7 @@ one() { # ADDRESS PORT KIND: the first tool that can say decides
 bracket() { case $1 in *:*) echo "[$1]";; *) echo "$1";; esac; }
 many='@CONNECT@'
 connections() { # lines of ADDRESS PORT COUNT KIND
-  if have python3 && DSRWIZARD_NONCE=$n python3 -c "$many" "$1" @SECONDS@ @BUDGET@ </dev/null 2>/dev/null; then
+  if have python3 && DSRWIZARD_NONCE=$n python3 -c "$many" "$1" @SECONDS@ @BUDGET@ @GREETING@ </dev/null 2>/dev/null; then
     return
   fi
   say "tap python3"

@@ -1,7 +1,7 @@
 """Opens fresh TCP connections side by side and notes the frames of their replies; runs on the client host.
-Any Python 3 runs it, with the standard library alone. `argv`: the plan (lines of VIP, port, count and `http` or
-`other`), seconds to wait for one answer, seconds after which no connection is begun. It prints all at its end, or
-nothing.
+Any Python 3 runs it, with the standard library alone. `argv`: the plan (lines of VIP, port, count and `http`, `other`
+or `x` with hexadecimal digits to send), seconds to wait for one answer, seconds after which no connection is begun,
+seconds that an application may take for its first byte. It prints all at its end, or nothing.
 """
 
 import errno
@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 
-plan, wait, budget = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+plan, wait, budget, greeting = [sys.argv[1]] + [float(word) for word in sys.argv[2:5]]
 nonce = os.environ["DSRWIZARD_NONCE"]
 asked = [line.split() for line in plan.splitlines() if line.strip()]
 now = time.monotonic
@@ -89,8 +89,14 @@ def word(code):
 
 
 class Try:
-    def __init__(self, vip, port, http):
-        self.vip, self.port, self.http = vip, port, http
+    def __init__(self, vip, port, kind):
+        self.vip, self.port, self.words = vip, port, b""
+        if kind == "http":
+            host = "[%s]" % vip if ":" in vip else vip
+            head = "HEAD / HTTP/1.0\r\nHost: %s\r\nUser-Agent: dsrwizard\r\nConnection: close\r\n\r\n" % host
+            self.words = head.encode()
+        elif kind[:1] == "x":
+            self.words = bytes.fromhex(kind[1:])
         self.open = self.first = None
         self.sent = self.received = 0
         self.socket = socket.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET, socket.SOCK_STREAM)
@@ -99,8 +105,8 @@ class Try:
         self.till = self.began + wait
 
 
-def begin(vip, port, http):
-    one = Try(vip, port, http)
+def begin(vip, port, kind):
+    one = Try(vip, port, kind)
     code = one.socket.connect_ex((vip, port))
     if code not in (0, errno.EINPROGRESS):
         end(one, word(code))
@@ -149,12 +155,10 @@ def write(one):
         end(one, word(code))
         return
     one.open = now()
-    one.till = one.open + (wait if one.http else 1.0)
-    if one.http:
-        host = "[%s]" % one.vip if ":" in one.vip else one.vip
-        text = "HEAD / HTTP/1.0\r\nHost: %s\r\nUser-Agent: dsrwizard\r\nConnection: close\r\n\r\n" % host
+    one.till = one.open + (max(wait, greeting) if one.words else greeting)
+    if one.words:
         try:
-            one.sent = one.socket.send(text.encode())
+            one.sent = one.socket.send(one.words)
         except (OSError, IOError):
             end(one, "open")
             return
@@ -189,7 +193,7 @@ for tap, _, _ in taps:
     poll.register(tap.fileno(), select.POLLIN)
 queue, turn = [], 0
 while any(turn < int(line[2]) for line in asked):
-    queue += [(line[0], int(line[1]), line[3] == "http") for line in asked if turn < int(line[2])]
+    queue += [(line[0], int(line[1]), line[3]) for line in asked if turn < int(line[2])]
     turn += 1
 stop = now() + budget
 while live or queue:
