@@ -1,5 +1,6 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
+# make cases     what people report in public, healthy farms of others, and every fix that is a command, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
 # make pictures  the screens of the README     make install-check  the README's ways to install, in scratch
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
@@ -26,14 +27,18 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs \
          groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
 
-.PHONY: demo test check lint unit bench faults hostile mutants undo-table pictures manual docs install-check lock outdated clean packages
+.PHONY: demo test cases check lint unit bench faults hostile mutants undo-table pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
 
 test: packages lint
-	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder \
+	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder -m "not cases" \
 	  tests/lab tests/screens tests/ssh tests/windows tests/hostile tests/unit tests/fakes
+
+cases: packages $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope \
+	  tests/lab/test_cases.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
 
 check: lint unit
 

@@ -237,7 +237,7 @@ HEALTHY_SETTINGS: tuple[LabFault, ...] = (
         "mac=02:00:0a:00:00:$(printf %02x ${RIP##*.}); ip neigh replace $RIP lladdr $mac dev eth0 nud permanent",
         "ip neigh del $RIP dev eth0", DIRECTOR,
     )),
-    _odd("other-services", "IPVS has services of others: another port of the VIP, another VIP, masquerading.", _on(
+    _odd("other-services", "IPVS has other services: another port of the VIP, and another VIP by masquerading.", _on(
         "ipvsadm -A -t $VIP:8443 -s wlc && ipvsadm -a -t $VIP:8443 -r 10.0.0.101:8443 -g && "
         "ipvsadm -A -t 10.0.0.77:80 -s wrr -p 60 && ipvsadm -a -t 10.0.0.77:80 -r 10.0.0.9:80 -m",
         "ipvsadm -D -t $VIP:8443; ipvsadm -D -t 10.0.0.77:80",

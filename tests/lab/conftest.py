@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.cases import CaseLab, difference
 from tests.lab.harness import Lab
 
 
@@ -15,6 +16,15 @@ def lab() -> Iterator[Lab]:
     """A running lab whose director knows every host's key. What one test changes, the next one of the module finds."""
     with Lab() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def cases(lab: Lab) -> Iterator[CaseLab]:
+    """The lab with its deployment in force; nothing of any case is left on any host at the end."""
+    deployed = CaseLab.deployed(lab)
+    before = deployed.settings()
+    yield deployed
+    assert difference(before, deployed.settings()) == []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

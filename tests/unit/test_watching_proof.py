@@ -10,11 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.live.findings import Findings
+from dsrwizard.core.live.findings import Doubt, Findings
+from dsrwizard.core.live.judge import SeenOfServer, judged
 from dsrwizard.core.live.log_lines import fault_lines
+from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.changes import DestinationState
 from dsrwizard.core.model.checks import Check, Report
-from dsrwizard.core.model.deployment import Client
+from dsrwizard.core.model.deployment import Client, RealServer, Service
 from dsrwizard.core.model.errors import LoginRefused, LookError
+from dsrwizard.core.model.facts import Destination
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.snapshot import Snapshot
 from dsrwizard.core.ports import SecretQuestion
@@ -278,3 +282,28 @@ def test_a_look_that_began_before_a_verification_takes_nothing_of_it_back() -> N
     proved = before.with_proof(report(("web1", "gateway")), deployment, 3.0)
     late = before.with_look(["web1"], report(), deployment, 2.0).beside(proved.proved)
     assert causes(late) == ["gateway"]
+
+
+def test_an_answer_by_another_way_is_no_dead_vip_where_verify_convicts_nobody() -> None:
+    """A policy route sends the VIP's replies by the router: the director's probe is answered from the router's MAC."""
+    deployment = World.lab(2).deployment()
+    probe = Check(
+        check="vip.probe", outcome="unknown", host="web1", vip=VIP, service="tcp/80", message="By another way."
+    )
+    served = Check(check="client.servers", outcome="pass", host="client", vip=VIP, service="tcp/80", message="All.")
+    for checks, doubt in (((probe,), "unknown"), ((served, probe), "served")):
+        said = Report(deployment="shop", verdict="unknown", checks=checks)
+        assert Findings().with_proof(said, deployment, 2.0).proved.doubts == {PLACE: doubt}
+    wire = Probed(
+        vip=VIP, port=80, protocol="tcp", rip="10.0.0.101", mac=DEAD, signature="syn-ack", answered_by="02:1:1"
+    )
+    there = Destination(address="10.0.0.101", port=80, state=DestinationState(weight=1))
+    server = RealServer(name="web1", address="10.0.0.101")
+
+    def state(doubt: Doubt) -> str:
+        return judged(
+            server, Service(port=80), VIP, SeenOfServer(balanced=True, destination=there, probe=wire, doubt=doubt)
+        ).state
+
+    doubts: tuple[Doubt, ...] = ("", "unknown", "served")
+    assert [state(doubt) for doubt in doubts] == ["vip-dead", "unknown", "up"]

@@ -17,6 +17,7 @@ from dsrwizard.core.model.checks import Check, Report, Verdict
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.snapshot import FarmFault
 
+Doubt = Literal["", "served", "unknown"]
 FaultKey = tuple[str, str, str, str]
 """Host, cause, VIP and service of a fault that is no real server's own."""
 
@@ -40,6 +41,9 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True):
     places: Mapping[RowPlace, tuple[Finding, ...]] = {}
     also: frozenset[tuple[RowPlace, str]] = frozenset()
     faults: Mapping[FaultKey, FarmFault] = {}
+    doubts: Mapping[RowPlace, Doubt] = {}
+    """Places whose probe alone convicts nobody: `served` where a client was answered by every server all the same,
+    `unknown` where it could not be told."""
 
     def of_service(self, vip: str, service: str) -> Finding | None:
         """The first fault that names the VIP, and this service or none."""
@@ -113,7 +117,15 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         places = _by_place(names, report, deployment, at, nameless=True)
         also = frozenset((place, one.cause) for place, found in self.places.items() for one in found)
         return msgspec.structs.replace(
-            self, proved=Proved(at=at, verdict=report.verdict, places=places, also=also, faults=faults)
+            self,
+            proved=Proved(
+                at=at,
+                verdict=report.verdict,
+                places=places,
+                also=also,
+                faults=faults,
+                doubts=_doubts(names, report, deployment),
+            ),
         )
 
     def beside(self, proved: Proved) -> Findings:
@@ -132,6 +144,18 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
                 places[place] = kept
         settled = msgspec.structs.replace(proved, places=places, also=proved.also | seen) if proved.places else proved
         return msgspec.structs.replace(self, proved=settled)
+
+
+def _doubts(names: frozenset[str], report: Report, deployment: Deployment) -> dict[RowPlace, Doubt]:
+    served = {
+        (one.vip, one.service) for one in report.checks if one.check == "client.servers" and one.outcome == "pass"
+    }
+    found: dict[RowPlace, Doubt] = {}
+    for check in report.checks:
+        if check.check == "vip.probe" and check.outcome == "unknown" and check.host in names:
+            for place in _felt(check, deployment.server(check.host), deployment):
+                found[place] = "served" if place[:2] in served else "unknown"
+    return found
 
 
 def _by_place(

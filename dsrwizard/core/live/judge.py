@@ -15,7 +15,7 @@ from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.dialects.choice import runs_windows
 from dsrwizard.core.dialects.linux.advice import SILENCE, put_vip
-from dsrwizard.core.live.findings import Finding
+from dsrwizard.core.live.findings import Doubt, Finding
 from dsrwizard.core.live.last_seen import Spoken
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.causes import DEADLY, MUTE, ON_THE_WIRE
@@ -55,6 +55,8 @@ class SeenOfServer(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     changed: float = 0.0
     service_fault: Finding | None = None
+    doubt: Doubt = ""
+    """What a verification, newer than what the wire says, makes of a bad probe without a cause."""
 
 
 UP = Judged(state="up")
@@ -183,6 +185,10 @@ def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, fo
     named, message, fix = _evident(server, service, vip, probe)
     if named:
         return Judged(state="vip-dead", cause=named, message=message, fix=fix)
+    if seen.doubt == "served":
+        return None  # clients are answered: the answer to the director goes another way
+    if seen.doubt == "unknown":
+        return Judged(state="unknown", message=f"Probe through {server.name}: {reason}")
     # The wire alone does not tell which of several causes it is; the look from within, which follows at once, does.
     return Judged(
         state="vip-dead", message=f"Probe through {server.name}: {reason}",

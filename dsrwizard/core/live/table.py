@@ -193,9 +193,11 @@ class LiveRows:
         leak = owning_.leaks.get(name, "")
         mismatch = owning_.mismatches.get(name, ("", ""))
         gone, consent = slot.rip in heard.gone, slot.place in findings.consent
+        proved = findings.proved
+        doubt = proved.doubts.get(slot.place, "") if proved.doubts and proved.at >= slot.changed else ""
         basis = (
             probe, balanced, destination.state if destination else None, gone, leak, claim[0] if claim else "",
-            mismatch, consent, mine, fault,
+            mismatch, consent, mine, fault, doubt,
         )  # fmt: skip
         if basis == slot.basis:
             return slot.judgement
@@ -203,7 +205,7 @@ class LiveRows:
         seen = SeenOfServer(
             balanced=balanced, destination=destination, probe=probe, gone=gone, leak=leak,
             claim=claim[0] if claim else "", mismatch=mismatch, consent=consent, findings=mine, changed=slot.changed,
-            service_fault=fault,
+            service_fault=fault, doubt=doubt,
         )  # fmt: skip
         word = wire_word(seen)
         if word != slot.word:

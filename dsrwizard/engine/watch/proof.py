@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from dsrwizard.core.model.checks import Report
@@ -45,22 +46,24 @@ class Proof:
         self._observe = observe
         self._board = board
 
-    def look(self, seen: Observed | None = None) -> None:
-        """One verification. `seen`: facts of this moment, where somebody has them. May raise DsrError."""
+    def look(self, seen: Observed | None = None, *, picky: bool = False) -> None:
+        """One verification. `seen`: facts of this moment, where somebody has them. `picky`: what it found counts only
+        if no state changed meanwhile; else its parts are of different moments. May raise DsrError."""
         began = self._board.clock()
         report = self._prove(self._observe() if seen is None else seen)
-        if not self._board.over:
+        if not self._board.over and not (picky and self._board.doubtful.is_set()):
             self._board.proved(report, began)
 
     def over_and_over(self, running: threading.Event, guarded: Callable[[str, Callable[[], None]], None]) -> None:
         """Until the watch is over; not while it is paused."""
-        doubtful = self._board.doubtful
+        doubtful, picky = self._board.doubtful, True
         self._rest(FIRST_SECONDS)
         while not self._board.over:
             running.wait()
             doubtful.clear()
             began = time.monotonic()
-            guarded("proof", self.look)
+            guarded("proof", partial(self.look, picky=picky))
+            picky = not (picky and doubtful.is_set())  # where something always changes, every second one counts
             took = time.monotonic() - began
             self._rest(max(AGAIN_SECONDS, RESTS_DOUBTFUL * took))
             left = max(PROOF_SECONDS, RESTS * took) - (time.monotonic() - began - took)
