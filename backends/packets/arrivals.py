@@ -137,18 +137,19 @@ def arrival(version: int, data: bytes, interface: str, mac: bytes, vips: dict[by
 
 
 def _opened(ethertype: int, program: bytes) -> socket.socket:
-    """Datagrams: the kernel takes the link's header off, whatever link it is. Raises OSError."""
-    opened = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    """Datagrams, of every interface: the kernel takes the link's header off, whatever link it is. Raises OSError."""
+    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    opened = socket.socket(socket.AF_PACKET, kind, socket.htons(ethertype))
     try:
+        # What comes before the filter is in place is looked at all the same, and left out then.
+        code = ctypes.create_string_buffer(program, len(program))
+        option = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
+        opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
         try:
             opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         except OSError:  # CAP_NET_RAW alone: the buffer grows as far as net.core.rmem_max allows
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
-        code = ctypes.create_string_buffer(program, len(program))
-        option = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
-        opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
-        # Protocol 0 until here: no packet is queued before the filter is in place.
-        opened.bind(("", ethertype))
+        opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)  # reading begins the count anew
     except BaseException:
         opened.close()
         raise

@@ -82,6 +82,7 @@ def diagnose(evidence: Evidence) -> Report:
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]
     checks = (*client(evidence, faults, views, verdict(others) == "pass"), *others)
+    checks = tuple(map(faults.retold, checks))
     said = verdict(checks)
     proved = {(one.vip, one.service) for one in checks if one.check == "client.bypass" and one.outcome == "pass"}
     return Report(

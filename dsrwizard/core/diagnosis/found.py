@@ -68,6 +68,7 @@ class Found:
 
     def __init__(self) -> None:
         self._faults: dict[str, dict[Fault, None]] = {}
+        self._implied: dict[Fault, Fault] = {}
         self.doubts: list[Check] = []
         """Checks that are unknown and after which clients may well fail: with one, no verdict is a pass."""
 
@@ -104,6 +105,20 @@ class Found:
     def doubt(self, check: Check) -> Check:
         """The check, which is unknown, as one that keeps the verdict from being a pass."""
         self.doubts.append(check)
+        return check
+
+    def imply(self, fault: Fault, by: Fault) -> None:
+        """Enters what follows from another fault, and is no failure of its own, so that what it hides is explained."""
+        self._faults.setdefault(fault.host, {})[fault] = None
+        self._implied[fault] = by
+
+    def retold(self, check: Check) -> Check:
+        """A consequence of a fault that was only implied as one of the fault behind it."""
+        for fault, by in self._implied.items():
+            told = f"Follows from {fault.cause}" + ("" if fault.host == check.host else f" on {fault.host}")
+            if check.consequence_of == fault.cause and check.message.startswith(told):
+                message = f"Follows from {by.cause} on {by.host}{check.message[len(told) :]}"
+                return msgspec.structs.replace(check, consequence_of=by.cause, message=message)
         return check
 
     def fail(self, where: Where, fault: Fault, message: str, evidence: str, fix: str, *, shared: bool = False) -> Check:

@@ -17,6 +17,7 @@ from dsrwizard.core.dialects.linux.plan import key
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical, endpoint
 
 
@@ -24,6 +25,14 @@ def reach(view: ServerView, faults: Found) -> list[Check]:
     """`server.ping` and `server.link` for every RIP, `server.access` once."""
     checks = []
     for rip in view.rips:
+        source = faults.find(DIRECTOR, "vip-as-source")
+        if source is not None and source.family == (6 if ":" in rip else 4) and not view.answers(rip):
+            faults.imply(Fault(host=view.name, cause="unreachable"), source)
+            checks += [
+                Where(check=check, host=view.name).follows(source, f"{rip} does not answer what comes from the VIP.")
+                for check in ("server.ping", "server.link")
+            ]
+            continue
         other = twin(view, faults, rip)  # it explains whatever is wrong at this address
         checks += [_ping(view, faults, rip), other or _link(view, faults, rip)]
     return [*checks, _access(view, faults)]

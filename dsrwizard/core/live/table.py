@@ -7,7 +7,7 @@ and the judgement of a place as long as nothing it rests on has changed.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Literal
 
@@ -228,7 +228,7 @@ class LiveRows:
         self,
         group: _Group,
         found: VirtualService | None,
-        here: Iterable[tuple[str, int]],
+        here: Mapping[tuple[str, int], Destination],
         owning_: Owning,
         findings: Findings,
         balanced: bool,
@@ -269,7 +269,9 @@ class LiveRows:
         if differing:
             words = " and ".join(differing)
             return Finding(cause="ipvs-differs", message=f"IPVS has {vip} {label} with {words}.", fix=apply)
-        foreign = sorted(endpoint for endpoint in here if endpoint not in group.endpoints)
+        foreign = sorted(
+            endpoint for endpoint, one in here.items() if endpoint not in group.endpoints and one.state.weight > 0
+        )
         if foreign:
             places = ", ".join(f"{address} port {port}" for address, port in foreign)
             return Finding(
