@@ -18,13 +18,14 @@ from tests.hostile.conftest import Tally
 from tests.hostile.inputs import CANARY, WORDS, Maker, doings, raw
 from tests.hostile.spoiling import PWNED
 from tests.unit.test_importers import INI, SSH, YAML
+from tests.unit.test_importers_balancers import KEEPALIVED, LDIRECTORD, LISTED, NETSCALER, SAVED
 
 PLAIN = "# servers\nweb1 10.0.0.101 1\nweb2\t10.0.0.102\n10.0.0.103, 5\nfd00::1 web4\n10.0.0.105 web5 alias\n"
 CSV = (
     "name,ip address,weight,user,ssh port,key,vips\n"
     'web1,10.0.0.101,1,root,22,"~/.ssh/a b",10.0.0.10|10.0.0.11\nweb2,10.0.0.102\n'
 )
-GOOD = (INI, YAML, SSH, PLAIN, CSV)
+GOOD = (INI, YAML, SSH, PLAIN, CSV, KEEPALIVED, LDIRECTORD, SAVED, LISTED, NETSCALER)
 SECONDS = 30.0
 """A case takes some thousandths on an idle machine."""
 _PIECES = (
@@ -34,6 +35,9 @@ _PIECES = (
     "Include /etc/passwd", "Match exec \"id>PWNED\"", "ProxyCommand id>PWNED", "IdentityFile ", "HostName ",
     ": ", ",", "\t",
     "ansible_password=x", "ansible_become_pass: x", "{{ lookup('pipe', 'id>PWNED') }}",
+    "virtual_server 10.0.0.10 80 {", "real_server ", "include /etc/passwd", "lb_kind DR", "virtual_server_group g {",
+    "10.0.0.1-255", "-A -t ", "-a -t 10.0.0.10:80 -r ", "virtual=", "  real=10.0.0.1->10.0.255.255 gate", "add lb vserver ",
+    "bind lb vserver ", "-m MAC", "fwmark 1", "$A=b", "${A}", "@x ",
     "%YAML 1.2", "---", "...", "|", ">", "'", '"', "\\", "#", "=cmd|' /C calc'!A0", "\r\n", "\u2028", "\ud800",
 )  # fmt: skip
 
@@ -85,6 +89,7 @@ class Lists(Maker):
 def harmless(found: Imported) -> None:
     """What holds for all that is taken over."""
     assert len(found.servers) <= MAX_SERVERS
+    assert found.refused == (not found.servers) or not found.notes
     assert len(found.notes) <= MAX_NOTES + 2
     names = [server.name.lower() for server in found.servers]
     assert len(set(names)) == len(names)

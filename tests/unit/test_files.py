@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.ssh.config import _entries
+from backends.ssh.config import _config
 from backends.ssh.expand import File
 from backends.ssh.known import add, host_keys
 from backends.winrm.trust import recall, remember
@@ -161,11 +161,11 @@ def test_an_ssh_configuration_of_another_user_is_not_used(tmp_path: Path, theirs
     """It may name a command to be run."""
     path = tmp_path / "config"
     path.write_text("Host web1\n  ProxyCommand id\n")
-    assert _entries((path,))
+    assert _config((path,)).lookup("web1")
     os.utime(path, (1, 1))
     theirs(path)
     with pytest.raises(HostError, match="is not used") as refused:
-        _entries((path,))
+        _config((path,))
     assert refused.value.why.startswith("The ")
     assert "belongs to" in refused.value.why
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends.ssh import config
 from dsrwizard.core.intake.draft import DraftServer
 from dsrwizard.core.intake.importers import Imported, ListKind, ansible, detect, plain, read, ssh_config
+from dsrwizard.core.intake.opening import included
 from dsrwizard.core.model.foreign import harmless
 
 INI = """\
@@ -213,7 +217,55 @@ def test_an_ssh_config_gives_the_hosts_of_a_pattern() -> None:
     ]
     assert named(imported, "web1").identity_file == "~/.ssh/my key"
     assert [note for note in imported.notes if "Include" in note]
-    assert [note for note in imported.notes if "Match" in note]
+    assert named(ssh_config.parse(SSH), "db1").user == "nobody"
+
+
+def test_an_ssh_config_is_read_with_its_includes_and_what_leads_to_a_host_is_told() -> None:
+    files = {"conf.d/farm": "Host web1\n  HostName 10.0.0.1\n  Port 2222\n  Include deeper\n", "deeper": "User deep\n"}
+
+    def opener(pattern: str, base: str) -> list[tuple[str, str]]:
+        assert base == "/home/me/.ssh/config"
+        return [(pattern, files[pattern])] if pattern in files else []
+
+    text = """Include conf.d/farm nowhere
+Host web2
+  HostName 10.0.0.2
+  ProxyJump ops@bastion
+  ProxyCommand sshpass -p hunter2 ssh -W %h:%p bastion
+  ForwardAgent yes
+Match exec "id > /tmp/x" host web2
+  User wrong
+Match host 10.0.0.2
+  User right
+"""
+    found = read(text, "/home/me/.ssh/config", opener=opener)
+    assert [(one.name, one.address, one.port, one.user) for one in found.servers] == [
+        ("web1", "10.0.0.1", "2222", "deep"), ("web2", "10.0.0.2", "", "right"),
+    ]  # fmt: skip
+    told(
+        found, '"nowhere" (line 1), because there is no such file', "ProxyJump ops@bastion of web2",
+        "ProxyCommand of web2", "Match exec (line 7)", "forwardagent",
+    )  # fmt: skip
+    assert "hunter2" not in repr(found)
+
+
+def test_an_import_and_a_connection_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(config, "SYSTEM_CONFIG", tmp_path / "none" / "ssh_config")
+    own = tmp_path / ".ssh" / "config"
+    own.parent.mkdir()
+    (own.parent / "more").write_text("Host web*\n  User more\n")
+    own.write_text("Include more\n" + SSH.replace("Include ~/.ssh/other\n", ""))
+    for server in read(own.read_text(), str(own), opener=included).servers:
+        settings = config.lookup(server.name)
+        assert server.user == settings["user"][0].text
+        assert server.port == (settings["port"][0].text if "port" in settings else "")
+
+
+def test_includes_in_a_circle_end() -> None:
+    found = read("Include a\nHost web1\n", "/x/config", opener=lambda pattern, base: [("a", "Include a\nUser u\n")])
+    assert [(one.name, one.user) for one in found.servers] == [("web1", "u")]
+    told(found, "include each other too deeply")
 
 
 def test_ssh_patterns_exclude_and_list() -> None:

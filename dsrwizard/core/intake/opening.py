@@ -18,9 +18,14 @@ _KEEPALIVED = Path("/etc/keepalived")
 
 def brought(path: Path) -> str:
     """The text of a file, `~` at its beginning put in. Raises OSError, also for what is too large or no file."""
-    with contextlib.suppress(RuntimeError):  # no home directory is known
-        path = path.expanduser()
-    return decoded(files.read(path, _MOST))
+    return decoded(files.read(brought_path(path), _MOST))
+
+
+def brought_path(path: Path) -> Path:
+    """The path with `~` at its beginning put in, where a home directory is known."""
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def included(pattern: str, base: str) -> Sequence[tuple[str, str]]:
@@ -31,8 +36,8 @@ def included(pattern: str, base: str) -> Sequence[tuple[str, str]]:
     """
     if not base or "\0" in pattern:
         return ()
-    folder = Path(base).absolute().parent
-    found = sorted(glob.glob(str(folder / pattern)))[:_MOST_FILES]  # noqa: PTH207 - the pattern is absolute
+    folder = brought_path(Path(base)).absolute().parent
+    found = sorted(glob.glob(str(folder / brought_path(Path(pattern)))))[:_MOST_FILES]  # noqa: PTH207 - the pattern is absolute
     opened = []
     for path in map(Path, found):
         real = path.resolve()

@@ -45,7 +45,7 @@ def read(
         case "ansible":
             result = ansible.parse(text, choice or "all")
         case "ssh_config":
-            result = ssh_config.parse(text, choice or "*")
+            result = ssh_config.parse(text, choice or "*", name, opener)
         case "keepalived":
             result = keepalived.parse(text, name or "keepalived.conf", opener)
         case "ldirectord":

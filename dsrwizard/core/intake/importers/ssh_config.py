@@ -1,41 +1,63 @@
 """The importer for ssh_config(5) texts: hosts whose alias matches a pattern such as `web*`.
 
-As in ssh, the first value found for a host counts, and `Host *` sections add to it. `Include` and `Match` are not
-followed; a note says so.
+They are read as a connection reads them (`core.intake.ssh_settings`): the first value found for a host counts, Include
+is followed where the files can be opened, Match counts by host.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Sequence
-from fnmatch import translate
+from collections.abc import Iterable
 
 from dsrwizard.core.intake.draft import DraftServer
-from dsrwizard.core.intake.importers.common import LONGEST_VALUE, MAX_SERVERS, Collector, Imported, lines_of
+from dsrwizard.core.intake.importers.common import (
+    LONGEST_VALUE,
+    MAX_SERVERS,
+    MOST_CHARACTERS,
+    Collector,
+    Imported,
+    Opener,
+    lines_of,
+    not_taken,
+)
 from dsrwizard.core.intake.problems import shown
+from dsrwizard.core.intake.ssh_settings import (
+    Settings,
+    SshCondition,
+    SshConfig,
+    SshEntry,
+    matches,
+    read_entries,
+    unknown_criteria,
+)
 
 _FIELDS = {"hostname": "address", "user": "user", "port": "port", "identityfile": "identity_file"}
-_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=|\s)(.*)$", re.ASCII)
+_WAYS = {"proxyjump": "ProxyJump", "proxycommand": "ProxyCommand"}
+_WILDCARD = re.compile(r"[*?!]")
 _MOST_WILDCARDS = 200
-_Block = tuple[list[str], dict[str, str]]
+_OWN = "dsrwizard reads it from your own ~/.ssh/config when it connects, by the server's address or name"
 
 
-def parse(text: str, pattern: str = "*") -> Imported:
-    """Imports the matching hosts without wildcards in their alias; patterns are separated by spaces. Never raises."""
+def parse(text: str, pattern: str = "*", name: str = "", opener: Opener | None = None) -> Imported:
+    """Imports the matching hosts without wildcards in their alias; patterns are separated by spaces. Never raises.
+
+    `name`: the file's path, from which relative includes start.
+    """
     found = Collector()
-    blocks = _blocks(text, found)
-    wanted = _Patterns(pattern.replace(",", " ").split() or ["*"])
-    aliases = [alias for patterns, _ in blocks for alias in patterns if not re.search(r"[*?!]", alias)]
-    sections = _Sections(blocks, found)
-    for alias in dict.fromkeys(aliases):
+    reader = _SshReader(found, name, opener)
+    config = SshConfig(reader.entries(text))
+    wanted = pattern.replace(",", " ").split() or ["*"]
+    if all(one.startswith("!") for one in wanted):
+        wanted = ["*", *wanted]
+    for alias in reader.aliases:
         if found.full:
             found.note(f"Only the first {MAX_SERVERS} hosts were imported.")
             break
         if len(alias) > LONGEST_VALUE:
             found.note(f"The host {shown(alias)} was left out: it is not a valid host name.")
-        elif wanted.match(alias):
-            found.add(_server(alias, sections.of(alias)))
+        elif matches(wanted, (alias,)):
+            found.add(_server(alias, config.lookup(alias), found))
+    found.tell("dsrwizard reads these from your own ~/.ssh/config when it connects")
     imported = found.imported()
     if not imported.servers:
         imported.notes.append(f"No host of the ssh config matches {shown(pattern.strip() or '*')}.")
@@ -47,86 +69,94 @@ def hosts(text: str) -> list[str]:
     return [server.name for server in parse(text).servers]
 
 
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:  # an open quote
-        return text.replace('"', " ").split()
+class _SshReader:
+    """Reads a text and what it includes; `aliases` are the hosts that its Host lines name."""
 
+    def __init__(self, found: Collector, name: str, opener: Opener | None) -> None:
+        self._found = found
+        self._name = name
+        self._opener = opener
+        self._patterns = 0
+        self._left_out: set[SshCondition] = set()
+        self._characters = 0
+        self.aliases: dict[str, None] = {}
 
-def _blocks(text: str, found: Collector) -> list[_Block]:
-    """The sections as (patterns, first value of each field). Settings before the first section are for every host."""
-    blocks: list[_Block] = [(["*"], {})]
-    for number, line in lines_of(text, found):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _LINE.match(line)
-        words = _words(match[2]) if match else []
-        if match is None or not words:
-            found.note(f"Line {number} of the ssh config was not understood.")
-            continue
-        keyword = match[1].lower()
-        if keyword == "host":
-            blocks.append((words, {}))
-        elif keyword == "match":
-            everyone = words[0].lower() == "all"
-            blocks.append((["*"] if everyone else [], {}))
-            if not everyone:
-                found.note(f"Line {number}: Match is not followed.")
-        elif keyword == "include":
-            found.note(f"Line {number}: Include is not followed; import that file by itself.")
-        elif keyword in _FIELDS and len(words[0]) <= LONGEST_VALUE:
-            blocks[-1][1].setdefault(_FIELDS[keyword], words[0])
-    return blocks
+    def entries(self, text: str) -> list[SshEntry]:
+        """The settings that an import uses or names, the first of each kind under the same conditions."""
+        first: dict[tuple[tuple[SshCondition, ...], str], SshEntry] = {}
+        for entry in read_entries(
+            self._bounded(text), "", self._included, self._broken, conditions_seen=self._condition
+        ):
+            if self._left_out.isdisjoint(entry.conditions) and sum(map(len, entry.words)) <= LONGEST_VALUE:
+                first.setdefault((entry.conditions, entry.key), entry)
+        return list(first.values())
 
+    def _bounded(self, text: str) -> str:
+        """The text without lines that are too long, each line where it was."""
+        self._characters += len(text)
+        if self._characters > MOST_CHARACTERS and self._characters > len(text):
+            self._found.note("With its includes this is too large: the rest was left out.")
+            return ""
+        kept = dict(lines_of(text, self._found))
+        last = max(kept, default=0)
+        return "\n".join(kept.get(number, "") for number in range(1, last + 1))
 
-class _Patterns:
-    """ssh_config(5), PATTERNS: `*` and `?` only, and a negated pattern that matches outweighs all others."""
+    def _included(self, words: tuple[str, ...], _parent: str, place: str) -> Iterable[tuple[str, str]]:
+        for word in words:
+            what = f"the Include of {shown(word)} ({place.strip()})"
+            if self._opener is None:
+                self._found.note(not_taken(what, "only the text itself was given; import that file by itself"))
+                continue
+            try:
+                opened = self._opener(word, self._name)
+            except (OSError, ValueError) as error:
+                self._found.note(not_taken(what, str(getattr(error, "strerror", "") or "it cannot be read")))
+                continue
+            if not opened:
+                self._found.note(not_taken(what, "there is no such file"))
+            for path, text in opened:
+                yield path.rpartition("/")[2], self._bounded(text)
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._wanted = _joined(one for one in patterns if not one.startswith("!"))
-        self._unwanted = _joined(one[1:] for one in patterns if one.startswith("!"))
+    def _broken(self, place: str, why: str) -> None:
+        if "include" in why:
+            self._found.note(not_taken("some includes", "files include each other too deeply"))
+            return
+        place = place.strip()
+        self._found.note(f"{place[:1].upper()}{place[1:]} of the ssh config was not understood.")
 
-    def match(self, alias: str) -> bool:
-        name = alias.lower()
-        return self._wanted.match(name) is not None and self._unwanted.match(name) is None
-
-
-def _joined(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Whether one of the patterns matches a whole lower-case name; without patterns none does."""
-    globs = [translate(pattern.lower().replace("[", "[[]")) for pattern in patterns]
-    return re.compile("|".join(globs) or r"(?!)")
-
-
-class _Sections:
-    """An index of a file's sections by host. Sections with a wildcard are tried one by one."""
-
-    def __init__(self, blocks: list[_Block], found: Collector) -> None:
-        self._named: dict[str, list[tuple[int, dict[str, str]]]] = {}
-        self._tried: list[tuple[int, _Patterns, dict[str, str]]] = []
-        wildcards = 0
-        for number, (patterns, settings) in enumerate(blocks):
-            if not any(re.search(r"[*?!]", pattern) for pattern in patterns):
-                for name in {pattern.lower() for pattern in patterns}:
-                    self._named.setdefault(name, []).append((number, settings))
-            elif wildcards + len(patterns) > _MOST_WILDCARDS:
-                found.note(f"Sections with wildcards were left out: there are more than {_MOST_WILDCARDS} patterns.")
+    def _condition(self, condition: SshCondition, place: str) -> None:
+        if condition.keyword == "match":
+            odd = [*unknown_criteria(condition), *(word for word in condition.words if word in ("user", "localuser"))]
+            if odd:
+                self._found.note(
+                    not_taken(
+                        f"Match {shown(odd[0])[1:-1]} ({place.strip()})", "only Match by host counts in an import"
+                    )
+                )
+            return
+        if any(_WILDCARD.search(word) for word in condition.words):
+            if self._patterns + len(condition.words) > _MOST_WILDCARDS:
+                self._left_out.add(condition)
+                self._found.note(
+                    f"Sections with wildcards were left out: there are more than {_MOST_WILDCARDS} patterns."
+                )
             else:
-                wildcards += len(patterns)
-                self._tried.append((number, _Patterns(patterns), settings))
-
-    def of(self, alias: str) -> list[dict[str, str]]:
-        """The settings of all that match, in the order of the file."""
-        matching = [(number, settings) for number, patterns, settings in self._tried if patterns.match(alias)]
-        matching += self._named.get(alias.lower(), [])
-        return [settings for _, settings in sorted(matching, key=lambda one: one[0])]
+                self._patterns += len(condition.words)
+        for word in condition.words:
+            if not _WILDCARD.search(word):
+                self.aliases[word] = None
 
 
-def _server(alias: str, sections: list[dict[str, str]]) -> DraftServer:
-    values: dict[str, str] = {}
-    for settings in sections:
-        for field, value in settings.items():
-            values.setdefault(field, value)
+def _server(alias: str, settings: Settings, found: Collector) -> DraftServer:
+    values = {field: settings[key][0].words[0] for key, field in _FIELDS.items() if key in settings}
+    for key, label in _WAYS.items():
+        told = settings[key][0].text if key in settings else "none"
+        if told.lower() != "none":
+            # A command may hold a secret, and a file brings none.
+            found.not_taken_of(f"{label} {shown(told)[1:-1]}" if key == "proxyjump" else label, alias, _OWN)
+    for key in settings:
+        if key not in _FIELDS and key not in _WAYS:
+            found.unused(key)
     address = values.get("address", alias).replace("%h", alias).replace("%%", "%")
     return DraftServer(
         name=alias,
