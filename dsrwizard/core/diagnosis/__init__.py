@@ -17,6 +17,8 @@ Several faults at once are each named, on one host and on several. What a fault 
 - unreachable, vip-missing, service-down, rip-only-listener, firewall: ipvs-missing and drained of that server for the
   VIP and service, because one that cannot serve is kept out on purpose
 - ipvs-missing of a whole service: everything about its destinations
+- vip-as-source: everything about servers that do not answer the director's own packets
+- firewall or director-setting on the director: connections that came in and made no entry in IPVS
 - any fault a client feels: stale-arp at a router, where the director's connections do not tell what never came there
 
 What convicts nobody: a SYN from a documentation address that got lost (many drop those on purpose), silence without a
