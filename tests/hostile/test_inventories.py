@@ -36,8 +36,8 @@ _PIECES = (
     ": ", ",", "\t",
     "ansible_password=x", "ansible_become_pass: x", "{{ lookup('pipe', 'id>PWNED') }}",
     "virtual_server 10.0.0.10 80 {", "real_server ", "include /etc/passwd", "lb_kind DR", "virtual_server_group g {",
-    "10.0.0.1-255", "-A -t ", "-a -t 10.0.0.10:80 -r ", "virtual=", "  real=10.0.0.1->10.0.255.255 gate", "add lb vserver ",
-    "bind lb vserver ", "-m MAC", "fwmark 1", "$A=b", "${A}", "@x ",
+    "10.0.0.1-255", "-A -t ", "-a -t 10.0.0.10:80 -r ", "virtual=", "  real=10.0.0.1->10.0.255.255 gate",
+    "add lb vserver ", "bind lb vserver ", "-m MAC", "fwmark 1", "$A=b", "${A}", "@x ",
     "%YAML 1.2", "---", "...", "|", ">", "'", '"', "\\", "#", "=cmd|' /C calc'!A0", "\r\n", "\u2028", "\ud800",
 )  # fmt: skip
 
