@@ -152,6 +152,10 @@ def report(made: Report, *, as_json: bool = False) -> None:
             for label, text in (("cause", check.cause), ("seen", check.evidence), ("fix", check.fix)):
                 if text:
                     out.line(f"         {label}: {text}")
+    if made.not_seen:
+        out.line("Not seen:")
+    for text in made.not_seen:
+        out.line(f"  - {text}")
     out.line("Verdict: ", _word(made.verdict))
 
 

@@ -61,6 +61,14 @@ def verdict_line(report: Report) -> str:
     return f"{glyph('unknown')} Not everything could be checked: {told}."
 
 
+def unseen_line(report: Report) -> str:
+    """What was not seen: the largest gap, and how many more there are."""
+    if not report.not_seen:
+        return ""
+    more = f" And {len(report.not_seen) - 1} more: see dsrwizard verify." if len(report.not_seen) > 1 else ""
+    return f"{glyph('dash')} {report.not_seen[0]}{more}"
+
+
 def summed(checks: Sequence[Check]) -> str:
     """The progress of a verification, as text."""
     failed = sum(check.outcome == "fail" for check in checks)

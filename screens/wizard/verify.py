@@ -23,7 +23,7 @@ from screens.questions.cause_page import show_cause
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Choice, HelpModal, Question
 from screens.widgets.check_detail import Detail, labelled
-from screens.widgets.check_rows import check_lines, check_row, summed, verdict_line
+from screens.widgets.check_rows import check_lines, check_row, summed, unseen_line, verdict_line
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_words import in_words
 from screens.widgets.rows import Rows
@@ -62,7 +62,7 @@ class VerifyPane(ByHand):
     ]
     DEFAULT_CSS = """
     VerifyPane { overflow: hidden; }
-    VerifyPane > #verify-summary { height: auto; max-height: 3; width: 1fr; padding: 0 1; }
+    VerifyPane > #verify-summary { height: auto; max-height: 4; width: 1fr; padding: 0 1; }
     VerifyPane > #verify-detail { height: 7; }
     """
 
@@ -284,7 +284,8 @@ class VerifyPane(ByHand):
             )  # fmt: skip
         if self.desk.report is None:
             return "Nothing has been verified yet."
-        return "\n".join(line for line in (verdict_line(self.desk.report), self._mended or self._expected()) if line)
+        said = (verdict_line(self.desk.report), self._mended or self._expected(), unseen_line(self.desk.report))
+        return "\n".join(line for line in said if line)
 
     def _expected(self) -> str:
         """Names the hosts that fail only because apply left them out."""

@@ -109,7 +109,7 @@ def test_apply_verify_status_and_teardown_json(shell: Shell) -> None:
     assert {host["outcome"] for host in applied["hosts"]} == {"changed"}
     assert shell("verify", file, "--json") == 0
     verified = shell.document()
-    assert set(verified) == {"deployment", "verdict", "checks", "bypass"}
+    assert set(verified) == {"deployment", "verdict", "checks", "bypass", "not_seen"}
     assert verified["bypass"] is None  # no client host has counted
     keys = ["check", "outcome", "host", "vip", "service", "cause", "message", "evidence", "fix"]
     for check in verified["checks"]:

@@ -10,7 +10,7 @@ import pytest
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.checks import Check, Report
-from dsrwizard.core.model.client_view import ClientView
+from dsrwizard.core.model.client_view import ClientView, ClientVip, Passage
 from dsrwizard.core.model.deployment import Client, Service
 from dsrwizard.core.model.errors import ConnectTimeout
 from dsrwizard.core.model.facts import Failure
@@ -132,12 +132,35 @@ def test_the_spelling_of_an_address_does_not_matter(spelling: str) -> None:
     assert {check.check for check in report.failures} <= {"server.persistent"}
 
 
+def test_without_a_client_host_the_report_says_what_was_not_seen() -> None:
+    report = Farm().verify()
+    assert report.verdict == "pass"
+    assert any("No client host is named" in text for text in report.not_seen)
+    farm = Farm()
+    farm.server("web2").ssh = False
+    assert any(text.startswith("web2 could not be looked at from within") for text in farm.verify().not_seen)
+
+
+def test_what_was_not_tried_from_the_client_host_is_told_by_name() -> None:
+    farm = Farm()
+    view = ClientView(vips=(ClientVip(vip=VIP, passages={80: Passage(given={5001: "10.0.0.101"})}),))
+    assert "The client host was not sent to web2, web3 for 10.0.0.10 tcp/80." in farm.verify(client=view).not_seen
+
+
+def test_an_application_that_was_not_heard_is_told() -> None:
+    farm = Farm()
+    farm.server("web3").hung = True
+    seen = farm.verify().not_seen
+    assert "No answer of the application behind 10.0.0.10 tcp/80 was heard from web3." in seen
+
+
 def test_the_report_is_the_json_of_the_contract() -> None:
     farm = Farm()
     del farm.server("web2").machine.links["lo"].addresses[VIP]
     text = msgspec.json.encode(farm.verify())
     document = msgspec.json.decode(text)
     assert (document["deployment"], document["verdict"]) == ("shop", "fail")
+    assert document["not_seen"]
     failed = [check for check in document["checks"] if check["outcome"] == "fail"]
     assert [{k: check[k] for k in ("check", "host", "vip", "service", "cause")} for check in failed] == [
         {"check": "vip.probe", "host": "web2", "vip": VIP, "service": "tcp/80", "cause": "vip-missing"}

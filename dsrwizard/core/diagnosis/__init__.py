@@ -47,6 +47,7 @@ from dsrwizard.core.diagnosis.heard import heard
 from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import ports, reach
 from dsrwizard.core.diagnosis.systems import server_views
+from dsrwizard.core.diagnosis.unseen import not_seen
 from dsrwizard.core.model.checks import Check, Report, Verdict
 
 __all__ = ["Evidence", "diagnose", "verdict"]
@@ -92,6 +93,7 @@ def diagnose(evidence: Evidence) -> Report:
         verdict="unknown" if said == "pass" and faults.doubts else said,
         checks=checks,
         bypass=carried(evidence, proved),
+        not_seen=not_seen(evidence, views),
     )
 
 

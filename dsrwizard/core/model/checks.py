@@ -38,6 +38,9 @@ class Report(Shown, frozen=True, kw_only=True):
     bypass: Bypass | None = None
     """None: no client host was asked, or it could not be proved that replies bypass the director."""
 
+    not_seen: tuple[str, ...] = ()
+    """What matters to clients and was not looked at, in sentences: the limits of the verdict."""
+
     @property
     def failures(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if check.outcome == "fail")
