@@ -64,7 +64,7 @@ def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) 
         "ARP",
         {
             "silent": "does not answer for the VIP, as it should be",
-            "leaks": "answers for the VIP: its ARP guard is off",
+            "leaks": "answers for the VIP, which takes the director's traffic",
             "unknown": "not checked yet",
         }[row.arp],
     )

@@ -57,6 +57,7 @@ ASIDE = frozenset(
         "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "director.filter", "director.settings", "director.way",
+        "server.balancer",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""

@@ -13,7 +13,7 @@ import msgspec
 
 from dsrwizard.core.dialects.linux.half_open import COOKIES, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.model.answers import Sent
-from dsrwizard.core.model.facts import Connection, HalfOpen, HalfOpenLook
+from dsrwizard.core.model.facts import Connection, HalfOpenLook
 
 Fate = Literal["accepted", "filtered", "lost", "unsent", "unseen"]
 """Of a client-like SYN. `accepted`: the real server answered it; `filtered`: its reverse-path filter dropped it;
@@ -45,9 +45,9 @@ class Try(msgspec.Struct, frozen=True):
     of_client: bool = False
 
     def half_open(self, sent: Sent) -> bool:
-        """Whether this very SYN was seen to be answered."""
-        wanted = HalfOpen(vip=sent.vip, port=sent.port, client=sent.source, client_port=sent.source_port)
-        return wanted in self.look.seen
+        """Whether this very SYN was seen to be answered. Its source is no other's; a server that translates the VIP
+        shows another destination."""
+        return any((one.client, one.client_port) == (sent.source, sent.source_port) for one in self.look.seen)
 
     def fate(self, sent: Sent) -> Fate:
         """What became of one of its SYNs.
@@ -154,7 +154,8 @@ def traffic(tables: Sequence[Sequence[Connection]], looks: Mapping[str, HalfOpen
         look = looks.get(key[0])
         there = None
         if look is not None and look.shows(key[1]):
-            there = {(one.client, one.client_port) for one in look.waiting if (one.vip, one.port) == key[1:]}
+            # Not by the destination: a server may translate the VIP.
+            there = {(one.client, one.client_port) for one in look.waiting}
         found[key] = Traffic(
             connections=len(entries),
             answered=_answered(entries),

@@ -74,6 +74,11 @@ class _Probe:
         )
 
     def _bad(self, probe: Probed) -> Check:
+        passed_on = self.view.platform.passed_on(
+            self.view, self.faults, self.vip, self.service, self.where, self._seen(probe)
+        )
+        if passed_on is not None:
+            return passed_on
         udp = self.service.protocol == "udp"
         other_mac = probe.answered_by and mac(probe.answered_by) != mac(probe.mac)
         match probe.signature:
@@ -282,6 +287,9 @@ def _vip(view: ServerView, faults: Found, vip: Vip) -> Check:
         return vip_prefix(view, faults, vip, where, "", [entry.prefix for _, entry in view.entries(vip)])
     if held == "held":
         places = ", ".join(f"{entry.address}/{entry.prefix} on {link.name}" for link, entry in view.entries(vip))
+        translated = view.platform.translated(view, vip)
+        if translated:
+            return where.passed(f"{name} serves {vip.address} without holding it.", f"{name} {translated}")
         return where.passed(f"{vip.address} is on {name}.", places or "it answered for the VIP")
     known = faults.find(name, *NO_VIP, vip=vip.address)
     if known:

@@ -26,7 +26,7 @@ def vip_missing(view: ServerView, faults: Found, vip: Vip, where: Where, message
         state = f"; no interface of {view.name} has {vip.address}"
     return faults.fail(
         where, Fault(host=view.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
-        f"On {view.name}: {view.advice.put_vip(vip)}",
+        f"On {view.name}: {view.advice.bring_vip(vip)}",
     )  # fmt: skip
 
 
@@ -35,9 +35,10 @@ def vip_prefix(view: ServerView, faults: Found, vip: Vip, where: Where, seen: st
     misplaced = view.platform.misplaced(view, faults, vip, where, seen)
     if misplaced is not None:
         return misplaced
-    wrong = next(((link, entry) for link, entry in view.entries(vip) if entry.prefix != vip.prefix), None)
-    place, prefix = (wrong[0].name, wrong[1].prefix) if wrong else (view.server.vip_interface, prefixes[0])
-    commands = [view.advice.take_vip(vip, place, prefix)]
+    wrong = [(link.name, entry.prefix) for link, entry in view.entries(vip) if entry.prefix != vip.prefix]
+    wrong = wrong or [(view.server.vip_interface, prefixes[0])]
+    place, prefix = wrong[0]
+    commands = [view.advice.take_vip(vip, *one) for one in wrong]
     if vip.prefix not in prefixes:
         commands.append(view.advice.put_vip(vip, place))
     return faults.fail(

@@ -78,6 +78,16 @@ class Platform(Protocol):
         """The fault behind a probe that failed though the VIP is there, by the facts; None: they show none."""
         ...
 
+    def passed_on(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+    ) -> Check | None:
+        """The fault of a server that passes the service's packets on to others; None: it does not, or not known."""
+        ...
+
+    def translated(self, view: ServerView, vip: Vip) -> str:
+        """How the server takes packets for a VIP that it does not hold, by its facts; empty: it does not."""
+        ...
+
     def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
         """What lies behind a VIP that is not on the server, where the facts show more than that; None: they do not."""
         ...
@@ -330,7 +340,7 @@ class ServerView:
         usable = [entry for link, entry in self.entries(vip) if link.up and not entry.tentative]
         if any(entry.prefix != vip.prefix for entry in usable):
             return "prefix"
-        if usable or self.proven(vip) or (not self.entries(vip) and self.local(vip.address)):
+        if usable or self.proven(vip) or (not self.entries(vip) and self.platform.translated(self, vip)):
             return "held"
         return "unknown" if self.facts.addresses_unknown else "missing"
 

@@ -24,6 +24,10 @@ class Advice(Protocol):
         """Puts the VIP on an interface; without one, where the deployment wants it."""
         ...
 
+    def bring_vip(self, vip: Vip) -> str:
+        """Makes a VIP that does not answer do so: also where it is on an interface that is down, or not usable yet."""
+        ...
+
     def take_vip(self, vip: Vip, interface: str, prefix: int) -> str:
         """Takes the VIP off an interface, where it has this prefix length."""
         ...

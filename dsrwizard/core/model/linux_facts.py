@@ -41,12 +41,14 @@ class Neighbour(Shown, frozen=True, kw_only=True):
 
 class OwnBalancer(Shown, frozen=True, kw_only=True):
     """An IPVS service on a real server (`/proc/net/ip_vs`). A firewall mark has no address and the mark as its port;
-    `elsewhere` are the destinations that are other machines and have a weight."""
+    `elsewhere` are the destinations with a weight that get packets as they are (direct routing, tunnel), `here` whether
+    there are others: the server itself, or by translation."""
 
     protocol: Literal["tcp", "udp", "sctp", "fwm"]
     address: str
     port: int
     elsewhere: tuple[str, ...] = ()
+    here: bool = False
 
 
 class Translation(Shown, frozen=True, kw_only=True):

@@ -266,6 +266,9 @@ def vip_after(view: ServerView, boot: Boot, vip: Vip) -> After:
     ]
     if not view.facts.privileged:
         doubts.append("files that only root may read")
+    translated = view.platform.translated(view, vip)
+    if translated:
+        doubts.append(f"{view.name} {translated}")
     if view.facts.persistence == "none" and not doubts:
         doubts.append("neither systemd nor ifupdown sets addresses there")
     if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.linux import filters, settings, way_back
+from dsrwizard.core.diagnosis.linux import filters, placed, second_director, settings, way_back
 from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
 from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.model.answers import Probed
@@ -30,8 +30,8 @@ class LinuxPlatform:
         return [(way.vip, way.client if way.real else "", close.route_of(way)) for way in ways]
 
     def settings(self, view: ServerView, faults: Found) -> list[Check]:
-        """`server.guard` and `server.announce`."""
-        return [settings.guard(view, faults), settings.announce(view, faults)]
+        """`server.balancer`, `server.guard` and `server.announce`."""
+        return [second_director.balancer(view, faults), settings.guard(view, faults), settings.announce(view, faults)]
 
     def after_clients(self, view: ServerView, faults: Found) -> list[Check]:
         return [settings.rp_filter(view, faults), settings.persistent(view, faults)]
@@ -45,8 +45,8 @@ class LinuxPlatform:
     def explained(
         self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, probe: Probed, seen: str
     ) -> Check | None:
-        """A Linux host that is reached answers or refuses, which says more than its facts. Silence where its own IPVS
-        passes packets on, or where its answers cannot arrive, is explained by that."""
+        """A Linux host that is reached answers or refuses, which says more than its facts; silence where its answers
+        cannot arrive is explained by that."""
         if probe.signature != "silence":
             return None
         told = way_back.lost(view, vip.address)
@@ -56,11 +56,19 @@ class LinuxPlatform:
         fault = Fault(host=view.name, cause="gateway", family=vip.ip.version)
         return faults.fail(where, fault, message, f"{seen}; {evidence}", fix, shared=True)
 
+    def passed_on(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+    ) -> Check | None:
+        return second_director.passed_on(view, faults, vip, service, where, seen)
+
+    def translated(self, view: ServerView, vip: Vip) -> str:
+        return placed.translated(view, vip)
+
     def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
         return None
 
     def misplaced(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
-        return None
+        return placed.misplaced(view, faults, vip, where, seen)
 
     def cluster_macs(self, view: ServerView) -> frozenset[str]:
         return frozenset()

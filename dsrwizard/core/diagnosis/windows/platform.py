@@ -65,6 +65,14 @@ class WindowsPlatform:
             case _:
                 return None
 
+    def passed_on(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+    ) -> Check | None:
+        return None
+
+    def translated(self, view: ServerView, vip: Vip) -> str:
+        return ""
+
     def vip_gone(self, view: ServerView, faults: Found, vip: Vip, where: Where, seen: str) -> Check | None:
         return settings.vip_gone(view, faults, vip, where, seen)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from dsrwizard.core.dialects.linux.plan import ingress
@@ -12,18 +13,29 @@ SILENCE = "sysctl -w net.ipv4.conf.all.arp_ignore=1"
 """Ends most answers to ARP for a VIP."""
 
 
-def put_vip(server: RealServer, vip: str, interface: str = "") -> str:
-    """The command that puts a VIP on a Linux real server."""
+def put_vip(server: RealServer, vip: str, interface: str = "", facts: ServerFacts | None = None) -> str:
+    """The command that puts a VIP on a Linux real server: where the deployment wants it, unless that is an interface
+    that answers for it, on which no plan puts one. A dummy interface that is not there is made."""
     six = ":" in vip
-    device = shlex.quote(interface or server.vip_interface)
-    return f"ip addr add {vip}/{128 if six else 32} dev {device}{' nodad' if six else ''}"
+    name = interface or server.vip_interface
+    link = facts.interface(name) if facts is not None else None
+    real = link is not None and link.name != "lo" and link.kind != "dummy"
+    if real or (facts is None and re.match(r"(eth|en[ops]|bond|br|team|wl)", name)):
+        name, link = "lo", None
+    device = shlex.quote(name)
+    first = ""
+    if facts is not None and name != "lo" and link is None:
+        first = f"ip link add {device} type dummy && ip link set {device} up && "
+    elif link is not None and not link.up:
+        first = f"ip link set {device} up && "
+    return f"{first}ip addr add {vip}/{128 if six else 32} dev {device}{' nodad' if six else ''}"
 
 
 class LinuxAdvice:
     """The advice for one Linux real server."""
 
     def __init__(self, server: RealServer, facts: ServerFacts | None) -> None:
-        self._server = server
+        self._server, self._facts = server, facts
         self._nic = ingress(server, facts) if facts is not None else None
 
     def in_turn(self, *commands: str) -> str:
@@ -31,7 +43,18 @@ class LinuxAdvice:
         return " && ".join(commands)
 
     def put_vip(self, vip: Vip, interface: str = "") -> str:
-        return put_vip(self._server, vip.address, interface)
+        return put_vip(self._server, vip.address, interface, self._facts)
+
+    def bring_vip(self, vip: Vip) -> str:
+        for link in self._facts.interfaces if self._facts is not None else ():
+            entry = link.has(vip.address)
+            if entry is None or (link.name != "lo" and link.kind != "dummy"):
+                continue
+            if not link.up:
+                return f"ip link set {shlex.quote(link.name)} up"
+            if entry.tentative:
+                return self.in_turn(self.take_vip(vip, link.name, entry.prefix), self.put_vip(vip, link.name))
+        return self.put_vip(vip)
 
     def take_vip(self, vip: Vip, interface: str, prefix: int) -> str:
         return f"ip addr del {vip.address}/{prefix} dev {shlex.quote(interface)}"

@@ -204,6 +204,7 @@ def _balancer(lines: Sequence[str]) -> tuple[OwnBalancer, ...] | None:
         return () if lines[:1] == ["none"] else None
     found: list[tuple[Literal["tcp", "udp", "sctp", "fwm"], str, int]] = []
     behind: list[list[str]] = []
+    here: list[bool] = []
     for line in lines[1:]:
         service, destination = _SERVICE.match(line + " "), _DESTINATION.match(line + " ")
         if service is not None:
@@ -211,13 +212,16 @@ def _balancer(lines: Sequence[str]) -> tuple[OwnBalancer, ...] | None:
             if place is not None:
                 found.append((_KINDS[service[1]], *place))
                 behind.append([])
-        elif destination is not None and behind and destination[2] != "Local" and int(destination[3]) > 0:
+                here.append(False)
+        elif destination is not None and behind and int(destination[3]) > 0:
             where = _place(destination[1])
-            if where is not None:
+            if destination[2] in ("Local", "Masq"):
+                here[-1] = True
+            elif where is not None:
                 behind[-1].append(where[0])
     return tuple(
-        OwnBalancer(protocol=protocol, address=address, port=port, elsewhere=tuple(there))
-        for (protocol, address, port), there in zip(found, behind, strict=True)
+        OwnBalancer(protocol=protocol, address=address, port=port, elsewhere=tuple(there), here=local)
+        for (protocol, address, port), there, local in zip(found, behind, here, strict=True)
     )
 
 

@@ -57,6 +57,9 @@ class WindowsAdvice:
     def put_vip(self, vip: Vip, interface: str = "") -> str:
         return self._address(interface or target(self._server), vip, vip.prefix, there=True)
 
+    def bring_vip(self, vip: Vip) -> str:
+        return self.put_vip(vip)
+
     def take_vip(self, vip: Vip, interface: str, prefix: int) -> str:
         return self._address(interface, vip, prefix, there=False)
 
