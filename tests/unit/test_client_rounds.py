@@ -98,9 +98,22 @@ def test_a_server_that_deals_out_slowly_is_asked_again_and_no_more_than_the_boun
     assert len(seen.host.runs) == 3
 
 
-def test_what_is_not_told_of_a_busy_farm_spoils_no_verdict(seen: Seen) -> None:
+def test_what_is_not_told_of_a_busy_farm_spoils_no_verdict() -> None:
+    seen = Seen(services=(Service(port=80, scheduler="wlc"),))
     seen.host.prefers = "10.0.0.101"
-    assert seen.verify().verdict == "pass"
+    report = seen.verify()
+    assert report.verdict == "pass"
+    assert "when the load is more even" in find(report, "client.servers", "client").fix
+
+
+def test_one_that_round_robin_passes_over_is_not_put_down_to_the_load(seen: Seen) -> None:
+    seen.host.prefers = "10.0.0.101"
+    report = seen.verify()
+    assert (report.verdict, report.failures) == ("unknown", ())
+    check = find(report, "client.servers", "client")
+    assert "rr gives each server its turn" in check.message
+    assert "firewall mark" in check.fix
+    assert "load" not in check.message + check.fix
 
 
 @pytest.mark.parametrize(
@@ -490,6 +503,20 @@ def test_one_hop_more_without_a_count_is_not_told(seen: Seen) -> None:
     check = find(report, "client.bypass", "client")
     assert (check.outcome, report.verdict, report.bypass) == ("unknown", "pass", None)
     assert "another path" in check.evidence
+
+
+def test_a_hop_that_a_container_takes_is_not_put_down_to_a_gateway(seen: Seen) -> None:
+    for state in seen.farm.world.servers.values():
+        state.machine.listeners = [
+            msgspec.structs.replace(one, process="docker-proxy") if one.port == 80 else one
+            for one in state.machine.listeners
+        ]
+    view = look(seen.farm.deployment, seen.host, seen.farm.world.director(), counting=0.0)
+    nearer = tuple(msgspec.structs.replace(one, ttl=64) for one in view.vips)
+    check = find(seen.farm.verify(client=msgspec.structs.replace(view, vips=nearer)), "client.bypass", "client")
+    assert check.outcome == "unknown"
+    assert "a container or another translation" in check.evidence
+    assert "gateway" not in check.fix
 
 
 def test_without_an_answer_to_ping_the_hops_tell_nothing(seen: Seen) -> None:

@@ -69,6 +69,14 @@ def _by_hops(served: Served, unseen: str, names: str, replies: list[Reply], coun
             f"Replies of {served.target} bypass the director: they take no more hops than the director's own answers.",
             _joined(f"{seen}; through the director the TTL would be one less", counted),
         )
+    translated = [view.name for view in served.expected.values() if not view.serves_itself(served.vip, served.service)]
+    if translated:
+        return where.unknown(
+            unseen,
+            _joined(f"{seen}: a container or another translation on {', '.join(translated)} takes a hop, too", counted),
+            f"On the director: tcpdump -ni {served.evidence.deployment.director.interface} src {served.vip.address} shows "
+            "any reply that passes it.",
+        )  # fmt: skip
     return where.unknown(
         unseen, _joined(f"{seen}: they take another path, which may lead through the director", counted),
         f"Check the default gateways of {names}.",

@@ -142,6 +142,18 @@ class Served:
         fault = next((found for rip in idle if (found := self._fault_of(rip))), None)
         if fault is not None and all(self._fault_of(rip) for rip in idle):
             return [where.follows(fault, f"{self._names(idle)} got none of {_connections(self.tries)}.", seen)]
+        if self._in_turn():
+            return [
+                self.faults.doubt(
+                    where.unknown(
+                        f"{self._names(idle)} got none of {_connections(self.tries)} to {self.target}, though "
+                        f"{self.service.scheduler} gives each server its turn: IPVS does not treat them alike.",
+                        f"{seen}; scheduler {self.service.scheduler}",
+                        "On the director: ipvsadm -Ln --thresholds, ipvsadm -Sn and ipvsadm -Lnc show what takes the "
+                        "VIP's packets first (a firewall mark, persistence) or keeps a server out (a threshold).",
+                    )
+                )
+            ]  # fmt: skip
         return [
             where.unknown(
                 f"{self._names(idle)} got none of {_connections(self.tries)} to {self.target}, "
@@ -200,6 +212,15 @@ class Served:
     def _all(self) -> str:
         names = sorted(view.name for view in self.expected.values())
         return names[0] if len(names) == 1 else f"All {len(names)} servers"
+
+    def _in_turn(self) -> bool:
+        """Whether so many connections cannot have passed a server over by chance: it is the turn of each."""
+        weights = {view.server.weight for view in self.expected.values()}
+        return (
+            self.service.scheduler in ("rr", "wrr")
+            and len(weights) == 1
+            and len(self.tries) >= 4.6 * len(self.expected)
+        )
 
     def _one_server(self) -> bool:
         return self.service.persistence > 0 or self.service.scheduler in ONE_SERVER
