@@ -74,8 +74,8 @@ def _by_hops(served: Served, unseen: str, names: str, replies: list[Reply], coun
         return where.unknown(
             unseen,
             _joined(f"{seen}: a container or another translation on {', '.join(translated)} takes a hop, too", counted),
-            f"On the director: tcpdump -ni {served.evidence.deployment.director.interface} src {served.vip.address} shows "
-            "any reply that passes it.",
+            f"On the director: tcpdump -ni {served.evidence.deployment.director.interface} src {served.vip.address} "
+            "shows any reply that passes it.",
         )  # fmt: skip
     return where.unknown(
         unseen, _joined(f"{seen}: they take another path, which may lead through the director", counted),
