@@ -55,6 +55,7 @@ unit: $(VENV)/.ready-dev
 bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.diagnose
+	$(BIN)/python -m tests.bench.verify_time
 	$(BIN)/python -m tests.bench.live_pane
 	$(BIN)/python -m tests.bench.winrm_farm
 	$(AS_ROOT) $(BIN)/python -m tests.bench.probe_round
