@@ -48,6 +48,8 @@ def look(
         others, sync = _table(ipvs)
         asked = _asked(deployment, interfaces)
         clients = [canonical(one.client) for one in lost[:MOST]]
+        if deployment.client is not None and _is_address(deployment.client.address):
+            clients.append(canonical(deployment.client.address))
         vips = [canonical(vip.address) for vip in deployment.vips]
         ways: dict[str, KernelWay] = {}
         entries: dict[str, KernelWay] = {}
@@ -102,8 +104,14 @@ def _coming(kernel: Ways, deployment: Deployment, rips: Sequence[str], lost: Seq
         for one in lost[:MOST]:
             yield kernel.coming(canonical(one.vip), canonical(one.client), one.interface, one.port)
         return
+    client_host = deployment.client.address if deployment.client is not None else ""
     for vip in deployment.vips:
         version = vip.ip.version
+        if _is_address(client_host) and (":" in client_host) == (version == 6):
+            yield kernel.coming(
+                canonical(vip.address), canonical(client_host), deployment.director.interface,
+                vip.services[0].port if vip.services else 0,
+            )  # fmt: skip
         port = vip.services[0].port if vip.services else 0
         # Where there is no way to clients elsewhere, the machines on the link have to do.
         for client in (SOMEWHERE[version], *(rip for rip in rips if (":" in rip) == (version == 6))):

@@ -26,11 +26,14 @@ def before(inside: Inside | None) -> DirectorLook | None:
 
 
 def after(
-    inside: Inside | None, arrivals: Arrivals | None, deployment: Deployment
+    inside: Inside | None, arrivals: Arrivals | None, deployment: Deployment, *, unreached: bool = False
 ) -> tuple[Entered | None, DirectorLook | None]:
-    """What made no entry of that which came in, and, where there is any, the look at the same path for it."""
+    """What made no entry of that which came in, and, where there is any, the look at the same path for it; also where
+    the client host was `unreached`, for what it answered may have been dropped here."""
+    look = inside.director if inside else None
+    again = _tried(lambda: look(())) if unreached and look is not None else None
     if inside is None or inside.connections is None or arrivals is None or arrivals.problem:
-        return None, None
+        return None, again
     served = {
         (canonical(vip.address), service.port)
         for vip in deployment.vips
@@ -39,7 +42,7 @@ def after(
     }
     came = [one for one in arrivals.seen if (canonical(one.vip), one.port) in served]
     if not came:
-        return Entered(), None
+        return Entered(), again
     try:
         table = inside.connections()
     except DsrError as error:
@@ -47,8 +50,7 @@ def after(
     if len(table) >= MANY:
         return Entered(problem="IPVS has more connections than are read."), None
     entered = Entered(lost=_lost(came, table))
-    look = inside.director
-    return entered, _tried(lambda: look(entered.lost)) if entered.lost and look is not None else None
+    return entered, _tried(lambda: look(entered.lost)) if entered.lost and look is not None else again
 
 
 def _lost(came: Sequence[Arrival], table: Sequence[Connection]) -> tuple[Arrival, ...]:

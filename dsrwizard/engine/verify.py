@@ -107,7 +107,9 @@ def gather(
         waited = owners.result()
         arrivals = arriving.close() if arriving is not None else None
         first = look.result()
-        entered, after = director_looks.after(inside if own else None, arrivals, deployment)
+        entered, after = director_looks.after(
+            inside if own else None, arrivals, deployment, unreached=isinstance(seen, Failure)
+        )
         return Evidence.gathered(
             deployment,
             observed,

@@ -12,7 +12,7 @@ from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.model.answers import Arrival, Arrivals, Owners
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
 from dsrwizard.core.model.checks import Report
-from dsrwizard.core.model.deployment import Service
+from dsrwizard.core.model.deployment import Client, Service
 from dsrwizard.core.model.director_facts import (
     ComingIn,
     DirectorLook,
@@ -22,6 +22,7 @@ from dsrwizard.core.model.director_facts import (
     NeighbourEntry,
     OtherService,
 )
+from dsrwizard.core.model.facts import Failure
 from dsrwizard.engine.verify import gather
 from tests.fakes.host import Link
 from tests.fakes.ipvs import Entry
@@ -448,3 +449,24 @@ def test_behind_another_product_the_director_s_own_path_is_nobody_s() -> None:
     seeing(farm, lambda seen: {"settings": {"net.ipv4.vs.drop_packet": "3", "net.ipv4.vs.am_droprate": "2"}})
     ids = {one.check for one in farm.verify().checks}
     assert not ids & {"director.filter", "director.settings", "director.way", "director.source", "director.entry"}
+
+
+def test_a_client_host_whose_answers_the_director_drops_is_no_client_host_that_is_down() -> None:
+    farm = Farm(change=lambda deployment: msgspec.structs.replace(deployment, client=Client(address=CLIENT)))
+    counted = iter((8, 16, 16, 16))
+
+    def look(seen: DirectorLook, lost: Sequence[Arrival]) -> DirectorLook:
+        coming = (ComingIn(vip=VIP, client=CLIENT, interface="eth0", problem="Invalid link", number=18),)
+        counters = {"TcpExtIPReversePathFilter": next(counted)}
+        return msgspec.structs.replace(seen, coming=coming, counters=counters, settings=seen.settings | STRICT)
+
+    farm.world.looked = look
+    away = Failure(kind="host", what="client did not answer within 8 s.")
+    check = only(farm.verify(client=away))
+    assert (check.cause, check.fix) == (
+        "director-setting", "On the director: sysctl -w net.ipv4.conf.eth0.rp_filter=2",
+    )  # fmt: skip
+    assert "rose by 8" in check.evidence
+    report = farm.verify(client=away)
+    assert report.failures == ()
+    assert find(report, "director.settings", "director").outcome == "unknown"

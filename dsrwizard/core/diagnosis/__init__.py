@@ -69,7 +69,7 @@ def diagnose(evidence: Evidence) -> Report:
     views = server_views(evidence)
     director = [*balancing.audit(evidence, faults, views), *balancing.holds(evidence, faults)]
     director += [*filters(evidence, faults), *settings(evidence, faults), *sources(evidence, faults)]
-    director += entries(evidence, faults)
+    director += [*entries(evidence, faults), *ways(evidence, faults, views)]
     before = {view.name: reach(view, faults) for view in views}
     letting = emits(views)
     servers: list[Check] = []
@@ -82,7 +82,7 @@ def diagnose(evidence: Evidence) -> Report:
     # After the servers' settings, which explain what one announces.
     director += heard(evidence, faults, views)
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
-    director += [*balancing.ipvs(evidence, faults, views), *ways(evidence, faults, views)]
+    director += balancing.ipvs(evidence, faults, views)
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]
     checks = (*client(evidence, faults, views, verdict(others) == "pass"), *others)

@@ -247,10 +247,15 @@ class Served:
             (
                 fault for fault in self.faults.of(DIRECTOR)
                 if fault.touches(vip, label)
-                and ((fault.cause in ABOUT_ONE and fault.server == view.name) or fault.cause == "spoof-filter")
+                and ((fault.cause in ABOUT_ONE and self._about(fault, view.name)) or fault.cause == "spoof-filter")
             ),
             None,
         )  # fmt: skip
+
+    @staticmethod
+    def _about(fault: Fault, name: str) -> bool:
+        """Whether it concerns this real server; a service that takes the packets first concerns all."""
+        return fault.server == name or fault.server.startswith("mark ")
 
     def _of_director(self) -> Fault | None:
         """What is wrong with the VIP for every client."""

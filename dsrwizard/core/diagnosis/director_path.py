@@ -10,7 +10,7 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.director_facts import ComingIn, DirectorLook
-from dsrwizard.core.model.facts import Interface
+from dsrwizard.core.model.facts import Failure, Interface
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.director import sysctls
@@ -31,10 +31,9 @@ def settings(evidence: Evidence, faults: Found) -> list[Check]:
     if look is None or evidence.deployment.director.engine == "external":
         return []
     where = Where(check="director.settings", host=DIRECTOR)
-    found = [
-        *_defences(faults, where, look), *_backup(faults, where, look), *_mute(evidence, faults, where, look),
-        *_stops(evidence, faults, look), *_coming(evidence, faults, look), *_drifted(evidence, faults, where, look),
-    ]  # fmt: skip
+    found = [*_defences(faults, where, look), *_backup(faults, where, look), *_mute(evidence, faults, where, look)]
+    found += [*_stops(evidence, faults, look), *_coming(evidence, faults, look), *_unreached(evidence, faults, look)]
+    found += _drifted(evidence, faults, where, look)
     if found:
         return found
     if not look.settings:
@@ -47,6 +46,8 @@ def settings(evidence: Evidence, faults: Found) -> list[Check]:
     ]  # fmt: skip
     told += _as_planned(evidence, look)
     told += [f"rp_filter={value}" for value in _strict(evidence, look)]
+    if look.counters.get(_RP_COUNTER) and _strict(evidence, look):
+        told.append(f"IPReversePathFilter has counted {look.counters[_RP_COUNTER]} packets so far")
     return [where.passed("No setting of the director drops or misdirects clients' packets.", ", ".join(told))]
 
 
@@ -220,6 +221,45 @@ def _coming(evidence: Evidence, faults: Found, look: DirectorLook) -> Iterable[C
                 )  # fmt: skip
 
 
+def _unreached(evidence: Evidence, faults: Found, look: DirectorLook) -> Iterable[Check]:
+    """A client host that cannot be reached, because the kernel drops what it answers: the same befalls its packets to
+    the VIPs. Only where the kernel has counted such packets meanwhile is that sure."""
+    if not isinstance(evidence.client, Failure) or faults.find(DIRECTOR, "director-setting"):
+        return
+    client = evidence.deployment.client
+    stop = next((one for one in look.stops if client is not None and client.address in one.covers), None)
+    if stop is not None and any(one.number and _of_client(evidence, one) for one in look.coming):
+        yield faults.fail(
+            Where(check="director.settings", host=DIRECTOR), _fault(),
+            f"A {stop.what} of the director throws away packets of the client host.",
+            f"ip {stop.what}: {stop.text}",
+            f"On the director: ip{' -6' if stop.version == 6 else ''} {stop.what} del {stop.text}",
+        )  # fmt: skip
+        return
+    one = next((one for one in look.coming if one.number == REVERSE_PATH and _of_client(evidence, one)), None)
+    if one is None:
+        return
+    before, after = look.counters.get(_RP_COUNTER), evidence.director_after
+    now = after.counters.get(_RP_COUNTER) if after is not None else None
+    if before is not None and now is not None and now > before:
+        yield _reverse_path(evidence, faults, look, one)
+        return
+    way = look.ways.get(canonical(one.client))
+    yield Where(check="director.settings", host=DIRECTOR, vip=one.vip).unknown(
+        f"Reverse-path filtering of the director would drop packets of {one.client} that come in on {one.interface}.",
+        f"the way back to it is by {way.interface if way is not None else 'another interface'}",
+        f"On the director, while a client connects: nstat -az {_RP_COUNTER}",
+    )
+
+
+def _of_client(evidence: Evidence, one: ComingIn) -> bool:
+    client = evidence.deployment.client
+    return client is not None and client.address == one.client
+
+
+_RP_COUNTER = "TcpExtIPReversePathFilter"
+
+
 def _reverse_path(evidence: Evidence, faults: Found, look: DirectorLook, one: ComingIn) -> Check:
     after = evidence.director_after or look
     way = after.ways.get(canonical(one.client))
@@ -228,7 +268,7 @@ def _reverse_path(evidence: Evidence, faults: Found, look: DirectorLook, one: Co
     # The greater of both is in force, so that a 2 (loose) on the interface is enough against a 1 (strict) on either.
     loose = {key: "0" for key, value in keys.items() if value != "0"} if "2" in keys.values() else {one.interface: "2"}
     fix = " ".join(f"{shlex.quote(_conf(name, 'rp_filter'))}={value}" for name, value in loose.items())
-    risen = after.counters.get("TcpExtIPReversePathFilter", 0) - look.counters.get("TcpExtIPReversePathFilter", 0)
+    risen = after.counters.get(_RP_COUNTER, 0) - look.counters.get(_RP_COUNTER, 0)
     seen = ", ".join(f"{name}: rp_filter={value}" for name, value in keys.items())
     return faults.fail(
         Where(check="director.settings", host=DIRECTOR, vip=one.vip),

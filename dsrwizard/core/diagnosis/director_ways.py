@@ -100,7 +100,8 @@ def _conf(interface: str, name: str) -> str:
 
 
 def ways(evidence: Evidence, faults: Found, views: list[ServerView]) -> list[Check]:
-    """`director.way` for every RIP; nothing where nobody looked."""
+    """`director.way` for every RIP; nothing where nobody looked. Run before all that is said of servers: what the
+    director cannot reach it cannot log in to."""
     look = evidence.director_look
     if look is None:
         return []
@@ -121,7 +122,6 @@ def _way(evidence: Evidence, faults: Found, look: DirectorLook, view: ServerView
     source = faults.find(DIRECTOR, "vip-as-source")
     if source is not None and source.family in (0, 6 if ":" in rip else 4):
         return where.follows(source, f"the director reaches {view.name} from a VIP.", f"source {way.source}")
-    away = faults.out_of_reach(view.name)
     owners = evidence.owner(rip)
     here = not owners.problem and bool(owners.where)
     interface = evidence.deployment.director.interface
@@ -140,17 +140,13 @@ def _way(evidence: Evidence, faults: Found, look: DirectorLook, view: ServerView
             f"On the director: ip{_six(rip)} {what} del {text}",
         )  # fmt: skip
     if entry.problem:
-        if away:
-            return where.follows(away, f"the kernel has no route to {rip}.", entry.problem)
         return where.unknown(f"The director's kernel names no route to {rip}.", entry.problem, f"ip route get {rip}")
     if entry.kind == "local":
         return where.skipped(f"{view.name} is the director itself.", f"{rip} is an address of this machine")
     if entry.gateway and canonical(entry.gateway) != address:
-        return _by_gateway(faults, where, view, rip, entry, away, here)
+        return _by_gateway(faults, where, view, rip, entry, here)
     if entry.interface != interface and here:
         return _elsewhere(evidence, faults, look, where, view, rip, entry)
-    if away:
-        return where.passed(f"The director sends packets for {view.name} directly.", _told(entry))
     return _neighbour(evidence, faults, look, where, view, rip, entry)
 
 
@@ -158,15 +154,11 @@ def _six(address: str) -> str:
     return " -6" if ":" in address else ""
 
 
-def _by_gateway(
-    faults: Found, where: Where, view: ServerView, rip: str, entry: KernelWay, away: Fault | None, here: bool
-) -> Check:
+def _by_gateway(faults: Found, where: Where, view: ServerView, rip: str, entry: KernelWay, here: bool) -> Check:
     message = f"The kernel of the director sends {rip} ({view.name}) via {entry.gateway}, not directly."
     seen = _told(entry)
     if not here:
-        if away:
-            return where.follows(away, message, seen)
-        return where.unknown(message, f"{seen}; nobody answers for {rip} on the link", "See server.link.")
+        return where.skipped(message, f"{seen}; nobody answers for {rip} on the link, see server.link")
     return faults.fail(
         where, Fault(host=DIRECTOR, cause="not-on-link", server=view.name), message,
         f"{seen}; {rip} answers on the director's own link", _drop_route(rip, entry),

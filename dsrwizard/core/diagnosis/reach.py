@@ -157,7 +157,7 @@ def _access(view: ServerView, faults: Found) -> Check:
         return where.passed(f"{name} was checked by login.", view.facts.os)
     if view.server.connect == "manual":
         return where.skipped(f"{name} is managed by hand, so it is checked only from outside.")
-    fault = faults.out_of_reach(view.name)
+    fault = faults.out_of_reach(view.name) or _by_director(view, faults)
     failure = view.failure or Failure(kind="host", what="It was not checked.")
     if fault:
         return where.follows(fault, failure.what)
@@ -165,6 +165,14 @@ def _access(view: ServerView, faults: Found) -> Check:
         f"{name} could not be checked by login: {failure.what}", failure.why,
         failure.next or "Fix the login, then verify again.",
     )  # fmt: skip
+
+
+def _by_director(view: ServerView, faults: Found) -> Fault | None:
+    """What keeps the director's own packets from the server."""
+    return next((fault for fault in faults.of(DIRECTOR) if fault.server == view.name and fault.cause in _ASTRAY), None)
+
+
+_ASTRAY = ("not-on-link", "director-neighbour")
 
 
 def ports(view: ServerView, faults: Found) -> list[Check]:
