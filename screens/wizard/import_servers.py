@@ -1,4 +1,4 @@
-"""The import dialog: real servers from a list that is pasted or read from a file."""
+"""The import dialog: real servers, and VIPs where the file has them, from a text that is pasted or read from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from dsrwizard.core.intake.draft import DraftServer
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.model.foreign import lines
 from screens.pane import in_thread
@@ -37,11 +36,12 @@ KINDS = (
     ("output of ipvsadm -Sn or -Ln", "ipvsadm"),
     ("NetScaler ns.conf", "netscaler"),
 )
+SCOPES = (("servers and VIPs with their services", "all"), ("servers only", "servers"))
 EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 10.0.0.102 2\n"
 
 
-class ImportServers(ModalScreen[list[DraftServer] | None]):
-    """Shows what would be imported as text, file, format or selection change. Returns the servers, or None."""
+class ImportServers(ModalScreen["Imported | None"]):
+    """Shows what would be imported as text, file, format or selection change. Returns that, or None."""
 
     BINDINGS = [
         Binding("escape", "back", "Back", id="import.back", tooltip="Import nothing"),
@@ -71,6 +71,9 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
                 yield Input(
                     placeholder="an Ansible group, or ssh hosts such as web*; empty: all", id="choice", compact=True
                 )
+            with Horizontal(classes="import-row", id="scope-row"):
+                yield Label("Take", classes="field-label")
+                yield Menu(SCOPES, value="all", allow_blank=False, compact=True, id="scope")
             yield Static("", markup=False, id="preview")
             with Horizontal(classes="modal-buttons"):
                 yield Button("Import", id="take", variant="primary", compact=True)
@@ -117,6 +120,7 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
 
         text = self.query_one("#list", TextArea).text
         preview = self.query_one("#preview", Static)
+        self.query_one("#scope-row").display = False
         if not text.strip():
             self._imported = None
             preview.update(
@@ -134,7 +138,8 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
         count = len(found.servers)
         sign: Name = "ok" if count else "problem"
         lines = [f"{glyph(sign)} {count} server{'' if count == 1 else 's'} ({KIND_WORDS[kind]}): {names}{more}"]
-        if found.vips:
+        self.query_one("#scope-row").display = bool(found.vips)
+        if found.vips and self.query_one("#scope", Menu).value == "all":
             services = [f"{vip.address} {one.protocol}/{one.port}" for vip in found.vips for one in vip.services]
             more = f" and {len(services) - 4} more" if len(services) > 4 else ""
             lines.append(f"{glyph('ok')} {', '.join(services[:4])}{more}")
@@ -146,7 +151,9 @@ class ImportServers(ModalScreen[list[DraftServer] | None]):
     @on(Button.Pressed, "#take")
     def action_take(self) -> None:
         if self._imported is not None and self._imported.servers:
-            self.dismiss(self._imported.servers)
+            if self.query_one("#scope", Menu).value != "all":
+                self._imported.vips = []
+            self.dismiss(self._imported)
         else:
             self.query_one("#list").focus()
 

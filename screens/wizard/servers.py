@@ -14,7 +14,8 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from dsrwizard.core.api import ServerTest
-from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer
+from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer, add_vips
+from dsrwizard.core.intake.importers import Imported
 from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.contact import Contact
@@ -298,18 +299,23 @@ class ServersPane(Pane):
 
         self.app.push_screen(ImportServers([vip.address for vip in self.draft.vips]), self._imported)
 
-    def _imported(self, servers: list[DraftServer] | None) -> None:
-        if not servers:
+    def _imported(self, imported: Imported | None) -> None:
+        if imported is None or not imported.servers:
             return
+        vips = add_vips(self.draft, imported.vips)
+        servers = imported.servers
         known = {server.name.lower() for server in self.draft.servers}
         new = [server for server in servers if server.name.lower() not in known]
-        vips = {vip.address.strip() for vip in self.draft.vips}
+        there_are = {vip.address.strip() for vip in self.draft.vips}
         for server in new:
-            if server.vips is not None and not vips.issuperset(server.vips):
+            if server.vips is not None and not there_are.issuperset(server.vips):
                 server.vips = None  # VIPs of the file that this deployment has not
         self.draft.servers += new
         there = len(servers) - len(new)
-        told = f"{len(new)} server{'' if len(new) == 1 else 's'} imported"
+        told = f"{len(new)} server{'' if len(new) == 1 else 's'}"
+        if vips:
+            told += f" and {vips} VIP{'' if vips == 1 else 's'}"
+        told += " imported"
         if there:
             told += f"; {there} already in the list {'was' if there == 1 else 'were'} left unchanged"
         self.notify(f"{told}.", markup=False)

@@ -118,6 +118,7 @@ class VipPane(Pane):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._asked: set[tuple[str, str]] = set()
+        self._drawn: list[tuple[int, ...]] = []
 
     def compose(self) -> ComposeResult:
         with Form(self.problems):
@@ -126,8 +127,13 @@ class VipPane(Pane):
             with Horizontal(classes="buttons"):
                 yield Small("+ VIP", "add-vip", hint="Another service address (or press f3).")
 
+    def _shape(self) -> list[tuple[int, ...]]:
+        """Which VIPs and services there are: an import on another step may change it."""
+        return [(id(vip), *(id(service) for service in vip.services)) for vip in self.draft.vips]
+
     def _boxes(self) -> list[Widget]:
         vips = self.draft.vips
+        self._drawn = self._shape()
         return [VipBox(vip, number, len(vips) > 1) for number, vip in enumerate(vips)]
 
     # What the wizard asks.
@@ -150,6 +156,9 @@ class VipPane(Pane):
         return next((field.control_widget for field in self.query(Field) if field.key == wanted), None)
 
     def entered(self) -> None:
+        if self._drawn != self._shape():
+            self.run_worker(self._draw())
+            return
         for field in self.query(Field):
             self._look_up(field)
 
@@ -219,16 +228,18 @@ class VipPane(Pane):
         return vip, service
 
     async def _redraw(self, focus: str) -> None:
+        await self._draw()
+        self.query_one(Form).focus_key(focus)
+        self.post_message(self.Edited(self))
+
+    async def _draw(self) -> None:
         boxes = self.query_one("#vips", Vertical)
         async with boxes.batch():
             await boxes.remove_children()
             await boxes.mount_all(self._boxes())
-        form = self.query_one(Form)
-        form.forget()
-        form.focus_key(focus)
+        self.query_one(Form).forget()
         for field in self.query(Field):
             self._look_up(field)
-        self.post_message(self.Edited(self))
 
     # Already in use on the wire?
 

@@ -358,6 +358,45 @@ class TestServers:
             last = wizard_draft(app).servers[-1]
             assert (last.name, last.address, last.user) == ("web8", "10.0.0.108", "admin")
 
+    async def test_a_balancers_file_brings_its_vips(self, make_app: Make, lab: World, tmp_path: Path) -> None:
+        (tmp_path / "keepalived.conf").write_text(
+            "virtual_server 10.0.0.10 80 {\n lb_algo rr\n lb_kind DR\n real_server 10.0.0.101 80 { weight 1 }\n}\n"
+            "virtual_server 10.0.0.20 443 {\n lb_algo sh\n lb_kind DR\n real_server 10.0.0.107 443 { weight 2 }\n}\n"
+        )
+        app = make_app()
+        async with app.run_test(size=(80, 30)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "i")
+            await pilot.pause()
+            app.screen.query_one("#path", Input).value = str(tmp_path / "keepalived.conf")
+            app.screen.query_one("#path", Input).focus()
+            await pilot.press("enter")
+            await pilot.pause()
+            assert "2 servers (keepalived.conf)" in seen(app)
+            assert "10.0.0.20 tcp/443" in seen(app)
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            draft = wizard_draft(app)
+            assert [vip.address for vip in draft.vips] == ["10.0.0.10", "10.0.0.20"]
+            assert draft.vips[1].services[0].scheduler == "sh"
+            assert "1 VIP imported" in told(app)
+            await pilot.press("escape", "escape")
+            await pilot.pause()
+            assert "10.0.0.20" in seen(app)
+
+    async def test_what_is_not_recognised_is_refused_in_words(self, make_app: Make, lab: World) -> None:
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "i")
+            await pilot.pause()
+            before = len(wizard_draft(app).servers)
+            app.screen.query_one(TextArea).insert("frontend www\n  bind 10.0.0.10:80\nbackend web\n  mode http\n")
+            await pilot.pause()
+            assert "0 servers (not recognised)" in seen(app)
+            assert "haproxy.cfg" in seen(app)
+            await pilot.press("ctrl+n", "escape")
+            await pilot.pause()
+            assert len(wizard_draft(app).servers) == before
+
     async def test_a_file_that_is_not_there(self, make_app: Make, lab: World, tmp_path: Path) -> None:
         app = make_app()
         async with app.run_test(size=(80, 24)) as pilot:

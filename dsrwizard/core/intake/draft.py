@@ -6,6 +6,8 @@ A `Draft` is the state behind the wizard's panes; widgets only edit it. It can b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service, Vip
@@ -161,3 +163,27 @@ def _draft_client(client: Client) -> DraftClient:
         port="" if client.port is None else str(client.port),
         identity_file=client.identity_file or "",
     )
+
+
+def add_vips(draft: Draft, vips: Sequence[DraftVip]) -> int:
+    """Puts VIPs into a draft: new ones, and new services of those it has. An entry that is still blank makes room.
+
+    Returns how many VIPs were added or got a service.
+    """
+    known = {vip.address.strip(): vip for vip in draft.vips if vip.address.strip()}
+    changed = 0
+    for vip in vips:
+        mine = known.get(vip.address)
+        if mine is None:
+            known[vip.address] = vip
+            draft.vips.append(vip)
+            changed += 1
+            continue
+        there = {(service.protocol, service.port.strip()) for service in mine.services}
+        new = [service for service in vip.services if (service.protocol, service.port) not in there]
+        if new:
+            mine.services = [service for service in mine.services if service.port.strip()] + new
+            changed += 1
+    if known:
+        draft.vips = [vip for vip in draft.vips if vip.address.strip()]
+    return changed
