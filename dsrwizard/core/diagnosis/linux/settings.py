@@ -9,6 +9,7 @@ from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.gateway import setting_unseen, way_shown
 from dsrwizard.core.diagnosis.linux.boot import After, guard_after, vip_after
+from dsrwizard.core.diagnosis.linux.way_back import judged, shown
 from dsrwizard.core.diagnosis.reach import settings
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.linux.plan import GUARD, files_of, key, plan_server
@@ -155,6 +156,9 @@ def rp_filter(view: ServerView, faults: Found) -> Check:
     route = view.way(4, vip)
     if value != 1:
         return where.passed(f"{name} does not drop clients' packets by reverse-path filtering.", seen)
+    other = next((way for way in judged(view, 4) if way.real and way.interface not in ("", view.nic.name)), None)
+    if other is not None:
+        return filtered(view, faults, where, vip, f"from {other.vip} to {other.client}: {shown(other)}")
     if view.accepts(4):
         return where.passed(f"{name} uses reverse-path filtering, which lets clients' packets in.", seen)
     if route is None:

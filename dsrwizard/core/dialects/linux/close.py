@@ -167,7 +167,7 @@ _NEIGHBOUR = re.compile(r"(\S+) dev (\S+)(?: lladdr (\S+))?((?: \w+)*?) ([A-Z]+)
 def _neighbours(lines: Iterable[str]) -> Iterator[Neighbour]:
     """Lines of `ip neigh`: `10.0.0.250 dev eth0 FAILED`, `fe80::1 dev eth0 lladdr … router STALE`."""
     for line in lines:
-        match = _NEIGHBOUR.match(line.strip())
+        match = _NEIGHBOUR.match(" ".join(line.split()))
         if match is None:
             continue
         try:

@@ -1,0 +1,205 @@
+"""The way back to clients of a Linux server, as its kernel would go: dead gateways, wrong MACs, ways that refuse."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from dsrwizard.core.dialects.linux import close
+from dsrwizard.core.dialects.linux.observe import observe_script, parse
+from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.doc_addresses import SOMEWHERE
+from dsrwizard.core.model.facts import Observed, Route
+from dsrwizard.engine.verify import verify
+from tests.unit.diagnosed import VIP, Farm, Nobody, faults, find, only
+
+CLIENT = "203.0.113.10"
+DEAD = "10.0.0.250"
+
+
+def policy(farm: Farm, gateway: str = DEAD) -> None:
+    """`from VIP lookup 200`, where the default goes by another gateway."""
+    farm.server("web2").machine.policy[VIP] = Route(gateway=gateway, interface="eth0")
+
+
+def seen(farm: Farm, *clients: str) -> Observed:
+    servers = {
+        server.name: farm.world.open_server(server, Nobody()).observe(farm.deployment, closely=True, clients=clients)
+        for server in farm.deployment.servers
+    }
+    return Observed(director=farm.world.director().observe(farm.deployment), servers=servers)
+
+
+def verified(farm: Farm, *clients: str) -> Report:
+    return verify(farm.deployment, seen(farm, *clients), farm.world.wire(), inside=farm.inside())
+
+
+def test_a_policy_route_by_a_gateway_that_nobody_has() -> None:
+    farm = Farm()
+    policy(farm)
+    farm.server("web2").machine.neighbours.append(f"{DEAD} dev eth0 FAILED")
+    check = only(verified(farm, CLIENT))
+    assert (check.cause, check.host) == ("gateway", "web2")
+    assert f"go by {DEAD} (table 200), which nobody has" in check.message
+    assert "FAILED" in check.evidence
+    assert check.fix == "On web2: ip route replace default via 10.0.0.1 dev eth0 table 200"
+
+
+@pytest.mark.parametrize("line", ["", f"{DEAD} dev eth0 INCOMPLETE", f"{DEAD} dev eth1 lladdr 02:00:00:00:00:01 STALE"])
+def test_nobody_answers_for_the_gateway_on_the_directors_link(line: str) -> None:
+    farm = Farm()
+    policy(farm)
+    farm.server("web2").machine.neighbours += [line] if line else []
+    assert faults(verified(farm, CLIENT)) == [("gateway", "web2")]
+
+
+@pytest.mark.parametrize("state", ["REACHABLE", "STALE", "DELAY", "PERMANENT"])
+def test_a_gateway_that_the_server_knows_is_there_though_the_director_does_not_hear_it(state: str) -> None:
+    farm = Farm()
+    policy(farm)
+    farm.server("web2").machine.neighbours.append(f"{DEAD} dev eth0 lladdr 02:00:0a:00:00:fa {state}")
+    assert verified(farm, CLIENT).verdict == "pass"
+
+
+def test_the_plain_default_gateway_is_gone_for_one_server() -> None:
+    farm = Farm()
+    farm.server("web2").machine.routes[0] = Route(gateway=DEAD, interface="eth0")
+    check = only(verified(farm))
+    assert (check.cause, check.host) == ("gateway", "web2")
+    assert check.fix == "On web2: ip route replace default via 10.0.0.1 dev eth0"
+
+
+def test_silence_behind_a_dead_gateway_is_no_spoof_filter() -> None:
+    """What a rule sends to a gateway that is gone reaches the director's probe as little as a client."""
+    farm = Farm()
+    policy(farm)
+    farm.server("web2").dropped.add(("tcp", 80))
+    report = verified(farm, CLIENT)
+    assert faults(report) == [("gateway", "web2")]
+    assert find(report, "server.gateway", "web2").consequence_of == "gateway"
+
+
+@pytest.mark.parametrize("state", ["PERMANENT", "NOARP"])
+def test_a_fixed_entry_with_another_mac_than_the_gateways(state: str) -> None:
+    farm = Farm()
+    farm.server("web2").machine.neighbours.append(f"10.0.0.1 dev eth0 lladdr 02:00:0a:00:00:99 {state}")
+    check = only(verified(farm, CLIENT))
+    assert (check.cause, check.host) == ("gateway", "web2")
+    assert check.fix == "On web2: ip neigh del 10.0.0.1 dev eth0"
+    assert "02:00:0a:00:00:01" in check.evidence
+
+
+def test_an_entry_that_names_another_server_is_wrong_however_it_was_learned() -> None:
+    farm = Farm()
+    mac = farm.server("web3").machine.mac
+    farm.server("web2").machine.neighbours.append(f"10.0.0.1 dev eth0 lladdr {mac} REACHABLE")
+    check = only(verified(farm, CLIENT))
+    assert "to web3 instead of its gateway 10.0.0.1" in check.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "10.0.0.1 dev eth0 lladdr 02:00:0a:00:00:01 PERMANENT",
+        "10.0.0.1 dev eth0 lladdr 02:00:0a:00:00:01 router REACHABLE",
+        "10.0.0.1 dev eth0 lladdr 00:07:b4:00:00:02 STALE",  # one of several MACs of a router
+        "10.0.0.1 dev eth1 lladdr 02:00:0a:00:00:99 PERMANENT",
+        "10.0.0.77 dev eth0 FAILED",
+        "nonsense",
+    ],
+)
+def test_entries_that_are_no_fault(line: str) -> None:
+    farm = Farm()
+    farm.server("web2").machine.neighbours.append(line)
+    assert verified(farm, CLIENT).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("said", "behind", "fix"),
+    [
+        ("No route to host", "unreachable 203.0.113.0/24 dev lo metric 5 ",
+         "ip route del unreachable 203.0.113.0/24 metric 5"),
+        ("Permission denied", "prohibit default table 7", "ip route del prohibit default table 7"),
+        ("Invalid argument", "100:	from 10.0.0.10 to 203.0.113.0/24 blackhole", "ip rule del pref 100"),
+    ],
+)  # fmt: skip
+def test_a_way_that_refuses_a_client_is_named_and_the_same_for_a_documentation_address_is_not(
+    said: str, behind: str, fix: str
+) -> None:
+    farm = Farm()
+    farm.server("web2").machine.ways_off[CLIENT] = (f"RTNETLINK answers: {said}", behind)
+    check = only(verified(farm, CLIENT))
+    assert (check.cause, check.host, check.fix) == ("gateway", "web2", f"On web2: {fix}")
+    assert CLIENT in check.message
+    bogons = Farm()
+    bogons.server("web2").machine.ways_off[SOMEWHERE[4]] = (f"RTNETLINK answers: {said}", behind)
+    assert bogons.verify().verdict == "pass"
+
+
+def test_no_way_to_a_client_who_is_there() -> None:
+    farm = Farm()
+    farm.server("web2").machine.ways_off[CLIENT] = ("RTNETLINK answers: Network is unreachable", "")
+    check = only(verified(farm, CLIENT))
+    assert (check.cause, check.host) == ("gateway", "web2")
+    assert f"no way to the client {CLIENT}" in check.message
+
+
+def test_a_server_without_a_default_route_serves_the_clients_it_has_a_route_to() -> None:
+    farm = Farm()
+    farm.server("web2").machine.ways_off[SOMEWHERE[4]] = ("RTNETLINK answers: Network is unreachable", "")
+    assert find(farm.verify(), "server.gateway", "web2").outcome == "fail"
+    assert verified(farm, CLIENT).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("fe80::1 dev eth0 lladdr 02:00:0a:00:00:01 router STALE", ("fe80::1", "eth0", "02:00:0a:00:00:01", "STALE")),
+        (
+            "10.0.0.9 dev eth0 lladdr 02:00:0a:00:00:09 proxy NOARP",
+            ("10.0.0.9", "eth0", "02:00:0a:00:00:09", "NOARP"),
+        ),
+        ("10.0.0.9 dev eth0  INCOMPLETE", ("10.0.0.9", "eth0", "", "INCOMPLETE")),
+        ("10.0.0.9 dev gre1 lladdr 192.0.2.1 PERMANENT", None),
+        ("x" * 10_000, None),
+    ],
+)
+def test_lines_of_ip_neigh(line: str, found: tuple[str, str, str, str] | None) -> None:
+    looked = close.parse({"boot": [], "neighbours": [line]}, systemd=True)
+    assert looked is not None
+    told = [(one.address, one.interface, one.mac, one.state) for one in looked.neighbours]
+    assert told == ([found] if found else [])
+
+
+def test_a_rule_for_the_services_port_is_asked_for_by_that_port() -> None:
+    script = observe_script(
+        "n", [], closely=True, vips=[Vip(address=VIP, services=(Service(port=8080),))], clients=[CLIENT]
+    )
+    assert f"way -4 {VIP} {CLIENT} tcp 8080" in script
+
+
+def test_a_client_whose_way_back_is_another_interface_is_dropped_by_a_strict_filter() -> None:
+    farm = Farm()
+    machine = farm.server("web2").machine
+    machine.sysctls["net.ipv4.conf.all.rp_filter"] = "1"
+    machine.told[f"way:{VIP}>{CLIENT}"] = [f'[{{"dst":"{CLIENT}","gateway":"192.0.2.129","dev":"eth1"}}]']
+    check = only(verified(farm, CLIENT))
+    assert (check.cause, check.host, CLIENT in check.evidence) == ("rp-filter", "web2", True)
+
+
+SHELLS = [one for one in (["sh"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(one[0])]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_the_close_look_on_this_machine(shell: list[str]) -> None:
+    vips = [Vip(address="127.0.0.1", services=(Service(port=80),)), Vip(address="::1", services=())]
+    script = observe_script("n0", [], closely=True, vips=vips, clients=["198.51.100.7"])
+    done = subprocess.run([*shell, "-s"], input=script, capture_output=True, text=True, timeout=60, check=True)
+    looked = parse("here", "n0", done.stdout).linux
+    assert looked is not None
+    assert "127.0.0.0/8" in looked.local_networks
+    assert {way.client for way in looked.ways} == {"198.51.100.7", *SOMEWHERE.values()}
+    assert looked.boot is not None
