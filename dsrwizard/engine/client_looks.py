@@ -21,6 +21,7 @@ from dsrwizard.core.model.client_view import ClientView, ClientVip, Passage, Tri
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, VirtualService
+from dsrwizard.core.model.first_words import HTTP_PORTS
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import Connector
 
@@ -102,6 +103,7 @@ class _Look:
             vips = {canonical(seen.vip): _joined(vips[canonical(seen.vip)], seen) for seen in more}
             passages = self._passages(vips, before, None)
         vips, passages = self._patiently(vips, before, passages, wanted)
+        vips, passages = self._largely(vips, before, passages, wanted)
         passages = self._counted(vips, before, passages)
         return ClientView(
             vips=tuple(
@@ -136,9 +138,41 @@ class _Look:
         vips = {canonical(seen.vip): _joined(vips[canonical(seen.vip)], seen) for seen in more}
         return vips, self._passages(vips, before, None)
 
-    def _ask(self, plan: dict[ConnectTo, int], *, all_: bool, patient: bool = False) -> tuple[ClientVip, ...]:
+    def _largely(
+        self,
+        vips: dict[str, ClientVip],
+        before: dict[ConnectTo, VirtualService],
+        passages: dict[ConnectTo, Passage],
+        wanted: dict[ConnectTo, set[str]],
+    ) -> tuple[dict[str, ClientVip], dict[ConnectTo, Passage]]:
+        """Requests that fill several packets, to services that speak HTTP and answer small ones; once more where one
+        server leaves them unanswered, for a frame may get lost."""
+        plan = {
+            target: self._bound(target, rips) if self._bound(target, rips) == 1 else len(rips) + 2
+            for target, rips in wanted.items()
+            if target[1] in HTTP_PORTS and passages.get(target, Passage()).given and _heard(vips[target[0]], target[1])
+        }
+        for patient in (False, True):
+            if not plan:
+                break
+            try:
+                more = self._ask(plan, all_=False, patient=patient, large=True)
+            except DsrError:
+                break
+            vips = {canonical(seen.vip): _joined(vips[canonical(seen.vip)], seen) for seen in more}
+            passages = self._passages(vips, before, None)
+            plan = {
+                target: 2 * count
+                for target, count in plan.items()
+                if mute(_of(vips[target[0]].large, target[1], passages[target]))
+            }
+        return vips, passages
+
+    def _ask(
+        self, plan: dict[ConnectTo, int], *, all_: bool, patient: bool = False, large: bool = False
+    ) -> tuple[ClientVip, ...]:
         nonce = f"dsr{secrets.token_hex(8)}"
-        text = script(self._deployment, nonce, plan, all_=all_, patient=patient)
+        text = script(self._deployment, nonce, plan, all_=all_, patient=patient, large=large)
         # A loaded machine takes long for each, and one that is gone says so by its connection.
         deadline = min(MOST_SECONDS, self._deadline + SECONDS_EACH * sum(plan.values()))
         seen = parse(self._deployment, nonce, self._connector.run(text, deadline=deadline).stdout)
@@ -193,7 +227,7 @@ class _Look:
             if self._problem:
                 found[vip, port] = Passage(problem=self._problem)
                 continue
-            tries = [one for one in vips[vip].tries if one.port == port]
+            tries = [one for one in (*vips[vip].tries, *vips[vip].large) if one.port == port]
             old, new = before.get((vip, port)), (after or {}).get((vip, port))
             counted = new.stats.connections - old.stats.connections if old and new else None
             given, missing = match(tries, self._table.get((vip, port), ()), whole=self._whole, counted=counted)
@@ -224,6 +258,11 @@ class _Look:
         return self._passages(vips, before, self._services())
 
 
+def _heard(seen: ClientVip, port: int) -> bool:
+    """Whether an application behind a service was heard, by tools that count."""
+    return any(one.port == port and one.first_byte is not None and one.sent for one in seen.tries)
+
+
 def _of(tries: Sequence[Tried], port: int, passage: Passage) -> dict[str, list[Tried]]:
     """The connections that each real server was given."""
     found: dict[str, list[Tried]] = {}
@@ -244,5 +283,6 @@ def _joined(first: ClientVip, more: ClientVip) -> ClientVip:
         first,
         connects=tuple(one if one.result == "open" else connects.get(one.port, one) for one in first.connects),
         tries=(*first.tries, *more.tries),
+        large=(*first.large, *more.large),
         untapped=first.untapped or more.untapped if more.tries else first.untapped,
     )

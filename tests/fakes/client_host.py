@@ -84,9 +84,9 @@ class FakeClientHost:
             )
         plan = re.search(r"^connections '([^']*)' &$", script, re.MULTILINE)
         for line in plan[1].splitlines() if plan else ():
-            vip, port, count, _ = line.split()
+            vip, port, count, kind = line.split()
             for _ in range(int(count) if self.python else min(int(count), 4)):
-                yield from self._tried(vip, int(port))
+                yield from self._tried(vip, int(port), kind == "big")
         yield "tap " + ("on" if self.python and self.root else "privilege" if self.python else "python3")
         for vip in re.findall(r"^near (\S+)$", script, re.MULTILINE):
             yield f"link {vip} {'near' if self.on_link else 'far'}"
@@ -101,7 +101,7 @@ class FakeClientHost:
         """Whose MAC is in the table of whoever sends to the VIP."""
         return self.entries.get(vip) or (self.world.machine.mac if self.world.machine.holds(vip) else "")
 
-    def _tried(self, vip: str, port: int) -> Iterator[str]:
+    def _tried(self, vip: str, port: int, big: bool = False) -> Iterator[str]:
         self._port += 2
         result, mac = self._connect(vip, port, self._port)
         if not self.python:
@@ -115,6 +115,11 @@ class FakeClientHost:
             if result == "open"
             else f"- {own} {self._port} - 0 0"
         )
+        if big:
+            fits = answering is not None and answering.carries >= 1500
+            figures = figures if fits or result != "open" else f"1.20 {own} {self._port} - 3100 0"
+            yield f"big {vip} {port} {result} {figures.replace(f' {ASKED} ', ' 3100 ')} - -"
+            return
         yield f"tcp {vip} {port} {result} {figures} - -"
         if self.root and result != "silent":
             through = mac == self.world.machine.mac or any(

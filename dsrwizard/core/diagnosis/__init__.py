@@ -54,7 +54,8 @@ __all__ = ["Evidence", "diagnose", "verdict"]
 
 ASIDE = frozenset(
     {
-        "client.ping", "client.servers", "client.bypass", "server.access", "server.persistent", "probe.client_like",
+        "client.ping", "client.servers", "client.bypass", "client.size", "server.access", "server.persistent",
+        "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "director.filter", "director.settings", "director.way",
         "server.balancer",

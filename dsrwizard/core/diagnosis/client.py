@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.client_answers import Served
+from dsrwizard.core.diagnosis.client_large import sizes
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
@@ -67,7 +68,7 @@ class _Vip:
             served = Served(self.evidence, self.faults, self.views, self.vip, service, self.seen)
             connects.append(self._connect(service, served))
             if service.protocol == "tcp" and served.tries:
-                through += [*served.checks(), bypass(served)]
+                through += [*served.checks(), *sizes(served), bypass(served)]
         # After the connections: what never came to the director explains a silent ping, too.
         return [arp, self._ping(), *connects, *through]
 

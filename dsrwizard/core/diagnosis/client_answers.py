@@ -231,6 +231,10 @@ class Served:
             if fault is not None:
                 yield fault
 
+    def known_of(self, rip: str) -> Fault | None:
+        """What is known to be wrong with one real server."""
+        return self._fault_of(rip)
+
     def _fault_of(self, rip: str) -> Fault | None:
         """What is known to be wrong with one real server or with how the director treats it."""
         view = self._known.get(rip)

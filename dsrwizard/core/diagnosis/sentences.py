@@ -60,6 +60,14 @@ def large_lost(name: str, size: int) -> str:
     return f"Packets of {size} bytes are lost on the way to {name}; small ones arrive, so only large requests fail."
 
 
+def large_lost_between(name: str) -> str:
+    """Large packets get from the director to a server, and large exchanges of clients with it fail."""
+    return (
+        f"Large requests to {name}, or their replies, are lost; packets of full size do reach it from the director, so "
+        "its replies are the likelier."
+    )
+
+
 def find_mtu(name: str) -> str:
     return (
         f"Compare the MTU of {name}, of its switch port and of any tunnel between (ip link), and look for a filter by "

@@ -62,7 +62,8 @@ class ClientVip(msgspec.Struct, frozen=True, kw_only=True):
     `neighbour` is the MAC in its neighbour table, empty where it has none; `on_link` says whether it sends to the VIP
     without a router, None where it could not tell. `connects` holds the TCP services, address = the VIP: open when one
     of the connections (`tries`) was. `passages`: what the director has of those, by port. `ttl`: of the answer to the
-    ping, which the director gives. `untapped`: why no reply frames were captured.
+    ping, which the director gives. `large`: connections with a request of full size, which are not among `tries`.
+    `untapped`: why no reply frames were captured.
     """
 
     vip: str
@@ -73,6 +74,7 @@ class ClientVip(msgspec.Struct, frozen=True, kw_only=True):
     connects: tuple[Connected, ...] = ()
     ttl: int | None = None
     tries: tuple[Tried, ...] = ()
+    large: tuple[Tried, ...] = ()
     passages: dict[int, Passage] = {}
     untapped: str = ""
 

@@ -58,6 +58,7 @@ def _vip(address: str, lines: Iterable[Sequence[str]], untapped: str | None) -> 
     on_link: bool | None = None
     neighbour = problem = ""
     tries: list[Tried] = []
+    large: list[Tried] = []
     replies: dict[tuple[int, int], list[Reply]] = {}
     for line in lines:
         match line:
@@ -73,6 +74,8 @@ def _vip(address: str, lines: Iterable[Sequence[str]], untapped: str | None) -> 
                 tries.append(_tried(_port(port), word, time, more))
                 if word == "none":
                     problem = NO_TOOL
+            case ["big", _, port, word, time, *more] if _port(port) and len(more) == 7:
+                large.append(_tried(_port(port), word, time, more))
             case ["frame", _, port, own, text, hops, frames] if _is_mac(text) or text == "-":
                 far, count = _count(hops, 255), _count(frames, MOST_BYTES)
                 if _port(port) and _port(own) and far and count:
@@ -84,7 +87,7 @@ def _vip(address: str, lines: Iterable[Sequence[str]], untapped: str | None) -> 
     return ClientVip(
         vip=address, ping=ping, milliseconds=milliseconds, ttl=ttl, on_link=on_link, neighbour=neighbour,
         connects=_connects(address, tries, problem or NO_REASON),
-        tries=tuple(_with(one, replies) for one in tries),
+        tries=tuple(_with(one, replies) for one in tries), large=tuple(large),
         untapped=_TAPS["python3"] if untapped is None else untapped,
     )  # fmt: skip
 

@@ -33,12 +33,22 @@ PING = body(__package__, "ping.py")
 
 
 def script(
-    deployment: Deployment, nonce: str, plan: Mapping[ConnectTo, int], *, all_: bool = True, patient: bool = False
+    deployment: Deployment,
+    nonce: str,
+    plan: Mapping[ConnectTo, int],
+    *,
+    all_: bool = True,
+    patient: bool = False,
+    large: bool = False,
 ) -> str:
     """The script with `plan` (how many connections to which service). `nonce` is unguessable text of letters and
-    digits; `all_`: with pings and neighbour entries; `patient`: applications get more time for their first byte."""
+    digits; `all_`: with pings and neighbour entries; `patient`: applications get more time for their first byte;
+    `large`: services that speak HTTP are asked for their page by a request that fills several packets.
+    """
     vips = [shlex.quote(str(vip.ip)) for vip in deployment.vips] if all_ else []
-    lines = "\n".join(f"{vip} {port} {count} {_kind(vip, port)}" for (vip, port), count in plan.items() if count)
+    lines = "\n".join(
+        f"{vip} {port} {count} {'big' if large else _kind(vip, port)}" for (vip, port), count in plan.items() if count
+    )
     return filled(
         _SCRIPT,
         {

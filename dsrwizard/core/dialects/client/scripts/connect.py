@@ -1,7 +1,7 @@
 """Opens fresh TCP connections side by side and notes the frames of their replies; runs on the client host.
-Any Python 3 runs it, with the standard library alone. `argv`: the plan (lines of VIP, port, count and `http`, `other`
-or `x` with hexadecimal digits to send), seconds to wait for one answer, seconds after which no connection is begun,
-seconds that an application may take for its first byte. It prints all at its end, or nothing.
+Any Python 3 runs it, with the standard library alone. `argv`: the plan (lines of VIP, port, count and `http`, `other`,
+`big`, or `x` with hexadecimal digits to send), seconds to wait for one answer, seconds after which no connection is
+begun, seconds that an application may take for its first byte. It prints all at its end, or nothing.
 """
 
 import errno
@@ -17,7 +17,7 @@ nonce = os.environ["DSRWIZARD_NONCE"]
 asked = [line.split() for line in plan.splitlines() if line.strip()]
 now = time.monotonic
 out, seen, taps = [], {}, []
-WIDE, CROWD, MOMENT, MOST, PAUSE = 32, 4, 0.05, 65536, 0.3
+WIDE, CROWD, MOMENT, MOST, PAUSE, LARGE = 32, 4, 0.05, 65536, 0.3, 3000
 
 
 def say(*words):
@@ -90,10 +90,14 @@ def word(code):
 
 class Try:
     def __init__(self, vip, port, kind):
-        self.vip, self.port, self.words = vip, port, b""
+        self.vip, self.port, self.words, self.big = vip, port, b"", kind == "big"
         if kind == "http":
             host = "[%s]" % vip if ":" in vip else vip
             head = "HEAD / HTTP/1.0\r\nHost: %s\r\nUser-Agent: dsrwizard\r\nConnection: close\r\n\r\n" % host
+            self.words = head.encode()
+        elif kind == "big":
+            host = "[%s]" % vip if ":" in vip else vip
+            head = "GET / HTTP/1.0\r\nHost: %s\r\nUser-Agent: dsrwizard\r\nX-Padding: %s\r\n\r\n" % (host, "." * LARGE)
             self.words = head.encode()
         elif kind[:1] == "x":
             self.words = bytes.fromhex(kind[1:])
@@ -134,7 +138,7 @@ def end(one, result):
 
     done.append((one.vip, one.port, local[0].split("%")[0], local[1]))
     say(
-        "tcp",
+        "big" if one.big else "tcp",
         one.vip,
         one.port,
         result,
