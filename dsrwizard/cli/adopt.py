@@ -13,7 +13,7 @@ import msgspec
 from dsrwizard import files, out
 from dsrwizard.core.intake import adopt as adopting
 from dsrwizard.core.intake import fields
-from dsrwizard.core.intake.importers import KIND_WORDS, Imported, detect, read
+from dsrwizard.core.intake.importers import KIND_WORDS, Imported, ListKind, detect, read
 from dsrwizard.core.intake.importers.plain import names_of
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HERE = "this director's IPVS"
 _NAME = "adopted"
+_RUNNING: dict[ListKind, str] = {"keepalived": "keepalived", "ldirectord": "ldirectord"}
 
 
 class Unanswering:
@@ -112,13 +113,18 @@ def _usable(output: Path | None, force: bool) -> None:
 
 def _read(path: Path) -> Imported:
     try:
-        text = brought(path)
+        text = brought(path, pipes=True)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", "") or "it is not a valid path"
         raise UsageError(f"{path} cannot be read.", f"{reason[0].upper()}{reason[1:]}.", "Check the path.") from None
     found = read(text, str(path), opener=included)
+    kind = detect(text, str(path))
+    if kind in _RUNNING:
+        found.notes.append(
+            f"{_RUNNING[kind]} sets IPVS itself as long as it runs: verify, status and watch do not mind, but stop it "
+            "before an apply."
+        )
     if found.refused:
-        kind = detect(text, str(path))
         what = f"{path} was not adopted ({KIND_WORDS[kind]})."
         raise UsageError(
             what, "\n".join(found.notes[:20]) or "It is empty.", "Give a file of another kind with --from."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,7 @@ def test_from_a_file_with_its_includes(shell: Shell, tmp_path: Path) -> None:
     found = load(out)
     assert (found.name, found.director.interface, found.vips[0].address) == ("shop2", "bond0.12", "10.20.0.50")
     assert "sorry_server" in shell.out
+    assert "keepalived sets IPVS itself as long as it runs" in shell.out
     assert "This machine has no interface" in shell.out
 
 
@@ -234,3 +236,12 @@ def test_the_interface_must_be_known(shell: Shell, tmp_path: Path) -> None:
     assert shell(*arguments, "--interface", "bond0") == 0
     assert loads(shell.out).director.interface == "bond0"
     assert shell(*arguments, "--interface", "no such") == 2
+
+
+def test_from_a_pipe_of_the_shell(shell: Shell) -> None:
+    read, write = os.pipe()
+    os.write(write, SAVED.encode())
+    os.close(write)
+    assert shell("adopt", "--from", f"/dev/fd/{read}", "--no-login", "--json") == 0
+    os.close(read)
+    assert shell.document()["adopted"]["vips"][0]["address"] == "10.0.0.10"

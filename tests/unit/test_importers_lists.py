@@ -165,3 +165,21 @@ def test_a_list_of_names_alone_is_one() -> None:
         (f"app{n}.example.com", f"app{n}.example.com") for n in (1, 2)
     ]
     assert detect("app1.example.com\napp2.example.com\n") == "plain"
+
+
+def test_a_server_whose_line_is_commented_out_is_none() -> None:
+    found = read("app1 10.0.0.1 # first\n;app2 10.0.0.2\n// app3 10.0.0.3\n!app4 10.0.0.4\n# app5 10.0.0.5\n")
+    assert pairs(found) == [("app1", "10.0.0.1")]
+    assert pairs(read("name,ip\napp1,10.0.0.1\n#app2,10.0.0.2\n;app3,10.0.0.3\n")) == [("app1", "10.0.0.1")]
+
+
+def test_tables_as_programs_draw_and_export_them() -> None:
+    drawn = "| Server | IP | Weight |\n|---|:---:|---|\n| app1 | 10.0.0.1 | 1 |\n| app2 | 10.0.0.2 | 3 |\n"
+    assert [(one.name, one.address, one.weight) for one in read(drawn).servers] == [
+        ("app1", "10.0.0.1", "1"), ("app2", "10.0.0.2", "3"),
+    ]  # fmt: skip
+    exported = read('name,primary_ip4,site\napp1,10.0.0.1/24,ber\napp2,"10.0.0.2, fd00::2/64, 10.0.0.9",ber\n')
+    assert [(one.name, one.address, one.address6) for one in exported.servers] == [
+        ("app1", "10.0.0.1", ""), ("app2", "10.0.0.2", "fd00::2"),
+    ]  # fmt: skip
+    told(exported, "Prefix lengths*", "*10.0.0.9 (line 3)*")

@@ -13,12 +13,15 @@ from dsrwizard.core.intake.importers.common import MOST_CHARACTERS, decoded
 
 _MOST = MOST_CHARACTERS
 _MOST_FILES = 300
+_PIPE_SECONDS = 10.0
 _KEEPALIVED = Path("/etc/keepalived")
 
 
-def brought(path: Path) -> str:
-    """The text of a file, `~` at its beginning put in. Raises OSError, also for what is too large or no file."""
-    return decoded(files.read(brought_path(path), _MOST))
+def brought(path: Path, *, pipes: bool = False) -> str:
+    """The text of a file, `~` at its beginning put in; with `pipes` also of `<(command)` of a shell. Raises OSError,
+    also for what is too large or no file."""
+    path = brought_path(path)
+    return decoded(files.piped(path, _MOST, _PIPE_SECONDS) if pipes else files.read(path, _MOST))
 
 
 def brought_path(path: Path) -> Path:

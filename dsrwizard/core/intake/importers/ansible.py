@@ -8,6 +8,7 @@ inventory".
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
@@ -30,7 +31,8 @@ _CONNECTIONS = {
 _WINRM_PORTS = {"5985", "5986"}
 _METHODS = {"plaintext": "basic", "ssl": "basic", "negotiate": "ntlm"}
 """Names of pywinrm and pypsrp for what dsrwizard calls otherwise."""
-_OPTION = re.compile(r"-o\s*(\w+)\s*[= ]\s*(\"[^\"]*\"|'[^']*'|\S+)|-J\s*(\S+)|-([A-Zb-np-z])\b")
+_FLAGS_WITH_VALUE = frozenset("BbcDEeFIiJLlmOopQRSWw")
+"""Options of ssh(1) that take a value."""
 
 
 def parse(text: str, group: str = "all") -> Imported:
@@ -125,21 +127,33 @@ def _connection(host: str, variables: Mapping[str, str], values: Mapping[str, st
 def _arguments(host: str, arguments: str, found: Collector) -> None:
     """What ssh would get on its command line. Values of commands are not shown: they may hold a secret."""
     instead = "write it into ~/.ssh/config under the server's address, where dsrwizard reads it"
-    for match in _OPTION.finditer(arguments):
-        keyword, value = (match[1] or "").lower(), (match[2] or "").strip("\"'")
-        if match[3] or keyword == "proxyjump":
-            found.not_taken_of(
-                f"ProxyJump {shown(match[3] or value)[1:-1]}", host, f"a server has no jump host; {instead}"
-            )
-        elif keyword == "proxycommand":
+    try:
+        words = shlex.split(arguments.replace('\\"', '"'))
+    except ValueError:
+        found.not_taken_of("the arguments for ssh", host, f"they were not understood; {instead}")
+        return
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if len(word) < 2 or word[0] != "-":
+            continue
+        flag, value = word[1], word[2:]
+        if not value and flag in _FLAGS_WITH_VALUE and at < len(words):
+            value = words[at]
+            at += 1
+        keyword, _, setting = re.sub(r"[\s=]+", "=", value.strip(), count=1).partition("=")
+        if flag == "J" or (flag == "o" and keyword.lower() == "proxyjump"):
+            jump = shown(value if flag == "J" else setting)[1:-1]
+            found.not_taken_of(f"ProxyJump {jump}", host, f"a server has no jump host; {instead}")
+        elif flag == "o" and keyword.lower() == "proxycommand":
             found.not_taken_of("ProxyCommand", host, f"a file brings no commands; {instead}")
-        elif match[4]:
+        elif flag == "o":
             found.not_taken_of(
-                f"the argument -{match[4]} of ssh", host, f"a server has no arguments for ssh; {instead}"
+                f"the ssh option {shown(keyword)[1:-1]}", host, f"a server has no options for ssh; {instead}"
             )
         else:
-            option = shown(match[1])[1:-1]
-            found.not_taken_of(f"the ssh option {option}", host, f"a server has no options for ssh; {instead}")
+            found.not_taken_of(f"the argument -{flag} of ssh", host, f"a server has no arguments for ssh; {instead}")
 
 
 def _privilege(host: str, values: Mapping[str, str], connect: str, found: Collector) -> None:

@@ -24,7 +24,7 @@ _PROGRAM_WORDS = r"[ \t]*(?:sudo[ \t]+)?(?:/?[\w./-]{0,200}/)?ipvsadm[ \t]+"
 SAVED = re.compile(rf"^(?:{_PROGRAM_WORDS}|[ \t]*)(?:-A|--add-service)[ \t]+\S", re.MULTILINE)
 LISTED = re.compile(
     r"^IP Virtual Server version |^[ \t]*Prot[ \t]+LocalAddress:Port|"
-    r"^(?:TCP|UDP|FWM|SCTP)[ \t]+\S+[ \t]+[a-z]+\b[^\n]*\n[ \t]*->[ \t]",
+    r"^[ \t]*(?:TCP|UDP|FWM|SCTP)[ \t]+\S+[ \t]+[a-z]+\b[^\n]*\n[ \t]*->[ \t]",
     re.MULTILINE,
 )
 CONNECTIONS = re.compile(r"^IPVS connection entries|^[ \t]*pro[ \t]+expire[ \t]+state[ \t]+source", re.MULTILINE | re.I)

@@ -18,6 +18,7 @@ from dsrwizard.core.intake.importers.ports import NUMBERS
 from dsrwizard.core.intake.importers.table import PORT_OF_A_SERVICE, is_header, number_given, table, take, unusable
 from dsrwizard.core.intake.problems import shown
 
+_COMMENTED = re.compile(r"[ \t]*(?:[;!]|//|--|REM\b|rem\b)")
 _BULLET = re.compile(r"\s*(?:[-*•–+]|[0-9]{1,3}[.)])\s+")
 _HEADING = re.compile(r"\[([^\[\]\s]+)\]$")
 _LOGIN = re.compile(r"(?:ssh://)?([^\s@:/]+)@(\[[0-9A-Fa-f:.]+\]|[^\s@:\[\]]+)(?::([0-9]{1,5}))?/?$", re.ASCII)
@@ -104,12 +105,13 @@ def names_of(text: str) -> dict[str, str]:
 
 
 def _without_comment(line: str) -> str:
-    return re.sub(r"(^|\s)#.*$", "", line)
+    """The line without its comment. A server whose line is commented out, however that is written, is none."""
+    return "" if _COMMENTED.match(line) else re.sub(r"(^|\s)#.*$", "", line)
 
 
 def _mostly_addresses(rows: Sequence[tuple[int, list[str]]]) -> bool:
     """Whether the rows of a table without a header have an address in a cell of its own."""
-    having = sum(any(fields.parsed(cell) is not None for cell in cells) for _, cells in rows)
+    having = sum(any(fields.parsed(cell.partition("/")[0]) is not None for cell in cells) for _, cells in rows)
     return having * 2 > len(rows)
 
 

@@ -138,6 +138,8 @@ _OTHERS = (
     ("This looks like an haproxy.cfg, which dsrwizard does not read: nothing was imported.",
      r"^[ \t]*(frontend|backend|listen|defaults)\b[^={]*$"),
     ("This looks like a configuration of nginx, which dsrwizard does not read: nothing was imported.",
-     r"^[ \t]*(upstream|server|http|events|stream)\b[^=]*\{"),
+     r"^[ \t]*(upstream[ \t]+\S+|server|http|events|stream)[ \t]*\{"),
+    ("This looks like an lvs.cf of Piranha, which dsrwizard does not read. Import the output of `ipvsadm -Sn` instead.",
+     r"^[ \t]*virtual[ \t]+\S+[ \t]*\{"),
     ("This is HTML or XML, which dsrwizard does not read: nothing was imported.", r"\A\s*<"),
 )  # fmt: skip

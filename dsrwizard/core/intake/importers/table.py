@@ -30,7 +30,8 @@ _COLUMNS = {
     "name": "name hostname host server servername vmname vm machine computername computer node nodename device "
     "realserver rechnername rechner nom nombre serveur",
     "address": "address ip ipaddress ipaddr ipv4 ipv4address rip realserverip serverip hostip privateip primaryip "
-    "ipadresse adresse adresseip direccion direccionip ansiblehost",
+    "ipadresse ipv4adresse adresse adresseip direccion direccionip ansiblehost primaryip4 ip4 ip4address ipv4addr "
+    "mgmtip managementip lanip serveraddress hostaddress",
     "address6": "address6 ipv6 ip6 ipv6address ipv6addr ipv6adresse rip6",
     "weight": "weight gewicht gewichtung poids peso ratio",
     "connect": "connect connection",
@@ -113,7 +114,8 @@ def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
             continue
         cells = [" ".join(bare(cell.strip("\N{ZERO WIDTH NO-BREAK SPACE}")).split()) for cell in cells]
         first = cells[0] if cells else ""
-        if any(cells) and not first.startswith("#") and not re.fullmatch(r"sep=.?", first.lower()):
+        rule = all(re.fullmatch(r"[-:=+ ]*", cell) for cell in cells)  # the line under the head of a drawn table
+        if not rule and not first.startswith(("#", ";", "//")) and not re.fullmatch(r"sep=.?", first.lower()):
             yield begin, cells
         begin = reader.line_num + 1
 
@@ -159,12 +161,37 @@ def _row(number: int, cells: list[str], columns: list[str], found: Collector) ->
     if name and name_for(name) != name:
         server.name = name_for(name) or name_for(address)
         found.note(f"Line {number}: the name {shown(name)} was imported as {shown(server.name)}.")
+    for field, value in values.items():
+        setattr(server, field, value)
+    _split_addresses(server, number, found)
     if unusable(server.address):
         found.note(not_taken(f"{shown(server.address)} (line {number})", unusable(server.address)))
         return
-    for field, value in values.items():
-        setattr(server, field, value)
     found.add(server)
+
+
+def _split_addresses(server: DraftServer, number: int, found: Collector) -> None:
+    """A cell may hold addresses of both families, and their prefix lengths."""
+    words = [word for word in re.split(r"[\s,;|]+", server.address) if word]
+    plain = [_without_prefix(word) for word in words]
+    parsed = [ip for word in plain if (ip := fields.parsed(word)) is not None]
+    if not parsed or len(parsed) != len(words):
+        return
+    if plain != words:
+        found.note("Prefix lengths of addresses were not imported: a real server has none here.")
+    first = next((ip for ip in parsed if ip.version == 4), parsed[0])
+    second = next((ip for ip in parsed if ip.version != first.version), None)
+    server.address = plain[parsed.index(first)]
+    if second is not None and not server.address6:
+        server.address6 = plain[parsed.index(second)]
+    for ip, word in zip(parsed, plain, strict=True):
+        if ip not in (first, second):
+            found.note(not_taken(f"{word} (line {number})", "a server has one address of each family"))
+
+
+def _without_prefix(word: str) -> str:
+    head, slash, prefix = word.partition("/")
+    return head if slash and prefix.isdigit() and fields.parsed(head) is not None else word
 
 
 def _unnamed(number: int, cells: list[str], found: Collector) -> None:
@@ -172,6 +199,7 @@ def _unnamed(number: int, cells: list[str], found: Collector) -> None:
     comment = next((at for at, cell in enumerate(cells) if re.search(r"\s#", cell)), None)
     if comment is not None:
         cells = [*cells[:comment], re.sub(r"\s+#.*$", "", cells[comment])]
+    cells = [_without_prefix(cell) for cell in cells]
     addresses = [cell for cell in cells if fields.parsed(cell) is not None]
     rest = [cell for cell in cells if cell and cell not in addresses]
     numbers = [cell for cell in rest if re.fullmatch(r"[0-9]+([.,][0-9]+)?", cell)]
