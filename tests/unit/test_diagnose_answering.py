@@ -78,6 +78,18 @@ def test_one_that_ends_the_directors_connection_is_told_and_not_convicted(result
     assert find(report, "vip.answer", "web2").outcome == "unknown"
 
 
+def test_applications_that_all_close_what_the_director_opens_are_there_and_no_doubt() -> None:
+    """A web server may end every request for a name it does not serve."""
+    farm = Farm()
+
+    def closed(talked: Talked) -> Talked:
+        return msgspec.structs.replace(talked, result="closed", milliseconds=None)
+
+    report = farm.verify(wire=Altered(farm, talked=closed))
+    assert (report.verdict, report.failures) == ("pass", ())
+    assert find(report, "vip.answer", "web2").outcome == "skipped"
+
+
 def test_two_vips_with_one_hung_application_are_one_fault() -> None:
     farm = Farm(addresses=(VIP, "10.0.0.11"))
     farm.server("web3").hung = True

@@ -73,13 +73,17 @@ def _answer(
             where.unknown(f"The application behind {target} on {name} said nothing to the director, others did.", seen,
                           decide)
         )  # fmt: skip
-    if talked.asked:
+    if talked.asked and talked.result == "hung":
         return faults.doubt(
             where.unknown(
                 f"The application behind {target} on {name} did not answer {talked.asked}: it may be another protocol, "
                 "or hang.", seen, decide,
             )
         )  # fmt: skip
+    if talked.result != "hung":
+        return where.skipped(
+            f"The application behind {target} on {name} is there, but has no words for the director.", seen
+        )
     return where.skipped(
         f"The application behind {target} waits for its client to speak, so {name} was not heard.", seen
     )

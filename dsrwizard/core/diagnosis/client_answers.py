@@ -130,7 +130,9 @@ class Served:
         if own:
             return [where.skipped(f"The client host was sent to {self._names(given)} for {self.target}.", seen), *own]
         if not idle:
-            unsaid = unheard(self.faults, where, self._all(), self.target, self.tries, seen)
+            talks = [view.talked(self.vip, self.service) for view in self.expected.values()]
+            lives = any(one is not None and one.result in ("answered", "closed", "reset") for one in talks)
+            unsaid = unheard(self.faults, where, self._all(), self.target, self.tries, seen, lives=lives)
             return [unsaid or where.passed(f"{self._all()} of {self.target} answered the client host.", seen)]
         if self._one_server():
             reason = (

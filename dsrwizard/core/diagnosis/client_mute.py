@@ -43,15 +43,17 @@ def hung(
     )  # fmt: skip
 
 
-def unheard(faults: Found, where: Where, who: str, target: str, tries: Sequence[Tried], seen: str) -> Check | None:
-    """The check where all answered the handshake and no application said anything; None: some did, or nobody could
-    have heard it."""
+def unheard(
+    faults: Found, where: Where, who: str, target: str, tries: Sequence[Tried], seen: str, *, lives: bool
+) -> Check | None:
+    """The check where all answered the handshake and no application said anything (`lives`: though it is known to be
+    there); None: some did, or nobody could have heard it."""
     opened = [one for one in tries if one.result == "open"]
     if any(one.first_byte is not None or one.sent is None for one in opened):
         return None
-    if not any(one.sent for one in opened):
+    if lives or not any(one.sent for one in opened):
         return where.passed(
-            f"{who} of {target} accepted the client host's connections; the application waits for its client to speak.",
+            f"{who} of {target} accepted the client host's connections; the application had no words for it.",
             seen,
         )
     return faults.doubt(
