@@ -220,10 +220,8 @@ def _link(evidence: Evidence, name: str) -> Interface | None:
 
 
 def _entry(look: DirectorLook, rip: str, interface: str) -> NeighbourEntry | None:
-    return next(
-        (one for one in look.neighbours
-         if canonical(one.address) == canonical(rip) and one.interface == interface), None,
-    )  # fmt: skip
+    address = canonical(rip)
+    return next((one for one in look.neighbours if one.address == address and one.interface == interface), None)
 
 
 def _entry_told(one: NeighbourEntry) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
@@ -139,13 +140,26 @@ def in_states(packet: ClientPacket, states: Iterable[str]) -> Applies:
 _COUNTER = re.compile(r"^\[(\d+):\d+\] ")
 
 
+@lru_cache(maxsize=65_536)
+def _iptables_words(text: str) -> tuple[int | None, tuple[str, ...]]:
+    """The counter and the words of a rule. Kept, because each service of each VIP goes through the same rules."""
+    counted = _COUNTER.match(text)
+    rest = text[counted.end() :] if counted else text
+    try:
+        words = shlex.split(rest) if '"' in rest else rest.split()
+    except ValueError:
+        words = rest.split()
+    return int(counted[1]) if counted else None, tuple(words)
+
+
+@lru_cache(maxsize=65_536)
+def _nft_words(text: str) -> tuple[str, ...]:
+    return tuple(_TOKEN.findall(re.sub(r'\bcomment "[^"]*"', "", text)))
+
+
 def iptables(packet: ClientPacket, text: str) -> FilterRule:
     """A rule as `iptables-save -c` prints it."""
-    counted = _COUNTER.match(text)
-    try:
-        words = shlex.split(text[counted.end() :] if counted else text)
-    except ValueError:
-        words = text.split()
+    packets, words = _iptables_words(text)
     answers: list[Applies] = []
     modules: set[str] = set()
     target, verdict, mark = "", "", 0
@@ -178,7 +192,7 @@ def iptables(packet: ClientPacket, text: str) -> FilterRule:
         negated = False
     return FilterRule(
         applies=both(*answers), verdict=verdict, target=target, mark=mark,  # type: ignore[arg-type]
-        packets=int(counted[1]) if counted else None, random="statistic" in modules,
+        packets=packets, random="statistic" in modules,
     )  # fmt: skip
 
 
@@ -271,7 +285,7 @@ _NFT_VERDICTS = {"accept": "accept", "drop": "drop", "reject": "drop", "return":
 
 def nft(packet: ClientPacket, text: str) -> FilterRule:
     """A rule as `nft list ruleset` prints it."""
-    words = _TOKEN.findall(re.sub(r'\bcomment "[^"]*"', "", text))
+    words = list(_nft_words(text))
     answers: list[Applies] = []
     verdict, target, mark, packets = "", "", 0, None
     at = 0

@@ -22,7 +22,7 @@ LENGTH = 4000
 """Characters of one such line."""
 
 _SCRIPT = body(__package__, "director_filter.sh")
-_REFUSED = re.compile(r"denied|not permitted|ermitted|^unseen")
+_REFUSED = re.compile(r"[Pp]ermission denied|Operation not permitted|^unseen$")
 _COUNTED = re.compile(r"^(\[\d+:\d+\] )?-A (\S+) ?(.*)$")
 _POLICY = re.compile(r"^:(\S+) (\S+)(?: \[(\d+):\d+\])?")
 _HOOKS: dict[str, Hook] = {

@@ -21,7 +21,8 @@ tables() {
 PATH=$PATH:/usr/sbin:/sbin
 nft=
 s nft
-if have nft; then nft=there; echo nft; nft list ruleset 2>&1 | most; fi
+if have nft; then nft=there; echo nft; nft list ruleset 2>&1 | most
+elif grep -qs '^nf_tables ' /proc/modules && ! have iptables-nft-save && ! have iptables-save; then echo unseen; fi
 tables 4 ip_tables iptables
 tables 6 ip6_tables ip6tables
 s end
