@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dsrwizard.core.diagnosis.filter_match import ClientPacket, iptables, nft
+from dsrwizard.core.diagnosis.filter_iptables import iptables
+from dsrwizard.core.diagnosis.filter_match import ClientPacket
+from dsrwizard.core.diagnosis.filter_nft import nft
 from dsrwizard.core.diagnosis.filter_walk import Followed, fate
 from dsrwizard.core.dialects.linux.director_filter import LINES, parse_chains
 from dsrwizard.core.model.checks import Check
@@ -21,7 +23,7 @@ PACKET = ClientPacket(
 
 def said(**sections: str) -> str:
     """What the script prints."""
-    names = ("nft", "legacy4", "nft4", "legacy6", "nft6")
+    names = ("nft", "legacy4", "nft4", "legacy6", "nft6", "ipset")
     return "".join(f"\n==dsr:n0:{name}==\n{sections.get(name, '')}\n" for name in (*names, "end"))
 
 
@@ -178,7 +180,7 @@ OPENINGS = [
 def test_nft_a_dropping_policy_behind_a_rule_that_lets_in_is_no_fault(rule: str) -> None:
     checks = judged(said(nft=NFT.replace("RULE", rule)))
     assert [one.message for one in checks if one.outcome == "fail"] == []
-    sure = not any(word in rule for word in ("limit", "@office"))
+    sure = not any(word in rule for word in ("limit", "@office"))  # of those nobody knows whom they let in
     assert [one.outcome for one in checks if one.check == "director.filter"] == ["pass" if sure else "unknown"]
 
 
@@ -238,3 +240,42 @@ def test_what_a_host_says_of_itself_breaks_no_parser() -> None:
 def test_jumps_in_a_circle_come_to_an_end() -> None:
     text = legacy("INPUT -j A", "A -j B", "B -j A", more=("A", "B"))
     assert followed(said(legacy4=text)).hits == ()
+
+
+STRICT_NFT = """nft
+table ip keepalived {
+\tset vips {
+\t\ttype ipv4_addr
+\t\telements = { 10.0.0.9,
+\t\t\t     10.0.0.10-10.0.0.12 }
+\t}
+\tchain in {
+\t\ttype filter hook input priority filter; policy accept;
+\t\tip daddr @vips counter packets 4 bytes 240 drop
+\t}
+}"""
+STRICT_IPSET = "create keepalived hash:ip family inet hashsize 1024 maxelem 65536\nadd keepalived 10.0.0.10"
+
+
+def test_a_set_that_has_the_vip_is_looked_into_as_vrrp_strict_makes_one() -> None:
+    (check,) = [one for one in judged(said(nft=STRICT_NFT)) if one.outcome == "fail"]
+    assert check.cause == "firewall"
+    assert "(4 packets so far)" in check.evidence
+    assert check.fix.endswith("nft insert rule ip keepalived in ip daddr 10.0.0.10 tcp dport 80 accept")
+    rule = legacy("INPUT -m set --match-set keepalived dst -j DROP")
+    (check,) = [one for one in judged(said(legacy4=rule, ipset=STRICT_IPSET)) if one.outcome == "fail"]
+    assert check.fix.endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
+
+
+def test_a_set_without_the_vip_or_of_other_senders_is_no_fault() -> None:
+    other = STRICT_NFT.replace("10.0.0.10-10.0.0.12", "10.0.0.11")
+    assert [one for one in judged(said(nft=other)) if one.outcome == "fail"] == []
+    for rule in ("INPUT -m set --match-set keepalived dst -j DROP", "INPUT -m set --match-set banned src -j DROP"):
+        sets = "create keepalived hash:ip\nadd keepalived 10.0.0.66\ncreate banned hash:net"
+        text = said(legacy4=legacy(rule), ipset=sets)
+        assert [one for one in judged(text) if one.outcome == "fail"] == []
+    banned = said(
+        legacy4=legacy("INPUT -m set --match-set b src -j DROP"), ipset="create b hash:net\nadd b 203.0.113.0/24"
+    )
+    assert [one for one in judged(banned) if one.outcome == "fail"] == []
+    assert [one.cause for one in judged(banned, client="203.0.113.10") if one.outcome == "fail"][:1] == ["firewall"]

@@ -11,7 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from dsrwizard.core.diagnosis.filter_match import Applies, ClientPacket, FilterRule, both, iptables, nft
+from dsrwizard.core.diagnosis.filter_iptables import iptables
+from dsrwizard.core.diagnosis.filter_match import Applies, ClientPacket, FilterRule, both
+from dsrwizard.core.diagnosis.filter_nft import nft
 from dsrwizard.core.model.director_facts import FilterChain
 
 _ORDER = {"raw": 0, "mangle": 1, "nat": 2, "filter": 3, "security": 4}
@@ -88,7 +90,7 @@ class _Walk:
     """One packet from the beginning of one base chain."""
 
     def __init__(self, chains: Sequence[FilterChain], base: FilterChain, packet: ClientPacket) -> None:
-        self._base, self._packet = base, packet
+        self._base, self._packet = base, msgspec.structs.replace(packet, sets=dict(base.sets))
         self._names = {
             one.name: one for one in chains
             if (one.tool, one.table, one.family) == (base.tool, base.table, base.family)

@@ -31,6 +31,8 @@ class FilterChain(Shown, frozen=True, kw_only=True):
     """Its policy drops."""
     policy_packets: int | None = None
     rules: tuple[str, ...] = ()
+    sets: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Named sets that its rules may ask for (nft's, or those of ipset), with their elements."""
 
     @property
     def legacy(self) -> bool:

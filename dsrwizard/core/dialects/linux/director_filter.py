@@ -52,10 +52,11 @@ def parse_chains(nonce: str, text: str) -> tuple[tuple[FilterChain, ...] | None,
         return None, "The packet filter has more rules than are read."
     chains: list[FilterChain] = []
     written: set[str] = set()
+    sets = _ipsets(answers.get("ipset", ()))
     for name, family in (("legacy4", 4), ("legacy6", 6), ("nft4", 4), ("nft6", 6)):
         lines = answers.get(name, [])
         if lines:
-            told = _iptables(lines, 4 if family == 4 else 6)
+            told = _iptables(lines, 4 if family == 4 else 6, sets)
             chains += told
             if name.startswith("nft"):
                 written |= {f"{'ip' if family == 4 else 'ip6'} {one.table}" for one in told}
@@ -63,7 +64,19 @@ def parse_chains(nonce: str, text: str) -> tuple[tuple[FilterChain, ...] | None,
     return tuple(chains), ""
 
 
-def _iptables(lines: Sequence[str], family: Literal[4, 6]) -> list[FilterChain]:
+def _ipsets(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The sets that `ipset save` prints, of plain addresses and networks alone."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["create"] and len(words) > 2 and words[2] in ("hash:ip", "hash:net", "bitmap:ip"):
+            found[words[1]] = []
+        elif words[:1] == ["add"] and len(words) > 2 and words[1] in found:
+            found[words[1]].append(words[2])
+    return {name: tuple(elements) for name, elements in found.items()}
+
+
+def _iptables(lines: Sequence[str], family: Literal[4, 6], sets: dict[str, tuple[str, ...]]) -> list[FilterChain]:
     chains: dict[tuple[str, str], FilterChain] = {}
     rules: dict[tuple[str, str], list[str]] = {}
     tool, table = lines[0].strip(), ""
@@ -79,18 +92,33 @@ def _iptables(lines: Sequence[str], family: Literal[4, 6]) -> list[FilterChain]:
             )  # fmt: skip
         elif table and (rule := _COUNTED.match(line)):
             rules.setdefault((table, rule[2]), []).append(line.strip())
-    return [msgspec.structs.replace(one, rules=tuple(rules.get(key, ()))) for key, one in chains.items()]
+    return [
+        msgspec.structs.replace(one, rules=tuple(rules.get(key, ())), sets=tuple(sets.items()))
+        for key, one in chains.items()
+    ]
 
 
 def _nft(lines: Iterable[str]) -> list[FilterChain]:
     found: list[FilterChain] = []
-    table, name = "", ""
+    table, name, named = "", "", ""
+    sets: dict[str, dict[str, tuple[str, ...]]] = {}
     head: dict[str, object] = {}
     rules: list[str] = []
+    elements = ""
     for line in lines:
         words = line.split()
         if line.startswith("table ") and len(words) > 2:
-            table, name = f"{words[1]} {words[2]}", ""
+            table, name, named = f"{words[1]} {words[2]}", "", ""
+        elif words[:1] == ["set"] and len(words) > 1 and table and not name:
+            named, elements = words[1], ""
+        elif named and (words[:1] == ["elements"] or elements):
+            elements += f" {line.strip()}"
+            if elements.endswith("}"):
+                inside = elements.partition("{")[2].rpartition("}")[0]
+                sets.setdefault(table, {})[named] = tuple(part.strip() for part in inside.split(",") if part.strip())
+                named, elements = "", ""
+        elif named and words == ["}"]:
+            named = ""
         elif words[:1] == ["chain"] and len(words) > 1 and table and not name:
             name, head, rules = words[1], {}, []
         elif name and words == ["}"]:
@@ -103,7 +131,7 @@ def _nft(lines: Iterable[str]) -> list[FilterChain]:
             }
         elif name and words:
             rules.append(line.strip())
-    return found
+    return [msgspec.structs.replace(one, sets=tuple(sets.get(one.table, {}).items())) for one in found]
 
 
 def _nft_chain(table: str, name: str, head: dict[str, object], rules: list[str]) -> FilterChain:

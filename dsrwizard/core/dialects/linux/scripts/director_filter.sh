@@ -25,4 +25,6 @@ if have nft; then nft=there; echo nft; nft list ruleset 2>&1 | most
 elif grep -qs '^nf_tables ' /proc/modules && ! have iptables-nft-save && ! have iptables-save; then echo unseen; fi
 tables 4 ip_tables iptables
 tables 6 ip6_tables ip6tables
+s ipset
+if [ -d /sys/module/ip_set ] && have ipset; then ipset save 2>/dev/null | most; fi
 s end
