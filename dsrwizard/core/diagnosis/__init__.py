@@ -15,7 +15,8 @@ Several faults at once are each named, on one host and on several. What a fault 
   unknown on all, because the application may rightly ignore it
 - arp-leak by a VIP on the interface to the director: not-persistent and vip-prefix there, because no plan touches such
   an address, and one cure takes it off
-- gateway of a server whose replies cannot arrive: a firewall or spoof-filter there, because a probe shows the same silence
+- gateway of a server whose replies cannot arrive: a firewall or spoof-filter there, because a probe shows the same
+  silence
 - second-director: whatever is wrong behind it on that server, for its packets go elsewhere
 - unreachable, vip-missing, service-down, rip-only-listener, firewall: ipvs-missing and drained of that server for the
   VIP and service, because one that cannot serve is kept out on purpose
