@@ -155,8 +155,9 @@ class Talk(msgspec.Struct, eq=False, kw_only=True):
                 self.opened, self.peer, self.largest = now, (segment.sequence + 1) & 0xFFFFFFFF, segment.largest
             return
         ends = segment.flags & (transport.RST | transport.FIN)
-        if self.large is False and not segment.size and not ends and not segment.flags & transport.SYN:
-            self.large = True  # before the request there is nothing else to acknowledge
+        bare = not segment.size and not ends and not segment.flags & transport.SYN
+        if self.large is False and bare and not past:
+            self.large = True  # nothing else is acknowledged without the request
         elif self.result is None and segment.size:
             self.first_byte, self.result = now, "answered"
         elif self.result is None and ends:

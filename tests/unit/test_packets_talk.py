@@ -100,6 +100,8 @@ def test_an_acknowledgement_before_the_request_is_of_the_large_segment() -> None
     one.large = False
     one.take(said(ACK | PSH, size=20), 100.1)  # a greeting is none
     assert one.large is False
+    one.take(said(ACK, len(WORDS)), 100.15)  # nor is what acknowledges the request, once the large one is given up
+    assert one.large is False
     one.take(said(ACK), 100.2)
     assert (one.large, one.told(1.0).result) == (True, "answered")
 
