@@ -15,6 +15,7 @@ import fcntl
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -109,6 +110,7 @@ class Talk(msgspec.Struct, eq=False, kw_only=True):
     largest: int = 0
     size: int = 0
     large: bool | None = None
+    asked_at: float = 0.0
     first_byte: float = 0.0
     result: _Result | None = None
 
@@ -167,7 +169,7 @@ class Talk(msgspec.Struct, eq=False, kw_only=True):
         result = self.result or ("hung" if self.opened else "unopened")
         return Talked(
             rip=self.target.rip, vip=self.target.vip, port=self.target.port, mac=self.target.mac, asked=self.asked,
-            result=result, milliseconds=(self.first_byte - self.opened) * 1000 if self.first_byte else None,
+            result=result, milliseconds=max(0.0, self.first_byte - (self.asked_at or self.opened)) * 1000 if self.first_byte else None,
             waited=deadline, size=self.size, large=self.large,
         )  # fmt: skip
 
@@ -241,6 +243,7 @@ class _Round:
 
     def _ask(self, one: Talk, now: float) -> None:
         self._stages[one.source_port] = "asking"
+        one.asked_at = time.monotonic()
         if one.words:
             self._again(one, _ASKING, one.request(), now)
         self._loop.at(now + self._deadline, lambda: self._end(one))

@@ -100,7 +100,7 @@ class Talked(_Answer, frozen=True, kw_only=True):
     `asked`: the words of the protocol it was asked in (`HTTP`), empty: it was waited for a greeting. `result`:
     `answered` (a byte came), `closed` and `reset` (it ended the connection before one), `hung` (it took the connection,
     and nothing came), `unopened` (no connection), `unknown` (nothing could be sent, see `problem`). `tries`: how many
-    conversations ended so, the last after `waited` seconds. `milliseconds`: from the opening to the first byte.
+    conversations ended so, the last after `waited` seconds. `milliseconds`: from the request to the first byte.
 
     `size`: bytes of the largest frame sent to it, without the Ethernet header, 0 where none was; `large`: whether that
     arrived, None where it was not tried.
