@@ -216,6 +216,10 @@ def test_a_list_that_is_cut_or_denied_convicts_and_acquits_nobody() -> None:
     assert parse_chains("n0", denied)[0] is None
     long = said(legacy4="\n".join(["iptables-legacy", "*filter", *["[0:0] -A INPUT -j DROP"] * LINES]))
     assert parse_chains("n0", long)[0] is None
+    hidden = parse_chains("n0", said(legacy4="hidden"))
+    farm = Farm()
+    farm.world.looked = lambda seen, lost: msgspec.structs.replace(seen, chains=hidden[0], chains_problem=hidden[1])
+    assert (farm.verify().verdict, find(farm.verify(), "director.filter", "director").outcome) == ("pass", "skipped")
     farm = Farm()
     farm.world.privileged = False
     check = find(farm.verify(), "director.filter", "director")

@@ -13,6 +13,7 @@ from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.director_facts import ROOT_ALONE
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
 
@@ -28,6 +29,8 @@ def filters(evidence: Evidence, faults: Found) -> list[Check]:
         return []
     if look.chains is None:
         where = Where(check="director.filter", host=DIRECTOR)
+        if look.chains_problem == ROOT_ALONE:
+            return [where.skipped("The packet filter of the director was not looked at.", ROOT_ALONE)]
         return [
             where.unknown(
                 "The packet filter of the director could not be read, so it may drop clients' packets.",

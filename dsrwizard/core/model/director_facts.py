@@ -11,6 +11,8 @@ from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import DestinationState, ServiceState
 from dsrwizard.core.model.shown import Shown
 
+ROOT_ALONE = "The kernel tells root alone which tables of iptables there are."
+"""Why a user with the two capabilities that dsrwizard needs cannot read the packet filter."""
 Hook = Literal["ingress", "prerouting", "input", "output", "postrouting", "elsewhere", ""]
 """Where a chain hooks in; `elsewhere`: where no packet of a VIP comes by, empty: it is jumped to."""
 

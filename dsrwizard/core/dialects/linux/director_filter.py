@@ -14,7 +14,7 @@ import msgspec
 
 from dsrwizard.core.dialects.linux.observe import sections
 from dsrwizard.core.dialects.script_files import body, filled
-from dsrwizard.core.model.director_facts import FilterChain, Hook
+from dsrwizard.core.model.director_facts import ROOT_ALONE, FilterChain, Hook
 
 LINES = 20_000
 """Of one tool's answer, as many lines are read."""
@@ -46,6 +46,8 @@ def parse_chains(nonce: str, text: str) -> tuple[tuple[FilterChain, ...] | None,
     if "end" not in found:
         return None, "The list of the packet filter's rules ended early."
     answers = {name: [line[:LENGTH] for line in lines] for name, lines in found.items()}
+    if any(lines[:1] == ["hidden"] for lines in answers.values()):
+        return None, ROOT_ALONE
     if any(_REFUSED.search(line) for lines in answers.values() for line in lines[:5]):
         return None, "Only root may read the rules of the packet filter, and a program that lists them must be there."
     if any(len(lines) >= LINES for lines in answers.values()):

@@ -7,7 +7,8 @@ most() { head -n @LINES@; }
 s() { printf '\n==dsr:%s:%s==\n' '@NONCE@' "$1"; }
 tables() {
   s "legacy$1"
-  if grep -qs . "/proc/net/${2}_names"; then
+  if [ -e "/proc/net/${2}_names" ] && [ ! -r "/proc/net/${2}_names" ]; then echo hidden
+  elif grep -qs . "/proc/net/${2}_names"; then
     if have "$3-legacy-save"; then echo "$3-legacy"; "$3-legacy-save" -c
     elif have "$3-save" && ! "$3-save" -V 2>/dev/null | grep -q nf_tables; then echo "$3"; "$3-save" -c
     else echo unseen; fi 2>&1 | most
