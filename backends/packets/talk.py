@@ -167,9 +167,10 @@ class Talk(msgspec.Struct, eq=False, kw_only=True):
 
     def told(self, deadline: float) -> Talked:
         result = self.result or ("hung" if self.opened else "unopened")
+        took = (self.first_byte - (self.asked_at or self.opened)) * 1000
         return Talked(
             rip=self.target.rip, vip=self.target.vip, port=self.target.port, mac=self.target.mac, asked=self.asked,
-            result=result, milliseconds=max(0.0, self.first_byte - (self.asked_at or self.opened)) * 1000 if self.first_byte else None,
+            result=result, milliseconds=max(0.0, took) if self.first_byte else None,
             waited=deadline, size=self.size, large=self.large,
         )  # fmt: skip
 

@@ -123,6 +123,15 @@ def test_large_packets_that_one_server_does_not_get_are_its_path() -> None:
     assert "MTU" in check.fix
 
 
+def test_a_login_that_large_packets_of_never_arrive_follows_from_that() -> None:
+    farm = Farm()
+    farm.server("web3").carries = 1300
+    farm.server("web3").ssh = False
+    report = farm.verify()
+    assert faults(report) == [("path-mtu", "web3")]
+    assert find(report, "server.access", "web3").consequence_of == "path-mtu"
+
+
 def test_large_packets_that_no_server_gets_convict_nobody_and_are_no_pass() -> None:
     farm = Farm()
     for state in farm.world.servers.values():

@@ -49,7 +49,7 @@ from dsrwizard.core.diagnosis.found import Found
 from dsrwizard.core.diagnosis.gateway import gateways
 from dsrwizard.core.diagnosis.heard import heard
 from dsrwizard.core.diagnosis.probed import inside, probes
-from dsrwizard.core.diagnosis.reach import ports, reach
+from dsrwizard.core.diagnosis.reach import access, ports, reach
 from dsrwizard.core.diagnosis.systems import server_views
 from dsrwizard.core.diagnosis.unseen import not_seen
 from dsrwizard.core.model.checks import Check, Report, Verdict
@@ -80,8 +80,8 @@ def diagnose(evidence: Evidence) -> Report:
     servers: list[Check] = []
     for view in views:
         proof = probes(view, faults, views)  # before the ports: what a probe found explains a refusal
-        servers += [*before[view.name], *ports(view, faults), *proof]
-        servers += answering(view, faults, views)
+        talk = answering(view, faults, views)
+        servers += [*before[view.name], access(view, faults), *ports(view, faults), *proof, *talk]
         servers += [*inside(view, faults), *view.platform.settings(view, faults), *gateways(view, faults)]
         servers += [*client_like(view, faults, letting), *view.platform.after_clients(view, faults)]
     # After the servers' settings, which explain what one announces.

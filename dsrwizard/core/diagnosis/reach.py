@@ -22,7 +22,7 @@ from dsrwizard.core.model.values import canonical, endpoint
 
 
 def reach(view: ServerView, faults: Found) -> list[Check]:
-    """`server.ping` and `server.link` for every RIP, `server.access` once."""
+    """`server.ping` and `server.link` for every RIP."""
     checks = []
     for rip in view.rips:
         source = faults.find(DIRECTOR, "vip-as-source")
@@ -35,7 +35,7 @@ def reach(view: ServerView, faults: Found) -> list[Check]:
             continue
         other = twin(view, faults, rip)  # it explains whatever is wrong at this address
         checks += [_ping(view, faults, rip), other or _link(view, faults, rip)]
-    return [*checks, _access(view, faults)]
+    return checks
 
 
 def _ping(view: ServerView, faults: Found, rip: str) -> Check:
@@ -151,13 +151,15 @@ def _link(view: ServerView, faults: Found, rip: str) -> Check:
     return where.passed(f"{name} is on the director's link.", f"{rip} is at {at}")
 
 
-def _access(view: ServerView, faults: Found) -> Check:
+def access(view: ServerView, faults: Found) -> Check:
+    """`server.access`, after all that may keep a login from working."""
     where, name = Where(check="server.access", host=view.name), view.name
     if view.facts is not None:
         return where.passed(f"{name} was checked by login.", view.facts.os)
     if view.server.connect == "manual":
         return where.skipped(f"{name} is managed by hand, so it is checked only from outside.")
-    fault = faults.out_of_reach(view.name) or _by_director(view, faults)
+    # A login needs large packets, too: it begins and never ends.
+    fault = faults.out_of_reach(view.name) or _by_director(view, faults) or faults.find(name, "path-mtu")
     failure = view.failure or Failure(kind="host", what="It was not checked.")
     if fault:
         return where.follows(fault, failure.what)
