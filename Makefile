@@ -66,7 +66,7 @@ bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	PATH="$$PWD/$(VENV)-bench/bin:$$PATH" $(AS_ROOT) $(BIN)/python -m tests.bench.ssh_farm 20 50
 
 faults: packages $(VENV)/.ready-dev
-	$(BIN)/python -m tests.bench.fault_matrix --healthy 50
+	$(BIN)/python -m tests.bench.fault_matrix --blind --healthy 50
 
 hostile: packages $(VENV)/.ready-dev
 	DSRWIZARD_HOSTILE=all $(BIN)/python -m pytest -q -n 2 tests/hostile

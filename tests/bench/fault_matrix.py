@@ -1,12 +1,13 @@
 """Which cause `verify` reports for each fault of the lab, alone and in pairs, beside what the classic checks see.
 
-    python -m tests.bench.fault_matrix [--pairs N] [--same-host N] [--healthy N] [--seed N] [--rich]
+    python -m tests.bench.fault_matrix [--pairs N] [--same-host N] [--healthy N] [--seed N] [--rich] [--blind]
         [--only CAUSE@HOST,CAUSE@HOST …] [--keepalived PROGRAM]
 
 Every fault is made on the lab's hosts, `verify` looks, the fault is mended. The classic checks are those of load
 balancers: ping to the real server's address, a TCP connection to its address and port, and keepalived's TCP_CHECK
 where keepalived is installed. Clients are at work all the time. `--rich`: on the rich deployment, each fault at every
-VIP and service it can be made on alone. The exit status is 1 when a diagnosis was wrong.
+VIP and service it can be made on alone. Odd settings of healthy farms are tried like faults. `--blind`:
+verify without the client host, too. Each trial is graded: named right, noticed, missed, or false. The exit status is 1 when one is not named right.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataclasses import dataclass
 
 from backends.lab import network
 from backends.lab.faults import FAULTS
-from backends.lab.making import Made
-from backends.lab.naming import parse
+from backends.lab.making import HEALTHY, Made
+from backends.lab.naming import ALL, parse
 from tests.lab.harness import DEPLOYMENT_FILE, RICH_FILE, SERVERS, Lab
 
 Named = tuple[str, str]
@@ -62,6 +63,11 @@ HIDING = {
 """What a fault hides of the same server, as `dsrwizard.core.diagnosis` tells; unreachable hides all."""
 
 
+GRADES = ("named right", "noticed", "missed", "false")
+"""Every fault with its cause on its host and nothing else, or nothing wrong and none told; something is not green; the
+verdict is pass; something is told that is not so."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What was made, and who said what."""
@@ -73,6 +79,8 @@ class Trial:
     elsewhere: int
     """Failing checks about another VIP or service than the ones a fault was made on."""
     verdict: str
+    blind: str
+    """What verify comes to without the client host, in `GRADES`; empty: it was not asked."""
     seconds: float
     ping: str
     tcp: str
@@ -80,12 +88,29 @@ class Trial:
 
     @property
     def expected(self) -> frozenset[Named]:
-        return frozenset(one.reported for one in self.made)
+        return frozenset(one.reported for one in self.made if one.fault.cause != HEALTHY)
 
     @property
     def right(self) -> bool:
-        named = self.reported == self.expected and not self.nameless and not self.elsewhere
-        return named and self.verdict == ("fail" if self.made else "pass")
+        return self.grade == GRADES[0]
+
+    @property
+    def grade(self) -> str:
+        """How good the diagnosis was, in `GRADES`."""
+        if self.nameless or self.elsewhere or not self.expected:
+            return graded(self.reported, self.expected, self.verdict, alarm=bool(self.nameless or self.elsewhere))
+        return graded(self.reported, self.expected, self.verdict)
+
+
+def graded(reported: frozenset[Named], wanted: frozenset[Named], verdict: str, *, alarm: bool = False) -> str:
+    """`alarm`: something failed besides that names no cause, or is elsewhere."""
+    if not wanted:
+        return GRADES[3] if reported or alarm or verdict == "fail" else GRADES[0]
+    if reported - wanted:
+        return GRADES[3]
+    if reported == wanted and verdict == "fail":
+        return GRADES[1] if alarm else GRADES[0]
+    return GRADES[2] if verdict == "pass" else GRADES[1]
 
 
 def _at(made: Made, check: dict[str, str]) -> bool:
@@ -94,9 +119,9 @@ def _at(made: Made, check: dict[str, str]) -> bool:
 
 
 def singles() -> list[list[Made]]:
-    """Every fault once, the servers' by turns."""
+    """Every fault, variant and odd setting once, the servers' by turns."""
     chosen = []
-    for number, fault in enumerate(FAULTS):
+    for number, fault in enumerate(ALL):
         chosen.append([Made(fault, fault.hosts[number % len(fault.hosts)])])
     return chosen
 
@@ -141,6 +166,7 @@ class Farm:
     def __init__(self, lab: Lab, keepalived: str | None, file: str) -> None:
         self._lab, self._file = lab, file
         self._watched = keepalived is not None
+        self.without_client = False
         lab.dsrwizard("apply", file, "--yes").ok()
         if keepalived:
             self._watch(keepalived)
@@ -169,6 +195,7 @@ class Farm:
             nameless=sum(not check["cause"] for check in failed),
             elsewhere=sum(not any(_at(one, check) for one in made) for check in failed),
             verdict=report["verdict"],
+            blind=self._blind(made) if self.without_client else "",
             seconds=seconds,
             ping=self._each("ping -n -c1 -W1 {0} >/dev/null"),
             tcp=self._each("timeout 1 bash -c ': </dev/tcp/{0}/80' 2>/dev/null"),
@@ -177,6 +204,16 @@ class Farm:
         if names:
             self._lab.dsrwizard("lab", "mend").ok()
         return trial
+
+    def _blind(self, made: list[Made]) -> str:
+        file = "/tmp/blind.toml"
+        self._lab.run("director", f"sed '/^\\[client\\]/,$d' {self._file} >{file}").ok()
+        report = self._lab.dsrwizard("verify", file, "--json").json
+        failed = frozenset((one["cause"], one["host"]) for one in report["checks"] if one["outcome"] == "fail")
+        wanted = frozenset(one.reported for one in made if one.fault.cause != HEALTHY)
+        if wanted and not failed and all(one.fault.blind for one in made):
+            return "not seen"
+        return graded(failed, wanted, report["verdict"])
 
     def _each(self, check: str) -> str:
         """What a check of every real server's own address says: green, or which is red."""
@@ -196,6 +233,7 @@ def show(trial: Trial) -> None:
     extra = f" (+{trial.nameless} without cause)" if trial.nameless else ""
     extra += f" ({trial.elsewhere} elsewhere)" if trial.elsewhere else ""
     sign = "ok   " if trial.right else "WRONG"
+    extra += f"; without client: {trial.blind}" if trial.blind else ""
     classic = f"{trial.ping:10} {trial.tcp:10} {trial.keepalived}"
     print(f"{sign} {names:46} {causes + extra:52} {trial.seconds:4.1f}  {classic}", flush=True)
 
@@ -221,6 +259,7 @@ def main() -> int:
     parser.add_argument("--same-host", type=int, default=5)
     parser.add_argument("--healthy", type=int, default=3)
     parser.add_argument("--rich", action="store_true")
+    parser.add_argument("--blind", action="store_true", help="verify without the client host, too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="trials of these faults instead of all")
     found = shutil.which("keepalived", path="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -230,6 +269,7 @@ def main() -> int:
     trials: list[Trial] = []
     with Lab() as lab:
         farm = Farm(lab, wanted.keepalived, RICH_FILE if wanted.rich else DEPLOYMENT_FILE)
+        farm.without_client = wanted.blind
         lab.spawn("client", TRAFFIC)
         together = pairs(wanted.pairs, wanted.seed) + pairs(wanted.same_host, wanted.seed, same_host=True)
         plan = chosen or [*(narrowed() if wanted.rich else singles()), *together]
@@ -240,6 +280,10 @@ def main() -> int:
             show(trials[-1])
     if any(len(trial.made) == 1 for trial in trials):
         table(trials)
+    for what, grades in (("", [one.grade for one in trials]), ("without client: ", [one.blind for one in trials])):
+        counted = Counter(grade for grade in grades if grade)
+        if counted:
+            print(what + ", ".join(f"{counted[each]} {each}" for each in (*GRADES, "not seen") if counted[each]))
     alarms = sum(trial.verdict != "pass" for trial in trials if not trial.made)
     print(f"{wanted.healthy} healthy runs: {alarms} false alarms")
     wrong = [trial for trial in trials if not trial.right]

@@ -16,6 +16,7 @@ import pytest
 from backends.lab import naming
 from dsrwizard.core.model.causes import CURABLE
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
+from tests.lab.test_cases import FAULTY
 
 pytestmark = pytest.mark.lab
 
@@ -127,8 +128,9 @@ def test_a_teardown_after_all_that_mending_is_exact(deployed: Deployed) -> None:
         assert sorted(after[host].splitlines()) == sorted(text.splitlines()), host
 
 
-def test_every_cause_of_the_lab_is_made_here() -> None:
-    assert {name.partition("@")[0] for names in (*TOGETHER, *APART) for name in names} == set(naming.CAUSES)
+def test_every_cause_of_the_lab_is_made_here_or_among_the_cases() -> None:
+    made = {naming.parse(name).fault.cause for names in (*TOGETHER, *APART, *FAULTY) for name in names}
+    assert made == set(naming.CAUSES)
 
 
 def test_a_fault_is_made_and_mended_by_name_once_and_only_where_it_makes_sense(deployed: Deployed) -> None:
