@@ -6,8 +6,9 @@
 Every fault is made on the lab's hosts, `verify` looks, the fault is mended. The classic checks are those of load
 balancers: ping to the real server's address, a TCP connection to its address and port, and keepalived's TCP_CHECK
 where keepalived is installed. Clients are at work all the time. `--rich`: on the rich deployment, each fault at every
-VIP and service it can be made on alone. Odd settings of healthy farms are tried like faults. `--blind`:
-verify without the client host, too. Each trial is graded: named right, noticed, missed, or false. The exit status is 1 when one is not named right.
+VIP and service it can be made on alone. Odd settings of healthy farms are tried like faults. `--blind`: verify without
+the client host, too. Each trial is graded: named right, noticed, missed, or false. The exit status is 1 when one is not
+named right.
 """
 
 from __future__ import annotations
