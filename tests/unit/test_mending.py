@@ -81,6 +81,11 @@ def other_scheduler(world: World) -> None:
     world.ipvs.table[WEB].state = msgspec.structs.replace(world.ipvs.table[WEB].state, scheduler="rr")
 
 
+def settings_of_old(world: World) -> None:
+    """As a kernel begins with them."""
+    world.machine.sysctls |= {"net.ipv4.vs.expire_nodest_conn": "0", "net.ipv4.conf.all.send_redirects": "1"}
+
+
 def no_weight(world: World) -> None:
     world.ipvs.set_weight(WEB, RIP2, 80, 0)
 
@@ -106,6 +111,8 @@ FAULTS: list[tuple[str, str, Fault, list[str]]] = [
     ("ipvs-differs", DIRECTOR, by_tunnel,
      [f"ipvsadm -e -t {VIP}:80 -r {RIP2}:80 -g -w 0", f"ipvsadm -e -t {VIP}:80 -r {RIP2}:80 -g -w 1"]),
     ("ipvs-differs", DIRECTOR, other_scheduler, [f"ipvsadm -E -t {VIP}:80 -s wlc"]),
+    ("director-setting", DIRECTOR, settings_of_old,
+     ["sysctl -qw net.ipv4.vs.expire_nodest_conn=1", "sysctl -qw net.ipv4.conf.all.send_redirects=0"]),
     ("drained", DIRECTOR, no_weight, [f"ipvsadm -e -t {VIP}:80 -r {RIP2}:80 -g -w 1"]),
     ("director-vip", DIRECTOR, not_held, [f"ip addr add {VIP}/32 dev eth0", f"arping -U -c 3 -I eth0 {VIP}"]),
 ]  # fmt: skip

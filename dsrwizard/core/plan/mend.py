@@ -142,6 +142,9 @@ class _Finder:
             return self._on_server(check, self._servers[check.host])
         if check.cause in CURABLE and CAUSES[check.cause].place != "server":
             return self._on_director(check)
+        if check.cause == "director-setting" and check.host == DIRECTOR:
+            made = self._on_director(check)  # some of its settings are apply's own
+            return made if made.steps else _by_hand(check)
         return _by_hand(check)
 
     def together(self, cures: Sequence[Cure]) -> Plan:
@@ -251,6 +254,12 @@ class _Finder:
         match check.cause:
             case "director-vip":
                 return _for(host, "vip", check.vip)
+            case "director-setting":
+                named = {word.partition("=")[0] for word in check.fix.split()}
+                return [
+                    step for step in _for(host, "setting")
+                    if any(isinstance(change, SysctlChange) and change.key in named for change in step.changes)
+                ]  # fmt: skip
             case "stale-arp":
                 return [step for step in [self._announcement(check.vip)] if step is not None]
             case _:
