@@ -174,6 +174,8 @@ VARIANTS: tuple[LabFault, ...] = (
                 r"[sysctl]\nnet.ipv4.conf.all.arp_ignore=0\nnet.ipv4.conf.all.arp_announce=0\n",
             ),
             _file("/etc/tuned/active_profile", r"lab\n"),
+            # Otherwise it reads the files of sysctl.d again after the profile, and the guard stays.
+            _file("/etc/tuned/tuned-main.conf", r"reapply_sysctl = 0\n"),
         ),
         variant="tuned", users="later",
     ),

@@ -162,7 +162,6 @@ def tuned(farm: Farm, again: str) -> None:
     written(farm, "/etc/tuned/mine/tuned.conf", "[sysctl]\nnet.ipv4.conf.all.arp_ignore=0\n")
     written(farm, "/etc/tuned/other/tuned.conf", "[sysctl]\nnet.ipv4.conf.all.arp_announce=0\n")
     written(farm, "/etc/tuned/tuned-main.conf", f"reapply_sysctl = {again}\n")
-    farm.server("web2").machine.files["/run/tuned/tuned.pid"] = FileState(target="x")
 
 
 def test_tuned_wins_only_where_it_does_not_read_the_files_again() -> None:

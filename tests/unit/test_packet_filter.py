@@ -188,7 +188,8 @@ def broken(filters: tuple[PacketFilter, ...] | None, vip: str = VIP) -> Farm:
         (
             FIREWALLD,
             "",
-            'firewall-cmd --zone="$(firewall-cmd --get-zone-of-interface=eth0)" --add-rich-rule='
+            'firewall-cmd --zone="$(firewall-cmd --get-zone-of-interface=eth0 || firewall-cmd --get-default-zone)" '
+            "--add-rich-rule="
             '\'rule family="ipv4" destination address="10.0.0.10" port port="80" protocol="tcp" accept\'',
         ),
     ],

@@ -85,7 +85,7 @@ def _command(one: PacketFilter, view: ServerView, vip: Vip, service: Service) ->
                 f'\'rule family="ipv{6 if six else 4}" destination address="{vip.address}" '
                 f'port port="{port}" protocol="{protocol}" accept\''
             )
-            zone = f'--zone="$(firewall-cmd --get-zone-of-interface={nic})"'
+            zone = f'--zone="$(firewall-cmd --get-zone-of-interface={nic} || firewall-cmd --get-default-zone)"'
             return (
                 f"firewall-cmd {zone} --add-rich-rule={rule} (undo: --remove-rich-rule; with --permanent as well it "
                 "stays)"

@@ -86,6 +86,12 @@ class LinuxAdvice:
         return f"{change} {self._via(router)}"
 
     def leave_policy_route(self, family: int, vip: str, router: str) -> str:
+        six = "-6 " if family == 6 else ""
+        looked = self._facts.linux if self._facts is not None else None
+        ways = looked.ways if looked is not None else ()
+        way = next((one for one in ways if one.vip == vip and one.table not in ("", "main")), None)
+        if way is not None and self._nic is not None and way.interface == self._nic.name:
+            return f"ip {six}route replace default {self._via(router)} table {shlex.quote(way.table)}"
         return (
             f"ip {'-6 ' if family == 6 else ''}rule shows the rule for {vip}; take it off, or let its "
             f"table say default {self._via(router)}"

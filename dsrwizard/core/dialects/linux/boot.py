@@ -75,7 +75,7 @@ def _files(lines: Sequence[str], enabled: Sequence[str], systemd: bool) -> Itera
             texts.setdefault(path, []).append(text)
     said = texts.get("/etc/network/interfaces", ())
     sourced = [line.split()[1] for line in said if re.match(r"\s*source(-directory)?\s+\S", line)]
-    active = _Active(enabled, sourced, systemd)
+    active = _Active(enabled, sourced, systemd, any(texts.get("/etc/tuned/active_profile", ())))
     for path, written in texts.items():
         told = tuple(line for line in written if line.strip() and line.strip()[0] not in "#;")
         if told:
@@ -85,11 +85,12 @@ def _files(lines: Sequence[str], enabled: Sequence[str], systemd: bool) -> Itera
 class _Active:
     """Whether something runs or reads a file at boot, as far as that can be told."""
 
-    def __init__(self, enabled: Sequence[str], sourced: Sequence[str], systemd: bool) -> None:
+    def __init__(self, enabled: Sequence[str], sourced: Sequence[str], systemd: bool, profiled: bool) -> None:
         self._enabled = frozenset(enabled)
         self._names = frozenset(path.rpartition("/")[2] for path in enabled)
         self._sourced = [re.sub(r"[*?\[].*", "", path) for path in sourced]
         self._systemd = systemd
+        self._profiled = profiled
 
     def __call__(self, path: str, lines: Sequence[str]) -> bool:
         name = path.rpartition("/")[2]
@@ -105,7 +106,7 @@ class _Active:
         if path.startswith(("/etc/init.d/", "/etc/rc.d/init.d/")):
             return any(one.endswith(name) for one in self._names if one.startswith("S")) or name in self._names
         if "/tuned" in path:
-            return "/run/tuned/tuned.pid" in self._enabled or "tuned.service" in self._names
+            return self._profiled
         if "cron" in path:
             return any("@reboot" in line for line in lines)
         return path.startswith(

@@ -18,7 +18,7 @@ done
 s sysctl_lines; [ $# = 0 ] || grep -sHE '^[[:space:]]*-?[[:space:]]*(net[./]ipv4[./]|[*?[])' "$@" | head -n @LINES@
 s enabled
 for f in /etc/systemd/system/*.wants/* /etc/systemd/system/*.requires/* /etc/rc[S2-5].d/S* /etc/runlevels/*/* \
-  /run/systemd/netif /run/tuned/tuned.pid; do
+  /run/systemd/netif; do
   if [ -e "$f" ]; then printf '%s\n' "$f"; fi
 done
 for f in /etc/rc.local /etc/rc.d/rc.local /sbin/ifup /usr/sbin/ifup; do
