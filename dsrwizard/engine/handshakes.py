@@ -13,10 +13,10 @@ from ipaddress import ip_network
 
 import msgspec
 
-from dsrwizard.core.diagnosis.handshakes import ClientLike, Fate, PairKey, Traffic, Try, hanging, traffic
+from dsrwizard.core.diagnosis.handshakes import WAITING, ClientLike, Fate, PairKey, Traffic, Try, hanging, traffic
 from dsrwizard.core.model.answers import Arrival, Sent
 from dsrwizard.core.model.director_facts import DirectorLook
-from dsrwizard.core.model.doc_addresses import sources
+from dsrwizard.core.model.doc_addresses import is_documentation, sources
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, Failure, HalfOpenLook
 from dsrwizard.core.model.values import canonical
@@ -47,11 +47,13 @@ class Inside:
 
 
 def recent_clients(director: DirectorPort) -> list[str]:
-    """Clients that IPVS has connections of, one of each network, the latest first; none where it cannot be read."""
+    """Clients that IPVS has finished handshakes or datagrams of, one of each network, the latest first; none where it
+    cannot be read. Senders that cannot be clients are left out: anybody can write such a source."""
     try:
         table = sorted(director.connections(), key=lambda one: -one.expires)[:MOST_SEEN]
     except DsrError:
         return []
+    table = [one for one in table if one.state != WAITING and not is_documentation(one.client)]
     networks: dict[object, str] = {}
     for one in table:
         networks.setdefault(ip_network(f"{one.client}/{48 if ':' in one.client else 16}", strict=False), one.client)

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from dsrwizard.core.dialects.linux import plan as linux_plan
 from dsrwizard.core.dialects.linux.boot import order, parse
 from dsrwizard.core.dialects.linux.boot_lines import sets_address, sets_guard
 from dsrwizard.core.dialects.linux.plan import files_of
 from dsrwizard.core.model.changes import FORMER_GUARD_FILE, GUARD_FILE, FileState
 from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.plan.plan import plan
+from tests.fakes.engine import engine_of
 from tests.fakes.step_watch import MustWork
+from tests.fakes.world import World
 from tests.unit.diagnosed import VIP, Farm, Nobody, faults, find, only
 
 OFF = "net.ipv4.conf.all.arp_ignore = 0\nnet.ipv4.conf.all.arp_announce = 0\n"
@@ -272,3 +276,31 @@ def test_lines_that_set_the_guard(line: str, told: list[tuple[str, int]]) -> Non
 )
 def test_lines_that_set_an_address(path: str, text: str, sets: bool) -> None:
     assert sets_address(path, text.split("\n"), VIP) is sets
+
+
+def test_what_an_earlier_version_applied_is_taken_over_and_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World.lab(1)
+    engine, deployment = engine_of(world, Nobody(), tmp_path), world.deployment()
+    files = world.servers["web1"].machine.files
+
+    def apply() -> RunResult:
+        return engine.apply(deployment, engine.plan(deployment, engine.observe(deployment)), lambda event: None)
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(linux_plan, "GUARD_FILE", FORMER_GUARD_FILE)
+        earlier.setattr(linux_plan, "FORMER_GUARD_FILE", "/nowhere")
+        assert apply().ok
+    assert FORMER_GUARD_FILE in files
+    assert apply().ok
+    assert (FORMER_GUARD_FILE in files, GUARD_FILE in files) == (False, True)
+    assert engine.plan(deployment, engine.observe(deployment)).empty
+    assert engine.teardown(deployment, engine.teardown_plan(deployment), lambda event: None).ok
+    assert (FORMER_GUARD_FILE in files, GUARD_FILE in files) == (False, False)
+
+
+def test_a_file_of_the_former_name_that_others_wrote_is_left_alone() -> None:
+    farm = Farm()
+    written(farm, FORMER_GUARD_FILE, "# ours, not dsrwizard's\nnet.ipv4.conf.all.arp_ignore = 1\n")
+    assert plan(farm.deployment, farm.observed()).empty

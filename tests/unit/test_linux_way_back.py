@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+import msgspec
 import pytest
 
 from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.dialects.linux.observe import observe_script, parse
 from dsrwizard.core.model.checks import Report
-from dsrwizard.core.model.deployment import Service, Vip
+from dsrwizard.core.model.deployment import Client, Service, Vip
 from dsrwizard.core.model.doc_addresses import SOMEWHERE
-from dsrwizard.core.model.facts import Observed, Route
+from dsrwizard.core.model.facts import Connection, Observed, Route
+from dsrwizard.engine.handshakes import recent_clients
 from dsrwizard.engine.verify import verify
 from tests.unit.diagnosed import VIP, Farm, Nobody, faults, find, only
 
@@ -137,6 +139,39 @@ def test_a_way_that_refuses_a_client_is_named_and_the_same_for_a_documentation_a
     bogons = Farm()
     bogons.server("web2").machine.ways_off[SOMEWHERE[4]] = (f"RTNETLINK answers: {said}", behind)
     assert bogons.verify().verdict == "pass"
+
+
+def test_one_client_who_is_shut_out_is_no_fault_unless_it_is_the_client_host() -> None:
+    farm = Farm()
+    refused = ("RTNETLINK answers: Invalid argument", f"blackhole {CLIENT}")
+    farm.server("web2").machine.ways_off[CLIENT] = refused
+    assert verified(farm, CLIENT).verdict == "pass"
+    farm.deployment = msgspec.structs.replace(farm.deployment, client=Client(address=CLIENT))
+    assert only(verified(farm, CLIENT)).fix == f"On web2: ip route del blackhole {CLIENT}"
+
+
+def test_a_gateway_of_another_network_on_the_same_link_is_not_asked_for_by_the_director() -> None:
+    farm = Farm()
+    policy(farm, "172.31.0.1")
+    assert verified(farm, CLIENT).verdict == "pass"
+
+
+def test_a_hung_handshake_or_a_documentation_address_is_no_client_that_was_seen() -> None:
+    class Director:
+        def connections(self) -> list[Connection]:
+            told = [
+                ("203.0.113.9", "ESTABLISHED", 9), ("203.0.113.10", "FIN_WAIT", 90), ("198.51.100.2", "UDP", 5),
+                ("100.64.0.1", "SYN_RECV", 60), ("2001:db8::1", "ESTABLISHED", 4), ("8.8.8.8", "UDP", 3),
+            ]  # fmt: skip
+            return [
+                Connection(
+                    protocol="tcp", client=who, client_port=1, vip=VIP, port=80, address="10.0.0.101", dest_port=80,
+                    state=state, expires=left,
+                )
+                for who, state, left in told
+            ]  # fmt: skip
+
+    assert recent_clients(Director()) == ["203.0.113.10", "8.8.8.8"]  # type: ignore[arg-type]
 
 
 def test_no_way_to_a_client_who_is_there() -> None:

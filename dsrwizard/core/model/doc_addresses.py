@@ -13,6 +13,12 @@ SOMEWHERE = {4: "192.0.2.1", 6: "2001:db8::1"}
 """An address that every host reaches by the same route as its clients elsewhere."""
 
 
+def is_documentation(address: str) -> bool:
+    """Whether an address is one that no client has."""
+    one = ip_address(address)
+    return any(one in network for network in (*NETWORKS, NETWORK6) if network.version == one.version)
+
+
 def sources(number: int, held: Iterable[str] = ()) -> dict[int, str]:
     """An address of nowhere per family (4, 6), chosen by a number, which should be random and large.
 

@@ -8,6 +8,7 @@ server's own neighbour table.
 from __future__ import annotations
 
 import shlex
+from ipaddress import ip_address, ip_interface
 
 from dsrwizard.core.diagnosis.evidence import director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
@@ -56,7 +57,7 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
     """Message, evidence and fix of one way; None: it is well, or not known."""
     name = view.name
     if way.state in ("blackhole", "unreachable", "prohibit"):
-        if not way.real or not way.refusing:
+        if not way.real or not way.refusing or _banned(view, way):
             return None
         return (
             f"{name} refuses to reply from {way.vip} to the client {way.client}: {_kind(way)} is in the way.",
@@ -67,8 +68,7 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
         return None
     entry = neighbour(view, way)
     owners = view.evidence.owner(way.gateway)
-    on_link = view.nic is not None and way.interface == view.nic.name
-    asked = on_link and not owners.problem
+    asked = _shared_link(view, way) and not owners.problem
     heard = {mac(one) for one in owners.where} if asked else set()
     by = shown(way)
     silent = asked and not heard
@@ -93,6 +93,28 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
         f"ip neigh there: {way.gateway} lladdr {entry.mac} {entry.state}; who-has {way.gateway}: {there}",
         f"On {name}: ip neigh del {way.gateway} dev {shlex.quote(way.interface)}",
     )  # fmt: skip
+
+
+def _shared_link(view: ServerView, way: ClientWay) -> bool:
+    """Whether the director's who-has for the gateway says something: it is in the network of the RIP. Routers may pass
+    over questions from addresses of other networks."""
+    if view.nic is None or way.interface != view.nic.name:
+        return False
+    gateway = ip_address(way.gateway)
+    if gateway.is_link_local:
+        return True
+    rips = {canonical(rip) for rip in view.rips}
+    networks = [ip_interface(f"{one.address}/{one.prefix}") for one in view.nic.addresses]
+    return any(gateway in one.network for one in networks if str(one.ip) in rips)
+
+
+def _banned(view: ServerView, way: ClientWay) -> bool:
+    """Whether the route refuses this one address, as one who misbehaved is shut out; the client host never is that."""
+    client = view.evidence.deployment.client
+    if client is not None and client.address == way.client:
+        return False
+    words = way.refusing.split()
+    return len(words) > 1 and words[1].partition("/")[0] == way.client
 
 
 def neighbour(view: ServerView, way: ClientWay) -> Neighbour | None:
