@@ -70,8 +70,11 @@ def test_only_what_was_asked_for_is_mended_and_counts(farm: Shell) -> None:
     assert farm.world.servers["web2"].machine.holds(VIP) == "lo"
     assert farm.world.servers["web3"].machine.holds(VIP) is None
     assert "Verdict: fail" in farm.out, "the verdict is the whole farm's"
+    assert farm.world.machine.sysctls["net.ipv4.conf.all.send_redirects"] == "1", "nobody asked for it"
+    farm.world.machine.sysctls["net.ipv4.ip_forward"] = "1"
     assert farm("mend", str(farm.file), "--yes") == 0
-    assert farm.world.machine.sysctls["net.ipv4.conf.all.send_redirects"] == "1", "no check failed for it"
+    assert farm.world.machine.sysctls["net.ipv4.conf.all.send_redirects"] == "0"
+    assert farm.world.machine.sysctls["net.ipv4.ip_forward"] == "1", "no check failed for it"
 
 
 def test_a_step_that_fails_is_told_and_is_no_success(farm: Shell) -> None:
