@@ -21,7 +21,7 @@ import msgspec
 from backends.packets.port import Wire
 from dsrwizard.core.ports import ProbeTarget
 method, arguments = json.loads(sys.argv[1])
-if method == "probe":
+if method in ("probe", "talk"):
     arguments[1] = msgspec.convert(arguments[1], list[ProbeTarget])
 answer = getattr(Wire(), method)(*arguments)
 sys.stdout.write(msgspec.json.encode(answer).decode())
@@ -107,6 +107,34 @@ def without_vip(lab: Lab) -> Iterator[network.Host]:
     lab.run(WEB2.name, f"ip addr del {VIP}/32 dev lo && ip addr del {VIP6}/128 dev lo").ok()
     yield WEB2
     lab.run(WEB2.name, f"ip addr add {VIP}/32 dev lo && ip addr add {VIP6}/128 dev lo nodad").ok()
+
+
+def talked(lab: Lab) -> list[tuple[str, bool]]:
+    """What each real server's application said, and whether a large packet came there."""
+    targets = [{**target(host), "mac": host.mac} for host in network.SERVERS]
+    return [(one["result"], one["large"]) for one in call(lab, "talk", "eth0", targets)]
+
+
+def test_an_application_says_its_first_byte_and_leaves_nothing_open(lab: Lab) -> None:
+    assert talked(lab) == [("answered", True)] * 3
+    assert "10.0.0.2" not in lab.run(WEB1.name, f"ss -Htn state all src {VIP}").stdout
+
+
+def test_an_application_that_is_stopped_only_shakes_hands(lab: Lab) -> None:
+    lab.run(WEB2.name, "kill -STOP $(cat /run/lab-service.pid)").ok()
+    try:
+        assert [result for result, _ in talked(lab)] == ["answered", "hung", "answered"]
+    finally:
+        lab.run(WEB2.name, "kill -CONT $(cat /run/lab-service.pid)").ok()
+
+
+def test_large_packets_that_a_filter_by_length_drops_are_seen_to_be_lost(lab: Lab) -> None:
+    rule = "PREROUTING -m length --length 1301:65535 -j DROP"
+    lab.run(WEB3.name, f"iptables-legacy -t raw -A {rule}").ok()
+    try:
+        assert talked(lab) == [("answered", True), ("answered", True), ("answered", False)]
+    finally:
+        lab.run(WEB3.name, f"iptables-legacy -t raw -D {rule}").ok()
 
 
 def test_healthy_servers_answer_from_the_vip_with_their_own_mac(lab: Lab) -> None:
