@@ -102,6 +102,17 @@ def test_an_entry_that_names_another_server_is_wrong_however_it_was_learned() ->
     assert "to web3 instead of its gateway 10.0.0.1" in check.message
 
 
+def test_another_server_that_has_the_gateways_address_too_is_named_with_what_takes_it_off() -> None:
+    farm = Farm()
+    other = farm.server("web3").machine
+    other.links["eth0"].addresses["10.0.0.1"] = 24
+    farm.world.strangers["10.0.0.1"] = ["02:00:0a:00:00:01"]
+    farm.server("web2").machine.neighbours.append(f"10.0.0.1 dev eth0 lladdr {other.mac} REACHABLE")
+    checks = [check for check in verified(farm, CLIENT).failures if check.host == "web2"]
+    assert [check.cause for check in checks] == ["gateway"]
+    assert checks[0].fix == "On web3: ip addr del 10.0.0.1/24 dev eth0"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -81,9 +81,11 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
             f"Replies of {name} from {way.vip} go by {way.gateway}{_table(way)}, which nobody has.", "; ".join(seen),
             _leave(view, way),
         )  # fmt: skip
-    if entry is None or not entry.mac or not heard or entry.mac in heard:
+    if entry is None or not entry.mac or not heard:
         return None
     whose = _whose(view, entry.mac)
+    if entry.mac in heard and not (whose and len(heard) > 1):
+        return None
     if entry.state not in _FIXED and not whose:
         return None  # routers with several MACs give each host another
     there = ", ".join(sorted(heard))
@@ -91,8 +93,18 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
         f"{name} sends its replies to {whose or 'another machine'} instead of its gateway {way.gateway}: its neighbour "
         "entry has the wrong MAC.",
         f"ip neigh there: {way.gateway} lladdr {entry.mac} {entry.state}; who-has {way.gateway}: {there}",
-        f"On {name}: ip neigh del {way.gateway} dev {shlex.quote(way.interface)}",
+        _freed(view, way, whose) or f"On {name}: ip neigh del {way.gateway} dev {shlex.quote(way.interface)}",
     )  # fmt: skip
+
+
+def _freed(view: ServerView, way: ClientWay, whose: str) -> str:
+    """The command that takes the gateway's address off another server that has it; empty: none has."""
+    facts = view.evidence.observed.servers.get(whose)
+    for link in facts.interfaces if facts is not None else ():
+        entry = link.has(way.gateway)
+        if entry is not None:
+            return f"On {whose}: ip addr del {way.gateway}/{entry.prefix} dev {shlex.quote(link.name)}"
+    return ""
 
 
 def _shared_link(view: ServerView, way: ClientWay) -> bool:

@@ -102,7 +102,9 @@ class _Active:
             return self._systemd and name in self._names
         if path.startswith("/etc/network/interfaces"):
             ifup = {"/sbin/ifup", "/usr/sbin/ifup"} & self._enabled
-            return bool(ifup) and (path == "/etc/network/interfaces" or any(map(path.startswith, self._sourced)))
+            return (bool(ifup) or not self._systemd) and (
+                path == "/etc/network/interfaces" or any(map(path.startswith, self._sourced))
+            )
         if path.startswith(("/etc/init.d/", "/etc/rc.d/init.d/")):
             return any(one.endswith(name) for one in self._names if one.startswith("S")) or name in self._names
         if "/tuned" in path:
