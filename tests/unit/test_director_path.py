@@ -305,6 +305,18 @@ def test_a_destination_that_the_deployment_does_not_have_is_named_once_with_what
     assert check.fix == "On the director: ipvsadm -d -t 10.0.0.10:80 -r 10.0.0.104:80"
 
 
+def test_another_weight_is_drift_where_apply_set_one_as_status_says_too() -> None:
+    farm = Farm()
+    entry = farm.world.ipvs.table[KEY].entry("10.0.0.102", 80)
+    assert entry is not None
+    entry.state = DestinationState(5)
+    assert farm.verify().failures == ()
+    check = only(applied(farm))
+    assert (check.cause, check.server, check.fix) == (
+        "ipvs-differs", "web2", "On the director: ipvsadm -e -t 10.0.0.10:80 -r 10.0.0.102:80 -g -w 1",
+    )  # fmt: skip
+
+
 def test_a_threshold_is_a_fault_where_apply_set_none_or_where_it_is_reached() -> None:
     farm = Farm()
     entry = farm.world.ipvs.table[KEY].entry("10.0.0.102", 80)

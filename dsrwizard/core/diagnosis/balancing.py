@@ -282,6 +282,12 @@ def _destination(
         )  # fmt: skip
     if state.weight == 0:
         return where.passed(f"{server.name} is drained from {name}, as the deployment says.", "weight 0")
+    if state.weight != server.weight and ours(evidence):
+        return faults.fail(
+            where, _about(server, vip, service, "ipvs-differs"),
+            f"IPVS gives {server.name} the weight {state.weight} in {name}, the deployment says {server.weight}.",
+            f"weight {state.weight}", _command(change),
+        )  # fmt: skip
     note = "" if state.weight == server.weight else f", the deployment says {server.weight}"
     note += f", threshold {state.upper}" if state.upper else ""
     return where.passed(f"IPVS sends {name} to {server.name}.", f"direct routing, weight {state.weight}{note}")
