@@ -176,6 +176,13 @@ def test_a_server_that_took_a_client_like_syn_and_leaves_clients_unanswered_is_f
     assert "web2 0 of 2" in check.evidence
 
 
+def test_the_one_server_that_persistence_gives_a_client_is_not_told_from_what_lies_between() -> None:
+    seen = Seen(services=(Service(port=80, scheduler="rr", persistence=300),))
+    seen.host.flaky.add("10.0.0.101")
+    check = only(seen.verify())
+    assert (check.check, check.host, check.cause) == ("client.servers", "web1", "")
+
+
 def test_a_server_that_fails_without_a_known_fault_fails_by_its_name(seen: Seen) -> None:
     seen.host.flaky.add("10.0.0.102")
     seen.farm.world.servers["web2"].ssh = False  # whether a client-like SYN was accepted there cannot be seen

@@ -90,7 +90,7 @@ def diagnose(evidence: Evidence) -> Report:
     director += balancing.ipvs(evidence, faults, views)
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]
-    checks = (*client(evidence, faults, views, verdict(others) == "pass"), *others)
+    checks = (*client(evidence, faults, views, verdict(others) == "pass" and not faults.doubts), *others)
     checks = tuple(map(faults.retold, checks))
     said = verdict(checks)
     proved = {(one.vip, one.service) for one in checks if one.check == "client.bypass" and one.outcome == "pass"}

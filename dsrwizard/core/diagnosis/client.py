@@ -156,7 +156,9 @@ class _Vip:
         servers = self.evidence.deployment.servers_of(self.vip)
         if not any(server.weight for server in servers) and not self._felt(service.label):
             return where.skipped(f"{target} has no server: the deployment drains all of them.")
-        served.checks()  # what they find of the servers that the connections were given to explains this one
+        # What is found of the servers that the connections were given to explains this one.
+        if served.tries and any(check.outcome == "fail" and not check.cause for check in served.checks()):
+            return where.skipped(f"{target} does not accept TCP from the client host: see client.servers.")
         return self._unanswered(
             where, f"{target} does not accept TCP from the client host.", connected.result, served, service.label
         )

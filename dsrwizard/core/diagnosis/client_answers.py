@@ -190,7 +190,8 @@ class Served:
         host = name if rip in self._known else DIRECTOR
         words = ", ".join(sorted({one.result for one in failed}))
         view = self._known.get(rip)
-        if words == "silent" and view is not None and view.fate(self.vip, self.service) == "accepted":
+        others = any(one.result == "open" for one in self.tries)
+        if words == "silent" and others and view is not None and view.fate(self.vip, self.service) == "accepted":
             return self.faults.fail(
                 self.where("client.servers", host),
                 Fault(host=host, cause="spoof-filter", vip=self.vip.address, service=self.service.label),
