@@ -192,6 +192,7 @@ KEPT = {
         "/etc/network/interfaces", "auto lo:0\niface lo:0 inet static\n address 10.0.0.10\n netmask 255.255.255.255\n",
         0o644, "/sbin/ifup",
     ),
+    "ifcfg": ("/etc/sysconfig/network-scripts/ifcfg-lo:0", "IPADDR=10.0.0.10\nNETMASK=255.255.255.255\n", 0o644, ""),
     "netplan": ("/etc/netplan/1.yaml", "network:\n  ethernets:\n    lo:\n      addresses: [10.0.0.10/32]\n", 0o600, ""),
 }  # fmt: skip
 

@@ -10,13 +10,14 @@ import pytest
 
 from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.dialects.linux.observe import observe_script, parse
+from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Client, Service, Vip
 from dsrwizard.core.model.doc_addresses import SOMEWHERE
 from dsrwizard.core.model.facts import Connection, Observed, Route
 from dsrwizard.engine.handshakes import recent_clients
 from dsrwizard.engine.verify import verify
-from tests.unit.diagnosed import VIP, Farm, Nobody, faults, find, only
+from tests.unit.diagnosed import VIP, Altered, Farm, Nobody, faults, find, only
 
 CLIENT = "203.0.113.10"
 DEAD = "10.0.0.250"
@@ -64,6 +65,21 @@ def test_a_gateway_that_the_server_knows_is_there_though_the_director_does_not_h
     policy(farm)
     farm.server("web2").machine.neighbours.append(f"{DEAD} dev eth0 lladdr 02:00:0a:00:00:fa {state}")
     assert verified(farm, CLIENT).verdict == "pass"
+
+
+def test_what_answers_the_probe_by_the_router_that_a_rule_names_is_the_server() -> None:
+    """The rule's table has a default by the very router, and no route to the link: all from the VIP goes by it."""
+    farm = Farm()
+    policy(farm, "10.0.0.1")
+
+    def by_router(probed: Probed) -> Probed:
+        if probed.rip != "10.0.0.102":
+            return probed
+        return msgspec.structs.replace(probed, answered_by="02:00:0a:00:00:01")
+
+    wire = Altered(farm, probe=by_router)
+    report = verify(farm.deployment, seen(farm, CLIENT), wire, inside=farm.inside())
+    assert find(report, "vip.probe", "web2").outcome == "pass"
 
 
 def test_the_plain_default_gateway_is_gone_for_one_server() -> None:

@@ -123,8 +123,11 @@ class _Probe:
         leaves out the link's own. That the server lets clients in was then seen on it."""
         family = self.vip.ip.version
         way, default = self.view.way(family, self.vip), self.view.way(family)
+        if way is None or not way.gateway:
+            return False
         accepted = self.view.fate(self.vip, self.service) == "accepted"
-        return probe.signature == "syn-ack" and accepted and way is not None and bool(way.gateway) and way != default
+        known = {mac(one) for one in self.view.evidence.owner(way.gateway).where}
+        return probe.signature == "syn-ack" and accepted and (way != default or mac(probe.answered_by) in known)
 
     def _refused(self, probe: Probed) -> Check:
         """The VIP is there and says that nobody listens on it."""

@@ -24,12 +24,13 @@ from dsrwizard.core.model.linux_facts import Boot, BootFile, BootSetting
 
 class After(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of one thing. `seen`: the files behind it; `reason` and `fix`: why it is lost, and the cure; an
-    empty `fix` is what an apply writes."""
+    empty `fix` is what an apply writes. `lines` of sysctl files are to be taken out."""
 
     state: Literal["kept", "lost", "unknown"]
     seen: str = ""
     reason: str = ""
     fix: str = ""
+    lines: tuple[BootSetting, ...] = ()
 
 
 # -- the guard
@@ -41,7 +42,10 @@ def guard_after(view: ServerView, boot: Boot) -> After:
     for state in ("lost", "unknown"):
         those = [one for one in found if one.state == state]
         if those:
+            lines = [line for one in those for line in one.lines]
             fixes = dict.fromkeys(one.fix for one in those if one.fix)
+            if lines:
+                fixes[_commented_out(lines)] = None
             return After(
                 state=state, seen="; ".join(dict.fromkeys(one.seen for one in those if one.seen)),
                 reason="; ".join(dict.fromkeys(one.reason for one in those if one.reason)), fix=" && ".join(fixes),
@@ -90,7 +94,7 @@ def _setting_after(view: ServerView, boot: Boot, name: str) -> After:
     beaten = not keeps_guard(view.facts) and not _culprits(
         view, settings, ["net", "ipv4", "conf", "all", name], ours=True
     )
-    return After(state="lost", seen=reason, reason=reason, fix="" if beaten else _commented_out(culprits))
+    return After(state="lost", seen=reason, reason=reason, lines=() if beaten else tuple(culprits))
 
 
 def _good(name: str, values: dict[str, int | None]) -> bool:

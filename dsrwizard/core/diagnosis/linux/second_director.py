@@ -46,7 +46,7 @@ def passed_on(view: ServerView, faults: Found, vip: Vip, service: Service, where
     if found is None or (found.here and not found.elsewhere):
         return None
     name, target = view.name, endpoint(vip.address, service.port)
-    to = [_named(view, address) for address in dict.fromkeys(found.elsewhere)]
+    to = sorted({_named(view, address) for address in found.elsewhere})
     what = f"passes packets for {target} on to {', '.join(to)}" if to else f"takes packets for {target} and drops them"
     flag = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}.get(found.protocol, "-f")
     place = str(found.port) if found.protocol == "fwm" else endpoint(found.address, found.port)

@@ -141,7 +141,8 @@ def neighbour(view: ServerView, way: ClientWay) -> Neighbour | None:
 def shown(way: ClientWay) -> str:
     """A way as `ip route get` says it."""
     via = f"via {way.gateway} " if way.gateway else ""
-    return f"{via}dev {way.interface}{f' table {way.table}' if way.table not in ('', 'main') else ''}"
+    table = f" table {way.table}" if way.table not in ("", "main") else ""
+    return f"{via}dev {way.interface}{table}{f' mtu {way.mtu}' if way.mtu else ''}"
 
 
 def _table(way: ClientWay) -> str:

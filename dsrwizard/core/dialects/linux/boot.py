@@ -19,9 +19,14 @@ _LENGTH = 1000
 
 
 def parse(found: Mapping[str, Sequence[str]], *, systemd: bool) -> Boot:
-    """The sections `sysctl_files`, `sysctl_lines`, `enabled` and `boot`."""
+    """The sections `sysctl_files`, `sysctl_lines`, `enabled`, and `boot:` with the path of a file for each."""
     enabled = [line.strip() for line in list(found.get("enabled", ()))[:_LINES]]
-    return Boot(settings=tuple(_settings(found, systemd)), files=tuple(_files(found.get("boot", ()), enabled, systemd)))
+    texts = {
+        name.removeprefix("boot:"): [line[:_LENGTH] for line in list(lines)[:_LINES]]
+        for name, lines in found.items()
+        if name.startswith("boot:/") and len(name) < _LENGTH
+    }
+    return Boot(settings=tuple(_settings(found, systemd)), files=tuple(_files(texts, enabled, systemd)))
 
 
 def _settings(found: Mapping[str, Sequence[str]], systemd: bool) -> Iterator[BootSetting]:
@@ -67,12 +72,7 @@ def parts(key: str) -> list[str]:
     return [part.replace("/", ".") for part in key.split(".")]
 
 
-def _files(lines: Sequence[str], enabled: Sequence[str], systemd: bool) -> Iterator[BootFile]:
-    texts: dict[str, list[str]] = {}
-    for line in list(lines)[:_LINES]:
-        path, colon, text = line[:_LENGTH].partition(":")
-        if colon and path.startswith("/"):
-            texts.setdefault(path, []).append(text)
+def _files(texts: Mapping[str, Sequence[str]], enabled: Sequence[str], systemd: bool) -> Iterator[BootFile]:
     said = texts.get("/etc/network/interfaces", ())
     sourced = [line.split()[1] for line in said if re.match(r"\s*source(-directory)?\s+\S", line)]
     active = _Active(enabled, sourced, systemd, any(texts.get("/etc/tuned/active_profile", ())))
