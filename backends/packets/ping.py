@@ -16,14 +16,16 @@ from dsrwizard.core.model.answers import Ping
 
 _TOKEN = 8
 _BATCH = 64
+_MTU_DISCOVER, _MTU_DISCOVER6, _DONT_FRAGMENT6, _PROBE = 10, 23, 62, 3
 NO_PRIVILEGE = "Cannot ping: raw sockets need root or CAP_NET_RAW, and net.ipv4.ping_group_range allows no others."
 
 
 class _Family:
     """One socket for all addresses of one version. Replies are known by a random token and their number in it."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, size: int = 0) -> None:
         self.version = version
+        self.filling = max(44, size - (28 if version == 4 else 48) - _TOKEN - 4)
         self.identifier = secrets.randbelow(1 << 16)
         self.token = secrets.token_bytes(_TOKEN)
         family = socket.AF_INET if version == 4 else socket.AF_INET6
@@ -35,9 +37,14 @@ class _Family:
             self.socket = socket.socket(family, socket.SOCK_RAW, protocol)
             self.raw = True
         self.socket.setblocking(False)
+        if size and version == 4:  # no fragments, whatever was learned of the path (ip(7), ipv6(7))
+            self.socket.setsockopt(socket.IPPROTO_IP, _MTU_DISCOVER, _PROBE)
+        elif size:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, _MTU_DISCOVER6, _PROBE)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, _DONT_FRAGMENT6, 1)
 
     def send(self, address: str, number: int) -> None:
-        payload = self.token + number.to_bytes(4, "big") + bytes(44)
+        payload = self.token + number.to_bytes(4, "big") + bytes(self.filling)
         message = icmp.echo_request(self.version, self.identifier, number & 0xFFFF, payload)
         where = socket.getaddrinfo(address, 0, flags=socket.AI_NUMERICHOST)[0][4]
         self.socket.sendto(message, where)
@@ -54,9 +61,10 @@ class _Family:
         return source, int.from_bytes(reply[1][_TOKEN : _TOKEN + 4], "big")
 
 
-def ping(addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+def ping(addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
     """One echo to each address, a second one half-way to those still silent; returns when all have answered.
 
+    `size`: bytes of each packet, without the Ethernet header, that must not be fragmented; 0: small ones.
     Milliseconds are from the last echo sent to the answer. Nothing raises: see `Ping.problem`.
     """
     wanted = list(dict.fromkeys(addresses))
@@ -68,7 +76,7 @@ def ping(addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
             if not members:
                 continue
             try:
-                family = _Family(version)
+                family = _Family(version, size)
             except OSError as error:
                 text = NO_PRIVILEGE if isinstance(error, PermissionError) else f"Cannot ping: {error.strerror}."
                 found.update({address: Ping(address=address, problem=text) for address in members})

@@ -12,11 +12,11 @@ class Wire:
     """Without state: safe to use from several threads at once. Each call has its own sockets and closes them; what
     `hear` and `arrivals` open is closed by the caller."""
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
         """Echo to all addresses at once."""
         from backends.packets.ping import ping
 
-        return ping(addresses, deadline)
+        return ping(addresses, deadline, size)
 
     def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
         """TCP connects to all targets at once, results in their order."""

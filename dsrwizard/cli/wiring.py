@@ -90,8 +90,8 @@ class _LazyWire:
 
         return Wire()
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
-        return self._real().ping(addresses, deadline)
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
+        return self._real().ping(addresses, deadline, size)
 
     def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
         return self._real().connect(targets, deadline)

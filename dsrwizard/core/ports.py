@@ -156,7 +156,9 @@ class WirePort(Protocol):
     `interface` is the director's interface in the real servers' network. Deadlines in seconds.
     """
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]: ...
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
+        """Echo to all addresses. `size`: bytes of the packets, which are not to be fragmented; 0: small ones."""
+        ...
 
     def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]: ...
 

@@ -14,7 +14,7 @@ import msgspec
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
 from dsrwizard.core.diagnosis.handshakes import ClientLike
-from dsrwizard.core.model.answers import Claim, Connected, Owners, Probed, Talked
+from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sized, Talked
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, RealServer
@@ -91,7 +91,7 @@ def gather(
     arriving = wire.arrivals(interface, vips) if own else None
     claims: list[Claim] = []
     hearing = wire.hear(interface, vips, claims.append)
-    with closing(hearing), ThreadPoolExecutor(max_workers=10, thread_name_prefix="verify") as pool:
+    with closing(hearing), ThreadPoolExecutor(max_workers=11, thread_name_prefix="verify") as pool:
         look = pool.submit(director_looks.before, inside if own else None)
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
@@ -99,6 +99,7 @@ def gather(
         probes = pool.submit(wire.probe, interface, probe_targets(deployment), PROBE_SECONDS)
         view = _client(pool, client)
         talks = pool.submit(_talks, deployment, observed, wire, probes)
+        sized = pool.submit(_sized, wire, pings, talks)
         twins = pool.submit(_twins, deployment, wire, owners)
         within = pool.submit(_client_like, deployment, held, wire, inside, probes, view) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
@@ -127,12 +128,32 @@ def gather(
             traffic=traffic.result()[0] if traffic else None,
             traffic_problem=traffic.result()[1] if traffic else "",
             talks=talks.result(),
+            sized=sized.result(),
             twins=twins.result(),
             deployed=deployed,
             # Last: what is above waits for the rest of the look.
             claims=_taken(claims),
             hearing_problem=hearing.problem,
         )
+
+
+def _sized(wire: WirePort, pings: Future[Mapping[str, Ping]], talks: Future[Sequence[Talked]]) -> list[Sized]:
+    """Echoes as large as the packets that a server takes, to those that answer small ones; twice where one is lost."""
+    there = {canonical(address) for address, one in pings.result().items() if one.milliseconds is not None}
+    sizes: dict[str, int] = {}
+    for one in talks.result():
+        if one.size and canonical(one.rip) in there:
+            sizes[one.rip] = min(one.size, sizes.get(one.rip, one.size))
+    found: dict[str, Sized] = {}
+    for _ in range(2):
+        for size in sorted(set(sizes.values())):
+            rips = [rip for rip, wanted in sizes.items() if wanted == size and (rip not in found or found[rip].lost)]
+            for rip, echo in (wire.ping(rips, PING_SECONDS, size) if rips else {}).items():
+                lost = found[rip].lost if rip in found else 0
+                if not echo.problem:
+                    answered = echo.milliseconds is not None
+                    found[rip] = Sized(rip=rip, size=size, answered=answered, lost=0 if answered else lost + 1)
+    return [*found.values()]
 
 
 def _twins(deployment: Deployment, wire: WirePort, owners: Future[Mapping[str, Owners]]) -> Sequence[Probed]:
@@ -154,7 +175,7 @@ def _taken(claims: list[Claim]) -> list[Claim]:
 
 def _talks(
     deployment: Deployment, observed: Observed, wire: WirePort, probes: Future[Sequence[Probed]]
-) -> list[Talked]:
+) -> Sequence[Talked]:
     """A conversation with every TCP service whose probe was answered, and once more with those who were silent or got
     no large packet while others answered: an application may be slow, and a frame may get lost."""
     holding = {canonical(address) for address in _held(Observed(director=observed.director))}

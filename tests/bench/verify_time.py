@@ -68,9 +68,9 @@ class SlowWire(Altered):
         time.sleep(seconds)
         self.took[name] = max(self.took.get(name, 0.0), seconds)
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
         self._timed("ping", TRIP)
-        return super().ping(addresses, deadline)
+        return super().ping(addresses, deadline, size)
 
     def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
         self._timed("connect", TRIP)

@@ -22,10 +22,10 @@ class FakeWire:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
         with self._world.lock:
             return {
-                address: Ping(address=address, milliseconds=0.4 if self._lives(address) else None)
+                address: Ping(address=address, milliseconds=0.4 if self._lives(address, size) else None)
                 for address in addresses
             }
 
@@ -109,7 +109,10 @@ class FakeWire:
             return f"This machine has no interface {interface}."
         return "" if link.up else f"{interface} is down."
 
-    def _lives(self, address: str) -> bool:
+    def _lives(self, address: str, size: int = 0) -> bool:
+        state = self._world.at(address)
+        if state is not None and size > min(state.carries, state.returns):
+            return False
         return self._world.at(address) is not None or self._world.machine.holds(address) is not None
 
     def _connect(self, address: str, port: int) -> Connected:

@@ -84,6 +84,8 @@ class ServerState:
     """Its applications take connections and say nothing."""
     carries: int = 1500
     """The largest packet that its way carries."""
+    returns: int = 1500
+    """The largest packet that its way back carries."""
     sessions: int = 0
     """How many logins there were."""
     strangers_dropped: bool = False

@@ -108,8 +108,8 @@ class Altered:
         self._wire, self._sent, self._talked = farm.world.wire(), sent, talked
         self._probe, self._connect, self._ping, self._owners = probe, connect, ping, owners
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
-        return {address: self._ping(ping) for address, ping in self._wire.ping(addresses, deadline).items()}
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
+        return {address: self._ping(ping) for address, ping in self._wire.ping(addresses, deadline, size).items()}
 
     def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
         return [self._connect(connected) for connected in self._wire.connect(targets, deadline)]

@@ -9,6 +9,7 @@ import pytest
 
 from dsrwizard.core.model.answers import Talked
 from dsrwizard.core.model.deployment import Service
+from dsrwizard.core.model.facts import PacketFilter
 from dsrwizard.core.ports import ProbeTarget
 from tests.unit.diagnosed import VIP, Altered, Farm, faults, find, firewall, only
 
@@ -130,6 +131,38 @@ def test_a_login_that_large_packets_of_never_arrive_follows_from_that() -> None:
     report = farm.verify()
     assert faults(report) == [("path-mtu", "web3")]
     assert find(report, "server.access", "web3").consequence_of == "path-mtu"
+
+
+def test_large_packets_that_one_server_sends_and_nobody_gets_are_its_path() -> None:
+    farm = Farm()
+    farm.server("web3").returns = 1300
+    report = farm.verify()
+    check = only(report)
+    assert (check.check, check.cause, check.host) == ("server.size", "path-mtu", "web3")
+    assert "that web3 sends are lost" in check.message
+    assert "2 echoes of 1500 bytes to 10.0.0.103 without an answer" in check.evidence
+    assert find(report, "vip.size", "web3").outcome == "pass"
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_large_echoes_that_a_filter_may_drop_are_told_and_no_fault(hidden: bool) -> None:
+    farm = Farm()
+    farm.server("web3").returns = 1300
+    rules = ("[4:6000] -A INPUT -p icmp -m length --length 200:65535 -j DROP",)
+    farm.server("web3").filters = (PacketFilter(tool="iptables-legacy", family=4, chain="filter INPUT", rules=rules),)
+    farm.server("web3").filters_hidden = hidden
+    report = farm.verify()
+    assert (report.verdict, report.failures) == ("unknown", ())
+    assert find(report, "server.size", "web3").outcome == "unknown"
+
+
+def test_large_echoes_that_nobody_answers_are_no_doubt() -> None:
+    """A switch or a policy may drop them all."""
+    farm = Farm()
+    for state in farm.world.servers.values():
+        state.returns = 1300
+    report = farm.verify()
+    assert (report.verdict, report.failures) == ("pass", ())
 
 
 def test_large_packets_that_no_server_gets_convict_nobody_and_are_no_pass() -> None:

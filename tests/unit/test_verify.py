@@ -30,10 +30,11 @@ class Together:
     def meet(self) -> None:
         self._all.wait()
 
-    def ping(self, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Ping]:
-        self.asked["ping"] = list(addresses)
-        self.meet()
-        return self._wire.ping(addresses, deadline)
+    def ping(self, addresses: Sequence[str], deadline: float = 1.0, size: int = 0) -> Mapping[str, Ping]:
+        if not size:  # how large packets may be is known when the conversations are over
+            self.asked["ping"] = list(addresses)
+            self.meet()
+        return self._wire.ping(addresses, deadline, size)
 
     def connect(self, targets: Sequence[tuple[str, int]], deadline: float = 2.0) -> Sequence[Connected]:
         self.meet()

@@ -36,7 +36,7 @@ on all VIPs, what is not persistent, a packet filter of one address family.
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis import balancing
-from dsrwizard.core.diagnosis.answering import answering
+from dsrwizard.core.diagnosis.answering import answering, sizes
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
@@ -61,7 +61,7 @@ ASIDE = frozenset(
         "client.ping", "client.servers", "client.bypass", "client.size", "server.access", "server.persistent",
         "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
-        "server.look", "vip.answer", "vip.size", "director.filter", "director.settings", "director.way",
+        "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
         "server.balancer",
     }
 )  # fmt: skip
@@ -80,7 +80,7 @@ def diagnose(evidence: Evidence) -> Report:
     servers: list[Check] = []
     for view in views:
         proof = probes(view, faults, views)  # before the ports: what a probe found explains a refusal
-        talk = answering(view, faults, views)
+        talk = [*answering(view, faults, views), *sizes(view, faults, views)]
         servers += [*before[view.name], access(view, faults), *ports(view, faults), *proof, *talk]
         servers += [*inside(view, faults), *view.platform.settings(view, faults), *gateways(view, faults)]
         servers += [*client_like(view, faults, letting), *view.platform.after_clients(view, faults)]

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.server_view import ServerView
-from dsrwizard.core.model.answers import Talked
+from dsrwizard.core.model.answers import Sized, Talked
 from dsrwizard.core.model.causes import STOPS
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.values import endpoint
+from dsrwizard.core.model.values import canonical, endpoint
 
 TWICE = 2
 """Conversations that must end alike before anybody is convicted."""
@@ -39,6 +39,43 @@ def answering(view: ServerView, faults: Found, views: Sequence[ServerView]) -> l
             if talked.large is not None:
                 checks.append(_size(view, faults, vip, service, talked, others))
     return checks
+
+
+def sizes(view: ServerView, faults: Found, views: Sequence[ServerView]) -> list[Check]:
+    """`server.size` of each RIP that was sent echoes of full size; they go both ways, so that after the conversation
+    what is lost is the way back."""
+    return [_echo(view, faults, views, rip, one) for rip in view.rips if (one := _sized(view, rip)) is not None]
+
+
+def _sized(view: ServerView, rip: str) -> Sized | None:
+    return view.evidence.sized.get(canonical(rip))
+
+
+def _echo(view: ServerView, faults: Found, views: Sequence[ServerView], rip: str, one: Sized) -> Check:
+    name = view.name
+    where = Where(check="server.size", host=name)
+    if one.answered:
+        return where.passed(
+            f"Packets of full size pass between the director and {name} both ways.", f"{one.size} bytes"
+        )
+    seen = f"{one.lost} echoes of {one.size} bytes to {rip} without an answer; small ones are answered"
+    known = faults.out_of_reach(name) or faults.find(name, "path-mtu")
+    if known is not None:
+        return where.follows(known, evidence=seen)
+    others = [
+        found for other in views if other is not view for at in other.rips if (found := _sized(other, at)) is not None
+    ]
+    passed = [found for found in others if found.answered and found.size >= one.size]
+    filters = view.facts.filters if view.facts is not None else None
+    by_rule = filters is None or any("icmp" in rule for found in filters for rule in found.rules)
+    if passed and one.lost >= TWICE and not by_rule:
+        return faults.fail(
+            where, Fault(host=name, cause="path-mtu"), sentences.large_replies_lost(name, one.size),
+            f"{seen}; other servers answered theirs", sentences.find_mtu(name), shared=True,
+        )  # fmt: skip
+    message = f"Replies of full size from {name} do not seem to arrive, or a filter drops large echoes."
+    check = where.unknown(message, seen, f"On {name}: ping -M do -s {one.size - 28} to the director, and back.")
+    return faults.doubt(check) if passed else check
 
 
 def _answer(

@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from dsrwizard.core.diagnosis.handshakes import ClientLike, PairKey, Traffic
-from dsrwizard.core.model.answers import Arrivals, Claim, Connected, Owners, Ping, Probed, Talked
+from dsrwizard.core.model.answers import Arrivals, Claim, Connected, Owners, Ping, Probed, Sized, Talked
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.director_facts import DirectorLook, Entered
@@ -44,6 +44,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     traffic_problem: str = ""
     talks: dict[PairKey, Talked] = {}
     """Conversations with TCP services through one real server; none where nobody talked."""
+    sized: dict[str, Sized] = {}
+    """Echoes of full size by RIP."""
     twins: tuple[Probed, ...] = ()
     """Probes through each MAC that answered for a RIP, where there are several."""
     claims: tuple[Claim, ...] = ()
@@ -78,6 +80,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         traffic: Mapping[PairKey, Traffic] | None = None,
         traffic_problem: str = "",
         talks: Iterable[Talked] = (),
+        sized: Iterable[Sized] = (),
         twins: Iterable[Probed] = (),
         claims: Iterable[Claim] = (),
         hearing_problem: str = "",
@@ -101,6 +104,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             traffic=None if traffic is None else dict(traffic),
             traffic_problem=traffic_problem,
             talks={(canonical(one.rip), canonical(one.vip), one.port): one for one in talks},
+            sized={canonical(one.rip): one for one in sized},
             twins=tuple(twins),
             claims=tuple(claims),
             hearing_problem=hearing_problem,

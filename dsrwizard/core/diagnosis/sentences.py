@@ -68,6 +68,11 @@ def large_lost_between(name: str) -> str:
     )
 
 
+def large_replies_lost(name: str, size: int) -> str:
+    """Large packets get to a server, and its own of that size do not come back."""
+    return f"Packets of {size} bytes that {name} sends are lost; small ones arrive, so only large replies fail."
+
+
 def find_mtu(name: str) -> str:
     return (
         f"Compare the MTU of {name}, of its switch port and of any tunnel between (ip link), and look for a filter by "

@@ -120,6 +120,16 @@ class Talked(_Answer, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class Sized(_Answer, frozen=True, kw_only=True):
+    """Echoes of full size to a RIP that answers small ones: `size` bytes without the Ethernet header, not fragmented.
+    `lost`: how many tries stayed without an answer; the last was `answered` or not."""
+
+    rip: str
+    size: int
+    answered: bool
+    lost: int = 0
+
+
 class Probed(_Answer, frozen=True, kw_only=True, gc=False):
     """A packet to the VIP framed to one real server's MAC, and the answer (field guide, section 2).
 
