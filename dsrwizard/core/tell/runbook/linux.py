@@ -7,7 +7,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.tell.runbook.step import RunbookStep
 
 GUARD = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
-FILE = "/etc/sysctl.d/90-dsr.conf"
+FILE = "/etc/sysctl.d/zzz-dsr.conf"
 
 
 def steps(deployment: Deployment, server: RealServer) -> tuple[tuple[str, ...], tuple[RunbookStep, ...]]:
