@@ -14,7 +14,7 @@ from dsrwizard import files, out
 from dsrwizard.core.intake import adopt as adopting
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.importers import KIND_WORDS, Imported, ListKind, detect, read
-from dsrwizard.core.intake.importers.plain import names_of
+from dsrwizard.core.intake.importers.plain import addresses_of, names_of
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.deployment import Deployment, Director
@@ -80,7 +80,7 @@ def adopt(
     with closing(wiring.build_engine(Unanswering())) as engine:
         facts = _director(engine, interface)
         farm, lists, labels = _farm(told, facts)
-        farm, logins = adopting.merged(farm, lists)
+        farm, logins = adopting.merged(farm, lists, addresses_of(_hosts()))
         ours = _set_up_as(farm)
         name = name or ours or (output.stem if output is not None and fields.name(output.stem) is None else _NAME)
         deployment = _deployment(farm, facts, name, interface)
@@ -160,7 +160,7 @@ def _farm(
         if lists:
             hint = "Also give a file that has the VIPs: --from keepalived.conf, for example."
         raise LookError("This director's IPVS could not be read.", problem, hint)
-    found = adopting.live(facts, _names())
+    found = adopting.live(facts, names_of(_hosts()))
     if not found.vips:
         raise DsrError(
             "This director's IPVS has nothing to adopt.",
@@ -179,11 +179,12 @@ def _set_up_as(farm: Imported) -> str:
     return next((one.name for one in deployments if any(vip.ip in vips for vip in one.vips)), "")
 
 
-def _names() -> dict[str, str]:
+def _hosts() -> str:
+    """/etc/hosts of this machine, or nothing."""
     try:
-        return names_of(brought(Path("/etc/hosts")))
+        return brought(Path("/etc/hosts"))
     except OSError:
-        return {}
+        return ""
 
 
 def _deployment(farm: Imported, facts: DirectorFacts | None, name: str, interface: str) -> Deployment:

@@ -30,11 +30,11 @@ VIP = "10.0.0.10"
 
 
 @pytest.fixture(autouse=True)
-def no_names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What /etc/hosts says; this machine's own says nothing of the farm."""
-    names: dict[str, str] = {}
-    monkeypatch.setattr(command, "_names", lambda: names)
-    return names
+def hosts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of /etc/hosts; this machine's own says nothing of the farm."""
+    lines: list[str] = []
+    monkeypatch.setattr(command, "_hosts", lambda: "\n".join(lines))
+    return lines
 
 
 def service(
@@ -81,13 +81,13 @@ def test_a_live_farm_becomes_a_deployment_that_verify_takes(shell: Shell, tmp_pa
     ]
 
 
-def test_services_weights_and_where_the_vip_is_are_those_that_are_there(shell: Shell, no_names: dict[str, str]) -> None:
+def test_services_weights_and_where_the_vip_is_are_those_that_are_there(shell: Shell, hosts: list[str]) -> None:
     farm(shell)
     machine = shell.world.servers["web2"].machine
     machine.links["dummy7"] = Link("02:00:0a:00:00:99", kind="dummy", addresses={VIP: 32})
     del machine.links["lo"].addresses[VIP]
     del shell.world.servers["web3"].machine.links["lo"].addresses[VIP]
-    no_names |= {"10.0.0.101": "web1", "10.0.0.102": "web2", "10.0.0.103": "web3"}
+    hosts += ["10.0.0.103 web3 c", "10.0.0.101 web1", "10.0.0.102 web2"]
     assert shell("adopt") == 0
     found = loads(shell.out)
     assert found.director.interface == "eth0"
@@ -192,7 +192,7 @@ def test_lists_give_names_and_logins(shell: Shell, tmp_path: Path) -> None:
     assert [(one["name"], one.get("user")) for one in document["adopted"]["servers"]] == [
         ("app1", "ops"), ("app2", None), ("web3", None),
     ]  # fmt: skip
-    assert any("spare, because no service of the farm sends to them" in note for note in document["notes"])
+    assert any("spare, because no service of the farm sends to" in note for note in document["notes"])
 
 
 def test_a_list_alone_is_no_farm(shell: Shell, tmp_path: Path) -> None:
@@ -245,3 +245,17 @@ def test_from_a_pipe_of_the_shell(shell: Shell) -> None:
     assert shell("adopt", "--from", f"/dev/fd/{read}", "--no-login", "--json") == 0
     os.close(read)
     assert shell.document()["adopted"]["vips"][0]["address"] == "10.0.0.10"
+
+
+def test_a_machine_with_an_address_of_each_family_is_one_server(shell: Shell, tmp_path: Path, hosts: list[str]) -> None:
+    text = SAVED.replace("fd00::10]", "fd00::aa]").replace("fd00::101", "fd00::102")
+    (tmp_path / "saved").write_text(text)
+    (tmp_path / "list").write_text("app1 10.0.0.101\napp2 10.0.0.102 fd00::102\n")
+    arguments = ("adopt", "--from", str(tmp_path / "saved"), "--no-login", "--json")
+    assert shell(*arguments, "--from", str(tmp_path / "list")) == 0
+    given = [(one["name"], one["address"], one.get("address6")) for one in shell.document()["adopted"]["servers"]]
+    assert given == [("app1", "10.0.0.101", None), ("app2", "10.0.0.102", "fd00::102")]
+    (tmp_path / "inventory").write_text("[web]\napp1.example.com ansible_user=ops\n")
+    hosts.append("10.0.0.101 app1.example.com app1")
+    assert shell(*arguments, "--from", str(tmp_path / "inventory")) == 0
+    assert shell.document()["adopted"]["servers"][0]["user"] == "ops"

@@ -15,14 +15,15 @@ import msgspec
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.intake.draft import Draft, DraftServer
-from dsrwizard.core.intake.importers.common import Collector, Imported, not_taken
+from dsrwizard.core.intake.importers.common import Collector, Imported, listed, not_taken
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.problems import shown
-from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.deployment import Address, Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, ServerFacts, VirtualService
 from dsrwizard.core.model.foreign import one_line
 
 _LOGIN = ("user", "port", "identity_file", "connect", "winrm", "auth", "ca_file", "dns_name", "kerberos_service")
+_BLANK = DraftServer()
 _ONE_PACKET = 0x4
 """IP_VS_SVC_F_ONEPACKET (linux/ip_vs.h)."""
 
@@ -95,47 +96,68 @@ def _silent(interface: Interface) -> bool:
     return interface.name == "lo" or interface.kind in ("dummy", "ifb", "ip6tnl", "ipip", "sit", "tunl")
 
 
-def merged(farm: Imported, lists: Sequence[Imported]) -> tuple[Imported, frozenset[str]]:
-    """The farm with names and logins from lists of servers, by address; and the servers whose login is from a list."""
-    notes = list(farm.notes)
-    told: dict[object, DraftServer] = {}
-    for one in lists:
-        notes += one.notes
-        for server in one.servers:
-            for text in (server.address, server.address6):
-                if (ip := fields.parsed(text)) is not None:
-                    told.setdefault(ip, server)
+def merged(
+    farm: Imported, lists: Sequence[Imported], addresses: Mapping[str, Collection[str]]
+) -> tuple[Imported, frozenset[str]]:
+    """The farm with names and logins from lists of servers, by address; and the servers whose login is from a list.
+
+    `addresses`: those of a name, from /etc/hosts, for lists that give names alone.
+    """
+    told: dict[Address, DraftServer] = {}
+    for server in (server for one in lists for server in one.servers):
+        texts = [server.address, server.address6, *addresses.get(server.address.lower(), ())]
+        for ip in (ip for text in texts if (ip := fields.parsed(text)) is not None):
+            told.setdefault(ip, server)
     used = {server.name.lower() for server in farm.servers}
-    servers, logins, matched = [], set(), set()
+    merged_as: dict[int, DraftServer] = {}
+    servers: list[DraftServer] = []
+    logins: set[str] = set()
     for server in farm.servers:
-        known = told.get(fields.parsed(server.address)) or told.get(fields.parsed(server.address6))
-        if known is not None:
-            matched.add(id(known))
-            new = msgspec.structs.replace(server, **{key: getattr(known, key) for key in _LOGIN})
-            if fields.server_name(known.name) is None and (
-                known.name.lower() == server.name.lower() or known.name.lower() not in used
-            ):
-                new.name = known.name
-                used.add(known.name.lower())
-            if known.address6 and not new.address6 and fields.parsed(new.address) != fields.parsed(known.address6):
-                new.address6 = known.address6
-            server = new  # noqa: PLW2901
-            if any(getattr(known, key) != getattr(DraftServer(), key) for key in _LOGIN):
-                logins.add(server.name)
-        servers.append(server)
+        known = next((told[ip] for ip in _addresses(server) if ip in told), None)
+        if known is None:
+            servers.append(server)
+        elif id(known) in merged_as:
+            _join(merged_as[id(known)], server, len(farm.vips))
+        else:
+            new = _named(server, known, used)
+            merged_as[id(known)] = new
+            servers.append(new)
+            if any(getattr(known, key) != getattr(_BLANK, key) for key in _LOGIN):
+                logins.add(new.name)
+    notes = [*farm.notes, *(note for one in lists for note in one.notes)]
     for one in lists:
-        spare = [server.name for server in one.servers if id(server) not in matched]
+        spare = [server.name for server in one.servers if id(server) not in merged_as]
         if spare:
-            more = f" and {len(spare) - 4} more" if len(spare) > 4 else ""
-            notes.append(not_taken(f"{', '.join(spare[:4])}{more}", "no service of the farm sends to them"))
+            notes.append(not_taken(listed(spare), "no service of the farm sends to an address of theirs"))
     joined = Imported(
-        servers=servers,
-        notes=list(dict.fromkeys(notes)),
-        vips=farm.vips,
-        interface=farm.interface,
+        servers=servers, notes=list(dict.fromkeys(notes)), vips=farm.vips, interface=farm.interface,
         external=farm.external,
-    )
+    )  # fmt: skip
     return joined, frozenset(logins)
+
+
+def _addresses(server: DraftServer) -> list[Address]:
+    return [ip for text in (server.address, server.address6) if (ip := fields.parsed(text)) is not None]
+
+
+def _named(server: DraftServer, known: DraftServer, used: set[str]) -> DraftServer:
+    """A server of the farm with the name and the login of a list."""
+    new = msgspec.structs.replace(server, **{key: getattr(known, key) for key in _LOGIN})
+    name = known.name.lower()
+    if fields.server_name(known.name) is None and (name == server.name.lower() or name not in used):
+        new.name = known.name
+        used.add(name)
+    return new
+
+
+def _join(first: DraftServer, again: DraftServer, vips: int) -> None:
+    """One machine that stands in the farm twice: with an address of each family."""
+    ip, other = fields.parsed(first.address), fields.parsed(again.address)
+    if ip is not None and other is not None and ip.version != other.version:
+        pair = (first.address, again.address)
+        first.address, first.address6 = pair if ip.version == 4 else pair[::-1]
+    served = [*(first.vips or ()), *(again.vips or ())]
+    first.vips = None if len(set(served)) >= vips else list(dict.fromkeys(served))
 
 
 def drafted(farm: Imported, name: str, interface: str) -> Draft:

@@ -104,6 +104,17 @@ def names_of(text: str) -> dict[str, str]:
     return names
 
 
+def addresses_of(text: str) -> dict[str, list[str]]:
+    """Each name of /etc/hosts, in lower case, with its addresses."""
+    addresses: dict[str, list[str]] = {}
+    for line in text[:1_000_000].splitlines():
+        address, *names = _without_comment(line).split() or [""]
+        if fields.parsed(address) is not None:
+            for name in names:
+                addresses.setdefault(name.lower(), []).append(address)
+    return addresses
+
+
 def _without_comment(line: str) -> str:
     """The line without its comment. A server whose line is commented out, however that is written, is none."""
     return "" if _COMMENTED.match(line) else re.sub(r"(^|\s)#.*$", "", line)
