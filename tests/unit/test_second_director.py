@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from dsrwizard.core.dialects.linux import close
@@ -88,6 +89,14 @@ def test_a_service_by_firewall_mark_counts_where_the_vips_packets_get_that_mark(
     assert faults(report) == ([("second-director", "web1")] if named else [])
     if named:
         assert only(report).fix == "On web1: ipvsadm -D -f 1"
+
+
+def test_a_standby_director_of_weight_0_gets_no_packets_that_it_could_pass_on() -> None:
+    farm = with_ipvs(OURS, TO_WEB2)
+    servers = [msgspec.structs.replace(one, weight=0 if one.name == "web1" else 1) for one in farm.deployment.servers]
+    farm.deployment = msgspec.structs.replace(farm.deployment, servers=tuple(servers))
+    check = find(farm.verify(), "server.balancer", "web1")
+    assert (check.outcome, "weight 0" in check.message) == ("skipped", True)
 
 
 NAT = "[0:0] -A PREROUTING -d 10.0.0.10/32 -p tcp -m tcp --dport 80 -j REDIRECT"

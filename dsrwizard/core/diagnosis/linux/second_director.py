@@ -51,6 +51,8 @@ def passed_on(view: ServerView, faults: Found, vip: Vip, service: Service, where
     flag = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}.get(found.protocol, "-f")
     place = str(found.port) if found.protocol == "fwm" else endpoint(found.address, found.port)
     told = f"IPVS there: {flag} {place} -> {', '.join(found.elsewhere) or 'nobody'}"
+    if view.server.weight == 0:
+        return where.skipped(f"{name} is a balancer too: its own IPVS {what}. It has weight 0, so none come.", told)
     return faults.fail(
         where, Fault(host=name, cause="second-director", vip=vip.address, service=service.label),
         f"{name} is a balancer too: its own IPVS {what}.", f"{seen}; {told}" if seen else told,
