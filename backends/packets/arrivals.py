@@ -26,6 +26,11 @@ _SO_RCVBUFFORCE = 33
 _ROOM = 8 << 20
 _SNAP = 128
 """Octets kept of each packet: headers with options."""
+_EVERYTHING = 3
+"""ETH_P_ALL: what comes in is handed over before traffic control and the ingress hook of nftables see it."""
+_IGNORE_OUTGOING = 23
+_PROTOCOL = 0xFFFF_F000
+"""SKF_AD_OFF + SKF_AD_PROTOCOL (linux/filter.h): the frame's ethertype."""
 _HOST, _BROADCAST, _MULTICAST = 0, 1, 2
 _MOST_VIPS = 200
 """A jump reaches 255 instructions."""
@@ -42,6 +47,8 @@ def only_openings(version: int, vips: Sequence[bytes]) -> bytes:
     the SYNs to anybody."""
     words = sorted({int.from_bytes(vip[-4:], "big") for vip in vips})
     program: list[tuple[int, int, int, int]] = [
+        (_LOAD_WORD, 0, 0, _PROTOCOL), (_JUMP_IF_EQUAL, 1, 0, ethernet.IPV4 if version == 4 else ethernet.IPV6),
+        (_RETURN, 0, 0, 0),
         (_LOAD_BYTE, 0, 0, 9 if version == 4 else 6), (_JUMP_IF_EQUAL, 1, 0, ip.TCP), (_RETURN, 0, 0, 0),
     ]  # fmt: skip
     if version == 4:
@@ -66,10 +73,10 @@ class ArrivalListener:
         self._sockets: list[tuple[int, socket.socket]] = []
         self._problem = ""
         try:
-            for version, ethertype in ((4, ethernet.IPV4), (6, ethernet.IPV6)):
+            for version in (4, 6):
                 mine = [vip for vip in self._vips if len(vip) == (4 if version == 4 else 16)]
                 if mine:
-                    self._sockets.append((version, _opened(ethertype, only_openings(version, mine))))
+                    self._sockets.append((version, _opened(only_openings(version, mine))))
         except PermissionError:
             self._fail("Raw sockets need root or CAP_NET_RAW.")
         except OSError as error:
@@ -87,7 +94,7 @@ class ArrivalListener:
             for version, opened in self._sockets:
                 for one in self._taken(version, opened):
                     key = (one.client, one.client_port, one.vip, one.port)
-                    # Of a VLAN the parent's interface is told first, then the VLAN's own, which takes the packet.
+                    # Of a VLAN or a bridge the port is told first, and last the interface that takes the packet.
                     if key in seen or len(seen) < MOST:
                         seen[key] = one
                     else:
@@ -136,15 +143,17 @@ def arrival(version: int, data: bytes, interface: str, mac: bytes, vips: dict[by
     )  # fmt: skip
 
 
-def _opened(ethertype: int, program: bytes) -> socket.socket:
+def _opened(program: bytes) -> socket.socket:
     """Datagrams, of every interface: the kernel takes the link's header off, whatever link it is. Raises OSError."""
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    opened = socket.socket(socket.AF_PACKET, kind, socket.htons(ethertype))
+    opened = socket.socket(socket.AF_PACKET, kind, socket.htons(_EVERYTHING))
     try:
         # What comes before the filter is in place is looked at all the same, and left out then.
         code = ctypes.create_string_buffer(program, len(program))
         option = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
         opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
+        with suppress(OSError):  # kernels before 4.20; what goes out is left out by its kind then
+            opened.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         try:
             opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         except OSError:  # CAP_NET_RAW alone: the buffer grows as far as net.core.rmem_max allows

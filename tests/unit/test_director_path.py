@@ -482,3 +482,14 @@ def test_a_client_host_whose_answers_the_director_drops_is_no_client_host_that_i
     report = farm.verify(client=away)
     assert report.failures == ()
     assert find(report, "director.settings", "director").outcome == "unknown"
+
+
+def test_a_server_that_the_director_cannot_log_in_to_for_its_own_fault_leaves_no_doubt_of_its_own() -> None:
+    farm = Farm()
+    farm.world.servers["web3"].ssh = False
+    entry = NeighbourEntry(address=WEB3, interface="eth0", mac=OTHER, state="permanent")
+    seeing(farm, lambda seen: {"neighbours": (entry,)})
+    report = farm.verify()
+    assert [(one.cause, one.host) for one in report.failures] == [("director-neighbour", "director")]
+    assert [one.check for one in report.checks if one.outcome == "unknown"] == []
+    assert find(report, "server.access", "web3").consequence_of == "director-neighbour"

@@ -69,7 +69,8 @@ def _client_like(view: ServerView, faults: Found, vip: Vip, service: Service, em
     if known:
         return [where.follows(known, evidence=seen)]
     if fate in ("unsent", "unseen"):
-        return [_unseen(view, where, vip, service)]
+        cut_off = faults.cut_off(name) if view.facts is None else None
+        return [where.follows(cut_off) if cut_off else _unseen(view, where, vip, service)]
     if not view.good(vip, service):
         return [
             where.unknown(

@@ -6,6 +6,10 @@ import msgspec
 
 from dsrwizard.core.model.causes import Cause
 from dsrwizard.core.model.checks import Check, CheckOutcome
+from dsrwizard.core.model.steps import DIRECTOR
+
+_ASTRAY = ("not-on-link", "director-neighbour")
+"""Causes by which the director's own packets do not get to a real server."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +110,11 @@ class Found:
         """The check, which is unknown, as one that keeps the verdict from being a pass."""
         self.doubts.append(check)
         return check
+
+    def cut_off(self, host: str) -> Fault | None:
+        """The fault that keeps the director from logging in to a real server: its own, or one of the director's way."""
+        astray = (fault for fault in self.of(DIRECTOR) if fault.server == host and fault.cause in _ASTRAY)
+        return self.out_of_reach(host) or next(astray, None)
 
     def imply(self, fault: Fault, by: Fault) -> None:
         """Enters what follows from another fault, and is no failure of its own, so that what it hides is explained."""

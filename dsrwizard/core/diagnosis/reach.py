@@ -159,7 +159,7 @@ def access(view: ServerView, faults: Found) -> Check:
     if view.server.connect == "manual":
         return where.skipped(f"{name} is managed by hand, so it is checked only from outside.")
     # A login needs large packets, too: it begins and never ends.
-    fault = faults.out_of_reach(view.name) or _by_director(view, faults) or faults.find(name, "path-mtu")
+    fault = faults.cut_off(view.name) or faults.find(name, "path-mtu")
     failure = view.failure or Failure(kind="host", what="It was not checked.")
     if fault:
         return where.follows(fault, failure.what)
@@ -167,14 +167,6 @@ def access(view: ServerView, faults: Found) -> Check:
         f"{name} could not be checked by login: {failure.what}", failure.why,
         failure.next or "Fix the login, then verify again.",
     )  # fmt: skip
-
-
-def _by_director(view: ServerView, faults: Found) -> Fault | None:
-    """What keeps the director's own packets from the server."""
-    return next((fault for fault in faults.of(DIRECTOR) if fault.server == view.name and fault.cause in _ASTRAY), None)
-
-
-_ASTRAY = ("not-on-link", "director-neighbour")
 
 
 def ports(view: ServerView, faults: Found) -> list[Check]:
@@ -202,6 +194,9 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
     if fault:
         return where.follows(fault, f"no connection to {target}.", connected.result)
     if connected.result == "unknown":
+        cut_off = faults.cut_off(view.name)
+        if cut_off:
+            return where.follows(cut_off, f"no connection to {target}.", connected.problem)
         return where.unknown(f"TCP to {target} could not be tested.", connected.problem)
     users = [other for other in view.vips if service.label in {one.label for one in other.services}]
     if users and all(view.good(other, service) for other in users):

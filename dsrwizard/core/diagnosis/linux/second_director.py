@@ -30,7 +30,7 @@ def balancer(view: ServerView, faults: Found) -> Check:
         return where.follows(known)
     looked = view.facts.linux if view.facts is not None else None
     if looked is None or looked.balancer is None:
-        fault = faults.out_of_reach(view.name)
+        fault = faults.cut_off(view.name)
         if fault:
             return where.follows(fault)
         why = "no login there" if view.facts is None else "/proc/net/ip_vs cannot be read there"
