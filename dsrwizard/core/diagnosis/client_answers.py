@@ -190,7 +190,10 @@ class Served:
         host = name if rip in self._known else DIRECTOR
         words = ", ".join(sorted({one.result for one in failed}))
         view = self._known.get(rip)
-        others = any(one.result == "open" for one in self.tries)
+        # Where no other server was tried, what lies between looks the same.
+        others = any(one.result == "open" for one in self.tries) or any(
+            self._fault_of(other) for other in set(self.passage.given.values()) - {rip}
+        )
         if words == "silent" and others and view is not None and view.fate(self.vip, self.service) == "accepted":
             return self.faults.fail(
                 self.where("client.servers", host),

@@ -101,7 +101,7 @@ def _router(view: ServerView, family: int) -> str:
 
 def setting_unseen(where: Where, view: ServerView, faults: Found, what: str, command: str) -> Check:
     """What could not be seen on the server, and the command that shows it there."""
-    fault = faults.cut_off(view.name)
+    fault = faults.cut_off(view.name) or faults.find(view.name, "path-mtu")
     if fault and view.facts is None:
         return where.follows(fault)
     why = "no login there" if view.facts is None else f"no interface there holds {view.server.address}"
