@@ -201,6 +201,21 @@ def test_a_hung_handshake_or_a_documentation_address_is_no_client_that_was_seen(
     assert recent_clients(Director()) == ["203.0.113.10", "8.8.8.8"]  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("client", "state", "named"), [
+    (CLIENT, "FAILED", True), (CLIENT, "REACHABLE", False), ("10.0.0.77", "FAILED", False),
+])  # fmt: skip
+def test_a_way_without_a_gateway_to_a_client_of_another_network(client: str, state: str, named: bool) -> None:
+    farm = Farm()
+    machine = farm.server("web2").machine
+    machine.policy[VIP] = Route(gateway="", interface="eth0")
+    mac = "" if state == "FAILED" else "lladdr 02:00:00:00:00:77 "
+    machine.neighbours.append(f"{client} dev eth0 {mac}{state}")
+    report = verified(farm, client)
+    assert faults(report) == ([("gateway", "web2")] if named else [])
+    if named:
+        assert only(report).fix == "On web2: ip route replace default via 10.0.0.1 dev eth0 table 200"
+
+
 def test_no_way_to_a_client_who_is_there() -> None:
     farm = Farm()
     farm.server("web2").machine.ways_off[CLIENT] = ("RTNETLINK answers: Network is unreachable", "")

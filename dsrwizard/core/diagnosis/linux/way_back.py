@@ -64,7 +64,9 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
             f"ip route get {way.client} from {way.vip}: {way.state}; {way.refusing}",
             f"On {name}: {_undone(way)}",
         )
-    if way.state != "route" or not way.gateway or canonical(way.gateway) in own_addresses(view):
+    if way.state == "route" and not way.gateway:
+        return _straight(view, way)
+    if way.state != "route" or canonical(way.gateway) in own_addresses(view):
         return None
     entry = neighbour(view, way)
     owners = view.evidence.owner(way.gateway)
@@ -95,6 +97,26 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
         f"ip neigh there: {way.gateway} lladdr {entry.mac} {entry.state}; who-has {way.gateway}: {there}",
         _freed(view, way, whose) or f"On {name}: ip neigh del {way.gateway} dev {shlex.quote(way.interface)}",
     )  # fmt: skip
+
+
+def _straight(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
+    """A way without a gateway to a client that is not on that link: nobody answers for it there."""
+    entry = neighbour(view, way)
+    links = [link for link in view.facts.interfaces if link.name == way.interface] if view.facts is not None else []
+    near = any(
+        ip_address(way.client) in ip_interface(f"{one.address}/{one.prefix}").network
+        for link in links
+        for one in link.addresses
+        if (":" in one.address) == (":" in way.client)
+    )
+    if not way.real or near or entry is None or entry.state not in _TRIED:
+        return None
+    return (
+        f"{view.name} sends its replies from {way.vip} to the client {way.client} straight onto "
+        f"{way.interface}{_table(way)}, where nobody answers for that address.",
+        f"from {way.vip} to {way.client}: {shown(way)}; ip neigh there: {way.client} {entry.state}",
+        _leave(view, way),
+    )
 
 
 def _freed(view: ServerView, way: ClientWay, whose: str) -> str:
@@ -130,10 +152,10 @@ def _banned(view: ServerView, way: ClientWay) -> bool:
 
 
 def neighbour(view: ServerView, way: ClientWay) -> Neighbour | None:
-    """The server's own entry for the gateway of a way."""
+    """The server's own entry for the gateway of a way, or for the client where it needs none."""
     looked = view.facts.linux if view.facts is not None else None
     for one in looked.neighbours if looked is not None else ():
-        if one.interface == way.interface and canonical(one.address) == canonical(way.gateway):
+        if one.interface == way.interface and canonical(one.address) == canonical(way.gateway or way.client):
             return one
     return None
 
@@ -176,7 +198,8 @@ def _router(view: ServerView, way: ClientWay) -> str:
     ]
     if view.nic is not None and view.nic.name == way.interface and director is not None:
         known += [route.gateway for route in director.default_routes if route.family == family]
-    there = (one for one in known if one and canonical(one) != canonical(way.gateway))
+    dead = canonical(way.gateway) if way.gateway else ""
+    there = (one for one in known if one and canonical(one) != dead)
     return next((one for one in there if view.evidence.owner(one).where), "<router>")
 
 
