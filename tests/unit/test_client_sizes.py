@@ -62,6 +62,13 @@ def test_large_requests_that_nobody_answers_blame_nobody_and_are_no_pass(seen: S
     assert "ping -M do" in check.fix
 
 
+def test_connections_that_do_not_open_are_no_question_of_size(seen: Seen) -> None:
+    seen.host.flaky.add("10.0.0.102")
+    report = seen.verify()
+    assert "path-mtu" not in {check.cause for check in report.failures}
+    assert find(report, "client.size", "client").outcome == "pass"
+
+
 def test_only_services_that_speak_http_are_sent_large_requests(seen: Seen) -> None:
     plan = {(VIP, 80): 5}
     assert f"'{VIP} 80 5 big'" in script(deployment(), NONCE, plan, large=True)

@@ -23,7 +23,8 @@ FULL = 1400
 
 def sizes(served: Served) -> list[Check]:
     """One for the service, or one for each server whose large packets are lost; none where nobody tried."""
-    tries = [one for one in served.seen.large if one.port == served.service.port and one.sent is not None]
+    # A connection that did not open is no question of size.
+    tries = [one for one in served.seen.large if one.port == served.service.port and one.result == "open" and one.sent]
     given: dict[str, list[Tried]] = {}
     for one in tries:
         if one.client_port in served.passage.given:
