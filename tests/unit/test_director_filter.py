@@ -283,3 +283,20 @@ def test_a_set_without_the_vip_or_of_other_senders_is_no_fault() -> None:
     )
     assert [one for one in judged(banned) if one.outcome == "fail"] == []
     assert [one.cause for one in judged(banned, client="203.0.113.10") if one.outcome == "fail"][:1] == ["firewall"]
+
+
+INGRESS = """nft
+table netdev edge {
+\tchain in {
+\t\ttype filter hook ingress device "eth0" priority filter; policy accept;
+\t\tip daddr 10.0.0.10 tcp dport 80 drop
+\t}
+}"""
+
+
+def test_a_chain_of_one_interface_or_of_a_table_that_sleeps_does_nothing_elsewhere() -> None:
+    (check,) = [one for one in judged(said(nft=INGRESS)) if one.outcome == "fail"]
+    assert check.fix.endswith("nft insert rule netdev edge in ip daddr 10.0.0.10 tcp dport 80 accept")
+    assert [one for one in judged(said(nft=INGRESS.replace("eth0", "eth7"))) if one.outcome == "fail"] == []
+    asleep = INGRESS.replace("edge {\n", "edge {\n\tflags dormant\n\n")
+    assert [one for one in judged(said(nft=asleep)) if one.outcome == "fail"] == []

@@ -67,7 +67,7 @@ def fate(chains: Sequence[FilterChain], packet: ClientPacket, outgoing: str, *, 
         if hook == "output":
             untracked = packet.untracked or not tracked
             packet = msgspec.structs.replace(packet, incoming="", outgoing=outgoing, untracked=untracked)
-        for base in _bases(chains, hook, packet.family):
+        for base in _bases(chains, hook, packet):
             walk = _Walk(chains, base, packet)
             found = walk.end()
             some += walk.some
@@ -81,8 +81,12 @@ def fate(chains: Sequence[FilterChain], packet: ClientPacket, outgoing: str, *, 
     return Followed(tuple(hits), tuple(perhaps), tuple(lets), tuple(some), tuple(marks))
 
 
-def _bases(chains: Iterable[FilterChain], hook: str, family: int) -> list[FilterChain]:
-    found = [one for one in chains if one.hook == hook and one.family in (0, family)]
+def _bases(chains: Iterable[FilterChain], hook: str, packet: ClientPacket) -> list[FilterChain]:
+    found = [
+        one for one in chains
+        if one.hook == hook and one.family in (0, packet.family)
+        and (not one.devices or packet.incoming in one.devices)
+    ]  # fmt: skip
     return sorted(found, key=lambda one: _ORDER.get(one.table.rpartition(" ")[2], 3))
 
 

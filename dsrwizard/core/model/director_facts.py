@@ -32,6 +32,8 @@ class FilterChain(Shown, frozen=True, kw_only=True):
     drops: bool = False
     """Its policy drops."""
     policy_packets: int | None = None
+    devices: tuple[str, ...] = ()
+    """The interfaces that it is for, where it is for some alone."""
     rules: tuple[str, ...] = ()
     sets: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Named sets that its rules may ask for (nft's, or those of ipset), with their elements."""

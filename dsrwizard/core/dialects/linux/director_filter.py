@@ -29,6 +29,7 @@ _HOOKS: dict[str, Hook] = {
     "PREROUTING": "prerouting", "INPUT": "input", "OUTPUT": "output", "POSTROUTING": "postrouting",
     "FORWARD": "elsewhere",
 }  # fmt: skip
+_QUOTED = re.compile(r'"([^"]*)"')
 _NFT_HOOKS: dict[str, Hook] = {
     "ingress": "ingress", "prerouting": "prerouting", "input": "input", "output": "output",
     "postrouting": "postrouting",
@@ -107,10 +108,13 @@ def _nft(lines: Iterable[str]) -> list[FilterChain]:
     head: dict[str, object] = {}
     rules: list[str] = []
     elements = ""
+    dormant: set[str] = set()
     for line in lines:
         words = line.split()
         if line.startswith("table ") and len(words) > 2:
             table, name, named = f"{words[1]} {words[2]}", "", ""
+        elif words[:1] == ["flags"] and "dormant" in words and not name and not named:
+            dormant.add(table)
         elif words[:1] == ["set"] and len(words) > 1 and table and not name:
             named, elements = words[1], ""
         elif named and (words[:1] == ["elements"] or elements):
@@ -130,10 +134,15 @@ def _nft(lines: Iterable[str]) -> list[FilterChain]:
             head = {
                 "hook": _NFT_HOOKS.get(words[words.index("hook") + 1], "elsewhere"),
                 "drops": "policy drop" in line,
+                "devices": tuple(_QUOTED.findall(line)),
             }
         elif name and words:
             rules.append(line.strip())
-    return [msgspec.structs.replace(one, sets=tuple(sets.get(one.table, {}).items())) for one in found]
+    return [
+        msgspec.structs.replace(one, sets=tuple(sets.get(one.table, {}).items()))
+        for one in found
+        if one.table not in dormant
+    ]
 
 
 def _nft_chain(table: str, name: str, head: dict[str, object], rules: list[str]) -> FilterChain:
@@ -145,4 +154,5 @@ def _nft_chain(table: str, name: str, head: dict[str, object], rules: list[str])
     return FilterChain(
         tool="nft", family=families.get(kind, 0), table=table, name=name,
         hook=hook, drops=bool(head.get("drops")), rules=tuple(rules),  # type: ignore[arg-type]
+        devices=head.get("devices", ()),  # type: ignore[arg-type]
     )  # fmt: skip
