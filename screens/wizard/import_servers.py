@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
@@ -74,7 +74,8 @@ class ImportServers(ModalScreen["Imported | None"]):
             with Horizontal(classes="import-row", id="scope-row"):
                 yield Label("Take", classes="field-label")
                 yield Menu(SCOPES, value="all", allow_blank=False, compact=True, id="scope")
-            yield Static("", markup=False, id="preview")
+            with VerticalScroll(id="said"):
+                yield Static("", markup=False, id="preview")
             with Horizontal(classes="modal-buttons"):
                 yield Button("Import", id="take", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
@@ -143,9 +144,9 @@ class ImportServers(ModalScreen["Imported | None"]):
             services = [f"{vip.address} {one.protocol}/{one.port}" for vip in found.vips for one in vip.services]
             more = f" and {len(services) - 4} more" if len(services) > 4 else ""
             lines.append(f"{glyph('ok')} {', '.join(services[:4])}{more}")
-        lines += [f"{glyph('warn')} {note}" for note in found.notes[:2]]
         if len(found.notes) > 2:
-            lines.append(f"  and {len(found.notes) - 2} more notes")
+            lines.append(f"{len(found.notes)} notes (scroll with tab and the arrow keys):")
+        lines += [f"{glyph('warn')} {note}" for note in found.notes]
         preview.update("\n".join(lines))
 
     @on(Button.Pressed, "#take")

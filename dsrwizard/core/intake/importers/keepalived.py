@@ -173,9 +173,7 @@ class _Reader:
         pattern = block.words[1]
         what = f"the include of {shown(pattern)} ({block.place})"
         if self._opener is None:
-            self._found.note(
-                not_taken(what, "only the text itself was given; use `dsrwizard adopt --from` to follow it")
-            )
+            self._found.note(not_taken(what, "only the text itself was given; give the path of its file"))
             return
         if len(reading) > _DEPTH:
             self._found.note(not_taken("some includes", "files include each other too deeply"))

@@ -105,7 +105,7 @@ class _SshReader:
         for word in words:
             what = f"the Include of {shown(word)} ({place.strip()})"
             if self._opener is None:
-                self._found.note(not_taken(what, "only the text itself was given; import that file by itself"))
+                self._found.note(not_taken(what, "only the text itself was given; give the path of its file"))
                 continue
             try:
                 opened = self._opener(word, self._name)
