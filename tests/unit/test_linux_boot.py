@@ -229,6 +229,14 @@ def test_what_only_a_script_knows_is_unknown_and_never_lost(path: str, text: str
     assert (check.outcome, path in check.evidence) == ("unknown", True), check
 
 
+@pytest.mark.parametrize(("value", "outcome"), [(0, "unknown"), (1, "pass")])
+def test_a_rule_of_udev_that_may_undo_the_guard(value: int, outcome: str) -> None:
+    farm = Farm()
+    rule = f'ACTION=="add", SUBSYSTEM=="net", RUN+="/sbin/sysctl -w net.ipv4.conf.all.arp_ignore={value}"\n'
+    written(farm, "/etc/udev/rules.d/90-net.rules", rule)
+    assert persistent(farm).outcome == outcome
+
+
 def test_a_farm_by_hand_without_any_file_is_lost() -> None:
     farm = Farm()
     by_hand(farm)

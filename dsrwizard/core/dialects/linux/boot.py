@@ -112,5 +112,12 @@ class _Active:
         if "cron" in path:
             return any("@reboot" in line for line in lines)
         return path.startswith(
-            ("/etc/netplan/", "/etc/NetworkManager/system-connections/", "/etc/sysconfig/network", "/etc/conf.d/net")
+            (
+                "/etc/netplan/",
+                "/etc/NetworkManager/",
+                "/etc/sysconfig/network",
+                "/etc/conf.d/net",
+                "/etc/udev/",
+                "/etc/local.d/",
+            )
         )
