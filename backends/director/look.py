@@ -113,13 +113,13 @@ def _coming(kernel: Ways, deployment: Deployment, rips: Sequence[str], lost: Seq
                 vip.services[0].port if vip.services else 0,
             )  # fmt: skip
         port = vip.services[0].port if vip.services else 0
-        # Where there is no way to clients elsewhere, the machines on the link have to do.
-        for client in (SOMEWHERE[version], *(rip for rip in rips if (":" in rip) == (version == 6))):
+        # An address of nowhere may be filtered on purpose; then the machines on the link are let in all the same.
+        near = next((rip for rip in rips if (":" in rip) == (version == 6)), "")
+        for client in filter(None, (SOMEWHERE[version], near)):
             way, _ = kernel.to(client)
             if way.kind == "unicast":
                 for interface in dict.fromkeys(filter(None, (deployment.director.interface, way.interface))):
                     yield kernel.coming(canonical(vip.address), client, interface, port)
-                break
 
 
 def _table(ipvs: Ipvs) -> tuple[tuple[OtherService, ...], tuple[str, ...] | None]:

@@ -241,8 +241,8 @@ def _rule(body: bytes, addresses: Sequence[str], version: int) -> KernelRule | N
     target, sender = _text(found.get(_FRA_DST)), _text(found.get(_FRA_SRC))
     where = f"{target}/{to}" if target else "default"
     covers = _covered(where, addresses, version)
-    if not target and sender:
-        covers = _covered(f"{sender}/{source}", addresses, version) or covers
+    if sender and not target:
+        covers = _covered(f"{sender}/{source}", addresses, version)
     size = 32 if version == 4 else 128
     words = [f"from {sender}{'' if source == size else f'/{source}'}" if sender else "from all"]
     words += [f"to {target}{'' if to == size else f'/{to}'}"] if target else []

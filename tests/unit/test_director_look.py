@@ -11,6 +11,7 @@ import pytest
 from backends.director.look import counters, settings
 from backends.netlink import ways
 from backends.netlink.attributes import attribute
+from backends.netlink.decode import sync_state
 from backends.netlink.ways import Ways
 
 NIC = 7
@@ -71,6 +72,7 @@ def test_a_rule_that_throws_away_is_told_in_the_words_that_delete_it() -> None:
     )  # fmt: skip
     assert ways._rule(rule(1, "10.0.0.10"), ["10.0.0.10"], 4) is None
     assert ways._rule(rule(8, "10.9.9.9"), ["10.0.0.10"], 4) is None
+    assert ways._rule(rule(6, source="192.0.2.1"), ["10.0.0.10"], 4) is None, "bogons"
     other = ways._rule(rule(8, source="203.0.113.10"), ["203.0.113.10"], 4)
     assert other is not None
     assert other.text == "from 203.0.113.10 prohibit priority 99"
@@ -96,3 +98,12 @@ def test_settings_and_counters_are_read_by_their_names(tmp_path: Path) -> None:
         "net.ipv4.vs.drop_packet": "3", "net.ipv4.vs.sync_threshold": "3 50", "net.ipv4.conf.eth0/100.rp_filter": "1",
     }  # fmt: skip
     assert counters(tmp_path) == {"TcpExtIPReversePathFilter": 42}
+
+
+def test_the_state_of_the_synchronisation_is_read_from_the_kernel_s_answer() -> None:
+    """A daemon of a GET_DAEMON dump (linux/ip_vs.h): 1 is master, 2 backup."""
+    inside = attribute(3 | 0x8000, attribute(1, pack("=I", 2)) + attribute(2, b"eth0\0"))
+    message = pack("=IHHII", 20 + len(inside), 30, 0, 1, 0) + b"\0" * 4 + inside
+    assert sync_state(message, 0, len(message)) == 2
+    empty = pack("=IHHII", 20, 30, 0, 1, 0) + b"\0" * 4
+    assert sync_state(empty, 0, len(empty)) == 0

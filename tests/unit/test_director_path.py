@@ -164,6 +164,17 @@ def test_a_vip_without_its_local_route_is_not_taken_in() -> None:
     )
 
 
+def test_a_sender_that_is_filtered_on_purpose_convicts_nobody() -> None:
+    farm = Farm()
+    near = ComingIn(vip=VIP, client="10.0.0.101", interface="eth0", kind="local")
+    bogon = KernelRule(what="rule", text="from 192.0.2.0/24 blackhole priority 9", covers=())
+    seeing(farm, lambda seen: {"coming": (*stopped(), near), "stops": (bogon,)})
+    assert farm.verify().failures == ()
+    local = KernelWay(address=VIP, kind="local", interface="lo", table="local", entry=VIP)
+    seeing(farm, lambda seen: {"coming": stopped(), "entries": seen.entries | {VIP: local}})
+    assert farm.verify().failures == ()
+
+
 def test_a_vip_that_one_client_s_way_back_alone_keeps_out_is_no_fault() -> None:
     farm = Farm()
     seeing(farm, lambda seen: {"coming": stopped(number=18), "settings": seen.settings | STRICT})

@@ -165,7 +165,7 @@ def _untaken(
     six = " -6" if vip.ip.version == 6 else ""
     way = look.entries.get(canonical(vip.address))
     ask = f"On the director: ip{six} route get {vip.address} from CLIENT iif INTERFACE"
-    if holder is None or way is None:
+    if holder is None or way is None or way.kind == "local":
         return where.unknown(f"It is not known whether the director takes packets for {vip.address} in.", said, ask)
     seen = f"{said}; its route: {way.kind or way.problem} {way.entry} table {way.table}".rstrip()
     message = f"The director has {vip.address}, but its routes do not take the packets in."
