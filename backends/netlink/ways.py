@@ -7,6 +7,7 @@ for each. No privilege is needed; nothing is changed.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
@@ -249,7 +250,8 @@ def _rule(body: bytes, addresses: Sequence[str], version: int) -> KernelRule | N
     words += [f"tos 0x{tos:02x}"] if tos else []
     words += [f"fwmark 0x{_number(found[_FRA_FWMARK]):x}"] if _number(found.get(_FRA_FWMARK)) else []
     if _FRA_IIFNAME in found:
-        words.append(f"iif {found[_FRA_IIFNAME].rstrip(bytes(1)).decode('ascii', 'replace')}")
+        name = found[_FRA_IIFNAME].rstrip(bytes(1)).decode("ascii", "replace")
+        words.append(f"iif {shlex.quote(name)}")
     priority = _number(found.get(_FRA_PRIORITY))
     text = f"{' '.join(words)} {_KINDS[action]}" + (f" priority {priority}" if priority else "")
     return KernelRule(what="rule", text=text, covers=covers, version=6 if version == 6 else 4) if covers else None

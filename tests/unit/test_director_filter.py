@@ -300,3 +300,9 @@ def test_a_chain_of_one_interface_or_of_a_table_that_sleeps_does_nothing_elsewhe
     assert [one for one in judged(said(nft=INGRESS.replace("eth0", "eth7"))) if one.outcome == "fail"] == []
     asleep = INGRESS.replace("edge {\n", "edge {\n\tflags dormant\n\n")
     assert [one for one in judged(said(nft=asleep)) if one.outcome == "fail"] == []
+
+
+def test_what_a_comment_says_never_gets_into_a_command() -> None:
+    rule = 'INPUT -d 10.0.0.10/32 -p tcp -m comment --comment "$(reboot) `id`" -j DROP'
+    (check,) = [one for one in judged(said(legacy4=legacy(rule))) if one.outcome == "fail"]
+    assert check.fix == "On the director: iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT"

@@ -195,6 +195,13 @@ def test_a_route_by_a_gateway_to_a_server_on_the_link_is_the_director_s_fault() 
     assert check.fix == "On the director: ip route del 10.0.0.103 via 10.0.0.1 dev eth0"
 
 
+def test_an_interface_s_name_means_nothing_to_a_shell() -> None:
+    farm = Farm()
+    farm.world.machine.links["a;b"] = Link("02:00:0a:00:00:04", kind="dummy", addresses={})
+    routed(farm, WEB3, interface="a;b", entry=WEB3)
+    assert only(farm.verify()).fix == "On the director: ip route del 10.0.0.103 dev 'a;b'"
+
+
 def test_a_route_of_another_table_is_taken_from_there() -> None:
     farm = Farm()
     routed(farm, WEB3, gateway="10.0.0.1", entry="10.0.0.96/28", table="77", metric=5)

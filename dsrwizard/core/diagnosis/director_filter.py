@@ -19,6 +19,8 @@ from dsrwizard.core.model.values import canonical
 
 ServicePlace = tuple[Vip, Service]
 _SHOWN = 3
+_HARMLESS = re.compile(r"[A-Za-z0-9 ./:,!=+_-]*")
+"""A rule that means to a shell what it means to iptables; what others wrote into a comment may not."""
 _COUNTER = re.compile(r"^\[\d+:\d+\] ")
 
 
@@ -169,6 +171,6 @@ def _fix(hit: Hit, vip: Vip, service: Service) -> str:
     program = base.tool if not six or base.tool.startswith("ip6") else base.tool.replace("iptables", "ip6tables")
     table = "" if base.table == "filter" else f" -t {base.table}"
     rule = _COUNTER.sub("", hit.rule)
-    if f" -d {canonical(vip.address)}/{vip.prefix} " in f"{rule} ":
+    if f" -d {canonical(vip.address)}/{vip.prefix} " in f"{rule} " and _HARMLESS.fullmatch(rule):
         return f"{program}{table} {rule.replace('-A ', '-D ', 1)}"
     return f"{program}{table} -I {base.name} -d {vip.address} -p {service.protocol} --dport {service.port} -j ACCEPT"

@@ -62,7 +62,7 @@ def limited(evidence: Evidence, found: Destination) -> str:
     if not reached and not ours(evidence):
         return ""
     lower = f", and again below {state.lower}" if state.lower else ""
-    return f"{state.upper} connections{lower} (threshold)"
+    return f"{state.upper} connection{'' if state.upper == 1 else 's'}{lower} (threshold)"
 
 
 def extra(evidence: Evidence, faults: Found, vip: Vip, service: Service, present: VirtualService) -> list[Check]:

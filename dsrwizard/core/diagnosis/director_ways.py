@@ -7,6 +7,7 @@ themselves, so that they prove a way that IPVS may not take.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 
 from dsrwizard.core.diagnosis.evidence import Evidence, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
@@ -165,9 +166,9 @@ def _by_gateway(faults: Found, where: Where, view: ServerView, rip: str, entry: 
     )  # fmt: skip
 
 
-def _told(entry: KernelWay) -> str:
-    """The route in the words of `ip route`."""
-    parts = [entry.entry, f"via {entry.gateway}" if entry.gateway else "", f"dev {entry.interface}"]
+def _told(entry: KernelWay, spelt: Callable[[str], str] = str) -> str:
+    """The route in the words of `ip route`; `spelt`: how an interface's name, in which anything may stand, is put."""
+    parts = [entry.entry, f"via {entry.gateway}" if entry.gateway else "", f"dev {spelt(entry.interface)}"]
     parts.append("" if entry.table == "main" else f"table {entry.table}")
     return " ".join(part for part in parts if part)
 
@@ -182,7 +183,7 @@ def _drop_route(rip: str, entry: KernelWay) -> str:
                 "or give that table the route of the main one."
             )
         return f"On the director: ip{_six(rip)} route add {rip} dev INTERFACE, the one in the real servers' network"
-    return f"On the director: ip{_six(rip)} route del {_told(entry)}{metric}"
+    return f"On the director: ip{_six(rip)} route del {_told(entry, shlex.quote)}{metric}"
 
 
 def _elsewhere(
