@@ -36,16 +36,27 @@ class Overdue(Exception):
     """The deadline has passed."""
 
 
+LONGER = 4
+"""How many times its deadline a script may take that goes on printing lines."""
+
+
 @dataclass(slots=True)
 class Clock:
-    """Seconds that are left; time the operator takes to type does not count."""
+    """Seconds that are left; time the operator takes to type does not count. A script that prints goes on, on however
+    slow a host: with each line it has its whole time again, `LONGER` times altogether."""
 
     left_at_start: float
     began: float = field(default_factory=time.monotonic)
+    gained: float = 0.0
 
     @property
     def left(self) -> float:
-        return self.left_at_start - (time.monotonic() - self.began)
+        return self.left_at_start + self.gained - (time.monotonic() - self.began)
+
+    def goes_on(self) -> None:
+        """A line has come."""
+        spent = time.monotonic() - self.began
+        self.gained = min(spent, (LONGER - 1) * self.left_at_start)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -77,6 +88,8 @@ class CommandOutput:
         self._told = 0
         self.before = bytearray()
         self.begun = False
+        self.lines = 0
+        """How often whole lines have come."""
 
     def feed(self, data: bytes) -> None:
         if not self.begun:
@@ -108,6 +121,7 @@ class CommandOutput:
     def _tell(self, end: int) -> None:
         """Whole lines up to there."""
         told, self._told = self._told, end
+        self.lines += 1
         if self._on_line:
             for line in bytes(self._output[told:end]).removesuffix(b"\n").split(b"\n"):
                 self._on_line(line[:LONGEST].decode("utf-8", "replace"))
@@ -167,7 +181,7 @@ class SshCommand:
         self._channel.close()
 
     def _drain(self) -> bool:
-        moved = False
+        moved, lines = False, self.out.lines
         while self._channel.recv_ready():
             self.out.feed(self._channel.recv(_CHUNK))
             moved = True
@@ -176,6 +190,8 @@ class SshCommand:
             moved = True
         if moved:
             self._ended_at = None
+        if self.out.lines > lines:
+            self._clock.goes_on()
         return moved
 
     def _feed(self) -> None:

@@ -84,7 +84,8 @@ class Connector(Protocol):
 
     `run` raises the errors of `dsrwizard.core.model.errors` (HostError and its kinds). A script runs as root (by
     login or by sudo) in a POSIX shell, comes in over standard input, and is never seen in a process list. `deadline`
-    in seconds covers the whole script. `on_line` gets every line of standard output as it arrives.
+    in seconds covers the whole script; over SSH, one that goes on printing lines is let go on, up to four times that.
+    `on_line` gets every line of standard output as it arrives.
     """
 
     def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer: ...

@@ -18,7 +18,7 @@ from backends.ssh.connector import framed
 from backends.ssh.expand import plain_path
 from backends.ssh.privilege import sudo_command
 from backends.ssh.route import route_to
-from backends.ssh.session import CommandOutput
+from backends.ssh.session import Clock, CommandOutput
 from backends.ssh.trust import check_key
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import HostError
@@ -165,3 +165,40 @@ def test_the_sudo_command_holds_nothing_a_login_shell_would_change() -> None:
     command = sudo_command("[prompt]", "ready")
     inside = command.removeprefix("/bin/sh -c '").removesuffix("'")
     assert not set(inside) & set("'!\n\\")
+
+
+def test_a_script_that_goes_on_printing_has_its_time_again_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("backends.ssh.session.time.monotonic", lambda: now[0])
+    clock = Clock(20.0, now[0])
+    now[0] += 19.0
+    clock.goes_on()
+    assert clock.left == 20.0
+    now[0] += 19.5
+    assert round(clock.left, 3) == 0.5
+    clock.goes_on()
+    now[0] += 20.0
+    clock.goes_on()
+    now[0] += 20.0
+    clock.goes_on()
+    assert clock.left < 20.0  # four times its deadline is all it gets
+    now[0] += 3.0
+    clock.goes_on()
+    assert clock.left < 0
+
+
+def test_a_silent_script_gains_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("backends.ssh.session.time.monotonic", lambda: now[0])
+    clock = Clock(20.0, now[0])
+    now[0] += 20.5
+    assert clock.left < 0
+
+
+def test_whole_lines_count_and_drops_do_not() -> None:
+    output = CommandOutput(b"marker")
+    output.feed(b"marker\nfirst")
+    output.feed(b" drop by drop")
+    assert output.lines == 0
+    output.feed(b"\nsecond\n")
+    assert output.lines == 1
