@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from dsrwizard.core.intake.importers import decoded, detect, read
+from dsrwizard.core.intake.importers import ListKind, decoded, detect, read
 from tests.unit.test_importers import pairs
 from tests.unit.test_importers_balancers import told
 
@@ -158,6 +160,8 @@ def test_what_is_not_recognised_is_refused(name: str) -> None:
         assert found.refused
         assert found.notes
         assert "c2VjcmV0" not in repr(found)
+    for kind in get_args(ListKind):  # chosen by hand
+        assert read(NOT_LISTS[name], kind=kind).servers == [], kind
 
 
 def test_a_list_of_names_alone_is_one() -> None:

@@ -13,6 +13,7 @@ from dsrwizard.core.intake.problems import shown
 _SECTION = re.compile(r"\[([^\[\]:\s]+)(?::(\w+))?\]\s*(?:[#;].*)?$")
 _RANGE = re.compile(r"\[([0-9]{1,9}|[a-zA-Z]):([0-9]{1,9}|[a-zA-Z])(?::([0-9]{1,9}))?\]", re.ASCII)
 _MAX_RANGE = 4096
+_NO_HOST = re.compile(r"[=<>(){}\"'\\;|&$]")
 
 
 def parse_ini(text: str, found: Collector) -> Inventory:
@@ -59,8 +60,8 @@ def _hosts(number: int, line: str, group: str, inventory: Inventory, found: Coll
             inventory.odd += 1
             return
         variables[name] = value
-    if "=" in words[0]:
-        found.note(f"Line {number} is no host of an inventory: it begins with a value.")
+    if _NO_HOST.search(words[0]):
+        found.note(f"Line {number} is no host of an inventory.")
         inventory.odd += 1
         return
     variables = kept(variables, found)
