@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dsrwizard.core.diagnosis.filter_iptables import iptables
 from dsrwizard.core.diagnosis.filter_match import ClientPacket
@@ -306,3 +308,20 @@ def test_what_a_comment_says_never_gets_into_a_command() -> None:
     rule = 'INPUT -d 10.0.0.10/32 -p tcp -m comment --comment "$(reboot) `id`" -j DROP'
     (check,) = [one for one in judged(said(legacy4=legacy(rule))) if one.outcome == "fail"]
     assert check.fix == "On the director: iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT"
+
+
+SAID = """table ip inet chain { } type filter hook input policy drop ; set elements = vmap saddr daddr tcp dport 80 @x
+!= counter packets jump goto meta mark ct state fib limit & - : --dport --length --mark --match-set -A INPUT -j DROP -s
+-d 10.0.0.0/8 ! -m *filter :INPUT ACCEPT [0:0] \" """
+WORDS = st.sampled_from(("\n", "\n\t", *dict.fromkeys(SAID.split())))
+
+
+@given(words=st.lists(WORDS, max_size=60), junk=st.text(max_size=40))
+def test_no_answer_of_a_program_breaks_the_look_at_it(words: list[str], junk: str) -> None:
+    text = f"{' '.join(words)}\n{junk}"
+    found, _ = parse_chains("n0", said(nft=f"nft\n{text}", legacy4=f"iptables-legacy\n{text}", ipset=text))
+    if found is not None:
+        fate(found, PACKET, "eth0")
+    for rule in text.splitlines():
+        iptables(PACKET, rule)
+        nft(PACKET, rule)
