@@ -262,6 +262,9 @@ def test_a_later_rc_local_undoes_the_guard() -> None:
         ('echo "1" >/proc/sys/net/ipv4/conf/lo/arp_ignore', [("lo", 1)]),
         ("# echo 1 > /proc/sys/net/ipv4/conf/lo/arp_ignore", []),
         ("sysctl -w net.ipv4.conf.all.arp_ignore=$X", []),
+        ("ExecStart=/sbin/sysctl -w net.ipv4.conf.all.arp_ignore=1", [("all", 1)]),
+        ("ExecStop=/sbin/sysctl -w net.ipv4.conf.all.arp_ignore=0", []),
+        ("  post-down echo 0 > /proc/sys/net/ipv4/conf/all/arp_ignore", []),
     ],
 )
 def test_lines_that_set_the_guard(line: str, told: list[tuple[str, int]]) -> None:

@@ -11,8 +11,9 @@ _SHELL = r"(?:\b(?:ip|\S*/ip)\s+(?:-\S+\s+)*a(?:ddr|ddress)?\s+(?:a|add|r|replac
 
 
 def sets_guard(line: str, name: str) -> list[tuple[str, int]]:
-    """(interface, value) of what a line sets a setting of the guard to, by sysctl or by the file of the kernel."""
-    if line.lstrip().startswith("#"):
+    """(interface, value) of what a line sets a setting of the guard to, by sysctl or by the file of the kernel, when
+    the host starts: what a unit or a stanza does at its end does not count."""
+    if re.match(r"\s*(#|ExecStop|(pre-|post-)?down\s)", line):
         return []
     told = [(match[1], int(match[2])) for match in re.finditer(_SYSCTL.format(name=name), line)]
     return told + [(match[2], int(match[1])) for match in re.finditer(_ECHO.format(name=name), line)]
