@@ -9,6 +9,7 @@ import pytest
 from backends.packets import ip, transport
 from backends.packets.ethernet import parse
 from backends.packets.talk import Talk
+from backends.packets.talk import talk as wire_talk
 from backends.packets.transport import ACK, FIN, PSH, RST, SYN, Segment
 from dsrwizard.core.model.first_words import client_hello, first_words
 from dsrwizard.core.ports import ProbeTarget
@@ -152,6 +153,14 @@ def test_the_lengths_in_the_requests_are_right() -> None:
     _, query = first_words(53, "10.0.0.10")
     assert int.from_bytes(query[:2], "big") == len(query) - 2
     assert b"Host: [fd00::10]\r\n" in first_words(80, "fd00::10")[1]
+
+
+def test_more_conversations_than_there_are_ports_are_had_in_turn_and_each_says_why_it_could_not_be() -> None:
+    targets = [ProbeTarget(rip=f"10.{n >> 8}.{n & 255}.1", vip="10.0.0.10", port=80) for n in range(40_000)]
+    told = wire_talk("none-such", targets)
+    assert [one.rip for one in told] == [target.rip for target in targets]
+    assert {one.result for one in told} == {"unknown"}
+    assert "none-such" in told[0].problem
 
 
 def test_a_real_tls_library_takes_the_hello() -> None:
