@@ -114,6 +114,15 @@ def test_a_line_that_comes_after_ours_is_named_and_the_command_makes_a_comment_o
     assert not after.startswith("# vm"), "other lines stay"
 
 
+def test_a_value_of_the_interface_that_is_larger_than_ours_is_taken_out(tmp_path: Path) -> None:
+    farm = Farm()
+    written(farm, "/etc/sysctl.d/10-nic.conf", "net.ipv4.conf.eth0.arp_ignore = 3\nnet.ipv4.ip_forward = 1\n")
+    check = only(farm.verify())
+    assert "/etc/sysctl.d/10-nic.conf sets eth0.arp_ignore = 3" in check.message
+    cured(farm, check.fix, tmp_path)
+    assert farm.verify().verdict == "pass"
+
+
 def test_sysctl_conf_is_read_last_without_systemd_and_not_at_all_with_it(tmp_path: Path) -> None:
     farm = Farm()
     written(farm, "/etc/sysctl.conf", OFF)
@@ -175,7 +184,7 @@ def test_tuned_wins_only_where_it_does_not_read_the_files_again() -> None:
     farm = Farm()
     tuned(farm, "0")
     check = only(farm.verify())
-    assert "/etc/tuned/mine/tuned.conf sets arp_ignore = 0" in check.message
+    assert "/etc/tuned/mine/tuned.conf sets all.arp_ignore = 0" in check.message
     assert "/etc/tuned/mine/tuned.conf" in check.fix
 
 
@@ -250,7 +259,7 @@ def test_a_later_rc_local_undoes_the_guard() -> None:
     farm = Farm()
     written(farm, "/etc/rc.local", "#!/bin/sh\necho 0 > /proc/sys/net/ipv4/conf/all/arp_ignore\n", 0o755)
     check = only(farm.verify())
-    assert "/etc/rc.local sets arp_ignore = 0" in check.message
+    assert "/etc/rc.local sets all.arp_ignore = 0" in check.message
     assert faults(farm.verify()) == [("not-persistent", "web2")]
 
 

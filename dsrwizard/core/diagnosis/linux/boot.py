@@ -79,13 +79,12 @@ def _setting_after(view: ServerView, boot: Boot, name: str) -> After:
         return After(state="unknown", seen="; ".join(doubts))
     culprits = _culprits(view, settings, ["net", "ipv4", "conf", "all", name])
     if not culprits and values:
+        place = max(values, key=lambda place: values[place] or 0)
+        told, line = f"{behind[place]} sets {place}.{name} = {values[place]}", last[place]
+        if line is not None and line.path == behind[place]:
+            return After(state="lost", seen=told, reason=told, lines=(line,))
         # A later command, such as one in rc.local: only who wrote it knows why.
-        place = next(iter(values))
-        return After(
-            state="lost", seen=f"{behind[place]} sets {name} = {values[place]}",
-            reason=f"{behind[place]} sets {name} = {values[place]}",
-            fix=f"take that line out of {behind[place]}" if behind[place] not in _paths(settings) else "",
-        )  # fmt: skip
+        return After(state="lost", seen=told, reason=told, fix=f"take that line out of {behind[place]}")
     if not culprits:
         return After(state="lost", seen=f"no file sets {name}")
     said = f"{culprits[-1].path} sets {name} = {culprits[-1].value}"
