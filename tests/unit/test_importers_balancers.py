@@ -192,6 +192,24 @@ virtual_server group G { lb_algo rr
     a_deployment(found)
 
 
+def test_a_group_of_several_ports_has_servers_without_one() -> None:
+    text = """
+virtual_server_group WEB {
+  172.16.5.20 80
+  172.16.5.20 443
+}
+virtual_server group WEB {
+  lvs_sched wlc
+  lvs_method DR
+  real_server 172.16.5.31 0 { weight 10 }
+  real_server 172.16.5.32 { weight 20 }
+}
+"""
+    found = read(text)
+    assert [(port, scheduler) for _, _, port, scheduler, _ in vips(found)] == [("80", "wlc"), ("443", "wlc")]
+    assert servers(found) == [("172.16.5.31", "10", None), ("172.16.5.32", "20", None)]
+
+
 def test_a_forwarding_method_of_one_server_and_none_at_all() -> None:
     text = """
 virtual_server 10.0.0.10 80 {

@@ -279,7 +279,7 @@ def _real_server(one: _Block, default: str, found: Collector) -> Behind:
     thresholds = one.first("uthreshold", "lthreshold") is not None
     return Behind(
         address=words[0],
-        port=fields.whole_number(words[1]),
+        port=fields.whole_number(words[1]) or None,  # 0, for groups of several ports: the service's
         weight=1 if number is None else number,
         method=_METHODS.get(method, method),
         thresholds=thresholds,
