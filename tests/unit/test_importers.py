@@ -400,3 +400,18 @@ def test_exports_in_json_are_inventories() -> None:
     assert [one.name for one in read(awx, choice="web").servers] == ["app2"]
     assert "hunter2" not in repr(found)
     told(found, "asks for them")
+
+
+def test_hosts_that_are_the_same_are_told() -> None:
+    told(ansible.parse("app[1:2] ansible_host=10.0.0.1\n"), "app1, app2 have the same address 10.0.0.1")
+    found = ssh_config.parse(
+        "Host web1 web1.example.com\n HostName 10.0.0.1\nHost web2\n HostName 10.0.0.1\n Port 2222\n"
+    )
+    assert [one.name for one in found.servers] == ["web1", "web2"]
+    told(found, "web1.example.com, because it is web1 by another name")
+
+
+def test_settings_of_an_inventory_plugin_are_none() -> None:
+    found = read("plugin: aws_ec2\nregions: [eu-central-1]\nhostnames:\n  - tag:Name\n", "aws_ec2.yml")
+    assert found.servers == []
+    told(found, "ansible-inventory --list")

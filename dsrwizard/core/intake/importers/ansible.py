@@ -16,7 +16,7 @@ from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import DraftServer
 from dsrwizard.core.intake.importers.ansible_ini import parse_ini, split_port
 from dsrwizard.core.intake.importers.ansible_yaml import looks_like_yaml, parse_yaml
-from dsrwizard.core.intake.importers.common import Collector, Imported, name_for
+from dsrwizard.core.intake.importers.common import Collector, Imported, listed, name_for
 from dsrwizard.core.intake.importers.inventory import CONNECTION, SECRET, VARIABLES, Inventory
 from dsrwizard.core.intake.problems import shown
 
@@ -44,6 +44,12 @@ def parse(text: str, group: str = "all") -> Imported:
     for host in _chosen(inventory, group, found):
         _take(host, inventory.variables(host), found)
     found.tell("dsrwizard does not use these variables")
+    shared: dict[str, list[str]] = {}
+    for server in found.imported().servers:
+        shared.setdefault(server.address, []).append(server.name)
+    for address, names in shared.items():
+        if len(names) > 1:
+            found.note(f"{listed(names)} have the same address {shown(address)[1:-1]}: keep one of them.")
     return found.imported()
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 
-def in_yaml_shape(data: Mapping[str, object], load: Callable[[str], object]) -> Mapping[str, object]:
+def in_yaml_shape(data: Mapping[str, object], load: Callable[[str], object], *, json: bool) -> Mapping[str, object]:
     """The same inventory as groups with `hosts`, `children` and `vars`; what is in that shape already is left alone.
 
-    `load` reads a text of variables; it gives None for what it cannot read.
+    `load` reads a text of variables; it gives None for what it cannot read. `json`: in other YAML a list is no group.
     """
     objects = _objects(data)
     if objects is not None:
         return _of_awx(objects, load)
-    if "_meta" in data or any(isinstance(node, list) for node in data.values()):
+    if "_meta" in data or (json and any(isinstance(node, list) for node in data.values())):
         return _of_lists(data)
     return data
 

@@ -39,7 +39,11 @@ def parse_yaml(text: str, found: Collector) -> Inventory:
         if data is not None:
             found.note("The YAML is not an inventory: it has no groups.")
         return inventory
-    data = in_yaml_shape(data, lambda told: _load(told, Collector()))
+    if isinstance(data.get("plugin"), str):
+        found.note("These are the settings of an inventory plugin. Import the output of `ansible-inventory --list`.")
+        return inventory
+    json = text.lstrip().startswith("{")
+    data = in_yaml_shape(data, lambda told: _load(told, Collector()), json=json)
     waiting: list[tuple[str, object]] = [(str(name), node) for name, node in data.items()]
     seen: set[tuple[str, int]] = set()
     for name, node in waiting:  # which grows meanwhile

@@ -49,6 +49,7 @@ def parse(text: str, pattern: str = "*", name: str = "", opener: Opener | None =
     wanted = pattern.replace(",", " ").split() or ["*"]
     if all(one.startswith("!") for one in wanted):
         wanted = ["*", *wanted]
+    seen: dict[tuple[str, str], str] = {}
     for alias in reader.aliases:
         if found.full:
             found.note(f"Only the first {MAX_SERVERS} hosts were imported.")
@@ -56,7 +57,12 @@ def parse(text: str, pattern: str = "*", name: str = "", opener: Opener | None =
         if len(alias) > LONGEST_VALUE:
             found.note(f"The host {shown(alias)} was left out: it is not a valid host name.")
         elif matches(wanted, (alias,)):
-            found.add(_server(alias, config.lookup(alias), found))
+            server = _server(alias, config.lookup(alias), found)
+            first = seen.setdefault((server.address, server.port), alias)
+            if first == alias:
+                found.add(server)
+            else:
+                found.note(not_taken(shown(alias)[1:-1], f"it is {shown(first)[1:-1]} by another name"))
     found.tell("dsrwizard reads these from your own ~/.ssh/config when it connects")
     imported = found.imported()
     if not imported.servers:
