@@ -12,6 +12,7 @@ STARTS = {
     "backends/lab/confine.py": "the lab's kernel, confined",
     "backends/lab/guest.py": "the lab's kernel",
     "backends/lab/inside/agent.py": "what `dsrwizard lab -- COMMAND` names, in the lab",
+    "backends/director/look.py": "the script that lists the packet filter",
     "backends/lab/inside/init.py": "sshd and the lab's own commands, in the lab",
     "backends/lab/inside/mending.py": "the lab's own scripts, in the lab",
     "backends/lab/recipe.py": "ssh-keygen",
@@ -54,10 +55,11 @@ def test_python_puts_no_shell_in_between() -> None:
 
 
 def test_one_place_hands_text_to_a_shell() -> None:
-    """A module that starts programs names `sh` nowhere but where ProxyCommand is run, and in the lab's guest."""
+    """A module that starts programs names `sh` nowhere but where ProxyCommand is run, where
+    the director's packet filter is listed, and in the lab's guest."""
     named = set()
     for place in STARTS:
         for node in ast.walk(ast.parse((ROOT / place).read_text())):
             if isinstance(node, ast.Constant) and node.value in ("sh", "/bin/sh"):
                 named.add(place)
-    assert named == {"backends/ssh/reach.py", "backends/lab/inside/mending.py"}
+    assert named == {"backends/ssh/reach.py", "backends/lab/inside/mending.py", "backends/director/look.py"}
