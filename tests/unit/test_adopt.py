@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dsrwizard.cli import adopt as command
+from dsrwizard.cli import adopting as command
 from dsrwizard.core.intake import adopt as adopting
 from dsrwizard.core.intake.deployment_file import load, loads
 from dsrwizard.core.model.changes import (
