@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -12,7 +15,7 @@ from dsrwizard.engine.client_looks import look
 from dsrwizard.engine.verify import gather
 from tests.unit.diagnosed import find, only
 from tests.unit.test_client_rounds import Seen
-from tests.unit.test_diagnose_client_host import NONCE, VIP, deployment
+from tests.unit.test_diagnose_client_host import NONCE, VIP, Here, deployment
 
 
 @pytest.fixture
@@ -69,6 +72,17 @@ def test_connections_that_do_not_open_are_no_question_of_size(seen: Seen) -> Non
     assert find(report, "client.size", "client").outcome == "pass"
 
 
+@pytest.mark.parametrize(("tools", "counted"), [(("python3",), 2), (("bash", "timeout"), 0)])
+def test_the_script_sends_large_requests_by_python_alone(tmp_path: Path, tools: tuple[str, ...], counted: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+        there = deployment("127.0.0.1", port=port)
+        text = script(there, NONCE, {("127.0.0.1", port): 2}, all_=False, large=True)
+        (seen,) = parse(there, NONCE, Here(tmp_path, tools).run(text, deadline=60).stdout)
+    assert (len(seen.large), seen.tries) == (counted, ())
+    assert all(one.sent and one.sent > 2900 for one in seen.large)
+
+
 def test_only_services_that_speak_http_are_sent_large_requests(seen: Seen) -> None:
     plan = {(VIP, 80): 5}
     assert f"'{VIP} 80 5 big'" in script(deployment(), NONCE, plan, large=True)
@@ -80,4 +94,4 @@ def test_only_services_that_speak_http_are_sent_large_requests(seen: Seen) -> No
     vip = msgspec.structs.replace(seen.farm.deployment.vips[0], services=(service,))
     there = msgspec.structs.replace(seen.farm.deployment, vips=(vip,))
     look(there, seen.host, seen.farm.world.director(), counting=0.0)
-    assert not [run for run in seen.host.runs if " big" in run]
+    assert not [run for run in seen.host.runs if " big'" in run]

@@ -53,6 +53,7 @@ connections() { # lines of ADDRESS PORT COUNT KIND
   echo "$1" | {
     # shellcheck disable=SC2170  # a hole for a number
     while read -r a p c k; do
+      [ "$k" = big ] && continue # these tools tell nothing of sizes
       [ "$c" -gt @PLAIN@ ] && c=@PLAIN@
       while [ "$c" -gt 0 ]; do one "$a" "$p" "$k" & c=$((c - 1)); done
     done
