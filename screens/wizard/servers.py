@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Semaphore
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.text import Text
@@ -15,7 +16,6 @@ from textual.widgets import DataTable, Static
 
 from dsrwizard.core.api import ServerTest
 from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer, add_vips
-from dsrwizard.core.intake.importers import Imported
 from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.contact import Contact
@@ -31,6 +31,9 @@ from screens.widgets.glyphs import Name, glyph
 from screens.widgets.server_facts import details, test_words
 from screens.wizard import field_texts
 from screens.wizard.server_form import ServerAnswer, ServerForm
+
+if TYPE_CHECKING:
+    from dsrwizard.core.intake.importers import Imported
 
 AT_ONCE = 16
 """Connection tests that run at the same time."""
