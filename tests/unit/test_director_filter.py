@@ -325,3 +325,22 @@ def test_no_answer_of_a_program_breaks_the_look_at_it(words: list[str], junk: st
     for rule in text.splitlines():
         iptables(PACKET, rule)
         nft(PACKET, rule)
+
+
+def test_a_filter_that_lets_in_its_own_network_alone_leaves_a_doubt_where_no_client_host_decides() -> None:
+    rules = ("INPUT -i lo -j ACCEPT", "INPUT -s 10.0.0.0/24 -j ACCEPT", "INPUT -p tcp -m tcp --dport 22 -j ACCEPT")
+    farm = Farm()
+    found = chains(said(legacy4=legacy(*rules, policy="DROP")))
+    farm.world.looked = lambda seen, lost: msgspec.structs.replace(seen, chains=found)
+    report = farm.verify()
+    assert (report.verdict, report.failures) == ("unknown", ())
+    check = find(report, "director.filter", "director")
+    assert "but machines of its own networks" in check.message
+    assert check.fix.endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
+    checks = judged(said(legacy4=legacy(*rules, policy="DROP")), client="203.0.113.10")
+    assert [one.cause for one in checks if one.outcome == "fail"][:1] == ["firewall"]
+    wider = (*rules, "INPUT -s 172.16.0.0/12 -p tcp -m tcp --dport 80 -j ACCEPT")
+    farm.world.looked = lambda seen, lost: msgspec.structs.replace(
+        seen, chains=chains(said(legacy4=legacy(*wider, policy="DROP")))
+    )
+    assert farm.verify().verdict == "pass"

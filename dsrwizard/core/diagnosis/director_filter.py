@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_interface, ip_network
 
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.filter_match import ClientPacket
@@ -19,6 +20,7 @@ from dsrwizard.core.model.values import canonical
 
 ServicePlace = tuple[Vip, Service]
 _SHOWN = 3
+_SENDER = re.compile(r"(?<!! )(?:-s|\bip6? saddr) (\S+)")
 _HARMLESS = re.compile(r"[A-Za-z0-9 ./:,!=+_-]*")
 """A rule that means to a shell what it means to iptables; what others wrote into a comment may not."""
 _COUNTER = re.compile(r"^\[\d+:\d+\] ")
@@ -45,12 +47,14 @@ def filters(evidence: Evidence, faults: Found) -> list[Check]:
     for place, found in judged:
         if hits := _hits(found):
             alike.setdefault(hits, []).append(place)
+    filtering = any(chain.hook for chain in look.chains)
     checks = []
     for place, found in judged:
         hits = _hits(found)
-        checks.append(
-            convict(faults, place, alike[hits], hits) if hits else _open(place, found, any(c.hook for c in look.chains))
-        )
+        if hits:
+            checks.append(convict(faults, place, alike[hits], hits))
+        else:
+            checks.append(_open(evidence, faults, place, found, filtering))
     return checks
 
 
@@ -103,9 +107,33 @@ def _where(place: ServicePlace) -> Where:
     return Where(check="director.filter", host=DIRECTOR, vip=place[0].address, service=place[1].label)
 
 
-def _open(place: ServicePlace, found: Iterable[Followed], filtering: bool) -> Check:
+def _near(evidence: Evidence, rule: str) -> bool:
+    """Whether a rule lets in senders of the director's own networks alone."""
+    senders = _SENDER.findall(rule)
+    links = evidence.observed.director.interfaces if evidence.observed.director else ()
+    own = [ip_interface(f"{entry.address}/{entry.prefix}").network for link in links for entry in link.addresses]
+    try:
+        asked = [ip_network(sender, strict=False) for sender in senders]
+    except ValueError:
+        return False
+    return bool(asked) and all(
+        any(one.version == net.version and one.subnet_of(net) for net in own)  # type: ignore[arg-type]
+        for one in asked
+    )
+
+
+def _open(evidence: Evidence, faults: Found, place: ServicePlace, found: Iterable[Followed], filtering: bool) -> Check:
     where, target = _where(place), f"{place[0].address} {place[1].label}"
     perhaps = next((one for one in found if one.perhaps), None)
+    if perhaps is not None and all(_near(evidence, text) for text in perhaps.lets):
+        fixes = dict.fromkeys(_fix(hit, *place) for hit in perhaps.perhaps)
+        return faults.doubt(
+            where.unknown(
+                f"The packet filter of the director lets nobody in to {target} but machines of its own networks.",
+                f"{perhaps.perhaps[0].text}; before it: {_listed(perhaps.lets)}",
+                f"If clients are elsewhere, on the director: {' && '.join(fixes)}",
+            )
+        )
     if perhaps is not None:
         return where.unknown(
             f"It depends on the client whether the packet filter of the director lets it in to {target}.",
