@@ -140,6 +140,11 @@ HEALTHY_SETTINGS: tuple[LabFault, ...] = (
         "printf 'net.core.somaxconn = 1024\\nvm.swappiness = 10\\nnet.ipv4.conf.all.arp_ignore = 1\\n' "
         ">/etc/sysctl.d/zzzz-site.conf", "rm -f /etc/sysctl.d/zzzz-site.conf",
     )),
+    _odd("tuned", "A profile of tuned sets the guard to nothing, and tuned reads sysctl.d again after it.", _on(
+        "mkdir -p /etc/tuned/lab && echo lab >/etc/tuned/active_profile && "
+        "printf '[sysctl]\\nnet.ipv4.conf.all.arp_ignore=0\\n' >/etc/tuned/lab/tuned.conf",
+        "rm -rf /etc/tuned",
+    )),
     # Packet filters that let clients in.
     _odd("default-drop", "The policy drops, and a rule lets everybody in on port 80.",
          _policy_drop("INPUT -p tcp --dport 80 -j ACCEPT")),

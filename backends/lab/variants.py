@@ -167,15 +167,14 @@ VARIANTS: tuple[LabFault, ...] = (
         (_file("/etc/sysctl.conf", _OFF),), variant="sysctl-conf", users="later",
     ),
     LabFault(
-        "not-persistent", SERVERS, "The active profile of tuned takes the guard away when it starts.",
+        "not-persistent", SERVERS, "tuned is told not to read sysctl.d again, and its profile takes the guard away.",
         (
+            _file("/etc/tuned/active_profile", r"lab\n"),
+            _file("/etc/tuned/tuned-main.conf", r"reapply_sysctl = 0\n"),
             _file(
                 "/etc/tuned/lab/tuned.conf",
                 r"[sysctl]\nnet.ipv4.conf.all.arp_ignore=0\nnet.ipv4.conf.all.arp_announce=0\n",
             ),
-            _file("/etc/tuned/active_profile", r"lab\n"),
-            # Otherwise it reads the files of sysctl.d again after the profile, and the guard stays.
-            _file("/etc/tuned/tuned-main.conf", r"reapply_sysctl = 0\n"),
         ),
         variant="tuned", users="later",
     ),

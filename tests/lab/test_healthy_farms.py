@@ -27,7 +27,8 @@ HEALTHY = (
     ("healthy:guard-on-all@web1", "healthy:arp-filter@web2", "healthy:connlimit@web1", "healthy:invalid@web3",
      "healthy:second-router@web3", "healthy:own-table@web1", "healthy:strict-rp-filter@web2",
      "healthy:forwarding@web3", "healthy:no-redirects@web1", "healthy:static-rip@web2"),
-    ("healthy:mtu@router", "healthy:loose-rp-filter@web1", "healthy:mute-ping@web2", "healthy:other-vip@web3",
+    ("healthy:mtu@router", "healthy:loose-rp-filter@web1",
+        "healthy:tuned@web3", "healthy:mute-ping@web2", "healthy:other-vip@web3",
      "healthy:slow@web1", "healthy:port-zero@director"),
 )  # fmt: skip
 

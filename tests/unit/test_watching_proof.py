@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.live.findings import Doubt, Findings
+from dsrwizard.core.live.findings import Doubt, Finding, Findings
 from dsrwizard.core.live.judge import SeenOfServer, judged
 from dsrwizard.core.live.log_lines import fault_lines
 from dsrwizard.core.model.answers import Probed
@@ -307,3 +307,14 @@ def test_an_answer_by_another_way_is_no_dead_vip_where_verify_convicts_nobody() 
 
     doubts: tuple[Doubt, ...] = ("", "unknown", "served")
     assert [state(doubt) for doubt in doubts] == ["vip-dead", "unknown", "up"]
+
+
+def test_a_dead_vip_has_the_cause_that_stops_its_replies() -> None:
+    """The probe's answer is lost as a client's is: a policy route sends it to nobody."""
+    wire = Probed(vip=VIP, port=80, protocol="tcp", rip="10.0.0.101", mac=DEAD, signature="silence")
+    known = Finding(cause="gateway", message="Replies go nowhere.", fix="ip rule del", at=2.0)
+    found = judged(
+        RealServer(name="web1", address="10.0.0.101"), Service(port=80), VIP,
+        SeenOfServer(balanced=True, probe=wire, findings=(known,)),
+    )  # fmt: skip
+    assert (found.state, found.cause, found.fix) == ("vip-dead", "gateway", "ip rule del")

@@ -18,7 +18,7 @@ from dsrwizard.core.dialects.linux.advice import SILENCE, put_vip
 from dsrwizard.core.live.findings import Doubt, Finding
 from dsrwizard.core.live.last_seen import Spoken
 from dsrwizard.core.model.answers import Probed
-from dsrwizard.core.model.causes import DEADLY, MUTE, ON_THE_WIRE
+from dsrwizard.core.model.causes import DEADLY, MUTE, ON_THE_WIRE, STOPS
 from dsrwizard.core.model.deployment import RealServer, Service
 from dsrwizard.core.model.facts import Destination
 from dsrwizard.core.model.snapshot import State
@@ -175,7 +175,7 @@ def _leaking(server: RealServer, vip: str, found: list[Finding], cause: str, mac
 def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, found: list[Finding]) -> Judged | None:
     """The VIP does not answer through this server; None: it does, or nobody can tell."""
     probe = seen.probe
-    cause = _explains(found, DEADLY)
+    cause = _explains(found, DEADLY) or _explains(found, STOPS)
     if probe is None or probe.signature == "unknown" or probe.good:
         return None
     if cause is not None:
