@@ -60,6 +60,16 @@ def test_the_servers_own_address_stays_where_the_vip_is_the_first_of_its_network
     assert check.fix.startswith("On web2: sysctl -w net.ipv4.conf.eth0.promote_secondaries=1 && ip addr del")
 
 
+def test_another_vip_that_is_secondary_to_a_wrong_one_stays() -> None:
+    farm = Farm(addresses=(VIP, "10.0.0.11"))
+    farm.server("web2").machine.links["lo"].addresses |= {VIP: 24, "10.0.0.11": 24}
+    fixes = {check.vip: check.fix for check in farm.verify().failures}
+    assert fixes[VIP].startswith(
+        "On web2: sysctl -w net.ipv4.conf.lo.promote_secondaries=1 && ip addr del 10.0.0.10/24"
+    )
+    assert fixes["10.0.0.11"].startswith("On web2: ip addr del 10.0.0.11/24")
+
+
 def test_every_wrong_prefix_is_taken_off_and_a_right_one_is_not_put_there_twice() -> None:
     farm = Farm()
     farm.server("web2").machine.links["lo"].addresses[VIP] = 24

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from ipaddress import ip_interface
 
 from dsrwizard.core.diagnosis.evidence import mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
@@ -15,7 +14,6 @@ from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.linux.plan import GUARD, files_of, key, plan_server
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip
-from dsrwizard.core.model.values import canonical
 
 # -- the guard
 
@@ -27,9 +25,6 @@ def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
         here = [entry.prefix for link, entry in view.entries(vip) if link == nic]
         right = [link for link, entry in view.entries(vip) if link != nic and link.up and entry.prefix == vip.prefix]
         commands = [view.advice.take_vip(vip, nic.name, prefix) for prefix in here]
-        if _goes_with(view, vip):
-            # With the first address of a network the kernel takes the others off, the server's own among them.
-            commands.insert(0, f"sysctl -w {shlex.quote(key(nic.name, 'promote_secondaries'))}=1")
         if not any(link.name == "lo" or link.kind == "dummy" for link in right):
             commands.append(view.advice.put_vip(vip))
         return (
@@ -52,17 +47,6 @@ def leak_reason(view: ServerView, vip: Vip) -> tuple[str, str]:
     return (
         f"arp_ignore acts as {value} on {answering} (all={everywhere}, {answering}={own}; 1 or 2 is needed)",
         "sysctl -w " + " ".join(writes),
-    )
-
-
-def _goes_with(view: ServerView, vip: Vip) -> bool:
-    """Whether the server's own address is a secondary one of the VIP's on the same interface (ip-address(8))."""
-    assert view.nic is not None  # noqa: S101 - the caller has asked
-    networks = [ip_interface(f"{entry.address}/{entry.prefix}") for entry in view.nic.addresses]
-    first = next((at for at, one in enumerate(networks) if one.ip == vip.ip and one.network.num_addresses > 1), None)
-    return first is not None and any(
-        one.network == networks[first].network and canonical(str(one.ip)) in map(canonical, view.rips)
-        for one in networks[first + 1 :]
     )
 
 

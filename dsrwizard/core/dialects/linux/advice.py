@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from ipaddress import ip_interface
 
-from dsrwizard.core.dialects.linux.plan import ingress
+from dsrwizard.core.dialects.linux.plan import ingress, key
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Route, ServerFacts
+from dsrwizard.core.model.values import parsed
 
 SILENCE = "sysctl -w net.ipv4.conf.all.arp_ignore=1"
 """Ends most answers to ARP for a VIP."""
@@ -57,7 +59,20 @@ class LinuxAdvice:
         return self.put_vip(vip)
 
     def take_vip(self, vip: Vip, interface: str, prefix: int) -> str:
-        return f"ip addr del {vip.address}/{prefix} dev {shlex.quote(interface)}"
+        command = f"ip addr del {vip.address}/{prefix} dev {shlex.quote(interface)}"
+        if not self._takes_others(vip, interface, prefix):
+            return command
+        return self.in_turn(f"sysctl -w {shlex.quote(key(interface, 'promote_secondaries'))}=1", command)
+
+    def _takes_others(self, vip: Vip, interface: str, prefix: int) -> bool:
+        """Whether the kernel takes other addresses off with this one: it is the first of its network on the interface,
+        and they are secondary to it (ip-address(8)). The server's own may be among them."""
+        link = self._facts.interface(interface) if self._facts is not None else None
+        if link is None or vip.ip.version == 6 or prefix == vip.prefix:
+            return False
+        network = ip_interface(f"{vip.address}/{prefix}").network
+        same = [one for one in link.addresses if ip_interface(f"{one.address}/{one.prefix}").network == network]
+        return len(same) > 1 and parsed(same[0].address) == vip.ip
 
     def show_address(self, vip: Vip) -> str:
         return f"ip addr show to {vip.address}"
