@@ -177,7 +177,7 @@ def tuned(farm: Farm, again: str) -> None:
     written(farm, "/etc/tuned/tuned-main.conf", f"reapply_sysctl = {again}\n")
 
 
-def test_tuned_wins_only_where_it_does_not_read_the_files_again() -> None:
+def test_tuned_wins_only_where_it_does_not_read_the_files_again(tmp_path: Path) -> None:
     farm = Farm()
     tuned(farm, "1")
     assert farm.verify().verdict == "pass"
@@ -185,7 +185,10 @@ def test_tuned_wins_only_where_it_does_not_read_the_files_again() -> None:
     tuned(farm, "0")
     check = only(farm.verify())
     assert "/etc/tuned/mine/tuned.conf sets all.arp_ignore = 0" in check.message
-    assert "/etc/tuned/mine/tuned.conf" in check.fix
+    machine = farm.server("web2").machine
+    cured(farm, check.fix, tmp_path)
+    assert "# net.ipv4.conf.all.arp_ignore=0" in machine.files["/etc/tuned/mine/tuned.conf"].content
+    assert farm.verify().verdict == "pass"
 
 
 UNIT = "[Service]\nExecStart=/sbin/ip addr add 10.0.0.10/32 dev lo\n"
@@ -244,6 +247,14 @@ def test_a_rule_of_udev_that_may_undo_the_guard(value: int, outcome: str) -> Non
     rule = f'ACTION=="add", SUBSYSTEM=="net", RUN+="/sbin/sysctl -w net.ipv4.conf.all.arp_ignore={value}"\n'
     written(farm, "/etc/udev/rules.d/90-net.rules", rule)
     assert persistent(farm).outcome == outcome
+
+
+def test_an_address_that_only_begins_like_the_vip_is_another() -> None:
+    farm = Farm()
+    by_hand(farm)
+    written(farm, "/etc/sysctl.d/10-lvs.conf", ON)
+    written(farm, "/etc/network/interfaces", "auto eth0\niface eth0 inet static\naddress 10.0.0.102/24\n")
+    assert only(farm.verify()).cause == "not-persistent"
 
 
 def test_a_farm_by_hand_without_any_file_is_lost() -> None:

@@ -83,8 +83,7 @@ def _setting_after(view: ServerView, boot: Boot, name: str) -> After:
         told, line = f"{behind[place]} sets {place}.{name} = {values[place]}", last[place]
         if line is not None and line.path == behind[place]:
             return After(state="lost", seen=told, reason=told, lines=(line,))
-        # A later command, such as one in rc.local: only who wrote it knows why.
-        return After(state="lost", seen=told, reason=told, fix=f"take that line out of {behind[place]}")
+        return After(state="lost", seen=told, reason=told, fix=_without(boot, behind[place], name))
     if not culprits:
         return After(state="lost", seen=f"no file sets {name}")
     said = f"{culprits[-1].path} sets {name} = {culprits[-1].value}"
@@ -151,12 +150,33 @@ def _commented_out(lines: Sequence[BootSetting]) -> str:
     """The command that makes comments of these lines."""
     commands = []
     for path in _paths(lines):
-        keys = dict.fromkeys(re.sub(r"([.\[\]*^$\\|])", r"\\\1", one.key) for one in lines if one.path == path)
+        keys = dict.fromkeys(_literal(one.key) for one in lines if one.path == path)
         words = " ".join(
             f"-e {shlex.quote(f's|^[[:space:]]*-{{0,1}}[[:space:]]*{key}[[:space:]]*=|# &|')}" for key in keys
         )
         commands.append(f"sed -i {words} {shlex.quote(path)}")
     return " && ".join(commands).replace("-{0,1}", r"-\{0,1\}")
+
+
+def _without(boot: Boot, path: str, name: str) -> str:
+    """What takes the lines out of a file that give a setting a bad value. A shell script is left to who wrote it: its
+    lines may depend on each other."""
+    bad = [
+        line
+        for one in boot.files
+        if one.path == path
+        for line in one.lines
+        if any(not _good(name, {"all": value}) for _, value in sets_guard(line, name))
+    ]
+    if path.endswith("/rc.local") or not all(line.isascii() and line.isprintable() for line in bad):
+        return f"take that line out of {path}"
+    words = " ".join(f"-e {shlex.quote(f's|^[[:space:]]*{_literal(line.strip())}[[:space:]]*$|# &|')}" for line in bad)
+    return f"sed -i {words} {shlex.quote(path)}"
+
+
+def _literal(text: str) -> str:
+    """A text as sed's pattern for it."""
+    return re.sub(r"([.\[\]*^$\\|])", r"\\\1", text)
 
 
 # -- what comes after the sysctl files
@@ -218,13 +238,19 @@ def _doubts(view: ServerView, boot: Boot, words: Sequence[str]) -> list[str]:
     for one in boot.files:
         if one.path in mine or "/tuned" in one.path or "/network/interfaces" in one.path:
             continue
-        named = any(word in line for line in one.lines for word in words)
+        named = any(_names(line, word) for line in one.lines for word in words)
         calls = one.path.endswith("/rc.local") and one.active and any(map(_calls, one.lines))
         reboot = any("@reboot" in line for line in one.lines)
         settled = one.path.endswith("/rc.local") and any(sets_guard(line, word) for line in one.lines for word in words)
         if (named and not settled) or calls or reboot:
             found.append(f"{one.path} may set it")
     return found
+
+
+def _names(line: str, word: str) -> bool:
+    """Whether a line names an address or a setting: 10.0.0.10 is not in 10.0.0.102."""
+    before = "" if word in GUARD else r"(?<![\w.:])"
+    return re.search(rf"{before}{re.escape(word)}(?![\w.:]*\w)", line) is not None
 
 
 def _calls(line: str) -> bool:
@@ -265,7 +291,7 @@ def vip_after(view: ServerView, boot: Boot, vip: Vip) -> After:
     doubts += [
         f"{one.path} names {vip.address}"
         for one in others
-        if "/network/interfaces" in one.path and any(vip.address in line for line in one.lines)
+        if "/network/interfaces" in one.path and any(_names(line, vip.address) for line in one.lines)
     ]
     if not view.facts.privileged:
         doubts.append("files that only root may read")
