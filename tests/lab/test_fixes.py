@@ -79,6 +79,8 @@ MEANT: dict[str, str] = {
     "not-persistent:later-file": r"\.conf|net\.ipv4",
     "not-persistent:sysctl-conf": r"\.conf|net\.ipv4",
     "not-persistent:tuned": r"tuned|profile|active|lab|\.conf|net\.ipv4",
+    "gateway:rule": r"lookup 200",  # the rule is the operator's own: only where its table leads was wrong
+    "gateway:blackhole": r"lookup 201",
     "rp-filter": r"rp_filter|90-|\.conf",
     "director-setting:rp-filter": r"rp_filter",
 }
