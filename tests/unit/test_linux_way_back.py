@@ -183,6 +183,15 @@ def test_a_gateway_of_another_network_on_the_same_link_is_not_asked_for_by_the_d
     assert verified(farm, CLIENT).verdict == "pass"
 
 
+def test_a_link_local_router_is_gone_only_where_the_server_says_so() -> None:
+    farm = Farm(addresses=("fd00::10",))
+    machine = farm.server("web2").machine
+    machine.policy["fd00::10"] = Route(gateway="fe80::99", interface="eth0", family=6)
+    assert verified(farm, "2001:470::7").verdict == "pass"
+    machine.neighbours.append("fe80::99 dev eth0 router FAILED")
+    assert faults(verified(farm, "2001:470::7")) == [("gateway", "web2")]
+
+
 def test_a_hung_handshake_or_a_documentation_address_is_no_client_that_was_seen() -> None:
     class Director:
         def connections(self) -> list[Connection]:

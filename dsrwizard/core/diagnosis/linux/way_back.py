@@ -135,8 +135,6 @@ def _shared_link(view: ServerView, way: ClientWay) -> bool:
     if view.nic is None or way.interface != view.nic.name:
         return False
     gateway = ip_address(way.gateway)
-    if gateway.is_link_local:
-        return True
     rips = {canonical(rip) for rip in view.rips}
     networks = [ip_interface(f"{one.address}/{one.prefix}") for one in view.nic.addresses]
     return any(gateway in one.network for one in networks if str(one.ip) in rips)
