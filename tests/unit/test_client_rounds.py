@@ -595,3 +595,13 @@ def test_the_engine_asks_the_client_host_over_one_connection(tmp_path: Path) -> 
         assert report.bypass is not None
     engine.close()
     assert opened == ["client"]
+
+
+def test_a_director_that_does_not_answer_for_the_vip_is_not_put_down_to_the_router(seen: Seen) -> None:
+    seen.host.entries[VIP] = DEAD
+    seen.farm.world.looked = lambda look, lost: msgspec.structs.replace(
+        look, settings=look.settings | {"net.ipv4.conf.eth0.arp_ignore": "8"}
+    )
+    report = seen.verify()
+    assert faults(report) == [("director-setting", "director")]
+    assert find(report, "client.connect", "client").consequence_of == "director-setting"

@@ -297,6 +297,8 @@ class Served:
         if came:
             return self._lost_in_director(where, lost, came)
         known = self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", "vip-as-source", vip=self.vip.address)
+        # A director that does not answer for the VIP, or lets nobody in, explains it before a table elsewhere does.
+        known = known or director_entry.known_fault(self.faults, self.vip, self.service)
         known = known or self._thief(lost) or mismatched(self.faults, self.views, self.vip.address)
         answered = [one for one in lost if one.result in ("open", "refused")]
         evidence = f"{len(lost)} of {_connections(self.tries)} not in the director's table: " + ", ".join(
@@ -366,6 +368,8 @@ class Served:
         known = director_entry.known_fault(self.faults, self.vip, self.service)
         if known is not None:
             return where.follows(known, message, director_entry.told(came))
+        if where.check == "client.servers" and all(one.result == "silent" for one in lost):
+            return where.skipped(message, director_entry.told(came))  # client.connect says so
         return where.result(
             "fail", message, director_entry.told(came),
             "See the check director.entry: something on the director drops them before IPVS does its work.",

@@ -114,7 +114,7 @@ class Found:
     def cut_off(self, host: str) -> Fault | None:
         """The fault that keeps the director from logging in to a real server: its own, or one of the director's way."""
         astray = (fault for fault in self.of(DIRECTOR) if fault.server == host and fault.cause in _ASTRAY)
-        return self.out_of_reach(host) or next(astray, None)
+        return self.out_of_reach(host) or next(astray, None) or self.find(DIRECTOR, "vip-as-source")
 
     def imply(self, fault: Fault, by: Fault) -> None:
         """Enters what follows from another fault, and is no failure of its own, so that what it hides is explained."""
