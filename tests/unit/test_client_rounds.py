@@ -605,3 +605,14 @@ def test_a_director_that_does_not_answer_for_the_vip_is_not_put_down_to_the_rout
     report = seen.verify()
     assert faults(report) == [("director-setting", "director")]
     assert find(report, "client.connect", "client").consequence_of == "director-setting"
+
+
+def test_what_the_director_s_own_filter_drops_behind_ipvs_is_not_put_down_to_anybody_else(seen: Seen) -> None:
+    """IPVS has an entry of every connection, and no real server gets one."""
+    seen.host.flaky.update(("10.0.0.101", "10.0.0.102", "10.0.0.103"))
+    rule = "[9:540] -A OUTPUT -d 10.0.0.10/32 -o eth0 -p tcp -m tcp --dport 80 -j DROP"
+    chain = FilterChain(tool="iptables-legacy", family=4, table="filter", name="OUTPUT", hook="output", rules=(rule,))
+    seen.farm.world.looked = lambda look, lost: msgspec.structs.replace(look, chains=(chain,))
+    report = seen.verify()
+    assert faults(report) == [("firewall", "director")]
+    assert {one.consequence_of for one in report.checks if one.check == "client.servers"} == {"firewall"}

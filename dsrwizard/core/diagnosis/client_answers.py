@@ -25,6 +25,9 @@ from dsrwizard.core.model.values import canonical, endpoint
 ABOUT_ONE: tuple[Cause, ...] = ("ipvs-differs", "ipvs-missing", "drained", "not-on-link", "director-neighbour")
 """Faults of the director's table that concern one real server."""
 
+OF_ALL: tuple[Cause, ...] = ("spoof-filter", "firewall", "director-setting")
+"""Faults at the director that keep its packets from every real server."""
+
 
 class Served:
     """One service as the client host was served by it; `tries` is empty for UDP, and where nothing could be tried."""
@@ -262,7 +265,7 @@ class Served:
             (
                 fault for fault in self.faults.of(DIRECTOR)
                 if fault.touches(vip, label)
-                and ((fault.cause in ABOUT_ONE and self._about(fault, view.name)) or fault.cause == "spoof-filter")
+                and ((fault.cause in ABOUT_ONE and self._about(fault, view.name)) or fault.cause in OF_ALL)
             ),
             None,
         )  # fmt: skip
