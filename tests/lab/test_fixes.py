@@ -57,6 +57,7 @@ ACTS = {
     "duplicate-rip": "the other machine has to be found first",
     "arp-mismatch": "the program that says so has to be found first",
     "arp-announce:arping": "the program that announces it has to be found first",
+    "not-persistent:tuned": "a profile may be of a package: its owner takes the line out, or another profile",
     "spoof-filter": "the filter is in a switch",
     "spoof-filter:stateful": "the filter is in a router or firewall of somebody else",
     "spoof-filter:replies": "the filter is in a router or firewall of somebody else",
