@@ -151,7 +151,8 @@ VARIANTS: tuple[LabFault, ...] = (
     # Real servers.
     LabFault(
         "firewall", SERVERS, "The server lets only its own network in: only the balancer talks to it, they thought.",
-        (_rules("A INPUT -p $PROTOCOL --dport $PORT ! -s 10.0.0.0/24 -j DROP"),), variant="lan-only", narrow="service", blind=True,
+        (_rules("A INPUT -p $PROTOCOL --dport $PORT ! -s 10.0.0.0/24 -j DROP"),), variant="lan-only",
+        narrow="service", blind=True,
     ),
     LabFault(
         "firewall", SERVERS, "A rule in the mangle table of the server drops packets to the VIP.",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from dsrwizard.core.model.answers import Arrival
-from dsrwizard.core.model.director_facts import FilterChain
 from tests.unit.diagnosed import (
     SERVER_FAULTS,
     STRANGER,
@@ -78,15 +76,6 @@ def test_no_reply_from_any_server_that_took_the_packets_is_one_fault_between_far
     assert "between the farm and the clients" in check.message
     assert find(report, "client.connect", "client").consequence_of == "spoof-filter"
     assert find(report, "client.ping", "client").outcome == "pass"
-
-
-def test_what_the_director_s_own_filter_drops_on_the_way_out_is_looked_for_nowhere_else(seen: Seen) -> None:
-    """IPVS lists the connections and never sent them: no server answered, and nothing in between is at fault."""
-    seen.host.flaky.update(("10.0.0.101", "10.0.0.102", "10.0.0.103"))
-    rule = "[9:540] -A OUTPUT -o eth0 -d 10.0.0.10 -p tcp -m tcp --dport 80 -j DROP"
-    chain = FilterChain(tool="iptables-legacy", family=4, table="filter", name="OUTPUT", hook="output", rules=(rule,))
-    seen.farm.world.looked = lambda look, lost: msgspec.structs.replace(look, chains=(chain,))
-    assert faults(seen.verify()) == [("firewall", "director")]
 
 
 def test_a_server_that_drops_documentation_addresses_and_serves_the_client_host_is_well(seen: Seen) -> None:

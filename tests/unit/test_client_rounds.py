@@ -13,6 +13,7 @@ from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.model.answers import Arrivals
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Client, Deployment, Service
+from dsrwizard.core.model.director_facts import FilterChain
 from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.engine.client_looks import look
 from dsrwizard.engine.engine import Engine

@@ -179,11 +179,6 @@ class Served:
             return None
         if len(views) < len(self.expected) and len(views) == 1:
             return None  # the others were not tried: it may be this one's port
-        own = self.faults.find(DIRECTOR, "firewall", vip=self.vip.address, service=self.service.label)
-        if own is not None:  # what IPVS lists it may not have sent
-            return self.where("client.servers").follows(
-                own, f"no answer for {self.target} reached the client host.", seen
-            )
         return self.faults.fail(
             self.where("client.servers"), Fault(host=CLIENT, cause="spoof-filter", vip=self.vip.address),
             sentences.replies_lost_outside([view.name for view in views], self.vip.address),
