@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.harness import SERVERS, VIP, Lab
+from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 from tests.lab.test_deploy import answers, state
 
 KEEPALIVED = f"""\
@@ -45,6 +45,20 @@ def by_hand(lab: Lab) -> None:
         lab.run(server, f"ip addr add {VIP}/32 dev {on}").ok()
     lab.run("director", f"ipvsadm -A -t {VIP}:25 -s rr; ipvsadm -a -t {VIP}:25 -r 10.0.0.101 -m").ok()
     lab.run("director", "ipvsadm -A -f 7 -s rr; ipvsadm -a -f 7 -r 10.0.0.101 -g").ok()
+
+
+def test_a_farm_of_our_own_is_adopted_and_verify_passes(lab: Lab) -> None:
+    lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
+    before = state(lab)
+    result = lab.dsrwizard("adopt", "-o", "/root/ours.toml").ok()
+    assert state(lab) == before
+    assert "dsrwizard set this farm up itself" in result.stdout
+    report = lab.dsrwizard("verify", "/root/ours.toml", "--json").json
+    assert [check for check in report["checks"] if check["outcome"] == "fail"] == []
+    probes = [check["outcome"] for check in report["checks"] if check["check"] == "vip.probe"]
+    assert probes
+    assert set(probes) == {"pass"}
+    lab.dsrwizard("teardown", DEPLOYMENT_FILE, "--yes").ok()
 
 
 def test_a_strangers_farm_is_adopted_and_nothing_is_changed(lab: Lab) -> None:
