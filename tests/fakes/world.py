@@ -71,6 +71,8 @@ class ServerState:
     """What looking at its packet filter shows; None: the rules behind what is dropped here."""
     filters_hidden: bool = False
     """Its packet filter cannot be looked at."""
+    leaving: tuple[PacketFilter, ...] = ()
+    """What looking at its packet filter shows of the way out."""
     reply_from_rip: bool = False
     """A UDP service that answers from the RIP instead of the VIP."""
     garbled: set[tuple[str, int]] = field(default_factory=set)
@@ -471,6 +473,7 @@ class FakeServer:
                 sysctls=dict(machine.sysctls),
                 listeners=tuple(machine.listeners),
                 filters=state.rules(),
+                leaving=state.leaving,
                 persistence=machine.persistence,
                 files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from dsrwizard.core.model.answers import Arrival
@@ -35,6 +36,24 @@ def test_no_entry_in_the_directors_table_proves_another_mac_on_the_way(seen: See
         "5 of 5 connections not in the director's table: silent; none of them came in on the director's interface"
     )
     assert "arping -U" in check.fix
+
+
+def test_a_ping_that_comes_through_shows_that_the_router_has_the_right_mac(seen: Seen) -> None:
+    """Then a filter on the way keeps the service out, and announcing the VIP again would cure nothing."""
+    seen.host.entries[VIP] = DEAD
+    run = seen.host.run
+
+    def answered(script: str, *, deadline: float, on_line: object = None) -> object:
+        said = run(script, deadline=deadline)
+        return msgspec.structs.replace(
+            said, stdout=said.stdout.replace(f"ping {VIP} silent -", f"ping {VIP} answered 0.4 63")
+        )
+
+    seen.host.run = answered  # type: ignore[assignment,method-assign]
+    check = only(seen.verify())
+    assert (check.check, check.cause, check.host) == ("client.connect", "", "client")
+    assert "but pings do" in check.message
+    assert "arping" not in check.fix
 
 
 def test_where_nobody_listened_no_entry_in_the_table_blames_nobody(seen: Seen) -> None:

@@ -322,6 +322,15 @@ class Served:
                 f"On the director, while the client host connects: tcpdump -eni {interface} host {self.vip.address} "
                 "shows whether they arrive.",
             )
+        if not answered and not self.seen.on_link and self.seen.ping == "answered":
+            if where.check == "client.servers":
+                return where.skipped(f"No connection to {self.target} reached the director.", evidence)
+            return where.result(
+                "fail",
+                f"Connections to {self.target} do not reach the director, but pings do: {owner} has the right MAC, so "
+                "a filter on the way stops the service.",
+                evidence, f"Between the client host and the director: look for a filter of {self.service.label}.",
+            )  # fmt: skip
         if answered:
             message = (
                 f"Connections to {self.target} were answered, but bypassed the director: {owner} has the wrong MAC "

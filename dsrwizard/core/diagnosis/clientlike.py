@@ -316,6 +316,9 @@ def _unreturned(
         )  # fmt: skip
     if (fault := faults.find(CLIENT, "spoof-filter", vip=vip.address)) is not None:
         return where.follows(fault, evidence=seen)
+    own = view.platform.replies_stopped(view, faults, vip, service, where, seen)
+    if own is not None:
+        return own
     return faults.fail(
         where, Fault(host=view.name, cause="spoof-filter"),
         f"{view.name} answers clients, but its answers do not reach them: the network drops packets from the VIP.",

@@ -242,6 +242,11 @@ class _Probe:
 
     def _replies_lost(self, probe: Probed) -> Check:
         """It answers, as its half-open connection shows, and nothing arrives (field guide A7)."""
+        own = self.view.platform.replies_stopped(
+            self.view, self.faults, self.vip, self.service, self.where, self._seen(probe)
+        )
+        if own is not None:
+            return own
         return self.faults.fail(
             self.where, Fault(host=self.name, cause="spoof-filter"),
             f"{self.name} answers for {self.vip.address}, but its answers are lost: the network drops what it sends "

@@ -84,6 +84,12 @@ class Platform(Protocol):
         """The fault of a server that passes the service's packets on to others; None: it does not, or not known."""
         ...
 
+    def replies_stopped(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+    ) -> Check | None:
+        """The fault of a server whose own filter drops the replies that it makes; None: none does, or not known."""
+        ...
+
     def translated(self, view: ServerView, vip: Vip) -> str:
         """How the server takes packets for a VIP that it does not hold, by its facts; empty: it does not."""
         ...

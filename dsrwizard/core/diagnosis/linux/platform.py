@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.linux import filters, placed, second_director, settings, way_back
+from dsrwizard.core.diagnosis.linux import filters, leaving, placed, second_director, settings, way_back
 from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
 from dsrwizard.core.dialects.linux import close
 from dsrwizard.core.model.answers import Probed
@@ -84,3 +84,8 @@ class LinuxPlatform:
 
     def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
         return filters.opening(view, vip, service)
+
+    def replies_stopped(
+        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+    ) -> Check | None:
+        return leaving.stopped(view, faults, vip, service, where, seen)

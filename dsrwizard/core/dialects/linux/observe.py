@@ -106,6 +106,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         listeners=listeners,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
         filters=packet_filter.parse_filters(found),
+        leaving=packet_filter.parse_leaving(found),
         ways=ways,
         linux=looked,
         files={

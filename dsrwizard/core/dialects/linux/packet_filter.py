@@ -1,9 +1,9 @@
 """The packet filters of a Linux host: the part of the observing script that reads them, and the parser of its output.
 
-Only what a packet to the host may run into is kept: base chains of the way in with a dropping policy, and rules that
-drop or reject, there or in a chain they jump to. Looking loads nothing: the tables of iptables-legacy are asked for
-only where the kernel has them already (/proc/net/ip_tables_names). Beside them: rules that give packets another
-destination or a mark.
+Only what a packet to or from the host may run into is kept: base chains of the way in and of the way out with a
+dropping policy, and rules that drop or reject, there or in a chain they jump to. Looking loads nothing: the tables of
+iptables-legacy are asked for only where the kernel has them already (/proc/net/ip_tables_names). Beside them: rules
+that give packets another destination or a mark.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ LENGTH = 4000
 
 SCRIPT = filled(body(__package__, "packet_filter.sh"), {"@LINES@": str(LINES)})
 
-_NFT_HOOKS = ("ingress", "prerouting", "input")
+_WAY_IN = ("ingress", "prerouting", "input")
+_WAY_OUT = ("output", "postrouting", "egress")
 _CHAINS_IN = ("PREROUTING", "INPUT")
+_CHAINS_OUT = ("OUTPUT", "POSTROUTING")
 _REFUSED = re.compile(r"denied|ermitted|^unseen")
 _COUNTED = re.compile(r"^(\[\d+:\d+\] )?-A (\S+) (.*)$")
 _JUMP = re.compile(r"(?:\b(?:jump|goto)|\s-[jg])\s+([A-Za-z0-9_./-]+)")
@@ -54,8 +56,13 @@ class _Table:
 def parse_filters(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, ...] | None:
     """What may drop packets to the host, empty where nothing does; None where it could not be looked at."""
     tables, cut = _tables(sections)
-    found = tuple(one for table in tables or () for one in _filters(table))
+    found = tuple(one for table in tables or () for one in _filters(table, _WAY_IN))
     return None if tables is None or (cut and not found) else found
+
+
+def parse_leaving(sections: Mapping[str, Sequence[str]]) -> tuple[PacketFilter, ...]:
+    """What may drop packets that the host sends, as far as it could be looked at."""
+    return tuple(one for table in _tables(sections)[0] or () for one in _filters(table, _WAY_OUT))
 
 
 def parse_translations(sections: Mapping[str, Sequence[str]]) -> tuple[Translation, ...] | None:
@@ -150,7 +157,8 @@ def _iptables(lines: Sequence[str], family: Literal[4, 6]) -> list[_Table]:
             tables.append(_Table(tool, family, line[1:].strip()))
         elif line.startswith(":") and tables:
             name, _, rest = line[1:].partition(" ")
-            hook = name.lower() if name in _CHAINS_IN else "elsewhere" if rest[:1] not in ("-", "") else ""
+            known = name in (*_CHAINS_IN, *_CHAINS_OUT)
+            hook = name.lower() if known else "elsewhere" if rest[:1] not in ("-", "") else ""
             tables[-1].chains[name] = _Chain(hook, rest.startswith("DROP"))
         elif tables and (rule := _COUNTED.match(line)):
             tables[-1].chains.setdefault(rule[2], _Chain()).rules.append(line.strip())
@@ -162,11 +170,11 @@ def _iptables(lines: Sequence[str], family: Literal[4, 6]) -> list[_Table]:
     return tables
 
 
-def _filters(table: _Table) -> list[PacketFilter]:
-    """One for each base chain of the way in that drops something."""
+def _filters(table: _Table, hooks: Sequence[str]) -> list[PacketFilter]:
+    """One for each base chain at one of these hooks that drops something."""
     found = []
     for name, chain in table.chains.items():
-        if chain.hook not in _NFT_HOOKS:
+        if chain.hook not in hooks:
             continue
         rules = [f"policy of {name}: drop"] if chain.drops else []
         for reached in _reached(table, name):
