@@ -269,7 +269,7 @@ FAULTS: tuple[LabFault, ...] = (
             BASE,
             f"ip netns add stranger && ip link add vstranger type veth peer name eth0 address {STRANGER_MAC} netns "
             "stranger && ip link set vstranger master br0 up && ip -n stranger link set eth0 up && "
-            "ip -n stranger addr add $RIP/24 dev eth0 && ip netns exec stranger arping -qc 2 -U -I eth0 $RIP",
+            "ip -n stranger addr add $RIP/24 dev eth0 && { ip netns exec stranger ping -qnc 1 -W 1 $DIP; true; }",
             "ip netns del stranger 2>/dev/null; ip link del vstranger 2>/dev/null; ip netns exec director ip neigh "
             "flush to $RIP; true",
         ),),
