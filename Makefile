@@ -24,7 +24,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 # command that must be there = Debian package that brings it
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
-         modprobe=kmod iptables-legacy=iptables ping=iputils-ping curl=curl sudo=sudo mcs=mono-mcs \
+         modprobe=kmod iptables-legacy=iptables ping=iputils-ping arping=iputils-arping curl=curl sudo=sudo mcs=mono-mcs \
          groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
 
 .PHONY: demo test cases check lint unit bench faults hostile mutants undo-table pictures manual docs install-check lock outdated clean packages
