@@ -39,6 +39,15 @@ def test_a_table_of_any_dialect(separator: str, end: str, before: str, *, always
     told(found, 'Not imported: the column "Notes"*')
 
 
+@pytest.mark.parametrize("separator", ["^", "~", ":"])
+def test_a_table_with_a_separator_that_few_have(separator: str) -> None:
+    lines = [["name", "address", "weight"], ["app1", "10.0.0.101", "2"], ["app2", "10.0.0.102", "3"]]
+    found = read("".join(separator.join(line) + "\n" for line in lines), "servers.csv")
+    assert [(one.name, one.address, one.weight) for one in found.servers] == [
+        ("app1", "10.0.0.101", "2"), ("app2", "10.0.0.102", "3"),
+    ]  # fmt: skip
+
+
 def test_numbers_names_and_ports_of_a_table() -> None:
     found = read(
         'Name;IP-Adresse;Betriebssystem;Gewicht;Port;Kennwort\r\n'

@@ -52,6 +52,8 @@ COLUMNS = {word: field for field, words in _COLUMNS.items() for word in words.sp
 _SEPARATORS = (",", ";", "\t", "|")
 _FIRST = 12
 """Lines within which the one with the names of the columns stands: some have a title above."""
+_SNIFFED = 300
+"""Characters of each of them that are enough to find a separator."""
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _CONNECTION_PORTS = {"22", "2222", "5985", "5986"}
 _SECRET = re.compile(r"pass|secret|token|kennwort|contrase", re.IGNORECASE)
@@ -69,11 +71,13 @@ class Table:
 def table(text: str) -> Table | None:
     """The text as a table; None if it is none: no separator gives its lines the same number of cells."""
     best: tuple[int, int, Table] | None = None
-    for separator in _SEPARATORS:
+    for separator in dict.fromkeys([*_SEPARATORS, *_sniffed(text)]):
         if separator not in text:
             continue
         rows = list(_rows(text, separator))
         head = next((at for at, (_, cells) in enumerate(rows[:_FIRST]) if is_header(cells)), None)
+        if head is None and separator not in _SEPARATORS:
+            continue  # a list may have as many colons in each line
         if head is not None:
             names = rows[head][1]
             found = Table(rows[head + 1 :], [COLUMNS.get(_plain(name), "") for name in names], names)
@@ -87,6 +91,16 @@ def table(text: str) -> Table | None:
         if best is None or score > best[:2]:
             best = (*score, found)
     return best[2] if best else None
+
+
+def _sniffed(text: str) -> list[str]:
+    """The separator that the first lines suggest, where it is a sign that few tables have: `^`, `~`, `:`."""
+    first = "\n".join(line[:_SNIFFED] for line in text.splitlines()[:_FIRST])
+    try:
+        found = csv.Sniffer().sniff(first).delimiter
+    except csv.Error:
+        return []
+    return [] if found.isalnum() or found.isspace() or found in "._-/\"'#" else [found]
 
 
 def is_header(cells: Sequence[str]) -> bool:
