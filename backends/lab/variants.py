@@ -238,11 +238,6 @@ VARIANTS: tuple[LabFault, ...] = (
         ),),
         RUNS, RUNS_NOT, variant="published",
     ),
-    LabFault(
-        "path-mtu", SERVERS, "The server's replies of more than 1300 bytes are lost without a word.",
-        (_rules("A POSTROUTING -s $VIP -m length --length 1301:65535 -j DROP", table="mangle"),),
-        variant="replies", users="large", blind=True,
-    ),
     # Between farm and clients.
     LabFault(
         "spoof-filter", (ROUTER,), "The router tracks connections, sees half of each, and drops the rest as invalid.",

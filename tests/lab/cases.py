@@ -54,6 +54,10 @@ class Said:
         return self.verdict == "pass"
 
     @property
+    def every_row(self) -> list[dict[str, Any]]:
+        return [row for service in self.snapshot.get("services", ()) for row in service["rows"]]
+
+    @property
     def rows(self) -> dict[str, str]:
         """The worst state of each server."""
         found: dict[str, str] = {}

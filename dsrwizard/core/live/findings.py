@@ -42,8 +42,8 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True):
     also: frozenset[tuple[RowPlace, str]] = frozenset()
     faults: Mapping[FaultKey, FarmFault] = {}
     doubts: Mapping[RowPlace, Doubt] = {}
-    """Places whose probe alone convicts nobody: `served` where a client was answered by every server all the same,
-    `unknown` where it could not be told."""
+    """Places whose probe alone convicts nobody: `served` where verify found the answer good, as one by the server's own
+    router, or a client was answered by every server all the same; `unknown` where it could not be told."""
 
     def of_service(self, vip: str, service: str) -> Finding | None:
         """The first fault that names the VIP, and this service or none."""
@@ -152,9 +152,10 @@ def _doubts(names: frozenset[str], report: Report, deployment: Deployment) -> di
     }
     found: dict[RowPlace, Doubt] = {}
     for check in report.checks:
-        if check.check == "vip.probe" and check.outcome == "unknown" and check.host in names:
+        if check.check == "vip.probe" and check.outcome in ("pass", "unknown") and check.host in names:
             for place in _felt(check, deployment.server(check.host), deployment):
-                found[place] = "served" if place[:2] in served else "unknown"
+                well = check.outcome == "pass" or place[:2] in served
+                found[place] = "served" if well else "unknown"
     return found
 
 

@@ -149,6 +149,9 @@ def wire_word(seen: SeenOfServer) -> str:
 
 
 def _unreachable(server: RealServer, probe: Probed | None, found: list[Finding]) -> Judged:
+    blinded = next((one for one in found if one.elsewhere and one.cause == "vip-as-source"), None)
+    if blinded is not None:
+        return _because("unknown", blinded)  # nobody can answer a director that asks as the VIP
     cause = _explains(found, AWAY)
     if cause is not None:
         return _because("unreachable", cause)
