@@ -37,7 +37,7 @@ test: packages lint
 	  tests/lab tests/screens tests/ssh tests/windows tests/hostile tests/unit tests/fakes
 
 cases: packages $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope \
+	$(BIN)/python -m pytest -q -n 4 --dist load \
 	  tests/lab/test_cases.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
 
 check: lint unit

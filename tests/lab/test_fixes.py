@@ -37,11 +37,11 @@ GROUPS = (
     ("ipvs-differs:persistent@director",),
     ("stale-arp@router",),
     ("director-setting:rp-filter@director",),
-    ("service-down@web1", "rip-only-listener@web2", "path-mtu@web3"),
+    ("service-down@web1", "rip-only-listener@web2"),
     ("service-hung@web1", "rip-only-listener:published@web2", "arp-mismatch@web3"),
     ("unreachable@web1", "arp-announce:arping@web2"),
     ("duplicate-rip@web2", "spoof-filter@web3"),
-    ("not-on-link@web1",),
+    ("not-on-link@web1", "path-mtu@web3"),
     ("duplicate-vip@stranger",),
     ("spoof-filter:stateful@router",),
     ("spoof-filter:replies@router",),
@@ -57,7 +57,6 @@ ACTS = {
     "duplicate-rip": "the other machine has to be found first",
     "arp-mismatch": "the program that says so has to be found first",
     "arp-announce:arping": "the program that announces it has to be found first",
-    "not-persistent:tuned": "a profile may be of a package: its owner takes the line out, or another profile",
     "spoof-filter": "the filter is in a switch",
     "spoof-filter:stateful": "the filter is in a router or firewall of somebody else",
     "spoof-filter:replies": "the filter is in a router or firewall of somebody else",
@@ -119,7 +118,7 @@ def undo_of(fix: str) -> str:
     if told is None or command is None:
         return ""
     if told[1] == "the same with -D":
-        return re.sub(r" -[IA] (\S+)", r" -D \1", command.text, count=1)
+        return re.sub(r" -[IA] (\S+)", r" -D \1", command.text)
     return told[1] if told[1].split()[0] in PROGRAMS else ""
 
 

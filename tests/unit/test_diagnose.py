@@ -14,7 +14,7 @@ from dsrwizard.core.model.facts import Listener
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
 from tests.fakes.ipvs import Entry, Virtual
-from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, VIP6, Farm, faults, find, only
+from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, VIP6, Farm, faults, find, only, vip_missing
 
 KEY = ServiceKey(VIP, "tcp", 80)
 ECHO = Service(protocol="udp", port=7)
@@ -350,13 +350,25 @@ def test_the_director_without_the_vip() -> None:
     assert check.fix == "On the director: ip addr add 10.0.0.10/32 dev eth0"
 
 
+def test_a_missing_service_is_made_without_a_server_that_cannot_serve() -> None:
+    farm = Farm()
+    del farm.world.ipvs.table[KEY]
+    vip_missing(farm, "web2")
+    check = find(farm.verify(), "director.ipvs", "director")
+    assert "-r 10.0.0.101:80" in check.fix
+    assert "10.0.0.102" not in check.fix
+
+
 def test_a_missing_service_is_one_fault_and_its_destinations_follow() -> None:
     farm = Farm()
     del farm.world.ipvs.table[KEY]
     report = farm.verify()
     check = only(report)
     assert (check.cause, check.check) == ("ipvs-missing", "director.ipvs")
-    assert check.fix == "On the director: ipvsadm -A -t 10.0.0.10:80 -s wlc"
+    assert check.fix == "; ".join(
+        ["On the director: ipvsadm -A -t 10.0.0.10:80 -s wlc"]
+        + [f"ipvsadm -a -t 10.0.0.10:80 -r 10.0.0.{last}:80 -g -w 1" for last in (101, 102, 103)]
+    )
     assert find(report, "director.destination", "director").consequence_of == "ipvs-missing"
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsrwizard.core.diagnosis.director_filter import _undo
 from dsrwizard.core.diagnosis.filter_iptables import iptables
 from dsrwizard.core.diagnosis.filter_match import ClientPacket
 from dsrwizard.core.diagnosis.filter_nft import nft
@@ -21,6 +22,11 @@ from tests.unit.diagnosed import VIP, Farm, find
 PACKET = ClientPacket(
     family=4, vip=VIP, protocol="tcp", port=80, own=frozenset({"10.0.0.2", "10.0.0.101", VIP}), incoming="eth0"
 )
+
+
+def _command(fix: str) -> str:
+    """A fix without how it is taken back."""
+    return fix.partition(" (undo: ")[0]
 
 
 def said(**sections: str) -> str:
@@ -77,7 +83,7 @@ def test_a_rule_that_drops_ordinary_clients_is_named_with_its_counter_and_what_u
     checks = judged(said(legacy4=legacy(f"INPUT {rule}")))
     (check,) = [one for one in checks if one.outcome == "fail"]
     assert (check.check, check.cause, check.host, check.vip) == ("director.filter", "firewall", "director", VIP)
-    assert check.fix == f"On the director: {fix}"
+    assert _command(check.fix) == f"On the director: {fix}"
     assert rule in check.evidence
     assert "3 packets so far" in check.evidence
 
@@ -87,7 +93,7 @@ def test_a_policy_that_drops_with_no_rule_for_the_service_is_named() -> None:
              "INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")  # fmt: skip
     (check,) = [one for one in judged(said(legacy4=legacy(*rules, policy="DROP"))) if one.outcome == "fail"]
     assert "policy of INPUT: drop (7 packets so far)" in check.evidence
-    assert check.fix.endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
+    assert _command(check.fix).endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
 
 
 HEALTHY = [
@@ -141,7 +147,7 @@ def test_what_stops_packets_after_ipvs_is_found_too() -> None:
     (check,) = [
         one for one in judged(said(legacy4=legacy("OUTPUT -d 10.0.0.10/32 -p tcp -j DROP"))) if one.outcome == "fail"
     ]
-    assert check.fix.endswith("iptables-legacy -D OUTPUT -d 10.0.0.10/32 -p tcp -j DROP")
+    assert _command(check.fix).endswith("iptables-legacy -D OUTPUT -d 10.0.0.10/32 -p tcp -j DROP")
 
 
 def test_a_rule_that_translates_the_vip_takes_its_packets_from_ipvs() -> None:
@@ -193,7 +199,10 @@ def test_nft_a_dropping_policy_behind_a_rule_that_lets_in_is_no_fault(rule: str)
 def test_nft_a_dropping_policy_without_such_a_rule_is_named(rule: str) -> None:
     (check,) = [one for one in judged(said(nft=NFT.replace("RULE", rule))) if one.outcome == "fail"]
     assert (check.cause, check.host) == ("firewall", "director")
-    assert check.fix == "On the director: nft insert rule inet filter input ip daddr 10.0.0.10 tcp dport 80 accept"
+    assert (
+        _command(check.fix)
+        == "On the director: nft insert rule inet filter input ip daddr 10.0.0.10 tcp dport 80 accept"
+    )
 
 
 def test_nft_rules_that_iptables_wrote_are_told_to_iptables() -> None:
@@ -267,10 +276,10 @@ def test_a_set_that_has_the_vip_is_looked_into_as_vrrp_strict_makes_one() -> Non
     (check,) = [one for one in judged(said(nft=STRICT_NFT)) if one.outcome == "fail"]
     assert check.cause == "firewall"
     assert "(4 packets so far)" in check.evidence
-    assert check.fix.endswith("nft insert rule ip keepalived in ip daddr 10.0.0.10 tcp dport 80 accept")
+    assert _command(check.fix).endswith("nft insert rule ip keepalived in ip daddr 10.0.0.10 tcp dport 80 accept")
     rule = legacy("INPUT -m set --match-set keepalived dst -j DROP")
     (check,) = [one for one in judged(said(legacy4=rule, ipset=STRICT_IPSET)) if one.outcome == "fail"]
-    assert check.fix.endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
+    assert _command(check.fix).endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
 
 
 def test_a_set_without_the_vip_or_of_other_senders_is_no_fault() -> None:
@@ -298,7 +307,7 @@ table netdev edge {
 
 def test_a_chain_of_one_interface_or_of_a_table_that_sleeps_does_nothing_elsewhere() -> None:
     (check,) = [one for one in judged(said(nft=INGRESS)) if one.outcome == "fail"]
-    assert check.fix.endswith("nft insert rule netdev edge in ip daddr 10.0.0.10 tcp dport 80 accept")
+    assert _command(check.fix).endswith("nft insert rule netdev edge in ip daddr 10.0.0.10 tcp dport 80 accept")
     assert [one for one in judged(said(nft=INGRESS.replace("eth0", "eth7"))) if one.outcome == "fail"] == []
     asleep = INGRESS.replace("edge {\n", "edge {\n\tflags dormant\n\n")
     assert [one for one in judged(said(nft=asleep)) if one.outcome == "fail"] == []
@@ -307,7 +316,7 @@ def test_a_chain_of_one_interface_or_of_a_table_that_sleeps_does_nothing_elsewhe
 def test_what_a_comment_says_never_gets_into_a_command() -> None:
     rule = 'INPUT -d 10.0.0.10/32 -p tcp -m comment --comment "$(reboot) `id`" -j DROP'
     (check,) = [one for one in judged(said(legacy4=legacy(rule))) if one.outcome == "fail"]
-    assert check.fix == "On the director: iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT"
+    assert _command(check.fix) == "On the director: iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT"
 
 
 SAID = """table ip inet chain { } type filter hook input policy drop ; set elements = vmap saddr daddr tcp dport 80 @x
@@ -336,7 +345,7 @@ def test_a_filter_that_lets_in_its_own_network_alone_leaves_a_doubt_where_no_cli
     assert (report.verdict, report.failures) == ("unknown", ())
     check = find(report, "director.filter", "director")
     assert "but machines of its own networks" in check.message
-    assert check.fix.endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
+    assert _command(check.fix).endswith("iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT")
     checks = judged(said(legacy4=legacy(*rules, policy="DROP")), client="203.0.113.10")
     assert [one.cause for one in checks if one.outcome == "fail"][:1] == ["firewall"]
     wider = (*rules, "INPUT -s 172.16.0.0/12 -p tcp -m tcp --dport 80 -j ACCEPT")
@@ -344,3 +353,18 @@ def test_a_filter_that_lets_in_its_own_network_alone_leaves_a_doubt_where_no_cli
         seen, chains=chains(said(legacy4=legacy(*wider, policy="DROP")))
     )
     assert farm.verify().verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("fixes", "undo"),
+    [
+        (["iptables-legacy -I INPUT -d 10.0.0.10 -p tcp --dport 80 -j ACCEPT"] * 2, "the same with -D"),
+        (["ufw prepend allow proto tcp to 10.0.0.10 port 80"], "ufw delete allow proto tcp to 10.0.0.10 port 80"),
+        (["firewall-cmd --add-rich-rule='rule'"], "--remove-rich-rule"),
+        (["nft insert rule inet filter input ip daddr 10.0.0.10 accept"], "nft -a list chain inet filter input"),
+        (["iptables-legacy -D INPUT -d 10.0.0.10/32 -j DROP"], ""),
+    ],
+)
+def test_what_lets_a_service_in_says_how_it_is_taken_back(fixes: list[str], undo: str) -> None:
+    assert undo in _undo(fixes)
+    assert bool(_undo(fixes)) == bool(undo)

@@ -24,6 +24,8 @@ from dsrwizard.core.plan.director import key_of, wanted_state
 
 _SHOWN = 8
 """MACs in one line of evidence."""
+_TYPED = 8
+"""Real servers that a command typed by hand may name; more are for apply."""
 
 
 def strangers(evidence: Evidence, vip: Vip, views: list[ServerView]) -> tuple[str, ...]:
@@ -186,7 +188,7 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, pres
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label),
             f"IPVS on the director has no service {name}.", "not in the kernel's table",
-            _command(ServiceChange(service=key_of(vip, service), old=None, new=wanted)),
+            _made(evidence, faults, vip, service, wanted),
         )  # fmt: skip
     differing = []
     if present.state.scheduler != wanted.scheduler:
@@ -323,3 +325,21 @@ def _director_unseen(where: Where, evidence: Evidence, command: str) -> Check:
 
 def _command(change: ServiceChange | DestinationChange) -> str:
     return "On the director: " + "; ".join(commands(change))
+
+
+def _made(evidence: Evidence, faults: Found, vip: Vip, service: Service, wanted: ServiceState) -> str:
+    """What makes a service with the real servers that can serve; of many, apply does."""
+    servers = [
+        (rip, server)
+        for server in evidence.deployment.servers_of(vip)
+        if (rip := server.rip_for(vip)) is not None
+        and not faults.find(server.name, *UNPROVED, vip=vip.address, service=service.label)
+    ]
+    if len(servers) > _TYPED:
+        return "On the director: dsrwizard apply FILE makes it with its real servers."
+    key = key_of(vip, service)
+    lines = [*commands(ServiceChange(service=key, old=None, new=wanted))]
+    for rip, server in servers:
+        state = DestinationState(weight=server.weight)
+        lines += commands(DestinationChange(service=key, address=rip, port=service.port, old=None, new=state))
+    return "On the director: " + "; ".join(lines)

@@ -171,7 +171,7 @@ def convict(faults: Found, place: ServicePlace, alike: Sequence[ServicePlace], h
     return faults.fail(
         _where(place), fault,
         f"The packet filter of the director {verb} {part}{what}{end}.", counted,
-        f"On the director: {' && '.join(fixes)}",
+        f"On the director: {' && '.join(fixes)}{_undo(fixes)}",
     )  # fmt: skip
 
 
@@ -202,3 +202,19 @@ def _fix(hit: Hit, vip: Vip, service: Service) -> str:
     if f" -d {canonical(vip.address)}/{vip.prefix} " in f"{rule} " and _HARMLESS.fullmatch(rule):
         return f"{program}{table} {rule.replace('-A ', '-D ', 1)}"
     return f"{program}{table} -I {base.name} -d {vip.address} -p {service.protocol} --dport {service.port} -j ACCEPT"
+
+
+def _undo(fixes: Sequence[str]) -> str:
+    """How commands that let a service in are taken back; empty where they take a rule out."""
+    if all(" -I " in one and one.endswith(" -j ACCEPT") for one in fixes):
+        return " (undo: the same with -D)"
+    if len(fixes) > 1:
+        return ""
+    if fixes[0].startswith("ufw prepend "):
+        return f" (undo: {fixes[0].replace('prepend', 'delete', 1)})"
+    if fixes[0].startswith("firewall-cmd "):
+        return " (undo: --remove-rich-rule; with --permanent as well it stays)"
+    if fixes[0].startswith("nft insert rule "):
+        place = " ".join(fixes[0].split()[3:6])
+        return f" (undo: nft -a list chain {place} shows its handle for nft delete rule {place} handle …)"
+    return ""
