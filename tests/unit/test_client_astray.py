@@ -5,7 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dsrwizard.core.model.answers import Arrival
+from dsrwizard.core.diagnosis import diagnose
+from dsrwizard.core.diagnosis.handshakes import Traffic
+from dsrwizard.core.model.answers import Arrival, Arrivals
+from dsrwizard.engine.client_looks import look
+from dsrwizard.engine.verify import gather
 from tests.unit.diagnosed import (
     SERVER_FAULTS,
     STRANGER,
@@ -114,6 +118,17 @@ def test_the_client_hosts_own_address_proves_a_filter_on_one_server(seen: Seen) 
     check = find(report, "probe.client_like", "web2")
     assert "SYN from 203.0.113.10:" in check.evidence
     assert "! -s 10.0.0.0/16 -j DROP" in check.evidence
+
+
+def test_connections_from_before_do_not_acquit_a_server_that_answers_nobody_now(seen: Seen) -> None:
+    """The director keeps what has ended for two minutes, and what is open for fifteen."""
+    farm = seen.farm
+    farm.server("web2").strangers_dropped = True
+    view = look(farm.deployment, seen.host, farm.world.director(), counting=0.0)
+    evidence = gather(farm.deployment, farm.observed(), farm.world.wire(), view, farm.inside())
+    before = {("10.0.0.102", VIP, 80): Traffic(connections=3, answered=("203.0.113.77",))}
+    report = diagnose(msgspec.structs.replace(evidence, traffic=before, arrivals=Arrivals()))
+    assert faults(report) == [("firewall", "web2")]
 
 
 def test_without_a_rule_that_explains_it_a_lost_client_is_not_called_filtered(seen: Seen) -> None:

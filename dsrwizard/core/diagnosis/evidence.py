@@ -149,13 +149,23 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def served(self, vip: Vip, service: Service, rip: str) -> int:
         """How many connections of a client host in another network were answered through a real server in this look."""
+        return self._given(vip, service, rip).count(True)
+
+    def unserved(self, vip: Vip, service: Service, rip: str) -> bool:
+        """Whether a client host in another network was given to a real server in this look and got no answer at all:
+        then what the director still has of earlier connections says nothing of now."""
+        given = self._given(vip, service, rip)
+        return bool(given) and not any(given)
+
+    def _given(self, vip: Vip, service: Service, rip: str) -> list[bool]:
+        """Of each such connection, whether it was answered."""
         view = self.client
         seen = view.of(vip) if isinstance(view, ClientView) else None
         passage = seen.passages.get(service.port) if seen is not None and seen.on_link is not True else None
         if seen is None or passage is None:
-            return 0
+            return []
         given = {port for port, to in passage.given.items() if canonical(to) == canonical(rip)}
-        return sum(one.port == service.port and one.result == "open" and one.client_port in given for one in seen.tries)
+        return [one.result == "open" for one in seen.tries if one.port == service.port and one.client_port in given]
 
     @cached_property
     def _networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -288,6 +288,8 @@ class ServerView:
         count = self.evidence.served(vip, service, rip)
         if count:
             return f"the client host was answered through {self.name} ({count} connection{'s' if count > 1 else ''})"
+        if self.evidence.unserved(vip, service, rip):
+            return ""
         seen = (self.evidence.traffic or {}).get((canonical(rip), canonical(vip.address), service.port))
         far = [one for one in (seen.answered if seen else ()) if not self.evidence.near(one)]
         return f"clients in other networks are connected through {self.name}, {far[0]} for one" if far else ""
