@@ -23,7 +23,7 @@ def common_name(found: x509.Certificate, whose: str) -> list[str]:
         name: x509.Name = getattr(found, whose)
         common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
         return [str(common[0].value) if common else name.rfc4514_string()]
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - whatever a parser makes of foreign bytes
         return []
 
 

@@ -13,6 +13,7 @@ from dsrwizard.core.diagnosis.filter_match import (
     Applies,
     ClientPacket,
     FilterRule,
+    RuleVerdict,
     any_of,
     both,
     by_interface,
@@ -46,7 +47,8 @@ def iptables(packet: ClientPacket, text: str) -> FilterRule:
     packets, words = _iptables_words(text)
     answers: list[Applies] = []
     modules: set[str] = set()
-    target, verdict, mark = "", "", 0
+    verdict: RuleVerdict = ""
+    target, mark = "", 0
     negated, at = False, 2  # after -A CHAIN
     while at < len(words):
         word, value = words[at], words[at + 1] if at + 1 < len(words) else ""
@@ -83,7 +85,7 @@ def iptables(packet: ClientPacket, text: str) -> FilterRule:
             verdict = "notrack" if word == "--notrack" else verdict
         negated = False
     return FilterRule(
-        applies=both(*answers), verdict=verdict, target=target, mark=mark,  # type: ignore[arg-type]
+        applies=both(*answers), verdict=verdict, target=target, mark=mark,
         packets=packets, random="statistic" in modules,
     )  # fmt: skip
 
@@ -137,7 +139,7 @@ _KNOWN = frozenset(
         "set",
     }
 )
-_TARGETS = {
+_TARGETS: dict[str, RuleVerdict] = {
     "ACCEPT": "accept", "DROP": "drop", "REJECT": "drop", "TARPIT": "drop", "STEAL": "drop", "RETURN": "return",
     "DNAT": "elsewhere", "REDIRECT": "elsewhere", "TPROXY": "elsewhere", "NETMAP": "elsewhere", "QUEUE": "ask",
     "NFQUEUE": "ask", "MARK": "mark", "NOTRACK": "notrack", "SYNPROXY": "elsewhere",

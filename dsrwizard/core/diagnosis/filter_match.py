@@ -14,6 +14,9 @@ from typing import Literal
 import msgspec
 
 Applies = Literal["yes", "some", "no"]
+RuleVerdict = Literal["accept", "drop", "return", "jump", "goto", "elsewhere", "ask", "mark", "notrack", ""]
+"""What a rule does with a packet it applies to; empty: it only counts or changes it."""
+_NEGATED: dict[Applies, Applies] = {"yes": "no", "no": "yes", "some": "some"}
 
 EPHEMERAL = (1024, 65535)
 """Ports that clients connect from."""
@@ -47,7 +50,7 @@ class FilterRule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule: whether it applies, what it does then, and where it jumps to."""
 
     applies: Applies
-    verdict: Literal["accept", "drop", "return", "jump", "goto", "elsewhere", "ask", "mark", "notrack", ""] = ""
+    verdict: RuleVerdict = ""
     target: str = ""
     mark: int = 0
     packets: int | None = None
@@ -62,13 +65,25 @@ def both(*answers: Applies) -> Applies:
 
 def no_less(answer: Applies) -> Applies:
     """The negation."""
-    return {"yes": "no", "no": "yes", "some": "some"}[answer]  # type: ignore[return-value]
+    return _NEGATED[answer]
 
 
 def any_of(answers: Iterable[Applies]) -> Applies:
     """One of them is enough."""
     found = set(answers)
     return "yes" if "yes" in found else "some" if "some" in found else "no"
+
+
+def between(address: str, text: str) -> Applies:
+    """Whether an address is in a range, `FIRST-LAST`."""
+    first, _, last = text.partition("-")
+    try:
+        ends, one = (ip_address(first), ip_address(last)), ip_address(address)
+    except ValueError:
+        return "some"
+    if not ends[0].version == ends[1].version == one.version:
+        return "some"
+    return "yes" if int(ends[0]) <= int(one) <= int(ends[1]) else "no"
 
 
 def from_network(packet: ClientPacket, text: str) -> Applies:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import ip_address
 
 from dsrwizard.core.diagnosis.filter_match import (
     EPHEMERAL,
@@ -13,7 +12,9 @@ from dsrwizard.core.diagnosis.filter_match import (
     Applies,
     ClientPacket,
     FilterRule,
+    RuleVerdict,
     any_of,
+    between,
     both,
     by_interface,
     by_length,
@@ -28,7 +29,10 @@ from dsrwizard.core.diagnosis.filter_match import (
 
 _TOKEN = re.compile(r'"[^"]*"|\{[^{}]*\}|\S+')
 _OPERATORS = frozenset({"==", "!=", "<", ">", "<=", ">=", "in"})
-_NFT_VERDICTS = {"accept": "accept", "drop": "drop", "reject": "drop", "return": "return", "queue": "ask"}
+_NFT_VERDICTS: dict[str, RuleVerdict] = {
+    "accept": "accept", "drop": "drop", "reject": "drop", "return": "return", "queue": "ask",
+}  # fmt: skip
+_TO_CHAIN: dict[str, RuleVerdict] = {"jump": "jump", "goto": "goto"}
 
 
 @lru_cache(maxsize=65_536)
@@ -40,7 +44,8 @@ def nft(packet: ClientPacket, text: str) -> FilterRule:
     """A rule as `nft list ruleset` prints it."""
     words = list(_nft_words(text))
     answers: list[Applies] = []
-    verdict, target, mark, packets = "", "", 0, None
+    verdict: RuleVerdict = ""
+    target, mark, packets = "", 0, None
     at = 0
     while at < len(words):
         word = words[at]
@@ -52,8 +57,8 @@ def nft(packet: ClientPacket, text: str) -> FilterRule:
         elif word in _NFT_VERDICTS:
             verdict = _NFT_VERDICTS[word]
             break
-        elif word in ("jump", "goto"):
-            verdict, target = word, words[at + 1] if at + 1 < len(words) else ""
+        elif word in _TO_CHAIN:
+            verdict, target = _TO_CHAIN[word], words[at + 1] if at + 1 < len(words) else ""
             break
         elif word in ("dnat", "redirect", "tproxy", "synproxy"):
             verdict = "elsewhere"
@@ -78,7 +83,7 @@ def nft(packet: ClientPacket, text: str) -> FilterRule:
             answers.append(answer)
             continue
         at += 1
-    return FilterRule(applies=both(*answers), verdict=verdict, target=target, mark=mark, packets=packets)  # type: ignore[arg-type]
+    return FilterRule(applies=both(*answers), verdict=verdict, target=target, mark=mark, packets=packets)
 
 
 def _past(words: Sequence[str], at: int) -> int:
@@ -178,13 +183,7 @@ def _nft_value(packet: ClientPacket, key: str, value: str, *, negated: bool = Fa
 
 def _held(packet: ClientPacket, text: str) -> Applies:
     """Whether the VIP is in a network or, as nft writes it, between two addresses."""
-    first, dash, last = text.partition("-")
-    if not dash:
-        return to_network(packet, text)
-    try:
-        return "yes" if ip_address(first) <= ip_address(packet.vip) <= ip_address(last) else "no"  # type: ignore[operator]
-    except (ValueError, TypeError):
-        return "some"
+    return between(packet.vip, text) if "-" in text else to_network(packet, text)
 
 
 def _family(key: str) -> int:
@@ -193,13 +192,7 @@ def _family(key: str) -> int:
 
 def _spanned(packet: ClientPacket, text: str) -> Applies:
     if "-" in text:
-        if not packet.client:
-            return "some"
-        first, _, last = text.partition("-")
-        try:
-            return "yes" if ip_address(first) <= ip_address(packet.client) <= ip_address(last) else "no"  # type: ignore[operator]
-        except (ValueError, TypeError):
-            return "some"
+        return between(packet.client, text)
     return from_network(packet, text)
 
 
@@ -222,8 +215,8 @@ def _mapped(packet: ClientPacket, key: str, text: str) -> FilterRule:
         words = verdict.split()
         word = words[0] if words else ""
         if answer != "no" and best.applies != "yes":
-            if word in ("jump", "goto"):
-                best = FilterRule(applies=answer, verdict=word, target=words[-1])  # type: ignore[arg-type]
+            if word in _TO_CHAIN:
+                best = FilterRule(applies=answer, verdict=_TO_CHAIN[word], target=words[-1])
             else:
-                best = FilterRule(applies=answer, verdict=_NFT_VERDICTS.get(word, ""))  # type: ignore[arg-type]
+                best = FilterRule(applies=answer, verdict=_NFT_VERDICTS.get(word, ""))
     return best
