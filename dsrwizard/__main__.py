@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import NoReturn
 
@@ -16,7 +15,9 @@ def main() -> None:
         return
     import io
 
-    gc.set_threshold(50_000)  # starting makes many objects and no garbage: a tenth of the time goes into looking for it
+    from dsrwizard import garbage
+
+    garbage.starting()
     from dsrwizard.cli.main import run
 
     if isinstance(sys.stdout, io.TextIOWrapper):

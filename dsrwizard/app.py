@@ -19,7 +19,7 @@ from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from dsrwizard import signals
+from dsrwizard import garbage, signals
 from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.foreign import lines, one_line, whole
@@ -194,6 +194,7 @@ class DsrApp(App[int]):
 
     def on_ready(self) -> None:
         gc.enable()
+        garbage.staying()
 
     def _first_draft(self) -> Draft:
         """The first draft: from the deployment given, or from the lab's file; otherwise empty."""

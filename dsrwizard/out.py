@@ -18,6 +18,7 @@ from typing import Any
 import click
 import msgspec
 
+from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.foreign import in_json, lines, one_line, whole
 
 LONGEST_LINE = 20_000
@@ -39,23 +40,23 @@ class Word:
 def line(*parts: str | Word, said: str = "", err: bool = False, end: str = "\n") -> None:
     """One line. `said` follows on it; where it has more lines, they come behind a bar. `err`: to standard error."""
     first, *more = lines(said).split("\n")
-    click.echo("".join(_styled(part) for part in (*parts, first)) + end, nl=False, err=err)
+    _echo("".join(_styled(part) for part in (*parts, first)) + end, err=err)
     for one in more:
-        click.echo(_BAR + one_line(one, LONGEST_LINE), err=err)
+        _echo(_BAR + one_line(one, LONGEST_LINE) + "\n", err=err)
 
 
 def command(mark: str, typed: str) -> None:
     """A command behind its mark, tabs kept. The further lines of a here-document stand behind a bar: they are a file's
     content, which may look like anything."""
     first, *more = lines(typed, LONGEST_COMMAND, tabs=True).split("\n")
-    click.echo(one_line(mark) + first)
+    _echo(one_line(mark) + first + "\n")
     for one in more:
-        click.echo(f"{' ' * (len(mark) - len(_BAR))}{_BAR}{one}")
+        _echo(f"{' ' * (len(mark) - len(_BAR))}{_BAR}{one}\n")
 
 
 def text(content: str) -> None:
     """A text of several lines that dsrwizard has put together, as it stands."""
-    click.echo(whole(content), nl=False)
+    _echo(whole(content))
 
 
 def markdown(content: str) -> None:
@@ -72,7 +73,7 @@ def markdown(content: str) -> None:
 
 def question(content: str) -> None:
     """A question on standard error, the cursor behind it."""
-    click.echo(whole(content), nl=False, err=True)
+    _echo(whole(content), err=True)
 
 
 def complaint(*said: str) -> None:
@@ -86,7 +87,7 @@ def document(content: Any, *, indent: int = 2) -> None:
     """One JSON document; with `indent` 0 on one line."""
     encoded = _encoded(content)
     text = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
-    click.echo(in_json(text))
+    _echo(in_json(text) + "\n")
 
 
 def confirm(question: str) -> bool:
@@ -106,6 +107,26 @@ def nobody_reads(problem: Exception) -> bool:
 def forget() -> None:
     """Nobody reads standard output any more; without this Python complains once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    """Raises LookError where standard output takes no more, as a file on a full disk does not; BrokenPipeError and the
+    like where nobody reads it (`nobody_reads`)."""
+    try:
+        click.echo(text, nl=False, err=err)
+    except OSError as problem:
+        if err or nobody_reads(problem):
+            raise
+        raise takes_no_more(problem) from problem
+
+
+def takes_no_more(problem: OSError) -> LookError:
+    """What to tell where standard output cannot be written."""
+    return LookError(
+        f"Standard output takes no more: {problem.strerror or problem}.",
+        "What was printed last may be incomplete there.",
+        "Make room there, or send the output elsewhere, and run the command again.",
+    )
 
 
 def _styled(part: str | Word) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -59,7 +60,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as problem:  # noqa: BLE001 - whatever it is, no traceback reaches the user
         from dsrwizard import out
 
-        return _unread() if out.nobody_reads(problem) else _crashed(problem)
+        if out.nobody_reads(problem):
+            return _unread()
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC and problem.filename is None:  # click's help
+            _complain(*out.takes_no_more(problem).lines())
+            return 3
+        return _crashed(problem)
     finally:
         if "dsrwizard.cli.asking" in sys.modules:
             from dsrwizard.cli.asking import put_back

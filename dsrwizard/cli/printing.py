@@ -233,7 +233,9 @@ def mended(done: MendResult, left: Sequence[Check], *, as_json: bool = False) ->
 def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
     """Prints one snapshot of the live pane."""
     if as_json:
-        out.document({name: getattr(made, name) for name in made.__struct_fields__ if name != "history"})
+        out.document(
+            {name: getattr(made, name) for name in made.__struct_fields__ if name not in ("history", "clock_set")}
+        )
         return
     if made.problem:
         out.line(f"! {made.problem}")

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
-from dsrwizard import files, out, signals
+from dsrwizard import files, garbage, out, signals
 from dsrwizard.core.api import Watcher
 from dsrwizard.core.model.errors import LookError, UsageError
 from dsrwizard.core.model.secret import Secret
@@ -30,12 +30,18 @@ class Latest:
 
     def __init__(self) -> None:
         self._fresh = threading.Event()
+        self._came = 0.0
         self.snapshot: Snapshot | None = None
         self.failed: BaseException | None = None
 
     def show(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+        self.snapshot, self._came = snapshot, _running()
         self._fresh.set()
+
+    def moment(self) -> float:
+        """Now, by the clock of the snapshot: if the wall clock is set, the snapshot becomes neither old nor new."""
+        snapshot, came = self.snapshot, self._came
+        return 0.0 if snapshot is None else snapshot.at + max(0.0, _running() - came)
 
     def fail(self, problem: BaseException) -> None:
         self.failed = problem
@@ -51,11 +57,22 @@ class Latest:
         return self.snapshot
 
 
+def _running() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @contextmanager
 def until_signalled() -> Iterator[Callable[[], bool]]:
-    """Provides a function that says whether a signal came, the usual way to stop such a command."""
+    """Provides a function that says whether a signal came, the usual way to stop such a command. The second one raises
+    KeyboardInterrupt: it ends what waits for a reader in the middle of a long line."""
     came: list[int] = []
-    with signals.handled(lambda number, _: came.append(number)):
+
+    def heard(number: int, _: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    with signals.handled(heard):
         note = signals.how_to_stop()
         if note:
             out.complaint(note)
@@ -65,6 +82,7 @@ def until_signalled() -> Iterator[Callable[[], bool]]:
 def changes(watcher: Watcher) -> int:
     """Prints JSON Lines (`core.tell.stream.Stream`) until stopped or until the output is closed. The exit code says
     whether checking worked at the end: 0 or 3."""
+    garbage.staying()
     stream, latest = WatchLines(), Latest()
 
     def work() -> None:
@@ -81,7 +99,8 @@ def changes(watcher: Watcher) -> int:
                 if snapshot is not None and not stream.begun:
                     watcher.start(latest.show)
                 for line in stream.lines(snapshot) if snapshot is not None else ():
-                    out.document(line, indent=0)
+                    if _room(stopped):
+                        out.document(line, indent=0)
                 sys.stdout.flush()
         except OSError as problem:
             if not out.nobody_reads(problem):
@@ -90,14 +109,31 @@ def changes(watcher: Watcher) -> int:
     return LookError.exit_code if stream.problem else 0
 
 
+_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+
 def _reader_gone() -> bool:
     """Whether the other end of standard output is closed. Without changes, no failing write would show it."""
+    return bool(_output(0, 0.0) & _GONE)
+
+
+def _room(stopped: Callable[[], bool]) -> bool:
+    """Waits until standard output takes a line: a reader that stands still keeps the watch from nothing, not even from
+    ending when a signal comes. False: it came."""
+    while not stopped():
+        if _output(select.POLLOUT, LOOK_AGAIN):
+            return True
+    return False
+
+
+def _output(events: int, seconds: float) -> int:
+    """What poll(2) says of standard output; where there is no file behind it, that it can be written."""
     poll = select.poll()
     try:
-        poll.register(sys.stdout.fileno(), 0)
-    except (OSError, ValueError):  # no file behind it
-        return False
-    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+        poll.register(sys.stdout.fileno(), events)
+    except (OSError, ValueError):
+        return events
+    return next((event for _, event in poll.poll(1000 * seconds)), 0)
 
 
 def listen_at(text: str) -> tuple[str, int]:
@@ -161,21 +197,21 @@ def metrics(watcher: Watcher, listen: str, names: Sequence[str] = (), token: Sec
     """Serves metrics until a signal comes. Raises DsrError if it cannot listen at the address."""
     from dsrwizard.cli.wiring import metrics_server
 
+    garbage.staying()
     address, port = listen_at(listen)
     latest = Latest()
     with (
         until_signalled() as stopped,
         closing(
-            metrics_server(address, port, lambda: exposition(latest.snapshot, time.time()), names, token)
+            metrics_server(address, port, lambda: exposition(latest.snapshot, latest.moment()), names, token)
         ) as server,
     ):
         where = f"[{address}]" if ":" in address else address
-        out.line(f"Metrics at http://{where}:{server.port}/metrics", err=True)
+        out.complaint(f"Metrics at http://{where}:{server.port}/metrics")
         if not server.loopback and token is None:
-            out.line(
+            out.complaint(
                 f"Anyone who can reach {where}:{server.port} can read the metrics: there is no password. Set one "
-                "with --token-file, let a firewall admit only Prometheus, or listen on 127.0.0.1.",
-                err=True,
+                "with --token-file, let a firewall admit only Prometheus, or listen on 127.0.0.1."
             )
         watcher.start(latest.show)
         while not stopped():

@@ -8,7 +8,7 @@ press.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from threading import Lock, Thread
 
 from textual import on
 from textual.containers import Vertical
@@ -17,6 +17,7 @@ from textual.message import Message
 from dsrwizard.core.api import Engine, Watcher
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.snapshot import Snapshot
+from screens import clock
 from screens.background import in_thread, let_keys_through
 from screens.live.header import Tally
 from screens.widgets.host_words import in_words
@@ -38,6 +39,9 @@ class Watching(Vertical):
             """Counted on the poller's thread, so that no key waits for it."""
             self.turn = turn
 
+    class Woken(Message, bubble=False):
+        """There is a newer picture."""
+
     def __init__(
         self,
         engine: Callable[[], Engine],
@@ -58,6 +62,8 @@ class Watching(Vertical):
         self.problem = ""
         """The error that kept the engine from watching."""
         self._turn = 0
+        self._handing = Lock()
+        self._newest: Watching.Polled | None = None
 
     def redraw(self) -> None:
         """Called when there is something new to show."""
@@ -74,11 +80,16 @@ class Watching(Vertical):
         self.deployment = deployment
         let_keys_through()
         self._turn += 1
+        self._newest = None  # one that an earlier watch has left
         self.run_worker(self._open(deployment, self._turn, self.interval, self.paused), group="live-open")
 
     async def _open(self, deployment: Deployment, turn: int, interval: float, paused: bool) -> None:
         def show(snapshot: Snapshot) -> None:
-            self.post_message(self.Polled(snapshot, turn))
+            picture = self.Polled(snapshot, turn)
+            with self._handing:
+                waits, self._newest = self._newest is not None, picture
+            if not waits:  # pictures do not pile up before a terminal that stands still for hours
+                self.post_message(self.Woken())
 
         def work() -> Watcher:
             watcher = self._engine().watch(deployment, interval, read_only=self.read_only)
@@ -107,9 +118,17 @@ class Watching(Vertical):
             _close(self.watcher)
             self.watcher = None
 
+    @on(Woken)
+    def woken(self) -> None:
+        with self._handing:
+            newest, self._newest = self._newest, None
+        if newest is not None:
+            self.polled(newest)
+
     @on(Polled)
     def polled(self, event: Polled) -> None:
         if event.turn == self._turn:
+            clock.agree()
             self.snapshot, self.tally = event.snapshot, event.tally
             self.redraw()
 

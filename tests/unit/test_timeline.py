@@ -104,7 +104,7 @@ def test_a_disk_that_takes_nothing_is_told_and_the_watch_goes_on(tmp_path: Path)
     (tmp_path / "events").unlink()
     recorder(down(200.0))
     assert recorder.problem == ""
-    assert changes(Timeline(tmp_path / "events", "shop")) == [down(200.0)]
+    assert changes(Timeline(tmp_path / "events", "shop")) == [down(100.0), down(200.0)], "what waited is not lost"
 
 
 def test_what_cannot_be_read_is_an_error_that_says_what_to_do(timeline: Timeline) -> None:

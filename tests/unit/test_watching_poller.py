@@ -42,7 +42,7 @@ class Watch:
         self.hosts = Hosts(lambda: director, lambda server: self.world.open_server(server, quiet))
         self.poller = Poller(
             self.deployment, director=director, wire=wire or self.world.wire(), journal=self.journal,
-            clock=lambda: self.now, hosts=self.hosts, quiet=quiet, **others,
+            clock=others.pop("clock", lambda: self.now), hosts=self.hosts, quiet=quiet, **others,
         )  # fmt: skip
 
     def once(self, seconds: float = 1.0) -> Snapshot:

@@ -21,6 +21,9 @@ STRANGERS_CLAIM_SECONDS = 5.0
 MOST_CLAIMS = 2000
 """Claims kept for a VIP: a sender of invented MACs cannot fill the memory."""
 
+MOST_MACS = 1000
+"""MACs remembered beyond those that probes have just shown: a server that answers by another one each time cannot fill
+the memory either."""
 Spoken = tuple[str, str]
 """The MAC that a VIP was said to be at, and the MAC that said so: the same, where a machine speaks for itself."""
 
@@ -51,6 +54,9 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
                 gone.pop(answer.rip, None)
             if answer.mac:
                 macs[answer.mac] = place[2]
+        if len(macs) > MOST_MACS + len(probes):
+            shown = {answer.mac: place[2] for place, (_, answer) in probes.items() if answer.mac}
+            macs = dict(list(macs.items())[-MOST_MACS // 2 :]) | shown
         return msgspec.structs.replace(self, probes=probes, macs=macs, gone=gone, latency=latency)
 
     def with_owners(self, at: float, owners: Mapping[str, Owners]) -> Heard:

@@ -76,6 +76,7 @@ class LiveRows:
         self._external = deployment.director.engine == "external"
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
+        self._ahead = 0.0
         self.changes: list[StateChange] = []
         self.unsettled: set[str] = set()
         """Servers whose state on the wire has changed; the caller that looks at them empties it."""
@@ -86,9 +87,18 @@ class LiveRows:
                 self._index[slot.place] = len(self._index)
 
     def rows(
-        self, at: float, now: Reading, before: Reading | None, heard: Heard, findings: Findings
+        self,
+        at: float,
+        now: Reading,
+        before: Reading | None,
+        heard: Heard,
+        findings: Findings,
+        *,
+        ahead: float = 0.0,
     ) -> tuple[ServiceRow, ...]:
-        """The rows as of `at`, with the numbers of `now`. `before`: the reading to form rates with."""
+        """The rows as of `at`, with the numbers of `now`. `before`: the reading to form rates with; `ahead`: how far
+        the clock that `since` is shown by is ahead of `at`'s."""
+        self._ahead = ahead
         present = {service.key: service for service in now.services or ()}
         earlier = {service.key: service for service in before.services or ()} if before else {}
         seconds = now.at - before.at if before else 0.0
@@ -156,8 +166,9 @@ class LiveRows:
                     server=name, address=slot.rip, vip=vip, service=label, wanted_weight=slot.server.weight,
                     weight=weight, active=destination.active if destination else 0,
                     inactive=destination.inactive if destination else 0, rates=rate, totals=total,
-                    state=judgement.state, since=slot.since, cause=judgement.cause, message=judgement.message,
-                    fix=judgement.fix, found_age=at - judgement.found if judgement.found else None,
+                    state=judgement.state, since=slot.since + self._ahead, cause=judgement.cause,
+                    message=judgement.message, fix=judgement.fix,
+                    found_age=at - judgement.found if judgement.found else None,
                     probe=timed[1] if timed else None, probe_age=at - timed[0] if timed else None,
                     latency=heard.latency.get(name, _NO_LATENCY), arp=arp,
                 )

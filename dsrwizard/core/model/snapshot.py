@@ -191,6 +191,9 @@ class Snapshot(Shown, frozen=True, kw_only=True):
     bypass: Bypass | None = None
     history: History = msgspec.field(default_factory=History)
     """Trend lines; not part of the JSON."""
+    clock_set: float = 0.0
+    """Seconds by which the wall clock was set forward since the watch began, negative: back. All moments here are by
+    the clock as it is set now. Not part of the JSON."""
 
     @property
     def wrong(self) -> bool:

@@ -15,6 +15,8 @@ from dsrwizard.core.record.owed import Entry, Intent, Result, RunBegan, RunEnded
 
 SAME_SECONDS = 10.0
 """Two watches of one deployment see the same change within this time of each other."""
+SET_BACK = "The clock was set back by "
+"""So begins the line of a watch that saw it. What follows may have earlier times and came later all the same."""
 LAST = 100
 """So many events stand in a single look."""
 _SPAN = re.compile(r"(\d{1,9})\s*([smhdw])")
@@ -25,10 +27,14 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def in_order_of_time(*parts: Iterable[Happening]) -> tuple[Happening, ...]:
     """Happenings of several sources in order of time. What two sources tell within moments of each other is told once:
-    two watches do not see a change in the same instant."""
+    two watches do not see a change in the same instant.
+
+    Where a source says that the clock was set back, what it tells afterwards comes after what it told before. The other
+    sources, each in its own order, are put beside it as far as their times tell.
+    """
     found: list[Happening] = []
     last: dict[tuple[str, ...], Happening] = {}
-    for entry in sorted((entry for part in parts for entry in part), key=lambda entry: entry.at):
+    for entry in _ordered([list(part) for part in parts]):
         what = entry.message if entry.state == "info" else entry.cause if entry.host in (DIRECTOR, CLIENT) else ""
         place = (entry.host, entry.vip, entry.service, what)
         before = last.get(place)
@@ -36,6 +42,35 @@ def in_order_of_time(*parts: Iterable[Happening]) -> tuple[Happening, ...]:
             found.append(entry)
             last[place] = entry
     return tuple(found)
+
+
+def is_set_back(entry: Happening) -> bool:
+    """Whether this line says that the clock was set back."""
+    return entry.state == "info" and entry.host == DIRECTOR and entry.message.startswith(SET_BACK)
+
+
+def _ordered(parts: Sequence[Sequence[Happening]]) -> list[Happening]:
+    """All lines; between two settings of the clock by their times."""
+    spans: list[list[Happening]] = [[]]
+    others: list[Sequence[Happening]] = []
+    for part in parts:
+        if not any(map(is_set_back, part)):
+            others.append(part)
+            continue
+        for entry in part:
+            if is_set_back(entry):
+                spans.append([])
+            spans[-1].append(entry)
+    ends = [max((entry.at for entry in span), default=float("-inf")) for span in spans]
+    for part in others:
+        number, before = 0, float("-inf")
+        for entry in part:
+            back = entry.at < before - SAME_SECONDS
+            while number + 1 < len(spans) and (back or entry.at > ends[number] + SAME_SECONDS):
+                number, back = number + 1, False
+            spans[number].append(entry)
+            before = entry.at
+    return [entry for span in spans for entry in sorted(span, key=lambda one: (not is_set_back(one), one.at))]
 
 
 def same(one: Happening, other: Happening) -> bool:
@@ -110,7 +145,13 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
             case _:
                 pass
     found: list[Happening] = []
+    spans: list[list[Happening]] = [found]
+    latest = float("-inf")
     for began in (entry for entry in entries if isinstance(entry, RunBegan)):
+        if began.at < latest - SAME_SECONDS:  # the clock was set back between these runs
+            found = []
+            spans.append(found)
+        latest = began.at
         mine = intents[began.run]
         if began.verb == "weight":
             found += _weights(mine, results)
@@ -120,7 +161,7 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
         for host in dict.fromkeys(intent.step.host for intent in mine):
             steps = [intent for intent in mine if intent.step.host == host]
             found.append(_host(began, host, steps, results, began.run in ended))
-    return in_order_of_time(found)
+    return tuple(entry for span in spans for entry in in_order_of_time(span))
 
 
 def _weights(intents: Sequence[Intent], results: dict[tuple[str, str, str], Result]) -> list[Happening]:

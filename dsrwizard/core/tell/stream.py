@@ -20,6 +20,7 @@ class WatchLines:
     - `weight`: `host`, `vip`, `service`, `before` and `weight`; null: not in IPVS.
     - `fault`: a verification has found something wrong with the director or the network, or no longer does: `host`,
       `vip`, `service`, `cause`, `message`, `state` (`there`, `gone`).
+    - `clock`: the wall clock was set by `seconds`, negative: back. `at` of what follows is by the clock as it is now.
     - `problem`: looking failed, and `message` says why; empty: it works again.
     """
 
@@ -27,6 +28,7 @@ class WatchLines:
         self.begun = False
         """Whether the whole picture was told."""
         self._problem = ""
+        self._clock_set = 0.0
         self._faults: dict[tuple[str, str, str, str], FarmFault] = {}
         self._services: dict[tuple[str, str], ServiceRow] = {}
         self._rows: dict[tuple[str, str, str], DestinationRow] = {}
@@ -41,13 +43,17 @@ class WatchLines:
         found: list[JsonLine] = []
         if not self.begun:
             self.begun = True
-            self._problem = snapshot.problem
+            self._problem, self._clock_set = snapshot.problem, snapshot.clock_set
             found.append(_whole(snapshot))
             found += self._changed_faults(snapshot)
             for service in snapshot.services:
                 self._services[service.vip, service.service] = service
                 self._rows |= {(row.vip, row.service, row.server): row for row in service.rows}
             return found
+        if snapshot.clock_set != self._clock_set:
+            seconds = round(snapshot.clock_set - self._clock_set, 3)
+            self._clock_set = snapshot.clock_set
+            found.append({"type": "clock", "at": snapshot.at, "seconds": seconds})
         if snapshot.problem != self._problem:
             self._problem = snapshot.problem
             found.append({"type": "problem", "at": snapshot.at, "message": snapshot.problem})

@@ -20,7 +20,9 @@ from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.history import History
 from dsrwizard.core.model.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.engine.timeline import Recorder
+from dsrwizard.engine.watch.timepiece import Timepiece
 
 KEPT_HAPPENINGS = 500
 SHOWN_UNKNOWN = 20
@@ -29,12 +31,18 @@ KEPT_SECONDS = 8.0
 
 
 class Board:
-    """Safe from many threads. `clock` gives seconds since the epoch; `ended` says that the watch is over."""
+    """Safe from many threads. Moments are those of `time`; a clock in its place never jumps. `ended` says that the
+    watch is over."""
 
     def __init__(
-        self, deployment: Deployment, clock: Callable[[], float], record: Recorder | None, ended: threading.Event
+        self,
+        deployment: Deployment,
+        clock: Timepiece | Callable[[], float],
+        record: Recorder | None,
+        ended: threading.Event,
     ) -> None:
-        self.clock = clock
+        self.time = clock if isinstance(clock, Timepiece) else Timepiece.by(clock)
+        self.clock = self.time.now
         self.changed = threading.Event()
         """Set when a source saw something new: worth a snapshot before the next reading."""
         self.unsettled = threading.Event()
@@ -178,12 +186,13 @@ class Board:
 
     def note(self, host: str, message: str, state: State | Literal["info"] = "info") -> None:
         """Something the operator did."""
-        self.noted([Happening(at=self.clock(), host=host, message=message, state=state)])
+        self.noted([Happening(at=self.time.shown(self.clock()), host=host, message=message, state=state)])
 
     def noted(self, lines: Iterable[Happening]) -> None:
-        """Lines as others have put them."""
+        """Lines as others have put them, by the wall clock."""
+        kept = [msgspec.structs.replace(line, at=self.time.kept(line.at)) for line in lines]
         with self._lock:
-            self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
+            self._log = [*self._log, *kept][-KEPT_HAPPENINGS:]
         self.changed.set()
 
     # --- what is taken out -----------------------------------------------------------------------------------------
@@ -201,40 +210,49 @@ class Board:
         with self._lock:
             if not self._rows:
                 self._judge()
-            now = self.clock()
+            now, shown = self.clock(), self.time.shown
             audits = [at for at, _ in self._heard.owners.values()]
             read_problem = self._problems.get("read", "")
             proved = self._findings.proved
             unwritten = (self._record.problem,) if self._record is not None and self._record.problem else ()
             return Snapshot(
                 deployment=self._deployment.name,
-                at=now,
-                read_at=self._reading.at if self._reading else now,
+                at=shown(now),
+                read_at=shown(self._reading.at if self._reading else now),
                 read_milliseconds=self._read_milliseconds,
                 services=self._rows,
-                happenings=tuple(self._log),
+                happenings=tuple(map(self._shown, self._log)),
                 problem=read_problem or next(iter(self._problems.values()), ""),
                 read_problem=read_problem,
                 audit_age=now - min(audits) if audits else None,
                 drift_age=None if self._drift_at is None else now - self._drift_at,
                 proof_age=now - proved.at if proved.at else None,
                 verdict=proved.verdict,
-                faults=tuple(msgspec.structs.replace(fault, age=now - proved.at) for fault in proved.faults.values()),
+                faults=tuple(
+                    msgspec.structs.replace(fault, age=now - proved.at, since=shown(fault.since))
+                    for fault in proved.faults.values()
+                ),
                 unseen=tuple(dict.fromkeys(line for lines in (*self._unseen.values(), unwritten) for line in lines)),
                 round=self._round,
                 bypass=self._bypass,
                 history=self._history,
+                clock_set=self.time.ahead,
             )
+
+    def _shown(self, line: Happening) -> Happening:
+        """As the wall clock is set now, whatever it said then."""
+        return msgspec.structs.replace(line, at=self.time.shown(line.at)) if self.time.ahead else line
 
     def _judge(self) -> list[Happening]:
         """The rows anew, and the lines to be told of them. Inside the lock."""
         at = self.clock()
         reading = self._reading or Reading(at=at)
-        self._rows = self._table.rows(at, reading, self._before, self._heard, self._findings)
+        self._rows = self._table.rows(at, reading, self._before, self._heard, self._findings, ahead=self.time.ahead)
         changes, self._table.changes = self._table.changes, []
         if self._table.unsettled:
             self.unsettled.set()
-        lines = state_lines(changes, at)
+        told = [Happening(at=at, host=DIRECTOR, message=one) for one in self.time.notes()]
+        lines = [*told, *state_lines(changes, at)]
         if changes:
             self.doubtful.set()
         if lines:
@@ -244,8 +262,12 @@ class Board:
     def _tell(self, lines: Iterable[Happening]) -> None:
         """To the timeline, in order: inside `_telling`, and outside the lock, for a disk may be slow."""
         if self._record is not None and not self._ended.is_set():
-            for line in lines:
-                self._record(line)
+            for line in sorted(lines, key=lambda one: one.state != "info"):  # what follows is by the clock as it is now
+                if line.state == "info":
+                    self._record.note(self._shown(line))
+                else:
+                    self._record(self._shown(line))
+            self._record.again()
 
 
 def _unknown(report: Report) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from dsrwizard.engine.journal import Journal
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.verify import among
 from dsrwizard.engine.watch.board import Board
+from dsrwizard.engine.watch.timepiece import SETTLES
 
 AT_A_TIME = 8
 """Hosts looked at side by side: a look that nobody waits for must not crowd out what somebody does."""
@@ -40,6 +41,8 @@ REFUSED_SECONDS = 900.0
 _CONNECTS = 64
 LOOKED = "looked at"
 _LOGIN_KINDS = frozenset({"login", "privilege", "key-unknown", "key-changed"})
+NO_HURRY = _LOGIN_KINDS | {"asks"}
+"""Failures that are not tried again at once, whatever this machine did meanwhile."""
 
 
 class Drift:
@@ -117,7 +120,6 @@ class Drift:
     def _facts(self, chosen: Sequence[RealServer]) -> dict[str, ServerFacts]:
         found: dict[str, ServerFacts] = {}
         now = self._board.clock()
-        gone = self._board.heard.gone
         asked: dict[str, list[str]] = {}
 
         def piece(server: RealServer) -> Callable[[], ServerFacts]:
@@ -141,17 +143,29 @@ class Drift:
             elif what.kind in _LOGIN_KINDS:
                 self._held[name] = (now + REFUSED_SECONDS, what)
             else:
-                self._held[name] = (now + RETRY_SECONDS, what)
+                settling = self._board.time.settling()  # the network comes back, and connections that died meanwhile
+                self._held[name] = (now + (SETTLES if settling else RETRY_SECONDS), what)
 
-        able = [
+        def look_at(able: Sequence[RealServer]) -> None:
+            for start in range(0, len(able), AT_A_TIME):
+                if not self._board.over:
+                    _beside(((one.name, piece(one)) for one in able[start : start + AT_A_TIME]), finished)
+
+        able = self._able(chosen, now)
+        look_at(able)
+        lost = [one for one in able if one.name in self._failed and self._failed[one.name].kind not in NO_HURRY]
+        if lost and self._board.time.interrupted(now):  # it was this machine that did not listen
+            look_at(lost)
+        return found
+
+    def _able(self, chosen: Sequence[RealServer], now: float) -> list[RealServer]:
+        """Those that may be looked at."""
+        gone = self._board.heard.gone
+        return [
             one
             for one in chosen
             if one.connect != "manual" and one.address not in gone and self._held.get(one.name, (0.0, None))[0] <= now
         ]
-        for start in range(0, len(able), AT_A_TIME):
-            if not self._board.over:
-                _beside(((one.name, piece(one)) for one in able[start : start + AT_A_TIME]), finished)
-        return found
 
     def _unseen(self) -> list[str]:
         """A sentence for all servers that share a reason."""

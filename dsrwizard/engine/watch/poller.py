@@ -29,6 +29,7 @@ from dsrwizard.engine.watch.counters import CounterReader
 from dsrwizard.engine.watch.inside import Drift
 from dsrwizard.engine.watch.probing import AUDIT_LISTENS, Ear, OwnerAudit, Probes
 from dsrwizard.engine.watch.proof import Proof, Prove
+from dsrwizard.engine.watch.timepiece import Timepiece
 from dsrwizard.engine.watch.weights import Weights
 
 PROBE_SECONDS = 1.0
@@ -40,7 +41,7 @@ SHARE = 0.03
 
 
 class Poller:
-    """Implements `core.api.Watcher`. `clock` gives seconds since the epoch; without `hosts` nobody looks from within;
+    """Implements `core.api.Watcher`. `clock`: see `Board`; without `hosts` nobody looks from within;
     without `prove` no verification runs by itself; `budget` in packets a second."""
 
     def __init__(
@@ -51,7 +52,7 @@ class Poller:
         wire: WirePort,
         journal: Journal,
         interval: float = 1.0,
-        clock: Callable[[], float] = time.time,
+        clock: Timepiece | Callable[[], float] | None = None,
         record: Recorder | None = None,
         hosts: Hosts | None = None,
         quiet: Quiet | None = None,
@@ -69,7 +70,7 @@ class Poller:
         self._read_now = threading.Event()
         self._look_now = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.board = Board(deployment, clock, record, self._ended)
+        self.board = Board(deployment, Timepiece() if clock is None else clock, record, self._ended)
         self._counters = CounterReader(deployment, director, self.board)
         self._probes = Probes(deployment, wire, self.board, budget)
         self._audit = OwnerAudit(deployment, wire, self.board)

@@ -5,7 +5,7 @@ What is good turns bad only when a second probe, sent at once, says so too: one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -27,6 +27,8 @@ AUDIT_ADDRESSES = 40
 """VIPs asked for at a time: each is asked for twice, and a question is a broadcast to the whole network."""
 ANSWERS = frozenset({"reply", "advertisement"})
 """Claims that a question has brought about, most often our own: the audit hears who answers, and hears it end."""
+EXCUSES = 10
+"""Times in a row that a place which was good may be silent right after this machine stood still."""
 HURRY = 4
 """Times the budget, where everything is to be probed once and somebody waits for it."""
 
@@ -43,6 +45,7 @@ class Probes:
         self._places: dict[ProbePlace, list[RowPlace]] = {}
         self._sick: dict[ProbePlace, None] = {}
         self._answers: dict[ProbePlace, Probed] = {}
+        self._excused: dict[ProbePlace, int] = {}
         numbered = []
         for number, server in enumerate(deployment.servers):
             places = [
@@ -74,6 +77,8 @@ class Probes:
         if doubtful:  # their MAC is asked for anew: the machine may have been exchanged
             again = self._ask(doubtful, SECOND_SECONDS, pace, known=False)
             answers |= dict(zip(doubtful, again, strict=True))
+        for key in self._excusable(answers):
+            del answers[key]
         for key, answer in answers.items():
             was = self._answers.get(key)
             self._sick.pop(key, None)
@@ -91,6 +96,17 @@ class Probes:
         )
         problems = dict.fromkeys(answer.problem for answer in answers.values() if answer.signature == "unknown")
         self._board.unseen("probes", (f"The VIPs could not be probed: {problem}" for problem in problems))
+
+    def _excusable(self, answers: Mapping[ProbePlace, Probed]) -> list[ProbePlace]:
+        """Places that were good and are not, while this machine itself has just come back: they are asked again."""
+        bad = [key for key, answer in answers.items() if key in self._answers and self._doubtful(key, answer)]
+        settling = bool(bad) and self._board.time.settling()
+        found = [key for key in bad if settling and self._excused.get(key, 0) < EXCUSES]
+        self._excused = {key: self._excused.get(key, 0) + 1 for key in found} | {
+            key: count for key, count in self._excused.items() if key not in answers
+        }
+        self._sick |= dict.fromkeys(found)
+        return found
 
     def _doubtful(self, key: ProbePlace, answer: Probed) -> bool:
         was = self._answers.get(key)

@@ -20,6 +20,7 @@ from dsrwizard.core.ports import ServerPort
 from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.watch.board import Board
+from dsrwizard.engine.watch.timepiece import SETTLES
 
 PROOF_SECONDS = 60.0
 """From the end of one verification to the next, while nothing changes."""
@@ -48,11 +49,15 @@ class Proof:
 
     def look(self, seen: Observed | None = None, *, picky: bool = False) -> None:
         """One verification. `seen`: facts of this moment, where somebody has them. `picky`: what it found counts only
-        if no state changed meanwhile; else its parts are of different moments. May raise DsrError."""
+        if no state changed meanwhile and this machine did not stand still; else its parts are of different moments. May
+        raise DsrError."""
         began = self._board.clock()
         report = self._prove(self._observe() if seen is None else seen)
-        if not self._board.over and not (picky and self._board.doubtful.is_set()):
+        if not self._board.over and not (picky and self._mixed(began)):
             self._board.proved(report, began)
+
+    def _mixed(self, began: float) -> bool:
+        return self._board.doubtful.is_set() or self._board.time.interrupted(began - SETTLES)
 
     def over_and_over(self, running: threading.Event, guarded: Callable[[str, Callable[[], None]], None]) -> None:
         """Until the watch is over; not while it is paused."""
@@ -61,13 +66,13 @@ class Proof:
         while not self._board.over:
             running.wait()
             doubtful.clear()
-            began = time.monotonic()
+            began, at = time.monotonic(), self._board.clock()
             guarded("proof", partial(self.look, picky=picky))
-            picky = not (picky and doubtful.is_set())  # where something always changes, every second one counts
+            picky = not (picky and self._mixed(at))  # where something always changes, every second one counts
             took = time.monotonic() - began
             self._rest(max(AGAIN_SECONDS, RESTS_DOUBTFUL * took))
             left = max(PROOF_SECONDS, RESTS * took) - (time.monotonic() - began - took)
-            doubtful.wait(max(0.0, left))
+            doubtful.wait(max(0.0, left if picky else min(left, AGAIN_SECONDS)))
 
     def _rest(self, seconds: float) -> None:
         """Until the time is over, or the watch."""
