@@ -11,13 +11,13 @@ from pathlib import Path
 
 from backends.netlink.ipvs import Ipvs, loaded, privileged
 from backends.netlink.ways import Ways
-from dsrwizard.core.dialects.linux.director_filter import filter_script, parse_chains
+from dsrwizard.core.dialects.linux.observe import sections
+from dsrwizard.core.dialects.linux.packet_filter import parse_chains, whole_script
 from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import (
     ComingIn,
     DirectorLook,
-    FilterChain,
     KernelRule,
     KernelWay,
     NeighbourEntry,
@@ -26,6 +26,7 @@ from dsrwizard.core.model.director_facts import (
 from dsrwizard.core.model.doc_addresses import SOMEWHERE
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Interface
+from dsrwizard.core.model.packet_filter import FilterChain
 from dsrwizard.core.model.values import canonical
 
 SCRIPT_SECONDS = 8.0
@@ -137,14 +138,17 @@ def _chains() -> tuple[tuple[FilterChain, ...] | None, str]:
     nonce = secrets.token_hex(8)
     try:
         said = subprocess.run(
-            ["/bin/sh", "-s"], input=filter_script(nonce).encode(), capture_output=True, timeout=SCRIPT_SECONDS,
+            ["/bin/sh", "-s"], input=whole_script(nonce).encode(), capture_output=True, timeout=SCRIPT_SECONDS,
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return None, "Listing the rules of the packet filter took too long."
     except OSError as error:
         return None, f"Listing the rules of the packet filter failed: {error.strerror}."
-    return parse_chains(nonce, said.stdout.decode("utf-8", "replace"))
+    found = sections(nonce, said.stdout.decode("utf-8", "replace"))
+    if "end" not in found:
+        return None, "The list of the packet filter's rules ended early."
+    return parse_chains(found)
 
 
 def settings(interface: str, more: Sequence[str], root: Path) -> dict[str, str]:

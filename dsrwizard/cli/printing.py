@@ -239,6 +239,8 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
         return
     if made.problem:
         out.line(f"! {made.problem}")
+    if not made.verdict:
+        out.line("Not verified yet: no verification has ended, so the states are those of the quick looks.")
     for fault in made.faults:
         _farm_fault(fault, made.at)
     told = {fault.message for fault in made.faults}

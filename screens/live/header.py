@@ -59,7 +59,7 @@ def header_lines(
     deployment: Deployment | None, snapshot: Snapshot | None, tally: Tally, looking: Looking, width: int
 ) -> list[Content]:
     """The header: deployment and counts, then ages; more lines only for a filter or a problem."""
-    lines = _joined(_who(deployment, tally, looking), width)
+    lines = _joined(_who(deployment, tally, looking, verified=snapshot is not None and bool(snapshot.verdict)), width)
     problem = (snapshot.problem if snapshot else "") or looking.problem
     if snapshot is None or snapshot.read_at is None:
         said = f"{glyph('fail')} No numbers yet: {problem}" if problem else f"Reading{glyph('working')}"
@@ -95,15 +95,18 @@ def old(snapshot: Snapshot, interval: float) -> bool:
     return clock.now() - snapshot.read_at > 1.5 * interval + 0.5
 
 
-def _who(deployment: Deployment | None, tally: Tally, looking: Looking) -> list[Content]:
+def _who(deployment: Deployment | None, tally: Tally, looking: Looking, *, verified: bool) -> list[Content]:
     name = deployment.name if deployment else ""
     addresses = [vip.address for vip in deployment.vips] if deployment else []
     vips = addresses[0] if len(addresses) == 1 else f"{addresses[0]} and {len(addresses) - 1} more" if addresses else ""
     parts = [Content.styled(name, "bold"), Content(f"VIP {vips}")]
     if tally.rows:
         up = tally.states["up"]
-        colour = _COLOURS["good" if up == tally.rows else "bad" if up == 0 else "warn"]
+        # The quick looks alone acquit nobody: green waits for the first verification.
+        colour = _COLOURS["bad" if up == 0 else "good" if up == tally.rows and verified else "warn"]
         parts.append(Content.styled(f"{counted(up)}/{counted(tally.rows)} up", colour))
+        if not verified:
+            parts.append(Content.styled("not verified yet", _COLOURS["warn"]))
     for state in WORST:
         number = tally.states[state]
         if number:

@@ -17,7 +17,8 @@ from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.errors import ConnectionLost
 from dsrwizard.core.ports import Answer, OnLine
 from tests.fakes.ipvs import Entry, Virtual
-from tests.fakes.world import ServerState, World
+from tests.fakes.server_state import ServerState
+from tests.fakes.world import World
 
 ROUTER_MAC = "02:00:cb:00:71:01"
 ASKED = 78

@@ -26,7 +26,8 @@ from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.close_look import close_look
 from tests.fakes.close_look import route as route_json
 from tests.fakes.host import Link
-from tests.fakes.world import FakeServer, ServerState, World
+from tests.fakes.server_state import ServerState
+from tests.fakes.world import FakeServer, World
 
 Spoil = Callable[[str], str]
 FILTER = """\
@@ -93,8 +94,9 @@ class FakeLinuxHost:
                     yield from _section(f"route{family}", _json([{"dst": "default"} | route for route in routes]))
                 named = " -u -n -p" in script
                 yield from _section("listeners", "ss", *(_socket(one, named) for one in machine.listeners))
-            if "\ns filter\n" in script:
-                yield from _section("filter", FILTER)
+            if "\ns nft\n" in script:
+                yield from _section("programs", "nft")
+                yield from _section("nft", FILTER)
             if "\ns balancer\n" in script:
                 asked = re.findall(r"^way -\d (\S+) (\S+) \w+ \d+$", script, re.MULTILINE)
                 vips, clients = (list(dict.fromkeys(words)) for words in zip(*asked, strict=True))

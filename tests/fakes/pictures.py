@@ -134,6 +134,8 @@ def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = ""
         problem=problem,
         audit_age=3.0,
         drift_age=12.0,
+        proof_age=34.0,
+        verdict="fail",
         history=lines(services),
     )  # fmt: skip
 
@@ -144,9 +146,15 @@ def healthy() -> Snapshot:
     return msgspec.structs.replace(
         picture((service("10.0.0.10", rows),)),
         happenings=(),
+        verdict="pass",
         bypass=Bypass(request_bytes=1000, reply_bytes=412_000, at=AT - 600),
         round=Round(pairs=3, done=3, seconds=0.1, budget=500),
     )
+
+
+def unproved() -> Snapshot:
+    """The healthy farm in the first seconds of a watch: no verification has ended."""
+    return msgspec.structs.replace(healthy(), proof_age=None, verdict="")
 
 
 def two_faults() -> Snapshot:

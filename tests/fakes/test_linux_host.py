@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from dsrwizard.core.dialects.linux.packet_filter import parse_filters
 from tests.fakes.engine import engine_of
+from tests.fakes.filters import chains
 from tests.fakes.linux_host import FILTER, text_server
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -19,13 +19,12 @@ def test_it_says_in_text_what_the_world_knows() -> None:
     deployment = world.deployment()
     state = world.servers["web1"]
     state.machine.links["lo"].addresses["10.0.0.10"] = 32
-    state.filters = parse_filters({"filter": FILTER.split("\n")})
+    state.filters = chains(nft=FILTER)
     facts = world.open_server(deployment.servers[0], Nobody()).observe(deployment, closely=True)
     read = text_server(world, deployment.servers[0], Nobody()).observe(deployment, closely=True)
     asked = {key: value for key, value in facts.sysctls.items() if key in read.sysctls}
     assert facts.linux is not None
-    looked = msgspec.structs.replace(facts.linux, translations=())
-    assert read == msgspec.structs.replace(facts, sysctls=asked, linux=looked)
+    assert read == msgspec.structs.replace(facts, sysctls=asked)
     assert len(asked) == 13
 
 

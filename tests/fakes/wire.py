@@ -11,7 +11,8 @@ from dsrwizard.core.model.first_words import first_words
 from dsrwizard.core.ports import ProbeTarget
 
 if TYPE_CHECKING:
-    from tests.fakes.world import ServerState, World
+    from tests.fakes.server_state import ServerState
+    from tests.fakes.world import World
 
 NO_PRIVILEGE = "Raw sockets need root or CAP_NET_RAW."
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal, NoReturn
 
 import msgspec
 
 from dsrwizard.core.dialects.linux import close
-from dsrwizard.core.dialects.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.dialects.linux.plan import files_of
-from dsrwizard.core.model.answers import Arrival, Claim, Sent, Told
+from dsrwizard.core.model.answers import Arrival, Claim, Told
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.director_facts import DirectorLook
@@ -31,10 +28,8 @@ from dsrwizard.core.model.errors import (
     LoginRefused,
 )
 from dsrwizard.core.model.facts import (
-    HalfOpen,
     HalfOpenLook,
     Listener,
-    PacketFilter,
     Route,
     ServerFacts,
 )
@@ -45,106 +40,10 @@ from tests.fakes.close_look import close_look
 from tests.fakes.director import FakeDirector
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
+from tests.fakes.server_state import ServerState
 from tests.fakes.wire import FakeHearing, FakeWire
 
 FINGERPRINT = "SHA256:yPFrs8SPbv0TT0nBqVxZ0J7Zg6XKDGUzAfEcyZ0hH0s"
-
-
-@dataclass
-class ServerState:
-    """One real server: the machine, and how reaching it goes."""
-
-    machine: Machine
-    rips: tuple[str, ...]
-    reachable: bool = True
-    """False: the cable is out. No ping, no ARP, no SSH."""
-    ssh: bool = True
-    """False: SSH does not answer though the machine lives."""
-    key: Literal["known", "unknown", "changed"] = "known"
-    password: str | None = None
-    """Set: the login asks for it."""
-    dropped: set[tuple[str, int]] = field(default_factory=set)
-    """(protocol, port) that the host's firewall drops when sent to the VIP."""
-    dropped_at: set[tuple[str, str, int]] = field(default_factory=set)
-    """(VIP, protocol, port): the same for one VIP alone."""
-    filters: tuple[PacketFilter, ...] | None = None
-    """What looking at its packet filter shows; None: the rules behind what is dropped here."""
-    filters_hidden: bool = False
-    """Its packet filter cannot be looked at."""
-    leaving: tuple[PacketFilter, ...] = ()
-    """What looking at its packet filter shows of the way out."""
-    reply_from_rip: bool = False
-    """A UDP service that answers from the RIP instead of the VIP."""
-    garbled: set[tuple[str, int]] = field(default_factory=set)
-    """(protocol, port) where something else listens than the service that should."""
-    fails: dict[str, str] = field(default_factory=dict)
-    """Step id → what the host says when that step is tried. Deleted by the test when mended."""
-    lost_at: str = ""
-    """Step id at which the connection breaks, once."""
-    privileged: bool = True
-    hung: bool = False
-    """Its applications take connections and say nothing."""
-    carries: int = 1500
-    """The largest packet that its way carries."""
-    returns: int = 1500
-    """The largest packet that its way back carries."""
-    sessions: int = 0
-    """How many logins there were."""
-    strangers_dropped: bool = False
-    """The host's firewall drops what comes from outside its own networks."""
-    router_refuses: bool = False
-    """The router has no way to where clients are: its ICMP error ends a half-open connection at once."""
-    counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 7))
-    """The kernel's counters, by the names of nstat."""
-    half_open: list[HalfOpen] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.machine.name
-
-    def rules(self) -> tuple[PacketFilter, ...] | None:
-        """Its packet filter, as it shows itself."""
-        if self.filters_hidden or self.filters is not None:
-            return None if self.filters_hidden else self.filters
-        said: dict[Literal[4, 6], list[str]] = {4: [], 6: []}
-        for protocol, port in sorted(self.dropped):
-            for rules in said.values():
-                rules.append(f"[9:540] -A INPUT -p {protocol} -m {protocol} --dport {port} -j DROP")
-        for vip, protocol, port in sorted(self.dropped_at):
-            where = f"-d {vip}/{'128' if ':' in vip else '32'} -p {protocol} -m {protocol} --dport {port}"
-            said[6 if ":" in vip else 4].append(f"[9:540] -A INPUT {where} -j DROP")
-        if self.strangers_dropped:
-            said[4].append("[9:540] -A INPUT ! -s 10.0.0.0/16 -j DROP")
-            said[6].append("[9:540] -A INPUT ! -s fd00::/64 -j DROP")
-        return tuple(
-            PacketFilter(tool="iptables-legacy", family=family, chain="filter INPUT", rules=tuple(rules))
-            for family, rules in said.items()
-            if rules
-        )
-
-    def drops(self, vip: str, protocol: str, port: int) -> bool:
-        """Whether the host's firewall drops what is sent there."""
-        return (protocol, port) in self.dropped or (vip, protocol, port) in self.dropped_at
-
-    def client_like(self, sent: Sent) -> None:
-        """A SYN from elsewhere arrives: what a kernel does with it, in the order a kernel does it."""
-        machine = self.machine
-        if machine.holds(sent.vip) is None:
-            return
-        way = machine.way(sent.vip)
-        strict = max(int(machine.sysctls[f"net.ipv4.conf.{name}.rp_filter"]) for name in ("all", machine.ingress)) == 1
-        if strict and ip_address(sent.vip).version == 4 and (way is None or way.interface != machine.ingress):
-            self.counters[REVERSE_PATH] += 1
-            return
-        if self.drops(sent.vip, "tcp", sent.port) or self.strangers_dropped:
-            return
-        if way is None or not machine.listens(sent.vip, "tcp", sent.port):
-            return
-        if self.router_refuses:
-            self.counters[LISTEN_DROPS] += 1
-            self.counters[UNREACHABLE if ip_address(sent.vip).version == 4 else UNREACHABLE6] += 1
-            return
-        self.half_open.append(HalfOpen(vip=sent.vip, port=sent.port, client=sent.source, client_port=sent.source_port))
 
 
 class World:
@@ -420,6 +319,10 @@ class FakeServer:
         sections = close_look(state.machine, [vip.address for vip in deployment.vips], clients)
         looked = close.parse(sections, systemd=state.machine.persistence == "systemd")
         assert looked is not None
+        if not set(sections) & {"nft", "legacy4", "legacy6", "nft4", "nft6"}:
+            rules = state.rules()
+            problem = "" if rules is not None else "Only root may read the rules of the packet filter."
+            looked = msgspec.structs.replace(looked, chains=rules, chains_problem=problem)
         return msgspec.structs.replace(facts, ways=close.chosen(looked.ways), linux=looked)
 
     def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
@@ -472,8 +375,6 @@ class FakeServer:
                 default_routes=tuple(machine.routes),
                 sysctls=dict(machine.sysctls),
                 listeners=tuple(machine.listeners),
-                filters=state.rules(),
-                leaving=state.leaving,
                 persistence=machine.persistence,
                 files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
             )

@@ -22,7 +22,7 @@ from dsrwizard.core.model.snapshot import Snapshot
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.rows import Rows
 from tests.fakes.ipvs import Virtual
-from tests.fakes.pictures import AT, healthy, picture, ten_thousand, two_faults
+from tests.fakes.pictures import AT, healthy, picture, ten_thousand, two_faults, unproved
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
 from tests.screens.driving import seen, settled, until
@@ -197,6 +197,11 @@ def test_live_of_a_healthy_farm(snap_compare: Compare, size: tuple[int, int]) ->
         await pilot.pause()
 
     assert snap_compare(live_app(healthy()), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_live_that_is_not_verified_yet(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(live_app(unproved()), terminal_size=size, run_before=watched)
 
 
 @pytest.mark.parametrize("size", SIZES)

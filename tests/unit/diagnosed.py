@@ -19,8 +19,9 @@ from dsrwizard.core.ports import Arriving, Hearing, HostKeyQuestion, ProbeTarget
 from dsrwizard.engine.handshakes import Inside
 from dsrwizard.engine.verify import verify
 from tests.fakes.host import Link
+from tests.fakes.server_state import ServerState
 from tests.fakes.step_watch import MustWork
-from tests.fakes.world import ServerState, World
+from tests.fakes.world import World
 
 VIP = "10.0.0.10"
 VIP6 = "fd00::10"

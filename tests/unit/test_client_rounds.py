@@ -13,8 +13,8 @@ from dsrwizard.core.diagnosis import diagnose
 from dsrwizard.core.model.answers import Arrivals
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Client, Deployment, Service
-from dsrwizard.core.model.director_facts import FilterChain
 from dsrwizard.core.model.errors import ConnectionLost
+from dsrwizard.core.model.packet_filter import FilterChain
 from dsrwizard.engine.client_looks import look
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals

@@ -9,8 +9,8 @@ import pytest
 
 from dsrwizard.core.model.answers import Talked
 from dsrwizard.core.model.deployment import Service
-from dsrwizard.core.model.facts import PacketFilter
 from dsrwizard.core.ports import ProbeTarget
+from tests.fakes.filters import input_drops
 from tests.unit.diagnosed import VIP, Altered, Farm, faults, find, firewall, only
 
 WEB2 = "10.0.0.102"
@@ -148,8 +148,7 @@ def test_large_packets_that_one_server_sends_and_nobody_gets_are_its_path() -> N
 def test_large_echoes_that_a_filter_may_drop_are_told_and_no_fault(hidden: bool) -> None:
     farm = Farm()
     farm.server("web3").returns = 1300
-    rules = ("[4:6000] -A INPUT -p icmp -m length --length 200:65535 -j DROP",)
-    farm.server("web3").filters = (PacketFilter(tool="iptables-legacy", family=4, chain="filter INPUT", rules=rules),)
+    farm.server("web3").filters = input_drops("-p icmp -m length --length 200:65535 -j DROP")
     farm.server("web3").filters_hidden = hidden
     report = farm.verify()
     assert (report.verdict, report.failures) == ("unknown", ())

@@ -9,9 +9,10 @@ import pytest
 
 from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
 from dsrwizard.core.model.deployment import Deployment, Service
-from dsrwizard.core.model.facts import Failure, PacketFilter
+from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.ports import ProbeTarget
 from dsrwizard.engine.verify import verify
+from tests.fakes.filters import input_drops
 from tests.fakes.host import Link
 from tests.unit.diagnosed import SERVER_FAULTS, STRANGER, VIP, Altered, Farm, faults, find, only, vip_missing
 
@@ -182,8 +183,8 @@ def test_a_refusal_without_a_rule_behind_it_is_no_firewall(signature: str) -> No
 
 def test_a_refusal_by_a_rule_is_a_rejecting_firewall() -> None:
     farm = Farm()
-    rule = "[3:180] -A INPUT -d 10.0.0.10/32 -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
-    farm.server("web2").filters = (PacketFilter(tool="iptables-legacy", family=4, chain="filter INPUT", rules=(rule,)),)
+    rule = "-d 10.0.0.10/32 -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset"
+    farm.server("web2").filters = input_drops(rule)
     check = only(farm.verify(wire=Altered(farm, probe=probe_says("rst"))))
     assert (check.cause, check.host) == ("firewall", "web2")
     assert rule in check.evidence

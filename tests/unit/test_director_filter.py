@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsrwizard.core.diagnosis.director_filter import _undo
+from dsrwizard.core.diagnosis.filter_fix import undo as _undo
 from dsrwizard.core.diagnosis.filter_iptables import iptables
 from dsrwizard.core.diagnosis.filter_match import ClientPacket
 from dsrwizard.core.diagnosis.filter_nft import nft
 from dsrwizard.core.diagnosis.filter_walk import Followed, fate
-from dsrwizard.core.dialects.linux.director_filter import LINES, parse_chains
+from dsrwizard.core.dialects.linux.observe import sections
+from dsrwizard.core.dialects.linux.packet_filter import LINES
+from dsrwizard.core.dialects.linux.packet_filter import parse_chains as parse_sections
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.client_view import ClientView, ClientVip, Tried
 from dsrwizard.core.model.deployment import Service
-from dsrwizard.core.model.director_facts import FilterChain
+from dsrwizard.core.model.packet_filter import FilterChain
 from tests.unit.diagnosed import VIP, Farm, find
 
 PACKET = ClientPacket(
@@ -42,6 +44,10 @@ def legacy(*rules: str, policy: str = "ACCEPT", table: str = "filter", more: tup
     ]
     lines += [f":{name} - [0:0]" for name in more]
     return "\n".join([*lines, *(f"[3:180] -A {rule}" for rule in rules), "COMMIT"])
+
+
+def parse_chains(nonce: str, text: str) -> tuple[tuple[FilterChain, ...] | None, str]:
+    return parse_sections(sections(nonce, text))
 
 
 def chains(text: str) -> tuple[FilterChain, ...]:
@@ -222,7 +228,6 @@ def test_a_mark_is_followed_to_where_ipvs_looks_at_it() -> None:
 
 
 def test_a_list_that_is_cut_or_denied_convicts_and_acquits_nobody() -> None:
-    assert parse_chains("n0", "==dsr:n0:nft==\n")[0] is None
     denied = said(legacy4="iptables-legacy\niptables-save v1.8.9 (legacy): Cannot initialize: Permission denied")
     assert parse_chains("n0", denied)[0] is None
     long = said(legacy4="\n".join(["iptables-legacy", "*filter", *["[0:0] -A INPUT -j DROP"] * LINES]))

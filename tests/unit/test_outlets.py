@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 import pytest
 
+from dsrwizard.cli import printing
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.tell.stream import WatchLines
 from dsrwizard.engine.timeline import Timeline
@@ -230,6 +231,24 @@ def test_looking_that_fails_is_told_once_and_so_is_that_it_works_again() -> None
     assert stream.lines(msgspec.structs.replace(picture(()), problem="No permission.")) == [], "no rows: no news"
     (line,) = stream.lines(farm_of(*rows, at=AT + 3))
     assert line == {"type": "problem", "at": AT + 3, "message": ""}
+
+
+def test_the_first_verification_that_ends_is_a_line_and_so_is_another_verdict() -> None:
+    stream = WatchLines()
+    rows = (destination("web1"),)
+    (first,) = stream.lines(farm_of(*rows, verdict="", proof_age=None))
+    assert first["verdict"] == "", "green so far, and nothing verified"
+    (line,) = stream.lines(farm_of(*rows, verdict="pass", at=AT + 1))
+    assert line == {"type": "verify", "at": AT + 1, "before": "", "verdict": "pass"}
+    assert stream.lines(farm_of(*rows, verdict="pass", at=AT + 2)) == []
+    (line,) = stream.lines(farm_of(*rows, verdict="fail", at=AT + 3))
+    assert (line["before"], line["verdict"]) == ("pass", "fail")
+
+
+@pytest.mark.parametrize("verdict", ["", "pass"])
+def test_status_says_that_nothing_is_verified_yet(verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
+    printing.snapshot(farm_of(destination("web1"), verdict=verdict))
+    assert ("Not verified yet" in capsys.readouterr().out) == (not verdict)
 
 
 # --- a line for each change: the command -----------------------------------------------------------------------------

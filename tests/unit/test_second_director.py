@@ -21,8 +21,7 @@ def with_ipvs(*lines: str, marks: str = "") -> Farm:
     farm = Farm()
     told = farm.server("web1").machine.told
     told["balancer"] = [*HEAD, *lines]
-    told["filter"] = []
-    told["filter4"] = ["iptables-legacy", "*mangle", ":PREROUTING ACCEPT [0:0]", *([marks] if marks else []), "COMMIT"]
+    told["legacy4"] = ["iptables-legacy", "*mangle", ":PREROUTING ACCEPT [0:0]", *([marks] if marks else []), "COMMIT"]
     return farm
 
 
@@ -106,7 +105,7 @@ def translating(rule: str = NAT) -> Farm:
     farm = Farm()
     machine = farm.server("web2").machine
     del machine.links["lo"].addresses[VIP]
-    machine.told |= {"filter": [], "filter4": ["iptables-legacy", "*nat", ":PREROUTING ACCEPT [0:0]", rule, "COMMIT"]}
+    machine.told |= {"legacy4": ["iptables-legacy", "*nat", ":PREROUTING ACCEPT [0:0]", rule, "COMMIT"]}
     return farm
 
 

@@ -66,9 +66,7 @@ def _echo(view: ServerView, faults: Found, views: Sequence[ServerView], rip: str
         found for other in views if other is not view for at in other.rips if (found := _sized(other, at)) is not None
     ]
     passed = [found for found in others if found.answered and found.size >= one.size]
-    filters = view.facts.filters if view.facts is not None else None
-    by_rule = filters is None or any("icmp" in rule for found in filters for rule in found.rules)
-    if passed and one.lost >= TWICE and not by_rule:
+    if passed and one.lost >= TWICE and not view.platform.echoes_stopped(view, rip, one.size):
         return faults.fail(
             where, Fault(host=name, cause="path-mtu"), sentences.large_replies_lost(name, one.size),
             f"{seen}; other servers answered theirs", sentences.find_mtu(name), shared=True,

@@ -114,15 +114,16 @@ def _untold(
     """A neighbour's SYN is answered, and one from a documentation address leaves no trace. Many hosts and networks drop
     these on purpose, so it is nobody's fault by itself."""
     name = view.name
-    stops = view.platform.stopping(view, vip, service, _source(view, vip, service))
+    source = _source(view, vip, service)
+    stops = view.platform.stopping(view, vip, service, source)
     message = (
         f"{name} shows no trace of a SYN from a documentation address: it filters those, or it drops clients; this "
         "probe cannot tell which."
     )
-    rules = view.platform.rules_seen(view, vip, service) if stops in ("stops", "narrow") else ""
+    rules = view.platform.rules_seen(view, vip, service, source) if stops not in ("none", "unknown") else ""
     check = where.unknown(message, "; ".join(filter(None, (seen, rules))), _decide(view, vip, service))
     # Where the others take it and a rule there drops more than such addresses, clients may be among what it drops.
-    return faults.doubt(check) if stops == "stops" and vip.ip.version in emits else check
+    return faults.doubt(check) if stops in ("stops", "undecided") and vip.ip.version in emits else check
 
 
 def _decide(view: ServerView, vip: Vip, service: Service) -> str:
@@ -146,15 +147,16 @@ def _lost(
     """The SYN of a neighbour is answered, the client host's leaves no trace: this server's doing where a rule drops it;
     where no server gets any and none has such a rule, it is the director's own port."""
     name, family = view.name, vip.ip.version
-    stops = view.platform.stopping(view, vip, service, _source(view, vip, service))
+    source = _source(view, vip, service)
+    stops = view.platform.stopping(view, vip, service, source)
+    rules = view.platform.rules_seen(view, vip, service, source)
     if stops in ("stops", "narrow"):
-        rules = view.platform.rules_seen(view, vip, service)
         return [
             faults.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
                 f"A firewall on {name} allows its neighbours but no clients from other networks at {service.label}.",
                 "; ".join(filter(None, (seen, rules))),
-                view.platform.opening(view, vip, service),
+                view.platform.opening(view, vip, service, source),
                 shared=True,
             )
         ]  # fmt: skip
@@ -164,7 +166,7 @@ def _lost(
                 where.unknown(
                     f"{name} shows no trace of the client host's SYN, which other real servers take; no rule of a "
                     "packet filter that explains it is known.",
-                    seen, view.advice.see_handshakes(vip, service),
+                    f"{seen}; {rules}" if stops == "undecided" else seen, view.advice.see_handshakes(vip, service),
                 )
             )
         ]  # fmt: skip
@@ -279,13 +281,13 @@ def _half_open(
     accepted = view.fate(vip, service) == "accepted"
     plain = view.good(vip, service) and view.serves_itself(vip, service)
     if traffic.verdict == "forward" and plain and not accepted:
-        stops = view.platform.stopping(view, vip, service)
-        if stops == "stops":
-            rules = view.platform.rules_seen(view, vip, service)
+        source = _stopped(view, vip, service, traffic.hung or ("",))
+        if source is not None:
+            rules = view.platform.rules_seen(view, vip, service, source)
             return faults.fail(
                 where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
                 f"A firewall on {name} allows its neighbours but no clients from other networks at {service.label}.",
-                "; ".join(filter(None, (seen, rules))), view.platform.opening(view, vip, service), shared=True,
+                "; ".join(filter(None, (seen, rules))), view.platform.opening(view, vip, service, source), shared=True,
             )  # fmt: skip
         others = any(_traffic(one, vip, service).completed or one.met(vip, service) for one in views if one is not view)
         if vip.ip.version not in emits and not others:
@@ -302,6 +304,14 @@ def _half_open(
     )  # fmt: skip
 
 
+def _stopped(view: ServerView, vip: Vip, service: Service, clients: Sequence[str]) -> str | None:
+    """The first of these clients whose packets the server's rules surely drop; None: of none."""
+    for client in clients:
+        if view.platform.stopping(view, vip, service, client) in ("stops", "narrow"):
+            return client
+    return None
+
+
 def _unreturned(
     view: ServerView, faults: Found, where: Where, vip: Vip, service: Service, views: Sequence[ServerView], seen: str
 ) -> Check:
@@ -316,7 +326,8 @@ def _unreturned(
         )  # fmt: skip
     if (fault := faults.find(CLIENT, "spoof-filter", vip=vip.address)) is not None:
         return where.follows(fault, evidence=seen)
-    own = view.platform.replies_stopped(view, faults, vip, service, where, seen)
+    hung = _traffic(view, vip, service).hung
+    own = view.platform.replies_stopped(view, faults, vip, service, where, seen, hung)
     if own is not None:
         return own
     return faults.fail(

@@ -62,7 +62,7 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service) -> l
         ]
     rising = _rising(evidence, vip, service, lost)
     if rising:
-        return [convict(faults, (vip, service), [(vip, service)], rising)]
+        return [convict(evidence, faults, (vip, service), [(vip, service)], rising)]
     return [
         where.unknown(
             f"{len(lost)} of {len(came)} connections to {target} came in at the director and made no entry in IPVS: "

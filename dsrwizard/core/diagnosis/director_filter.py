@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_interface, ip_network
 
 from dsrwizard.core.diagnosis.evidence import Evidence
+from dsrwizard.core.diagnosis.filter_fix import admitting, removing, undo
 from dsrwizard.core.diagnosis.filter_match import ClientPacket
 from dsrwizard.core.diagnosis.filter_walk import Followed, Hit, fate
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
@@ -21,9 +21,6 @@ from dsrwizard.core.model.values import canonical
 ServicePlace = tuple[Vip, Service]
 _SHOWN = 3
 _SENDER = re.compile(r"(?<!! )(?:-s|\bip6? saddr) (\S+)")
-_HARMLESS = re.compile(r"[A-Za-z0-9 ./:,!=+_-]*")
-"""A rule that means to a shell what it means to iptables; what others wrote into a comment may not."""
-_COUNTER = re.compile(r"^\[\d+:\d+\] ")
 
 
 def filters(evidence: Evidence, faults: Found) -> list[Check]:
@@ -52,7 +49,7 @@ def filters(evidence: Evidence, faults: Found) -> list[Check]:
     for place, found in judged:
         hits = _hits(found)
         if hits:
-            checks.append(convict(faults, place, alike[hits], hits))
+            checks.append(convict(evidence, faults, place, alike[hits], hits))
         else:
             checks.append(_open(evidence, faults, place, found, filtering))
     return checks
@@ -126,7 +123,7 @@ def _open(evidence: Evidence, faults: Found, place: ServicePlace, found: Iterabl
     where, target = _where(place), f"{place[0].address} {place[1].label}"
     perhaps = next((one for one in found if one.perhaps), None)
     if perhaps is not None and all(_near(evidence, text) for text in perhaps.lets):
-        fixes = dict.fromkeys(_fix(hit, *place) for hit in perhaps.perhaps)
+        fixes = dict.fromkeys(_fix(evidence, hit, *place) for hit in perhaps.perhaps)
         return faults.doubt(
             where.unknown(
                 f"The packet filter of the director lets nobody in to {target} but machines of its own networks.",
@@ -149,7 +146,9 @@ def _open(evidence: Evidence, faults: Found, place: ServicePlace, found: Iterabl
     )
 
 
-def convict(faults: Found, place: ServicePlace, alike: Sequence[ServicePlace], hits: Sequence[Hit]) -> Check:
+def convict(
+    evidence: Evidence, faults: Found, place: ServicePlace, alike: Sequence[ServicePlace], hits: Sequence[Hit]
+) -> Check:
     """The failing check of rules that take a service's packets; `alike` are all that the same rules take them from."""
     vip, service = place
     one = len(alike) == 1
@@ -163,7 +162,7 @@ def convict(faults: Found, place: ServicePlace, alike: Sequence[ServicePlace], h
     counted = "; ".join(
         f"{hit.text}" + (f" ({hit.packets} packets so far)" if hit.packets is not None else "") for hit in hits[:_SHOWN]
     )
-    fixes = list(dict.fromkeys(_fix(hit, *other) for hit in hits for other in alike))
+    fixes = list(dict.fromkeys(_fix(evidence, hit, *other) for hit in hits for other in alike))
     of = {vip.address for vip, _ in alike}
     fault = Fault(
         host=DIRECTOR, cause="firewall", vip=of.pop() if len(of) == 1 else "", service=service.label if one else "",
@@ -171,7 +170,7 @@ def convict(faults: Found, place: ServicePlace, alike: Sequence[ServicePlace], h
     return faults.fail(
         _where(place), fault,
         f"The packet filter of the director {verb} {part}{what}{end}.", counted,
-        f"On the director: {' && '.join(fixes)}{_undo(fixes)}",
+        f"On the director: {' && '.join(fixes)}{undo(fixes)}",
     )  # fmt: skip
 
 
@@ -181,40 +180,7 @@ def _listed(texts: Iterable[str]) -> str:
     return "; ".join(every[:_SHOWN]) + more
 
 
-def _fix(hit: Hit, vip: Vip, service: Service) -> str:
+def _fix(evidence: Evidence, hit: Hit, vip: Vip, service: Service) -> str:
     """One command that lets this service in and changes nothing else."""
-    base, six = hit.base, vip.ip.version == 6
-    if base.table.endswith(" firewalld") or "INPUT_ZONES" in hit.chains:
-        rule = (
-            f'\'rule family="ipv{6 if six else 4}" destination address="{vip.address}" '
-            f'port port="{service.port}" protocol="{service.protocol}" accept\''
-        )
-        return f"firewall-cmd --add-rich-rule={rule}"
-    if {"ufw-user-input", "ufw6-user-input"} & hit.chains and base.hook == "input":
-        return f"ufw prepend allow proto {service.protocol} to {vip.address} port {service.port}"
-    if not base.legacy:
-        family = "ip6" if six else "ip"
-        place = " ".join(map(shlex.quote, (*base.table.split(), base.name)))
-        return f"nft insert rule {place} {family} daddr {vip.address} {service.protocol} dport {service.port} accept"
-    program = base.tool if not six or base.tool.startswith("ip6") else base.tool.replace("iptables", "ip6tables")
-    table = "" if base.table == "filter" else f" -t {base.table}"
-    rule = _COUNTER.sub("", hit.rule)
-    if f" -d {canonical(vip.address)}/{vip.prefix} " in f"{rule} " and _HARMLESS.fullmatch(rule):
-        return f"{program}{table} {rule.replace('-A ', '-D ', 1)}"
-    return f"{program}{table} -I {base.name} -d {vip.address} -p {service.protocol} --dport {service.port} -j ACCEPT"
-
-
-def _undo(fixes: Sequence[str]) -> str:
-    """How commands that let a service in are taken back; empty where they take a rule out."""
-    if all(" -I " in one and one.endswith(" -j ACCEPT") for one in fixes):
-        return " (undo: the same with -D)"
-    if len(fixes) > 1:
-        return ""
-    if fixes[0].startswith("ufw prepend "):
-        return f" (undo: {fixes[0].replace('prepend', 'delete', 1)})"
-    if fixes[0].startswith("firewall-cmd "):
-        return " (undo: --remove-rich-rule; with --permanent as well it stays)"
-    if fixes[0].startswith("nft insert rule "):
-        place = " ".join(fixes[0].split()[3:6])
-        return f" (undo: nft -a list chain {place} shows its handle for nft delete rule {place} handle …)"
-    return ""
+    packet = packet_of(evidence, vip, service)
+    return removing(hit, packet) or admitting(hit, packet, evidence.deployment.director.interface)

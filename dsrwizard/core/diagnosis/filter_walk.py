@@ -1,7 +1,9 @@
-"""The way of a client's packet through every packet filter of the director. Pure.
+"""The way of a packet through every packet filter of a host. Pure.
 
-A packet for the VIP comes by prerouting and input before IPVS takes it, and what IPVS sends on passes output and
-postrouting (kernel net/netfilter/ipvs: NF_INET_LOCAL_IN, and ip_vs_send_or_cont with NF_INET_LOCAL_OUT).
+A packet for the VIP comes by prerouting and input before IPVS or a socket takes it; what IPVS sends on, and what a
+socket answers, passes output and postrouting (kernel net/netfilter/ipvs: NF_INET_LOCAL_IN, and ip_vs_send_or_cont with
+NF_INET_LOCAL_OUT). A chain of nat sees the first packet of a connection that is tracked, and no other (nf_nat_core.c,
+nf_nat_inet_fn).
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.diagnosis.filter_iptables import iptables
-from dsrwizard.core.diagnosis.filter_match import Applies, ClientPacket, FilterRule, both
+from dsrwizard.core.diagnosis.filter_match import NOT_READ, Applies, ClientPacket, FilterRule, both, marked
 from dsrwizard.core.diagnosis.filter_nft import nft
-from dsrwizard.core.model.director_facts import FilterChain
+from dsrwizard.core.model.packet_filter import FilterChain, Hook
 
-_ORDER = {"raw": 0, "mangle": 1, "nat": 2, "filter": 3, "security": 4}
-HOOKS = ("ingress", "prerouting", "input", "output", "postrouting")
+IN: tuple[Hook, ...] = ("ingress", "prerouting", "input")
+OUT: tuple[Hook, ...] = ("output", "postrouting", "egress")
+_TRACKING = -200
+"""The priority at which connection tracking looks at a packet (NF_IP_PRI_CONNTRACK)."""
+_UNTRACKED = frozenset({"UNTRACKED"})
+_MOST = 60_000
+"""Rules that are asked of one packet in one chain that the kernel begins with, those jumped to included."""
 _DEEP = 40
 """Jumps in jumps that are followed: more than any kernel allows (NFT_JUMP_STACK_SIZE is 16)."""
 
@@ -25,14 +32,15 @@ _DEEP = 40
 class Hit(msgspec.Struct, frozen=True):
     """A rule, or the policy of a chain, that takes the packet: `base` is the chain that the kernel begins with.
 
-    `rule` empty: it is the policy. `packets`: its counter. `random`: it takes a part of them only.
+    `rule` empty: it is the policy. `packets`: its counter. `random`: it takes a part of them only. `ask`: another
+    program decides what becomes of it, or that is not known.
     """
 
     base: FilterChain
     chain: FilterChain
     rule: str = ""
     packets: int | None = None
-    kind: Literal["drop", "elsewhere"] = "drop"
+    kind: Literal["drop", "elsewhere", "ask"] = "drop"
     random: bool = False
     chains: frozenset[str] = frozenset()
     """Names of all chains of its table."""
@@ -55,54 +63,90 @@ class Followed(msgspec.Struct, frozen=True):
     marks: tuple[tuple[int, str, bool], ...] = ()
 
 
+class FilterWay:
+    """One packet on its way through the hooks of a host; `packet` is as the rules have left it."""
+
+    def __init__(self, chains: Sequence[FilterChain], packet: ClientPacket) -> None:
+        self._chains, self.packet = chains, packet
+        self._hits: list[Hit] = []
+        self._perhaps: list[Hit] = []
+        self._lets: list[str] = []
+        self._some: list[Hit] = []
+        self._marks: list[tuple[int, str, bool]] = []
+
+    def through(self, *hooks: Hook) -> Hit | None:
+        """Follows it through these hooks. The first rule that surely sends it elsewhere, if one does."""
+        away = None
+        for hook in hooks:
+            for base in self._bases(hook):
+                found = self._walk(base)
+                away = away or (found if found is not None and found.kind == "elsewhere" else None)
+        return away
+
+    def found(self) -> Followed:
+        return Followed(
+            tuple(self._hits), tuple(self._perhaps), tuple(self._lets), tuple(self._some), tuple(self._marks)
+        )
+
+    def _bases(self, hook: Hook) -> list[FilterChain]:
+        packet = self.packet
+        device = packet.outgoing if hook == "egress" else packet.incoming
+        found = [
+            one for one in self._chains
+            if one.hook == hook and one.family in (0, packet.family)
+            and (not one.devices or device in one.devices)
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: one.priority)
+
+    def _walk(self, base: FilterChain) -> Hit | None:
+        """What surely takes it in one chain that the kernel begins with."""
+        packet = self.packet
+        if base.nat and not packet.states & {"NEW"}:
+            return None
+        early = base.hook == "ingress" or (base.hook in ("prerouting", "output") and base.priority < _TRACKING)
+        if early and packet.states != _UNTRACKED:
+            # Before it is tracked, a packet is of no connection, which rules call invalid (xt_conntrack.c, nft_ct.c).
+            packet = msgspec.structs.replace(packet, states=frozenset({"INVALID"}))
+        walk = _Walk(self._chains, base, packet)
+        found = walk.end()
+        self._some += walk.some
+        self._marks += walk.marks
+        states = _UNTRACKED if walk.untracked and early else self.packet.states
+        self.packet = msgspec.structs.replace(self.packet, marks=walk.packet.marks, states=states)
+        if found is None:
+            return None
+        (self._perhaps if walk.lets else self._hits).append(found)
+        self._lets += walk.lets
+        return None if walk.lets else found
+
+
 def fate(chains: Sequence[FilterChain], packet: ClientPacket, outgoing: str, *, tracked: bool = False) -> Followed:
-    """Follows the packet through all hooks. `outgoing`: the interface IPVS sends it out of; `tracked`: IPVS keeps it in
-    connection tracking (net.ipv4.vs.conntrack)."""
-    hits: list[Hit] = []
-    perhaps: list[Hit] = []
-    some: list[Hit] = []
-    lets: list[str] = []
-    marks: list[tuple[int, str, bool]] = []
-    for hook in HOOKS:
-        if hook == "output":
-            untracked = packet.untracked or not tracked
-            packet = msgspec.structs.replace(packet, incoming="", outgoing=outgoing, untracked=untracked)
-        for base in _bases(chains, hook, packet):
-            walk = _Walk(chains, base, packet)
-            found = walk.end()
-            some += walk.some
-            if hook in ("ingress", "prerouting", "input"):
-                marks += walk.marks
-            values = (*packet.marks, *(mark for mark, _, _ in walk.marks))
-            packet = msgspec.structs.replace(packet, marks=values, untracked=packet.untracked or walk.untracked)
-            if found is not None:
-                (perhaps if walk.lets else hits).append(found)
-                lets += walk.lets
-    return Followed(tuple(hits), tuple(perhaps), tuple(lets), tuple(some), tuple(marks))
-
-
-def _bases(chains: Iterable[FilterChain], hook: str, packet: ClientPacket) -> list[FilterChain]:
-    found = [
-        one for one in chains
-        if one.hook == hook and one.family in (0, packet.family)
-        and (not one.devices or packet.incoming in one.devices)
-    ]  # fmt: skip
-    return sorted(found, key=lambda one: _ORDER.get(one.table.rpartition(" ")[2], 3))
+    """Follows a client's packet through all hooks of the director. `outgoing`: the interface IPVS sends it out of;
+    `tracked`: IPVS keeps it in connection tracking (net.ipv4.vs.conntrack)."""
+    way = FilterWay(chains, packet)
+    way.through(*IN)
+    before = way.found().marks
+    states = way.packet.states if tracked else _UNTRACKED
+    way.packet = msgspec.structs.replace(way.packet, incoming="", outgoing=outgoing, states=states)
+    way.through(*OUT)
+    return msgspec.structs.replace(way.found(), marks=before)
 
 
 class _Walk:
     """One packet from the beginning of one base chain."""
 
-    def __init__(self, chains: Sequence[FilterChain], base: FilterChain, packet: ClientPacket) -> None:
-        self._base, self._packet = base, msgspec.structs.replace(packet, sets=dict(base.sets))
+    def __init__(self, chains: Iterable[FilterChain], base: FilterChain, packet: ClientPacket) -> None:
+        self._base, self.packet = base, msgspec.structs.replace(packet, sets=dict(base.sets))
         self._names = {
             one.name: one for one in chains
             if (one.tool, one.table, one.family) == (base.tool, base.table, base.family)
         }  # fmt: skip
+        self._parse = iptables if base.legacy else nft
         self.lets: list[str] = []
         self.some: list[Hit] = []
         self.marks: list[tuple[int, str, bool]] = []
         self.untracked = False
+        self._asked = 0
 
     def end(self) -> Hit | None:
         """What takes the packet; None: it gets through."""
@@ -116,54 +160,69 @@ class _Walk:
         return None
 
     def _hit(self, chain: FilterChain, text: str, rule: FilterRule) -> Hit:
-        kind: Literal["drop", "elsewhere"] = "elsewhere" if rule.verdict == "elsewhere" else "drop"
+        kind: Literal["drop", "elsewhere", "ask"] = "drop"
+        if rule.verdict == "elsewhere":
+            kind = "elsewhere"
+        elif rule.verdict != "drop":
+            kind = "ask"
         return Hit(self._base, chain, text, rule.packets, kind, rule.random, frozenset(self._names))
 
     def _through(self, chain: FilterChain, reached: Applies, depth: int) -> Hit | Literal["accept"] | None:
-        """A hit or `accept` where that is sure, else None: the packet comes back from the chain."""
-        parse = iptables if chain.legacy else nft
+        """A hit or `accept` where that is sure, else None: the packet comes back from the chain, or what becomes of it
+        has been noted."""
         for text in chain.rules:
-            packet = self._packet
-            if self.untracked or self.marks:
-                packet = msgspec.structs.replace(
-                    packet, untracked=packet.untracked or self.untracked,
-                    marks=(*packet.marks, *(mark for mark, _, _ in self.marks)),
-                )  # fmt: skip
-            rule = parse(packet, text)
+            self._asked += 1
+            if self._asked > _MOST:
+                if self._asked == _MOST + 1:
+                    self._ask(chain, text, NOT_READ)
+                return None
+            rule = self._parse(self.packet, text)
             applies = both(reached, rule.applies)
             if applies == "no":
                 continue
-            sure = applies == "yes"
+            sure, ends = applies == "yes", rule.applies == "yes"
             match rule.verdict:
                 case "accept":
                     if sure:
                         return "accept"
                     self.lets.append(text)
+                    if ends:
+                        return None
                 case "drop" | "elsewhere":
                     hit = self._hit(chain, text, rule)
                     if sure:
                         return hit
                     self.some.append(hit)
+                    if ends:
+                        return None
                 case "return":
-                    if rule.applies == "yes":
+                    if ends:
                         return None
                     self.lets.append(text)
                 case "ask":
-                    self.lets.append(text)
+                    self._ask(chain, text, rule)
                 case "jump" | "goto":
                     target = self._names.get(rule.target)
                     if target is None:
-                        self.lets.append(text)  # an extension of its own, of which nothing is known here
+                        self._ask(chain, text, rule)  # an extension of its own, of which nothing is known here
                         continue
                     inside = self._through(target, applies, depth + 1) if depth < _DEEP else None
                     if inside is not None:
                         return inside
-                    if rule.verdict == "goto" and sure:
+                    if rule.verdict == "goto" and ends:
                         return None
                 case "mark":
                     self.marks.append((rule.mark, text, sure))
+                    marks = marked(self.packet, rule)
+                    self.packet = msgspec.structs.replace(
+                        self.packet, marks=marks if sure else self.packet.marks | marks
+                    )
                 case "notrack":
                     self.untracked = self.untracked or sure
                 case _:
                     pass
         return None
+
+    def _ask(self, chain: FilterChain, text: str, rule: FilterRule) -> None:
+        self.lets.append(text)
+        self.some.append(self._hit(chain, text, rule))

@@ -98,7 +98,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
     `connections`: how many the director has; `answered`: addresses of clients that have had an answer, some of
     them, none where any other handshake is unfinished, for then they may have had it before something went wrong;
-    `waiting`: whose handshake hung the whole time; `tried`: of these, whose
+    `waiting`: whose handshake hung the whole time, `hung` the addresses of some of them; `tried`: of these, whose
     client sent a SYN meanwhile; `completed`: handshakes that ended well meanwhile; `arrived`: of all not finished in
     the end, how many are half-open on the real server, None where nobody looked there.
     """
@@ -106,6 +106,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     answered: tuple[str, ...] = ()
     waiting: int = 0
+    hung: tuple[str, ...] = ()
     tried: int = 0
     completed: int = 0
     arrived: int | None = None
@@ -160,6 +161,7 @@ def traffic(tables: Sequence[Sequence[Connection]], looks: Mapping[str, HalfOpen
             connections=len(entries),
             answered=_answered(entries),
             waiting=len(waiting),
+            hung=tuple(dict.fromkeys(sorted(client for client, _ in waiting)))[:_SHOWN],
             tried=len(tried),
             completed=sum(_state(earlier, who) in ("", WAITING) for who in answered),
             arrived=None if there is None else len(unfinished & there),

@@ -207,19 +207,28 @@ class _Probe:
         """A packet filter there, where a rule of it or its own refusal shows that; otherwise nobody is blamed."""
         own = self.view.evidence.beside(probe.rip)
         stops = self.view.platform.stopping(self.view, self.vip, self.service, own)
-        if stops in ("none", "unknown") and not _refused_by_filter(probe):
-            return self._unexplained(probe, stops)
+        by_filter = _refused_by_filter(probe)
+        rules = self.view.platform.rules_seen(self.view, self.vip, self.service, own)
+        if stops == "narrow" and not by_filter:
+            return self.where.unknown(
+                f"A firewall on {self.name} {verb} what the director itself sends to {self.vip.address} "
+                f"{self.service.label}. By its rules clients get in, which the probe could not prove.",
+                f"{self._seen(probe)}; {rules}",
+                self.view.platform.opening(self.view, self.vip, self.service, own),
+            )
+        if stops != "stops" and not by_filter:
+            return self._unexplained(probe, stops, rules)
         more = []
         if self.held == "held":
             more.append(f"{self.vip.address} is on {self.name}")
         if self.listening == "vip":
             more.append(f"{self.service.label} listens on it")
-        more.append(self.view.platform.rules_seen(self.view, self.vip, self.service))
+        more.append(rules)
         return self.faults.fail(
             self.where, Fault(host=self.name, cause="firewall", service=self.service.label, vip=self.vip.address),
             f"A firewall on {self.name} {verb} {self.service.label} to {self.vip.address}.",
             "; ".join(filter(None, (self._seen(probe), *more))),
-            self.view.platform.opening(self.view, self.vip, self.service),
+            self.view.platform.opening(self.view, self.vip, self.service, own),
             # One rule may stop several VIPs and ports; the rules for IPv4 and for IPv6 are two.
             shared=any(
                 fault.cause == "firewall" and (":" in fault.vip) == (self.vip.ip.version == 6)
@@ -227,12 +236,14 @@ class _Probe:
             ),
         )  # fmt: skip
 
-    def _unexplained(self, probe: Probed, stops: Stopping) -> Check:
+    def _unexplained(self, probe: Probed, stops: Stopping, seen: str = "") -> Check:
         """No answer, or a refusal, that nothing known explains. It may be a filter nobody could read or
         one on the way, a full backlog of the application, or answers that take another way."""
         rules = "its packet filter could not be read"
         if stops == "none":
             rules = "no rule of its packet filter does it"
+        elif stops == "undecided":
+            rules = seen
         did = "does not answer" if probe.signature == "silence" else "refuses"
         return self.where.unknown(
             f"{self.name} {did} the probe of {self.vip.address} {self.service.label}, and it is not known why: a "
@@ -242,8 +253,9 @@ class _Probe:
 
     def _replies_lost(self, probe: Probed) -> Check:
         """It answers, as its half-open connection shows, and nothing arrives (field guide A7)."""
+        asker = self.view.evidence.beside(probe.rip)
         own = self.view.platform.replies_stopped(
-            self.view, self.faults, self.vip, self.service, self.where, self._seen(probe)
+            self.view, self.faults, self.vip, self.service, self.where, self._seen(probe), [asker] if asker else []
         )
         if own is not None:
             return own

@@ -233,19 +233,22 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
         )  # fmt: skip
     seen = f"{connected.result}; {view.answers(connected.address) or 'a login worked'}"
     own = msgspec.structs.replace(vip, address=connected.address)
-    stops = view.platform.stopping(view, own, service, view.evidence.beside(connected.address))
-    if stops in ("none", "unknown"):
+    source = view.evidence.beside(connected.address)
+    stops = view.platform.stopping(view, own, service, source)
+    rules = view.platform.rules_seen(view, own, service, source)
+    if stops != "stops":
+        told = f"{seen}; {rules}" if stops in ("narrow", "undecided") else seen
         return where.unknown(
             f"{name} is up, but TCP to {target} gets no answer, and it is not known why: a filter there or on the way, "
             "or an application that takes no more connections.",
-            seen, f"On {name}: {view.advice.show_listeners(service)}",
+            told, f"On {name}: {view.advice.show_listeners(service)}",
         )  # fmt: skip
-    rules = view.platform.rules_seen(view, vip, service)
+    both = view.platform.stopping(view, vip, service, source) == "stops"
     return faults.fail(
         where, Fault(host=name, cause="firewall", service=service.label),
         f"{name} is up, but TCP to {target} gets no answer: a firewall drops it.",
         "; ".join(filter(None, (seen, rules))),
-        f"{view.platform.opening(view, vip, service)} The same for {connected.address}.",
+        f"{view.platform.opening(view, own, service, source)}{f' The same for {vip.address}.' if both else ''}",
         shared=True,
     )  # fmt: skip
 

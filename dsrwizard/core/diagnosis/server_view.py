@@ -6,6 +6,7 @@ through this server's MAC) goes before facts, which are a moment older and canno
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import Literal, Protocol
@@ -23,9 +24,9 @@ from dsrwizard.core.model.values import canonical
 
 Held = Literal["held", "prefix", "missing", "unknown"]
 Listening = Literal["vip", "elsewhere", "nowhere", "unknown"]
-Stopping = Literal["stops", "narrow", "none", "unknown"]
-"""What a server's packet filter has to do with a first packet that got no answer: a rule may have dropped it, one that
-names its source's network may have, none can have, or the rules are not known."""
+Stopping = Literal["stops", "narrow", "undecided", "none", "unknown"]
+"""What a server's packet filter does with a first packet that got no answer: it drops it, it drops it for its source
+and lets clients in, its rules alone do not decide it, it lets it in, or the rules are not known."""
 FORGED = 64
 """Answers that fit no question until they are more than late ones and those to this machine's own connections."""
 _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "conmon"})
@@ -85,9 +86,17 @@ class Platform(Protocol):
         ...
 
     def replies_stopped(
-        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+        self,
+        view: ServerView,
+        faults: Found,
+        vip: Vip,
+        service: Service,
+        where: Where,
+        seen: str,
+        clients: Sequence[str] = (),
     ) -> Check | None:
-        """The fault of a server whose own filter drops the replies that it makes; None: none does, or not known."""
+        """The fault of a server whose own filter drops the replies that it makes to these clients (none: to any), or
+        the doubt whether it does; None: it does not, or its rules are not known."""
         ...
 
     def translated(self, view: ServerView, vip: Vip) -> str:
@@ -110,16 +119,21 @@ class Platform(Protocol):
         """What lies behind a service that does not listen on the VIP, where the facts show it; None: they do not."""
         ...
 
-    def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
-        """The firewall's rules for the VIP's packets, as evidence; empty where none are known."""
+    def rules_seen(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> str:
+        """The firewall's rules for such a packet, as evidence; empty where none are known."""
         ...
 
     def stopping(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
-        """What its packet filter has to do with a first packet from `source` (empty: any client) to the service."""
+        """What its packet filter does with a first packet from `source` (empty: a client that no rule names)."""
         ...
 
-    def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
-        """What to do on the server so that the VIP's clients get in."""
+    def echoes_stopped(self, view: ServerView, rip: str, size: int) -> bool:
+        """Whether its packet filter may drop echoes of this size alone, and not clients' data; so it is where its rules
+        are not known."""
+        ...
+
+    def opening(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> str:
+        """What to do on the server so that such packets get in."""
         ...
 
 

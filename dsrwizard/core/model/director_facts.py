@@ -9,39 +9,11 @@ from typing import Literal
 
 from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import DestinationState, ServiceState
+from dsrwizard.core.model.packet_filter import FilterChain
 from dsrwizard.core.model.shown import Shown
 
 ROOT_ALONE = "The kernel tells root alone which tables of iptables there are."
 """Why a user with the two capabilities that dsrwizard needs cannot read the packet filter."""
-Hook = Literal["ingress", "prerouting", "input", "output", "postrouting", "elsewhere", ""]
-"""Where a chain hooks in; `elsewhere`: where no packet of a VIP comes by, empty: it is jumped to."""
-
-
-class FilterChain(Shown, frozen=True, kw_only=True):
-    """One chain of a packet filter with all its rules, as the program lists them.
-
-    `tool`: the program that rules are told to (`nft`, `iptables-legacy`, `iptables-nft`, `iptables`; with `ip6tables`
-    for IPv6); `family` 0: both; `table` as its commands want it (nft: `inet filter`; iptables: `filter`).
-    """
-
-    tool: str
-    family: Literal[0, 4, 6]
-    table: str
-    name: str
-    hook: Hook = ""
-    drops: bool = False
-    """Its policy drops."""
-    policy_packets: int | None = None
-    devices: tuple[str, ...] = ()
-    """The interfaces that it is for, where it is for some alone."""
-    rules: tuple[str, ...] = ()
-    sets: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Named sets that its rules may ask for (nft's, or those of ipset), with their elements."""
-
-    @property
-    def legacy(self) -> bool:
-        """Whether the rules are written in the words of iptables-save."""
-        return self.tool != "nft"
 
 
 class KernelWay(Shown, frozen=True, kw_only=True):

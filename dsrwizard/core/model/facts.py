@@ -95,23 +95,6 @@ class Route(Shown, frozen=True, kw_only=True):
             parsed(self.gateway)
 
 
-FilterTool = Literal["nft", "iptables-nft", "iptables-legacy", "iptables", "firewalld", "ufw"]
-
-
-class PacketFilter(Shown, frozen=True, kw_only=True):
-    """A base chain on the way into a host or out of it that may drop something, and the program that rules are told to
-    there.
-
-    `family` 0: both; `chain` as the program's own commands want it (nft: `inet filter input`; iptables: `filter
-    INPUT`). `rules`: those that drop or reject, as the program lists them, and a policy that does.
-    """
-
-    tool: FilterTool
-    family: Literal[0, 4, 6]
-    chain: str
-    rules: tuple[str, ...]
-
-
 class ServerFacts(Shown, frozen=True, kw_only=True):
     """A real server. `sysctls` holds the values of the keys asked for; a missing key could not be read.
 
@@ -133,10 +116,6 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     ways: dict[str, Route | None] = {}
     """VIP → the route that replies from it take to clients elsewhere, with policy routing; None: they have none. A VIP
     that is missing was not asked about, or the host has no such address."""
-    filters: tuple[PacketFilter, ...] | None = None
-    """What may drop packets to this host; None: not looked at, or it could not be."""
-    leaving: tuple[PacketFilter, ...] = ()
-    """What may drop packets that this host sends, as far as it was looked at."""
     linux: LinuxFacts | None = None
     """A close look at a Linux server; None: not Linux, or looked at for a plan alone."""
     windows: WindowsFacts | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dsrwizard.core.model.packet_filter import FilterChain
 from dsrwizard.core.model.shown import Shown
 
 WayState = Literal["route", "none", "blackhole", "unreachable", "prohibit", "unknown"]
@@ -51,17 +52,6 @@ class OwnBalancer(Shown, frozen=True, kw_only=True):
     here: bool = False
 
 
-class Translation(Shown, frozen=True, kw_only=True):
-    """A rule on the way in that gives packets another destination or a mark, as its program lists it.
-
-    `address` is the destination it asks for, with a prefix length or without; empty: any.
-    """
-
-    kind: Literal["REDIRECT", "DNAT", "TPROXY", "MARK"]
-    address: str
-    text: str
-
-
 class BootFile(Shown, frozen=True, kw_only=True):
     """A file that may set addresses or ARP settings at boot, and its lines. `active`: something runs or reads it."""
 
@@ -93,5 +83,7 @@ class LinuxFacts(Shown, frozen=True, kw_only=True):
     local_networks: tuple[str, ...] = ()
     """Networks that the kernel takes for its own addresses (table `local`), with or without an address in them."""
     balancer: tuple[OwnBalancer, ...] | None = None
-    translations: tuple[Translation, ...] | None = None
+    chains: tuple[FilterChain, ...] | None = None
+    """Its packet filters; None: they could not be read, and `chains_problem` says why."""
+    chains_problem: str = ""
     boot: Boot | None = None

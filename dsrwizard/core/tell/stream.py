@@ -13,7 +13,8 @@ JsonLine = dict[str, Any]
 class WatchLines:
     """Turns snapshots into lines. Each line has `type` and `at` (seconds since the epoch):
 
-    - `snapshot`: everything, once: `deployment`, `problem`, and each service with its real servers.
+    - `snapshot`: everything, once: `deployment`, `problem`, `verdict` (as in `verify`), and each service with its
+      real servers.
     - `change`: `host`, `vip`, `service`, `before` and `state` (for a real server the states of the live pane; for the
       service, whose host is the director, `present`, `missing`, `unknown`), `cause`, `message`.
     - `owner`: `vip`, `before` and `owner`: director, a real server's name, a stranger's MAC, or empty while unknown.
@@ -21,6 +22,7 @@ class WatchLines:
     - `fault`: a verification has found something wrong with the director or the network, or no longer does: `host`,
       `vip`, `service`, `cause`, `message`, `state` (`there`, `gone`).
     - `clock`: the wall clock was set by `seconds`, negative: back. `at` of what follows is by the clock as it is now.
+    - `verify`: a verification came to another `verdict` than the one `before`; `before` is empty: none had ended yet.
     - `problem`: looking failed, and `message` says why; empty: it works again.
     """
 
@@ -29,6 +31,7 @@ class WatchLines:
         """Whether the whole picture was told."""
         self._problem = ""
         self._clock_set = 0.0
+        self._verdict = ""
         self._faults: dict[tuple[str, str, str, str], FarmFault] = {}
         self._services: dict[tuple[str, str], ServiceRow] = {}
         self._rows: dict[tuple[str, str, str], DestinationRow] = {}
@@ -44,6 +47,7 @@ class WatchLines:
         if not self.begun:
             self.begun = True
             self._problem, self._clock_set = snapshot.problem, snapshot.clock_set
+            self._verdict = snapshot.verdict
             found.append(_whole(snapshot))
             found += self._changed_faults(snapshot)
             for service in snapshot.services:
@@ -57,6 +61,9 @@ class WatchLines:
         if snapshot.problem != self._problem:
             self._problem = snapshot.problem
             found.append({"type": "problem", "at": snapshot.at, "message": snapshot.problem})
+        if snapshot.verdict != self._verdict:
+            found.append({"type": "verify", "at": snapshot.at, "before": self._verdict, "verdict": snapshot.verdict})
+            self._verdict = snapshot.verdict
         found += self._changed_faults(snapshot)
         for service in snapshot.services:
             found += self._service(service, snapshot.at)
@@ -150,6 +157,7 @@ def _whole(snapshot: Snapshot) -> JsonLine:
         "at": snapshot.at,
         "deployment": snapshot.deployment,
         "problem": snapshot.problem,
+        "verdict": snapshot.verdict,
         "services": [
             {
                 "vip": service.vip,

@@ -74,8 +74,9 @@ class LinuxServer:
         # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
         brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
         vips = deployment.vips_of(self._server) if closely else ()
+        rips = [one for one in (self._server.address, self._server.address6) if one]
         script = linux_observe.observe_script(
-            nonce, self._files, brief=brief, closely=closely, vips=vips, clients=_known(deployment, clients)
+            nonce, self._files, brief=brief, closely=closely, vips=vips, clients=_known(deployment, clients), rips=rips
         )
         answer = self._run_again_if_lost(script)
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)

@@ -1,91 +1,69 @@
 """The packet filter that drops a Linux real server's own replies from the VIP, and the command that lets them out.
 
-Read only where replies are known to be made and lost: the rule convicts because both are seen.
+Asked only where replies are known to be made and lost: the rule convicts because both are seen.
 """
 
 from __future__ import annotations
 
-import re
-import shlex
+from collections.abc import Sequence
 
+from dsrwizard.core.diagnosis.filter_fix import releasing, undo
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.linux.rule_match import FirstPacket, reach
+from dsrwizard.core.diagnosis.linux.filters import Sieve, first_packet, known, listed, out_of
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.facts import PacketFilter
-
-_SWAPS = {
-    "-s": "-d", "-d": "-s", "saddr": "daddr", "daddr": "saddr", "--sport": "--dport", "--sports": "--dports",
-    "sport": "dport", "dport": "sport", "-o": "-i", "oif": "iif", "oifname": "iifname",
-}  # fmt: skip
-_STATE = re.compile(r"-m (?:conntrack --ctstate|state --state) (\S+)|\bct state (\{[^}]*\}|\S+)")
-_ASKS_MORE = re.compile(
-    r"--dports?\b|\bdport\b|--tcp-flags|--syn\b|\btcp flags\b"
-    r"|-m (?!conntrack|state|tcp|udp|multiport|comment)\S+"
-    r"|\b(?:skuid|skgid|limit|mark|length|cgroup|numgen|quota)\b|@"
-)
-"""Conditions that some replies do not meet: a client's port, flags, a user, a mark, a set, a length, a rate."""
 
 
-def stopped(view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str) -> Check | None:
-    """The fault of a server whose own filter drops its replies from the VIP; None: no rule of it surely does."""
-    found = _dropping(view, vip, service)
-    if found is None:
+def stopped(
+    view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str, clients: Sequence[str] = ()
+) -> Check | None:
+    """The fault of a server whose own filter drops its replies from the VIP to these clients (none: to one that no rule
+    names), or a doubt where its rules do not decide that; None: they let them out, or could not be read."""
+    if known(view) is None:
         return None
-    one, rule = found
-    return faults.fail(
-        where, Fault(host=view.name, cause="firewall", vip=vip.address, service=service.label),
-        f"A firewall on {view.name} drops its own replies from {vip.address} {service.label}.",
-        f"{seen}; {one.tool} {one.chain}: {rule}", f"On {view.name}: {_command(one, view, vip, service)}", shared=True,
+    name, target = view.name, f"{vip.address} {service.label}"
+    found = [dropped(view, vip, service, client) for client in clients or ("",)]
+    sure = next((one for one in found if one.hits), None)
+    if (
+        sure is not None
+        and clients
+        and all(view.evidence.near(one) for one in clients)
+        and not _for_all(view, vip, service)
+    ):
+        return where.unknown(
+            f"A firewall on {name} drops its replies from {target} to the director's network. By its rules those to "
+            "clients elsewhere get out, which the probe could not prove.",
+            f"{seen}; {listed(sure.hits)}", view.advice.see_handshakes(vip, service),
+        )  # fmt: skip
+    if sure is not None:
+        fixes = list(dict.fromkeys(releasing(hit, sure.packet) for hit in sure.hits))
+        return faults.fail(
+            where, Fault(host=name, cause="firewall", vip=vip.address, service=service.label),
+            f"A firewall on {name} drops its own replies from {target}.",
+            f"{seen}; {listed(sure.hits)}", f"On {name}: {' && '.join(fixes)}{undo(fixes)}", shared=True,
+        )  # fmt: skip
+    perhaps = next((one for one in found if one.perhaps), None)
+    if perhaps is None:
+        return None
+    return faults.doubt(
+        where.unknown(
+            f"{name} answers for {target}, but its answers are lost. Whether its own firewall drops them or the "
+            "network could not be decided.",
+            f"{seen}; {listed(perhaps.perhaps)}", view.advice.see_handshakes(vip, service),
+        )
     )  # fmt: skip
 
 
-def _dropping(view: ServerView, vip: Vip, service: Service) -> tuple[PacketFilter, str] | None:
-    for one in view.facts.leaving if view.facts else ():
-        if one.family in (0, vip.ip.version):
-            for rule in one.rules:
-                if drops_replies(rule, vip.address, service.protocol, service.port, view.nic.name if view.nic else ""):
-                    return one, rule
-    return None
+def _for_all(view: ServerView, vip: Vip, service: Service) -> bool:
+    """Whether the reply to a client that no rule names may be dropped, too."""
+    anybody = dropped(view, vip, service)
+    return bool(anybody.hits or anybody.perhaps)
 
 
-def drops_replies(rule: str, vip: str, protocol: str, port: int, interface: str = "") -> bool:
-    """Whether a dropping rule, as its program lists it, stops every reply from a VIP's service that leaves by an
-    interface (empty: by any). False where that is not sure; a policy is not, because rules before it let packets out.
-    """
-    if rule.startswith("policy "):
-        return False
-    for state in _STATE.finditer(rule):
-        if "ESTABLISHED" not in (state[1] or state[2]).upper():
-            return False
-    words = _STATE.sub("", rule)
-    if "! --ctstate" in rule or _ASKS_MORE.search(words):
-        return False
-    mirrored = " ".join(_SWAPS.get(word, word) for word in words.split())
-    asked = FirstPacket(source="", vip=vip, protocol=protocol, port=port, interface=interface)
-    return reach(mirrored, asked) == "all"
-
-
-def _command(one: PacketFilter, view: ServerView, vip: Vip, service: Service) -> str:
-    six, protocol, port = vip.ip.version == 6, service.protocol, service.port
-    place = " ".join(map(shlex.quote, one.chain.split()))
-    match one.tool:
-        case "firewalld":
-            rule = f"ipv{6 if six else 4} filter OUTPUT 0 -s {vip.address} -p {protocol} --sport {port} -j ACCEPT"
-            return f"firewall-cmd --direct --add-rule {rule} (undo: --remove-rule; with --permanent as well it stays)"
-        case "ufw":
-            rule = f"allow out proto {protocol} from {vip.address} port {port}"
-            return f"ufw prepend {rule} (undo: ufw delete {rule})"
-        case "nft":
-            return (
-                f"nft insert rule {place} {'ip6' if six else 'ip'} saddr {vip.address} {protocol} sport {port} accept "
-                f"(undo: nft -a list chain {place} shows its handle for nft delete rule {place} handle …)"
-            )
-        case tool:
-            *_, table, chain = place.split()
-            where = "" if table == "filter" else f"-t {table} "
-            return (
-                f"{tool.replace('iptables', 'ip6tables' if six else 'iptables')} {where}-I {chain} -s {vip.address} "
-                f"-p {protocol} --sport {port} -j ACCEPT (undo: the same with -D)"
-            )
+def dropped(view: ServerView, vip: Vip, service: Service, client: str = "") -> Sieve:
+    """What becomes of the reply to a client."""
+    way = view.way(vip.ip.version, vip)
+    near = client and view.evidence.near(client)
+    interface = view.nic.name if view.nic and (near or way is None) else way.interface if way else ""
+    return out_of(view, first_packet(view, vip, service, client), interface)

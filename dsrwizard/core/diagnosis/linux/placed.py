@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsrwizard.core.diagnosis.found import Found, Where
-from dsrwizard.core.diagnosis.linux.second_director import meets
+from dsrwizard.core.diagnosis.linux.filters import first_packet, into, known
 from dsrwizard.core.diagnosis.linux.settings import leak_fault, leak_reason
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.checks import Check
@@ -12,12 +12,12 @@ from dsrwizard.core.model.deployment import Vip
 
 def translated(view: ServerView, vip: Vip) -> str:
     """How the server takes the VIP's packets without an address: a rule that redirects them, or a local route."""
-    looked = view.facts.linux if view.facts is not None else None
-    if looked is None or any(link.up for link, _ in view.entries(vip)):
+    if any(link.up for link, _ in view.entries(vip)):
         return ""
-    for rule in looked.translations or ():
-        if rule.kind != "MARK" and rule.address and any(meets(rule, vip, one) for one in vip.services):
-            return f"takes it by {rule.kind}: {rule.text}"
+    for service in vip.services if known(view) else ():
+        away = into(view, first_packet(view, vip, service)).away
+        if away is not None:
+            return f"takes it by a rule: {away.text}"
     return "takes it by a local route (ip route show table local)" if view.local(vip.address) else ""
 
 

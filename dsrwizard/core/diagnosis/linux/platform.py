@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.linux import filters, leaving, placed, second_director, settings, way_back
 from dsrwizard.core.diagnosis.server_view import ServerView, Stopping
@@ -76,16 +78,26 @@ class LinuxPlatform:
     def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
         return None
 
-    def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
-        return filters.rules_seen(view, vip)
+    def rules_seen(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> str:
+        return filters.rules_seen(view, vip, service, source)
 
     def stopping(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
         return filters.stopping(view, vip, service, source)
 
-    def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
-        return filters.opening(view, vip, service)
+    def echoes_stopped(self, view: ServerView, rip: str, size: int) -> bool:
+        return filters.echoes_stopped(view, rip, size)
+
+    def opening(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> str:
+        return filters.opening(view, vip, service, source)
 
     def replies_stopped(
-        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+        self,
+        view: ServerView,
+        faults: Found,
+        vip: Vip,
+        service: Service,
+        where: Where,
+        seen: str,
+        clients: Sequence[str] = (),
     ) -> Check | None:
-        return leaving.stopped(view, faults, vip, service, where, seen)
+        return leaving.stopped(view, faults, vip, service, where, seen, clients)

@@ -6,14 +6,12 @@ what comes from a director's MAC is how real servers are standby directors witho
 
 from __future__ import annotations
 
-import re
-
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
-from dsrwizard.core.diagnosis.linux.rule_match import FirstPacket, reach
+from dsrwizard.core.diagnosis.linux.filters import first_packet, into
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
-from dsrwizard.core.model.linux_facts import OwnBalancer, Translation
+from dsrwizard.core.model.linux_facts import OwnBalancer
 from dsrwizard.core.model.values import canonical, endpoint
 
 
@@ -65,14 +63,11 @@ def taking(view: ServerView, vip: Vip, service: Service) -> OwnBalancer | None:
     """The server's own IPVS service that a packet for this one meets first; None: none, or not known."""
     looked = view.facts.linux if view.facts is not None else None
     services = (looked.balancer if looked is not None else None) or ()
-    marks = {
-        mark
-        for one in (looked.translations if looked is not None else None) or ()
-        if one.kind == "MARK" and (mark := _mark(one, vip, service)) is not None
-    }
+    marked = any(one.protocol == "fwm" for one in services)
+    marks = into(view, first_packet(view, vip, service)).packet.marks if marked else frozenset()
     # IPVS looks for a mark first, then for the port, then for port 0 (ip_vs_service_find).
     for wanted in (
-        [one for one in services if one.protocol == "fwm" and one.port in marks],
+        [one for one in services if one.protocol == "fwm" and marks == {one.port}],
         [one for one in services if _is(one, vip, service, service.port)],
         [one for one in services if _is(one, vip, service, 0)],
     ):
@@ -84,23 +79,6 @@ def taking(view: ServerView, vip: Vip, service: Service) -> OwnBalancer | None:
 def _is(one: OwnBalancer, vip: Vip, service: Service, port: int) -> bool:
     same = one.protocol == service.protocol and one.port == port
     return same and canonical(one.address) == canonical(vip.address)
-
-
-_SET = re.compile(r"(?:--set-x?mark|mark set) (0x[0-9a-fA-F]{1,8}|[0-9]{1,10})")
-
-
-def _mark(rule: Translation, vip: Vip, service: Service) -> int | None:
-    """The mark that a rule gives this service's packets; None where it leaves some out that come from a director."""
-    found = _SET.search(rule.text)
-    if found is None or re.search(r"mac-source|ether saddr", rule.text) or not meets(rule, vip, service):
-        return None
-    return int(found[1], 16 if found[1].startswith("0x") else 10)
-
-
-def meets(rule: Translation, vip: Vip, service: Service) -> bool:
-    """Whether a rule is for all clients' packets of this service."""
-    asked = FirstPacket(source="", vip=vip.address, protocol=service.protocol, port=service.port)
-    return reach(rule.text, asked) == "all"
 
 
 def _named(view: ServerView, address: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.reach import swallowed
 from dsrwizard.core.diagnosis.server_faults import rip_only, service_down
@@ -85,18 +87,28 @@ class WindowsPlatform:
     def not_listening(self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where) -> Check | None:
         return served.site_fault(view, faults, vip, service, where, "")
 
-    def rules_seen(self, view: ServerView, vip: Vip, service: Service) -> str:
+    def rules_seen(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> str:
         return served.rules_seen(view, vip, service)
 
     def stopping(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> Stopping:
         """Its firewall drops whatever no rule admits."""
         return "stops" if view.facts is not None else "unknown"
 
-    def opening(self, view: ServerView, vip: Vip, service: Service) -> str:
+    def echoes_stopped(self, view: ServerView, rip: str, size: int) -> bool:
+        return True
+
+    def opening(self, view: ServerView, vip: Vip, service: Service, source: str = "") -> str:
         return served.opening(view, vip, service)
 
     def replies_stopped(
-        self, view: ServerView, faults: Found, vip: Vip, service: Service, where: Where, seen: str
+        self,
+        view: ServerView,
+        faults: Found,
+        vip: Vip,
+        service: Service,
+        where: Where,
+        seen: str,
+        clients: Sequence[str] = (),
     ) -> Check | None:
         """Rules of Windows for what leaves are not read."""
         return None

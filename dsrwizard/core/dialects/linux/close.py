@@ -36,12 +36,14 @@ def parse(found: Mapping[str, Sequence[str]], *, systemd: bool) -> LinuxFacts | 
     """What it printed; None where it was not part of the script. Raises Impossible for values that cannot be."""
     if "boot" not in found:
         return None
+    chains, problem = packet_filter.parse_chains(found)
     return LinuxFacts(
         ways=tuple(ways(found)),
         neighbours=tuple(_neighbours(_lines(found, "neighbours"))),
         local_networks=tuple(dict.fromkeys(_networks(_lines(found, "local")))),
         balancer=_balancer(_lines(found, "balancer")),
-        translations=packet_filter.parse_translations(found),
+        chains=chains,
+        chains_problem=problem,
         boot=boot.parse(found, systemd=systemd),
     )
 

@@ -43,16 +43,18 @@ def observe_script(
     closely: bool = False,
     vips: Iterable[Vip] = (),
     clients: Iterable[str] = (),
+    rips: Iterable[str] = (),
 ) -> str:
     """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
     out what no step changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss
     looks at every process of the host, says what filters packets, and takes the close look. For each of `vips` it asks
-    which way replies from there to `clients` take, addresses of either family."""
+    which way replies from there to `clients` take, addresses of either family. `rips`: the server's own addresses."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
     whole = "" if brief else filled(_WHOLE, {"@PROCESSES@": "-p" if closely else ""})
     vips = tuple(vips)
     if closely and not brief:
-        whole += packet_filter.SCRIPT + close.script(vip.address for vip in vips)
+        near = (*(vip.address for vip in vips), *rips)
+        whole += packet_filter.filter_script(near) + close.script(vip.address for vip in vips)
     return filled(_SCRIPT, {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients), "@FILES@": paths})
 
 
@@ -105,8 +107,6 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         sysctls=sysctls,
         listeners=listeners,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
-        filters=packet_filter.parse_filters(found),
-        leaving=packet_filter.parse_leaving(found),
         ways=ways,
         linux=looked,
         files={
