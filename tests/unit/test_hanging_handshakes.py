@@ -40,7 +40,7 @@ def test_a_handshake_hangs_when_it_waits_in_two_readings_and_was_tried_when_its_
         connection(5),
     ]
     found = traffic([first, second, third], half_open(2, 4, 5, 99))[KEY]
-    assert found == Traffic(connections=5, waiting=4, tried=2, completed=0, arrived=3)
+    assert found == Traffic(connections=5, waiting=4, hung=("203.0.113.10",), tried=2, completed=0, arrived=3)
 
 
 def test_a_handshake_that_ended_meanwhile_counts_and_an_old_connection_does_not() -> None:
