@@ -18,6 +18,7 @@ from dsrwizard import __version__, signals
 from dsrwizard.cli.adopt import adopt
 from dsrwizard.cli.completion import causes
 from dsrwizard.cli.lab import lab
+from dsrwizard.cli.options import FILE, INTERVAL, JSON, REVERT_AFTER, YES
 from dsrwizard.cli.rehearse import rehearse
 from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
 
@@ -26,18 +27,6 @@ if TYPE_CHECKING:
     from dsrwizard.core.model.deployment import Deployment
     from dsrwizard.core.model.outcome import RunResult
     from dsrwizard.core.model.steps import Plan
-
-FILE = click.argument("file", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-INTERVAL = click.option(
-    "--interval",
-    type=click.FloatRange(0.2, 3600),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time between two readings of the counters.",
-)
-YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before changing anything.")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -193,7 +182,9 @@ def plan(file: Path, scripts: bool, as_json: bool) -> int:
     with closing(_engine()) as engine:
         observed = engine.observe(deployment)
         made = engine.plan(deployment, observed)
-    printing.plan(made, as_json=as_json, scripts=scripts_of(deployment, made, observed) if scripts else None)
+    printing.plan(
+        made, as_json=as_json, scripts=scripts_of(deployment, made, observed, engine.revert_after) if scripts else None
+    )
     return _plan_code(made)
 
 
@@ -208,12 +199,14 @@ def _plan_code(made: Plan) -> int:
 
 @commands.command()
 @FILE
+@REVERT_AFTER
 @YES
 @JSON
-def apply(file: Path, yes: bool, as_json: bool) -> int:
+def apply(file: Path, revert_after: int, yes: bool, as_json: bool) -> int:
     """Set up the director and the real servers. A second run changes nothing."""
     deployment = _load(file)
     with closing(_engine()) as engine:
+        engine.revert_after = revert_after
         made = engine.plan(deployment, engine.observe(deployment))
         result = _carry_out(
             made, lambda watch, stop: engine.apply(deployment, made, watch, stop), yes=yes, as_json=as_json
@@ -309,9 +302,10 @@ def verify(file: Path, as_json: bool) -> int:
 @FILE
 @click.option("--host", default="", metavar="NAME", help="Only faults of this real server, or of the host director.")
 @click.option("--cause", default="", metavar="CAUSE", shell_complete=causes, help="Only this cause, e.g. vip-missing.")
+@REVERT_AFTER
 @YES
 @JSON
-def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
+def mend(file: Path, host: str, cause: str, revert_after: int, yes: bool, as_json: bool) -> int:
     """Verify, fix what dsrwizard can fix, and verify again. For the rest, say who must do what."""
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
@@ -324,6 +318,7 @@ def mend(file: Path, host: str, cause: str, yes: bool, as_json: bool) -> int:
     _known(deployment, host, cause)
     stop = threading.Event()
     with closing(_engine()) as engine:
+        engine.revert_after = revert_after
         report = engine.verify(deployment)
         made = Mending(cures=(), plan=Plan(deployment=deployment.name, hosts=()))
         wrong = concerning(report.failures, host=host, cause=cause)

@@ -10,7 +10,7 @@ from typing import Any
 from dsrwizard import out
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.checks import Check, Report
-from dsrwizard.core.model.events import Event, HostFinished, StepFinished
+from dsrwizard.core.model.events import Event, HostFinished, RevertArmed, RevertOff, StepFinished
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
@@ -108,6 +108,11 @@ class ProgressLines:
                 case StepFinished(result=result):
                     about = f" {result.step}{': ' if result.detail else ''}"
                     out.line(*_when(event, result), about, said=result.detail)
+                case RevertArmed(host=host, seconds=seconds):
+                    about = f"puts itself back in {seconds:.0f} s unless proved"
+                    out.line(f"{event.at:6.1f}s {host:<10} ", _word("armed", 13), about)
+                case RevertOff(host=host):
+                    out.line(f"{event.at:6.1f}s {host:<10} ", _word("kept", 13), "proved: it keeps what was changed")
                 case HostFinished(result=result) if result.failure is not None:
                     out.line(*_when(event, result), err=True)
                 case _:

@@ -42,6 +42,9 @@ class Engine(Protocol):
     """Every method blocks and is safe to call from a worker thread. Failures of hosts come back in the results;
     what stands in the way of the whole call is raised as a DsrError."""
 
+    revert_after: float
+    """Seconds without a sign of life after which a server takes back by itself what was not proved; 0: never."""
+
     def director(self, deployment: Deployment) -> DirectorFacts:
         """This machine alone, quickly: its interfaces for the wizard's choice, IPVS present or what mends it."""
         ...

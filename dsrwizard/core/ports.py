@@ -107,11 +107,21 @@ class ServerPort(Protocol):
         what the next boot sets; what a plan needs is less."""
         ...
 
-    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float = 0.0) -> ServerFacts | None:
         """Carries the steps out in order, stops at the first that fails, and looks again.
+
+        `revert_after` above 0: before anything of its network is touched, the host is told to take these steps back by
+        itself so many seconds after the last of them began, unless `keep` comes first; the watch is told so
+        (`StepWatch.armed`). Steps that write files alone arm nothing. A revert that an earlier run armed is over as
+        soon as this begins.
 
         Returns the facts afterwards (None where they could not be read). Raises ConnectionLost and CommandFailed.
         """
+        ...
+
+    def keep(self) -> None:
+        """What was applied stays: the host's revert, of this run or an earlier one, is disarmed. Nothing to do where
+        none is armed. Raises HostError where that is not certain: then the host may take the steps back."""
         ...
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:

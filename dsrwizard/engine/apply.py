@@ -17,7 +17,17 @@ from dsrwizard.core.dialects.windows.commands import unseen
 from dsrwizard.core.model.changes import DestinationChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
-from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, Observer, StepFinished, StepStarted
+from dsrwizard.core.model.events import (
+    Event,
+    HostFinished,
+    HostSaid,
+    HostStarted,
+    Observer,
+    RevertArmed,
+    RevertOff,
+    StepFinished,
+    StepStarted,
+)
 from dsrwizard.core.model.facts import Failure, ServerFacts
 from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Plan, Step
@@ -34,6 +44,7 @@ class Applier:
     """One run over one plan. `stop` set: what runs is finished, nothing new is begun.
 
     `facts` are the servers' as last observed; `leaving` are servers that are no longer in the deployment.
+    `revert_after`: see `ServerPort.apply`; taking back arms nothing.
     """
 
     def __init__(
@@ -47,7 +58,11 @@ class Applier:
         stop: threading.Event | None = None,
         facts: dict[str, ServerFacts] | None = None,
         leaving: Sequence[RealServer] = (),
+        revert_after: float = 0.0,
     ) -> None:
+        self._revert_after = revert_after
+        self._armed: set[str] = set()
+        """Servers that take this run's steps back by themselves unless they are told to keep them."""
         self._deployment = deployment
         self._servers = {server.name: server for server in (*leaving, *deployment.servers)}
         self._hosts = hosts
@@ -56,6 +71,7 @@ class Applier:
         self._watch = watch
         self._stop = stop or threading.Event()
         self._facts = dict(facts or {})
+        self._armed |= {name for name, seen in self._facts.items() if seen.undo.armed is not None}
         self._began = time.monotonic()
         self._results: dict[str, list[StepResult]] = {}
         self._failures: dict[str, Failure] = {}
@@ -115,6 +131,12 @@ class Applier:
             self._skip(left, "dsrwizard itself failed")
 
     def _in_turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
+        self._turn(host, on_director, ready, wait_for_director)
+        if host.host in self._armed:
+            after = f"{self._revert_after:.0f} s after its last step"
+            self._said(host.host, f"{host.host} is not proved, so it puts itself back {after}.")
+
+    def _turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
         name = host.host
         if host.problem:
             self._skip(host.steps, "it cannot be planned")
@@ -132,18 +154,43 @@ class Applier:
         if host.steps and not self._on_server(name, host.steps):
             self._skip(on_director, f"{name} is not ready")
             return
+        if not any(step.proof for step in on_director) and not self._keep_what_took(name):
+            self._skip(on_director, f"{name} is not ready")
+            return
         if on_director:
             if not ready:
                 self._skip(on_director, "the director is not ready")
                 return
             self._on_director(on_director)
 
+    def _keep_what_took(self, name: str) -> bool:
+        """Without a probe to wait for, what the look afterwards shows is the proof."""
+        if name not in self._armed or self.took(name):
+            return True
+        refused = self._keep(name)
+        if refused:
+            self._failures.setdefault(name, Failure(kind="held", what=f"{name}: {refused}"))
+        return not refused
+
+    def _keep(self, name: str) -> str:
+        """Tells the server to keep what was changed; empty when it does, otherwise why not."""
+        if name not in self._armed:
+            return ""
+        try:
+            self._hosts.port(self._servers[name]).keep()
+        except DsrError as problem:
+            return " ".join(problem.lines())
+        self._armed.discard(name)
+        self._emit(RevertOff(host=name, at=self._now()))
+        return ""
+
     def _on_server(self, name: str, steps: Sequence[Step]) -> bool:
         server = self._servers[name]
         watch = _ServerWatch(self, name)
         self.run.intend(server.address, *steps)
         try:
-            facts = self._hosts.port(server).apply(steps, watch)
+            after = 0.0 if self._withdrawing else self._revert_after
+            facts = self._hosts.port(server).apply(steps, watch, after)
         except DsrError as problem:
             self._fail(name, problem)
             self._unreported([step for step in steps if step.id not in watch.reported], problem, watch.begun)
@@ -196,7 +243,7 @@ class Applier:
             if not fine or self._stop.is_set():
                 self._skip((step,), "stopped before it" if fine else "an earlier step failed")
                 continue
-            refused = self._prove(step.proof) if step.proof is not None else ""
+            refused = (self._prove(step.proof) or self._keep(step.proof.server)) if step.proof is not None else ""
             if refused and step.proof is not None:
                 self._hold(step, step.proof, refused)
                 continue
@@ -321,6 +368,10 @@ class Applier:
     def _made(self, host: str, step: Step, name: str, device: str, guid: str) -> None:
         self.run.made(self._servers[host].address, step, name, device, guid)
 
+    def _arm(self, host: str, seconds: float) -> None:
+        self._armed.add(host)
+        self._emit(RevertArmed(host=host, at=self._now(), seconds=seconds))
+
     def _said(self, host: str, line: str) -> None:
         self._emit(HostSaid(host=host, at=self._now(), line=line))
 
@@ -353,6 +404,9 @@ class _ServerWatch:
 
     def made(self, step: Step, name: str, device: str, guid: str) -> None:
         self._applier._made(self._host, step, name, device, guid)
+
+    def armed(self, seconds: float) -> None:
+        self._applier._arm(self._host, seconds)
 
     def finished(self, step: Step, worked: bool, said: str) -> None:
         if step.id in self.reported:

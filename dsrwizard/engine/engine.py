@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PLANNED = "planned"
+REVERT_AFTER = 60.0
+"""Seconds without a sign of life after which a server takes back what is not proved: longer than any one step."""
 DIALLING_SECONDS = 3.0
 """How long the end of the program waits for a connection that is just being opened."""
 
@@ -62,7 +64,7 @@ DIALLING_SECONDS = 3.0
 class Engine:
     """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests;
     `forget` drops every secret that the operator entered; `events` is the folder of the timelines (None: none is
-    kept); `find_winrm` tries the ports of WinRM."""
+    kept); `find_winrm` tries the ports of WinRM; `revert_after`: see `ServerPort.apply`, 0 is off."""
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class Engine:
         forget: Callable[[], None] | None = None,
         events: Path | None = None,
         find_winrm: Callable[[RealServer], Contact] | None = None,
+        revert_after: float = REVERT_AFTER,
     ) -> None:
         self._make_director = director
         self._wire = wire
@@ -92,6 +95,7 @@ class Engine:
         self._forget = forget or (lambda: None)
         self._events = events
         self._find_winrm = find_winrm
+        self.revert_after = revert_after
         self._lock = threading.Lock()
         self._dialling = threading.Lock()
         self._over = False
@@ -273,6 +277,7 @@ class Engine:
             stop=stop,
             facts=self._facts,
             leaving=self._books(deployment).leaving,
+            revert_after=self.revert_after,
         )
 
     # --- the journal ---------------------------------------------------------------------------------------------

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dsrwizard.core.model.events import Event, HostFinished, HostSaid, HostStarted, StepFinished, StepStarted
+from dsrwizard.core.model.events import (
+    Event,
+    HostFinished,
+    HostSaid,
+    HostStarted,
+    RevertArmed,
+    RevertOff,
+    StepFinished,
+    StepStarted,
+)
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.outcome import HostResult, Outcome, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
@@ -34,11 +43,21 @@ class HostRun:
     failure: Failure | None = None
     failed_step: StepResult | None = None
     finished: int = 0
+    revert: tuple[float, float] | None = None
+    """When it takes its steps back by itself: so many seconds after that moment, which each step puts off."""
 
     @property
     def broken(self) -> bool:
         """The host failed and needs a decision: retry, skip or roll back."""
         return self.state in _BROKEN or self.state == Outcome.NOT_ATTEMPTED
+
+    def going_back(self, now: float) -> str:
+        """What it does by itself, and when; empty: nothing."""
+        if self.revert is None:
+            return ""
+        seconds, since = self.revert
+        left = round(seconds - (now - since))
+        return f"{self.host} puts itself back in {left} s unless proved" if left > 0 else f"{self.host} put itself back"
 
     def say(self, text: str) -> None:
         """Adds to the log; all lines of a text get the first one's indent."""
@@ -91,6 +110,7 @@ class HostRuns:
                 if kept:
                     kept.append("")
             case StepStarted(title=title, number=number, of=of):
+                run.revert = (run.revert[0], event.at) if run.revert else None
                 run.began = event.at if run.began is None else run.began
                 run.state, run.title, run.number, run.of = "running", title, number, of or run.of
                 run.say(f"{glyph('arrow')} {arrows(title)}")
@@ -98,6 +118,10 @@ class HostRuns:
                 self._step(run, result)
             case HostSaid(line=line):
                 run.say(f"  {line}")
+            case RevertArmed(seconds=seconds):
+                run.revert = (seconds, event.at)
+            case RevertOff():
+                run.revert = None
             case HostFinished(result=result):
                 self._finish(run, result, event.at)
         return run
@@ -174,6 +198,6 @@ def _row(run: HostRun, now: float) -> ListRow:
             (" " + fit(word(run.state), 14), style(run.state)),
             (right(step, 6), ""),
             (right(elapsed, 7), "dim"),
-            (f"  {run.last}", "bad" if run.broken else "dim"),
+            (f"  {run.going_back(now) or run.last}", "bad" if run.broken or run.revert else "dim"),
         ),
     )

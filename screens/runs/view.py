@@ -200,7 +200,8 @@ class RunView(Vertical):
     # Showing.
 
     def _tick(self) -> None:
-        if self.doing and self.is_on_screen and self.screen.is_active:
+        counting = any(run.revert for run in self.runs.hosts.values())
+        if (self.doing or counting) and self.is_on_screen and self.screen.is_active:
             self._show_rows()
 
     def _show_rows(self) -> None:

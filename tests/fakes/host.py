@@ -14,6 +14,7 @@ from dsrwizard.core.model.changes import (
     Change,
     FileChange,
     FileState,
+    FolderChange,
     LinkChange,
     ModuleChange,
     SysctlChange,
@@ -50,6 +51,8 @@ class Machine:
     ingress: str = "eth0"
     sysctls: dict[str, str] = field(default_factory=dict)
     files: dict[str, FileState] = field(default_factory=dict)
+    no_folders: set[str] = field(default_factory=set)
+    """Folders for files that are not there."""
     listeners: list[Listener] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
     policy: dict[str, Route] = field(default_factory=dict)
@@ -125,6 +128,8 @@ class Machine:
                 self._link(change)
             case FileChange():
                 self._file(change)
+            case FolderChange():
+                self._folder(change)
             case UnitChange():
                 self.reloads += 1
             case ModuleChange(module=module, new=True):
@@ -181,7 +186,20 @@ class Machine:
             return
         if self.read_only:
             raise Refused(f"cannot create {change.path}: Read-only file system")
+        if change.path.rpartition("/")[0] in self.no_folders:
+            raise Refused(f"cannot create {change.path}: Directory nonexistent")
         self.files[change.path] = change.new
+
+    def _folder(self, change: FolderChange) -> None:
+        inside = [path for path in self.files if path.startswith(f"{change.path}/")]
+        if not change.new:
+            self.no_folders |= set() if inside else {change.path}
+        elif change.path not in self.no_folders:
+            raise Refused(f"changed meanwhile: {change.path} exists now")
+        elif self.read_only:
+            raise Refused(f"mkdir: cannot create directory '{change.path}': Read-only file system")
+        else:
+            self.no_folders.discard(change.path)
 
     def _announce(self, change: AnnounceChange) -> None:
         if not change.new:

@@ -69,6 +69,8 @@ class FakeLinuxHost:
         if "counters before" in script:
             say(self._before())
             say(self._after(script))
+        elif "word=kept" in script:
+            say(self._kept())
         elif ":start:" in script:
             say(self._carried_out(script))
         else:
@@ -84,6 +86,7 @@ class FakeLinuxHost:
         machine = self._state.machine
         with self._world.lock:
             yield from _section("begin")
+            yield from _section("undo", *self._undo())
             yield from _section("texts", *self._texts())
             yield from _section("root", "yes" if self._state.privileged else "no")
             yield from _section("systemd", "yes" if machine.persistence == "systemd" else "no")
@@ -102,8 +105,17 @@ class FakeLinuxHost:
                 vips, clients = (list(dict.fromkeys(words)) for words in zip(*asked, strict=True))
                 for name, lines in close_look(machine, vips, clients).items():
                     yield from _section(name, *lines)
+            folders = shlex.split(re.findall(r"^s folders; for f in (.*); do if ", script, re.MULTILINE)[-1])
+            missing = machine.no_folders
+            yield from _section("folders", *(f"{'no' if path in missing else 'yes'} {path}" for path in folders))
             yield from self._files(script)
             yield from _section("end")
+
+    def _undo(self) -> Iterator[str]:
+        if self._state.armed:
+            yield f"armed {4711 + round(self._state.armed)} 4711"
+        if self._state.reverted:
+            yield f"reverted {self._state.reverted}"
 
     def _texts(self) -> Iterator[str]:
         machine = self._state.machine
@@ -129,9 +141,20 @@ class FakeLinuxHost:
             else:
                 yield from _section(f"file:{path}", "file", base64.encodebytes(file.content.encode()).decode())
 
+    def _kept(self) -> Iterator[str]:
+        state = self._state
+        word = "back" if state.reverted else "kept" if state.armed else "none"
+        state.armed, state.begun = 0.0, []
+        yield f"\n==dsr:@N@:{word}=="
+
     # --- the script that carries steps out
 
     def _carried_out(self, script: str) -> Iterator[str]:
+        armed = re.search(r":armed:(\d+)==", script)
+        self._state.armed, self._state.begun = float(armed[1]) if armed else 0.0, []
+        self._state.reverted = 0
+        if armed:
+            yield f"\n==dsr:@N@:armed:{armed[1]}=="
         for number, step in enumerate(self.steps, 1):
             yield f"\n==dsr:@N@:start:{number}=="
             self._world.pass_gate(self._state.name)
@@ -184,11 +207,11 @@ class TextServer(LinuxServer):
         super().__init__(server, connect)
         self._next: Sequence[Step] = ()
 
-    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float = 0.0) -> ServerFacts | None:
         self._next = steps
         if self._host is not None:
             self._host.steps = steps
-        return super().apply(steps, watch)
+        return super().apply(steps, watch, revert_after)
 
 
 def text_server(world: World, server: RealServer, asker: Asker, spoil: Spoil = lambda text: text) -> ServerPort:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
 from dsrwizard.core.dialects.linux.half_open import COUNTERS, LISTEN_DROPS, REVERSE_PATH, UNREACHABLE, UNREACHABLE6
 from dsrwizard.core.model.answers import Sent
+from dsrwizard.core.model.changes import Change
 from dsrwizard.core.model.facts import HalfOpen
 from dsrwizard.core.model.packet_filter import FilterChain
+from dsrwizard.core.model.steps import Step
 from tests.fakes.filters import input_drops
 from tests.fakes.host import Machine
+
+Moment = Literal["before", "midway", "after"]
 
 
 @dataclass
@@ -59,6 +64,16 @@ class ServerState:
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 7))
     """The kernel's counters, by the names of nstat."""
     half_open: list[HalfOpen] = field(default_factory=list)
+    armed: float = 0.0
+    """Seconds after which it takes `begun` back by itself; 0: it does not."""
+    begun: list[Change] = field(default_factory=list)
+    """Changes of the run that armed it, as they began."""
+    reverted: int = 0
+    """When it last took them back, in seconds since the epoch."""
+    cannot_arm: bool = False
+    """It has no way to start what outlives a connection."""
+    cut: Callable[[Step, int, Moment], bool] = lambda step, change, moment: False
+    """Whether the cable comes out at this moment of a change of a step, counted from 0."""
 
     @property
     def name(self) -> str:

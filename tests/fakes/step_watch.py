@@ -22,6 +22,9 @@ class Told:
     def made(self, step: Step, name: str, device: str, guid: str) -> None:
         self.log.append(f"made {name} {device} {guid}".rstrip())
 
+    def armed(self, seconds: float) -> None:
+        self.log.append(f"armed {seconds:g}")
+
     def finished(self, step: Step, worked: bool, said: str) -> None:
         self.log.append(f"{'done' if worked else 'failed'} {step.id}")
         self.ends.append((step.id, worked, said))

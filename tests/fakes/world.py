@@ -6,6 +6,7 @@ bring about a fault by setting the state that would cause it in a real network.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,9 +15,10 @@ from typing import Literal, NoReturn
 import msgspec
 
 from dsrwizard.core.dialects.linux import close
-from dsrwizard.core.dialects.linux.plan import files_of
+from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
+from dsrwizard.core.dialects.linux.revert import touches_network
 from dsrwizard.core.model.answers import Arrival, Claim, Told
-from dsrwizard.core.model.changes import Change, ServiceKey
+from dsrwizard.core.model.changes import Change, FileChange, ServiceKey, torn
 from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import (
@@ -32,6 +34,7 @@ from dsrwizard.core.model.facts import (
     Listener,
     Route,
     ServerFacts,
+    Undo,
 )
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
@@ -40,7 +43,7 @@ from tests.fakes.close_look import close_look
 from tests.fakes.director import FakeDirector
 from tests.fakes.host import Link, Machine, Refused, linux_sysctls
 from tests.fakes.ipvs import FakeIpvs
-from tests.fakes.server_state import ServerState
+from tests.fakes.server_state import Moment, ServerState
 from tests.fakes.wire import FakeHearing, FakeWire
 
 FINGERPRINT = "SHA256:yPFrs8SPbv0TT0nBqVxZ0J7Zg6XKDGUzAfEcyZ0hH0s"
@@ -192,6 +195,21 @@ class World:
         if machine.holds(vip) is not None and max(int(machine.sysctls.get(name, "0")) for name in names) < 2:
             self.claim(vip, machine.mac, "request")
 
+    def silence(self, host: str) -> bool:
+        """So much time passes that a server takes back what nobody proved; whether it had anything armed."""
+        state = self.servers[host]
+        with self.lock:
+            if not state.armed:
+                return False
+            for change in reversed(state.begun):
+                if isinstance(change, FileChange) and torn(state.machine.files.get(change.path), change.new):
+                    del state.machine.files[change.path]
+                    continue
+                with contextlib.suppress(Refused):  # it had begun and was not carried out
+                    state.machine.change(change.inverse())
+            state.armed, state.begun, state.reverted = 0.0, [], int(time.time())
+            return True
+
     def hold(self, host: str) -> None:
         """The next step on this host waits, as a slow machine does, until `release`. `dump` holds the reading of IPVS
         counters."""
@@ -308,10 +326,12 @@ class FakeServer:
         self._login = login
         self._state: ServerState | None = None
         self._files: tuple[str, ...] = ()
+        self._folders: tuple[str, ...] = ()
 
     def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
         state = self._connected()
-        self._files = files_of(deployment.name)
+        self._files = (*files_of(deployment.name), *asides_of(deployment.name))
+        self._folders = folders_of(deployment.name)
         self._alive(state)
         facts = self._facts(state)
         if not closely:
@@ -325,8 +345,14 @@ class FakeServer:
             looked = msgspec.structs.replace(looked, chains=rules, chains_problem=problem)
         return msgspec.structs.replace(facts, ways=close.chosen(looked.ways), linux=looked)
 
-    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float = 0.0) -> ServerFacts | None:
         state = self._connected()
+        state.armed, state.begun, state.reverted = 0.0, [], 0
+        if revert_after and touches_network(steps):
+            if state.cannot_arm:
+                raise CommandFailed(f"{state.name}: nothing was changed, because it cannot be made to put itself back.")
+            state.armed = revert_after
+            watch.armed(revert_after)
         for step in steps:
             self._world.pass_gate(state.name)
             self._alive(state)
@@ -343,6 +369,13 @@ class FakeServer:
                     "Fix that on the host, then retry.",
                 )
         return self._facts(state)
+
+    def keep(self) -> None:
+        state = self._connected()
+        self._alive(state)
+        if state.reverted:
+            raise CommandFailed(f"{state.name}: it could not be told to keep what was changed.")
+        state.armed, state.begun = 0.0, []
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         state = self._connected()
@@ -377,6 +410,8 @@ class FakeServer:
                 listeners=tuple(machine.listeners),
                 persistence=machine.persistence,
                 files={path: machine.files.get(path) for path in {*self._files, *machine.files}},
+                folders={path: path not in machine.no_folders for path in self._folders},
+                undo=Undo(armed=round(state.armed) if state.armed else None, reverted=state.reverted),
             )
 
     def _step(self, state: ServerState, step: Step, line: OnLine) -> str:
@@ -388,9 +423,13 @@ class FakeServer:
                 line(said)
                 return said
             try:
-                for change in step.changes:
+                for number, change in enumerate(step.changes):
+                    self._cut(state, step, number, "before")
+                    state.begun += [change] if state.armed else []
+                    self._cut(state, step, number, "midway")
                     state.machine.change(change)
                     made.append(change)
+                    self._cut(state, step, number, "after")
             except Refused as refused:
                 for earlier in reversed(made):
                     state.machine.change(earlier.inverse())
@@ -398,6 +437,17 @@ class FakeServer:
                 return str(refused)
             self._world.done.extend((state.name, change) for change in made)
         return ""
+
+    def _cut(self, state: ServerState, step: Step, number: int, moment: Moment) -> None:
+        if not state.cut(step, number, moment):
+            return
+        change = step.changes[number]
+        if moment == "midway" and isinstance(change, FileChange) and change.new is not None:
+            # as a power cut leaves a file: half of it
+            half = change.new.content[: len(change.new.content) // 2]
+            state.machine.files[change.path] = msgspec.structs.replace(change.new, content=half)
+        state.reachable = False
+        self._lost(state)
 
     def _connected(self) -> ServerState:
         if self._state is None:

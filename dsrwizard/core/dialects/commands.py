@@ -11,6 +11,8 @@ from dsrwizard.core.model.changes import (
     Change,
     DestinationChange,
     FileChange,
+    FileState,
+    FolderChange,
     LinkChange,
     ModuleChange,
     ServiceChange,
@@ -30,7 +32,8 @@ deprecated, so that the host does not choose it as source of its own connections
 
 def commands(change: Change) -> tuple[str, ...]:
     """The commands that carry out this change, in order. On the director they are what netlink does, as ipvsadm(8)
-    and ip(8) would say it; on a Linux real server they are the very lines that run; on Windows what those lines do."""
+    and ip(8) would say it; on a Linux real server they are the very lines that run, but that a file is written aside
+    first and then moved into place; on Windows what those lines do."""
     if isinstance(change, WindowsChange | AddressChange | LinkChange) and change.system != "linux":
         return windows_commands(change)
     match change:
@@ -46,6 +49,8 @@ def commands(change: Change) -> tuple[str, ...]:
             return (f"ip link del {shlex.quote(name)}",)
         case FileChange():
             return _file(change)
+        case FolderChange(path=path):
+            return (f"mkdir -m 755 {shlex.quote(path)}" if change.new else f"rmdir {shlex.quote(path)}",)
         case UnitChange():
             return ("systemctl daemon-reload",)
         case ModuleChange(module=module):
@@ -68,13 +73,14 @@ def _file(change: FileChange) -> tuple[str, ...]:
         return (f"rm -f {path}",)
     if new.target is not None:
         return (f"ln -sfn {shlex.quote(new.target)} {path}",)
-    ending = "" if new.content.endswith("\n") or not new.content else "\n"
     unlink = (f"rm -f {path}",) if replaces_link(change) else ()
-    return (
-        *unlink,
-        f"cat > {path} <<'{HERE_DOC}'\n{new.content}{ending}{HERE_DOC}",
-        f"chmod {new.mode:o} {path}",
-    )
+    return (*unlink, here_document(new, path), f"chmod {new.mode:o} {path}")
+
+
+def here_document(state: FileState, path: str) -> str:
+    """The command that writes a text to a path, which is quoted already."""
+    ending = "" if state.content.endswith("\n") or not state.content else "\n"
+    return f"cat > {path} <<'{HERE_DOC}'\n{state.content}{ending}{HERE_DOC}"
 
 
 def replaces_link(change: FileChange) -> bool:

@@ -43,6 +43,39 @@ class FileChange(_Change, frozen=True, kw_only=True):
     new: FileState | None
 
 
+class FolderChange(_Change, frozen=True, kw_only=True):
+    """A folder for our files, readable by all. Its undo leaves it where something is in it by then."""
+
+    path: str
+    old: bool
+    new: bool
+
+
+_ASIDE = ".dsrwizard-new"
+
+
+def aside(path: str) -> str:
+    """Where a file is written before it is moved to `path` whole: in the same folder, by a name that nothing reads
+    which reads that folder. Programs that take every name leave out those that begin with a dot (the shell's `*`,
+    run-parts), the others go by the ending (sysctl.d(5), systemd.unit(5), systemd.network(5))."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}{_ASIDE}"
+
+
+def is_aside(path: str) -> bool:
+    """Whether it is such a name."""
+    return path.endswith(_ASIDE)
+
+
+def torn(state: FileState | None, whole: FileState | None) -> bool:
+    """Whether this is what a power cut or a full disk may have left of a file as it was written: its beginning,
+    nothing, or zeros in place of the rest."""
+    if state is None or whole is None or (state.target, whole.target) != (None, None):
+        return False
+    left = state.content.rstrip("\0")
+    return state.content != whole.content and whole.content.startswith(left)
+
+
 GUARD_FILE = "/etc/sysctl.d/zzz-dsrwizard.conf"
 """Keeps the guard over a reboot of a Linux real server: one file for the VIPs of all deployments. By its name it comes
 after the files of others, of which the last one wins (sysctl.d(5))."""
@@ -170,6 +203,7 @@ class AnnounceChange(_Change, frozen=True, kw_only=True):
 Change = (
     SysctlChange
     | FileChange
+    | FolderChange
     | AddressChange
     | LinkChange
     | UnitChange

@@ -39,5 +39,16 @@ class HostFinished(_Event, frozen=True, kw_only=True):
     result: HostResult
 
 
-Event = HostStarted | StepStarted | StepFinished | HostSaid | HostFinished
+class RevertArmed(_Event, frozen=True, kw_only=True):
+    """From now on the host takes this run's steps back by itself, `seconds` after the last of them began, unless it is
+    proved first."""
+
+    seconds: float
+
+
+class RevertOff(_Event, frozen=True, kw_only=True):
+    """The host keeps what was changed."""
+
+
+Event = HostStarted | StepStarted | StepFinished | HostSaid | HostFinished | RevertArmed | RevertOff
 Observer = Callable[[Event], None]

@@ -95,6 +95,19 @@ class Route(Shown, frozen=True, kw_only=True):
             parsed(self.gateway)
 
 
+class Undo(Shown, frozen=True, kw_only=True):
+    """What a real server does about the steps of an earlier run by itself (`ServerPort.apply`).
+
+    `armed`: seconds until it takes them back; None: it does not. `going`: it does so now. `reverted`: when it did, in
+    seconds since the epoch by its own clock; 0: it did not. `stays`: what it could not take back.
+    """
+
+    armed: int | None = None
+    going: bool = False
+    reverted: int = 0
+    stays: tuple[str, ...] = ()
+
+
 class ServerFacts(Shown, frozen=True, kw_only=True):
     """A real server. `sysctls` holds the values of the keys asked for; a missing key could not be read.
 
@@ -113,6 +126,9 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] | None = None
     persistence: Persistence = "none"
     files: dict[str, FileState | None] = {}
+    folders: dict[str, bool] = {}
+    """Folders that a step may make, outer ones first, and whether they are there; empty: not looked at."""
+    undo: Undo = Undo()
     ways: dict[str, Route | None] = {}
     """VIP → the route that replies from it take to clients elsewhere, with policy routing; None: they have none. A VIP
     that is missing was not asked about, or the host has no such address."""

@@ -27,6 +27,11 @@ class StepWatch(Protocol):
         """The host made a device for the adapter `name`: its instance id, and its GUID once it has one."""
         ...
 
+    def armed(self, seconds: float) -> None:
+        """The host takes the steps back by itself so many seconds after the last sign of life, unless it is told to
+        keep them. Told once, before the first step that touches the network."""
+        ...
+
     def finished(self, step: Step, worked: bool, said: str) -> None:
         """`said` is all that the host said about this step."""
         ...
@@ -55,8 +60,17 @@ class Progress:
         self.halfway = False
         self.refused = ""
         """Why the host began none of the steps: another run changes it. Empty: it did not refuse."""
+        self.armed = False
+        """The host takes the steps back by itself unless it is told to keep them."""
+        self.unarmed = False
+        """It was to do so and could not, and began none of the steps."""
         self.said = ""
         self.finished_steps: list[str] = []
+
+    @property
+    def said_last(self) -> str:
+        """What the host said last, whatever about."""
+        return "\n".join(self._said)
 
     def feed(self, text: str) -> None:
         """One line of the host's output, without its newline."""

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 from dsrwizard.core.dialects.linux.plan import files_of, loose_filter
 from dsrwizard.core.model.causes import CAUSES, CURABLE, HELD_BACK, by_hand
-from dsrwizard.core.model.changes import AnnounceChange, DestinationChange, FileChange, ModuleChange, SysctlChange
+from dsrwizard.core.model.changes import (
+    AnnounceChange,
+    DestinationChange,
+    FileChange,
+    FolderChange,
+    ModuleChange,
+    SysctlChange,
+)
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed
@@ -356,7 +363,7 @@ def _destinations(steps: Sequence[Step]) -> list[DestinationChange]:
 
 def _in_force(guard: Sequence[Step]) -> list[Step]:
     """The guard, where it is not only its file that is missing."""
-    return [step for step in guard if not all(isinstance(change, FileChange) for change in step.changes)]
+    return [step for step in guard if not all(isinstance(change, FileChange | FolderChange) for change in step.changes)]
 
 
 def _setting(guard: Sequence[Step], name: str) -> list[Step]:

@@ -20,11 +20,15 @@ from dsrwizard.core.model.changes import (
     Change,
     DestinationChange,
     FileChange,
+    FileState,
+    FolderChange,
     LinkChange,
     ServiceChange,
     SysctlChange,
     UnitChange,
     WindowsChange,
+    aside,
+    torn,
 )
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts
@@ -101,11 +105,20 @@ def _server(
                 change, note = _back(item, _present(item.change, facts))
             changes += [change] if change else []
             notes += [note] if note else []
+            changes += _beside(item.change, facts)
         if any(isinstance(change, FileChange) and "/systemd/" in change.path for change in changes):
             changes.append(UnitChange())
         if changes:
             steps.append(_undo(items[0], changes))
     return HostPlan(host=name, steps=tuple(steps), notes=tuple(notes))
+
+
+def _beside(change: Change, facts: ServerFacts) -> list[Change]:
+    """Removes what a host that was cut off left beside a file of ours."""
+    if not isinstance(change, FileChange):
+        return []
+    left = facts.files.get(aside(change.path))
+    return [FileChange(path=aside(change.path), old=left, new=None)] if left is not None else []
 
 
 def _stays(
@@ -280,6 +293,8 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             return _MISSING if _blind(facts, name, "addresses") else there  # it may carry what is not ours
         case FileChange(path=path):
             return facts.files.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
+        case FolderChange(path=path):
+            return facts.folders.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
         case ServiceChange(service=key):
             found = facts.service(key) if isinstance(facts, DirectorFacts) else None
             return found.state if found else None
@@ -322,6 +337,8 @@ def _back(item: Owed, present: object) -> tuple[Change | None, str]:
     for left in (change, *item.perhaps):
         if present == left.new:
             return left.inverse(), ""
+    if isinstance(change, FileChange) and _half_written(item, present):
+        return msgspec.structs.replace(change, old=present, new=change.old), ""
     created = change.old in (None, False) and not isinstance(change, FileChange | SysctlChange)
     if created and present is not _MISSING:
         return msgspec.structs.replace(change, old=present, new=change.old), ""
@@ -330,11 +347,20 @@ def _back(item: Owed, present: object) -> tuple[Change | None, str]:
     return None, f"{_name(change)} was changed by someone else ({_shown(present)}). It is left unchanged."
 
 
+def _half_written(item: Owed, present: object) -> bool:
+    """Whether the file is what we wrote there, cut off on the way: half of it, or, where it takes another's place and
+    that had to go first, none of it."""
+    wrote = [left.new for left in (item.change, *item.perhaps) if isinstance(left, FileChange)]
+    if isinstance(present, FileState):
+        return any(torn(present, whole) for whole in wrote)
+    return present is None and not item.certain
+
+
 def _name(change: Change) -> str:
     match change:
         case SysctlChange(key=key):
             return key
-        case FileChange(path=path):
+        case FileChange(path=path) | FolderChange(path=path):
             return path
         case AddressChange(address=address, interface=interface):
             return f"{address} on {interface}"

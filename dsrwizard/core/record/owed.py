@@ -21,12 +21,15 @@ from dsrwizard.core.model.changes import (
     Change,
     DestinationChange,
     FileChange,
+    FolderChange,
     LinkChange,
     ModuleChange,
     ServiceChange,
     SysctlChange,
     UnitChange,
     WindowsChange,
+    is_aside,
+    torn,
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
 from dsrwizard.core.model.outcome import Outcome
@@ -123,6 +126,8 @@ def identity(change: Change) -> str:
             return f"sysctl {key}"
         case FileChange(path=path):
             return f"file {path}"
+        case FolderChange(path=path):
+            return f"folder {path}"
         case AddressChange(interface=interface, address=address, prefix=prefix):
             return f"address {address}/{prefix} {interface}"
         case LinkChange(interface=interface):
@@ -160,7 +165,7 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
     def book(intent: Intent, certain: bool) -> None:
         nonlocal count
         for change in intent.step.changes:
-            if isinstance(change, _STATELESS):
+            if isinstance(change, _STATELESS) or _left_over(change):
                 continue
             count += 1
             place = (intent.step.host, identity(change))
@@ -168,6 +173,8 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 continue
             before = standing.get(place)
             total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
+            if isinstance(total, FileChange) and torn(total.old, total.new):
+                total = msgspec.structs.replace(total, old=None)  # half of our own file was nobody's
             perhaps: tuple[Change, ...] = ()
             if not certain:
                 # the value from before this step, and whatever was uncertain already
@@ -211,6 +218,11 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 pass
     cut_off()
     return sorted(standing.values(), key=lambda item: item.order)
+
+
+def _left_over(change: Change) -> bool:
+    """Whether it clears away what a host that was cut off left beside a file of ours: nobody is owed that."""
+    return isinstance(change, FileChange) and change.new is None and is_aside(change.path)
 
 
 def _drifted(change: Change, host: str, standing: Mapping[tuple[str, str], Owed]) -> bool:
@@ -313,7 +325,8 @@ def guard_only(owed: Iterable[Owed]) -> bool:
 
 
 def _is_guard_file(change: Change) -> bool:
-    return isinstance(change, FileChange) and change.path in (GUARD_FILE, FORMER_GUARD_FILE)
+    folder = isinstance(change, FolderChange) and GUARD_FILE.startswith(f"{change.path}/")
+    return folder or (isinstance(change, FileChange) and change.path in (GUARD_FILE, FORMER_GUARD_FILE))
 
 
 def adapters_made(entries: Iterable[Entry], address: str) -> dict[str, tuple[str, ...]]:

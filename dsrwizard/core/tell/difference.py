@@ -16,6 +16,7 @@ from dsrwizard.core.model.changes import (
     DestinationState,
     FileChange,
     FileState,
+    FolderChange,
     LinkChange,
     ModuleChange,
     ServiceChange,
@@ -60,6 +61,8 @@ def difference(change: Change) -> Difference:
         case FileChange(path=path):
             symbol = _symbol(change.old, change.new)
             return Difference(symbol=symbol, what=f"file {path}", old=_file(change.old), new=_file(change.new))
+        case FolderChange(path=path):
+            return Difference(symbol=_symbol(change.old, change.new), what=f"folder {path}")
         case ServiceChange(service=key):
             symbol = _symbol(change.old, change.new)
             what = f"service {key.address} {key.protocol}/{key.port}"

@@ -12,10 +12,11 @@ import msgspec
 from dsrwizard.core.dialects.linux import apply as linux_apply
 from dsrwizard.core.dialects.linux import half_open as linux_half_open
 from dsrwizard.core.dialects.linux import observe as linux_observe
-from dsrwizard.core.dialects.linux.plan import files_of
+from dsrwizard.core.dialects.linux import revert as linux_revert
+from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostError, UsageError
-from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
+from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError, UsageError
+from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts, Undo
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.values import canonical
@@ -42,6 +43,8 @@ class LinuxServer:
         self._over = False
         self._used = 0.0
         self._files: tuple[str, ...] = ()
+        self._folders: tuple[str, ...] = ()
+        self._armed = False
         self._seen: ServerFacts | None = None
         self._busy = threading.Lock()
 
@@ -50,10 +53,17 @@ class LinuxServer:
         with self._busy:
             return self._observe(deployment, clients, closely=closely)
 
-    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float = 0.0) -> ServerFacts | None:
         """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
         with self._busy:
-            return self._apply(steps, watch)
+            return self._apply(steps, watch, revert_after)
+
+    def keep(self) -> None:
+        """See `ServerPort.keep`."""
+        with self._busy:
+            before = self._seen.undo if self._seen is not None else Undo()
+            if self._armed or before.armed is not None:
+                self._keep()
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """Half-open connections while something is sent. Raises HostError."""
@@ -69,30 +79,64 @@ class LinuxServer:
             return linux_half_open.parse(self._server.name, nonce, answer.stdout)
 
     def _observe(self, deployment: Deployment, clients: Sequence[str], *, closely: bool) -> ServerFacts:
-        self._files = files_of(deployment.name)
+        self._files = (*files_of(deployment.name), *asides_of(deployment.name))
+        self._folders = folders_of(deployment.name)
         nonce = secrets.token_hex(8)
         # Routes and listeners are asked for where somebody reads them: a plan does not, the proof of UDP does.
         brief = not closely and not any(s.protocol == "udp" for vip in deployment.vips for s in vip.services)
         vips = deployment.vips_of(self._server) if closely else ()
         rips = [one for one in (self._server.address, self._server.address6) if one]
         script = linux_observe.observe_script(
-            nonce, self._files, brief=brief, closely=closely, vips=vips, clients=_known(deployment, clients), rips=rips
+            nonce,
+            self._files,
+            brief=brief,
+            closely=closely,
+            vips=vips,
+            clients=_known(deployment, clients),
+            folders=self._folders,
+            rips=rips,
         )
         answer = self._run_again_if_lost(script)
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
         return self._seen
 
-    def _apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def _keep(self) -> None:
+        nonce = secrets.token_hex(8)
+        script, again = linux_revert.keep_script(nonce), False
+        try:
+            answer = self._run(script, deadline=OBSERVE_SECONDS)
+        except ConnectionLost:
+            answer, again = self._run(script, deadline=OBSERVE_SECONDS), True
+        word = linux_revert.kept(nonce, answer.stdout)
+        if word != "kept" and not (word == "none" and again):  # the first try may have done it
+            raise CommandFailed(
+                f"{self._server.name}: it could not be told to keep what was changed.",
+                "It has put itself back already, because nobody proved the change in time."
+                if word == "back"
+                else "It has nothing armed any more: somebody disarmed it, or it was rebooted."
+                if word == "none"
+                else f"It said: {answer.stderr.strip() or 'nothing'}",
+                "Apply again; it looks at what is there first.",
+            )
+        self._armed = False
+        if self._seen is not None:
+            self._seen = msgspec.structs.replace(self._seen, undo=Undo())
+
+    def _apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float) -> ServerFacts | None:
         if time.monotonic() - self._used > _FRESH_SECONDS:
             self._run_again_if_lost(":")
         nonce = secrets.token_hex(8)
-        afterwards = linux_observe.observe_script(nonce, self._files, brief=True)
+        afterwards = linux_observe.observe_script(nonce, self._files, brief=True, folders=self._folders)
         progress = linux_apply.LineProgress(nonce, steps, watch)
-        answer = self._run(
-            linux_apply.apply_script(nonce, steps, afterwards),
-            deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),
-            on_line=progress.feed,
-        )
+        try:
+            answer = self._run(
+                linux_apply.apply_script(nonce, steps, afterwards, revert_after),
+                deadline=OBSERVE_SECONDS + STEP_SECONDS * len(steps),
+                on_line=progress.feed,
+            )
+        finally:
+            self._armed = progress.armed
+        carried.refuse(self._server.name, progress)
         carried.raise_failure(self._server.name, steps, progress, answer)
         try:
             after = linux_observe.parse(self._server.name, nonce, answer.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dsrwizard.core.model.errors import CommandFailed, ConnectionLost
+from dsrwizard.core.model.errors import CommandFailed, ConnectionLost, HostBusy
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer, Connector
@@ -17,6 +17,24 @@ def opened(host: str, connect: Callable[[], Connector], *, over: bool) -> Connec
         lost.begun = False
         raise lost
     return connect()
+
+
+def refuse(host: str, progress: Progress) -> None:
+    """Raises HostBusy where another run changes the host, CommandFailed where its own revert could not be armed: then
+    none of the steps was begun."""
+    if progress.refused:
+        raise HostBusy(
+            f"{host}: nothing was changed, because another run of dsrwizard is changing it now.",
+            f"It is: {progress.refused}.",
+            "Wait until that run has ended, then try again. If nobody waits for it any more, it ends by itself "
+            "within minutes; to end it now, stop that process on the server.",
+        )
+    if progress.unarmed:
+        raise CommandFailed(
+            f"{host}: nothing was changed, because the host cannot be made to put itself back.",
+            f"The host said: {progress.said_last or 'It said nothing.'}",
+            "Fix that on the host, then retry. To go on without it: --revert-after 0.",
+        )
 
 
 def raise_failure(host: str, steps: Sequence[Step], progress: Progress, answer: Answer) -> None:

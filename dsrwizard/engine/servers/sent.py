@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from dsrwizard.core.dialects.linux import apply as linux_apply
 from dsrwizard.core.dialects.linux import observe as linux_observe
-from dsrwizard.core.dialects.linux.plan import files_of
+from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.foreign import lines
@@ -36,25 +36,30 @@ class SentScript(Shown, frozen=True):
         return lines(text, LONGEST) if name == "text" else super()._harmless(name, text)
 
 
-def scripts_of(deployment: Deployment, plan: Plan, observed: Observed) -> dict[str, tuple[SentScript, ...]]:
-    """By server: the look, and the change where there is one. Servers that were not looked at have none."""
+def scripts_of(
+    deployment: Deployment, plan: Plan, observed: Observed, revert_after: float = 0.0
+) -> dict[str, tuple[SentScript, ...]]:
+    """By server: the look, and the change where there is one. Servers that were not looked at have none.
+    `revert_after`: see `ServerPort.apply`."""
     steps = {host.host: host.steps for host in plan.hosts}
     return {
-        server.name: _sent(deployment, server, steps.get(server.name, ()), observed.servers[server.name])
+        server.name: _sent(deployment, server, steps.get(server.name, ()), observed.servers[server.name], revert_after)
         for server in deployment.servers
         if server.name in observed.servers
     }
 
 
 def _sent(
-    deployment: Deployment, server: RealServer, steps: Sequence[Step], facts: ServerFacts
+    deployment: Deployment, server: RealServer, steps: Sequence[Step], facts: ServerFacts, revert_after: float
 ) -> tuple[SentScript, ...]:
     if facts.windows is not None:
         look = look_script(NONCE, rules_of(deployment, server), server.look_seconds)
         change = change_script(NONCE, server, deployment.name, steps, facts, look)
     else:
-        files = files_of(deployment.name)
+        files = (*files_of(deployment.name), *asides_of(deployment.name))
+        folders = folders_of(deployment.name)
         brief = not any(service.protocol == "udp" for vip in deployment.vips for service in vip.services)
-        look = linux_observe.observe_script(NONCE, files, brief=brief)
-        change = linux_apply.apply_script(NONCE, steps, linux_observe.observe_script(NONCE, files, brief=True))
+        look = linux_observe.observe_script(NONCE, files, brief=brief, folders=folders)
+        again = linux_observe.observe_script(NONCE, files, brief=True, folders=folders)
+        change = linux_apply.apply_script(NONCE, steps, again, revert_after)
     return (SentScript("look", look), SentScript("change", change)) if steps else (SentScript("look", look),)

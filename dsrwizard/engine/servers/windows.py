@@ -21,7 +21,7 @@ from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.frames import frame_of
 from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostBusy, HostError
+from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
@@ -106,10 +106,13 @@ class WindowsServer:
             self._seen = self._parse(nonce, answer)
             return self._seen
 
-    def apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float = 0.0) -> ServerFacts | None:
         """One script for all steps, and the facts afterwards. Raises CommandFailed and ConnectionLost."""
         with self._busy:
-            return self._apply(steps, watch)
+            return self._apply(steps, watch, revert_after)
+
+    def keep(self) -> None:
+        """See `ServerPort.keep`."""
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """As `ServerPort.half_open`; Windows has no counters to go with it."""
@@ -145,19 +148,13 @@ class WindowsServer:
             self._connector.close()
             self._connector = None
 
-    def _apply(self, steps: Sequence[Step], watch: StepWatch) -> ServerFacts | None:
+    def _apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float) -> ServerFacts | None:
         nonce = secrets.token_hex(8)
         progress = windows_apply.FrameProgress(nonce, steps, watch)
         script = change_script(nonce, self._server, self._deployment, steps, self._seen, self._look(nonce))
         deadline = self._server.look_seconds + STEP_SECONDS * len(steps)
         answer = self._run(script, deadline=deadline, on_line=progress.feed)
-        if progress.refused:
-            raise HostBusy(
-                f"{self._server.name}: nothing was changed, because another run of dsrwizard is changing it now.",
-                f"It is: {progress.refused}.",
-                "Wait until that run has ended, then try again. If nobody waits for it any more, it ends by itself "
-                "within minutes; to end it now, stop that process on the server.",
-            )
+        carried.refuse(self._server.name, progress)
         try:
             carried.raise_failure(self._server.name, steps, progress, answer)
         except (CommandFailed, ConnectionLost) as failed:

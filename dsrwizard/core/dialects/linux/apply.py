@@ -7,43 +7,62 @@ script follows in the same run, so that seeing the result costs no further round
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import math
 import shlex
 from collections.abc import Sequence
 
-from dsrwizard.core.dialects.commands import HERE_DOC, commands, replaces_link
+from dsrwizard.core.dialects.commands import HERE_DOC, commands, here_document
+from dsrwizard.core.dialects.linux import revert
+from dsrwizard.core.dialects.linux.writing import exactly, folder_of, leave_or_remove, placed, proc_path
 from dsrwizard.core.dialects.script_files import body, filled
-from dsrwizard.core.model.changes import Change, FileChange, FileState, SysctlChange
+from dsrwizard.core.model.changes import Change, FileChange, FileState, FolderChange, SysctlChange, aside
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
 
 _PREAMBLE = body(__package__, "apply.sh")
 
 
-def apply_script(nonce: str, steps: Sequence[Step], afterwards: str) -> str:
-    """The script. `afterwards` is the observing script, run only when every step worked."""
-    parts = [filled(_PREAMBLE, {"@NONCE@": nonce}), "ok=1"]
-    parts += [_step(number, step) for number, step in enumerate(steps, 1)]
+def apply_script(
+    nonce: str,
+    steps: Sequence[Step],
+    afterwards: str,
+    revert_after: float = 0.0,
+    places: Sequence[str] = revert.PLACES,
+) -> str:
+    """The script. `afterwards` is the observing script, run only when every step worked. `revert_after` above 0 arms
+    the host's own revert (`core.dialects.linux.revert`) where a step touches its network; `places` are for tests."""
+    seconds = math.ceil(revert_after) if revert.touches_network(steps) else 0
+    parts = [filled(_PREAMBLE, {"@NONCE@": nonce}), revert.take_over(places)]
+    parts += [revert.arming(nonce, steps, seconds, places)] if seconds else []
+    parts.append("ok=1")
+    parts += [_step(number, step, armed=bool(seconds)) for number, step in enumerate(steps, 1)]
+    parts += [revert.after_steps()] if seconds else []
     parts.append(f'if [ "$ok" = 1 ]; then\n{afterwards}\nfi\nexit 0')
     return "\n".join(parts) + "\n"
 
 
-def _step(number: int, step: Step) -> str:
+def _step(number: int, step: Step, *, armed: bool) -> str:
     functions: list[str] = []
     forward: list[str] = []
     back: list[str] = []
     for index, change in enumerate(step.changes, 1):
         name = f"s{number}c{index}"
-        functions.append(_function(name, [*precondition(change), *_marked(change, f"n={index}")]))
+        begun = [f"begun {revert.mark(number, index)}"] if armed else []
+        functions.append(_function(name, [*precondition(change), *begun, *_marked(change, f"n={index}")]))
         functions.append(_function(f"{name}u", _restore(change)))
         forward.append(name)
         back.insert(0, f'[ "$n" -lt {index} ] || {name}u || word=halfway')
+    folders = dict.fromkeys(folder_of(change.path) for change in step.changes if isinstance(change, FileChange))
+    if folders:
+        forward.append(f"on_disk {' '.join(map(shlex.quote, folders))}")
     chain = " && ".join(forward) or ":"
+    back += [f'[ "$word" = halfway ] || rm -f "$d"/s{number}c*'] if armed else []
     undo = "\n    ".join(back) or ":"
+    tick = "\n  tick" if armed else ""
     return f"""{"".join(functions)}
 if [ "$ok" = 1 ]; then
-  n=0
+  n=0{tick}
   printf '\\n%s:start:{number}==\\n' "$m"
   if {{ {chain}; }} 2>&1; then printf '\\n%s:done:{number}==\\n' "$m"
   else
@@ -75,20 +94,27 @@ def _marked(change: Change, begun: str) -> list[str]:
 def _restore(change: Change) -> tuple[str, ...]:
     """Takes the change back, whether it was carried out whole or in part."""
     back = _run(change.inverse())
-    if isinstance(change, FileChange) and change.old is not None and change.old.target is None:
+    if not isinstance(change, FileChange):
+        return back
+    clear = f"rm -f {shlex.quote(aside(change.path))}"
+    if change.old is not None and change.old.target is None:
         (unharmed,) = precondition(change)
-        return (f"if {unharmed} >/dev/null; then return 0; fi", *back)
-    return back
+        return (clear, f"if {unharmed} >/dev/null; then return 0; fi", *back)
+    return (clear, *back)
 
 
 def _run(change: Change) -> tuple[str, ...]:
     if isinstance(change, FileChange) and change.new is not None:
-        folder = shlex.quote(change.path.rpartition("/")[0])
+        folder = shlex.quote(folder_of(change.path))
         make = (f"[ -d {folder} ] || mkdir -p {folder}",)
-        if _plain(change.new):
+        if change.new.target is not None:
             return (*make, *commands(change))
-        unlink = (f"rm -f {shlex.quote(change.path)}",) if replaces_link(change) else ()
-        return (*make, *unlink, *_exact(change.path, change.new))
+        beside = aside(change.path)
+        plain = _plain(change.new)
+        write = here_document(change.new, shlex.quote(beside)) if plain else exactly(change.new, beside)
+        return (*make, *placed(change, change.new, write))
+    if isinstance(change, FolderChange) and not change.new:
+        return (leave_or_remove(change.path),)
     return commands(change)
 
 
@@ -100,20 +126,13 @@ def _plain(state: FileState) -> bool:
     return text.endswith("\n") and text.isascii() and HERE_DOC not in text and "\r" not in text and "\0" not in text
 
 
-def _exact(path: str, state: FileState) -> tuple[str, ...]:
-    """Any bytes whatever, for restoring what was there."""
-    encoded = base64.b64encode(state.content.encode()).decode()
-    return (f"printf %s {encoded} | base64 -d > {shlex.quote(path)}", f"chmod {state.mode:o} {shlex.quote(path)}")
-
-
 def precondition(change: Change) -> tuple[str, ...]:
     """Commands that fail when what the change replaces is no longer what was observed. Adding an address or a link
     that exists fails by itself."""
     match change:
         case SysctlChange(key=key, old=old):
-            path = "/proc/sys/" + key.translate(str.maketrans("./", "/."))
-            return (f"same {shlex.quote(path)} {shlex.quote(old)}",)
-        case FileChange(path=path, old=None):
+            return (f"same {shlex.quote(proc_path(key))} {shlex.quote(old)}",)
+        case FileChange(path=path, old=None) | FolderChange(path=path, old=False):
             return (f"absent {shlex.quote(path)}",)
         case FileChange(path=path, old=FileState(target=str(target))):
             return (f"linked {shlex.quote(path)} {shlex.quote(target)}",)
@@ -144,5 +163,14 @@ class LineProgress(Progress):
         word, _, number = text[len(opening) : -2].partition(":")
         if word == "begin":
             self._observing = True
+        elif word == "unarmed":
+            self.unarmed = True
+        elif word == "busy":
+            self.refused = "steps of another run" if number == "0" else "taking back what another run did there"
+        elif word == "disarmed":
+            self.armed = False
+        elif word == "armed" and number.isascii() and number.isdigit() and len(number) <= _DIGITS and not self.armed:
+            self.armed = True
+            self._watch.armed(float(number))
         elif number.isascii() and number.isdigit() and len(number) <= _DIGITS:
             self._reached(word, int(number))

@@ -15,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from dsrwizard.core.dialects.linux import close, packet_filter, routes, values
+from dsrwizard.core.dialects.linux.revert import PLACES, undo_of
 from dsrwizard.core.dialects.linux.values import Impossible, reading
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.changes import FileState
@@ -44,18 +45,23 @@ def observe_script(
     vips: Iterable[Vip] = (),
     clients: Iterable[str] = (),
     rips: Iterable[str] = (),
+    folders: Iterable[str] = (),
+    places: Sequence[str] = PLACES,
 ) -> str:
-    """The script. `files` are the paths a step may write; `nonce` is unguessable text without spaces. `brief` leaves
-    out what no step changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss
-    looks at every process of the host, says what filters packets, and takes the close look. For each of `vips` it asks
-    which way replies from there to `clients` take, addresses of either family. `rips`: the server's own addresses."""
+    """The script. `files` are the paths a step may write, `folders` those it may make; `places`: see
+    `core.dialects.linux.revert`; `nonce` is unguessable text without spaces. `brief` leaves out what no step
+    changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss looks at every
+    process of the host, says what filters packets, and takes the close look. For each of `vips` it asks which way
+    replies from there to `clients` take, addresses of either family. `rips`: the server's own addresses."""
     paths = " ".join(shlex.quote(path) for path in files) or "''"
+    needed = " ".join(shlex.quote(path) for path in folders)
     whole = "" if brief else filled(_WHOLE, {"@PROCESSES@": "-p" if closely else ""})
     vips = tuple(vips)
     if closely and not brief:
         near = (*(vip.address for vip in vips), *rips)
         whole += packet_filter.filter_script(near) + close.script(vip.address for vip in vips)
-    return filled(_SCRIPT, {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients), "@FILES@": paths})
+    holes = {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients), "@FILES@": paths}
+    return filled(_SCRIPT, holes | {"@FOLDERS@": needed, "@PLACES@": " ".join(map(shlex.quote, places))})
 
 
 def _asked(vips: Iterable[Vip], clients: Iterable[str]) -> str:
@@ -107,6 +113,8 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         sysctls=sysctls,
         listeners=listeners,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
+        folders=_folders(found.get("folders", [])),
+        undo=undo_of(found.get("undo", [])),
         ways=ways,
         linux=looked,
         files={
@@ -115,6 +123,10 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
             if name.startswith("file:/")
         },
     )
+
+
+def _folders(lines: Iterable[str]) -> dict[str, bool]:
+    return {path: word == "yes" for word, _, path in (line.partition(" ") for line in lines) if path}
 
 
 def _text(texts: Iterable[tuple[str, str]], path: str) -> str:

@@ -17,9 +17,11 @@ from dsrwizard.core.model.changes import (
     Change,
     FileChange,
     FileState,
+    FolderChange,
     LinkChange,
     SysctlChange,
     UnitChange,
+    aside,
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer, Vip
 from dsrwizard.core.model.facts import Interface, ServerFacts
@@ -53,6 +55,21 @@ def ifupdown_file(deployment: str) -> str:
 def files_of(deployment: str) -> tuple[str, ...]:
     """Every file a step may write on a Linux real server: what the observing script must read."""
     return (GUARD_FILE, FORMER_GUARD_FILE, unit_file(deployment), unit_link(deployment), ifupdown_file(deployment))
+
+
+def asides_of(deployment: str) -> tuple[str, ...]:
+    """What may be left of such files where a host was cut off while it wrote one."""
+    return tuple(aside(path) for path in files_of(deployment) if path != unit_link(deployment))
+
+
+def folders_of(deployment: str) -> tuple[str, ...]:
+    """The folders that these files need, outer ones first."""
+    found: dict[str, None] = {}
+    for path in files_of(deployment):
+        names = path.split("/")[2:-1]  # /etc is there
+        for depth in range(1, len(names) + 1):
+            found["/etc/" + "/".join(names[:depth])] = None
+    return tuple(found)
 
 
 def ingress(server: RealServer, facts: ServerFacts) -> Interface | None:
@@ -160,6 +177,7 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
             if own.isdigit() and int(own) > 2:
                 changes.append(SysctlChange(key=key(nic.name, name), old=own, new=wanted))
     changes += _file(facts, GUARD_FILE, FileState(content=_GUARD_TEXT))
+    changes += _left_over(facts, GUARD_FILE)
     former = facts.files.get(FORMER_GUARD_FILE)
     if former is not None and former.content.startswith("# dsrwizard: "):
         changes.append(FileChange(path=FORMER_GUARD_FILE, old=former, new=None))
@@ -173,7 +191,7 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
             phase="guard",
             title="Guard: stay silent about the VIP in ARP",
             why="Without it this server answers ARP for the VIP and takes the director's traffic.",
-            changes=tuple(changes),
+            changes=tuple(dict.fromkeys(changes)),
         )
     ]
 
@@ -255,10 +273,12 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
     if facts.persistence == "systemd":
         changes += _file(facts, unit_file(name), FileState(content=unit_text(name, link, vips)))
         changes += _file(facts, unit_link(name), FileState(target=unit_file(name)))
+        changes += _left_over(facts, unit_file(name))
         if changes:
             changes.append(UnitChange())
     elif facts.persistence == "ifupdown":
         changes += _file(facts, ifupdown_file(name), FileState(content=ifupdown_text(name, link, vips)))
+        changes += _left_over(facts, ifupdown_file(name))
     if not changes:
         return []
     with_what = "a systemd unit" if facts.persistence == "systemd" else "an ifupdown stanza"
@@ -270,7 +290,7 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
             phase="vip",
             title=f"Keep the VIP across reboots with {with_what}",
             why="An address set at run time is lost at the next reboot. The server would then drop clients' packets.",
-            changes=tuple(changes),
+            changes=tuple(dict.fromkeys(changes)),
         )
     ]
 
@@ -289,9 +309,21 @@ def keeps_guard(facts: ServerFacts) -> bool:
 
 
 def _file(facts: ServerFacts, path: str, wanted: FileState) -> list[Change]:
+    """What brings a file there, with the folders it needs; one that is there keeps its mode."""
     present = facts.files.get(path)
-    same = present is not None and (present.content, present.target) == (wanted.content, wanted.target)
-    return [] if same else [FileChange(path=path, old=present, new=wanted)]
+    if present is not None and (present.content, present.target) == (wanted.content, wanted.target):
+        return []
+    if present is not None and (present.target, wanted.target) == (None, None):
+        wanted = FileState(content=wanted.content, mode=present.mode)
+    missing = [folder for folder, there in facts.folders.items() if not there and path.startswith(f"{folder}/")]
+    folders = [FolderChange(path=folder, old=False, new=True) for folder in missing]
+    return [*folders, FileChange(path=path, old=present, new=wanted)]
+
+
+def _left_over(facts: ServerFacts, path: str) -> list[Change]:
+    """Removes what a host that was cut off left beside a file of ours."""
+    left = facts.files.get(aside(path))
+    return [FileChange(path=aside(path), old=left, new=None)] if left is not None else []
 
 
 def unit_text(deployment: str, link: str, vips: Sequence[Vip]) -> str:

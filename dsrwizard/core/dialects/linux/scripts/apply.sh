@@ -18,3 +18,5 @@ still() { # PATH SHA256: the file is still what was observed
 }
 absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || { echo "changed meanwhile: $1 exists now"; return 1; }; }
 linked() { [ "$(readlink "$1")" = "$2" ] || { echo "changed meanwhile: $1 points elsewhere"; return 1; }; }
+sync() { command sync "$@" 2>/dev/null || command sync; } # before coreutils 8.24 it took no names
+on_disk() { for f; do [ ! -d "$f" ] || sync "$f" || return 1; done; } # FOLDERS
