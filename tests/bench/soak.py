@@ -35,7 +35,8 @@ READ = "cat /proc/{pid}/status; echo Fds: $(ls /proc/{pid}/fd | wc -l)"
 
 @dataclass(frozen=True)
 class Sample:
-    """`memory` in MB (VmRSS)."""
+    """`memory` in MB: what the process holds for itself (RssAnon of proc_pid_status(5)). The pages of files count in
+    VmRSS too, and come and go with the memory of the whole machine."""
 
     at: float
     memory: float
@@ -46,7 +47,7 @@ class Sample:
 def sample(status: str, at: float) -> Sample:
     """From `/proc/PID/status` and a line `Fds:`."""
     words = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return Sample(at, int(words["VmRSS"].split()[0]) / 1024, int(words["Threads"]), int(words["Fds"]))
+    return Sample(at, int(words["RssAnon"].split()[0]) / 1024, int(words["Threads"]), int(words["Fds"]))
 
 
 def slope(samples: Sequence[Sample]) -> float:

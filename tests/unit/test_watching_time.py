@@ -10,13 +10,16 @@ import msgspec
 import pytest
 
 from dsrwizard.cli.streaming import Latest
+from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.errors import ConnectionLost
+from dsrwizard.core.model.facts import Observed
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.record.owed import RunBegan, RunEnded
 from dsrwizard.core.record.timeline import in_order_of_time, of_journal
 from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.core.tell.stream import WatchLines
 from dsrwizard.engine.timeline import BEGAN, Recorder, Timeline
+from dsrwizard.engine.watch.proof import Proof
 from dsrwizard.engine.watch.timepiece import SETTLES, STOOD_STILL, Timepiece
 from screens.widgets.numbers import age
 from tests.fakes.clock import Clocks
@@ -111,6 +114,50 @@ def test_a_clock_that_is_set_makes_nothing_older_younger_or_ill(sitting: Sitting
     assert len([e for e in sitting.poller.snapshot().happenings if e.message.startswith("The clock")]) == 1
 
 
+def found(*causes: str) -> Report:
+    checks = tuple(
+        Check(check="director.route", outcome="fail", host="director", cause=cause, message="It is wrong.")
+        for cause in causes
+    )
+    return Report(deployment="shop", verdict="fail" if checks else "pass", checks=checks)
+
+
+@pytest.mark.parametrize("seconds", SET)
+def test_a_fault_of_the_director_is_as_old_as_it_is_and_comes_after_the_line_about_the_clock(
+    sitting: Sitting, seconds: float
+) -> None:
+    board = sitting.poller.board
+    board.proved(found("unreachable"), board.clock())
+    sitting.goes_on(20)
+    sitting.clocks.is_set(seconds)
+    board.proved(found("unreachable", "gateway"), board.clock())
+    after = sitting.poller.snapshot()
+    assert [after.at - fault.since for fault in after.faults] == pytest.approx([20.0, 0.0])
+    board.note("director", "drained by hand")
+    noted = sitting.poller.snapshot().happenings[-1]
+    assert noted.message == "drained by hand"
+    assert noted.at == pytest.approx(sitting.clocks.wall())
+    kept = [entry.cause or "clock" for entry in sitting.timeline._lines() if entry.message != BEGAN]
+    assert kept == ["unreachable", "clock", "gateway"]
+
+
+@pytest.mark.parametrize("picky", [True, False])
+def test_a_verification_that_was_cut_by_sleep_counts_only_where_there_is_never_another(
+    sitting: Sitting, picky: bool
+) -> None:
+    def sleeps(observed: Observed) -> Report:
+        sitting.clocks.sleeps(HOUR)
+        return found("gateway")
+
+    board = sitting.poller.board
+    board.doubtful.clear()
+    Proof(sleeps, Observed, board).look(picky=picky)
+    assert [fault.cause for fault in board.snapshot().faults] == ([] if picky else ["gateway"])
+    sitting.clocks.passes(1.0)
+    Proof(lambda observed: found(), Observed, board).look(picky=picky)
+    assert bool(board.snapshot().verdict) is not picky, "the network may still be coming back"
+
+
 @pytest.mark.parametrize("seconds", SET)
 def test_the_stream_tells_it_and_no_change_of_state(sitting: Sitting, seconds: float) -> None:
     sitting.stream.lines(sitting.second())
@@ -164,6 +211,15 @@ def test_what_the_operator_did_stands_beside_it_in_the_order_in_which_it_was_don
     done = of_journal([*ran("a", 3650.0), *ran("b", 150.0)])
     told = [entry.message.partition(":")[0] for entry in in_order_of_time(seen, done)]
     assert told == ["first", "apply", "second", "The clock was set back by 1 h.", "third", "apply", "fourth"]
+
+
+@pytest.mark.parametrize(("at", "expected"), [(150.0, 3), (3650.0, 1), (20.0, 0), (5000.0, 4), (9000.0, 4)])
+def test_something_done_is_put_where_the_watch_saw_that_time(at: float, expected: int) -> None:
+    back = Happening(at=60.0, host="director", message="The clock was set back by 1 h.")
+    seen = [Happening(at=at, host="web1", message="", state="up", vip=str(at)) for at in (3600.0, 3700.0, 100.0, 200.0)]
+    done = Happening(at=at, host="web1", message="apply")
+    order = in_order_of_time([*seen[:2], back, *seen[2:]], [done])
+    assert order.index(done) - sum(one is back for one in order[: order.index(done)]) == expected
 
 
 def test_without_a_line_that_says_so_time_alone_orders() -> None:

@@ -61,13 +61,21 @@ def _ordered(parts: Sequence[Sequence[Happening]]) -> list[Happening]:
             if is_set_back(entry):
                 spans.append([])
             spans[-1].append(entry)
-    ends = [max((entry.at for entry in span), default=float("-inf")) for span in spans]
+    bounds = [
+        (min(times, default=0.0), max(times, default=0.0)) for times in ([one.at for one in span] for span in spans)
+    ]
+    bounds[-1] = (bounds[-1][0], float("inf"))
     for part in others:
         number, before = 0, float("-inf")
         for entry in part:
-            back = entry.at < before - SAME_SECONDS
-            while number + 1 < len(spans) and (back or entry.at > ends[number] + SAME_SECONDS):
-                number, back = number + 1, False
+            if entry.at < before - SAME_SECONDS:
+                number = min(number + 1, len(spans) - 1)
+            fitting = (
+                later
+                for later in range(number, len(spans))
+                if bounds[later][0] - SAME_SECONDS <= entry.at <= bounds[later][1] + SAME_SECONDS
+            )
+            number = next(fitting, number)
             spans[number].append(entry)
             before = entry.at
     return [entry for span in spans for entry in sorted(span, key=lambda one: (not is_set_back(one), one.at))]
