@@ -378,6 +378,8 @@ def test_a_hostile_client_host_concerns_no_other(
     cases.settle()
 
 
+RULES = "boot\n==dsr:@N@:nft==\nnft\n"
+TABLE = "table inet x {\n"
 FLOODS: dict[str, str] = {
     "interfaces": "addr\n[" + '{"ifname":"a"},' * 600_000 + '{"ifname":"a"}]',
     "addresses": 'addr\n[{"ifname":"a","addr_info":[' + '{"local":"10.0.0.1","prefixlen":9},' * 250_000 + "{}]}]",
@@ -395,8 +397,12 @@ FLOODS: dict[str, str] = {
     "a program's name": 'listeners\nss\ntcp LISTEN 0 0 *:80 *:* users:(("' + "\x1b" * 8_000_000,
     "settings": "texts\n" + "/proc/sys/net/ipv4/conf/a/rp_filter:1\n" * 210_000,
     "a system's name": "texts\n/etc/os-release:PRETTY_NAME=" + "x" * 8_000_000,
-    "chains": "filter\nnft\ntable inet x {\n" + "".join(f"chain c{n} {{\n jump c{n + 1}\n" for n in range(280_000)),
-    "a rule": "filter\nnft\ntable inet x {\nchain a {\ntype filter hook input\n" + "drop " * 1_600_000,
+    "chains": f"{RULES}{TABLE}" + "".join(f"chain c{n} {{\n jump c{n + 1}\n" for n in range(280_000)),
+    "a rule": f"{RULES}{TABLE}chain a {{\ntype filter hook input priority 0\n" + "drop " * 1_600_000,
+    "sets": f"{RULES}{TABLE}"
+    + "".join(f"set s{n} {{\nelements = {{ 10.0.0.1 }}\n}}\n" for n in range(6_000))
+    + "".join(f"chain c{n} {{\ntype filter hook input priority 0\nip saddr @s{n} drop\n}}\n" for n in range(400)),
+    "members": "boot\n==dsr:@N@:ipset==\ncreate x hash:ip\n" + "add x 10.0.0.1\n" * 500_000,
     "a file": "file:/etc/x\nfile\n" + "YWFh" * 2_000_000,
     "sections": "x\n" + "".join(f"==dsr:@N@:{n}==\n" for n in range(450_000)),
     "a way": "way:10.0.0.10\n" + "unreachable " * 660_000,

@@ -344,6 +344,9 @@ def test_silence_without_a_rule_that_is_known_is_not_called_a_firewall(hidden: b
     check = find(report, "vip.probe", "web2")
     assert (check.outcome, "tcpdump" in check.fix) == ("unknown", True)
     assert ("could not be read" in check.evidence) == hidden
+    said = [one for one in report.not_seen if "packet filter of web2" in one]
+    assert bool(said) == hidden
+    assert all("Only root may read" in one for one in said)
 
 
 def test_rules_that_drop_others_are_no_fault() -> None:

@@ -8,7 +8,7 @@ nf_nat_inet_fn).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -68,6 +68,9 @@ class FilterWay:
 
     def __init__(self, chains: Sequence[FilterChain], packet: ClientPacket) -> None:
         self._chains, self.packet = chains, packet
+        self._tables: dict[_Table, dict[str, FilterChain]] = {}
+        for one in chains:
+            self._tables.setdefault(_table(one), {})[one.name] = one
         self._hits: list[Hit] = []
         self._perhaps: list[Hit] = []
         self._lets: list[str] = []
@@ -107,7 +110,7 @@ class FilterWay:
         if early and packet.states != _UNTRACKED:
             # Before it is tracked, a packet is of no connection, which rules call invalid (xt_conntrack.c, nft_ct.c).
             packet = msgspec.structs.replace(packet, states=frozenset({"INVALID"}))
-        walk = _Walk(self._chains, base, packet)
+        walk = _Walk(self._tables[_table(base)], base, packet)
         found = walk.end()
         self._some += walk.some
         self._marks += walk.marks
@@ -132,15 +135,19 @@ def fate(chains: Sequence[FilterChain], packet: ClientPacket, outgoing: str, *, 
     return msgspec.structs.replace(way.found(), marks=before)
 
 
-class _Walk:
-    """One packet from the beginning of one base chain."""
+_Table = tuple[str, str, int]
 
-    def __init__(self, chains: Iterable[FilterChain], base: FilterChain, packet: ClientPacket) -> None:
+
+def _table(chain: FilterChain) -> _Table:
+    return chain.tool, chain.table, chain.family
+
+
+class _Walk:
+    """One packet from the beginning of one base chain. `names`: the chains of its table."""
+
+    def __init__(self, names: Mapping[str, FilterChain], base: FilterChain, packet: ClientPacket) -> None:
         self._base, self.packet = base, msgspec.structs.replace(packet, sets=dict(base.sets))
-        self._names = {
-            one.name: one for one in chains
-            if (one.tool, one.table, one.family) == (base.tool, base.table, base.family)
-        }  # fmt: skip
+        self._names = names
         self._parse = iptables if base.legacy else nft
         self.lets: list[str] = []
         self.some: list[Hit] = []

@@ -86,6 +86,13 @@ def _hosts(evidence: Evidence, views: Sequence[ServerView]) -> Iterator[str]:
             f"{_names(outside)} could not be looked at from within: the way back, the filters and what a reboot leaves "
             "there were not seen."
         )
+    closed: dict[str, list[ServerView]] = {}
+    for view in views:
+        looked = view.facts.linux if view.facts is not None else None
+        if looked is not None and looked.chains is None:
+            closed.setdefault(looked.chains_problem, []).append(view)
+    for why, hidden in closed.items():
+        yield f"What the packet filter of {_names(hidden)} does to clients was not seen. {why}".rstrip()
     if evidence.deployment.director.engine == "external":
         yield "Another product balances: to whom it gives clients' connections was not seen."
     elif evidence.observed.director is None:

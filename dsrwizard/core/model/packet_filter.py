@@ -33,8 +33,8 @@ class FilterChain(Shown, frozen=True, kw_only=True):
     """The interfaces that it is for, where it is for some alone."""
     rules: tuple[str, ...] = ()
     sets: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Named sets and maps that its rules may ask for (nft's, or those of ipset), with their elements; one that is cut
-    short has `CUT` among them."""
+    """Named sets and maps that rules on the way from here may ask for (nft's, or those of ipset), with their elements;
+    one that is cut short has `CUT` among them. Empty at a chain that is jumped to."""
 
     @property
     def legacy(self) -> bool:

@@ -6,7 +6,7 @@ A line that none of them knows is passed over.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -64,8 +64,28 @@ def iptables(lines: Sequence[str], family: Literal[4, 6], sets: dict[str, tuple[
             )  # fmt: skip
         elif table and (rule := _COUNTED.match(line)):
             rules.setdefault((table, rule[2]), []).append(line.strip())
-    asked = tuple(sets.items())
-    return [msgspec.structs.replace(one, rules=tuple(rules.get(key, ())), sets=asked) for key, one in chains.items()]
+    bases = sum(bool(one.hook) for one in chains.values())
+    asked = _asked_for(sets, _MATCH_SET, (rule for found in rules.values() for rule in found), bases)
+    return [
+        msgspec.structs.replace(one, rules=tuple(rules.get(key, ())), sets=asked if one.hook else ())
+        for key, one in chains.items()
+    ]
+
+
+_MATCH_SET = re.compile(r"--match-set (\S+)")
+_NAMED_SET = re.compile(r"@([\w./-]+)")
+_MOST = 200_000
+"""Elements that are kept, counted at each chain that the kernel begins with."""
+
+
+def _asked_for(
+    sets: Mapping[str, tuple[str, ...]], named: re.Pattern[str], rules: Iterable[str], bases: int
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The sets that rules ask for; none where they are too many: then what they hold is not known."""
+    names = {name for rule in rules for name in named.findall(rule)}
+    found = tuple((name, elements) for name, elements in sets.items() if name in names)
+    weight = bases * sum(1 + len(elements) for _, elements in found)
+    return found if weight <= _MOST else ()
 
 
 def _order(table: str, hook: Hook) -> int:
@@ -108,11 +128,13 @@ def nft(lines: Iterable[str]) -> list[FilterChain]:
             head = _head(words, line)
         elif name and words[:1] != ["comment"] and words:
             rules.append(line.strip())
-    return [
-        msgspec.structs.replace(one, sets=tuple(sets.get(one.table, {}).items()))
-        for one in found
-        if one.table not in dormant
-    ]
+    awake = [one for one in found if one.table not in dormant]
+    written: dict[str, list[str]] = {}
+    for one in awake:
+        written.setdefault(one.table, []).extend(one.rules)
+    bases = sum(bool(one.hook) for one in awake)
+    asked = {table: _asked_for(known, _NAMED_SET, written.get(table, ()), bases) for table, known in sets.items()}
+    return [msgspec.structs.replace(one, sets=asked.get(one.table, ()) if one.hook else ()) for one in awake]
 
 
 def _elements(text: str) -> tuple[str, ...]:

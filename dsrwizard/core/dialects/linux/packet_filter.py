@@ -55,7 +55,8 @@ def whole_script(nonce: str) -> str:
 def parse_chains(found: Mapping[str, Sequence[str]]) -> tuple[tuple[FilterChain, ...] | None, str]:
     """Every chain of every table, and why there is none (None) where they could not be read. `found`: the sections of
     the script's answer by their names."""
-    answers = {name: [_line(line) for line in found.get(name, ())] for name in (*_SECTIONS, "ipset", "programs")}
+    asked = (*_SECTIONS, "ipset", "programs")
+    answers = {name: [_line(line) for line in found.get(name, ())[:LINES]] for name in asked}
     listed = [answers[name] for name in _SECTIONS]
     if any(lines[:1] == ["hidden"] for lines in listed):
         return None, ROOT_ALONE
@@ -67,7 +68,8 @@ def parse_chains(found: Mapping[str, Sequence[str]]) -> tuple[tuple[FilterChain,
         return None, "No program that lists the rules of the packet filter is there."
     chains: list[FilterChain] = []
     written: set[str] = set()
-    sets = filter_lists.ipsets(answers["ipset"])
+    # Of a list of sets that is cut, it is not known what is in them.
+    sets = filter_lists.ipsets(answers["ipset"]) if len(answers["ipset"]) < LINES else {}
     for name in ("legacy4", "legacy6", "nft4", "nft6"):
         if answers[name]:
             told = filter_lists.iptables(answers[name], 4 if name.endswith("4") else 6, sets)
