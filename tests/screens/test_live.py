@@ -27,7 +27,7 @@ from screens.widgets.numbers import age, short, trend
 from screens.widgets.rows import ListRow
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
-from tests.fakes.pictures import destination, picture, service
+from tests.fakes.pictures import destination, healthy, picture, service, unproved
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
 from tests.screens.driving import seen, settled
@@ -286,7 +286,16 @@ class TestDrawing:
         snapshot = picture(problem="IPVS cannot be read.")
         lines = header_lines(World.lab().deployment(), snapshot, Tally.of(snapshot), Looking(), 80)
         assert "counters 100 s" in lines[1].plain
-        assert "Old numbers, 100 s: IPVS cannot be read." in lines[2].plain
+        assert "Old numbers, 100 s: IPVS cannot be read." in lines[3].plain
+
+    @pytest.mark.parametrize("width", [80, 120])
+    def test_no_count_is_green_before_a_verification_has_ended(self, width: int) -> None:
+        said = {}
+        for snapshot in (unproved(), healthy()):
+            first = header_lines(World.lab().deployment(), snapshot, Tally.of(snapshot), Looking(), width)[0]
+            style = next(str(span.style) for span in first.spans if first.plain[span.start : span.end] == "3/3 up")
+            said[snapshot.verdict] = ("not verified yet" in first.plain, "success" in style)
+        assert said == {"": (True, False), "pass": (False, True)}
 
 
 class TestNumbers:
