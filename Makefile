@@ -2,6 +2,7 @@
 # make test   every test, lab included         make bench  figures, side by side
 # make cases     what people report in public, healthy farms of others, and every fix that is a command, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
+# make reboots   Debian machines with systemd reboot for real: what of a set-up comes back, and what a teardown leaves
 # make pictures  the screens of the README     make install-check  the README's ways to install, in scratch
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
 # make docs      the book as a site, in .venv-docs/site; a broken link fails it
@@ -27,7 +28,11 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping arping=iputils-arping curl=curl sudo=sudo mcs=mono-mcs \
          groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
 
-.PHONY: demo test cases check lint unit bench faults hostile mutants undo-table pictures manual docs install-check lock outdated clean packages
+# What the machines of `make reboots` are made with, as an ordinary user
+REBOOTS_NEED := linux.uml=user-mode-linux mmdebstrap=mmdebstrap fakechroot=fakechroot fakeroot=fakeroot \
+                mkfs.ext4=e2fsprogs ssh-keygen=openssh-client depmod=kmod setpriv=util-linux
+
+.PHONY: reboots demo test cases check lint unit bench faults hostile mutants undo-table pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -40,13 +45,18 @@ cases: packages $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q -n 4 --dist load \
 	  tests/lab/test_cases.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
 
+reboots: $(VENV)/.ready-dev
+	@$(MAKE) --no-print-directory packages NEEDS='$(REBOOTS_NEED)'
+	@$(BIN)/python -m tests.reboots
+
 check: lint unit
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck $$(find dsrwizard backends -name '*.sh')
+	$(BIN)/shellcheck $$(find dsrwizard backends -name '*.sh') tests/reboots/build.sh tests/reboots/inside/init \
+	  tests/reboots/inside/agent tests/reboots/inside/manage
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.ready-dev

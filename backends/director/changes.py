@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import subprocess
-import tempfile
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
+from backends.director.disk import AGAIN, needs_root, read_file, refused, write_file
 from backends.netlink.ipvs import Ipvs, service_name
 from backends.netlink.problems import AS_ROOT
 from dsrwizard.core.model.changes import (
@@ -27,18 +26,21 @@ from dsrwizard.core.model.changes import (
     FileState,
     LinkChange,
     ModuleChange,
+    SavedTableChange,
     ServiceChange,
     ServiceState,
     SysctlChange,
     UnitChange,
 )
-from dsrwizard.core.model.errors import CommandFailed, DsrError, NoPrivilege
+from dsrwizard.core.model.errors import CommandFailed, NoPrivilege
 from dsrwizard.core.model.facts import Interface
 from dsrwizard.core.model.values import endpoint
 
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = 120
+"""systemd takes half a minute to read its units again on a machine that is short of everything."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-AGAIN = "Look again and make a new plan."
+_FOLDERS = (".network.d", "multi-user.target.wants")
+"""Ends of folders of a network manager or of systemd that may be missing; the first goes again when it is empty."""
 
 
 def changed_meanwhile(what: str, present: str, seen: str) -> CommandFailed:
@@ -66,6 +68,7 @@ class DirectorChanges:
             DestinationChange: self._destination,
             ModuleChange: self._module,
             AnnounceChange: self._announce,
+            SavedTableChange: self._saved,
         }
         kinds[type(change)](change)
 
@@ -97,10 +100,12 @@ class DirectorChanges:
             why = "Only root (CAP_NET_ADMIN) may change network settings."
             raise NoPrivilege(f"{change.key} could not be set.", why, AS_ROOT) from None
         except OSError as error:
-            raise _system(f"{change.key} could not be set to {change.new}.", error) from None
+            raise refused(f"{change.key} could not be set to {change.new}.", error) from None
 
     def _file(self, change: FileChange) -> None:
         path = self._root / change.path.lstrip("/")
+        if change.new is not None and path.parent.name.endswith(_FOLDERS):
+            path.parent.mkdir(parents=True, exist_ok=True)
         if change.new is not None and not path.parent.is_dir():
             raise CommandFailed(f"{change.path} could not be written.", "Its directory does not exist.", AGAIN)
         present = read_file(path, change.path)
@@ -109,12 +114,14 @@ class DirectorChanges:
         try:
             if change.new is None:
                 path.unlink(missing_ok=True)
+                if path.parent.name.endswith(_FOLDERS[0]) and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
             else:
                 write_file(path, change.new)
         except PermissionError:
-            raise _needs_root(f"{change.path} could not be written.") from None
+            raise needs_root(f"{change.path} could not be written.") from None
         except OSError as error:
-            raise _system(f"{change.path} could not be written.", error) from None
+            raise refused(f"{change.path} could not be written.", error) from None
 
     # --- the network
 
@@ -209,6 +216,17 @@ class DirectorChanges:
         else:
             self._ipvs.set_destination(change.service, change.address, change.port, change.new)
 
+    def _saved(self, change: SavedTableChange) -> None:
+        from backends.director import boot
+        from backends.netlink import links
+
+        if not change.new:
+            boot.remove(change.deployment, self._root)
+            return
+        settings = {key: value for key in change.settings if (value := self.sysctl(key)) is not None}
+        services = self._ipvs.services() if change.services else []
+        boot.write(boot.of_kernel(change, services, links.interfaces(), settings), self._root)
+
     # --- programs
 
     def _module(self, change: ModuleChange) -> None:
@@ -220,6 +238,9 @@ class DirectorChanges:
             )
 
     def _units(self, change: UnitChange) -> None:
+        if change.of == "networkd":
+            run(["networkctl", "reload"], "networkd could not read its files again.", "See `networkctl status`.")
+            return
         run(["systemctl", "daemon-reload"], "systemd could not reload its unit files.", "See `systemctl status`.")
 
 
@@ -243,59 +264,10 @@ def run(argv: list[str], what: str, next_: str) -> None:
     except subprocess.TimeoutExpired:
         raise CommandFailed(what, f"{argv[0]} did not finish within {COMMAND_SECONDS} seconds.", next_) from None
     except OSError as error:
-        raise _system(what, error) from None
+        raise refused(what, error) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise CommandFailed(what, f"{argv[0]} says: {said[-1] if said else f'status {done.returncode}'}", next_)
-
-
-def read_file(path: Path, name: str) -> FileState | None:
-    """The file as it is, None where there is none. Raises CommandFailed where it is no text or cannot be read."""
-    try:
-        if path.is_symlink():
-            return FileState(target=os.readlink(path))  # noqa: PTH115 - the text of the link, not a normalised path
-        if not path.exists():
-            return None
-        return FileState(path.read_bytes().decode(), stat.S_IMODE(path.stat().st_mode))
-    except PermissionError:
-        raise _needs_root(f"{name} could not be read.") from None
-    except UnicodeDecodeError:
-        raise CommandFailed(
-            f"{name} could not be read.", "It is not a text file (UTF-8).", "Check that file."
-        ) from None
-    except OSError as error:
-        raise _system(f"{name} could not be read.", error) from None
-
-
-def write_file(path: Path, state: FileState) -> None:
-    """Puts a file in place whole or not at all; a file that was there keeps its owner. Raises OSError."""
-    before = path.lstat() if path.is_symlink() or path.exists() else None
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        if state.target is not None:
-            os.close(handle)
-            Path(temporary).unlink()
-            Path(temporary).symlink_to(state.target)
-        else:
-            with os.fdopen(handle, "wb") as file:
-                file.write(state.content.encode())
-                file.flush()
-                if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-                os.fchmod(file.fileno(), state.mode)
-                os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _needs_root(what: str) -> NoPrivilege:
-    return NoPrivilege(what, "Only root may do that.", "Run it as root: `sudo dsrwizard …`.")
-
-
-def _system(what: str, error: OSError) -> DsrError:
-    return CommandFailed(what, f"The system says: {error.strerror or error}.", AGAIN)
 
 
 def _there(present: bool) -> str:

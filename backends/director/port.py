@@ -65,7 +65,11 @@ class LocalDirector:
             sysctls={key: value for key, value in found.items() if value is not None},
             module_loaded=loaded(),
         )
-        return self._with_ipvs(facts)
+        facts = self._with_ipvs(facts)
+        from backends.director import boot
+
+        seen = boot.look(deployment, facts, self._settings(deployment.director.interface), self._root)
+        return msgspec.structs.replace(facts, boot=seen)
 
     def _with_ipvs(self, facts: DirectorFacts) -> DirectorFacts:
         if not facts.module_loaded:
@@ -145,6 +149,16 @@ class LocalDirector:
             except DsrError as error:
                 stuck.append(f"{error.what} {error.why}".strip())
         return " ".join(stuck)
+
+    def save(self, deployment: Deployment) -> None:
+        """Brings the file that a boot reads up to date, where there is one. Raises CommandFailed, LookError."""
+        from backends.director import boot
+        from dsrwizard.core.plan.director_boot import saved_change
+
+        if boot.is_there(deployment.name, self._root):
+            settings = self._settings(deployment.director.interface)
+            with self._applying:
+                self._changes.carry_out(saved_change(deployment, settings, there=True))
 
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None:
         """Sets the weight of one destination and nothing else of it. Raises CommandFailed, NoPrivilege, LookError."""

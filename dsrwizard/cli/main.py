@@ -20,6 +20,7 @@ from dsrwizard.cli.completion import causes
 from dsrwizard.cli.lab import lab
 from dsrwizard.cli.options import FILE, INTERVAL, JSON, REVERT_AFTER, YES
 from dsrwizard.cli.rehearse import rehearse
+from dsrwizard.cli.restoring import restore
 from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -489,3 +490,4 @@ def explain(cause: str | None) -> None:
 commands.add_command(adopt)
 commands.add_command(lab)
 commands.add_command(rehearse)
+commands.add_command(restore)

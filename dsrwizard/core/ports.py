@@ -158,6 +158,10 @@ class DirectorPort(Protocol):
         asked about; without them it is asked what becomes of a client's elsewhere. Changes nothing."""
         ...
 
+    def save(self, deployment: Deployment) -> None:
+        """Brings the file that `dsrwizard restore` reads up to date, where the deployment has one."""
+        ...
+
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...
 
 

@@ -86,7 +86,8 @@ class Applier:
         director = plans.get(DIRECTOR)
         self._open(plan)
         steps = director.steps if director else ()
-        ground = [step for step in steps if not step.server]
+        last = [step for step in steps if step.purpose == "persistence"]  # clients need none of it
+        ground = [step for step in steps if not step.server and step not in last]
         ready = self._on_director(ground) if director and not director.problem else director is None
         per_server = {name: [step for step in steps if step.server == name] for name in plans}
 
@@ -95,6 +96,7 @@ class Applier:
 
         servers = [host for host in plan.hosts if host.host != DIRECTOR]
         side_by_side(((host.host, partial(work, host)) for host in servers), self._ended)
+        self._on_director(last)
         return self._close(plan)
 
     def withdraw(self, plan: Plan) -> RunResult:
@@ -301,11 +303,20 @@ class Applier:
     def _close(self, plan: Plan) -> RunResult:
         for host in plan.hosts:
             if host.host == DIRECTOR:
+                self._save()
                 self._ended(DIRECTOR, None)
         hosts = tuple(self._host_result(host.host) for host in plan.hosts)
         result = RunResult(deployment=self._deployment.name, hosts=hosts)
         self.run.end(result.ok)
         return result
+
+    def _save(self) -> None:
+        """What a boot of the director brings back is what this run leaves."""
+        try:
+            with self._director:
+                self._hosts.director.save(self._deployment)
+        except DsrError as problem:
+            self._fail(DIRECTOR, problem)
 
     def _ended(self, name: str, what: Failure | None) -> None:
         if isinstance(what, Failure):

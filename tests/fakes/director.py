@@ -9,12 +9,21 @@ import msgspec
 
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.answers import Arrival
-from dsrwizard.core.model.changes import Change, DestinationChange, ModuleChange, ServiceChange, ServiceKey
+from dsrwizard.core.model.changes import (
+    Change,
+    DestinationChange,
+    ModuleChange,
+    SavedTableChange,
+    ServiceChange,
+    ServiceKey,
+)
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook, KernelWay
 from dsrwizard.core.model.errors import CommandFailed, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
+from dsrwizard.core.plan.director_boot import files_of
 from tests.fakes.host import Refused
 
 if TYPE_CHECKING:
@@ -42,7 +51,23 @@ class FakeDirector:
                 services=world.ipvs.services() if readable else None,
                 ipvs_problem=world.ipvs_problem,
                 ipvs_next=world.ipvs_next,
+                boot=self._boot(deployment),
             )
+
+    def _boot(self, deployment: Deployment) -> DirectorBoot | None:
+        """The world's, with the files of its machine and what was saved of its table."""
+        world, boot = self._world, self._world.boot
+        if boot is None:
+            return None
+        kept = world.saved.get(deployment.name)
+        states = {(one.key, to.address): to.state for one in world.ipvs.services() for to in one.destinations}
+        saved = {(one.key, to.address): to.state for one in kept or () for to in one.destinations}
+        older = any(saved.get(place) != state for place, state in states.items())
+        return msgspec.structs.replace(
+            boot,
+            files={path: world.machine.files.get(path) for path in files_of(deployment.name, boot.networkd)},
+            saved="missing" if kept is None else "older" if older else "current",
+        )
 
     def apply(self, step: Step) -> None:
         self._world.pass_gate(DIRECTOR)
@@ -93,6 +118,11 @@ class FakeDirector:
         with self._world.lock:
             return tuple(self._world.ipvs.connections)
 
+    def save(self, deployment: Deployment) -> None:
+        with self._world.lock:
+            if deployment.name in self._world.saved:
+                self._world.saved[deployment.name] = self._world.ipvs.services()
+
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None:
         self._readable()
         with self._world.lock:
@@ -115,6 +145,10 @@ class FakeDirector:
             case DestinationChange():
                 self._ipvs_there()
                 self._world.ipvs.destination(change)
+            case SavedTableChange(deployment=name, new=True):
+                self._world.saved[name] = self._world.ipvs.services()
+            case SavedTableChange(deployment=name):
+                del self._world.saved[name]
             case ModuleChange(module="ip_vs", new=True):
                 self._world.load_ipvs()
             case _:

@@ -35,8 +35,10 @@ from dsrwizard.core.model.facts import (
     Route,
     ServerFacts,
     Undo,
+    VirtualService,
 )
 from dsrwizard.core.model.progress import StepWatch
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Asker, HostKeyQuestion, OnLine, SecretQuestion
 from tests.fakes.close_look import close_look
@@ -66,6 +68,10 @@ class World:
         """Gateway → its MAC: they answer who-has."""
         self.told: dict[str, list[Told]] = {}
         """Address → what other MACs than the one named say of it."""
+        self.boot: DirectorBoot | None = None
+        """What a look at what a boot of the director brings back shows; None: it is not looked at."""
+        self.saved: dict[str, tuple[VirtualService, ...]] = {}
+        """Deployment → the table in the file that a boot reads."""
         self.done: list[tuple[str, Change]] = []
         """Every change carried out, as (host, change): a run that touches nothing adds nothing."""
         self.dumps = 0

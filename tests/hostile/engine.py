@@ -116,6 +116,9 @@ class Hostile:
     def in_force(self, *_: Any) -> bool:
         return True
 
+    def save(self, *_: Any) -> None:
+        pass
+
     def set_weight(self, *_: Any) -> None:
         raise HostError(*[self.fill.text] * 3)
 

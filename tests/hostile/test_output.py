@@ -128,6 +128,7 @@ PRINTED: dict[str, list[tuple[str, ...]]] = {
 SHOWN_ELSEWHERE = {
     "metrics": "test_the_page_for_prometheus",
     "explain": "prints pages of dsrwizard's own",
+    "restore": "reads a file of root's own: tests/unit/test_restoring.py",
     "prepare": "prints blocks of dsrwizard's own",
     "rehearse": "for Windows servers alone: tests/windows/test_rehearsal.py",
     "lab": "passes a terminal on; its own words are errors",

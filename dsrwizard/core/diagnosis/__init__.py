@@ -40,6 +40,7 @@ from dsrwizard.core.diagnosis.answering import answering, sizes
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
+from dsrwizard.core.diagnosis.director_boot import persistent
 from dsrwizard.core.diagnosis.director_entry import entries
 from dsrwizard.core.diagnosis.director_filter import filters
 from dsrwizard.core.diagnosis.director_path import settings
@@ -62,7 +63,7 @@ ASIDE = frozenset(
         "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
-        "server.balancer",
+        "server.balancer", "director.persistent",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -74,7 +75,7 @@ def diagnose(evidence: Evidence) -> Report:
     views = server_views(evidence)
     director = [*balancing.audit(evidence, faults, views), *balancing.holds(evidence, faults)]
     director += [*filters(evidence, faults), *settings(evidence, faults), *sources(evidence, faults)]
-    director += [*entries(evidence, faults), *ways(evidence, faults, views)]
+    director += [*entries(evidence, faults), *ways(evidence, faults, views), *persistent(evidence, faults)]
     before = {view.name: reach(view, faults) for view in views}
     letting = emits(views)
     servers: list[Check] = []

@@ -15,6 +15,7 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     LinkChange,
     ModuleChange,
+    SavedTableChange,
     ServiceChange,
     ServiceKey,
     ServiceState,
@@ -22,6 +23,7 @@ from dsrwizard.core.model.changes import (
     UnitChange,
     WindowsChange,
 )
+from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.values import endpoint
 
 HERE_DOC = "DSRWIZARD_END"
@@ -51,8 +53,17 @@ def commands(change: Change) -> tuple[str, ...]:
             return _file(change)
         case FolderChange(path=path):
             return (f"mkdir -m 755 {shlex.quote(path)}" if change.new else f"rmdir {shlex.quote(path)}",)
+        case UnitChange(of="networkd"):
+            return ("networkctl reload",)
         case UnitChange():
             return ("systemctl daemon-reload",)
+        case SavedTableChange(deployment=name):
+            path = shlex.quote(saved_path(name))
+            return (
+                f"# the table, the VIPs and the settings as they are now go to {path}"
+                if change.new
+                else f"rm -f {path}",
+            )
         case ModuleChange(module=module):
             return (f"modprobe {shlex.quote(module)}",) if change.new else ()
         case AnnounceChange(address=address):

@@ -124,10 +124,11 @@ class WindowsChange(_Change, frozen=True, kw_only=True):
 
 
 class UnitChange(_Change, frozen=True, kw_only=True):
-    """systemd reads its unit files again; it has no state of its own, so its undo is itself."""
+    """systemd, or its network manager, reads its files again; it has no state of its own, so its undo is itself."""
 
     old: str = "loaded"
     new: str = "loaded"
+    of: Literal["systemd", "networkd"] = "systemd"
 
 
 class ServiceKey(msgspec.Struct, frozen=True):
@@ -200,6 +201,20 @@ class AnnounceChange(_Change, frozen=True, kw_only=True):
     new: bool = True
 
 
+class SavedTableChange(_Change, frozen=True, kw_only=True):
+    """What `dsrwizard restore` brings back after a reboot of the director is written to a file: the table as the kernel
+    has it at that moment, the VIPs and the settings. Its undo removes the file. `rips`: of the real servers."""
+
+    deployment: str
+    interface: str
+    vips: tuple[str, ...]
+    services: tuple[ServiceKey, ...]
+    settings: tuple[str, ...]
+    rips: tuple[str, ...]
+    old: bool
+    new: bool
+
+
 Change = (
     SysctlChange
     | FileChange
@@ -212,4 +227,5 @@ Change = (
     | ModuleChange
     | AnnounceChange
     | WindowsChange
+    | SavedTableChange
 )

@@ -8,6 +8,7 @@ import msgspec
 
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
 from dsrwizard.core.model.linux_facts import LinuxFacts
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.model.windows_facts import WindowsFacts
@@ -125,6 +126,8 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     sysctls: dict[str, str] = {}
     listeners: tuple[Listener, ...] | None = None
     persistence: Persistence = "none"
+    networkmanager: bool = False
+    """NetworkManager runs there: it may take an address that it did not set."""
     files: dict[str, FileState | None] = {}
     folders: dict[str, bool] = {}
     """Folders that a step may make, outer ones first, and whether they are there; empty: not looked at."""
@@ -276,6 +279,8 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     """Whether this process could load ip_vs: there is such a module, and it may. None: not asked, it is loaded."""
     foreign_services: tuple[str, ...] = ()
     """IPVS services that no deployment can name (firewall marks, SCTP), as text; they are left alone."""
+    boot: DirectorBoot | None = None
+    """What brings the table and the VIPs back after a reboot; None: not looked at."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:

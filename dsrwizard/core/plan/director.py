@@ -23,6 +23,8 @@ from dsrwizard.core.model.changes import (
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import DirectorFacts, VirtualService
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Step
+from dsrwizard.core.plan.director_boot import notes as boot_notes
+from dsrwizard.core.plan.director_boot import persistence
 
 MODULE = "ip_vs"
 
@@ -74,6 +76,7 @@ def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[
             for vip in deployment.vips_of(server):
                 for service in vip.services:
                     steps += _destination(facts, server, vip, service)
+    steps += persistence(deployment, facts, sysctl_keys(deployment.director.interface))
     return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(_notes(deployment, facts)))
 
 
@@ -230,7 +233,10 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
 
 def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
-    notes = [f"IPVS service {text} is not in this deployment. It is left unchanged." for text in facts.foreign_services]
+    notes = boot_notes(deployment, facts)
+    notes += [
+        f"IPVS service {text} is not in this deployment. It is left unchanged." for text in facts.foreign_services
+    ]
     for service in facts.services or ():
         name = f"{service.key.address} {service.key.protocol}/{service.key.port}"
         if service.key not in ours:

@@ -149,6 +149,8 @@ class _Finder:
             return self._on_server(check, self._servers[check.host])
         if check.cause in CURABLE and CAUSES[check.cause].place != "server":
             return self._on_director(check)
+        if check.cause == "not-persistent" and check.host == DIRECTOR:
+            return self._on_director(check)
         if check.cause == "director-setting" and check.host == DIRECTOR:
             made = self._on_director(check)  # some of its settings are apply's own
             return made if made.steps else _by_hand(check)
@@ -261,6 +263,8 @@ class _Finder:
         match check.cause:
             case "director-vip":
                 return _for(host, "vip", check.vip)
+            case "not-persistent":
+                return _for(host, "persistence")
             case "director-setting":
                 named = {word.partition("=")[0] for word in check.fix.split()}
                 return [

@@ -23,6 +23,7 @@ from dsrwizard.core.model.changes import (
     FileState,
     FolderChange,
     LinkChange,
+    SavedTableChange,
     ServiceChange,
     SysctlChange,
     UnitChange,
@@ -32,8 +33,10 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts
+from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Phase, Plan, Step
 from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.plan import unseen
 from dsrwizard.core.record.owed import Owed
 
@@ -138,6 +141,15 @@ def _stays(
                 if entry.scope != "link" and parsed(entry.address) not in taken_back_by_others
             ]
             return f"The interface {name} stays: it carries {', '.join(left)}." if left else ""
+        case SysctlChange(key=name) if name.endswith(".keep_addr_on_down"):
+            link = facts.interface(name.split(".")[-2].replace("/", "."))
+            gone = {ip_address(address) for address in leaving}
+            six = [
+                entry.address
+                for entry in (link.addresses if link else ())
+                if entry.prefix == 128 and not parsed(entry.address).is_loopback and parsed(entry.address) not in gone
+            ]
+            return f"{name} stays: {', '.join(six)} needs it." if six else ""
         case _:
             return ""
 
@@ -182,7 +194,13 @@ def _director(
     ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}
     kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in ours}
     kept |= {vip.ip for other in here for vip in other.vips}
+    boots = [item for item in mine if isinstance(item.change, FileChange | SavedTableChange)]
+    # First what a boot runs: a power cut in the middle must not bring the rest back. Last what keeps the VIP in place.
+    keeping = [item for item in boots if isinstance(item.change, FileChange) and item.change.path.startswith(NETWORKD)]
+    steps += _no_boot([item for item in boots if item not in keeping], facts, notes)
     for item in mine:
+        if item in boots:
+            continue
         if isinstance(item.change, ServiceChange) and item.change.old is None:
             strangers = _strangers(item.change, leaving, facts)
             if strangers:
@@ -209,7 +227,26 @@ def _director(
         notes += [note] if note else []
         if change:
             steps.append(_undo(item, [change]))
+    steps += _no_boot(keeping, facts, notes, " of the network manager")
     return HostPlan(host=DIRECTOR, steps=(*drains, *steps), notes=tuple(notes))
+
+
+def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what: str = "") -> list[Step]:
+    """The step, if any, that takes back what keeps the director's table and VIPs; `notes` get more of them."""
+    changes: list[Change] = []
+    for item in items:
+        change, note = _back(item, _present(item.change, facts))
+        changes += [change] if change else []
+        notes += [note] if note else []
+    if not changes:
+        return []
+    paths = [change.path for change in changes if isinstance(change, FileChange)]
+    if any(path.startswith("/etc/systemd/system/") for path in paths):
+        changes.append(UnitChange())
+    if any(path.startswith(NETWORKD) for path in paths):
+        changes.append(UnitChange(of="networkd"))
+    undo = _undo(items[0], changes)
+    return [msgspec.structs.replace(undo, id=f"{undo.id}{what}", title=f"{undo.title}{what and ': the file'}{what}")]
 
 
 def _of_ipvs(change: Change) -> bool:
@@ -292,9 +329,14 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             there = facts.interface(name) is not None or bool(unfinished)
             return _MISSING if _blind(facts, name, "addresses") else there  # it may carry what is not ours
         case FileChange(path=path):
-            return facts.files.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
+            if isinstance(facts, ServerFacts):
+                return facts.files.get(path, _MISSING)
+            return facts.boot.files.get(path, _MISSING) if facts.boot else _MISSING
         case FolderChange(path=path):
             return facts.folders.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
+        case SavedTableChange():
+            boot = facts.boot if isinstance(facts, DirectorFacts) else None
+            return _MISSING if boot is None or boot.saved == "unknown" else boot.saved != "missing"
         case ServiceChange(service=key):
             found = facts.service(key) if isinstance(facts, DirectorFacts) else None
             return found.state if found else None
@@ -364,6 +406,8 @@ def _name(change: Change) -> str:
             return path
         case AddressChange(address=address, interface=interface):
             return f"{address} on {interface}"
+        case SavedTableChange(deployment=name):
+            return saved_path(name)
         case WindowsChange(item=item, key=key):
             return f"{item} {key}"
         case _:

@@ -24,6 +24,7 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     LinkChange,
     ModuleChange,
+    SavedTableChange,
     ServiceChange,
     SysctlChange,
     UnitChange,
@@ -142,6 +143,8 @@ def identity(change: Change) -> str:
             return f"announce {address}"
         case UnitChange():
             return "units"
+        case SavedTableChange(deployment=name):
+            return f"saved {name}"
         case WindowsChange(item=item, key=key):
             return f"windows {item} {key}"
 

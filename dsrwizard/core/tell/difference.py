@@ -19,12 +19,14 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     LinkChange,
     ModuleChange,
+    SavedTableChange,
     ServiceChange,
     ServiceState,
     SysctlChange,
     UnitChange,
     WindowsChange,
 )
+from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.record.owed import identity
@@ -74,8 +76,13 @@ def difference(change: Change) -> Difference:
             return Difference(symbol=symbol, what=what, old=old, new=new)
         case WindowsChange(item=item, key=key, old=old, new=new):
             return Difference(symbol=_symbol(old, new), what=f"{item} {key}", old=old or "", new=new or "")
+        case UnitChange(of="networkd"):
+            return Difference(symbol=">", what="networkd reads its files again")
         case UnitChange():
             return Difference(symbol=">", what="systemd reloads its units")
+        case SavedTableChange(deployment=name):
+            symbol = _symbol(change.old, change.new)
+            return Difference(symbol=symbol, what=f"file {saved_path(name)}", new="table, VIPs, settings")
         case ModuleChange(module=module):
             return Difference(symbol=">" if change.old else "+", what=f"kernel module {module}")
         case AnnounceChange(address=address, interface=interface):
@@ -164,7 +171,9 @@ def groups(plan: Plan) -> tuple[StepGroup, ...]:
 
 
 def _waits(step: Step) -> bool:
-    return bool(step.server) or step.proof is not None or step.phase in _LATE
+    """What keeps the director over a reboot is written last: where it cannot be, clients are served all the same."""
+    late = step.phase in _LATE or step.purpose == "persistence"
+    return bool(step.server) or step.proof is not None or late
 
 
 def _group(host: HostPlan, heading: str, steps: tuple[Step, ...]) -> StepGroup:

@@ -57,6 +57,7 @@ class Weights:
                     run.result(DIRECTOR, step.id, Outcome.FAILED, str(problem))
                     raise
                 run.result(DIRECTOR, step.id, Outcome.CHANGED)
+            self._director.save(self._deployment)
             ok = True
         finally:
             run.end(ok)

@@ -16,7 +16,16 @@ import msgspec
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.linux.boot import order, parts
 from dsrwizard.core.dialects.linux.boot_lines import sets_address, sets_guard
-from dsrwizard.core.dialects.linux.plan import GUARD, files_of, keeps_guard, keeps_vips
+from dsrwizard.core.dialects.linux.plan import (
+    GUARD,
+    dispatcher_file,
+    files_of,
+    ifupdown_file,
+    keeps_guard,
+    keeps_vips,
+    unit_file,
+    unit_link,
+)
 from dsrwizard.core.model.changes import GUARD_FILE
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.linux_facts import Boot, BootFile, BootSetting
@@ -313,5 +322,7 @@ def vip_after(view: ServerView, boot: Boot, vip: Vip) -> After:
 
 def _own_paths(view: ServerView) -> list[str]:
     assert view.facts is not None  # noqa: S101 - the caller has asked
-    _, _, unit, link, stanza = files_of(view.evidence.deployment.name)
-    return [unit, link] if view.facts.persistence == "systemd" else [stanza]
+    name = view.evidence.deployment.name
+    if view.facts.persistence != "systemd":
+        return [ifupdown_file(name)]
+    return [unit_file(name), unit_link(name), *([dispatcher_file(name)] if view.facts.networkmanager else [])]

@@ -115,6 +115,7 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
         folders=_folders(found.get("folders", [])),
         undo=undo_of(found.get("undo", [])),
+        networkmanager=_first(found, "networkmanager") == "yes",
         ways=ways,
         linux=looked,
         files={
@@ -212,6 +213,7 @@ def _mac(link: Mapping[str, Any]) -> str:
 
 
 _CONF = "/proc/sys/net/ipv4/conf/"
+_CONF6 = "/proc/sys/net/ipv6/conf/"
 _FORWARD = "/proc/sys/net/ipv4/ip_forward"
 
 
@@ -220,7 +222,7 @@ def _sysctls(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
         path, _, value = line.rpartition(":")
         if path.startswith(_CONF):
             values.interface(path.removeprefix(_CONF).rpartition("/")[0])
-        elif path != _FORWARD:
+        elif path != _FORWARD and not path.startswith(_CONF6):
             continue
         yield sysctl_key(path), values.setting(value.strip())
 

@@ -52,9 +52,17 @@ def ifupdown_file(deployment: str) -> str:
     return f"/etc/network/interfaces.d/dsrwizard-{deployment.replace('.', '-')}"
 
 
+def dispatcher_file(deployment: str) -> str:
+    """Path of the script by which NetworkManager has the unit run again (NetworkManager-dispatcher(8))."""
+    return f"/etc/NetworkManager/dispatcher.d/90-dsrwizard-{deployment.replace('.', '-')}"
+
+
 def files_of(deployment: str) -> tuple[str, ...]:
     """Every file a step may write on a Linux real server: what the observing script must read."""
-    return (GUARD_FILE, FORMER_GUARD_FILE, unit_file(deployment), unit_link(deployment), ifupdown_file(deployment))
+    return (
+        GUARD_FILE, FORMER_GUARD_FILE, unit_file(deployment), unit_link(deployment), ifupdown_file(deployment),
+        dispatcher_file(deployment),
+    )  # fmt: skip
 
 
 def asides_of(deployment: str) -> tuple[str, ...]:
@@ -88,6 +96,11 @@ def effective(facts: ServerFacts, interface: str, name: str) -> int | None:
 def key(interface: str, name: str) -> str:
     """The kernel setting of an interface in dotted form; a dot within the name is written as a slash (sysctl(8))."""
     return f"net.ipv4.conf.{interface.replace('.', '/')}.{name}"
+
+
+def key6(interface: str) -> str:
+    """The setting by which an interface that goes down and up keeps its IPv6 addresses (ip-sysctl)."""
+    return f"net.ipv6.conf.{interface.replace('.', '/')}.keep_addr_on_down"
 
 
 def plan_server(deployment: Deployment, server: RealServer, facts: ServerFacts) -> HostPlan:
@@ -236,13 +249,17 @@ def _vip(server: RealServer, facts: ServerFacts, vip: Vip) -> list[Step]:
     entries = _entries(facts, vip)
     right = any(prefix == vip.prefix for _, prefix in entries)
     wrong = [(interface.name, prefix) for interface, prefix in entries if prefix != vip.prefix]
-    changes = [
+    changes: list[Change] = [
         AddressChange(interface=name, address=vip.address, prefix=prefix, old=True, new=False) for name, prefix in wrong
     ]
     if not right:
         changes.append(
             AddressChange(interface=server.vip_interface, address=vip.address, prefix=vip.prefix, old=False, new=True)
         )
+    keeps = key6(server.vip_interface)
+    made = facts.interface(server.vip_interface) is None  # then it begins with the value of new interfaces
+    if vip.ip.version == 6 and facts.sysctls.get(key6("default") if made else keeps) == "0":
+        changes.insert(0, SysctlChange(key=keeps, old="0", new="1"))
     if not changes:
         return []
     interrupts = ""
@@ -276,6 +293,8 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
         changes += _left_over(facts, unit_file(name))
         if changes:
             changes.append(UnitChange())
+        if facts.networkmanager:
+            changes += _file(facts, dispatcher_file(name), FileState(content=dispatcher_text(name), mode=0o755))
     elif facts.persistence == "ifupdown":
         changes += _file(facts, ifupdown_file(name), FileState(content=ifupdown_text(name, link, vips)))
         changes += _left_over(facts, ifupdown_file(name))
@@ -300,7 +319,10 @@ def keeps_vips(deployment: Deployment, server: RealServer, facts: ServerFacts) -
     name = deployment.name
     if facts.persistence == "none" or _persistence(deployment, server, facts, deployment.vips_of(server)):
         return ()
-    return (unit_file(name), unit_link(name)) if facts.persistence == "systemd" else (ifupdown_file(name),)
+    if facts.persistence == "ifupdown":
+        return (ifupdown_file(name),)
+    units = (unit_file(name), unit_link(name))
+    return (*units, dispatcher_file(name)) if facts.networkmanager else units
 
 
 def keeps_guard(facts: ServerFacts) -> bool:
@@ -332,6 +354,8 @@ def unit_text(deployment: str, link: str, vips: Sequence[Vip]) -> str:
     if any(vip.ip.version == 4 for vip in vips):
         commands += [f"sysctl -qw net.ipv4.conf.all.{name}={value}" for name, value in GUARD.items()]
     commands += _link_commands(link)
+    if any(vip.ip.version == 6 for vip in vips):
+        commands.append(f"sysctl -qw {key6(link)}=1")
     commands += [_replace(vip, link) for vip in vips]
     starts = "\n".join(f"ExecStart=/bin/sh -c '{command}'" for command in commands)
     return f"""\
@@ -348,6 +372,18 @@ RemainAfterExit=yes
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+
+def dispatcher_text(deployment: str) -> str:
+    """The script. NetworkManager sets an interface up anew after `networking off` and `on`, and where it has a profile
+    for lo it does so at boot, after our unit: it then takes what it did not set itself."""
+    return f"""\
+#!/bin/sh
+# Written by dsrwizard for the deployment {deployment}; `dsrwizard teardown` removes it.
+case $2 in
+up | reapply) exec systemctl --no-block restart dsrwizard-{deployment}.service ;;
+esac
 """
 
 

@@ -1,0 +1,235 @@
+"""What a boot of this director brings back: looked at, and the file that it reads, written."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from socket import if_nametoindex
+
+from backends.director.disk import read_file, to_disk
+from dsrwizard import files
+from dsrwizard.core.model.changes import FileState, SavedTableChange
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import CommandFailed, DsrError, UsageError
+from dsrwizard.core.model.facts import DirectorFacts, Interface, VirtualService
+from dsrwizard.core.model.restoring import (
+    FOLDER,
+    MAX_BYTES,
+    VERSION,
+    DirectorBoot,
+    SavedDestination,
+    SavedDirector,
+    SavedService,
+    SavedVip,
+    older,
+    read,
+    saved_path,
+    written,
+)
+from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.director_boot import files_of, saved_change, unit_file
+
+_HAND = ("etc/rc.local", "etc/rc.d/rc.local", "etc/local.d", "etc/init.d", "etc/cron.d", "var/spool/cron/crontabs/root")
+_KEEPS = ("static", "yes", "true", "on", "1")
+
+
+def program() -> str:
+    """The absolute path of what a unit has to run for this installation: the console script beside the interpreter, or
+    the interpreter with the module."""
+    script = Path(sys.executable).parent / "dsrwizard"
+    return str(script) if os.access(script, os.X_OK) else f"{sys.executable} -m dsrwizard"
+
+
+def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], root: Path) -> DirectorBoot:
+    """What is there. What cannot be read counts as not there. Changes nothing."""
+    interface = deployment.director.interface
+    network_file, keeps = _networkd(interface, root)
+    found = {path: _file(root, path) for path in files_of(deployment.name, network_file)}
+    unit = found.get(unit_file(deployment.name))
+    runs = _runs(unit)
+    state, problem = _saved(deployment, facts, settings, root)
+    return DirectorBoot(
+        systemd=(root / "run/systemd/system").is_dir(),
+        program=program(),
+        program_gone=runs if runs and not os.access(root / runs.lstrip("/"), os.X_OK) else "",
+        files=found,
+        networkd=network_file,
+        keeps=keeps,
+        networkmanager=_networkmanager(interface, root),
+        ifupdown=_ifupdown(interface, root),
+        saved=state,  # type: ignore[arg-type]
+        saved_problem=problem,
+        by_hand=tuple(_by_hand(deployment.name, root)),
+    )
+
+
+def _file(root: Path, path: str) -> FileState | None:
+    try:
+        return read_file(root / path.lstrip("/"), path)
+    except DsrError:
+        return None
+
+
+def _runs(unit: FileState | None) -> str:
+    """The program of a unit."""
+    for line in unit.content.splitlines() if unit else ():
+        if line.startswith("ExecStart="):
+            return line.removeprefix("ExecStart=").split(" ")[0]
+    return ""
+
+
+# --- the network managers
+
+
+def _index(interface: str) -> int:
+    try:
+        return if_nametoindex(interface)
+    except OSError:
+        return 0
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _networkd(interface: str, root: Path) -> tuple[str, bool]:
+    """The name of the .network file by which networkd has set the interface up (its own record, sd-network.h), and
+    whether that file or a drop-in of others has it keep addresses."""
+    record = _lines(root / f"run/systemd/netif/links/{_index(interface)}")
+    path = next((line.partition("=")[2] for line in record if line.startswith("NETWORK_FILE=")), "")
+    if not path.startswith("/"):
+        return "", False
+    name = path.rpartition("/")[2]
+    kept = ""
+    for file in (root / path.lstrip("/"), *sorted((root / "etc/systemd/network" / f"{name}.d").glob("*.conf"))):
+        if not file.name.startswith("dsrwizard-"):
+            for line in _lines(file):
+                key, _, value = line.partition("=")
+                kept = value.strip().lower() if key.strip() == "KeepConfiguration" else kept
+    return name, kept in _KEEPS
+
+
+def _networkmanager(interface: str, root: Path) -> bool:
+    """NetworkManager's record of a device it manages (NetworkManager(8), /run/NetworkManager/devices)."""
+    record = _lines(root / f"run/NetworkManager/devices/{_index(interface)}")
+    return "managed=true" in record and (root / "etc/NetworkManager/dispatcher.d").is_dir()
+
+
+def _ifupdown(interface: str, root: Path) -> bool:
+    """ifupdown's record of the interfaces that are up (interfaces(5))."""
+    record = [*_lines(root / "run/network/ifstate"), *_lines(root / f"run/network/ifstate.{interface}")]
+    up = any(line.split("=")[0] == interface for line in record if line)
+    return up and (root / "etc/network/if-up.d").is_dir()
+
+
+def _by_hand(deployment: str, root: Path) -> Iterable[str]:
+    for place in _HAND:
+        path = root / place
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            for line in _lines(file) if file.is_file() else ():
+                words = line.split()
+                if (
+                    not line.lstrip().startswith("#")
+                    and "restore" in words
+                    and deployment in words
+                    and "dsrwizard" in line
+                ):
+                    yield f"/{file.relative_to(root)}"
+                    break
+
+
+# --- the file that a boot reads
+
+
+def _saved(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], root: Path) -> tuple[str, str]:
+    path = saved_path(deployment.name)
+    try:
+        content = files.read(root / path.lstrip("/"), MAX_BYTES)
+    except FileNotFoundError:
+        return "missing", f"{path} is missing"
+    except PermissionError:
+        return "unknown", ""
+    except OSError as error:
+        return "unreadable", f"{path} cannot be read: {error.strerror}"
+    try:
+        saved = read(content, deployment.name)
+    except UsageError as error:
+        return "unreadable", error.what.rstrip(".")
+    if facts.services is None:
+        return "current", ""
+    change = saved_change(deployment, settings, there=True)
+    difference = older(saved, of_kernel(change, facts.services, facts.interfaces, facts.sysctls))
+    return ("older", f"{path} is older than the table: {difference}") if difference else ("current", "")
+
+
+def of_kernel(
+    change: SavedTableChange, services: Iterable[VirtualService], links: Sequence[Interface], settings: dict[str, str]
+) -> SavedDirector:
+    """What is to be kept, as the kernel has it."""
+    wanted = {(parsed(key.address), key.protocol, key.port) for key in change.services}
+    here = {
+        parsed(entry.address): SavedVip(address=vip, prefix=entry.prefix)
+        for vip in change.vips
+        for link in links
+        if (entry := link.has(vip)) is not None
+    }
+    return SavedDirector(
+        version=VERSION,
+        deployment=change.deployment,
+        interface=change.interface,
+        vips=tuple(here.values()),
+        settings={key: settings[key] for key in change.settings if key in settings},
+        services=tuple(
+            SavedService(
+                key=one.key, state=one.state,
+                destinations=tuple(
+                    SavedDestination(address=to.address, port=to.port, state=to.state) for to in one.destinations
+                ),
+            )
+            for one in services
+            if (parsed(one.key.address), one.key.protocol, one.key.port) in wanted
+        ),
+        rips=change.rips,
+    )  # fmt: skip
+
+
+def write(saved: SavedDirector, root: Path) -> None:
+    """Writes the file, root's alone, whole or not at all, and to the disk. Raises CommandFailed."""
+    path = root / saved_path(saved.deployment).lstrip("/")
+    try:
+        files.replace(path, written(saved))
+        to_disk(path.parent)
+    except OSError as error:
+        raise _failed(saved.deployment, "written", error) from None
+
+
+def remove(deployment: str, root: Path) -> None:
+    """Removes the file, and its folder where that was the last. Raises CommandFailed."""
+    path = root / saved_path(deployment).lstrip("/")
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    except OSError as error:
+        raise _failed(deployment, "removed", error) from None
+
+
+def _failed(deployment: str, done: str, error: OSError) -> CommandFailed:
+    return CommandFailed(
+        f"{saved_path(deployment)} could not be {done}.", f"The system says: {error.strerror or error}.",
+        f"Make {FOLDER} writable for root, then apply again.",
+    )  # fmt: skip
+
+
+def is_there(deployment: str, root: Path) -> bool:
+    """Whether the file is there at all."""
+    try:
+        return stat.S_ISREG((root / saved_path(deployment).lstrip("/")).lstat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,42 @@
+"""The check `director.persistent`: whether the director's table and VIPs come back by themselves after its reboot."""
+
+from __future__ import annotations
+
+from dsrwizard.core.diagnosis.evidence import Evidence
+from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.model.checks import Check
+from dsrwizard.core.model.restoring import saved_path
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.director_boot import PLACES, command, missing, unit_file
+
+
+def persistent(evidence: Evidence, faults: Found) -> list[Check]:
+    """One check, where this machine is the director and the deployment is set up."""
+    deployment, facts = evidence.deployment, evidence.observed.director
+    boot = facts.boot if facts is not None else None
+    if deployment.director.engine == "external" or boot is None or facts is None:
+        return []
+    where = Where(check="director.persistent", host=DIRECTOR)
+    if not evidence.deployed and boot.files.get(unit_file(deployment.name)) is None:
+        return [where.skipped("The deployment is not set up on this director.")]
+    if boot.by_hand and not boot.systemd:
+        return [where.passed("The director comes back by itself after a reboot.", ", ".join(boot.by_hand))]
+    if not boot.systemd:
+        return [
+            where.unknown(
+                "Could not check whether the director comes back by itself after a reboot.",
+                "This machine does not run systemd, and no file was found that runs `dsrwizard restore` at boot.",
+                f"On the director: put this line into {PLACES}: {command(deployment.name, boot)}",
+            )
+        ]
+    lost = missing(deployment, boot)
+    if not lost:
+        seen = f"{unit_file(deployment.name)}, {saved_path(deployment.name)}"
+        return [where.passed("The director comes back by itself after a reboot.", seen)]
+    return [
+        faults.fail(
+            where, Fault(host=DIRECTOR, cause="not-persistent", aside=True),
+            f"The director does not come back as it is now after its next reboot: {lost}.", lost,
+            "dsrwizard apply writes what is missing.",
+        )
+    ]  # fmt: skip
