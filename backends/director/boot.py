@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from socket import if_nametoindex
+from typing import Literal
 
 from backends.director.disk import read_file, to_disk
 from dsrwizard import files
@@ -30,17 +31,19 @@ from dsrwizard.core.model.restoring import (
     written,
 )
 from dsrwizard.core.model.values import parsed
-from dsrwizard.core.plan.director_boot import files_of, saved_change, unit_file
+from dsrwizard.core.plan.director_boot import files_of, saved_change, started, unit_file
 
 _HAND = ("etc/rc.local", "etc/rc.d/rc.local", "etc/local.d", "etc/init.d", "etc/cron.d", "var/spool/cron/crontabs/root")
-_KEEPS = ("static", "yes", "true", "on", "1")
+_KEEPS: dict[str, Literal["static", "yes"]] = {
+    "static": "static", "yes": "yes", "true": "yes", "on": "yes", "1": "yes",
+}  # fmt: skip
 
 
-def program() -> str:
-    """The absolute path of what a unit has to run for this installation: the console script beside the interpreter, or
+def program() -> tuple[str, ...]:
+    """What a unit has to run for this installation, by its absolute path: the console script beside the interpreter, or
     the interpreter with the module."""
     script = Path(sys.executable).parent / "dsrwizard"
-    return str(script) if os.access(script, os.X_OK) else f"{sys.executable} -m dsrwizard"
+    return (str(script),) if os.access(script, os.X_OK) else (sys.executable, "-m", "dsrwizard")
 
 
 def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], root: Path) -> DirectorBoot:
@@ -49,7 +52,7 @@ def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], 
     network_file, keeps = _networkd(interface, root)
     found = {path: _file(root, path) for path in files_of(deployment.name, network_file)}
     unit = found.get(unit_file(deployment.name))
-    runs = _runs(unit)
+    runs = started(unit.content) if unit else ""
     state, problem = _saved(deployment, facts, settings, root)
     return DirectorBoot(
         systemd=(root / "run/systemd/system").is_dir(),
@@ -73,14 +76,6 @@ def _file(root: Path, path: str) -> FileState | None:
         return None
 
 
-def _runs(unit: FileState | None) -> str:
-    """The program of a unit."""
-    for line in unit.content.splitlines() if unit else ():
-        if line.startswith("ExecStart="):
-            return line.removeprefix("ExecStart=").split(" ")[0]
-    return ""
-
-
 # --- the network managers
 
 
@@ -98,13 +93,13 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _networkd(interface: str, root: Path) -> tuple[str, bool]:
+def _networkd(interface: str, root: Path) -> tuple[str, Literal["", "static", "yes"]]:
     """The name of the .network file by which networkd has set the interface up (its own record, sd-network.h), and
-    whether that file or a drop-in of others has it keep addresses."""
+    which addresses that file or a drop-in of others has it keep."""
     record = _lines(root / f"run/systemd/netif/links/{_index(interface)}")
     path = next((line.partition("=")[2] for line in record if line.startswith("NETWORK_FILE=")), "")
     if not path.startswith("/"):
-        return "", False
+        return "", ""
     name = path.rpartition("/")[2]
     kept = ""
     for file in (root / path.lstrip("/"), *sorted((root / "etc/systemd/network" / f"{name}.d").glob("*.conf"))):
@@ -112,7 +107,7 @@ def _networkd(interface: str, root: Path) -> tuple[str, bool]:
             for line in _lines(file):
                 key, _, value = line.partition("=")
                 kept = value.strip().lower() if key.strip() == "KeepConfiguration" else kept
-    return name, kept in _KEEPS
+    return name, _KEEPS.get(kept, "")
 
 
 def _networkmanager(interface: str, root: Path) -> bool:
@@ -173,17 +168,13 @@ def of_kernel(
 ) -> SavedDirector:
     """What is to be kept, as the kernel has it."""
     wanted = {(parsed(key.address), key.protocol, key.port) for key in change.services}
-    here = {
-        parsed(entry.address): SavedVip(address=vip, prefix=entry.prefix)
-        for vip in change.vips
-        for link in links
-        if (entry := link.has(vip)) is not None
-    }
+    here = {parsed(entry.address): entry.prefix for link in links for entry in link.addresses}
+    whole = {vip: here.get(parsed(vip), parsed(vip).max_prefixlen) for vip in change.vips}
     return SavedDirector(
         version=VERSION,
         deployment=change.deployment,
         interface=change.interface,
-        vips=tuple(here.values()),
+        vips=tuple(SavedVip(address=vip, prefix=prefix) for vip, prefix in whole.items()),
         settings={key: settings[key] for key in change.settings if key in settings},
         services=tuple(
             SavedService(

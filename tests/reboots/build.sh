@@ -26,8 +26,8 @@ fakeroot bash -eu -c '
     mkdir -p "$r"/lib/modules "$r"/lab/host "$r"/root/.ssh "$r"/opt/dsrwizard/bin "$r"/opt/dsrwizard/lib
     cp -a /usr/lib/uml/modules/* "$r"/lib/modules/
     depmod -b "$r" "$(basename /usr/lib/uml/modules/*)"
-    cp "$inside"/{init,agent,manage,serve.py,ask.py,get.py} "$r"/lab/
-    chmod +x "$r"/lab/{init,agent,manage}
+    cp "$inside"/{init,agent} "$r"/lab/
+    chmod +x "$r"/lab/{init,agent}
     cp "$inside"/*.service "$r"/etc/systemd/system/
     version=$(basename "$(readlink "$r"/usr/bin/python3)")
     mkdir -p "$r/opt/dsrwizard/lib/$version"

@@ -32,7 +32,7 @@ LO_PROFILE = (
 )
 SETTLE = 15.0
 """Seconds in which what a command took has to be back."""
-OUTAGE = 3.0
+OUTAGE = 15.0
 """Seconds that a client may go without an answer while a director's network manager does what it was told."""
 
 
@@ -169,7 +169,7 @@ def director(farm: Farm, table: Table, name: str) -> None:
     farm.at[name].run(f"ipvsadm -e -t {VIP[name]}:80 -r {ADDRESS[farm.servers[0]]} -g -w 3")
     farm.at[name].run(f"ipvsadm -e -t {VIP[name]}:80 -r {ADDRESS[farm.servers[0]]} -g -w 1")
     had = table_of(farm, name)
-    seen = farm.asking(name, 75)
+    seen = farm.asking(name, 120)
     time.sleep(1)
     farm.reboot(name)
     lines = seen()
@@ -184,9 +184,10 @@ def director(farm: Farm, table: Table, name: str) -> None:
     if back:
         farm.apply(name)
     for command in COMMANDS[name.removeprefix("director-")]:
-        seen = farm.asking(name, 12)
-        time.sleep(0.5)
+        seen = farm.asking(name, 30)
+        time.sleep(1)
         farm.at[name].run(command)
+        time.sleep(3)
         lines = seen()
         longest, refused = outage(lines)
         wrong = "" if lines[-2].split()[1] == "ok" and longest <= OUTAGE else f"{longest:.1f} s without an answer"

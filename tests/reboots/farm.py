@@ -25,6 +25,8 @@ VIP = {
     "director-netplan": "10.0.0.13",
 }  # fmt: skip
 VIP6 = "fd00::10"
+SEEDED = Path(__file__).parent / "seeded"
+"""What runs in a guest and is no part of the image: a change of it builds none."""
 _SITE = "/opt/dsrwizard/lib/python3.11/site-packages"
 
 
@@ -39,6 +41,9 @@ def name_of(director: str) -> str:
 
 def network(manager: str, address: str, last: str) -> dict[str, str]:
     """The files by which a network manager gives vec0 its addresses."""
+    if manager == "client":  # it is the router of the others, too
+        own = f"[Match]\nName=vec0\n[Network]\nAddress={address}/24\nAddress=10.0.0.1/24\nAddress=fd00::1/64\n"
+        return {"/etc/systemd/network/10-vec0.network": own}
     four, six, router, router6 = f"{address}/24", f"fd00::{last}/64", "10.0.0.1", "fd00::1"
     if manager == "networkd":
         return {
@@ -90,7 +95,7 @@ class Farm(Segment):
     def boot(self, *names: str) -> None:
         """Starts machines side by side and waits until they are up."""
         for name in names:
-            manager = {"client": "networkd"}.get(name, name.removeprefix("director-"))
+            manager = name.removeprefix("director-")
             director = name in VIP
             guest = Guest(
                 self.dir, name, self._image, self.socket, mac(name), self._seed(name, manager), 512 if director else 256
@@ -134,7 +139,8 @@ class Farm(Segment):
             "/root/.ssh/authorized_keys": (self._keys / "identity.pub").read_text(),
             "/etc/hosts": "127.0.0.1 localhost\n", "/etc/hostname": f"{name}\n",
             "/etc/ssh/ssh_host_ed25519_key": (self._keys / name).read_text(),
-            "/lab/first": f"/lab/manage {manager}\n",
+            **{f"/lab/{one.name}": one.read_text("utf-8") for one in SEEDED.iterdir() if one.is_file()},
+            "/lab/first": f"sh /lab/manage {'networkd' if manager == 'client' else manager}\n",
         }  # fmt: skip
         if name in VIP:
             files["/root/.ssh/id_ed25519"] = (self._keys / "identity").read_text()
@@ -214,11 +220,24 @@ class Farm(Segment):
             .splitlines()
         )
 
-    def asking(self, director: str, seconds: float) -> Callable[[], list[str]]:
-        """The client asks the VIP all the time, for so long; what is returned waits for it and tells what it saw."""
+    def asking(self, director: str, most: float) -> Callable[[], list[str]]:
+        """The client asks the VIP all the time. What is returned waits until it is answered, at most so many seconds,
+        and tells what it saw: every change, and the end."""
         client = self.at["client"]
-        number = client.send(f"python3 /lab/ask.py {VIP[director]} {seconds}")
-        return lambda: client.result(number, seconds + 60)[1].splitlines()  # noqa: PLW0108 - waits when it is called
+        stop = client.dir / "ctl" / "stop"
+        stop.unlink(missing_ok=True)
+        number = client.send(f"python3 -u /lab/ask.py {VIP[director]} /lab/host/stop")
+        heard = client.dir / "ctl" / f"{number}.out"
+
+        def seen() -> list[str]:
+            end = time.monotonic() + most
+            while time.monotonic() < end and not heard.read_text("ascii").rstrip().endswith(" ok"):
+                time.sleep(0.2)
+            time.sleep(2)
+            stop.touch()
+            return client.result(number, 60)[1].splitlines()
+
+        return seen
 
 
 def outage(seen: list[str]) -> tuple[float, int]:

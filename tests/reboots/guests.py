@@ -101,7 +101,7 @@ class Guest:
                 raise GuestFailed(f"{self.name}: the guest ended; log: {self.log}")
             self._buffer += data
 
-    def ready(self, seconds: float = 180) -> None:
+    def ready(self, seconds: float = 300) -> None:
         self._line("ready ", seconds)
 
     def send(self, script: str) -> int:
@@ -116,7 +116,7 @@ class Guest:
         status = int(self._line(f"done {number} ", seconds).split()[2])
         return status, (self.dir / "ctl" / f"{number}.out").read_text(encoding="utf-8", errors="replace")
 
-    def run(self, script: str, seconds: float = 180) -> str:
+    def run(self, script: str, seconds: float = 300) -> str:
         """What a script prints, whatever its exit status."""
         return self.result(self.send(script), seconds)[1]
 
@@ -148,7 +148,7 @@ class Guest:
             self._console.close()
         self._buffer = b""
 
-    def up(self, address: str, seconds: float = 90) -> None:
+    def up(self, address: str, seconds: float = 300) -> None:
         """Waits until sshd listens, the address is there and systemd has started what it starts."""
         self.run(
             f"for i in $(seq 600); do ss -Hltn sport = :22 | grep -q . && ip -4 addr show vec0 | grep -q {address}/ "

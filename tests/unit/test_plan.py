@@ -197,6 +197,7 @@ def test_the_unit_sets_the_guard_before_the_address() -> None:
         "/bin/sh -c 'sysctl -qw net.ipv4.conf.all.arp_announce=2'",
         "/bin/sh -c 'ip link show dsr0 >/dev/null 2>&1 || ip link add dsr0 type dummy'",
         "/bin/sh -c 'ip link set dsr0 up'",
+        "/bin/sh -c 'sysctl -qw net.ipv6.conf.dsr0.keep_addr_on_down=1'",
         "/bin/sh -c 'ip addr replace 10.0.0.10/32 dev dsr0'",
         "/bin/sh -c 'ip addr replace fd00::10/128 dev dsr0 nodad preferred_lft 0'",
     ]

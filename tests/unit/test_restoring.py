@@ -37,7 +37,7 @@ from dsrwizard.core.model.restoring import (
 )
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan import director_boot
-from dsrwizard.core.plan.director_boot import escaped, unit_file, unit_link, unit_text
+from dsrwizard.core.plan.director_boot import escaped, started, unit_file, unit_link, unit_text
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -224,7 +224,7 @@ def test_a_deployment_that_was_never_applied_here_is_told(kernel: Kernel, tmp_pa
 def booted(**more: Any) -> World:
     world = World.lab(2)
     world.boot = msgspec.structs.replace(
-        DirectorBoot(systemd=True, program="/opt/dsrwizard/bin/dsrwizard", networkd="10-eth0.network"), **more
+        DirectorBoot(systemd=True, program=("/opt/dsrwizard/bin/dsrwizard",), networkd="10-eth0.network"), **more
     )
     return world
 
@@ -294,7 +294,7 @@ def _older(world: World) -> None:
 
 def _no_program(world: World) -> None:
     assert world.boot is not None
-    world.boot = msgspec.structs.replace(world.boot, program="/usr/bin/dsrwizard")
+    world.boot = msgspec.structs.replace(world.boot, program=("/usr/bin/dsrwizard",))
     unit = world.machine.files[unit_file("shop")]
     world.boot = msgspec.structs.replace(
         world.boot, program_gone="/opt/dsrwizard/bin/dsrwizard" if "/opt/" in unit.content else ""
@@ -329,13 +329,22 @@ def test_verify_names_what_a_boot_would_not_bring_back_and_mend_cures_it(
 def test_the_unit_names_the_device_as_systemd_does() -> None:
     assert escaped("eth0.5") == "eth0.5"
     assert escaped("br-lan") == r"br\x2dlan"
-    assert r"sys-subsystem-net-devices-br\x2dlan.device" in unit_text("shop", "br-lan", "/usr/bin/dsrwizard")
+    assert r"sys-subsystem-net-devices-br\x2dlan.device" in unit_text("shop", "br-lan", ("/usr/bin/dsrwizard",))
+
+
+@pytest.mark.parametrize("path", ["/opt/d/bin/dsrwizard", "/srv/my tools/bin/dsrwizard", '/srv/50% "$x"/dsrwizard'])
+def test_a_path_with_blanks_or_signs_of_systemd_is_quoted_and_found_again(path: str) -> None:
+    text = unit_text("shop", "eth0", (path,))
+    assert started(text) == path
+    (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    assert line.endswith(" restore shop")
+    assert (" " in path) == line.startswith('ExecStart="')
 
 
 def test_another_installation_that_is_there_may_run_it() -> None:
     world = booted()
     assert world.boot is not None
-    text = unit_text("shop", "eth0", "/home/u/.local/bin/dsrwizard")
+    text = unit_text("shop", "eth0", ("/home/u/.local/bin/dsrwizard",))
     there = {
         unit_file("shop"): FileState(content=text), unit_link("shop"): FileState(target=unit_file("shop")),
     }  # fmt: skip
@@ -360,13 +369,13 @@ def test_the_look_finds_the_manager_of_the_interface(tmp_path: Path, monkeypatch
         (tmp_path / path).write_text(text)
     world = World.lab(1)
     seen = look_at.look(world.deployment(), DirectorFacts(), (), tmp_path)
-    assert (seen.systemd, seen.networkd, seen.keeps) == (True, "10-netplan-eth0.network", False)
+    assert (seen.systemd, seen.networkd, seen.keeps) == (True, "10-netplan-eth0.network", "")
     assert (seen.networkmanager, seen.ifupdown, seen.saved) == (False, False, "missing")
-    assert Path(seen.program.split(" ")[0]).is_absolute()
-    assert os.access(seen.program.split(" ")[0], os.X_OK)
+    assert Path(seen.program[0]).is_absolute()
+    assert os.access(seen.program[0], os.X_OK)
     drop = tmp_path / "etc/systemd/network/10-netplan-eth0.network.d/keep.conf"
     drop.parent.mkdir(parents=True)
     drop.write_text("[Network]\nKeepConfiguration=yes\n")
-    assert look_at.look(world.deployment(), DirectorFacts(), (), tmp_path).keeps
+    assert look_at.look(world.deployment(), DirectorFacts(), (), tmp_path).keeps == "yes"
     (tmp_path / "etc/rc.local").write_text("#!/bin/sh\n/opt/x/bin/dsrwizard restore shop\n")
     assert look_at.look(world.deployment(), DirectorFacts(), (), tmp_path).by_hand == ("/etc/rc.local",)

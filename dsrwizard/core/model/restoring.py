@@ -122,18 +122,19 @@ def older(saved: SavedDirector, now: SavedDirector) -> str:
 class DirectorBoot(Shown, frozen=True, kw_only=True):
     """What of a deployment a boot of this director brings back, as far as it was looked at.
 
-    `program`: what a unit has to run for it. `program_gone`: the program that the unit names and that is not there.
-    `files`: those that a step may write, None where there is none. `networkd`: the name of the .network file that
-    governs the director's interface, empty where networkd does not; `keeps`: that file has networkd leave addresses
-    alone. `by_hand`: files of this machine, beside units, that run `dsrwizard restore` for the deployment at boot.
+    `program`: what a unit has to run for it, as words. `program_gone`: the program that the unit names, where it is not
+    there. `files`: those that a step may write, None where there is none. `networkd`: the name of the .network file
+    that governs the director's interface, empty where networkd does not; `keeps`: which addresses it has
+    networkd leave alone. `by_hand`: files of this machine, beside units, that run `dsrwizard restore` for the
+    deployment at boot.
     """
 
     systemd: bool = False
-    program: str = ""
+    program: tuple[str, ...] = ()
     program_gone: str = ""
     files: dict[str, FileState | None] = {}
     networkd: str = ""
-    keeps: bool = False
+    keeps: Literal["", "static", "yes"] = ""
     networkmanager: bool = False
     ifupdown: bool = False
     saved: Literal["current", "older", "missing", "unreadable", "unknown"] = "unknown"

@@ -10,6 +10,7 @@ arp_ignore is set (ip-sysctl). So each manager is told in its own way: networkd 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from dsrwizard.core.model.changes import Change, FileChange, FileState, SavedTableChange, ServiceKey, UnitChange
@@ -62,7 +63,7 @@ def files_of(deployment: str, network_file: str) -> tuple[str, ...]:
 
 def command(deployment: str, boot: DirectorBoot) -> str:
     """What has to run at boot."""
-    return f"{boot.program} restore {deployment}"
+    return shlex.join((*boot.program, "restore", deployment))
 
 
 def persistence(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str]) -> list[Step]:
@@ -117,8 +118,9 @@ def _files(deployment: Deployment, boot: DirectorBoot) -> list[Change]:
     units += _file(boot, unit_link(name), FileState(target=unit_file(name)))
     if units:
         units.append(UnitChange())
-    if boot.networkd and not boot.keeps:
-        kept = _file(boot, drop_in(name, boot.networkd), FileState(content=_OURS.format(name=name) + _KEEP))
+    six = any(vip.ip.version == 6 for vip in deployment.vips)
+    if boot.networkd and not (boot.keeps == "yes" or (boot.keeps == "static" and not six)):
+        kept = _file(boot, drop_in(name, boot.networkd), FileState(content=_keep(deployment)))
         units += [*kept, UnitChange(of="networkd")] if kept else []
     if boot.networkmanager:
         units += _file(boot, dispatcher(name), FileState(content=_dispatcher_text(name, interface), mode=0o755))
@@ -143,14 +145,19 @@ def _same_unit(present: str, wanted: str, boot: DirectorBoot) -> bool:
     return start.sub(r"ExecStart=\1", present) == start.sub(r"ExecStart=\1", wanted)
 
 
-_KEEP = """\
+def _keep(deployment: Deployment) -> str:
+    """networkd's drop-in. An IPv6 VIP is deprecated, which networkd takes for the sign of a dynamic address
+    (link_address_is_dynamic() in its networkd-address.c): `static` does not keep it, `yes` does."""
+    value = "yes" if any(vip.ip.version == 6 for vip in deployment.vips) else "static"
+    return f"""\
+{_OURS.format(name=deployment.name)}\
 # An address that networkd did not set, as a VIP, stays when networkd starts again or sets the interface up anew.
 [Network]
-KeepConfiguration=static
+KeepConfiguration={value}
 """
 
 
-def unit_text(deployment: str, interface: str, program: str) -> str:
+def unit_text(deployment: str, interface: str, program: Sequence[str]) -> str:
     """The unit. It runs when kernel settings are made and the interface is there; it waits itself for the interface's
     own address. Whatever `restore` refuses for good (exit code 1 or 2) is not tried again."""
     device = f"sys-subsystem-net-devices-{escaped(interface)}.device"
@@ -166,7 +173,7 @@ After=systemd-networkd.service networking.service NetworkManager.service
 Type=oneshot
 RemainAfterExit=yes
 Environment=HOME=/root
-ExecStart={program} restore {deployment}
+ExecStart={" ".join(map(_word, program))} restore {deployment}
 Restart=on-failure
 RestartSec=5
 RestartPreventExitStatus=1 2
@@ -179,6 +186,23 @@ RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def _word(text: str) -> str:
+    """A word of a command line in a unit (systemd.service(5), command lines; systemd.syntax(7), quoting)."""
+    plain = text.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[\w/.,:+@%$=-]+", plain):
+        return plain
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def started(unit: str) -> str:
+    """The program that a unit of ours runs; empty where it names none."""
+    found = re.search(r'^ExecStart=(?:"((?:[^"\\]|\\.)*)"|(\S+))', unit, re.MULTILINE)
+    if found is None:
+        return ""
+    text = re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2]
+    return text.replace("%%", "%").replace("$$", "$")
 
 
 def escaped(interface: str) -> str:

@@ -1,13 +1,15 @@
-"""A client that asks the VIP all the time: ask.py VIP SECONDS. Prints every change of what it gets, then the sums."""
+"""A client that asks the VIP all the time: ask.py VIP STOP. Prints every change of what it gets, then the sums. It ends
+when there is a file STOP."""
 
 import socket
 import sys
 import time
+from pathlib import Path
 
-vip, seconds = sys.argv[1], float(sys.argv[2])
+vip, stop = sys.argv[1], Path(sys.argv[2])
 began, last = time.time(), ""
 sums: dict[str, int] = {}
-while time.time() - began < seconds:
+while not stop.exists():
     try:
         with socket.create_connection((vip, 80), 0.5) as one:
             one.sendall(b"GET / HTTP/1.0\r\n\r\n")
