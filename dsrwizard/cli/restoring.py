@@ -15,8 +15,8 @@ def restore(name: str) -> int:
     It reads /var/lib/dsrwizard/NAME.json, which apply wrote, and needs no other host. What is there already is left as
     it is. A VIP that another machine answers for is not taken from it.
     """
+    from backends.director.restore import restore as carried_out  # and no engine: it is the boot that waits
     from dsrwizard import out
-    from dsrwizard.cli.wiring import restore as carried_out
     from dsrwizard.core.intake.fields import name as refused_name
 
     wrong = refused_name(name)

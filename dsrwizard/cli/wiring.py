@@ -119,13 +119,6 @@ class _LazyWire:
         return self._real().hear(interface, addresses, heard)
 
 
-def restore(name: str, say: Callable[[str], None]) -> bool:
-    """Brings a deployment back on this machine after its boot; see `backends.director.restore`. Raises DsrError."""
-    from backends.director.restore import restore as carry_out
-
-    return carry_out(name, say)
-
-
 def metrics_server(
     address: str, port: int, text: Callable[[], str], names: Sequence[str] = (), token: Secret | None = None
 ) -> MetricsServer:
