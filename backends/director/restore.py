@@ -23,6 +23,9 @@ from dsrwizard.core.model.values import parsed
 WAIT_SECONDS = 60.0
 """For the interface to be up with an address of its own: a network manager may wait for DHCP."""
 ASK_SECONDS = 1.0
+SETTLE_SECONDS = 1.0
+"""In which a network manager that sets the interface up would take a VIP again."""
+_ROUNDS = 3
 _PAUSE = 0.1
 Say = Callable[[str], None]
 
@@ -91,10 +94,18 @@ class _Restoring:
             self._say(f"Service {name} with {len(service.destinations)} real servers, {added} of them added")
 
     def vips(self) -> bool:
-        """The VIPs that are nowhere on this machine, once the interface is ready."""
-        missing = [vip for vip in self._saved.vips if not _holder(_links(), vip)]
-        if not missing:
-            return True
+        """The VIPs that are nowhere on this machine, once the interface is ready. A network manager that is still at
+        work on the interface may take them again: they are looked for once more."""
+        for _ in range(_ROUNDS):
+            missing = [vip for vip in self._saved.vips if not _holder(_links(), vip)]
+            if not missing:
+                return True
+            if not self._put(missing):
+                return False
+            time.sleep(SETTLE_SECONDS)
+        return True
+
+    def _put(self, missing: list[SavedVip]) -> bool:
         self._wait(missing)
         free = self._free(missing)
         for vip in free:

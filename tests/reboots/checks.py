@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from tests.reboots.farm import ADDRESS, MANAGERS, VIP, VIP6, Farm, mac, outage, since
+from tests.reboots.farm import ADDRESS, MANAGERS, VIP, VIP6, Farm, mac, name_of, outage, since
 from tests.reboots.guests import Asker
 
 FIRST = "director-networkd"
@@ -198,6 +198,22 @@ def director(farm: Farm, table: Table, name: str) -> None:
     proved(farm, table, name, "after its reboot and commands")
 
 
+def taken(farm: Farm, table: Table, name: str) -> None:
+    """While a director is down, another machine takes the VIP: it is not taken from that one, and comes back when it is
+    free."""
+    vip, unit = VIP[name], f"dsrwizard-restore-{name_of(name)}"
+    held = f"ip -o addr show vec0 | grep -c ' {vip}/32 '"
+    farm.at[name].run("sync")
+    farm.at[name].cut()
+    farm.at["client"].run(f"ip addr add {vip}/32 dev vec0")
+    farm.cut(name)
+    wrong = "it took the VIP" if farm.at[name].run(held).strip() != "0" else ""
+    table.note("boot while another machine has the VIP: left to it", name, wrong, reboot=True)
+    farm.at["client"].run(f"ip addr del {vip}/32 dev vec0")
+    farm.at[name].run(f"systemctl restart {unit}")
+    table.note("and back as soon as it is free", name, "" if farm.at[name].run(held).strip() == "1" else "no VIP")
+
+
 def leaves(farm: Farm, table: Table, name: str, machines: Sequence[str], before: dict[str, list[str]]) -> None:
     """Teardown, reboot, and what differs from before the first apply."""
     code, said = farm.dsrwizard(name, "teardown --yes 2>&1")
@@ -219,6 +235,7 @@ def everything(farm: Farm, table: Table, managers: Sequence[str], directors: Seq
     servers(farm, table)
     if FIRST in directors:
         director(farm, table, FIRST)
+        taken(farm, table, FIRST)
     for name in [one for one in directors if one != FIRST]:
         farm.boot(name)
         mine = {name: farm.manifest(name)}

@@ -135,6 +135,7 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
     monkeypatch.setattr(restoring, "Ipvs", lambda: made)
+    monkeypatch.setattr(restoring, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(restoring, "DirectorChanges", lambda *_: made)
     monkeypatch.setattr(links, "interfaces", lambda: tuple(made.links))
     monkeypatch.setattr(owners, "owners", made.owners)
@@ -211,6 +212,21 @@ def test_an_interface_without_an_address_of_its_own_is_waited_for_and_then_said(
     with pytest.raises(LookError, match="not on eth0 yet"):
         boot()
     assert "service" in kernel.order, "the table does not wait for the network"
+
+
+def test_a_vip_that_a_network_manager_takes_at_once_is_put_there_again(
+    kernel: Kernel, boot: Callable[[], tuple[bool, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Interface] = list(kernel.links)
+
+    def settles(_: float) -> None:
+        if taken:
+            kernel.links = [taken.pop()]
+
+    monkeypatch.setattr("time.sleep", settles)
+    assert boot()[0]
+    assert kernel.order.count("AddressChange") == 2
+    assert any(entry.address == "10.0.0.10" for link in kernel.links for entry in link.addresses)
 
 
 def test_a_deployment_that_was_never_applied_here_is_told(kernel: Kernel, tmp_path: Path) -> None:

@@ -221,9 +221,10 @@ def _dispatcher_text(deployment: str, interface: str) -> str:
 # NetworkManager takes an address that it did not set, as a VIP, when it sets the interface up anew.
 [ "$1" = '{interface}' ] || exit 0
 case $2 in
-up | reapply | dhcp4-change | dhcp6-change) exec systemctl --no-block restart {unit_name(deployment)} ;;
+up | reapply | dhcp4-change | dhcp6-change) ;;
+*) exit 0 ;;
 esac
-"""
+{_again(deployment)}"""
 
 
 def _if_up_text(deployment: str, interface: str) -> str:
@@ -233,7 +234,14 @@ def _if_up_text(deployment: str, interface: str) -> str:
 # ifdown takes every address of the interface with it.
 [ "$IFACE" = '{interface}' ] || exit 0
 [ -d /run/systemd/system ] || exit 0
-exec systemctl --no-block restart {unit_name(deployment)}
+{_again(deployment)}"""
+
+
+def _again(deployment: str) -> str:
+    """The last lines of a network manager's script. A run at boot that waits for this very interface goes on."""
+    unit = unit_name(deployment)
+    return f"""\
+[ "$(systemctl is-active {unit})" = activating ] || exec systemctl --no-block restart {unit}
 """
 
 
