@@ -56,6 +56,7 @@ def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], 
     state, problem = _saved(deployment, facts, settings, root)
     return DirectorBoot(
         systemd=(root / "run/systemd/system").is_dir(),
+        init=(root / "run/openrc").is_dir() or (root / "run/initctl").exists(),
         program=program(),
         program_gone=runs if runs and not os.access(root / runs.lstrip("/"), os.X_OK) else "",
         files=found,
@@ -124,19 +125,16 @@ def _ifupdown(interface: str, root: Path) -> bool:
 
 
 def _by_hand(deployment: str, root: Path) -> Iterable[str]:
+    """Files that run `dsrwizard restore` at boot for this deployment, or for every file in its folder."""
     for place in _HAND:
         path = root / place
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            for line in _lines(file) if file.is_file() else ():
-                words = line.split()
-                if (
-                    not line.lstrip().startswith("#")
-                    and "restore" in words
-                    and deployment in words
-                    and "dsrwizard" in line
-                ):
-                    yield f"/{file.relative_to(root)}"
-                    break
+            lines = _lines(file) if file.is_file() else []
+            run = [line for line in lines if not line.lstrip().startswith("#") and "dsrwizard" in line]
+            if any(
+                "restore" in line.split() and (deployment in line.split() or FOLDER in "".join(lines)) for line in run
+            ):
+                yield f"/{file.relative_to(root)}"
 
 
 # --- the file that a boot reads

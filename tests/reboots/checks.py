@@ -185,7 +185,7 @@ def director(farm: Farm, table: Table, name: str) -> None:
         farm.apply(name)
     for command in COMMANDS[name.removeprefix("director-")]:
         seen = farm.asking(name, 30)
-        time.sleep(1)
+        time.sleep(0.5)
         farm.at[name].run(command)
         time.sleep(3)
         lines = seen()

@@ -233,7 +233,7 @@ class Farm(Segment):
             end = time.monotonic() + most
             while time.monotonic() < end and not heard.read_text("ascii").rstrip().endswith(" ok"):
                 time.sleep(0.2)
-            time.sleep(2)
+            time.sleep(1)
             stop.touch()
             return client.result(number, 60)[1].splitlines()
 

@@ -276,6 +276,34 @@ def test_without_systemd_the_line_for_rc_local_is_told_and_no_unit_is_written(tm
     assert any("/opt/dsrwizard/bin/dsrwizard restore shop" in note and "rc.local" in note for note in host.notes)
 
 
+def test_without_systemd_verify_names_the_line_and_with_it_apply_keeps_the_file(tmp_path: Path) -> None:
+    world = booted(systemd=False, init=True)
+    deployment = world.deployment()
+    with closing(engine_of(world, Nobody(), tmp_path)) as engine:
+        assert engine.apply(deployment, engine.plan(deployment, engine.observe(deployment)), lambda _: None).ok
+        assert world.saved == {}
+        (check,) = [one for one in engine.verify(deployment).failures if one.check == "director.persistent"]
+        assert check.cause == "not-persistent"
+        assert "/opt/dsrwizard/bin/dsrwizard restore shop" in check.fix
+        assert world.boot is not None
+        world.boot = msgspec.structs.replace(world.boot, by_hand=("/etc/rc.local",))
+        assert engine.apply(deployment, engine.plan(deployment, engine.observe(deployment)), lambda _: None).ok
+        assert set(world.saved) == {"shop"}
+        assert engine.plan(deployment, engine.observe(deployment)).empty
+        (after,) = [one for one in engine.verify(deployment).checks if one.check == "director.persistent"]
+        assert after.outcome == "pass"
+
+
+def test_a_machine_without_a_known_init_system_is_not_blamed(tmp_path: Path) -> None:
+    world = booted(systemd=False)
+    deployment = world.deployment()
+    with closing(engine_of(world, Nobody(), tmp_path)) as engine:
+        assert engine.apply(deployment, engine.plan(deployment, engine.observe(deployment)), lambda _: None).ok
+        (check,) = [one for one in engine.verify(deployment).checks if one.check == "director.persistent"]
+    assert check.outcome == "skipped"
+    assert "dsrwizard restore shop" in check.evidence
+
+
 def lost(world: World, tmp_path: Path) -> tuple[str, str]:
     """What verify says of the director, and what it says after mend."""
     deployment = world.deployment()

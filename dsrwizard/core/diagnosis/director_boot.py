@@ -19,24 +19,20 @@ def persistent(evidence: Evidence, faults: Found) -> list[Check]:
     where = Where(check="director.persistent", host=DIRECTOR)
     if not evidence.deployed and boot.files.get(unit_file(deployment.name)) is None:
         return [where.skipped("The deployment is not set up on this director.")]
-    if boot.by_hand and not boot.systemd:
-        return [where.passed("The director comes back by itself after a reboot.", ", ".join(boot.by_hand))]
-    if not boot.systemd:
-        return [
-            where.unknown(
-                "Could not check whether the director comes back by itself after a reboot.",
-                "This machine does not run systemd, and no file was found that runs `dsrwizard restore` at boot.",
-                f"On the director: put this line into {PLACES}: {command(deployment.name, boot)}",
-            )
-        ]
+    if not (boot.systemd or boot.init or boot.by_hand):
+        line = f"To bring the table and the VIPs back at boot, have it run: {command(deployment.name, boot)}"
+        return [where.skipped("This machine runs no init system that dsrwizard knows.", line)]
     lost = missing(deployment, boot)
     if not lost:
-        seen = f"{unit_file(deployment.name)}, {saved_path(deployment.name)}"
+        unit = unit_file(deployment.name) if boot.systemd else ", ".join(boot.by_hand)
+        seen = f"{unit}, {saved_path(deployment.name)}"
         return [where.passed("The director comes back by itself after a reboot.", seen)]
     return [
         faults.fail(
             where, Fault(host=DIRECTOR, cause="not-persistent", aside=True),
             f"The director does not come back as it is now after its next reboot: {lost}.", lost,
-            "dsrwizard apply writes what is missing.",
+            "dsrwizard apply writes what is missing."
+            if boot.systemd or boot.by_hand
+            else f"On the director: put this line into {PLACES}, then apply again: {command(deployment.name, boot)}",
         )
     ]  # fmt: skip

@@ -130,6 +130,8 @@ class DirectorBoot(Shown, frozen=True, kw_only=True):
     """
 
     systemd: bool = False
+    init: bool = False
+    """OpenRC or the init of System V runs this machine."""
     program: tuple[str, ...] = ()
     program_gone: str = ""
     files: dict[str, FileState | None] = {}

@@ -69,10 +69,10 @@ def command(deployment: str, boot: DirectorBoot) -> str:
 def persistence(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str]) -> list[Step]:
     """The step that makes this director come back by itself; none where nothing is missing, or without systemd."""
     boot = facts.boot
-    if boot is None or not boot.systemd:
+    if boot is None or not (boot.systemd or boot.by_hand):
         return []
-    changes = _files(deployment, boot)
-    if changes or boot.saved in ("older", "missing", "unreadable"):
+    changes = _files(deployment, boot) if boot.systemd else []
+    if changes or boot.saved in _SPOILT:
         changes.append(saved_change(deployment, settings, there=boot.saved != "missing"))
     if not changes:
         return []
@@ -82,8 +82,12 @@ def persistence(deployment: Deployment, facts: DirectorFacts, settings: Sequence
             purpose="persistence",
             host=DIRECTOR,
             phase="vip",
-            title="Bring the IPVS table and the VIPs back at boot with a systemd unit",
-            why="Both are lost at a reboot of the director. The unit restores them as they were, without any server.",
+            title="Bring the IPVS table and the VIPs back at boot with a systemd unit"
+            if boot.systemd
+            else "Save the IPVS table and the VIPs for the next boot",
+            why="Both are lost at a reboot of the director. The unit restores them as they were, without any server."
+            if boot.systemd
+            else f"Both are lost at a reboot of the director. {boot.by_hand[0]} restores them from this file.",
             changes=tuple(changes),
         )
     ]
@@ -252,17 +256,22 @@ def notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
         return []
     return [
         "This machine does not run systemd, so no unit is written. To bring the table and the VIPs back at boot, put "
-        f"this line into {PLACES}: {command(deployment.name, boot)}"
+        f"this line into {PLACES}, then apply again: {command(deployment.name, boot)}"
     ]
 
 
+_SPOILT = ("missing", "unreadable", "older")
 PLACES = "/etc/rc.local or /etc/local.d/dsrwizard.start"
 """Where a system without systemd runs a command at boot."""
 
 
 def missing(deployment: Deployment, boot: DirectorBoot) -> str:
-    """What keeps a boot from bringing everything back, as words; empty where nothing does. `boot.systemd` is true."""
+    """What keeps a boot from bringing everything back, as words; empty where nothing does."""
     name = deployment.name
+    if not boot.systemd:
+        if not boot.by_hand:
+            return "no file was found that runs `dsrwizard restore` at boot, and this machine does not run systemd"
+        return boot.saved_problem or f"{saved_path(name)} is {boot.saved}" if boot.saved in _SPOILT else ""
     unit, link = boot.files.get(unit_file(name)), boot.files.get(unit_link(name))
     if unit is None:
         return f"the unit {unit_file(name)} is missing"
@@ -272,7 +281,7 @@ def missing(deployment: Deployment, boot: DirectorBoot) -> str:
         return f"the unit {unit_name(name)} is disabled"
     if boot.program_gone:
         return f"{unit_name(name)} runs {boot.program_gone}, which is not there"
-    if boot.saved in ("missing", "unreadable", "older"):
+    if boot.saved in _SPOILT:
         return boot.saved_problem or f"{saved_path(name)} is {boot.saved}"
     changes = [change for change in _files(deployment, boot) if isinstance(change, FileChange)]
     return f"not as it should be: {', '.join(change.path for change in changes)}" if changes else ""
