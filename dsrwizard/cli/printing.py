@@ -109,10 +109,10 @@ class ProgressLines:
                     about = f" {result.step}{': ' if result.detail else ''}"
                     out.line(*_when(event, result), about, said=result.detail)
                 case RevertArmed(host=host, seconds=seconds):
-                    about = f"puts itself back in {seconds:.0f} s unless proved"
+                    about = f" puts itself back in {seconds:.0f} s unless proved"
                     out.line(f"{event.at:6.1f}s {host:<10} ", _word("armed", 13), about)
                 case RevertOff(host=host):
-                    out.line(f"{event.at:6.1f}s {host:<10} ", _word("kept", 13), "proved: it keeps what was changed")
+                    out.line(f"{event.at:6.1f}s {host:<10} ", _word("kept", 13), " proved: it keeps what was changed")
                 case HostFinished(result=result) if result.failure is not None:
                     out.line(*_when(event, result), err=True)
                 case _:

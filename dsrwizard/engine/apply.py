@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
+
 from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.dialects.windows.commands import unseen
 from dsrwizard.core.model.changes import DestinationChange
@@ -135,8 +137,11 @@ class Applier:
     def _in_turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
         self._turn(host, on_director, ready, wait_for_director)
         if host.host in self._armed:
-            after = f"{self._revert_after:.0f} s after its last step"
-            self._said(host.host, f"{host.host} is not proved, so it puts itself back {after}.")
+            told = f"{host.host} is not proved, so it puts itself back {self._revert_after:.0f} s after its last step."
+            self._said(host.host, told)
+            failure = self._failures.get(host.host)
+            if failure is not None:
+                self._failures[host.host] = msgspec.structs.replace(failure, why=f"{failure.why} {told}".strip())
 
     def _turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
         name = host.host

@@ -195,6 +195,7 @@ class Engine:
 
     def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         with self._acting(deployment):
+            self._settle_reverts(deployment)
             return self._applier(deployment, "apply", watch, stop).apply(plan)
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
@@ -258,9 +259,22 @@ class Engine:
         books = self._books(deployment)
         if not books.owed:
             return
-        observed, run = self._observe(deployment, books), None
-        for item in apart(observed, lambda seen: taken_back_by_others(books.owed, seen), "looked at"):
-            run = run or self._journals.of(deployment.name).begin("teardown", deployment)
+        observed = self._observe(deployment, books)
+        gone = apart(observed, lambda seen: taken_back_by_others(books.owed, seen), "looked at")
+        self._strike_out(deployment, "teardown", gone, ok)
+
+    def _settle_reverts(self, deployment: Deployment) -> None:
+        """Strikes out what servers took back by themselves since the last run: whoever sets the same by hand from now
+        on may keep it."""
+        seen = {name: facts for name, facts in self._facts.items() if facts.undo.reverted}
+        if seen:
+            gone = taken_back_by_others(self._books(deployment).owed, Observed(servers=seen))
+            self._strike_out(deployment, "roll-back", gone, True)
+
+    def _strike_out(self, deployment: Deployment, verb: Verb, gone: Sequence[Owed], ok: bool) -> None:
+        run = None
+        for item in gone:
+            run = run or self._journals.of(deployment.name).begin(verb, deployment)
             step = struck_out(item)
             run.intend(item.address, step)
             run.result(item.host, step.id, Outcome.UNCHANGED)

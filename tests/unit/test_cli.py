@@ -455,3 +455,18 @@ def test_services_of_every_kind_are_shown(shell: Shell) -> None:
     assert shell("status", str(shell.file)) == 0
     assert "tcp/80" in shell.out
     assert "udp/7" in shell.out
+
+
+def test_a_server_that_is_not_proved_says_when_it_puts_itself_back(shell: Shell) -> None:
+    file = str(shell.file)
+    shell.world.servers["web2"].machine.listeners.clear()
+    assert shell("apply", file, "--yes", "--revert-after", "45") == 1
+    for name in ("web1", "web2", "web3"):
+        assert f"{name:<10} armed         puts itself back in 45 s unless proved" in shell.out
+        assert (f"{name:<10} kept " in shell.out) is (name != "web2")
+    assert "web2 is not proved, so it puts itself back 45 s after its last step" in shell.out + shell.err
+    assert shell("apply", file, "--yes", "--revert-after", "0") == 1
+    assert "puts itself back" not in shell.out
+    for command in ("apply", "mend"):
+        assert shell(command, file, "--yes", "--revert-after", "5") == 2
+        assert "30 or more, or 0 for never" in shell.err

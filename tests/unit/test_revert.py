@@ -11,10 +11,11 @@ from itertools import product
 from pathlib import Path
 
 from dsrwizard.core.model.deployment import Service
-from dsrwizard.core.model.events import Event, HostSaid, RevertArmed, RevertOff
+from dsrwizard.core.model.events import Event, HostSaid, HostStarted, RevertArmed, RevertOff, StepStarted
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.engine.engine import Engine
+from screens.runs.hosts import HostRuns
 from tests.fakes.engine import engine_of
 from tests.fakes.host import Machine
 from tests.fakes.operator import Nobody
@@ -199,3 +200,38 @@ def test_a_host_that_cannot_put_itself_back_is_not_changed(tmp_path: Path) -> No
     failed = next(host for host in result.hosts if host.host == "web2")
     assert {step.outcome for step in failed.steps} == {Outcome.NOT_ATTEMPTED}
     assert _seen(farm.web2.machine) == before
+
+
+def test_what_a_server_took_back_is_owed_no_more(tmp_path: Path) -> None:
+    farm = Farm(tmp_path)
+    farm.web2.cut = at("persistence", 0, "before")
+    farm.apply()
+    farm.world.silence("web2")
+    farm.web2.reachable = True
+    farm.web2.cut = lambda step, change, moment: False
+    report = farm.engine().verify(farm.deployment)
+    (missing,) = [check for check in report.failures if check.cause == "vip-missing"]
+    assert "It put itself back at" in missing.evidence
+    farm.web2.fails["guard"] = "sysctl: permission denied"
+    farm.apply()
+    farm.web2.machine.links["lo"].addresses["10.0.0.10"] = 32  # somebody's own, from now on
+    farm.teardown()
+    assert farm.web2.machine.holds("10.0.0.10") == "lo"
+
+
+def test_the_screen_counts_down_from_the_last_sign_of_life() -> None:
+    runs = HostRuns()
+    runs.take(HostStarted(host="web1", at=0.0, steps=2))
+    runs.take(RevertArmed(host="web1", at=1.0, seconds=60.0))
+    runs.take(StepStarted(host="web1", at=2.0, step="guard", title="Guard", number=1, of=2))
+    assert _row_of(runs, 21.0).endswith("web1 puts itself back in 41 s unless proved")
+    runs.take(StepStarted(host="web1", at=22.0, step="vip", title="VIP", number=2, of=2))
+    assert _row_of(runs, 22.0).endswith("web1 puts itself back in 60 s unless proved")
+    assert _row_of(runs, 90.0).endswith("web1 put itself back")
+    runs.take(RevertOff(host="web1", at=30.0))
+    assert "back" not in _row_of(runs, 31.0)
+
+
+def _row_of(runs: HostRuns, now: float) -> str:
+    (row,) = runs.rows(now)
+    return row.text

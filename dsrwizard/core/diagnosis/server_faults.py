@@ -24,6 +24,7 @@ def vip_missing(view: ServerView, faults: Found, vip: Vip, where: Where, message
         state = f"; {vip.address} is on {link.name}, " + ("not usable yet" if entry.tentative else "which is down")
     if view.facts is not None and not state:
         state = f"; no interface of {view.name} has {vip.address}"
+        state += f". {' '.join(view.facts.undo.told)}" if view.facts.undo.reverted else ""
     return faults.fail(
         where, Fault(host=view.name, cause="vip-missing", vip=vip.address), message, (seen + state).strip("; "),
         f"On {view.name}: {view.advice.bring_vip(vip)}",

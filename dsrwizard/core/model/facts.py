@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
 import msgspec
@@ -107,6 +108,20 @@ class Undo(Shown, frozen=True, kw_only=True):
     going: bool = False
     reverted: int = 0
     stays: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The same in sentences."""
+        lines = []
+        if self.reverted:
+            when = datetime.fromtimestamp(self.reverted, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            lines.append(f"It put itself back at {when} by its own clock, because nobody proved a run in time.")
+        lines += [f"It could not put {what} back: somebody had changed it." for what in self.stays]
+        if self.armed is not None:
+            lines.append(
+                f"It puts itself back in {self.armed} s, because an earlier run was not proved. An apply ends that."
+            )
+        return tuple(lines)
 
 
 class ServerFacts(Shown, frozen=True, kw_only=True):

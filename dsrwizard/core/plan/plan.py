@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from dsrwizard.core.dialects.linux.plan import plan_server
 from dsrwizard.core.dialects.windows.plan import plan_windows
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.facts import Observed, ServerFacts, Undo
+from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
 from dsrwizard.core.plan.director import plan_director
 
@@ -34,7 +32,7 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
         host = host_plan(deployment, server, facts)
         if facts.undo.going:
             host = HostPlan(host=server.name, problem=_GOING)
-        host = msgspec.structs.replace(host, notes=(*undo_notes(facts.undo), *host.notes))
+        host = msgspec.structs.replace(host, notes=(*facts.undo.told, *host.notes))
         if not host.problem:
             able.add(server.name)
         servers.append(host)
@@ -49,20 +47,6 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
 _GOING = (
     "It is putting itself back at this moment, because nobody proved the steps of an earlier run in time. Look again."
 )
-
-
-def undo_notes(undo: Undo) -> tuple[str, ...]:
-    """What a server did by itself about the steps of an earlier run, or is about to do."""
-    notes = []
-    if undo.reverted:
-        when = datetime.fromtimestamp(undo.reverted, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        notes.append(f"It put itself back at {when} by its own clock, because nobody proved an earlier run in time.")
-    notes += [f"It could not put {what} back: somebody had changed it." for what in undo.stays]
-    if undo.armed is not None:
-        notes.append(
-            f"It puts itself back in {undo.armed} s, because an earlier run was not proved. An apply ends that."
-        )
-    return tuple(notes)
 
 
 def host_plan(deployment: Deployment, server: RealServer, facts: ServerFacts) -> HostPlan:
