@@ -136,7 +136,9 @@ class Applier:
 
     def _in_turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
         self._turn(host, on_director, ready, wait_for_director)
-        if host.host in self._armed:
+        if not self._revert_after and not self._withdrawing:
+            self._keep(host.host)  # also what an earlier run left armed: never is never
+        if host.host in self._armed and not self._withdrawing:
             told = f"{host.host} is not proved, so it puts itself back {self._revert_after:.0f} s after its last step."
             self._said(host.host, told)
             failure = self._failures.get(host.host)
