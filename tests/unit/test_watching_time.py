@@ -11,7 +11,7 @@ import pytest
 
 from dsrwizard.cli.streaming import Latest
 from dsrwizard.core.model.checks import Check, Report
-from dsrwizard.core.model.errors import ConnectionLost
+from dsrwizard.core.model.errors import ConnectionLost, ConnectTimeout
 from dsrwizard.core.model.facts import Observed
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.record.owed import RunBegan, RunEnded
@@ -42,6 +42,10 @@ class Sitting:
         self.poller = self.watch.poller
         self.stream = WatchLines()
         self.told = self.stream.lines(self.look())
+
+    def runs(self) -> None:
+        """The watch has begun: from here on it asks for the time all the while."""
+        self.poller.board.time.beats()
 
     def second(self) -> Snapshot:
         """A second of the watch passes."""
@@ -74,6 +78,7 @@ class Sitting:
 @pytest.fixture
 def sitting(tmp_path: Path) -> Iterator[Sitting]:
     made = Sitting(tmp_path)
+    made.runs()
     made.goes_on(3)
     assert set(made.watch.states().values()) == {"up"}
     yield made
@@ -246,7 +251,7 @@ def test_silence_right_after_it_stood_still_is_no_servers_fault(sitting: Sitting
     (sitting.clocks.sleeps if stop == "slept" else sitting.clocks.passes)(10 * 60.0)
     for server in sitting.watch.world.servers.values():
         server.reachable = False
-    for _ in range(4):
+    for _ in range(4 if stop == "slept" else 1):
         sitting.second()
         assert set(sitting.watch.states().values()) == {"up"}
     for server in sitting.watch.world.servers.values():
@@ -254,6 +259,26 @@ def test_silence_right_after_it_stood_still_is_no_servers_fault(sitting: Sitting
     sitting.goes_on(30)
     assert set(sitting.watch.states().values()) == {"up"}
     assert [entry for entry in sitting.kept() if entry.state != "info"] == []
+
+
+def test_a_single_look_that_waited_long_for_a_dead_host_waits_only_once(tmp_path: Path) -> None:
+    """Nobody else asks for the time meanwhile; that is no sign that the program stood still."""
+    sitting = Sitting(tmp_path)
+    drift = sitting.poller._drift
+    assert drift is not None
+    port = sitting.watch.hosts.port(sitting.watch.deployment.servers[0])
+    tried = []
+
+    def dead(*words: object, **named: object) -> object:
+        tried.append(1)
+        sitting.clocks.passes(8.0)
+        raise ConnectTimeout("web1 does not answer.", "No answer within 8 seconds.")
+
+    port.observe = dead  # type: ignore[method-assign,assignment]
+    drift.look()
+    assert len(tried) == 1
+    sitting.poller.close()
+    sitting.watch.hosts.close()
 
 
 def test_a_server_that_went_while_it_slept_is_told_soon_after(sitting: Sitting) -> None:

@@ -97,6 +97,7 @@ class Poller:
         if self._proof is not None:
             proof = self._proof
             works.append(("proof", lambda: proof.over_and_over(self._running, self._guarded)))
+        self.board.time.beats()
         self._guarded("ear", self._ear.open)
         for name, work in works:
             thread = threading.Thread(target=work, name=f"watch-{name}", daemon=True)

@@ -16,10 +16,12 @@ from dsrwizard.core.record.timeline import SET_BACK
 from dsrwizard.core.tell.incident import span
 
 STOOD_STILL = 5.0
-"""Seconds. The time is asked for several times a second; after so long a silence the program did not run."""
+"""Seconds. A watch that runs asks for the time several times a second; after so long a silence it did not run."""
 SETTLES = 10.0
-"""Seconds after such a silence in which a network card, a switch and connections find their way back: what goes wrong
-meanwhile is no host's fault yet."""
+"""Seconds after the machine slept in which its network card, switches and connections find their way back: what goes
+wrong meanwhile is no host's fault yet."""
+CATCHES_UP = 2.0
+"""The same after the program alone stood still: the answers that it did not take in time are no host's fault."""
 TOLD = 5.0
 """A wall clock that was set by less is followed, and not worth a line."""
 SET_FORWARD = "The clock was set forward by "
@@ -51,7 +53,8 @@ class Timepiece:
         self._ahead = 0.0
         self._last = ran
         self._slept = ran - up
-        self._woke = float("-inf")
+        self._woke = self._settled = float("-inf")
+        self._beats = False
         self._notes: list[str] = []
 
     @classmethod
@@ -63,11 +66,12 @@ class Timepiece:
         """Seconds since the epoch on the watch's own scale."""
         with self._lock:
             ran, at, up = self._read()
-            if ran - self._last > STOOD_STILL:
-                self._woke = self._base + ran
+            if self._beats and ran - self._last > STOOD_STILL:
+                self._woke, self._settled = self._base + ran, self._base + ran + CATCHES_UP
             self._last = ran
             slept = ran - up - self._slept
             if slept > TOLD:
+                self._woke, self._settled = self._base + ran, self._base + ran + SETTLES
                 self._notes.append(f"This machine was suspended for {span(slept)}: nothing was watched meanwhile.")
             if abs(slept) > _SET:
                 self._slept = ran - up
@@ -112,8 +116,13 @@ class Timepiece:
         return self._woke >= since
 
     def settling(self) -> bool:
-        """Whether it stood still a moment ago."""
-        return self.now() - self._woke < SETTLES
+        """Whether it stood still a moment ago, and what was missed may be its own fault."""
+        return self.now() < self._settled
+
+    def beats(self) -> None:
+        """From now on the time is asked for all the while: where nobody asks, the program stands still."""
+        with self._lock:
+            self._beats, self._last = True, self._running()
 
 
 class _Driven(Timepiece):
