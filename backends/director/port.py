@@ -22,7 +22,7 @@ from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Route, VirtualService
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.model.values import endpoint
+from dsrwizard.core.model.values import endpoint, machine_id
 from dsrwizard.core.plan.director import sysctl_keys
 
 MODULE = "ip_vs"
@@ -60,6 +60,7 @@ class LocalDirector:
             privileged=privileged(),
             hostname=socket.gethostname(),
             kernel=os.uname().release,
+            machine=self._machine(),
             interfaces=interfaces,
             default_routes=routes,
             sysctls={key: value for key, value in found.items() if value is not None},
@@ -70,6 +71,14 @@ class LocalDirector:
 
         seen = boot.look(deployment, facts, self._settings(deployment.director.interface), self._root)
         return msgspec.structs.replace(facts, boot=seen)
+
+    def _machine(self) -> str:
+        """What tells this installation from every other (machine-id(5)), or nothing."""
+        try:
+            with self._root.joinpath("etc/machine-id").open(encoding="ascii", errors="replace") as file:
+                return machine_id(file.readline(64).strip())
+        except OSError:
+            return ""
 
     def _with_ipvs(self, facts: DirectorFacts) -> DirectorFacts:
         if not facts.module_loaded:
@@ -85,7 +94,8 @@ class LocalDirector:
             services, foreign = self._ipvs.read()
         except DsrError as error:
             return msgspec.structs.replace(facts, ipvs_problem=error.why or error.what, ipvs_next=error.next)
-        return msgspec.structs.replace(facts, services=tuple(services), foreign_services=foreign)
+        others = self._ipvs.others() if foreign else ()
+        return msgspec.structs.replace(facts, services=tuple(services), foreign_services=foreign, others=others)
 
     def _no_module(self, kernel: str) -> tuple[str, str]:
         if not self._root.joinpath("lib/modules", kernel).is_dir():

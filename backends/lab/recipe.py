@@ -6,6 +6,7 @@ memory, where they belong to root.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -164,6 +165,7 @@ def _write_closed(base: Path) -> None:
 def _write_host(upper: Path, host: network.Host, keys: Path) -> None:
     etc = upper / "etc"
     _put(etc / "hostname", host.name + "\n")
+    _put(etc / "machine-id", hashlib.md5(host.name.encode(), usedforsecurity=False).hexdigest() + "\n", 0o444)
     _put(etc / "network/interfaces", network.interfaces(host))
     (etc / "network/interfaces.d").mkdir()
     if host.ssh:

@@ -18,7 +18,7 @@ from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.dialects.windows.commands import unseen
 from dsrwizard.core.model.changes import DestinationChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError
+from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError, LookError
 from dsrwizard.core.model.events import (
     Event,
     HostFinished,
@@ -34,6 +34,7 @@ from dsrwizard.core.model.facts import Failure, ServerFacts
 from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Plan, Step
 from dsrwizard.core.plan.plan import host_plan
+from dsrwizard.core.plan.sending import addresses_of, sent_now, still_sent, taken, told
 from dsrwizard.core.ports import ProbeTarget, WirePort
 from dsrwizard.engine.defects import Defect, blaming, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
@@ -160,6 +161,15 @@ class Applier:
         if self._stop.is_set():
             self._skip((*host.steps, *on_director), "stopped before it started")
             return
+        still = self._still_sent(host, ready)
+        if still:
+            self._failures[name] = Failure(
+                kind="director", what=f"{name} keeps the VIP: {still}.",
+                why="A server that gets clients and lacks the VIP drops what they send.",
+                next="Fix the director, then run this again.",
+            )  # fmt: skip
+            self._skip((*host.steps, *on_director), "the director still sends to it")
+            return
         if host.steps and not self._on_server(name, host.steps):
             self._skip(on_director, f"{name} is not ready")
             return
@@ -192,6 +202,21 @@ class Applier:
         self._armed.discard(name)
         self._emit(RevertOff(host=name, at=self._now()))
         return ""
+
+    def _still_sent(self, host: HostPlan, ready: bool) -> str:
+        """Why this host must keep the VIP that its steps would take; empty: they take none, or nothing is sent to it. A
+        load balancer that cannot be asked is left to the operator, whom the plan has told."""
+        if self._deployment.director.engine != "netlink" or all(taken(step) is None for step in host.steps):
+            return ""
+        if not ready:
+            return "the director's own steps did not all succeed, so it may still send clients there"
+        try:
+            services = self._hosts.director.services()
+        except LookError:
+            return ""  # no table, nothing is sent
+        addresses = addresses_of(self._servers.get(host.host), self._facts.get(host.host))
+        sent = still_sent(host.steps, addresses, sent_now(services))
+        return f"the director still sends clients there ({told(sent)})" if sent else ""
 
     def _on_server(self, name: str, steps: Sequence[Step]) -> bool:
         server = self._servers[name]

@@ -25,10 +25,9 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerF
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan
-from dsrwizard.core.plan.leftovers import leftovers_first, obsolete
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
-from dsrwizard.core.plan.plan import plan as planned
-from dsrwizard.core.plan.teardown import struck_out, taken_back_by_others, teardown_plan
+from dsrwizard.core.plan.teardown import struck_out, taken_back_by_others
+from dsrwizard.core.plan.whereabouts import Home
 from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
 from dsrwizard.core.record.owed import (
     Entry,
@@ -44,7 +43,7 @@ from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.books import Books
 from dsrwizard.engine.defects import apart, blaming, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
-from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.journal import Journals, Run
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
 
@@ -92,6 +91,8 @@ class Engine:
         self._watchers: list[Poller] = []
         self._client: tuple[Client, Connector] | None = None
         self._facts: dict[str, ServerFacts] = {}
+        self._observed: dict[str, Observed] = {}
+        """Deployment → what was observed of it last."""
         self._forget = forget or (lambda: None)
         self._events = events
         self._find_winrm = find_winrm
@@ -174,6 +175,7 @@ class Engine:
         clients = recent_clients(hosts.director) if closely and balances else []
         observed = hosts.observe(whole, seen, director_too=director_too, closely=closely, clients=clients)
         self._facts = dict(observed.servers)
+        self._observed[deployment.name] = observed
         for watcher in self._watchers:
             watcher.reached(observed.servers)
         return observed
@@ -181,22 +183,14 @@ class Engine:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
-        books = self._books(deployment)
-        leaving = obsolete(deployment, books.owed)
-        if not leaving:
-            return apart(observed, lambda seen: planned(deployment, seen), PLANNED)
-
-        def both(seen: Observed) -> Plan:
-            return leftovers_first(
-                planned(deployment, seen), teardown_plan(deployment.name, leaving, seen, *books.needed)
-            )
-
-        return apart(observed, both, PLANNED)
+        return apart(observed, self._books(deployment).plan, PLANNED)
 
     def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         with self._acting(deployment):
             self._settle_reverts(deployment)
-            return self._applier(deployment, "apply", watch, stop).apply(plan)
+            applier = self._applier(deployment, "apply", watch, stop)
+            self._recognise(deployment, applier.run)
+            return applier.apply(plan)
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
         books = self._books(deployment)
@@ -205,7 +199,7 @@ class Engine:
             for item in books.mine.last_apply()
             if item.host in hosts or (item.host == DIRECTOR and item.server in hosts)
         ]
-        plan = self._back(books, mine, self._observe(deployment, books))
+        plan = apart(self._observe(deployment, books), lambda seen: books.back(seen, mine), PLANNED)
         with self._acting(deployment):
             return self._applier(deployment, "roll-back", watch, None).withdraw(plan)
 
@@ -225,18 +219,14 @@ class Engine:
     def teardown_plan(self, deployment: Deployment) -> Plan:
         books = self._books(deployment)
         observed = self._observe(deployment, books) if books.owed else Observed()
-        return self._back(books, books.to_take_back, observed)
-
-    def _back(self, books: Books, owed: Sequence[Owed], observed: Observed) -> Plan:
-        """The plan that takes back what is owed."""
-        name = books.deployment.name
-        return apart(observed, lambda seen: teardown_plan(name, owed, seen, *books.needed), PLANNED)
+        return apart(observed, books.back, PLANNED)
 
     def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
         applier = self._applier(deployment, "teardown", watch, stop)
         for other in self._books(deployment).left_behind:
             applier.run.writes_for(other.name, self._journals.of(other.name).begin("teardown", other))
         with self._acting(deployment):
+            self._recognise(deployment, applier.run)
             result = applier.withdraw(plan)
             self._settle(deployment, result.ok)
         return result
@@ -260,39 +250,65 @@ class Engine:
         if not books.owed:
             return
         observed = self._observe(deployment, books)
-        gone = apart(observed, lambda seen: taken_back_by_others(books.owed, seen), "looked at")
-        self._strike_out(deployment, "teardown", gone, ok)
+
+        def taken(seen: Observed) -> list[Owed]:
+            where = books.whereabouts(seen)
+            return taken_back_by_others(where.rehomed(books.owed), where.seen())
+
+        self._strike_out(deployment, "teardown", apart(observed, taken, "looked at"), ok)
 
     def _settle_reverts(self, deployment: Deployment) -> None:
         """Strikes out what servers took back by themselves since the last run: whoever sets the same by hand from now
         on may keep it."""
-        seen = {name: facts for name, facts in self._facts.items() if facts.undo.reverted}
-        if seen:
-            gone = taken_back_by_others(self._books(deployment).owed, Observed(servers=seen))
+        undone = {name: facts for name, facts in self._facts.items() if facts.undo.reverted}
+        if undone:
+            books = self._books(deployment)
+
+            def taken(seen: Observed) -> list[Owed]:
+                mine = books.whereabouts(seen).rehomed(books.owed)
+                return taken_back_by_others(mine, Observed(servers=undone))
+
+            gone = apart(self._observed.get(deployment.name, Observed()), taken, "looked at")
             self._strike_out(deployment, "roll-back", gone, True)
 
     def _strike_out(self, deployment: Deployment, verb: Verb, gone: Sequence[Owed], ok: bool) -> None:
         run = None
         for item in gone:
             run = run or self._journals.of(deployment.name).begin(verb, deployment)
-            step = struck_out(item)
-            run.intend(item.address, step)
-            run.result(item.host, step.id, Outcome.UNCHANGED)
+            _close(run, item)
         if run is not None:
             run.end(ok)
 
     def _applier(self, deployment: Deployment, verb: Verb, watch: Observer, stop: Flag | None) -> Applier:
+        run = self._journals.of(deployment.name).begin(verb, deployment)
+        books = self._books(deployment)
+        observed = self._observed.get(deployment.name, Observed())
+        run.machines = apart(observed, lambda seen: books.whereabouts(seen).machines, "looked at")
         return Applier(
             deployment,
             hosts=self._hosts_of(deployment.director.interface),
             wire=self._wire,
-            run=self._journals.of(deployment.name).begin(verb, deployment),
+            run=run,
             watch=watch,
             stop=stop,
             facts=self._facts,
-            leaving=self._books(deployment).leaving,
+            leaving=books.leaving,
             revert_after=self.revert_after,
         )
+
+    def _recognise(self, deployment: Deployment, run: Run) -> None:
+        """Writes down which machines are known by another name, address or id now, and strikes out what went with
+        installations that are no more."""
+        books = self._books(deployment)
+
+        def found(seen: Observed) -> tuple[list[Owed], list[tuple[Owed, Home]]]:
+            where = books.whereabouts(seen)
+            return where.gone(books.owed), where.renamed(books.owed)
+
+        gone, renamed = apart(self._observed.get(deployment.name, Observed()), found, "looked at")
+        for item in gone:
+            _close(run, item)
+        run.recognised([(item, home.host, home.address, home.machine or item.machine) for item, home in renamed])
 
     # --- the journal ---------------------------------------------------------------------------------------------
 
@@ -453,3 +469,10 @@ class Engine:
             self._client = None
         if held:
             self._dialling.release()
+
+
+def _close(run: Run, item: Owed) -> None:
+    """Closes the account of what is owed and is no more."""
+    step = struck_out(item)
+    run.intend(item.address, step, machine=item.machine)
+    run.result(item.host, step.id, Outcome.UNCHANGED)

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,8 @@ from dsrwizard.core.record.owed import (
     DeviceMade,
     Entry,
     Intent,
+    Owed,
+    Recognised,
     Result,
     RunBegan,
     RunEnded,
@@ -139,6 +141,8 @@ class Run:
     def __init__(self, journal: Journal, run: str) -> None:
         self._journal = journal
         self.id = run
+        self.machines: Mapping[str, str] = {}
+        """Host → which machine it is (`Intent.machine`), as far as it is known."""
         self._others: dict[str, Run] = {}
         """Deployment → the run in its journal."""
         self._elsewhere: dict[tuple[str, str], Run] = {}
@@ -148,17 +152,36 @@ class Run:
         """From now on steps of that deployment are written into `run`, which ends with this one."""
         self._others[deployment] = run
 
-    def intend(self, address: str, *steps: Step) -> None:
-        """Before the steps run."""
+    def intend(self, address: str, *steps: Step, machine: str | None = None) -> None:
+        """Before the steps run. `machine`: which one they are meant for, where that is not the host's."""
         now = time.time()
-        mine = [step for step in steps if not step.owner]
+        mine = [
+            Intent(
+                run=self.id, at=now, address=address, step=step,
+                machine=self.machines.get(step.host, "") if machine is None else machine,
+            )
+            for step in steps if not step.owner
+        ]  # fmt: skip
         if mine:
-            self._journal.append(*(Intent(run=self.id, at=now, address=address, step=step) for step in mine))
+            self._journal.append(*mine)
         for step in steps:
             if step.owner:
                 other = self._others[step.owner]
                 self._elsewhere[step.host, step.id] = other
-                other.intend(address, msgspec.structs.replace(step, owner=""))
+                known = self.machines.get(step.host, "") if machine is None else machine
+                other.intend(address, msgspec.structs.replace(step, owner=""), machine=known)
+
+    def recognised(self, found: Iterable[tuple[Owed, str, str, str]]) -> None:
+        """Machines on which something is owed that have another name, address or id now."""
+        entries = [
+            Recognised(
+                run=self.id, at=time.time(), host=host, address=address, machine=machine,
+                was_address=item.address, was_machine=item.machine,
+            )
+            for item, host, address, machine in found
+        ]  # fmt: skip
+        if entries:
+            self._journal.append(*entries)
 
     def result(self, host: str, step: str, outcome: Outcome, detail: str = "") -> None:
         """When a step's end is known."""
@@ -197,9 +220,9 @@ class Journals:
             for path in sorted(self.folder.glob("*.jsonl")):
                 yield Journal(self.folder, path.name.removesuffix(".jsonl"))
 
-    def adapters_made(self, address: str) -> dict[str, tuple[str, ...]]:
-        """Adapters that any deployment's runs made on the host at this address: name → GUIDs, in lower case."""
-        return adapters_made((entry for journal in self.all() for entry in journal.entries()), address)
+    def adapters_made(self) -> dict[str, tuple[str, ...]]:
+        """Adapters that any deployment's runs made: name → GUIDs, in lower case."""
+        return adapters_made(entry for journal in self.all() for entry in journal.entries())
 
     def in_force(self) -> list[Deployment]:
         """Every deployment in force, as last applied, the latest first."""

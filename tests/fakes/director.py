@@ -44,6 +44,7 @@ class FakeDirector:
                 privileged=world.privileged,
                 hostname=machine.name,
                 kernel=machine.kernel,
+                machine=machine.machine_id,
                 interfaces=machine.interfaces(),
                 default_routes=tuple(machine.routes),
                 sysctls=dict(machine.sysctls),

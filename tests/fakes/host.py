@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from uuid import NAMESPACE_OID, uuid5
 
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -71,6 +72,13 @@ class Machine:
     announced: list[tuple[str, str]] = field(default_factory=list)
     modules: set[str] = field(default_factory=set)
     reloads: int = 0
+    machine_id: str = ""
+    """Of /etc/machine-id; each machine has its own unless a test says otherwise."""
+    boot_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.machine_id = self.machine_id or uuid5(NAMESPACE_OID, f"machine {self.mac}").hex
+        self.boot_id = self.boot_id or str(uuid5(NAMESPACE_OID, f"boot {self.mac}"))
 
     def interfaces(self) -> tuple[Interface, ...]:
         return tuple(

@@ -121,7 +121,9 @@ class FakeLinuxHost:
         machine = self._state.machine
         yield f"/proc/sys/kernel/hostname:{machine.name}"
         yield f"/proc/sys/kernel/osrelease:{machine.kernel}"
-        yield "/proc/sys/kernel/random/boot_id:7d4f0c52-0000-4000-8000-000000000001"
+        yield f"/proc/sys/kernel/random/boot_id:{machine.boot_id}"
+        if machine.machine_id:
+            yield f"/etc/machine-id:{machine.machine_id}"
         yield f'/etc/os-release:PRETTY_NAME="{machine.os}"'
         yield "/etc/network/interfaces:source /etc/network/interfaces.d/*"
         for key, value in machine.sysctls.items():

@@ -259,7 +259,7 @@ class World:
         return next((s for s in self.servers.values() if s.reachable and address in s.rips), None)
 
     def _login(self, name: str, target: RealServer | Client, asker: Asker) -> ServerState:
-        state = self.servers.get(name)
+        state = next((state for state in self.servers.values() if target.address in state.rips), None)
         if state is None or not (state.reachable and state.ssh):
             raise ConnectTimeout(
                 f"{name} does not answer at {target.address} port {target.port or 22}.",
@@ -408,7 +408,8 @@ class FakeServer:
                 os=machine.os,
                 hostname=machine.name,
                 kernel=machine.kernel,
-                boot_id="7d4f0c52-0000-4000-8000-000000000001",
+                machine=machine.machine_id,
+                boot_id=machine.boot_id,
                 privileged=state.privileged,
                 interfaces=machine.interfaces(),
                 default_routes=tuple(machine.routes),

@@ -64,7 +64,8 @@ VIP = AddressChange(interface="lo", address="10.0.0.10", prefix=32, old=False, n
 
 def intent(name: str, *changes: Change, run: str = "r1", host: str = "web1", phase: Phase = "vip") -> Intent:
     step = Step(id=name, host=host, phase=phase, title=name.title(), why="", changes=changes)
-    return Intent(run=run, at=0.0, address="10.0.0.101", step=step)
+    address = {"web1": "10.0.0.101", "web2": "10.0.0.102"}.get(host, "local")
+    return Intent(run=run, at=0.0, address=address, step=step)
 
 
 def result(name: str, outcome: Outcome = Outcome.CHANGED, run: str = "r1", host: str = "web1") -> Result:

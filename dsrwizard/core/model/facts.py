@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
+from dsrwizard.core.model.director_facts import OtherService
 from dsrwizard.core.model.linux_facts import LinuxFacts
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.shown import Shown
@@ -134,7 +135,11 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     os: str = ""
     hostname: str = ""
     kernel: str = ""
+    machine: str = ""
+    """What tells this installation from every other: machine-id(5), on Windows MachineGuid of the registry. Copies of
+    one image share it. Empty: unknown."""
     boot_id: str = ""
+    """What tells this run of the machine from every other: the kernel's boot_id, on Windows the time of the start."""
     privileged: bool = False
     interfaces: tuple[Interface, ...] = ()
     default_routes: tuple[Route, ...] = ()
@@ -283,6 +288,8 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     privileged: bool = False
     hostname: str = ""
     kernel: str = ""
+    machine: str = ""
+    """As of `ServerFacts`."""
     interfaces: tuple[Interface, ...] = ()
     default_routes: tuple[Route, ...] = ()
     sysctls: dict[str, str] = {}
@@ -296,6 +303,8 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     """IPVS services that no deployment can name (firewall marks, SCTP), as text; they are left alone."""
     boot: DirectorBoot | None = None
     """What brings the table and the VIPs back after a reboot; None: not looked at."""
+    others: tuple[OtherService, ...] = ()
+    """The same with their destinations."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:

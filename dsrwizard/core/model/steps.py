@@ -22,6 +22,8 @@ Purpose = Literal[
 DIRECTOR = "director"
 CLIENT = "client"
 """Names of the two hosts that are no real servers, in steps, checks and events."""
+UNDO = "undo "
+"""What the id of a step begins with that takes back what an earlier run made."""
 
 
 class Step(Shown, frozen=True, kw_only=True):

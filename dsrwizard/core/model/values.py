@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -69,3 +70,19 @@ def prefix(value: object, address: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= longest:
         return value
     raise Impossible(f"prefix length of {address} (0 to {longest})", value)
+
+
+_MACHINE = re.compile(r"[0-9a-f]{32}")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def machine_id(text: str) -> str:
+    """The content of /etc/machine-id where it is one: 32 hexadecimal digits in lower case, not all zero
+    (machine-id(5)). Empty for anything else: a system that has not started yet says `uninitialized` there."""
+    return text if _MACHINE.fullmatch(text) and text.strip("0") else ""
+
+
+def machine_guid(text: str) -> str:
+    """MachineGuid of HKLM\\SOFTWARE\\Microsoft\\Cryptography where it is one, in lower case; otherwise empty."""
+    plain = text.strip().strip("{}").lower() if len(text) <= SHOWN else ""
+    return plain if _GUID.fullmatch(plain) and plain.strip("0-") else ""

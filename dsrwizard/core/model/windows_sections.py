@@ -7,6 +7,7 @@ from __future__ import annotations
 
 SECTIONS: dict[str, str] = {
     "system": "the version of Windows",
+    "machine": "the machine's own id",
     "privileges": "the rights of the login",
     "install-policy": "the policies for installing devices",
     "adapters": "the network adapters",

@@ -5,6 +5,7 @@ Facts in, steps out. Settings: kernel Documentation/networking/ipvs-sysctl and i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
+    Change,
     DestinationChange,
     DestinationState,
     ModuleChange,
@@ -57,10 +59,13 @@ def key_of(vip: Vip, service: Service) -> ServiceKey:
     return ServiceKey(address=str(vip.ip), protocol=service.protocol, port=service.port)
 
 
-def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[str]) -> HostPlan:
+def plan_director(
+    deployment: Deployment, facts: DirectorFacts, able: frozenset[str], leaving: Collection[Change] = ()
+) -> HostPlan:
     """The steps that bring the director to the deployment.
 
     `able` names the real servers that can be configured or are configured by hand; no destination is made for others.
+    `leaving` are changes that other steps of the same run take back.
     """
     problem = _problem(deployment, facts)
     if problem:
@@ -77,7 +82,7 @@ def plan_director(deployment: Deployment, facts: DirectorFacts, able: frozenset[
                 for service in vip.services:
                     steps += _destination(facts, server, vip, service)
     steps += persistence(deployment, facts, sysctl_keys(deployment.director.interface))
-    return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(_notes(deployment, facts)))
+    return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(_notes(deployment, facts, leaving)))
 
 
 def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
@@ -231,7 +236,13 @@ def _destination(facts: DirectorFacts, server: RealServer, vip: Vip, service: Se
     return steps
 
 
-def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
+def _notes(deployment: Deployment, facts: DirectorFacts, leaving: Collection[Change]) -> list[str]:
+    services = {change.service for change in leaving if isinstance(change, ServiceChange)}
+    destinations = {
+        (change.service, ip_address(change.address), change.port)
+        for change in leaving
+        if isinstance(change, DestinationChange)
+    }
     ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
     notes = boot_notes(deployment, facts)
     notes += [
@@ -239,6 +250,8 @@ def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     ]
     for service in facts.services or ():
         name = f"{service.key.address} {service.key.protocol}/{service.key.port}"
+        if service.key in services:
+            continue
         if service.key not in ours:
             notes.append(f"IPVS service {name} is not in this deployment. It is left unchanged.")
             continue
@@ -250,6 +263,8 @@ def _notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
             if (rip := server.rip_for(vip))
         }
         for destination in service.destinations:
+            if (service.key, ip_address(destination.address), destination.port) in destinations:
+                continue
             if ip_address(destination.address) not in rips or destination.port != service.key.port:
                 notes.append(
                     f"{destination.address} is behind {name} but not in this deployment. It is left unchanged."

@@ -8,10 +8,17 @@ from ipaddress import ip_address
 import msgspec
 
 from dsrwizard.core.model.changes import AddressChange, DestinationChange, ServiceChange
-from dsrwizard.core.model.deployment import Deployment, same_in
+from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.director import key_of
+from dsrwizard.core.plan.plan import plan
+from dsrwizard.core.plan.sending import kept_where_sent
+from dsrwizard.core.plan.teardown import teardown_plan
+from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.owed import Owed
+
+Needed = tuple[Sequence[Owed], Sequence[Deployment]]
+"""What other deployments owe, and themselves."""
 
 
 def obsolete(deployment: Deployment, owed: Sequence[Owed]) -> list[Owed]:
@@ -45,15 +52,51 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
             return True
 
 
-def leftovers_first(plan: Plan, leaving: Plan) -> Plan:
+def with_leftovers(
+    deployment: Deployment, where: Whereabouts, owed: Sequence[Owed], needed: Needed, leaving: Sequence[RealServer]
+) -> Plan:
+    """The whole plan of an apply: what nobody asks for any more goes first, then the deployment is brought about.
+
+    `owed` is what stands by the deployment's journal, `needed` what other deployments need, `leaving` servers that may
+    have left.
+    """
+    seen = where.seen()
+    gone = obsolete(deployment, where.rehomed(owed))
+    made = plan(deployment, seen, [item.change for item in gone])
+    if gone:
+        made = leftovers_first(made, teardown_plan(deployment.name, gone, seen, *needed))
+        director = next((host.steps for host in made.hosts if host.host == DIRECTOR), ())
+        ground = [step for step in director if not step.server]
+        made = kept_where_sent(made, deployment, seen, (*leaving, *deployment.servers), ground)
+    return where.noted(made, owed)
+
+
+def taken_back(
+    deployment: Deployment,
+    where: Whereabouts,
+    owed: Sequence[Owed],
+    back: Sequence[Owed],
+    needed: Needed,
+    leaving: Sequence[RealServer],
+) -> Plan:
+    """The whole plan that takes `back` changes, which are under the deployment's own names for the hosts. `owed` is all
+    that its journal says, of which something may be on no host of it."""
+    seen = where.seen()
+    made = teardown_plan(deployment.name, back, seen, *needed)
+    director = next((host.steps for host in made.hosts if host.host == DIRECTOR), ())
+    before = [step for step in director if step.phase != "prepare"]
+    return where.noted(kept_where_sent(made, deployment, seen, (*leaving, *deployment.servers), before), owed)
+
+
+def leftovers_first(made: Plan, leaving: Plan) -> Plan:
     """The plan with the steps of what leaves first on each host."""
     gone = {host.host: host for host in leaving.hosts}
     hosts = []
-    for host in plan.hosts:
+    for host in made.hosts:
         extra = gone.pop(host.host, None)
         hosts.append(host if extra is None else _joined(host, extra))
     hosts += [_joined(HostPlan(host=name), extra) for name, extra in gone.items()]
-    return msgspec.structs.replace(plan, hosts=tuple(hosts))
+    return msgspec.structs.replace(made, hosts=tuple(hosts))
 
 
 def _joined(host: HostPlan, extra: HostPlan) -> HostPlan:

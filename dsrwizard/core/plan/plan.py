@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from dsrwizard.core.dialects.linux.plan import plan_server
 from dsrwizard.core.dialects.windows.plan import plan_windows
+from dsrwizard.core.model.changes import Change
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
 from dsrwizard.core.plan.director import plan_director
 
 
-def plan(deployment: Deployment, observed: Observed) -> Plan:
+def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change] = ()) -> Plan:
     """What would have to change. Nothing to change gives a plan without steps. A host that could not be looked at gets
-    a `problem` and no steps, and does not block the others."""
+    a `problem` and no steps, and does not block the others. `leaving`: changes that are taken back beside it, so that
+    nothing is said to stay that goes."""
     hosts: list[HostPlan] = []
     able: set[str] = set()
     servers: list[HostPlan] = []
@@ -40,7 +44,7 @@ def plan(deployment: Deployment, observed: Observed) -> Plan:
         if observed.director is None:
             hosts.append(unseen(DIRECTOR, observed))
         else:
-            hosts.append(plan_director(deployment, observed.director, frozenset(able)))
+            hosts.append(plan_director(deployment, observed.director, frozenset(able), leaving))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))
 
 

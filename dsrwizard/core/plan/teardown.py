@@ -34,7 +34,7 @@ from dsrwizard.core.model.changes import (
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts
 from dsrwizard.core.model.restoring import saved_path
-from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Phase, Plan, Step
+from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.plan import unseen
@@ -297,7 +297,7 @@ def _strangers(change: ServiceChange, leaving: Sequence[DestinationChange], fact
 def _undo(item: Owed, changes: Sequence[Change]) -> Step:
     phase: Phase = item.phase
     return Step(
-        id=f"undo {item.step}" + (f" of {item.owner}" if item.owner else ""),
+        id=f"{UNDO}{item.step}" + (f" of {item.owner}" if item.owner else ""),
         host=item.host,
         phase=phase,
         title=f"Undo: {item.title}",
@@ -348,6 +348,11 @@ def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             return _windows(change, facts)
         case _:
             return _MISSING
+
+
+def as_left(item: Owed, facts: ServerFacts | DirectorFacts) -> bool:
+    """Whether what dsrwizard left is there, as it left it."""
+    return _present(item.change, facts) == item.change.new
 
 
 def _blind(facts: ServerFacts | DirectorFacts, name: str, *parts: str) -> bool:

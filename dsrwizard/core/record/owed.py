@@ -7,7 +7,6 @@ the two are equal nothing is owed, so draining and restoring a server, or a tear
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from ipaddress import ip_address
 from typing import ClassVar, Literal
 
@@ -32,10 +31,11 @@ from dsrwizard.core.model.changes import (
     is_aside,
     torn,
 )
-from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
+from dsrwizard.core.model.deployment import Deployment, same_in
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
+from dsrwizard.core.record.places import KnownMachine, Places
 
 Verb = Literal["apply", "teardown", "roll-back", "weight", "mend"]
 
@@ -55,12 +55,15 @@ class RunBegan(_Entry, frozen=True, kw_only=True):
 
 
 class Intent(_Entry, frozen=True, kw_only=True):
-    """Written before a step runs, with the prior values in its changes. `address` is how the host is reached."""
+    """Written before a step runs, with the prior values in its changes. `address` is how the host is reached, `machine`
+    which one it is (`ServerFacts.machine`): empty in journals of earlier versions, and where it is not known or not its
+    alone. Then the address is the machine."""
 
     run: str
     at: float
     address: str
     step: Step
+    machine: str = ""
 
 
 class Result(_Entry, frozen=True, kw_only=True):
@@ -90,13 +93,26 @@ class DeviceMade(_Entry, frozen=True, kw_only=True):
     guid: str = ""
 
 
+class Recognised(_Entry, frozen=True, kw_only=True):
+    """Written when a machine of the journal is found under another name, address or id: from here on it is `host` at
+    `address`. It was at `was_address`, with the id `was_machine`."""
+
+    run: str
+    at: float
+    host: str
+    address: str
+    machine: str
+    was_address: str
+    was_machine: str
+
+
 class RunEnded(_Entry, frozen=True, kw_only=True):
     run: str
     at: float
     ok: bool
 
 
-Entry = RunBegan | Intent | Result | DeviceMade | RunEnded
+Entry = RunBegan | Intent | Result | DeviceMade | Recognised | RunEnded
 
 
 class Owed(Shown, frozen=True, kw_only=True):
@@ -107,7 +123,9 @@ class Owed(Shown, frozen=True, kw_only=True):
     """
 
     host: str
+    """What the machine was called last; `address` where it was reached, `machine` its id, empty where unknown."""
     address: str
+    machine: str = ""
     server: str
     phase: Phase
     step: str
@@ -161,18 +179,20 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
     A step without a result was cut off in the middle: what it was about to change is owed, uncertainly. A result
     `unchanged` says that what the step is to bring about was seen to be so already.
     """
-    standing: dict[tuple[str, str], Owed] = {}
+    standing: dict[tuple[KnownMachine, str], Owed] = {}
+    places = Places()
     open_: dict[tuple[str, str, str], Intent] = {}
     count = 0
 
     def book(intent: Intent, certain: bool) -> None:
         nonlocal count
+        host = place_of_intent(places, intent)
         for change in intent.step.changes:
             if isinstance(change, _STATELESS) or _left_over(change):
                 continue
             count += 1
-            place = (intent.step.host, identity(change))
-            if place not in standing and _drifted(change, intent.step.host, standing):
+            place = (host, identity(change))
+            if place not in standing and _drifted(change, host, standing):
                 continue
             before = standing.get(place)
             total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
@@ -215,12 +235,18 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 intent = open_.pop((entry.run, entry.host, entry.step), None)
                 if intent is not None and entry.outcome in _STANDS:
                     book(intent, certain=entry.outcome is not Outcome.UNKNOWN)
+            case Recognised():
+                _recognised(entry, places, standing)
             case RunBegan():
                 cut_off()  # before what the new run does about the same things
             case _:
                 pass
     cut_off()
-    return sorted(standing.values(), key=lambda item: item.order)
+    found = [
+        msgspec.structs.replace(item, host=place.host, address=place.address, machine=place.machine)
+        for (place, _), item in standing.items()
+    ]
+    return sorted(found, key=lambda item: item.order)
 
 
 def _left_over(change: Change) -> bool:
@@ -228,13 +254,33 @@ def _left_over(change: Change) -> bool:
     return isinstance(change, FileChange) and change.new is None and is_aside(change.path)
 
 
-def _drifted(change: Change, host: str, standing: Mapping[tuple[str, str], Owed]) -> bool:
+def place_of_intent(places: Places, intent: Intent) -> KnownMachine:
+    """The machine that a step was meant for."""
+    host = intent.step.host
+    return places.of(host, intent.address, intent.machine, director=host == DIRECTOR)
+
+
+def _recognised(entry: Recognised, places: Places, standing: dict[tuple[KnownMachine, str], Owed]) -> None:
+    """The machine goes on under its new name, address and id, with all that is owed on it."""
+    director = entry.host == DIRECTOR
+    former = places.found(entry.was_address, entry.was_machine, director=director)
+    if former is None:
+        return
+    place = places.renamed(former, entry.host, entry.address, entry.machine, director=director)
+    for key in [key for key in standing if key[0] is former and place is not former]:
+        item, later = standing.pop(key), standing.get((place, key[1]))
+        if later is not None:
+            item = msgspec.structs.replace(later, change=msgspec.structs.replace(later.change, old=item.change.old))
+        standing[place, key[1]] = item
+
+
+def _drifted(change: Change, host: KnownMachine, standing: Mapping[tuple[KnownMachine, str], Owed]) -> bool:
     """Whether what goes is a VIP with a wrong prefix that came after our own: it was not there before dsrwizard, or our
     own address would have taken its place in one step."""
     if not isinstance(change, AddressChange) or change.new:
         return False
     return any(
-        where == host
+        where is host
         and isinstance(item.change, AddressChange)
         and item.change.new
         and not item.change.old
@@ -301,17 +347,24 @@ def given_up(entries: Iterable[Entry]) -> bool:
 
 
 def deployed_since(entries: Iterable[Entry]) -> dict[str, float]:
-    """When a VIP was last put on each host, in seconds since the epoch; hosts where that never ended well are left
-    out."""
-    found: dict[str, float] = {}
-    putting: set[tuple[str, str, str]] = set()
+    """When a VIP was last put on each host, in seconds since the epoch, by what the host was called last; hosts where
+    that never ended well are left out."""
+    found: dict[KnownMachine, float] = {}
+    putting: dict[tuple[str, str, str], KnownMachine] = {}
+    places = Places()
     for entry in entries:
-        if isinstance(entry, Intent):
-            if any(isinstance(change, AddressChange) and change.new for change in entry.step.changes):
-                putting.add((entry.run, entry.step.host, entry.step.id))
-        elif isinstance(entry, Result) and (entry.run, entry.host, entry.step) in putting:
-            found |= {entry.host: entry.at} if entry.outcome is Outcome.CHANGED else {}
-    return found
+        match entry:
+            case Intent():
+                place = place_of_intent(places, entry)
+                if any(isinstance(change, AddressChange) and change.new for change in entry.step.changes):
+                    putting[entry.run, entry.step.host, entry.step.id] = place
+            case Result() if entry.outcome is Outcome.CHANGED and (entry.run, entry.host, entry.step) in putting:
+                found[putting[entry.run, entry.host, entry.step]] = entry.at
+            case Recognised():
+                _recognised(entry, places, {})
+            case _:
+                pass
+    return {place.host: at for place, at in sorted(found.items(), key=lambda item: item[1])}
 
 
 def in_force(entries: Iterable[Entry]) -> bool:
@@ -332,80 +385,12 @@ def _is_guard_file(change: Change) -> bool:
     return folder or (isinstance(change, FileChange) and change.path in (GUARD_FILE, FORMER_GUARD_FILE))
 
 
-def adapters_made(entries: Iterable[Entry], address: str) -> dict[str, tuple[str, ...]]:
-    """Adapters that were ever made on the host at this address: name in lower case → GUIDs in lower case. An instance
-    id is used again by Windows when its device is gone, a GUID never."""
+def adapters_made(entries: Iterable[Entry]) -> dict[str, tuple[str, ...]]:
+    """Adapters that were ever made on any host: name in lower case → GUIDs in lower case. An instance id is used again
+    by Windows when its device is gone, a GUID never, on no host: whatever address a host has by now, its are its."""
     found: dict[str, tuple[str, ...]] = {}
     for entry in entries:
-        if isinstance(entry, DeviceMade) and entry.address == address and entry.guid:
+        if isinstance(entry, DeviceMade) and entry.guid:
             name = entry.name.lower()
             found[name] = tuple(dict.fromkeys((*found.get(name, ()), entry.guid.lower())))
     return found
-
-
-class Account:
-    """The summary of one deployment's journal. Each value is computed once, on first use."""
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self.entries = tuple(entries)
-
-    @cached_property
-    def owed(self) -> list[Owed]:
-        return owed(self.entries)
-
-    @cached_property
-    def deployment(self) -> Deployment | None:
-        """As it was last applied."""
-        return last_deployment(self.entries)
-
-    @cached_property
-    def in_force(self) -> bool:
-        return in_force(self.entries)
-
-    @cached_property
-    def left_behind(self) -> bool:
-        """Whether nothing stands of it but what was left for the sake of others."""
-        return bool(self.owed) and (guard_only(self.owed) or given_up(self.entries))
-
-    def last_apply(self) -> list[Owed]:
-        """What stands of the last apply alone."""
-        runs = [entry.run for entry in self.entries if isinstance(entry, RunBegan) and entry.verb == "apply"]
-        return owed(self.entries, run=runs[-1] if runs else "")
-
-    def leaving(self, deployment: Deployment) -> list[RealServer]:
-        """Servers that an earlier deployment of this name had and that still owe something."""
-        names = {item.host for item in self.owed} - {server.name for server in deployment.servers} - {DIRECTOR}
-        known = {
-            server.name: server
-            for entry in self.entries
-            if isinstance(entry, RunBegan)
-            for server in entry.deployment.servers
-        }
-        return [known[name] for name in sorted(names) if name in known]
-
-
-def needed_by(others: Iterable[Account]) -> tuple[list[Owed], list[Deployment]]:
-    """What other deployments still need: what they owe, and themselves as far as they are in force."""
-    needed: list[Owed] = []
-    in_use: list[Deployment] = []
-    for account in others:
-        if not account.left_behind:
-            needed += account.owed
-        if account.deployment is not None and account.in_force:
-            in_use.append(account.deployment)
-    return needed, in_use
-
-
-def orphans(deployment: Deployment, mine: Account, others: Iterable[Account]) -> list[Owed]:
-    """What deployments that are gone left on the hosts of this one, under this one's names for the hosts."""
-    if not mine.owed:
-        return []
-    names = {server.address: server.name for server in deployment.servers if server.connect != "manual"}
-    names |= {item.address: item.host for item in mine.owed}
-    return [
-        msgspec.structs.replace(item, host=names[item.address], owner=account.deployment.name)
-        for account in others
-        if account.deployment is not None and account.left_behind
-        for item in account.owed
-        if item.address in names
-    ]

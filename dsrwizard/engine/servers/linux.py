@@ -198,7 +198,7 @@ def server_port(
     server: RealServer,
     open_connector: OpenConnector,
     asker: Asker,
-    adapters_made: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda address: {},
+    adapters_made: Callable[[], Mapping[str, tuple[str, ...]]] = dict,
 ) -> ServerPort:
     """The port for a server, by how it is connected. `adapters_made`: see `Journals.adapters_made`. Raises UsageError
     for one that is set up by hand."""
@@ -210,7 +210,7 @@ def server_port(
         return WindowsServer(
             server,
             lambda: open_connector(server.name, server, asker),
-            adapters_made=lambda: adapters_made(server.address),
+            adapters_made=adapters_made,
         )
     raise UsageError(
         f"{server.name} is set up by hand: dsrwizard does not log in there.", "",

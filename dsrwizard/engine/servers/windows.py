@@ -75,7 +75,7 @@ class WindowsServer:
     """A Windows real server over one connection, opened when first needed and opened again when it has died.
 
     Implements `ServerPort`; one thing at a time. `clock` gives seconds since the epoch, `adapters_made` the GUIDs that
-    the journals have for adapters of this host, by name.
+    the journals have for adapters, by name.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
+from uuid import uuid4
 
 from tests.windows.host import winrm
 from tests.windows.host.cmdlets import CMDLETS
@@ -94,6 +95,8 @@ class WindowsHost:
         self.skip_as_source = True
         self.now = datetime(2026, 1, 5, 12, 0, 0)
         self.boot = "20260105080000.000000+060"
+        self.guid = str(uuid4())
+        """MachineGuid; empty: the registry has none."""
         self.not_modelled: list[str] = []
         self.broken: dict[str, str] = {}
         """Cmdlet or native command in lower case → the error it ends with, as a host that fails there."""

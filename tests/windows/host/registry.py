@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SERVICES = "hklm:\\system\\currentcontrolset\\services\\"
 RESTRICTIONS = r"hklm:\software\policies\microsoft\windows\deviceinstall\restrictions"
+CRYPTOGRAPHY = r"hklm:\software\microsoft\cryptography"
 HTTP = SERVICES + "http\\parameters"
 CERTIFICATES = HTTP + "\\sslbindinginfo"
 SNI = HTTP + "\\sslsnibindinginfo"
@@ -41,6 +42,8 @@ class _Item(Object):
 def exists(host: WindowsHost, path: str) -> bool:
     """`Test-Path`."""
     lower = path.lower()
+    if lower == CRYPTOGRAPHY:
+        return True
     if lower == RESTRICTIONS:
         return bool(_policies(host))
     if lower in (SNI, CENTRAL):
@@ -88,6 +91,8 @@ def item(host: WindowsHost, path: str) -> Object:
     if not exists(host, path):
         raise PowerShellError(f"Cannot find path '{path}' because it does not exist.")
     lower = path.lower()
+    if lower == CRYPTOGRAPHY:
+        return _Item({"MachineGuid": host.guid} if host.guid else {}, ("MachineGuid",))
     if lower == RESTRICTIONS:
         return _Item(_policies(host), SWITCHES)
     if lower == HTTP:

@@ -24,6 +24,7 @@ from dsrwizard.core.model.doc_addresses import SOMEWHERE
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Persistence, ServerFacts
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.values import machine_id
 
 MOST_CLIENTS = 4
 """Clients that each VIP's way back is asked for: each is a program to start."""
@@ -106,7 +107,8 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         os=_os(texts),
         hostname=_text(texts, "/proc/sys/kernel/hostname"),
         kernel=_text(texts, "/proc/sys/kernel/osrelease"),
-        boot_id=_text(texts, "/proc/sys/kernel/random/boot_id"),
+        machine=machine_id(_text(texts, "/etc/machine-id")),
+        boot_id=_boot_id(_text(texts, "/proc/sys/kernel/random/boot_id")),
         privileged=_first(found, "root") == "yes",
         interfaces=interfaces(host, _joined(found, "addr")),
         default_routes=default_routes,
@@ -133,6 +135,14 @@ def _folders(lines: Iterable[str]) -> dict[str, bool]:
 def _text(texts: Iterable[tuple[str, str]], path: str) -> str:
     """The first line of a file that grep printed."""
     return next((text.strip()[:_LINE] for name, text in texts if name == path), "")
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _boot_id(text: str) -> str:
+    """The kernel's random/boot_id, a UUID (Documentation/admin-guide/sysctl/kernel). Empty for anything else."""
+    return text if _UUID.fullmatch(text) else ""
 
 
 def _os(texts: Iterable[tuple[str, str]]) -> str:

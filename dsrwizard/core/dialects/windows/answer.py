@@ -15,7 +15,7 @@ from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Route, ServerFacts
 from dsrwizard.core.model.foreign import one_line
-from dsrwizard.core.model.values import Impossible, address, parsed
+from dsrwizard.core.model.values import Impossible, address, machine_guid, parsed
 from dsrwizard.core.model.windows_facts import CertificateSettings, Conflict, WindowsAdapter, WindowsFacts
 from dsrwizard.core.model.windows_values import Number, sentence
 
@@ -90,6 +90,7 @@ class _Unread(msgspec.Struct):
 class _Answer(msgspec.Struct, kw_only=True):
     """What the frame holds beside the fields of WindowsFacts."""
 
+    machine: str = ""
     boot: str = ""
     hostname: str = ""
     listeners: tuple[_Listener, ...] | None = None
@@ -163,6 +164,7 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
         os=windows.product,
         hostname=one_line(more.hostname, 100),
         kernel=windows.version,
+        machine=machine_guid(more.machine),
         boot_id=one_line(more.boot, 100),
         privileged=windows.elevated is not False,
         interfaces=tuple(_interface(adapter) for adapter in windows.adapters),

@@ -1,0 +1,446 @@
+"""Each edit of the file and each fate of a machine: which machine a host is, what is planned, what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dsrwizard.core.model.changes import AddressChange, DestinationChange, DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service
+from dsrwizard.core.model.outcome import RunResult
+from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
+from dsrwizard.engine.engine import Engine
+from tests.fakes.engine import engine_of
+from tests.fakes.host import linux_sysctls
+from tests.fakes.ipvs import Entry, Virtual
+from tests.fakes.operator import Nobody
+from tests.fakes.server_state import ServerState
+from tests.fakes.world import World
+
+VIP = "10.0.0.10"
+WEB = ServiceKey(VIP, "tcp", 80)
+MAIL = ServiceKey(VIP, "tcp", 25)
+
+
+@dataclass
+class Farm:
+    """Three servers in force and a spare machine."""
+
+    folder: Path
+    world: World = field(default_factory=lambda: World.lab(4))
+    servers: dict[str, str] = field(default_factory=lambda: {f"web{n}": f"10.0.0.10{n}" for n in (1, 2, 3)})
+    """Name in the file → address."""
+    name: str = "shop"
+    balancer: str = "netlink"
+
+    def deployment(self) -> Deployment:
+        servers = tuple(RealServer(name=name, address=address) for name, address in self.servers.items())
+        made = self.world.deployment(name=self.name, engine=self.balancer)
+        return msgspec.structs.replace(made, servers=servers)
+
+    def engine(self) -> Engine:
+        return engine_of(self.world, Nobody(), self.folder)
+
+    def plan(self) -> Plan:
+        wanted, engine = self.deployment(), self.engine()
+        return engine.plan(wanted, engine.observe(wanted))
+
+    def back(self) -> Plan:
+        return self.engine().teardown_plan(self.deployment())
+
+    def apply(self) -> RunResult:
+        wanted, engine = self.deployment(), self.engine()
+        return engine.apply(wanted, engine.plan(wanted, engine.observe(wanted)), lambda event: None)
+
+    def teardown(self) -> RunResult:
+        wanted, engine = self.deployment(), self.engine()
+        return engine.teardown(wanted, engine.teardown_plan(wanted), lambda event: None)
+
+    # -- what becomes of machines
+
+    def machine(self, name: str) -> ServerState:
+        return self.world.servers[name]
+
+    def give(self, name: str, *rips: str) -> None:
+        state = self.machine(name)
+        state.rips = rips
+        state.machine.links["eth0"].addresses = dict.fromkeys(rips, 24)
+
+    def fresh(self, name: str) -> None:
+        """Installed anew."""
+        machine = self.machine(name).machine
+        machine.links["lo"].addresses = {"127.0.0.1": 8, "::1": 128}
+        machine.sysctls, machine.files = linux_sysctls("lo", "eth0"), {}
+        machine.machine_id, machine.boot_id = "f" * 32, "ffffffff-0000-4000-8000-000000000001"
+
+    def copy_of(self, source: str, name: str) -> None:
+        model, machine = self.machine(source).machine, self.machine(name).machine
+        machine.machine_id = model.machine_id
+        machine.files, machine.sysctls = dict(model.files), dict(model.sysctls)
+        machine.links["lo"].addresses = dict(model.links["lo"].addresses)
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Farm:
+    made = Farm(tmp_path)
+    assert made.apply().ok
+    return made
+
+
+def host(plan: Plan, name: str) -> HostPlan:
+    return next(one for one in plan.hosts if one.host == name)
+
+
+def titles(plan: Plan) -> dict[str, list[str]]:
+    return {one.host: [step.title for step in one.steps] for one in plan.hosts if one.steps}
+
+
+def said(plan: Plan, name: str) -> str:
+    return " ".join(host(plan, name).notes)
+
+
+DRAINED = [
+    "Drain web1 in 10.0.0.10 tcp/80: weight 1 → 0",
+    "Undo: web1 (10.0.0.101) behind 10.0.0.10 tcp/80, direct, weight 0",
+]
+
+
+def added(name: str, address: str) -> list[str]:
+    return [
+        f"{name} ({address}) behind 10.0.0.10 tcp/80, direct, weight 0",
+        f"Weight 1 for {name} in 10.0.0.10 tcp/80, once proved",
+    ]
+
+
+# --- names and addresses ---------------------------------------------------------------------------------------------
+
+
+def renamed(farm: Farm) -> None:
+    farm.servers = {"www1": "10.0.0.101", "web2": "10.0.0.102", "web3": "10.0.0.103"}
+
+
+def names_swapped(farm: Farm) -> None:
+    farm.servers = {"web1": "10.0.0.103", "web2": "10.0.0.102", "web3": "10.0.0.101"}
+
+
+def names_in_a_ring(farm: Farm) -> None:
+    farm.servers = {"web1": "10.0.0.102", "web2": "10.0.0.103", "web3": "10.0.0.101"}
+
+
+def machines_swapped(farm: Farm) -> None:
+    farm.give("web1", "10.0.0.103")
+    farm.give("web3", "10.0.0.101")
+    names_swapped(farm)
+
+
+def another_case(farm: Farm) -> None:
+    farm.servers = {"WEB1": "10.0.0.101", "web2": "10.0.0.102", "web3": "10.0.0.103"}
+
+
+def rebooted(farm: Farm) -> None:
+    farm.machine("web1").machine.boot_id = "ffffffff-0000-4000-8000-000000000001"
+
+
+def no_longer_told(farm: Farm) -> None:
+    farm.machine("web1").machine.machine_id = ""
+    renamed(farm)
+
+
+@pytest.mark.parametrize(
+    ("edit", "name", "word"),
+    [
+        (renamed, "www1", "This machine was called web1 before."),
+        (names_swapped, "web1", "This machine was called web3 before."),
+        (names_in_a_ring, "web3", "This machine was called web1 before."),
+        (machines_swapped, "web1", "This machine was web1 (10.0.0.101)"),
+        (another_case, "WEB1", "This machine was called web1 before."),
+        (no_longer_told, "www1", "This machine was called web1 before."),
+        (rebooted, "web1", ""),
+    ],
+)
+def test_what_needs_no_step_gets_none(farm: Farm, edit: Callable[[Farm], None], name: str, word: str) -> None:
+    edit(farm)
+    plan = farm.plan()
+    assert titles(plan) == {}
+    assert not [one.problem for one in plan.hosts if one.problem]
+    assert word in said(plan, name)
+    assert farm.apply().ok
+    assert set(farm.world.requests(6)) == {"web1", "web2", "web3"}
+    assert "before" not in " ".join(note for one in farm.plan().hosts for note in one.notes), "it is known by now"
+    assert farm.teardown().ok
+    assert all(state.machine.holds(VIP) is None for state in farm.world.servers.values())
+    assert titles(farm.back()) == {}
+
+
+@pytest.mark.parametrize("name", ["web1", "www1"])
+@pytest.mark.parametrize("kept", [False, True], ids=["moved", "second address"])
+def test_a_new_address_of_a_machine_changes_the_director_alone(farm: Farm, name: str, kept: bool) -> None:
+    farm.give("web1", *(["10.0.0.101"] if kept else []), "10.0.0.111")
+    farm.servers = {name: "10.0.0.111", "web2": "10.0.0.102", "web3": "10.0.0.103"}
+    plan = farm.plan()
+    assert titles(plan) == {DIRECTOR: [*DRAINED, *added(name, "10.0.0.111")]}
+    assert "This machine was web1 (10.0.0.101)" in said(plan, name)
+    assert "left unchanged" not in said(plan, DIRECTOR), "10.0.0.101 does not stay"
+    assert farm.apply().ok
+    assert titles(farm.plan()) == {}
+    assert not [one for one in farm.plan().hosts if one.problem], "nobody asks at the former address again"
+    assert farm.teardown().ok
+    assert farm.machine("web1").machine.holds(VIP) is None
+
+
+def test_the_address_and_the_name_of_a_removed_server_go_to_another_machine(farm: Farm) -> None:
+    farm.give("web1", "10.0.0.181")
+    farm.give("web4", "10.0.0.101")
+    plan = farm.plan()
+    assert "not the installation that dsrwizard set up at 10.0.0.101 as web1: its machine-id differs" in said(
+        plan, "web1"
+    )
+    assert "remove the VIP there" in said(plan, "web1")
+    assert [step.purpose for step in host(plan, "web1").steps] == ["guard", "vip", "persistence"]
+
+
+# --- installations ---------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_was_installed_anew_owes_nothing(farm: Farm) -> None:
+    farm.fresh("web1")
+    plan = farm.plan()
+    assert "It was reinstalled, or another machine has the address" in said(plan, "web1")
+    assert farm.apply().ok
+    assert farm.machine("web1").machine.holds(VIP)
+    assert titles(farm.plan()) == {}
+    assert "reinstalled" not in said(farm.plan(), "web1")
+    assert farm.teardown().ok
+    assert titles(farm.back()) == {}, "nothing is owed on the former installation"
+
+
+def test_a_teardown_leaves_what_was_installed_anew(farm: Farm) -> None:
+    farm.fresh("web1")
+    farm.machine("web1").machine.links["lo"].addresses[VIP] = 32  # by somebody
+    back = farm.back()
+    assert "web1" not in titles(back)
+    assert farm.teardown().ok
+    assert farm.machine("web1").machine.holds(VIP) == "lo"
+
+
+def test_where_a_machine_is_stays_open_while_a_server_cannot_be_asked(farm: Farm) -> None:
+    farm.fresh("web1")
+    farm.machine("web2").reachable = False
+    plan = farm.plan()
+    assert "It is not known where web1 is now, because web2 could not be asked." in said(plan, "web1")
+    assert not farm.apply().ok
+    farm.machine("web2").reachable = True
+    assert "reinstalled" in said(farm.plan(), "web1"), "it was kept until it could be told"
+
+
+def test_a_new_machine_id_makes_no_new_machine(farm: Farm) -> None:
+    farm.machine("web1").machine.machine_id = "f" * 32
+    plan = farm.plan()
+    assert titles(plan) == {}
+    assert "What dsrwizard set up is still there, so it is the same machine" in said(plan, "web1")
+    assert farm.apply().ok
+    assert said(farm.plan(), "web1") == ""
+    assert farm.teardown().ok
+    assert farm.machine("web1").machine.holds(VIP) is None
+
+
+def test_copies_of_one_image_are_told_apart_by_address(farm: Farm) -> None:
+    farm.copy_of("web1", "web4")
+    farm.servers["web4"] = "10.0.0.104"
+    plan = farm.plan()
+    for name in ("web1", "web4"):
+        assert "web1 and web4 have the same machine-id" in said(plan, name)
+        assert "systemd-machine-id-setup" in said(plan, name)
+    assert titles(plan) == {DIRECTOR: added("web4", "10.0.0.104")}
+    assert farm.apply().ok
+    del farm.servers["web1"]
+    assert set(titles(farm.plan())) == {DIRECTOR, "web1"}, "the copy keeps what the other gives back"
+    assert farm.apply().ok
+    assert farm.machine("web1").machine.holds(VIP) is None
+    assert farm.machine("web4").machine.holds(VIP)
+
+
+def test_containers_of_one_machine_are_no_machine_twice(farm: Farm) -> None:
+    farm.copy_of("web1", "web4")
+    farm.machine("web4").machine.boot_id = farm.machine("web1").machine.boot_id
+    farm.servers["web4"] = "10.0.0.104"
+    assert not [one.problem for one in farm.plan().hosts if one.problem]
+
+
+def test_one_machine_in_the_file_twice_is_refused(farm: Farm) -> None:
+    farm.give("web1", "10.0.0.101", "10.0.0.111")
+    farm.servers["web9"] = "10.0.0.111"
+    plan = farm.plan()
+    for name in ("web1", "web9"):
+        assert "web1 (10.0.0.101) and web9 (10.0.0.111) are the same machine" in host(plan, name).problem
+    assert titles(plan) == {}
+    assert set(farm.world.requests(6)) == {"web1", "web2", "web3"}
+
+
+def test_a_host_that_claims_the_address_of_another_convinces_nobody(farm: Farm) -> None:
+    liar = farm.machine("web2").machine
+    liar.machine_id, liar.boot_id = farm.machine("web1").machine.machine_id, farm.machine("web1").machine.boot_id
+    liar.links["eth0"].addresses["10.0.0.101"] = 24
+    plan = farm.plan()
+    assert not [one.problem for one in plan.hosts if one.problem]
+    assert titles(plan) == {}
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_server_that_claims_to_be_one_that_cannot_be_asked_convinces_nobody(farm: Farm, removed: bool) -> None:
+    liar = farm.machine("web2").machine
+    own, liar.machine_id = liar.machine_id, farm.machine("web1").machine.machine_id
+    farm.machine("web1").ssh = False
+    if removed:
+        del farm.servers["web1"]
+    assert "was web1" not in said(farm.plan(), "web2")
+    assert not farm.apply().ok
+    farm.machine("web1").ssh, liar.machine_id = True, own
+    farm.servers["web1"] = "10.0.0.101"
+    farm.apply()
+    assert farm.teardown().ok
+    assert farm.machine("web1").machine.holds(VIP) is None, "what is owed on it was not lost"
+
+
+def test_a_host_that_cannot_be_reached_is_nobody(farm: Farm) -> None:
+    farm.servers = {"web9": "10.0.0.199", "web2": "10.0.0.102", "web3": "10.0.0.103"}
+    farm.machine("web1").ssh = False
+    plan = farm.plan()
+    assert "does not answer" in host(plan, "web9").problem
+    assert "does not answer" in host(plan, "web1").problem
+    assert not farm.apply().ok
+    assert farm.machine("web1").machine.holds(VIP), "it could not be asked"
+    farm.machine("web1").ssh = True
+    assert "web1" in titles(farm.plan()), "it is owed until it is taken back"
+
+
+# --- who still sends -------------------------------------------------------------------------------------------------
+
+
+def somebody_sends(farm: Farm, address: str, weight: int = 5, method: str = "dr") -> None:
+    """Another program on the director has a service on the VIP, with this server behind it."""
+    entry = Entry(address, 25, DestinationState(weight, method))
+    farm.world.ipvs.table[MAIL] = Virtual(state=ServiceState("rr"), entries=[entry])
+
+
+def test_a_server_keeps_the_vip_while_others_send_to_it(farm: Farm) -> None:
+    somebody_sends(farm, "10.0.0.101")
+    before = farm.machine("web1").machine.files.keys()
+    del farm.servers["web1"]
+    plan = farm.plan()
+    assert "web1" not in titles(plan)
+    assert "still sends clients there: 10.0.0.10 tcp/25 to 10.0.0.101, weight 5" in said(plan, "web1")
+    assert farm.apply().ok
+    machine = farm.machine("web1").machine
+    assert (machine.holds(VIP), machine.answers_arp(VIP), machine.files.keys()) == ("lo", False, before)
+    farm.world.ipvs.table[MAIL].entries[0].state = DestinationState(0)
+    assert farm.apply().ok
+    assert machine.holds(VIP) is None
+
+
+def test_a_teardown_waits_for_those_who_still_send(farm: Farm) -> None:
+    somebody_sends(farm, "10.0.0.101")
+    assert "still sends clients there" in said(farm.back(), "web1")
+    assert farm.teardown().ok
+    holding = [name for name in ("web1", "web2", "web3") if farm.machine(name).machine.holds(VIP)]
+    assert holding == ["web1"]
+
+
+@pytest.mark.parametrize(("weight", "method"), [(0, "dr"), (5, "nat")])
+def test_what_needs_no_vip_holds_nothing(farm: Farm, weight: int, method: str) -> None:
+    somebody_sends(farm, "10.0.0.101", weight, method)
+    del farm.servers["web1"]
+    assert "web1" in titles(farm.plan())
+
+
+def test_who_begins_to_send_after_the_plan_is_seen_in_time(farm: Farm) -> None:
+    del farm.servers["web1"]
+    wanted, engine = farm.deployment(), farm.engine()
+    plan = engine.plan(wanted, engine.observe(wanted))
+    somebody_sends(farm, "10.0.0.101")
+    result = engine.apply(wanted, plan, lambda event: None)
+    assert not result.ok
+    (failure,) = [one.failure for one in result.hosts if one.host == "web1"]
+    assert failure is not None
+    assert "web1 keeps the VIP: the director still sends clients there" in failure.what
+    assert farm.machine("web1").machine.holds(VIP)
+
+
+def test_where_the_director_fails_the_server_keeps_the_vip(farm: Farm) -> None:
+    del farm.servers["web1"]
+    wanted, engine = farm.deployment(), farm.engine()
+    plan = engine.plan(wanted, engine.observe(wanted))
+    farm.world.ipvs.set_weight(WEB, "10.0.0.101", 80, 7)  # changed meanwhile: the drain is refused
+    assert not engine.apply(wanted, plan, lambda event: None).ok
+    assert farm.machine("web1").machine.holds(VIP)
+
+
+def test_a_balancer_that_cannot_be_asked_is_left_to_the_operator(tmp_path: Path) -> None:
+    farm = Farm(tmp_path, balancer="external")
+    assert farm.apply().ok
+    del farm.servers["web1"]
+    steps = {step.title: step.interrupts for step in host(farm.plan(), "web1").steps}
+    for title in ("Undo: VIP 10.0.0.10/32 on lo", "Undo: Guard: stay silent about the VIP in ARP"):
+        assert "make sure that the load balancer no longer sends to web1 (10.0.0.101)" in steps[title]
+    farm.servers["web1"] = "10.0.0.101"
+    assert "no longer sends to web2 (10.0.0.102)" in str([step.interrupts for step in host(farm.back(), "web2").steps])
+
+
+# --- the director, and other deployments -----------------------------------------------------------------------------
+
+
+def test_the_journal_of_another_director_is_said_to_be_one(farm: Farm) -> None:
+    machine = farm.world.machine
+    farm.world.ipvs.table.clear()
+    del machine.links["eth0"].addresses[VIP]
+    machine.machine_id = "d" * 32
+    back = farm.back()
+    assert DIRECTOR not in titles(back)
+    plan = farm.plan()
+    assert "The journal was written on another director" in said(plan, DIRECTOR)
+    assert "the VIP 10.0.0.10, 1 IPVS service, and its kernel settings" in said(plan, DIRECTOR)
+    assert f"VIP {VIP}/32 on eth0, announced to the neighbours" in titles(plan)[DIRECTOR]
+
+
+def test_a_director_with_a_new_machine_id_is_the_same(farm: Farm) -> None:
+    farm.world.machine.machine_id = "d" * 32
+    assert titles(farm.plan()) == {}
+    assert farm.teardown().ok
+    assert farm.world.machine.holds(VIP) is None
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["same address", "new address"])
+def test_two_deployments_share_a_machine_under_two_names(farm: Farm, moves: bool) -> None:
+    other = Farm(farm.folder, farm.world, {"mx1": "10.0.0.101"}, "mail")
+    wanted = msgspec.structs.replace(
+        other.deployment(), vips=farm.world.deployment(vip="10.0.0.53", services=(Service(port=80),)).vips
+    )
+    engine = other.engine()
+    assert engine.apply(wanted, engine.plan(wanted, engine.observe(wanted)), lambda event: None).ok
+    if moves:
+        farm.give("web1", "10.0.0.111")
+        farm.servers["web1"] = "10.0.0.111"
+        assert farm.apply().ok
+    assert farm.teardown().ok
+    machine = farm.machine("web1").machine
+    assert machine.holds(VIP) is None
+    assert (machine.holds("10.0.0.53"), machine.answers_arp("10.0.0.53")) == ("lo", False), "the other's guard stays"
+
+
+def test_no_change_of_a_server_is_one_of_the_vip(farm: Farm) -> None:
+    """The VIP renumbered: the director's old service goes before any server loses the old VIP."""
+    wanted = msgspec.structs.replace(farm.deployment(), vips=farm.world.deployment(vip="10.0.0.20").vips)
+    engine = farm.engine()
+    order: list[str] = []
+    plan = engine.plan(wanted, engine.observe(wanted))
+    assert engine.apply(wanted, plan, lambda event: None).ok
+    for where, change in farm.world.done:
+        gone = isinstance(change, DestinationChange) and change.new is None
+        if gone or (isinstance(change, AddressChange) and not change.new and where != DIRECTOR):
+            order.append("destination" if gone else "address")
+    assert order == ["destination"] * 3 + ["address"] * 3
+    assert set(farm.world.requests(6, vip="10.0.0.20")) == {"web1", "web2", "web3"}
