@@ -50,6 +50,7 @@ saved() {
   "$2" -c 2>/dev/null | awk "$near"' END {exit !NR}' || "$2" -c 2>&1
 }
 listed() { nft list ruleset 2>/dev/null | awk "$short"' END {exit !NR}' || nft list ruleset 2>&1; }
+tabled() { grep -qs '^nf_tables ' /proc/modules || grep -qs '/nf_tables[.]ko' "/lib/modules/$(uname -r)/modules.builtin"; }
 tables() {
   s "legacy$1"
   if [ -e "/proc/net/${2}_names" ] && [ ! -r "/proc/net/${2}_names" ]; then echo hidden
@@ -59,7 +60,7 @@ tables() {
     else echo unseen; fi | most
   fi
   s "nft$1"
-  if grep -qs '^nf_tables ' /proc/modules || [ -n "$nft" ]; then
+  if [ -n "$nft" ] || tabled; then
     if have "$3-nft-save"; then saved "$3-nft" "$3-nft-save"
     elif have "$3-save" && "$3-save" -V 2>/dev/null | grep -q nf_tables; then saved "$3" "$3-save"; fi | most
   fi
@@ -70,7 +71,7 @@ s programs
 for p in nft iptables-save iptables-legacy-save iptables-nft-save; do if have "$p"; then echo "$p"; fi; done
 s nft
 if have nft; then nft=there; echo nft; listed | most
-elif grep -qs '^nf_tables ' /proc/modules && ! have iptables-nft-save && ! have iptables-save; then echo unseen; fi
+elif tabled && ! have iptables-nft-save && ! have iptables-save; then echo unseen; fi
 tables 4 ip_tables iptables
 tables 6 ip6_tables ip6tables
 s ipset
