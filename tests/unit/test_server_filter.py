@@ -462,6 +462,12 @@ def test_a_translated_packet_has_its_new_destination(rule: str, to: tuple[str, i
     assert packet(behind(chains(legacy(rule, table="nat")))) == to
 
 
+def test_a_packet_that_may_have_been_translated_before_is_not_surely_dropped() -> None:
+    nat = legacy("PREROUTING -p tcp -m recent --rcheck --name x -j REDIRECT --to-ports 8080", table="nat")
+    closed = legacy("INPUT -p tcp -m tcp --dport 80 -j DROP")
+    assert (walked(behind(chains(closed))), walked(behind(chains(nat, closed)))) == ("drops", "undecided")
+
+
 def chain_of_many(jumps: int) -> tuple[FilterChain, ...]:
     """Chains that jump twice to the next: more rules to ask than anybody has time for."""
     rules = [f"C{at} -j C{at + 1}" for at in range(jumps) for _ in (1, 2)]
