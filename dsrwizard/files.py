@@ -128,10 +128,13 @@ def looked(path: Path, most: int, *, ours: bool = False) -> tuple[bytes, os.stat
             refuse_what_others_own(path)
             if not _trusted(status.st_uid):
                 raise NotOurs(path, path, status)
-        content = file.read(most + 1)
+        content = bytearray()
+        # In pieces: asked for all at once, Python takes as much memory as the file may be large, not as it is.
+        while len(content) <= most and (piece := file.read(min(_PIECE, most + 1 - len(content)))):
+            content += piece
     if len(content) > most:
         raise _too_large(path, most)
-    return content, status
+    return bytes(content), status
 
 
 def opened(path: Path, flags: int, *, state: bool = True) -> int:

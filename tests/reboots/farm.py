@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.reboots.guests import Guest, GuestFailed, Segment
+from tests.reboots.guests import Guest, Segment
 
 T = TypeVar("T")
 MANAGERS = ("networkd", "ifupdown", "nm", "netplan")
@@ -179,7 +179,7 @@ class Farm(Segment):
         try:
             report: dict[str, Any] = json.loads(said)
         except ValueError:
-            raise GuestFailed(f"{director}: verify ended with {code} and said: {said[-600:]}") from None
+            return f"verify ended with {code}: {said[-300:]}", []
         wrong = [
             f"{one['cause'] or one['check']} on {one['host']}: {one['message']}"
             for one in report["checks"] if one["outcome"] == "fail"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -293,3 +294,15 @@ def test_deployments_in_force_of_another_user_are_refused_by_name(state: Path, t
     theirs(state / "journal" / "shop.jsonl")
     with pytest.raises(LookError, match=r"journal .*shop\.jsonl cannot be read"):
         Journals(state / "journal").in_force()
+
+
+def test_a_small_file_takes_little_memory_however_large_it_might_be(tmp_path: Path) -> None:
+    """A director may have half a gigabyte; the bound of a journal is more."""
+    path = tmp_path / "journal"
+    path.write_bytes(b"x" * 1000)
+    tracemalloc.start()
+    try:
+        assert files.read(path, 2_000_000_000) == b"x" * 1000
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
