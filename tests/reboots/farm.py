@@ -182,7 +182,7 @@ class Farm(Segment):
             return f"verify ended with {code}: {said[-300:]}", []
         wrong = [
             f"{one['cause'] or one['check']} on {one['host']}: {one['message']}"
-            for one in report["checks"] if one["outcome"] == "fail"
+            for one in report["checks"] if one["outcome"] in ("fail", "unknown")
         ]  # fmt: skip
         return report["verdict"], wrong
 
