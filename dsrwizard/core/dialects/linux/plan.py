@@ -22,6 +22,7 @@ from dsrwizard.core.model.changes import (
     SysctlChange,
     UnitChange,
     aside,
+    torn,
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer, Vip
 from dsrwizard.core.model.facts import Interface, ServerFacts
@@ -295,6 +296,7 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
             changes.append(UnitChange())
         if facts.networkmanager:
             changes += _file(facts, dispatcher_file(name), FileState(content=dispatcher_text(name), mode=0o755))
+            changes += _left_over(facts, dispatcher_file(name))
     elif facts.persistence == "ifupdown":
         changes += _file(facts, ifupdown_file(name), FileState(content=ifupdown_text(name, link, vips)))
         changes += _left_over(facts, ifupdown_file(name))
@@ -336,7 +338,8 @@ def _file(facts: ServerFacts, path: str, wanted: FileState) -> list[Change]:
     if present is not None and (present.content, present.target) == (wanted.content, wanted.target):
         return []
     if present is not None and (present.target, wanted.target) == (None, None):
-        wanted = FileState(content=wanted.content, mode=present.mode)
+        mode = wanted.mode if torn(present, wanted) else present.mode | (wanted.mode & 0o111)
+        wanted = FileState(content=wanted.content, mode=mode)
     missing = [folder for folder, there in facts.folders.items() if not there and path.startswith(f"{folder}/")]
     folders = [FolderChange(path=folder, old=False, new=True) for folder in missing]
     return [*folders, FileChange(path=path, old=present, new=wanted)]
