@@ -57,6 +57,7 @@ def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], 
     return DirectorBoot(
         systemd=(root / "run/systemd/system").is_dir(),
         init=(root / "run/openrc").is_dir() or (root / "run/initctl").exists(),
+        writable=os.access(root / "etc/systemd/system", os.W_OK, effective_ids=True),
         program=program(),
         program_gone=runs if runs and not os.access(root / runs.lstrip("/"), os.X_OK) else "",
         files=found,

@@ -294,6 +294,18 @@ def test_without_systemd_verify_names_the_line_and_with_it_apply_keeps_the_file(
         assert after.outcome == "pass"
 
 
+def test_a_user_who_may_write_no_unit_gets_no_step_that_fails_and_is_told(tmp_path: Path) -> None:
+    world = booted(writable=False)
+    deployment = world.deployment()
+    with closing(engine_of(world, Nobody(), tmp_path)) as engine:
+        made = engine.plan(deployment, engine.observe(deployment))
+        assert engine.apply(deployment, made, lambda _: None).ok
+        assert engine.plan(deployment, engine.observe(deployment)).empty
+        (check,) = [one for one in engine.verify(deployment).failures if one.check == "director.persistent"]
+    assert any("Only root" in note for host in made.hosts for note in host.notes)
+    assert "sudo" in check.fix
+
+
 def test_a_machine_without_a_known_init_system_is_not_blamed(tmp_path: Path) -> None:
     world = booted(systemd=False)
     deployment = world.deployment()

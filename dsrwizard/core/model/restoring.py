@@ -132,6 +132,8 @@ class DirectorBoot(Shown, frozen=True, kw_only=True):
     systemd: bool = False
     init: bool = False
     """OpenRC or the init of System V runs this machine."""
+    writable: bool = True
+    """Units may be written: by root, and not by a user with the two capabilities that the rest needs."""
     program: tuple[str, ...] = ()
     program_gone: str = ""
     files: dict[str, FileState | None] = {}

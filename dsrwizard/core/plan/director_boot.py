@@ -69,7 +69,7 @@ def command(deployment: str, boot: DirectorBoot) -> str:
 def persistence(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str]) -> list[Step]:
     """The step that makes this director come back by itself; none where nothing is missing, or without systemd."""
     boot = facts.boot
-    if boot is None or not (boot.systemd or boot.by_hand):
+    if boot is None or not boot.writable or not (boot.systemd or boot.by_hand):
         return []
     changes = _files(deployment, boot) if boot.systemd else []
     if changes or boot.saved in _SPOILT:
@@ -252,7 +252,12 @@ def _again(deployment: str) -> str:
 def notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     """What an operator has to do where dsrwizard writes no unit."""
     boot = facts.boot
-    if boot is None or boot.systemd or boot.by_hand:
+    if boot is None:
+        return []
+    if boot.systemd and not boot.writable:
+        lost = missing(deployment, boot)
+        return [f"Only root may write what brings this director back after a reboot: {lost}."] if lost else []
+    if boot.systemd or boot.by_hand:
         return []
     return [
         "This machine does not run systemd, so no unit is written. To bring the table and the VIPs back at boot, put "
