@@ -76,6 +76,8 @@ protocol = "{protocol}"
 port = {port}
 scheduler = "rr"
 """
+            if protocol == "tcp":
+                text += 'page = "/large"\n'
             if protocol == "udp":
                 text += 'payload = "hello"  # any answer counts: the lab\'s echo names its host first\n'
     for server in SERVERS:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from dsrwizard.core.diagnosis.client_large import cut_off
 from dsrwizard.core.diagnosis.client_mute import mute
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER, bound, by_service, lacking, match
 from dsrwizard.core.dialects.client.parse import parse
@@ -164,7 +165,7 @@ class _Look:
             plan = {
                 target: 2 * count
                 for target, count in plan.items()
-                if mute(_of(vips[target[0]].large, target[1], passages[target]))
+                if cut_off(_of(vips[target[0]].large, target[1], passages[target]))
             }
         return vips, passages
 

@@ -24,6 +24,8 @@ ROUTER_MAC = "02:00:cb:00:71:01"
 ASKED = 78
 """Bytes of one request."""
 ANSWERED = 890
+WHOLE, BEGUN = 20_000, 280
+"""Bytes of a page that is large, and of it where only what fits a small packet arrives."""
 Said = tuple[Literal["open", "refused", "silent"], str]
 """What became of a connection, and the MAC that answered."""
 
@@ -85,9 +87,9 @@ class FakeClientHost:
             )
         plan = re.search(r"^connections '([^']*)' &$", script, re.MULTILINE)
         for line in plan[1].splitlines() if plan else ():
-            vip, port, count, kind = line.split()
+            vip, port, count, kind, *page = line.split()
             for _ in range(int(count) if self.python else min(int(count), 4)):
-                yield from self._tried(vip, int(port), kind == "big")
+                yield from self._tried(vip, int(port), kind == "big", page != ["/"])
         yield "tap " + ("on" if self.python and self.root else "privilege" if self.python else "python3")
         for vip in re.findall(r"^near (\S+)$", script, re.MULTILINE):
             yield f"link {vip} {'near' if self.on_link else 'far'}"
@@ -102,7 +104,7 @@ class FakeClientHost:
         """Whose MAC is in the table of whoever sends to the VIP."""
         return self.entries.get(vip) or (self.world.machine.mac if self.world.machine.holds(vip) else "")
 
-    def _tried(self, vip: str, port: int, big: bool = False) -> Iterator[str]:
+    def _tried(self, vip: str, port: int, big: bool = False, large: bool = False) -> Iterator[str]:
         self._port += 2
         result, mac = self._connect(vip, port, self._port)
         if not self.python:
@@ -119,7 +121,11 @@ class FakeClientHost:
         if big:
             fits = answering is not None and answering.carries >= 1500
             figures = figures if fits or result != "open" else f"1.20 {own} {self._port} - 3100 0"
-            yield f"big {vip} {port} {result} {figures.replace(f' {ASKED} ', ' 3100 ')} - -"
+            ended = int(fits and not silent)
+            if large and ended:
+                ended = int(answering is not None and answering.returns >= 1500)
+                figures = figures.replace(f" {ANSWERED}", f" {WHOLE if ended else BEGUN}")
+            yield f"big {vip} {port} {result} {figures.replace(f' {ASKED} ', ' 3100 ')} - - {ended}"
             return
         yield f"tcp {vip} {port} {result} {figures} - -"
         if self.root and result != "silent":

@@ -50,6 +50,7 @@ _KEYS = (
     "name", "address", "address6", "interface", "engine", "port", "protocol", "scheduler", "persistence",
     "weight", "connect",
     "user", "identity_file", "vip_interface", "vips", "services", "servers", "director", "client", "probe", "payload",
+    "page",
     "system", "auth", "winrm", "ca_file", "service_port", "a", "0", '"a.b"', "''", "prefix", "host", "ip",
 )  # fmt: skip
 _HEADERS = (

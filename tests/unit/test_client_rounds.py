@@ -37,6 +37,9 @@ from tests.unit.diagnosed import (
 DEAD = "02:00:5e:00:53:01"
 WEB1_MAC = "02:00:0a:00:00:65"
 
+LARGE = re.compile(r"^connections '[^']* big /", re.MULTILINE)
+"""A run that sends large requests."""
+
 
 class Seen:
     """A farm with a client host."""
@@ -69,11 +72,11 @@ class Seen:
     @property
     def rounds(self) -> list[str]:
         """The runs on the client host, without those that send large requests."""
-        return [run for run in self.host.runs if " big'" not in run]
+        return [run for run in self.host.runs if not LARGE.search(run)]
 
     def connections(self) -> int:
         """How many the director has, without those of large requests, five or one of a service."""
-        large = [int(count) for run in self.host.runs for count in re.findall(r" (\d+) big", run)]
+        large = [int(count) for run in self.host.runs for count in re.findall(r" (\d+) big /", run)]
         return len(self.farm.world.ipvs.connections) - sum(large)
 
 
@@ -216,6 +219,28 @@ def test_an_ipv6_vip_alone_astray_is_named_there() -> None:
 
 
 # -- the first byte
+
+
+@pytest.mark.parametrize("unseen", [("web2",), ("web1", "web3")])
+def test_where_nobody_is_answered_a_server_that_cannot_be_looked_at_is_not_blamed(
+    seen: Seen, unseen: tuple[str, ...]
+) -> None:
+    seen.host.flaky = {"10.0.0.101", "10.0.0.102", "10.0.0.103"}
+    for name in unseen:
+        seen.farm.server(name).ssh = False
+    check = only(seen.verify())
+    assert (check.check, check.host, check.cause) == ("client.servers", "client", "spoof-filter")
+    assert "those servers that could be looked at" in check.evidence
+
+
+def test_where_nobody_is_answered_and_nobody_could_look_it_is_one_failure_without_a_cause(seen: Seen) -> None:
+    seen.host.flaky = {"10.0.0.101", "10.0.0.102", "10.0.0.103"}
+    for name in ("web1", "web2", "web3"):
+        seen.farm.server(name).ssh = False
+    check = only(seen.verify())
+    assert (check.check, check.host, check.cause) == ("client.servers", "client", "")
+    assert "web1, web2, web3: what all of them share" in check.message
+    assert "tcpdump" in check.fix
 
 
 def test_a_server_that_only_shakes_hands_while_others_answer_is_named_from_the_client_host_alone(seen: Seen) -> None:
@@ -454,3 +479,10 @@ def test_what_the_director_s_own_filter_drops_behind_ipvs_is_not_put_down_to_any
     report = seen.verify()
     assert faults(report) == [("firewall", "director")]
     assert {one.consequence_of for one in report.checks if one.check == "client.servers"} == {"firewall"}
+
+
+def test_errors_that_the_director_sends_for_a_server_out_of_reach_are_no_replies_through_it(seen: Seen) -> None:
+    """Its kernel says host unreachable to the client, and IPVS counts that for the destination."""
+    seen.farm.server("web2").reachable = False
+    seen.host.by_director = {"10.0.0.102"}
+    assert faults(seen.verify()) == [("unreachable", "web2")]

@@ -133,6 +133,16 @@ def test_a_draft_keeps_what_a_udp_service_is_asked_and_tcp_goes_without_it() -> 
     assert deployment_of(draft) == loads(udp)
 
 
+def test_a_draft_keeps_the_page_of_a_service_and_other_protocols_go_without_it() -> None:
+    shop = SHOP.replace("port = 80", 'port = 80\npage = "/large?of=it"')
+    draft = Draft.from_deployment(loads(shop))
+    assert deployment_of(draft) == loads(shop)
+    draft.vips[0].services[0].protocol = "udp"
+    assert deployment_of(draft).vips[0].services == (Service(protocol="udp", port=80),)
+    draft.vips[0].services[0].protocol, draft.vips[0].services[0].port = "tcp", "22"
+    assert deployment_of(draft).vips[0].services == (Service(port=22),)
+
+
 def test_a_tcp_service_on_port_53_is_asked_by_its_handshake() -> None:
     assert Service(port=53).expects == "any"
 
@@ -211,6 +221,12 @@ def udp(keys: str) -> tuple[str, str]:
         (*udp(f'payload = "{"x" * 1401}"'), "line 11, vips[0].services[0].payload", "1401 bytes", "at most 1400"),
         (*udp('probe = "dns"\npayload = "x"'), "line 12, vips[0].services[0].payload", "DNS probe", "Remove payload"),
         ("port = 80", 'port = 80\nprobe = "echo"', "line 10, vips[0].services[0].probe", "for UDP", '"udp"'),
+        (*udp('page = "/x"'), "line 11, vips[0].services[0].page", "is for HTTP", "Remove page"),
+        ("port = 80", 'port = 22\npage = "/x"', "line 10, vips[0].services[0].page", "is for HTTP", "HTTP ports: 80"),
+        ("port = 80", 'port = 80\npage = ""', "line 10, vips[0].services[0].page", "is empty", "/large.html"),
+        ("port = 80", 'port = 80\npage = "x"', "line 10, vips[0].services[0].page", "not a path", "/large.html"),
+        ("port = 80", 'port = 80\npage = "/a b"', "line 10, vips[0].services[0].page", "not a path", "/large.html"),
+        ("port = 80", f'port = 80\npage = "/{"x" * 200}"', "line 10, vips[0].services[0].page", "201", "at most 200"),
         ("port = 80", 'port = 80\npayload = "x"', "line 10, vips[0].services[0].payload", "for UDP", "Remove payload"),
         ('"10.0.0.101"', '" 10.0.0.101"', "line 13", "spaces", "Remove them"),
         ('"10.0.0.101"', '"10.0.0.101\\u0000"', "line 13", "control characters", "Type it again"),
@@ -464,8 +480,8 @@ LEAVES: st.SearchStrategy[Any] = (
 )
 KEYS = st.sampled_from([
     "name", "director", "interface", "engine", "vips", "address", "services", "protocol", "port", "scheduler", "x_y",
-    "persistence", "probe", "payload", "servers", "address6", "weight", "connect", "user", "identity_file", "client",
-    "password",
+    "persistence", "probe", "payload", "page", "servers", "address6", "weight", "connect", "user", "identity_file",
+    "client", "password",
 ])  # fmt: skip
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=20

@@ -1,4 +1,5 @@
 """A real server's services: TCP ports 80 and 8080 answer with the host's name, UDP port 7 echoes behind it.
+`/large` is a page of many packets, whose last line is the name.
 
 Usage: serve.py [ADDRESS] [SERVICE=ADDRESS,… …]. Without an address it listens on the IPv4 and the IPv6 wildcard;
 `tcp/80=10.0.0.101` says otherwise for one service, `tcp/80=` leaves it out. UDP answers leave from the address the
@@ -24,6 +25,7 @@ _IP_PKTINFO = 8
 _IPV6_RECVPKTINFO = 49
 _IPV6_PKTINFO = 50
 _REQUEST_SECONDS = 10
+_LARGE = b"This line is one of many, so that the reply takes several packets.\n" * 300
 
 
 def _tcp_socket(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
@@ -62,6 +64,8 @@ def _answer(connection: socket.socket, body: bytes) -> None:
             if not data:
                 return
             request += data
+        if request.startswith(b"GET /large"):
+            body = _LARGE + body
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
         connection.sendall(head % len(body) + body)
     except OSError:

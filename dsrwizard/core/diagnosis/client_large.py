@@ -2,10 +2,12 @@
 
 Small packets pass where large ones are lost: a tunnel, a switch port or a filter on the way carries less than the hosts
 believe. One server that fails so, twice, while others do not has it on its own way; where all fail, it lies outside.
+A reply that begins and does not end is lost on its way, where another server's comes whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.diagnosis import sentences
@@ -21,6 +23,14 @@ FULL = 1400
 """Payload from which a reply needs a packet of full size."""
 
 
+def cut_off(of: Mapping[str, Sequence[Tried]]) -> frozenset[str]:
+    """The RIPs (`of`: the connections with large requests that each was given) none of whose replies came, or came
+    whole, though another server's did."""
+    full = any((one.received or 0) >= FULL for tries in of.values() for one in tries)
+    lost = frozenset(rip for rip, tries in of.items() if tries and not any(_passed(one, full) for one in tries))
+    return lost if len(lost) < len(of) else frozenset()
+
+
 def sizes(served: Served) -> list[Check]:
     """One for the service, or one for each server whose large packets are lost; none where nobody tried."""
     # A connection that did not open is no question of size.
@@ -32,7 +42,8 @@ def sizes(served: Served) -> list[Check]:
     where = served.where("client.size")
     if not given:
         return []
-    lost = {rip: told for rip, told in given.items() if not any(map(_passed, told))}
+    full = any((one.received or 0) >= FULL for one in tries)
+    lost = {rip: told for rip, told in given.items() if not any(_passed(one, full) for one in told)}
     small = {rip for rip in lost if any(one.first_byte is not None for one in served.of(rip))}
     if not lost:
         most = max((one.received or 0 for one in tries), default=0)
@@ -58,8 +69,9 @@ def sizes(served: Served) -> list[Check]:
     return [_of(served, rip, lost[rip], rip in small) for rip in lost]
 
 
-def _passed(one: Tried) -> bool:
-    return one.first_byte is not None
+def _passed(one: Tried, full: bool) -> bool:
+    """`full`: a reply of full size has come on some connection, so that one which stays open after less is cut off."""
+    return one.first_byte is not None and (not full or one.ended or (one.received or 0) >= FULL)
 
 
 def _size(tries: list[Tried]) -> int:
@@ -70,7 +82,9 @@ def _of(served: Served, rip: str, told: list[Tried], small: bool) -> Check:
     name = served.name(rip)
     view = next((one for one in served.views if one.name == name), None)
     where = served.where("client.size", name if view else "client")
-    seen = f"{len(told)} requests of {_size(told)} bytes to {name} without an answer; other servers answered theirs"
+    begun = max((one.received or 0 for one in told), default=0)
+    what = f"with no more than {begun} bytes of their reply" if begun else "without an answer"
+    seen = f"{len(told)} requests of {_size(told)} bytes to {name} {what}; other servers answered theirs"
     known = served.known_of(rip)
     if known is not None:
         return where.follows(known, evidence=seen)

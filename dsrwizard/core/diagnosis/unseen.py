@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dsrwizard.core.diagnosis.client_large import FULL
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.model.client_view import ClientView
@@ -125,4 +126,8 @@ def _services(evidence: Evidence, views: Sequence[ServerView]) -> Iterator[str]:
             yield f"No answer of the application behind {vip.address} {service.label} was heard from {_names(silent)}."
         if sizes:
             yield f"Whether packets of full size reach {_names(sizes)} for {vip.address} was not seen."
-    yield "Whether replies of full size reach clients was not seen."
+    client = evidence.client
+    if not isinstance(client, ClientView) or not any(
+        (one.received or 0) >= FULL for seen in client.vips for one in seen.large
+    ):
+        yield "Whether replies of full size reach clients was not seen."

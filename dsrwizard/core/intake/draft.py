@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.first_words import HTTP_PORTS
 from dsrwizard.core.model.shown import Harmless
 
 
@@ -21,6 +22,7 @@ class DraftService(msgspec.Struct):
     persistence: str = "0"
     probe: str = ""
     payload: str = ""
+    page: str = ""
 
 
 class DraftVip(Harmless, msgspec.Struct):
@@ -109,6 +111,8 @@ def _service(service: DraftService) -> dict[str, object]:
     if service.protocol == "tcp":  # kept in the draft, in case it becomes UDP again
         data.pop("probe", None)
         data.pop("payload", None)
+    if service.protocol != "tcp" or service.port.strip() not in map(str, HTTP_PORTS):
+        data.pop("page", None)
     return data
 
 
@@ -127,6 +131,7 @@ def _draft_service(service: Service) -> DraftService:
         persistence=str(service.persistence),
         probe=service.probe or "",
         payload=service.payload or "",
+        page=service.page or "",
     )
 
 

@@ -21,6 +21,7 @@ MAX_NAME = 63
 MAX_INTERFACE = 15
 MAX_PAYLOAD = 1400
 PROBES = ("dns", "echo")
+MAX_PAGE = 200
 HEX_PAYLOAD = 'Write the bytes in hexadecimal, for example payload = "hex:00 01 0a".'
 RESERVED_NAMES = ("director", "client")
 NO_PORT_CHANGE = (
@@ -332,6 +333,17 @@ def payload(text: str) -> Refusal | None:
         return Refusal(
             f"The payload is {size} bytes long.", f"Write at most {MAX_PAYLOAD} bytes: it is sent in one packet."
         )
+    return None
+
+
+def page(text: str) -> Refusal | None:
+    """Checks the path that is asked for by HTTP; empty: "/". RFC 3986 3.3 and 3.4."""
+    if not text:
+        return None
+    if not text.startswith("/") or not text.isascii() or not text.isprintable() or " " in text:
+        return Refusal(f"{shown(text)} is not a path.", 'Write it as in a URL, for example page = "/large.html".')
+    if len(text) > MAX_PAGE:
+        return Refusal(f"The page has {len(text)} characters.", f"Write at most {MAX_PAGE}.")
     return None
 
 

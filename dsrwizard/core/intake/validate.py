@@ -14,6 +14,7 @@ from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftV
 from dsrwizard.core.intake.problems import Problem, Refusal, shown
 from dsrwizard.core.model.deployment import Address, Client, Deployment, RealServer, Vip
 from dsrwizard.core.model.errors import UsageError
+from dsrwizard.core.model.first_words import HTTP_PORTS
 
 
 def problems_of(deployment: Deployment) -> list[Problem]:
@@ -133,9 +134,10 @@ def _services(vip: DraftVip, key: str, found: _Found) -> None:
 
 
 def _asked(service: DraftService, here: str, found: _Found) -> None:
-    """Checks how a UDP service is probed."""
+    """Checks how a service is asked: the page of HTTP, the probe of UDP."""
     if service.protocol == "tcp":
-        return  # nothing of it is used then, and the wizard shows no field for it; in a file it is refused
+        found.check(f"{here}.page", fields.page(service.page))
+        return  # nothing else is used then, and the wizard shows no field for it; in a file it is refused
     found.check(f"{here}.probe", fields.probe(service.probe))
     if found.check(f"{here}.payload", fields.payload(service.payload)) and service.probe == "dns" and service.payload:
         found.add(
@@ -362,7 +364,7 @@ def _service_port(deployment: Deployment, server: RealServer, key: str) -> list[
 
 
 def _asked_in_vain(deployment: Deployment) -> list[Problem]:
-    """Checks probe settings that do not apply: for TCP, or an empty payload, which a draft treats as none."""
+    """Checks probe settings that do not apply, and empty texts, which a draft treats as none."""
     problems = []
     for number, vip in enumerate(deployment.vips):
         for place, service in enumerate(vip.services):
@@ -372,6 +374,16 @@ def _asked_in_vain(deployment: Deployment) -> list[Problem]:
                 message = f"{given} is for UDP. For TCP, the handshake is the probe."
                 hint = f'Remove {given}, or write protocol = "udp".'
                 problems.append(Problem(key=f"{key}.{given}", message=message, hint=hint))
+            elif service.page is not None and service.protocol == "udp":
+                message, hint = "page is for HTTP, which is TCP.", 'Remove page, or write protocol = "tcp".'
+                problems.append(Problem(key=f"{key}.page", message=message, hint=hint))
+            elif service.page is not None and service.port not in HTTP_PORTS:
+                message = f"page is for HTTP, and port {service.port} is not known for it."
+                hint = f"Remove page. HTTP ports: {', '.join(map(str, sorted(HTTP_PORTS)))}."
+                problems.append(Problem(key=f"{key}.page", message=message, hint=hint))
+            elif service.page == "":
+                hint = 'Write a path, for example page = "/large.html", or remove it.'
+                problems.append(Problem(key=f"{key}.page", message="The page is empty.", hint=hint))
             elif service.payload == "":
                 hint = 'Write what to send, for example payload = "ping", or remove it.'
                 problems.append(Problem(key=f"{key}.payload", message="The payload is empty.", hint=hint))

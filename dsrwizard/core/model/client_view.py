@@ -26,7 +26,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """One fresh TCP connection from the client host to a VIP.
 
     `client_port` 0: its tools did not tell. Times in milliseconds from the beginning of the connection; `sent` and
-    `received` are payload bytes, None where nobody counted.
+    `received` are payload bytes, None where nobody counted. `ended`: the server has closed the connection.
     """
 
     port: int
@@ -37,6 +37,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     first_byte: float | None = None
     sent: int | None = None
     received: int | None = None
+    ended: bool = False
     replies: tuple[Reply, ...] = ()
 
 

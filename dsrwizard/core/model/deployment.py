@@ -61,6 +61,8 @@ class Service(_Struct, frozen=True, kw_only=True):
     name servers of the root, and only a DNS answer to it counts; `"echo"`: the same bytes must come back. `payload`:
     what is sent, as text or as `hex:` and digits, 1400 bytes at most; any answer counts, unless it is to be an echo.
     With neither, port 53 is DNS, port 7 is echo, and others get the word dsrwizard.
+
+    `page` is for HTTP: the path that the client host asks for to see whether replies of full size arrive; None: "/".
     """
 
     protocol: Protocol = "tcp"
@@ -69,6 +71,7 @@ class Service(_Struct, frozen=True, kw_only=True):
     persistence: int = 0
     probe: Probe | None = None
     payload: str | None = None
+    page: str | None = None
 
     @property
     def expects(self) -> Literal["any", "dns", "echo"]:

@@ -74,8 +74,8 @@ def _vip(address: str, lines: Iterable[Sequence[str]], untapped: str | None) -> 
                 tries.append(_tried(_port(port), word, time, more))
                 if word == "none":
                     problem = NO_TOOL
-            case ["big", _, port, word, time, *more] if _port(port) and len(more) == 7:
-                large.append(_tried(_port(port), word, time, more))
+            case ["big", _, port, word, time, *more] if _port(port) and len(more) == 8:
+                large.append(_tried(_port(port), word, time, more[:7], ended=more[7] == "1"))
             case ["frame", _, port, own, text, hops, frames] if _is_mac(text) or text == "-":
                 far, count = _count(hops, 255), _count(frames, MOST_BYTES)
                 if _port(port) and _port(own) and far and count:
@@ -92,7 +92,7 @@ def _vip(address: str, lines: Iterable[Sequence[str]], untapped: str | None) -> 
     )  # fmt: skip
 
 
-def _tried(port: int, word: str, time: str, more: Sequence[str]) -> Tried:
+def _tried(port: int, word: str, time: str, more: Sequence[str], *, ended: bool = False) -> Tried:
     result = cast(Connecting, word if word in RESULTS else "unknown")
     found = Tried(port=port, result=result, milliseconds=_number(time) if result == "open" else None)
     if not more:
@@ -107,7 +107,7 @@ def _tried(port: int, word: str, time: str, more: Sequence[str]) -> Tried:
         got = max(got, told - 1)  # the kernel counts the FIN, and what nobody has read
     return Tried(
         port=port, result=result, client=address, client_port=_port(own), milliseconds=found.milliseconds,
-        first_byte=_number(first), sent=_count(sent, MOST_BYTES), received=got,
+        first_byte=_number(first), sent=_count(sent, MOST_BYTES), received=got, ended=ended,
     )  # fmt: skip
 
 

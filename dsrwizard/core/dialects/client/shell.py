@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.first_words import first_words
+from dsrwizard.core.model.values import canonical
 
 SECONDS = 3
 """How long the host waits for one answer: a lost SYN is sent again after one second."""
@@ -43,12 +44,14 @@ def script(
 ) -> str:
     """The script with `plan` (how many connections to which service). `nonce` is unguessable text of letters and
     digits; `all_`: with pings and neighbour entries; `patient`: applications get more time for their first byte;
-    `large`: services that speak HTTP are asked for their page by a request that fills several packets.
+    `large`: services that speak HTTP are asked for their `page` by a request that fills several packets.
     """
     vips = [shlex.quote(str(vip.ip)) for vip in deployment.vips] if all_ else []
-    lines = "\n".join(
-        f"{vip} {port} {count} {'big' if large else _kind(vip, port)}" for (vip, port), count in plan.items() if count
-    )
+    pages = {
+        (canonical(vip.address), one.port): one.page or "/" for vip in deployment.vips for one in vip.services
+    }  # fmt: skip
+    kinds = {place: f"big {pages.get(place, '/')}" if large else _kind(*place) for place in plan}
+    lines = "\n".join(f"{vip} {port} {count} {kinds[vip, port]}" for (vip, port), count in plan.items() if count)
     return filled(
         _SCRIPT,
         {

@@ -52,7 +52,7 @@ connections() { # lines of ADDRESS PORT COUNT KIND
   say "tap python3"
   echo "$1" | {
     # shellcheck disable=SC2170  # a hole for a number
-    while read -r a p c k; do
+    while read -r a p c k _; do
       [ "$k" = big ] && continue # these tools tell nothing of sizes
       [ "$c" -gt @PLAIN@ ] && c=@PLAIN@
       while [ "$c" -gt 0 ]; do one "$a" "$p" "$k" & c=$((c - 1)); done

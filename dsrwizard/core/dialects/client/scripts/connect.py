@@ -1,7 +1,7 @@
 """Opens fresh TCP connections side by side and notes the frames of their replies; runs on the client host.
 Any Python 3 runs it, with the standard library alone. `argv`: the plan (lines of VIP, port, count and `http`, `other`,
-`big`, or `x` with hexadecimal digits to send), seconds to wait for one answer, seconds after which no connection is
-begun, seconds that an application may take for its first byte. It prints all at its end, or nothing.
+`big` with a page, or `x` with hexadecimal digits to send), seconds to wait for one answer, seconds after which no
+connection is begun, seconds that an application may take for its first byte. It prints all at its end, or nothing.
 """
 
 import errno
@@ -89,7 +89,7 @@ def word(code):
 
 
 class Try:
-    def __init__(self, vip, port, kind):
+    def __init__(self, vip, port, kind, page="/"):
         self.vip, self.port, self.words, self.big = vip, port, b"", kind == "big"
         if kind == "http":
             host = "[%s]" % vip if ":" in vip else vip
@@ -97,11 +97,12 @@ class Try:
             self.words = head.encode()
         elif kind == "big":
             host = "[%s]" % vip if ":" in vip else vip
-            head = "GET / HTTP/1.0\r\nHost: %s\r\nUser-Agent: dsrwizard\r\nX-Padding: %s\r\n\r\n" % (host, "." * LARGE)
-            self.words = head.encode()
+            head = "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: dsrwizard\r\n" % (page, host)
+            self.words = (head + "X-Padding: %s\r\n\r\n" % ("." * LARGE)).encode()
         elif kind[:1] == "x":
             self.words = bytes.fromhex(kind[1:])
         self.open = self.first = None
+        self.ended = 0
         self.sent = self.received = 0
         self.socket = socket.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setblocking(False)
@@ -109,8 +110,8 @@ class Try:
         self.till = self.began + wait
 
 
-def begin(vip, port, kind):
-    one = Try(vip, port, kind)
+def begin(vip, port, *kind):
+    one = Try(vip, port, *kind)
     code = one.socket.connect_ex((vip, port))
     if code not in (0, errno.EINPROGRESS):
         end(one, word(code))
@@ -150,6 +151,7 @@ def end(one, result):
         one.received,
         acked,
         arrived,
+        *([one.ended] if one.big else []),
     )
 
 
@@ -172,13 +174,14 @@ def write(one):
 def read(one):
     try:
         data = one.socket.recv(MOST)
+        one.ended = int(not data)
     except (OSError, IOError):
         data = b""
     if data:
         if one.first is None:
             one.first = now()
         one.received += len(data)
-        one.till = min(now() + PAUSE, one.began + 2 * wait)
+        one.till = min(now() + (greeting if one.big else PAUSE), one.began + 2 * max(wait, greeting))
     if not data or one.received > MOST:
         end(one, "open")
 
@@ -197,7 +200,7 @@ for tap, _, _ in taps:
     poll.register(tap.fileno(), select.POLLIN)
 queue, turn = [], 0
 while any(turn < int(line[2]) for line in asked):
-    queue += [(line[0], int(line[1]), line[3]) for line in asked if turn < int(line[2])]
+    queue += [[line[0], int(line[1])] + line[3:5] for line in asked if turn < int(line[2])]
     turn += 1
 stop = now() + budget
 while live or queue:
