@@ -29,7 +29,8 @@ from dsrwizard.core.model.facts import Interface
 from dsrwizard.core.model.packet_filter import FilterChain
 from dsrwizard.core.model.values import canonical
 
-SCRIPT_SECONDS = 8.0
+SCRIPT_SECONDS = 60.0
+"""A loaded director lists its rules in its own time; whoever waits for a lock longer than this never gets it."""
 MOST = 16
 """Packets that came in of which the kernel is asked."""
 _CONF = ("rp_filter", "arp_ignore", "arp_filter", "accept_local", "promote_secondaries")

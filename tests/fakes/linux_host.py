@@ -258,7 +258,7 @@ def _link(number: int, pair: tuple[str, Link]) -> dict[str, Any]:
 
 
 def _socket(one: Listener, named: bool) -> str:
-    state = "LISTEN 0      511   " if one.protocol == "tcp" else "UNCONN 0      0     "
+    state = f"LISTEN {one.waiting}      {one.room}   " if one.protocol == "tcp" else "UNCONN 0      0     "
     users = f' users:(("{one.process}",pid=612,fd=6))' if named and one.process else ""
     return f"{one.protocol}   {state} {_end(one.address, one.port)}  {_end('*', 0)} {users}"
 

@@ -199,6 +199,18 @@ def test_a_guard_that_is_off_is_found_before_there_is_a_vip_to_leak() -> None:
     assert find(farm.verify(), "server.guard", "web2").cause == "arp-leak"
 
 
+def test_of_interfaces_with_one_mac_the_guard_of_the_one_with_the_servers_address_counts() -> None:
+    """A VLAN interface has the MAC of the one below it, which asks nobody and has the guard from before."""
+    farm = Farm()
+    machine = farm.server("web2").machine
+    machine.links = {"below0": Link(mac=machine.links["eth0"].mac), **machine.links}
+    machine.sysctls |= {"net.ipv4.conf.all.arp_ignore": "0", "net.ipv4.conf.below0.arp_ignore": "1"}
+    check = only(farm.verify())
+    assert (check.cause, check.host) == ("arp-leak", "web2")
+    assert "arp_ignore acts as 0 on eth0" in check.evidence
+    assert check.fix == "On web2: sysctl -w net.ipv4.conf.all.arp_ignore=1"
+
+
 @pytest.mark.parametrize("value", ["4", "5", "6", "7", "9"])
 def test_an_arp_ignore_that_means_nothing_answers_and_is_called_a_leak(value: str) -> None:
     """The kernel's arp_ignore() answers for 4 to 7 and above 8 (arp.c). Seen while there is a VIP, and before."""

@@ -9,6 +9,7 @@ import pytest
 
 from dsrwizard.core.model.answers import Talked
 from dsrwizard.core.model.deployment import Service
+from dsrwizard.core.model.facts import Listener
 from dsrwizard.core.ports import ProbeTarget
 from tests.fakes.filters import input_drops
 from tests.unit.diagnosed import VIP, Altered, Farm, faults, find, firewall, only
@@ -89,6 +90,27 @@ def test_applications_that_all_close_what_the_director_opens_are_there_and_no_do
     report = farm.verify(wire=Altered(farm, talked=closed))
     assert (report.verdict, report.failures) == ("pass", ())
     assert find(report, "vip.answer", "web2").outcome == "skipped"
+
+
+@pytest.mark.parametrize(("waiting", "named"), [(129, True), (128, True), (127, False)])
+def test_a_server_where_no_more_connections_may_wait_is_named_by_its_queue(waiting: int, named: bool) -> None:
+    """Its kernel drops SYNs (tcp_conn_request: sk_acceptq_is_full), which looks like a filter from outside."""
+    farm = Farm()
+    state = farm.server("web2")
+    state.dropped.add(("tcp", 80))
+    state.filters = ()
+    state.machine.listeners = [
+        msgspec.structs.replace(one, waiting=waiting, room=128) if one.port == 80 else one
+        for one in state.machine.listeners
+    ]
+    state.machine.listeners.append(Listener(protocol="tcp", address="::", port=80, room=128))  # IPv6's own queue
+    report = farm.verify()
+    assert faults(report) == ([("service-hung", "web2")] if named else [])
+    if named:
+        check = only(report)
+        assert f"{waiting} wait for it" in check.message
+    else:
+        assert report.verdict == "unknown"
 
 
 def test_two_vips_with_one_hung_application_are_one_fault() -> None:

@@ -425,6 +425,24 @@ def test_answers_of_all_servers_that_reach_no_client_are_one_fault_between_farm_
     assert "between the farm and the clients" in check.message
 
 
+@pytest.mark.parametrize(("others", "host"), [
+    (Traffic(connections=3, waiting=3, tried=1, arrived=3), "client"),
+    (Traffic(connections=4, waiting=2, arrived=2), "client"),
+    (Traffic(connections=900, waiting=3, tried=1, arrived=3), "web2"),  # clients went away
+    (Traffic(connections=9, waiting=8, tried=3, completed=1, arrived=8), "web2"),
+    (Traffic(connections=3, answered=("203.0.113.10",)), "web2"),
+])  # fmt: skip
+def test_few_that_hang_on_the_other_servers_tell_what_lies_between_from_one_servers_port(
+    others: Traffic, host: str
+) -> None:
+    farm = Farm()
+    evidence = gather(farm.deployment, farm.observed(), farm.world.wire(), None, farm.inside())
+    traffic = {(f"10.0.0.10{number}", VIP, 80): others for number in (1, 3)}
+    traffic[KEY] = Traffic(connections=9, waiting=8, tried=3, arrived=8)
+    check = only(diagnose(msgspec.structs.replace(evidence, traffic=traffic)))
+    assert (check.cause, check.host) == ("spoof-filter", host)
+
+
 def test_a_dead_way_there_that_only_live_traffic_shows_is_blamed_on_the_directors_port() -> None:
     farm = Farm()
     evidence = gather(farm.deployment, farm.observed(), farm.world.wire(), None, farm.inside())

@@ -242,6 +242,18 @@ def test_a_list_that_is_cut_or_denied_convicts_and_acquits_nobody() -> None:
     assert (check.outcome, "root" in check.evidence) == ("unknown", True)
 
 
+def test_rules_that_could_not_be_read_leave_a_doubt_unless_a_client_host_was_let_in() -> None:
+    farm = Farm()
+    farm.world.looked = lambda seen, lost: msgspec.structs.replace(
+        seen, chains=None, chains_problem="It took too long."
+    )
+    report = farm.verify()
+    assert (report.verdict, find(report, "director.filter", "director").outcome) == ("unknown", "unknown")
+    tried = Tried(port=80, result="open", client="203.0.113.10", client_port=5001, milliseconds=1.0)
+    view = ClientView(vips=(ClientVip(vip=VIP, tries=(tried,)),))
+    assert "The packet filter" in find(farm.verify(client=view), "director.filter", "director").message
+
+
 def test_what_a_host_says_of_itself_breaks_no_parser() -> None:
     for rule in (
         "INPUT",
@@ -373,3 +385,24 @@ def test_a_filter_that_lets_in_its_own_network_alone_leaves_a_doubt_where_no_cli
 def test_what_lets_a_service_in_says_how_it_is_taken_back(fixes: list[str], undo: str) -> None:
     assert undo in _undo(fixes)
     assert bool(_undo(fixes)) == bool(undo)
+
+
+@pytest.mark.parametrize(("home", "rule", "applies"), [
+    ("eth1", "-m rpfilter --invert", "yes"), ("eth0", "-m rpfilter --invert", "no"),
+    ("", "-m rpfilter --invert", "some"),
+    ("eth1", "-m rpfilter --loose --invert", "no"), ("eth1", "-m rpfilter --loose", "yes"),
+    ("eth0", "-m rpfilter --validmark --accept-local", "yes"),
+])  # fmt: skip
+def test_a_rule_that_filters_by_the_reverse_path_is_decided_by_the_way_back(home: str, rule: str, applies: str) -> None:
+    packet = msgspec.structs.replace(PACKET, home=home)
+    assert iptables(packet, f"[0:0] -A PREROUTING {rule} -j DROP").applies == applies
+
+
+@pytest.mark.parametrize(("home", "rule", "applies"), [
+    ("eth1", "fib saddr . iif oif missing drop", "yes"), ("eth0", "fib saddr . mark . iif oif missing drop", "no"),
+    ("eth1", "fib saddr . mark oif missing drop", "no"), ("", "fib saddr . iif oif missing drop", "some"),
+    ("eth0", "fib saddr . iif oif exists accept", "yes"), ("eth1", "fib saddr . iif oif 0 drop", "yes"),
+    ("eth1", "meta nfproto ipv4 fib saddr . mark . iif oif missing counter packets 0 bytes 0 drop", "yes"),
+])  # fmt: skip
+def test_the_same_as_nft_and_firewalld_write_it(home: str, rule: str, applies: str) -> None:
+    assert nft(msgspec.structs.replace(PACKET, home=home), rule).applies == applies

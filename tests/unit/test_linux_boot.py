@@ -257,6 +257,23 @@ def test_an_address_that_only_begins_like_the_vip_is_another() -> None:
     assert only(farm.verify()).cause == "not-persistent"
 
 
+def test_a_vip_whose_file_nothing_reads_is_lost_and_the_command_makes_it_read(tmp_path: Path) -> None:
+    farm = Farm()
+    by_procps(farm)
+    machine = farm.server("web2").machine
+    machine.persistence = "none"
+    machine.files["/etc/network/interfaces"] = FileState(content="auto lo\niface lo inet loopback\n")
+    check = only(farm.verify())
+    assert (check.cause, check.host) == ("not-persistent", "web2")
+    assert "no source line of /etc/network/interfaces" in check.message
+    where, _, command = check.fix.partition(": ")
+    copy = tmp_path / "interfaces"
+    copy.write_text(machine.files["/etc/network/interfaces"].content)
+    subprocess.run(["sh", "-c", command.replace("/etc/network/interfaces", str(copy), 2).replace(
+        f"source {copy}.d", "source /etc/network/interfaces.d")], check=True)  # fmt: skip
+    assert (where, copy.read_text().splitlines()[-1]) == ("On web2", "source /etc/network/interfaces.d/*")
+
+
 def test_a_farm_by_hand_without_any_file_is_lost() -> None:
     farm = Farm()
     by_hand(farm)

@@ -117,7 +117,7 @@ def test_a_debian_server() -> None:
     assert [entry.address for entry in eth0.addresses] == ["10.0.0.101", "10.0.0.201", "fe80::5054:ff:fe12:3456"]
     assert [entry.tentative for entry in eth0.addresses] == [False, False, True]
     assert facts.listeners == (
-        Listener(protocol="tcp", address="0.0.0.0", port=80, process="nginx"),
+        Listener(protocol="tcp", address="0.0.0.0", port=80, process="nginx", room=511),
         Listener(protocol="udp", address="10.0.0.101", port=68, process="dhclient"),
     )
 

@@ -248,7 +248,7 @@ def test_settings_of_any_number(value: str) -> None:
 )  # fmt: skip
 def test_listeners_as_old_and_new_ss_write_them(local: str, address: str) -> None:
     (found,) = read(listeners=f"ss\ntcp LISTEN 0 4096 {local}:80 *:*").listeners or ()
-    assert found == Listener(protocol="tcp", address=address, port=80)
+    assert found == Listener(protocol="tcp", address=address, port=80, room=4096)
 
 
 def test_names_of_programs_hold_any_sign_and_are_written_out() -> None:

@@ -17,6 +17,7 @@ from dsrwizard.core.model.doc_addresses import SOMEWHERE
 from dsrwizard.core.model.facts import Connection, Observed, Route
 from dsrwizard.engine.handshakes import recent_clients
 from dsrwizard.engine.verify import verify
+from tests.fakes.host import Link
 from tests.unit.diagnosed import VIP, Altered, Farm, Nobody, faults, find, only
 
 CLIENT = "203.0.113.10"
@@ -86,6 +87,17 @@ def test_the_plain_default_gateway_is_gone_for_one_server() -> None:
     farm = Farm()
     farm.server("web2").machine.routes[0] = Route(gateway=DEAD, interface="eth0")
     check = only(verified(farm))
+    assert (check.cause, check.host) == ("gateway", "web2")
+    assert check.fix == "On web2: ip route replace default via 10.0.0.1 dev eth0"
+
+
+def test_a_default_route_by_another_interface_whose_gateway_is_gone_is_led_back_to_the_farms_router() -> None:
+    farm = Farm()
+    machine = farm.server("web2").machine
+    machine.links["eth0.20"] = Link(mac="02:00:0a:00:00:66", kind="vlan", addresses={"10.20.0.2": 24})
+    machine.told[f"way:{VIP}>{CLIENT}"] = [f'[{{"dst":"{CLIENT}","gateway":"10.20.0.1","dev":"eth0.20"}}]']
+    machine.neighbours.append("10.20.0.1 dev eth0.20 FAILED")
+    check = only(verified(farm, CLIENT))
     assert (check.cause, check.host) == ("gateway", "web2")
     assert check.fix == "On web2: ip route replace default via 10.0.0.1 dev eth0"
 
@@ -223,6 +235,25 @@ def test_a_way_without_a_gateway_to_a_client_of_another_network(client: str, sta
     assert faults(report) == ([("gateway", "web2")] if named else [])
     if named:
         assert only(report).fix == "On web2: ip route replace default via 10.0.0.1 dev eth0 table 200"
+
+
+@pytest.mark.parametrize(("named", "state", "wrong"), [
+    (CLIENT, "FAILED", True), (CLIENT, "REACHABLE", False), ("203.0.113.11", "FAILED", False),
+])  # fmt: skip
+def test_a_network_of_containers_that_is_the_clients_own(named: str, state: str, wrong: bool) -> None:
+    """A neighbour that does not answer may have gone; the client host is there and asks."""
+    farm = Farm()
+    farm.deployment = msgspec.structs.replace(farm.deployment, client=Client(address=named))
+    machine = farm.server("web2").machine
+    machine.links["docker0"] = Link(mac="02:42:00:00:00:01", addresses={"203.0.113.1": 24})
+    machine.policy[VIP] = Route(gateway="", interface="docker0")
+    mac = "" if state == "FAILED" else "lladdr 02:00:00:00:00:77 "
+    machine.neighbours.append(f"{CLIENT} dev docker0 {mac}{state}")
+    report = verified(farm, CLIENT)
+    assert faults(report) == ([("gateway", "web2")] if wrong else [])
+    if wrong:
+        assert "for a neighbour on docker0, whose network is 203.0.113.0/24" in only(report).message
+        assert only(report).fix.startswith("Give the network of docker0 on web2 another range")
 
 
 def test_no_way_to_a_client_who_is_there() -> None:

@@ -32,3 +32,16 @@ def test_an_answer_by_the_servers_own_router_is_good_where_verify_found_it_so() 
     )  # fmt: skip
     assert judged(WEB1, SERVICE, VIP, SeenOfServer(probe=probe)).state == "vip-dead"
     assert judged(WEB1, SERVICE, VIP, SeenOfServer(probe=probe, doubt="served")).state == "up"
+
+
+def test_a_silent_probe_that_convicts_nobody_is_dead_where_a_client_was_left_unanswered_too() -> None:
+    probe = Probed(
+        vip=VIP, port=80, protocol="tcp", rip=WEB1.address, mac="02:00:0a:00:00:65", signature="silence"
+    )  # fmt: skip
+    assert judged(WEB1, SERVICE, VIP, SeenOfServer(probe=probe, doubt="unknown")).state == "unknown"
+    unanswered = Finding(cause="", message="web1 was given 2 connections and left 2 unanswered.", at=5.0)
+    seen = SeenOfServer(probe=probe, doubt="unknown", findings=(unanswered,), changed=4.0)
+    row = judged(WEB1, SERVICE, VIP, seen)
+    assert (row.state, row.cause, row.message) == ("vip-dead", "", unanswered.message)
+    older = SeenOfServer(probe=probe, doubt="unknown", findings=(unanswered,), changed=6.0)
+    assert judged(WEB1, SERVICE, VIP, older).state == "unknown"

@@ -29,7 +29,7 @@ def bypass(served: Served) -> Check:
     if not answered:
         return where.skipped(f"No connection to {served.target} was answered through the director: no reply to check.")
     counted = _counted(served)
-    grown = [rip for rip, count in served.passage.grown.items() if count > 0]
+    grown = [rip for rip, count in served.passage.grown.items() if count > 0 and _replied(served, rip)]
     if grown:
         return _through(served, ", ".join(map(served.name, grown)), "IPVS counted their replies during the look")
     framed = [one for one in answered if one.replies]
@@ -81,6 +81,15 @@ def _by_hops(served: Served, unseen: str, names: str, replies: list[Reply], coun
         unseen, _joined(f"{seen}: they take another path, which may lead through the director", counted),
         f"Check the default gateways of {names}.",
     )  # fmt: skip
+
+
+def _replied(served: Served, rip: str) -> bool:
+    """Whether what IPVS counted of a real server may be replies: where it cannot be reached, the director's own errors
+    of ICMP to the client are counted, too (kernel ip_vs_core.c, handle_response_icmp)."""
+    tries = served.of(rip)
+    if tries and all(one.result != "open" for one in tries):
+        return False
+    return served.faults.out_of_reach(served.name(rip)) is None or bool(tries)
 
 
 def _through(served: Served, names: str, evidence: str) -> Check:

@@ -169,23 +169,38 @@ class Served:
         ]  # fmt: skip
 
     def _outside(self, given: Set[str], seen: str) -> Check | None:
-        """Where all the servers that were given connections took them and nobody's answer came: something between the
-        farm and the clients drops the replies, once for all."""
+        """Where none of the servers that were given connections answered one: something between the farm and the
+        clients does it, once for all. Where it was seen that clients' packets come in, it drops the replies."""
         views = [self._known[rip] for rip in sorted(given) if rip in self._known]
         if len(views) < len(given) or any(one.result != "silent" for rip in given for one in self.of(rip)):
             return None
-        took = [view for view in views if view.fate(self.vip, self.service) == "accepted"]
-        if len(took) < len(views) or any(self._fault_of(rip) for rip in given):
+        if any(self._fault_of(rip) for rip in given):
             return None
         if len(views) < len(self.expected) and len(views) == 1:
             return None  # the others were not tried: it may be this one's port
+        fates = [view.fate(self.vip, self.service) for view in views]
+        if "accepted" not in fates or not {"accepted", "unseen", "unsent"}.issuperset(fates):
+            return self._nobody(views, seen) if len(views) > 1 else None
         return self.faults.fail(
             self.where("client.servers"), Fault(host=CLIENT, cause="spoof-filter", vip=self.vip.address),
             sentences.replies_lost_outside([view.name for view in views], self.vip.address),
-            f"{seen}; IPVS passed the connections on, and a SYN with a client-like source was accepted on each server",
+            f"{seen}; IPVS passed the connections on, and a SYN with a client-like source was accepted on "
+            f"{'each server' if set(fates) == {'accepted'} else 'those servers that could be looked at'}",
             sentences.REPLIES_OUTSIDE_FIX,
             shared=True,
         )  # fmt: skip
+
+    def _nobody(self, views: Sequence[ServerView], seen: str) -> Check:
+        """Where it could not be seen whether clients' packets come in at the servers, either."""
+        names = ", ".join(view.name for view in views)
+        return self.where("client.servers").result(
+            "fail",
+            f"None of the client host's connections to {self.target} was answered, though IPVS gave them to {names}: "
+            "what all of them share takes the packets or the replies.",
+            f"silent; {seen}",
+            f"On a real server, while the client host connects: tcpdump -ni any host {self.vip.address} shows whether "
+            "SYNs come in and answers leave.",
+        )
 
     def _failed(self, rip: str, failed: Sequence[Tried]) -> Check:
         """Connections that the director gave to a server without any known fault."""

@@ -251,6 +251,14 @@ def _hangs(view: ServerView, vip: Vip, service: Service) -> bool:
     return found == "return" or (found == "unclear" and view.fate(vip, service) == "accepted")
 
 
+def _unserved(view: ServerView, vip: Vip, service: Service) -> bool:
+    """Whether most of clients' handshakes hang there, be they too few to convict it alone, and none ended well."""
+    traffic = _traffic(view, vip, service)
+    most = 0 < traffic.connections <= 2 * traffic.waiting
+    hanging = most and not traffic.completed and not view.met(vip, service)
+    return hanging or _hangs(view, vip, service)
+
+
 def _half_open(
     view: ServerView, faults: Found, vip: Vip, service: Service, views: Sequence[ServerView], emits: frozenset[int]
 ) -> Check:
@@ -318,7 +326,7 @@ def _unreturned(
     """Answers of this server do not reach clients: its own port where others' do, what lies between the farm and the
     clients where nobody's do."""
     having = [one for one in views if _traffic(one, vip, service).connections]
-    if len(having) > 1 and all(_hangs(one, vip, service) for one in having):
+    if len(having) > 1 and all(_unserved(one, vip, service) for one in having):
         return faults.fail(
             msgspec.structs.replace(where, host=CLIENT), Fault(host=CLIENT, cause="spoof-filter", vip=vip.address),
             sentences.replies_lost_outside([one.name for one in having], vip.address), seen,

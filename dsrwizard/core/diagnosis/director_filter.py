@@ -32,12 +32,12 @@ def filters(evidence: Evidence, faults: Found) -> list[Check]:
         where = Where(check="director.filter", host=DIRECTOR)
         if look.chains_problem == ROOT_ALONE:
             return [where.skipped("The packet filter of the director was not looked at.", ROOT_ALONE)]
-        return [
-            where.unknown(
-                "The packet filter of the director could not be read, so it may drop clients' packets.",
-                look.chains_problem, "Run dsrwizard as root, and compare with: iptables-save -c; nft list ruleset",
-            )
-        ]  # fmt: skip
+        unread = where.unknown(
+            "The packet filter of the director could not be read, so it may drop clients' packets.",
+            look.chains_problem, "Run dsrwizard as root, and compare with: iptables-save -c; nft list ruleset",
+        )  # fmt: skip
+        # A client host that is answered shows that it is let in; without one nobody knows.
+        return [unread if isinstance(evidence.client, ClientView) else faults.doubt(unread)]
     every = [(vip, service) for vip in evidence.deployment.vips for service in vip.services]
     judged = [(place, _fates(evidence, *place)) for place in every]
     alike: dict[tuple[Hit, ...], list[ServicePlace]] = {}
@@ -60,8 +60,15 @@ def packet_of(evidence: Evidence, vip: Vip, service: Service, client: str = "", 
     return ClientPacket(
         family=6 if vip.ip.version == 6 else 4, vip=canonical(vip.address), protocol=service.protocol,
         port=service.port, client=client, own=farm(evidence),
-        incoming=interface or evidence.deployment.director.interface,
+        incoming=interface or evidence.deployment.director.interface, home=_home(evidence, client),
     )  # fmt: skip
+
+
+def _home(evidence: Evidence, client: str) -> str:
+    """The interface by which the director would reply to a client."""
+    look = evidence.director_look
+    way = look.ways.get(canonical(client)) if look is not None and client else None
+    return way.interface if way is not None and way.kind == "unicast" else ""
 
 
 def follow(evidence: Evidence, packet: ClientPacket) -> Followed:

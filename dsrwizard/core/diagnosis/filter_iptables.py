@@ -19,6 +19,7 @@ from dsrwizard.core.diagnosis.filter_match import (
     RuleVerdict,
     among,
     both,
+    by_home,
     by_interface,
     by_length,
     by_mark,
@@ -76,6 +77,8 @@ def iptables(packet: ClientPacket, text: str) -> FilterRule:
         elif word == "--match-set":
             answer = _in_set(packet, value, words[at] if at < len(words) else "")
             at += 1
+        elif word in _REVERSE_PATH and "rpfilter" in modules:
+            at -= 1
         elif word in _BARE:
             answer, at = _BARE[word](packet), at - 1
         elif word in _OPTIONS and not (word == "--mark" and "connmark" in modules):
@@ -88,6 +91,9 @@ def iptables(packet: ClientPacket, text: str) -> FilterRule:
         if answer is not None:
             answers.append(no_less(answer) if negated else answer)
         negated = False
+    if "rpfilter" in modules:
+        back = by_home(packet, loose="--loose" in words)
+        answers.append(no_less(back) if "--invert" in words else back)
     return _rule(both(*answers), target, packets, random="statistic" in modules)
 
 
@@ -192,8 +198,10 @@ _OPTIONS: dict[str, Callable[[ClientPacket, str, bool], Applies]] = {
 _SAYS_NOTHING = frozenset({"--mode", "--probability", "--every", "--packet", "--comment"})
 
 
+_REVERSE_PATH = frozenset({"--loose", "--validmark", "--accept-local", "--invert"})
 _KNOWN = frozenset(
     {
+        "rpfilter",
         "tcp",
         "udp",
         "icmp",

@@ -54,6 +54,8 @@ class ClientPacket(msgspec.Struct, frozen=True, kw_only=True):
     own: frozenset[str] = frozenset()
     incoming: str = ""
     outgoing: str = ""
+    home: str = ""
+    """The interface by which the machine would reply to the sender; empty: not known."""
     states: frozenset[str] = frozenset({"NEW"})
     flags: frozenset[str] = frozenset({"SYN"})
     length: tuple[int, int] = LENGTHS
@@ -97,6 +99,14 @@ NOT_READ = FilterRule(applies="some", verdict="ask")
 def both(*answers: Applies) -> Applies:
     """All of them at once."""
     return "no" if "no" in answers else "some" if "some" in answers else "yes"
+
+
+def by_home(packet: ClientPacket, *, loose: bool) -> Applies:
+    """Whether the machine would reply to the sender by the interface that the packet came in by; `loose`: by any
+    (kernel xt_rpfilter.c, nft_fib.c)."""
+    if not packet.home or not packet.incoming or packet.reply:
+        return "some"
+    return "yes" if loose or packet.home == packet.incoming else "no"
 
 
 def no_less(answer: Applies) -> Applies:

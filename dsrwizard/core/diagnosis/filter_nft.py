@@ -17,6 +17,7 @@ from dsrwizard.core.diagnosis.filter_match import (
     RuleVerdict,
     among,
     both,
+    by_home,
     by_interface,
     by_length,
     by_mark,
@@ -140,6 +141,9 @@ def _key(words: Sequence[str], at: int) -> tuple[str, int]:
         return words[at], at + 1
     if tuple(words[at : at + 3]) == ("fib", "daddr", "type"):
         return "fib", at + 3
+    if tuple(words[at : at + 2]) == ("fib", "saddr") and "oif" in words[at : at + 8]:
+        end = words.index("oif", at) + 1
+        return "fib strict" if "iif" in words[at:end] else "fib loose", end
     key = " ".join(words[at : at + 2])
     return (key.removeprefix("meta "), at + 2) if key in _FIELDS else ("", at)
 
@@ -272,6 +276,9 @@ def _nft_value(packet: ClientPacket, key: str, value: str, *, negated: bool = Fa
             return by_length(packet, low, high if dash else low, negated=negated)
         case "icmp type" | "icmpv6 type":
             return of_icmp(packet, [value]) if (key == "icmp type") == four else "no"
+        case "fib strict" | "fib loose":
+            back = by_home(packet, loose=key == "fib loose")
+            return no_less(back) if value in ("missing", "0") else back if value == "exists" else "some"
         case "fib":
             return "yes" if value == ("local" if packet.local and not packet.reply else "unicast") else "no"
         case _:

@@ -207,6 +207,14 @@ class _Probe:
         """A packet filter there, where a rule of it or its own refusal shows that; otherwise nobody is blamed."""
         own = self.view.evidence.beside(probe.rip)
         stops = self.view.platform.stopping(self.view, self.vip, self.service, own)
+        crowded = self.view.crowded(self.vip, self.service)
+        if crowded is not None and probe.signature == "silence" and stops != "stops":
+            return self.faults.fail(
+                self.where, Fault(host=self.name, cause="service-hung", service=self.service.label),
+                sentences.queue_full(self.name, self.service, crowded.waiting),
+                f"{self._seen(probe)}; {crowded.waiting} connections wait, room is for {crowded.room}",
+                sentences.restart_service(self.name, self.service), shared=True,
+            )  # fmt: skip
         by_filter = _refused_by_filter(probe)
         rules = self.view.platform.rules_seen(self.view, self.vip, self.service, own)
         if stops == "narrow" and not by_filter:

@@ -214,7 +214,7 @@ def _port(view: ServerView, faults: Found, vip: Vip, service: Service) -> Check:
             f"Nothing listens on {service.label} of {name}.", f"{target} refuses the connection",
             f"Start the service on {name}, listening on port {service.port} on all addresses.",
         )  # fmt: skip
-    fault = faults.find(name, "firewall", service=service.label) or faults.find(name, "not-on-link")
+    fault = faults.find(name, "firewall", "service-hung", service=service.label) or faults.find(name, "not-on-link")
     # What answers the VIP's port with a reset lets packets in: that the RIP's is silent adds nothing to it.
     fault = fault or faults.find(name, "service-down", service=service.label)
     if not view.platform.opens_rip:

@@ -48,6 +48,14 @@ def service_hung(name: str, service: Service) -> str:
     return f"The application for {service.label} on {name} accepts connections but does not answer."
 
 
+def queue_full(name: str, service: Service, waiting: int) -> str:
+    """The application takes no connection any more, and the kernel lets no more of them wait."""
+    return (
+        f"The application for {service.label} on {name} takes no more connections: {waiting} wait for it, and the "
+        "kernel drops those that come after."
+    )
+
+
 def restart_service(name: str, service: Service) -> str:
     return (
         f"On {name}: find out what the application on port {service.port} waits for (its log, a stopped process), and "

@@ -380,6 +380,14 @@ class ServerView:
         container or another host shows elsewhere."""
         return any(one.covers(vip.address) and one.process not in _FORWARDERS for one in self.listeners(service))
 
+    def crowded(self, vip: Vip, service: Service) -> Listener | None:
+        """The socket that serves the VIP where it takes no more connections: what came before waits for its
+        application."""
+        covering = [one for one in self.listeners(service) if one.covers(vip.address)]
+        own = [one for one in covering if one.address == "*" or ip_address(one.address).version == vip.ip.version]
+        covering = own or covering  # a socket of the VIP's own family comes before one of both
+        return covering[0] if covering and all(one.full for one in covering) else None
+
     def listening(self, vip: Vip, service: Service) -> Listening:
         """Where the service listens, as far as the VIP is concerned. `elsewhere`: on other addresses only."""
         if self.good(vip, service):

@@ -190,6 +190,9 @@ def _dead(server: RealServer, service: Service, vip: str, seen: SeenOfServer, fo
         return Judged(state="vip-dead", cause=named, message=message, fix=fix)
     if seen.doubt == "served":
         return None  # clients are answered: the answer to the director goes another way
+    nameless = next((one for one in found if not one.cause and not one.elsewhere), None)
+    if nameless is not None and nameless.at >= seen.changed:
+        return _because("vip-dead", nameless)  # a client was left unanswered, too
     if seen.doubt == "unknown":
         return Judged(state="unknown", message=f"Probe through {server.name}: {reason}")
     # The wire alone does not tell which of several causes it is; the look from within, which follows at once, does.

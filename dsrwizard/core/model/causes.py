@@ -142,7 +142,7 @@ _ROWS = (
     ),
     CauseInfo(
         id="service-hung", words="the application accepts connections but does not answer", place="application",
-        probe="answered", stops=True,
+        probe="either", stops=True,
         by_hand="dsrwizard does not start services: restart the one on {host}.",
     ),
     CauseInfo(
@@ -209,8 +209,8 @@ ON_THE_WIRE = causes(lambda row: row.on_wire)
 """Causes for which older facts no longer count once the wire has changed."""
 CURABLE = causes(lambda row: not row.by_hand)
 """Causes that a step fixes on every system."""
-MUTE = causes(lambda row: row.place == "application" and row.probe == "answered")
-"""Causes where the handshake through the VIP succeeds and no client is served all the same."""
+MUTE = causes(lambda row: row.place == "application" and row.probe != "silent")
+"""Causes where the handshake through the VIP may succeed and no client is served all the same."""
 HELD_BACK = causes(lambda row: row.probe != "answered" and (not row.by_hand or row.sometimes))
 """Causes that a step may fix and for which apply kept the server at weight 0; once fixed, it gets its weight."""
 APPLICATION = causes(lambda row: row.place == "application")

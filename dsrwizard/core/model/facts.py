@@ -65,6 +65,10 @@ class Listener(Shown, frozen=True, kw_only=True):
     process: str = ""
     only6: bool = False
     """A socket on `::` that does not take IPv4, as is the rule on Windows."""
+    waiting: int = 0
+    """Connections that its application has not taken yet."""
+    room: int = 0
+    """How many may wait; 0: not told."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,6 +76,11 @@ class Listener(Shown, frozen=True, kw_only=True):
             parsed(self.address)
         if not 0 <= self.port < 65_536:
             raise ValueError(f"{self.port} is not a valid port")
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more connections: Linux lets one more wait than there is room for."""
+        return 0 < self.room <= self.waiting
 
     def covers(self, address: str) -> bool:
         """Whether it would answer on this address. `*` stands for both families, `0.0.0.0` for one, `::` by `only6`."""

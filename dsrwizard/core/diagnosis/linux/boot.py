@@ -307,6 +307,12 @@ def vip_after(view: ServerView, boot: Boot, vip: Vip) -> After:
     translated = view.platform.translated(view, vip)
     if translated:
         doubts.append(f"{view.name} {translated}")
+    unread = _unread(view, boot)
+    if unread and not doubts:
+        return After(
+            state="lost", seen=f"{unread} is there", reason="no source line of /etc/network/interfaces reads its file",
+            fix="printf '%s\\n' 'source /etc/network/interfaces.d/*' >>/etc/network/interfaces",
+        )  # fmt: skip
     if view.facts.persistence == "none" and not doubts:
         doubts.append("neither systemd nor ifupdown sets addresses there")
     if (
@@ -318,6 +324,16 @@ def vip_after(view: ServerView, boot: Boot, vip: Vip) -> After:
     if doubts:
         return After(state="unknown", seen="; ".join(doubts))
     return After(state="lost", seen=f"not as it should be: {', '.join(_own_paths(view))}")
+
+
+def _unread(view: ServerView, boot: Boot) -> str:
+    """Our file of ifupdown where it is as it should be and interfaces(5) does not read it; empty: it does, or nothing
+    of ifupdown is there."""
+    assert view.facts is not None  # noqa: S101 - the caller has asked
+    stanza = ifupdown_file(view.evidence.deployment.name)
+    main = any(one.path == "/etc/network/interfaces" and one.active for one in boot.files)
+    there = view.facts.files.get(stanza) is not None
+    return stanza if view.facts.persistence == "none" and main and there else ""
 
 
 def _own_paths(view: ServerView) -> list[str]:

@@ -52,8 +52,26 @@ def first_packet(view: ServerView, vip: Vip, service: Service, source: str = "")
     return ClientPacket(
         family=family, vip=canonical(vip.address), protocol=service.protocol,
         port=service.port, client=source, ordinary=not source, roaming=False, local=view.local(vip.address),
-        incoming=view.nic.name if view.nic else "", length=_FIRST[service.protocol, family], every=False,
+        incoming=view.nic.name if view.nic else "", home=_home(view, vip, source),
+        length=_FIRST[service.protocol, family], every=False,
     )  # fmt: skip
+
+
+def _home(view: ServerView, vip: Vip, source: str) -> str:
+    """The interface by which the server would reply from a VIP to a client, as far as is known."""
+    looked = view.facts.linux if view.facts is not None else None
+    ways = {
+        canonical(way.client): way.interface
+        for way in (looked.ways if looked is not None else ())
+        if way.state == "route" and canonical(way.vip) == canonical(vip.address)
+    }
+    if source and canonical(source) in ways:
+        return ways[canonical(source)]
+    near = [ip_interface(f"{one.address}/{one.prefix}").network for one in view.nic.addresses] if view.nic else []
+    if view.nic is not None and source and any(ip_address(source) in one for one in near):
+        return view.nic.name
+    default = view.way(vip.ip.version, vip)
+    return next(iter(ways.values()), default.interface if default is not None else "")
 
 
 def into(view: ServerView, packet: ClientPacket) -> Sieve:

@@ -58,12 +58,11 @@ def leak_fault(view: ServerView, vip: Vip) -> Fault:
 
 
 def _answering(view: ServerView, vip: Vip) -> str:
-    """The interface whose MAC answered for the VIP, otherwise the one the director's frames come in by."""
-    leak = view.leaks(vip)
-    for link in view.facts.interfaces if view.facts else ():
-        if leak and mac(link.mac) == leak:
-            return link.name
-    return view.nic.name if view.nic else ""
+    """The interface whose MAC answered for the VIP, otherwise the one the director's frames come in by; that one, too,
+    where several have the MAC, as a VLAN interface and the one below it."""
+    leak, nic = view.leaks(vip), view.nic.name if view.nic else ""
+    having = [link.name for link in (view.facts.interfaces if view.facts else ()) if leak and mac(link.mac) == leak]
+    return nic if nic in having or not having else having[0]
 
 
 def _leaky(view: ServerView, vip: Vip, value: int) -> bool:
@@ -218,14 +217,15 @@ def _lost(
 ) -> Check:
     name = view.name
     what = " and ".join(filter(None, ("the guard" if guard else "", "the VIP" if vips else "")))
-    reason = next((one.reason for one in guard if one.reason), "")
-    fixes = [f"On {name}: {one.fix}" for one in guard if one.fix]
-    if vips or any(not one.fix for one in guard):
+    every = [*guard, *vips.values()]
+    reason = next((one.reason for one in every if one.reason), "")
+    fixes = [*dict.fromkeys(f"On {name}: {one.fix}" for one in every if one.fix)]
+    if any(not one.fix for one in every):
         fixes.append(problem or "dsrwizard apply writes what is missing.")
     return faults.fail(
         where, Fault(host=name, cause="not-persistent"),
         f"{name} loses {what} at its next reboot{f': {reason}' if reason else ''}.",
-        "; ".join(dict.fromkeys(one.seen for one in (*guard, *vips.values()) if one.seen)),
+        "; ".join(dict.fromkeys(one.seen for one in every if one.seen)),
         ". Then: ".join(fixes) if len(fixes) > 1 else fixes[0],
     )  # fmt: skip
 

@@ -100,17 +100,29 @@ def wrong(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
 
 
 def _straight(view: ServerView, way: ClientWay) -> tuple[str, str, str] | None:
-    """A way without a gateway to a client that is not on that link: nobody answers for it there."""
+    """A way without a gateway to a client that is not on that link: nobody answers for it there. One whose address is
+    of the link's network may only have gone since, unless it is the client host, which is there and asks."""
     entry = neighbour(view, way)
     links = [link for link in view.facts.interfaces if link.name == way.interface] if view.facts is not None else []
-    near = any(
-        ip_address(way.client) in ip_interface(f"{one.address}/{one.prefix}").network
+    networks = [
+        str(network)
         for link in links
         for one in link.addresses
         if (":" in one.address) == (":" in way.client)
-    )
-    if not way.real or near or entry is None or entry.state not in _TRIED:
+        and ip_address(way.client) in (network := ip_interface(f"{one.address}/{one.prefix}").network)
+    ]
+    client = view.evidence.deployment.client
+    asks = client is not None and canonical(client.address) == canonical(way.client)
+    if not way.real or entry is None or entry.state not in _TRIED or (networks and not asks):
         return None
+    if networks:
+        return (
+            f"{view.name} takes the client {way.client} for a neighbour on {way.interface}, whose network is "
+            f"{networks[0]}, and nobody answers for it there: replies from {way.vip} are lost.",
+            f"from {way.vip} to {way.client}: {shown(way)}; ip neigh there: {way.client} {entry.state}",
+            f"Give the network of {way.interface} on {view.name} another range than {networks[0]}: clients have "
+            "addresses of it.",
+        )
     return (
         f"{view.name} sends its replies from {way.vip} to the client {way.client} straight onto "
         f"{way.interface}{_table(way)}, where nobody answers for that address.",
@@ -179,14 +191,16 @@ def _whose(view: ServerView, found: str) -> str:
 
 def _leave(view: ServerView, way: ClientWay) -> str:
     six = "-6 " if ":" in way.vip else ""
-    router, nic = _router(view, way), shlex.quote(way.interface)
+    router, name = _router(view, way)
+    nic = shlex.quote(name)
     if way.table not in ("", "main"):
         return f"On {view.name}: ip {six}route replace default via {router} dev {nic} table {shlex.quote(way.table)}"
     return f"On {view.name}: ip {six}route replace default via {router} dev {nic}"
 
 
-def _router(view: ServerView, way: ClientWay) -> str:
-    """Another gateway behind the same interface that is there: the server's default one, or the director's."""
+def _router(view: ServerView, way: ClientWay) -> tuple[str, str]:
+    """Another gateway that is there, and its interface: the server's default one or the director's behind the same
+    interface, else the director's behind the one that its packets come in by."""
     family = 6 if ":" in way.vip else 4
     director = view.evidence.observed.director
     known = [
@@ -194,11 +208,12 @@ def _router(view: ServerView, way: ClientWay) -> str:
         for route in (view.facts.default_routes if view.facts else ())
         if route.family == family and route.interface == way.interface
     ]
-    if view.nic is not None and view.nic.name == way.interface and director is not None:
-        known += [route.gateway for route in director.default_routes if route.family == family]
+    shared = [route.gateway for route in director.default_routes if route.family == family] if director else []
+    nic = view.nic.name if view.nic is not None else ""
+    places = [(one, way.interface) for one in known] + [(one, nic) for one in shared if nic]
     dead = canonical(way.gateway) if way.gateway else ""
-    there = (one for one in known if one and canonical(one) != dead)
-    return next((one for one in there if view.evidence.owner(one).where), "<router>")
+    there = (place for place in places if place[0] and canonical(place[0]) != dead)
+    return next((place for place in there if view.evidence.owner(place[0]).where), ("<router>", way.interface))
 
 
 def _kind(way: ClientWay) -> str:

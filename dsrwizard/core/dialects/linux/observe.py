@@ -61,11 +61,11 @@ def observe_script(
     if closely and not brief:
         near = (*(vip.address for vip in vips), *rips)
         whole += packet_filter.filter_script(near) + close.script(vip.address for vip in vips)
-    holes = {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients), "@FILES@": paths}
+    holes = {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients, closely), "@FILES@": paths}
     return filled(_SCRIPT, holes | {"@FOLDERS@": needed, "@PLACES@": " ".join(map(shlex.quote, places))})
 
 
-def _asked(vips: Iterable[Vip], clients: Iterable[str]) -> str:
+def _asked(vips: Iterable[Vip], clients: Iterable[str], closely: bool) -> str:
     """The lines that ask for the way back from each VIP."""
     known = list(dict.fromkeys(ip_address(client) for client in clients))
     lines = []
@@ -76,7 +76,7 @@ def _asked(vips: Iterable[Vip], clients: Iterable[str]) -> str:
         targets = [one for one in known if one.version == family][:MOST_CLIENTS]
         for target in (*targets, SOMEWHERE[family]):
             lines.append(f"way -{family} {vip.ip} {target} {protocol} {port}")
-    return filled(_WAYS, {"@ASKED@": "\n".join(lines)}) if lines else ""
+    return filled(_WAYS, {"@ASKED@": "\n".join(lines), "@CLOSE@": "yes" if closely else "no"}) if lines else ""
 
 
 def parse(host: str, nonce: str, text: str) -> ServerFacts:
@@ -247,7 +247,7 @@ def _listeners(lines: Sequence[str]) -> tuple[Listener, ...] | None:
     return tuple(parse_listeners(lines[1:])) if lines[:1] == ["ss"] else None
 
 
-_QUEUED = re.compile(r"(tcp|udp)\s+(?:LISTEN|UNCONN)\s+[0-9]+\s+[0-9]+\s+(\S+):(\S+)\s")
+_QUEUED = re.compile(r"(tcp|udp)\s+(?:LISTEN|UNCONN)\s+([0-9]{1,9})\s+([0-9]{1,9})\s+(\S+):(\S+)\s")
 
 
 def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
@@ -255,14 +255,16 @@ def parse_listeners(lines: Iterable[str]) -> Iterable[Listener]:
     a line break in its name, and what follows it is no socket. Raises Impossible for a port or address that is none."""
     for line in lines:
         match = _QUEUED.match(line + " ")
-        if match is None or match[3] == "*":
+        if match is None or match[5] == "*":
             continue
         process = line[match.end() - 1 :].partition('users:(("')[2].partition('"')[0]
         yield Listener(
             protocol="tcp" if match[1] == "tcp" else "udp",
-            address=_bare(match[2]),
-            port=values.port(match[3]),
+            address=_bare(match[4]),
+            port=values.port(match[5]),
             process=process[:_LINE],
+            waiting=int(match[2]) if match[1] == "tcp" else 0,
+            room=int(match[3]) if match[1] == "tcp" else 0,
         )
 
 

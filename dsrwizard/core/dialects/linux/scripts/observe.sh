@@ -26,8 +26,8 @@ s root; if [ -w /proc/sys/net/ipv4/conf/all/arp_ignore ]; then echo yes; else ec
 s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
 s networkmanager; if [ -d /run/NetworkManager/devices ]; then echo yes; else echo no; fi
 s addr; ip -j -d addr show
-@WHOLE@
 @WAYS@
+@WHOLE@
 set --
 for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
 s folders; for f in @FOLDERS@; do if [ -d "$f" ]; then echo "yes $f"; else echo "no $f"; fi; done

@@ -3,6 +3,11 @@
 # What a proof needs besides: neighbours, what the kernel takes for its own, what balances, and what the next boot sets.
 # Of files with settings whole texts are read, but for lines that look like secrets.
 
+# Who does not answer for an address is given up by the kernel after three seconds.
+i=0
+while [ "$hops" ] && [ $i -lt 8 ] && ip neigh show nud incomplete 2>/dev/null | grep -qF "$hops"; do
+  i=$((i + 1)); sleep 0.5 2>/dev/null || sleep 1
+done
 s neighbours; ip neigh show 2>/dev/null | head -n @LINES@
 s local; { ip -4 route show table local type local; ip -6 route show table local type local; } 2>/dev/null | head -n @LINES@
 s balancer
