@@ -43,7 +43,7 @@ test: packages lint
 
 cases: packages $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q -n 4 --dist load \
-	  tests/lab/test_cases.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
+	  tests/lab/test_cases.py tests/lab/test_cases_rich.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
 
 reboots: $(VENV)/.ready-dev
 	@$(MAKE) --no-print-directory packages NEEDS='$(REBOOTS_NEED)'

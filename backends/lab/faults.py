@@ -287,5 +287,6 @@ FAULTS: tuple[LabFault, ...] = (
             "", "$IPTABLES -t raw -A PREROUTING -m length --length 1301:65535 -j DROP",
             "$IPTABLES -t raw -D PREROUTING -m length --length 1301:65535 -j DROP 2>/dev/null; true",
         ),),
+        users="large",
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ They are what published guides, distributions, containers and careful administra
 
 from __future__ import annotations
 
-from backends.lab import network
+from backends.lab import network, recipe
 from backends.lab.making import (
     BASE,
     DIRECTOR,
@@ -18,6 +18,7 @@ from backends.lab.making import (
     SERVERS,
     Action,
     LabFault,
+    on_trunk,
 )
 
 SECOND_ROUTER = f"{network.ROUTER.address.rpartition('.')[0]}.254"
@@ -26,9 +27,15 @@ BOGONS = "0.0.0.0/8 192.0.2.0/24 198.51.100.0/24 240.0.0.0/4"
 
 
 def _odd(
-    variant: str, why: str, *actions: Action, hosts: tuple[str, ...] = SERVERS, needs: str = "", lacks: str = ""
+    variant: str,
+    why: str,
+    *actions: Action,
+    hosts: tuple[str, ...] = SERVERS,
+    needs: str = "",
+    lacks: str = "",
+    serving: int = len(SERVERS),
 ) -> LabFault:
-    return LabFault(HEALTHY, hosts, why, actions, needs, lacks, variant=variant, users="all")
+    return LabFault(HEALTHY, hosts, why, actions, needs, lacks, variant=variant, users="all", serving=serving)
 
 
 def _on(make: str, mend: str, at: str = "") -> Action:
@@ -44,6 +51,16 @@ def _set(keys: dict[str, int]) -> Action:
 def _rules(*rules: str, table: str = "filter") -> Action:
     make = " && ".join(f"iptables-legacy -t {table} -A {rule}" for rule in rules)
     return _on(make, "; ".join(f"iptables-legacy -t {table} -D {rule} 2>/dev/null" for rule in rules))
+
+
+def _written(edit: str) -> Action:
+    """Another deployment, applied: the lab's file with what sed makes of it."""
+    file, apply = recipe.DEPLOYMENT_FILE, '"$PYTHON" -m dsrwizard apply'
+    kept = "/lab/kept.toml"
+    return Action(
+        DIRECTOR, f"cp -p {file} {kept} && sed -i -E {edit} {file} && {apply} {file} --yes",
+        f"[ ! -e {kept} ] || {{ mv {kept} {file} && {apply} {file} --yes; }}",
+    )  # fmt: skip
 
 
 _ALL, _ETH = "net.ipv4.conf.all.", "net.ipv4.conf.eth0."
@@ -260,4 +277,23 @@ HEALTHY_SETTINGS: tuple[LabFault, ...] = (
         "ip link add mgmt0 type dummy && ip link set mgmt0 up && ip addr add 192.168.78.2/24 dev mgmt0",
         "ip link del mgmt0",
     ), hosts=(DIRECTOR,)),
+    # Other deployments than the lab's own.
+    _odd("drained", "The deployment drains the server: its weight is 0 in the file and in IPVS.",
+         _written("""'/^name = "'$HOST'"/a weight = 0'"""), serving=len(SERVERS) - 1),
+    _odd("unequal-weights", "The servers have the weights 1, 2 and 3.", _written(
+        """-e '/^name = "web2"/a weight = 2' -e '/^name = "web3"/a weight = 3' -e 's/"rr"/"wrr"/'"""
+    ), hosts=(DIRECTOR,)),
+    _odd("persistence", "Clients stay at their server for five minutes, as the deployment says.", _written(
+        """'s/^scheduler = "rr"/&\\npersistence = 300/'"""
+    ), hosts=(DIRECTOR,), serving=1),
+    _odd("ipv6", "The VIP has an IPv6 one beside it.", _written(
+        """-e 's/^address = "10\\.0\\.0\\.(10[0-9])"/&\\naddress6 = "fd00:10::\\1"/' """
+        """-e '0,/^\\[\\[servers/s//[[vips]]\\naddress = "fd00:10::10"\\n[[vips.services]]\\nport = 80\\n"""
+        """scheduler = "rr"\\n\\n&/'"""
+    ), hosts=(DIRECTOR,)),
+    _odd("vlan", "The server's switch port is a trunk, and its addresses are on a VLAN interface.", *on_trunk()),
+    _odd("vip-on-vlan", "The VIP is on a VLAN interface that nothing else uses.", _on(
+        f"ip link add link eth0 name eth0.77 type vlan id 77 && ip link set eth0.77 up && {_NO_VIP_HERE} && "
+        "ip addr add $VIP/32 dev eth0.77", f"ip link del eth0.77 2>/dev/null; {_VIP_HERE}",
+    ), needs=HOLDS_VIP, lacks=NO_VIP),
 )  # fmt: skip

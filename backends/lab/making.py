@@ -69,6 +69,8 @@ class LabFault:
     seen."""
     learned: bool = False
     """Whether neighbours learn another MAC for a VIP from it, which they keep: mended means that they forgot it."""
+    serving: int = len(SERVERS)
+    """How many real servers answer one client while nothing else is made: a drained one serves nobody new."""
 
     @property
     def kind(self) -> str:
@@ -104,7 +106,8 @@ class Made:
         """What the scripts see: $HOST, $RIP (of the VIP's family), $CABLE (the host's port on the switch), $DIP, $OTHER
         (another server's MAC), $PYTHON;
         $VIP with $LENGTH, $WIDE (a prefix that is too short) and $FAMILY (`-4`, `-6`); $PROTOCOL and $PORT;
-        $SERVICE and $FLAG as ipvsadm writes them, $ONE where a service was named (`tcp/80`), $IPTABLES, $SYSCTL."""
+        $SERVICE and $FLAG as ipvsadm writes them, $ONE where a service was named (`tcp/80`), $IPTABLES, $SYSCTL;
+        $LAN, $MASK (of persistence), $FORMER (a server that was removed from the rack and not from IPVS) and $NODAD."""
         vip = self.vip or network.VIP
         six = ":" in vip
         protocol, port = self.service.split("/") if self.service else ("tcp", str(network.SERVICE_PORT))
@@ -129,6 +132,10 @@ class Made:
             "FLAG": "-u" if protocol == "udp" else "-t",
             "IPTABLES": "ip6tables-legacy" if six else "iptables-legacy",
             "SYSCTL": "net.ipv6" if six else "net.ipv4",
+            "LAN": "fd00:10::/64" if six else "10.0.0.0/24",
+            "MASK": "64" if six else "255.255.0.0",
+            "FORMER": "[fd00:10::104]" if six else "10.0.0.104",
+            "NODAD": "nodad" if six else "",
         }
 
     @property
@@ -161,4 +168,33 @@ def set_sysctls(name: str, value: int) -> Action:
     return Action(
         "", f"sysctl {keys} && sysctl -qw {' '.join(f'{key}={value}' for key in keys.split())}",
         "echo \"$KEPT\" | sysctl -qp -",
+    )  # fmt: skip
+
+
+_TO_TRUNK = (
+    "ip link add link eth0 name eth0.1 type vlan id 1 && ip link set eth0.1 up && six=fd00:10::${RIP##*.} && "
+    "ip addr del $RIP/24 dev eth0 && ip addr add $RIP/24 dev eth0.1 && ip -6 addr del $six/64 dev eth0 && "
+    f"ip -6 addr add $six/64 dev eth0.1 nodad && ip route add default via {network.ROUTER.address} dev eth0.1 && "
+    f"ip -6 route replace default via {network.ROUTER.address6} dev eth0.1"
+)
+_FROM_TRUNK = (
+    "ip link del eth0.1 2>/dev/null; six=fd00:10::${RIP##*.}; ip addr replace $RIP/24 dev eth0; "
+    f"ip -6 addr replace $six/64 dev eth0 nodad; ip route replace default via {network.ROUTER.address} dev eth0; "
+    f"ip -6 route replace default via {network.ROUTER.address6} dev eth0"
+)
+
+
+def on_trunk(and_then: str = "true") -> tuple[Action, Action]:
+    """The server's switch port becomes a trunk, and the server's addresses are on a VLAN interface, eth0.1."""
+    return (
+        Action(
+            BASE, "ip link set br0 type bridge vlan_filtering 1 && bridge vlan add dev $CABLE vid 1",
+            "bridge vlan add dev $CABLE vid 1 pvid untagged; ip link set br0 type bridge vlan_filtering 0",
+        ),
+        Action(
+            "",
+            "sysctl net.ipv4.conf.all.arp_ignore net.ipv4.conf.all.arp_announce net.ipv4.conf.eth0.arp_ignore "
+            f"net.ipv4.conf.eth0.arp_announce && {_TO_TRUNK} && {and_then}",
+            f'{_FROM_TRUNK}; echo "$KEPT" | sysctl -qp -',
+        ),
     )  # fmt: skip

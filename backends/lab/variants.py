@@ -24,12 +24,12 @@ from backends.lab.making import (
     SERVERS,
     Action,
     LabFault,
+    on_trunk,
+    set_sysctls,
 )
 
 GONE = f"{network.ROUTER.address.rpartition('.')[0]}.250"
 """An address of the LAN that nobody has."""
-FORMER = f"{network.ROUTER.address.rpartition('.')[0]}.104"
-"""The address of a server that was removed from the rack and not from IPVS."""
 
 
 def _rules(*rules: str, at: str = "", table: str = "filter") -> Action:
@@ -87,6 +87,17 @@ VARIANTS: tuple[LabFault, ...] = (
         variant="output", users="none", narrow="service",
     ),
     LabFault(
+        "firewall", (DIRECTOR,), "A container of the director's is published on the service's port, and takes clients.",
+        (Action(
+            "",
+            "$IPTABLES -t nat -N DOCKER && $IPTABLES -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER && "
+            "$IPTABLES -t nat -A DOCKER -p $PROTOCOL --dport $PORT -j DNAT --to-destination 172.17.0.2:80",
+            "$IPTABLES -t nat -D PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; $IPTABLES -t nat -F DOCKER; "
+            "$IPTABLES -t nat -X DOCKER; true",
+        ),),
+        variant="published", users="none",
+    ),
+    LabFault(
         "director-setting", (DIRECTOR,), "Strict rp_filter on the director, whose route to clients is another NIC.",
         (Action(
             "",
@@ -103,8 +114,8 @@ VARIANTS: tuple[LabFault, ...] = (
     LabFault(
         "ipvs-differs", (DIRECTOR,), "IPVS still sends every fourth client to a server that is gone.",
         (Action(
-            "", f"ipvsadm -a $FLAG $SERVICE -r {FORMER}:$PORT -g -w 1",
-            f"ipvsadm -d $FLAG $SERVICE -r {FORMER}:$PORT 2>/dev/null; true",
+            "", "ipvsadm -a $FLAG $SERVICE -r $FORMER:$PORT -g -w 1",
+            "ipvsadm -d $FLAG $SERVICE -r $FORMER:$PORT 2>/dev/null; true",
         ),),
         HAS_SERVICE, NO_SERVICE, variant="extra", narrow="service",
     ),
@@ -132,7 +143,7 @@ VARIANTS: tuple[LabFault, ...] = (
         (Action(
             "",
             "ipvsadm -Sn | grep -F -e \"-A $FLAG $SERVICE \" | sed 's/.* -s //; s/ .*//' && "
-            "ipvsadm -E $FLAG $SERVICE -s rr -p 600 -M 255.255.0.0",
+            "ipvsadm -E $FLAG $SERVICE -s rr -p 600 -M $MASK",
             "ipvsadm -E $FLAG $SERVICE -s $KEPT",
         ),),
         HAS_SERVICE, NO_SERVICE, variant="persistent", users="all", narrow="service",
@@ -148,10 +159,141 @@ VARIANTS: tuple[LabFault, ...] = (
         ),),
         blamed=DIRECTOR, variant="route",
     ),
+    LabFault(
+        "ipvs-differs", SERVERS, "IPVS forwards to the server by masquerading, as to a server behind NAT.",
+        (Action(
+            DIRECTOR, f"{KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -m", MEND_DESTINATION,
+        ),),
+        IN_SERVICE, NOT_IN_SERVICE, DIRECTOR, "service", variant="masquerade",
+    ),
+    LabFault(
+        "ipvs-differs", SERVERS, "IPVS gives the server ten times the share that the deployment does.",
+        (Action(
+            DIRECTOR, f"{KEEP_DESTINATION} && ipvsadm -e $FLAG $SERVICE -r $REAL:$PORT -g -w 10", MEND_DESTINATION,
+        ),),
+        IN_SERVICE, NOT_IN_SERVICE, DIRECTOR, "service", variant="weight", users="all",
+    ),
+    LabFault(
+        "director-setting", (DIRECTOR,), "Settings that apply made are back at the kernel's own values.",
+        (Action(
+            "",
+            "sysctl net.ipv4.vs.expire_nodest_conn net.ipv4.vs.expire_quiescent_template "
+            "net.ipv4.conf.all.send_redirects net.ipv4.conf.eth0.send_redirects && sysctl -qw "
+            "net.ipv4.vs.expire_nodest_conn=0 net.ipv4.vs.expire_quiescent_template=0 "
+            "net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.eth0.send_redirects=1",
+            'echo "$KEPT" | sysctl -qp -',
+        ),),
+        HAS_SERVICE, NO_SERVICE, variant="drift", users="all",
+    ),
+    LabFault(
+        "director-setting", (DIRECTOR,), "arp_ignore=8: the director answers ARP for none of its addresses.",
+        (
+            set_sysctls("arp_ignore", 8),
+            Action(ROUTER, "ip neigh flush to $VIP", "ip neigh flush to $VIP; ip neigh flush to $DIP"),
+        ),
+        variant="arp-ignore", users="none",
+    ),
+    LabFault(
+        "vip-as-source", (DIRECTOR,), "The director's route to its servers names the VIP as the source to take.",
+        (Action(
+            "", "ip route replace $LAN dev eth0 proto kernel scope link src $VIP && ip neigh flush dev eth0",
+            "ip route replace $LAN dev eth0 proto kernel scope link src $DIP; ip neigh flush dev eth0",
+        ),),
+        HOLDS_VIP, NO_VIP, variant="route", users="all",
+    ),
     # Real servers.
     LabFault(
+        "firewall", SERVERS, "A rule drops clients, because the route back to them uses another interface.",
+        (
+            Action(
+                ROUTER, "ip addr add 10.9.${RIP##*.}.1/24 dev eth0",
+                "ip addr del 10.9.${RIP##*.}.1/24 dev eth0 2>/dev/null; true",
+            ),
+            Action(
+                "",
+                "ip link add out0 link eth0 type macvlan mode bridge && ip link set out0 up && "
+                "ip addr add 10.9.${RIP##*.}.2/24 dev out0 && ip route show default && "
+                "ip route replace default via 10.9.${RIP##*.}.1 dev out0 && "
+                "$IPTABLES -t raw -A PREROUTING -m rpfilter --invert -j DROP",
+                "$IPTABLES -t raw -D PREROUTING -m rpfilter --invert -j DROP 2>/dev/null; ip route replace $KEPT; "
+                "ip link del out0 2>/dev/null; true",
+            ),
+        ),
+        variant="rpfilter", blind=True,
+    ),
+    LabFault(
+        "unreachable", SERVERS, "ARP is off on the server's network interface, as guides have it for the loopback.",
+        (
+            Action("", "ip link set eth0 arp off", "ip link set eth0 arp on"),
+            Action(DIRECTOR, "ip neigh flush to $RIP", "ip neigh flush to $RIP"),
+        ),
+        variant="noarp",
+    ),
+    LabFault(
+        "unreachable", SERVERS, "arp_ignore=8: the server answers ARP for none of its addresses.",
+        (set_sysctls("arp_ignore", 8), Action(DIRECTOR, "ip neigh flush to $RIP", "ip neigh flush to $RIP")),
+        HOLDS_VIP, NO_VIP, variant="arp-ignore",
+    ),
+    LabFault(
+        "arp-leak", SERVERS, "The server has moved to a VLAN interface, and its guard is for the old one.",
+        on_trunk(
+            "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0 "
+            "net.ipv4.conf.eth0.arp_ignore=1 net.ipv4.conf.eth0.arp_announce=2 net.ipv4.conf.eth0/1.arp_announce=2"
+        ),
+        variant="vlan", learned=True, users="all",
+    ),
+    LabFault(
+        "gateway", SERVERS, "The server's default route is by a VLAN that its switch port does not carry.",
+        (Action(
+            "",
+            "ip route show default && ip link add link eth0 name eth0.20 type vlan id 20 && ip link set eth0.20 up && "
+            "ip addr add 10.20.0.2/24 dev eth0.20 && ip route replace default via 10.20.0.1 dev eth0.20",
+            "ip link del eth0.20 2>/dev/null; ip route replace $KEPT",
+        ),),
+        variant="vlan",
+    ),
+    LabFault(
+        "not-persistent", SERVERS, "/etc/network/interfaces has lost its source line: nothing reads the VIP's file.",
+        (Action(
+            "", "cp /etc/network/interfaces /root/interfaces.away && sed -i '/^source/d' /etc/network/interfaces",
+            "[ ! -e /root/interfaces.away ] || mv /root/interfaces.away /etc/network/interfaces",
+        ),),
+        "grep -q ^source /etc/network/interfaces && ls /etc/network/interfaces.d/*dsrwizard*",
+        "dsrwizard keeps no VIP there", variant="source", users="later",
+    ),
+    LabFault(
+        "service-hung", SERVERS, "The application takes no connection, and as many wait for it as there is room for.",
+        (Action(
+            "",
+            "kill -STOP $(cat /run/lab-service.pid) && \"$PYTHON\" -c 'import socket, sys\n"
+            "kept = [socket.socket() for _ in range(200)]\n"
+            "for one in kept:\n    one.setblocking(False); one.connect_ex((sys.argv[1], 80))\n' $RIP && "
+            "until [ $(ss -Hltn 'sport = :80' | head -n 1 | awk '{print $2}') -gt 128 ]; do sleep 0.1; done",
+            "kill -CONT $(cat /run/lab-service.pid) 2>/dev/null; "
+            "until [ $(ss -Hltn 'sport = :80' | head -n 1 | awk '{print $2}') -eq 0 ]; do sleep 0.1; done",
+        ),),
+        RUNS, RUNS_NOT, variant="queue",
+    ),
+    LabFault(
+        "gateway", SERVERS, "The network of the server's containers is the clients', so that replies go there.",
+        (Action(
+            "",
+            "ip link add docker0 type bridge && ip link set docker0 up && ip addr add 203.0.113.1/24 dev docker0",
+            "ip link del docker0 2>/dev/null; true",
+        ),),
+        variant="overlap", blind=True,
+    ),
+    LabFault(
+        "path-mtu", SERVERS, "Replies of more than 1300 bytes are lost on their way to clients, by TCP alone.",
+        (Action(
+            "", "$IPTABLES -t raw -A OUTPUT -p tcp ! -d $LAN -m length --length 1301:65535 -j DROP",
+            "$IPTABLES -t raw -D OUTPUT -p tcp ! -d $LAN -m length --length 1301:65535 -j DROP 2>/dev/null; true",
+        ),),
+        variant="replies", users="large", blind=True,
+    ),
+    LabFault(
         "firewall", SERVERS, "The server lets only its own network in: only the balancer talks to it, they thought.",
-        (_rules("A INPUT -p $PROTOCOL --dport $PORT ! -s 10.0.0.0/24 -j DROP"),), variant="lan-only",
+        (_rules("A INPUT -p $PROTOCOL --dport $PORT ! -s $LAN -j DROP"),), variant="lan-only",
         narrow="service", blind=True,
     ),
     LabFault(
@@ -200,10 +342,11 @@ VARIANTS: tuple[LabFault, ...] = (
     LabFault(
         "arp-leak", SERVERS, "The VIP is on the server's network interface, where another balancer has left it.",
         (Action(
-            "", "ip addr del $VIP/$LENGTH dev lo && ip addr add $VIP/$LENGTH dev eth0",
-            "ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; ip addr replace $VIP/$LENGTH dev lo",
+            "", "ip addr del $VIP/$LENGTH dev lo && ip addr add $VIP/$LENGTH dev eth0 $NODAD",
+            "ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; ip addr replace $VIP/$LENGTH dev lo $NODAD",
         ),),
-        "ip -o addr show dev lo to $VIP | grep -q .", NO_VIP, variant="address", learned=True, users="all",
+        "ip -o addr show dev lo to $VIP | grep -q .", NO_VIP, narrow="vip", variant="address", learned=True,
+        users="all",
     ),
     LabFault(
         "arp-leak", SERVERS, "The VIP is on the server's loopback and, as /24, on its network interface, too.",

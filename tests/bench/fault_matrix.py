@@ -1,14 +1,14 @@
 """Which cause `verify` reports for each fault of the lab, alone and in pairs, beside what the classic checks see.
 
-    python -m tests.bench.fault_matrix [--pairs N] [--same-host N] [--healthy N] [--seed N] [--rich] [--blind]
-        [--only CAUSE@HOST,CAUSE@HOST …] [--keepalived PROGRAM]
+    python -m tests.bench.fault_matrix [--pairs N] [--same-host N] [--healthy N] [--variants N] [--odd N] [--seed N]
+        [--rich] [--blind] [--only CAUSE@HOST,CAUSE@HOST …] [--keepalived PROGRAM]
 
 Every fault is made on the lab's hosts, `verify` looks, the fault is mended. The classic checks are those of load
 balancers: ping to the real server's address, a TCP connection to its address and port, and keepalived's TCP_CHECK
 where keepalived is installed. Clients are at work all the time. `--rich`: on the rich deployment, each fault at every
-VIP and service it can be made on alone. Odd settings of healthy farms are tried like faults. `--blind`: verify without
-the client host, too. Each trial is graded: named right, noticed, missed, or false. The exit status is 1 when one is not
-named right.
+VIP and service it can be made on alone. Odd settings of healthy farms are tried like faults; `--variants` and `--odd`
+take so many of the variants and of these settings, by the seed. `--blind`: verify without the client host, too. Each
+trial is graded: named right, noticed, missed, or false. The exit status is 1 when one is not named right.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from dataclasses import dataclass
 
 from backends.lab import network
 from backends.lab.faults import FAULTS
+from backends.lab.healthy import HEALTHY_SETTINGS
 from backends.lab.making import HEALTHY, Made
 from backends.lab.naming import ALL, parse
+from backends.lab.variants import VARIANTS
 from tests.lab.harness import DEPLOYMENT_FILE, RICH_FILE, SERVERS, Lab
 
 Named = tuple[str, str]
@@ -119,10 +121,13 @@ def _at(made: Made, check: dict[str, str]) -> bool:
     return made.vip in ("", check["vip"] or made.vip) and made.service in ("", check["service"] or made.service)
 
 
-def singles() -> list[list[Made]]:
-    """Every fault, variant and odd setting once, the servers' by turns."""
+def singles(variants: int, odd: int, seed: int) -> list[list[Made]]:
+    """Every fault once, and so many variants and odd settings, the servers' by turns."""
+    chance = random.Random(seed)
+    some = {*chance.sample(VARIANTS, min(variants, len(VARIANTS)))}
+    some |= {*chance.sample(HEALTHY_SETTINGS, min(odd, len(HEALTHY_SETTINGS)))}
     chosen = []
-    for number, fault in enumerate(ALL):
+    for number, fault in enumerate(fault for fault in ALL if fault in FAULTS or fault in some):
         chosen.append([Made(fault, fault.hosts[number % len(fault.hosts)])])
     return chosen
 
@@ -259,6 +264,8 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--same-host", type=int, default=5)
     parser.add_argument("--healthy", type=int, default=3)
+    parser.add_argument("--variants", type=int, default=len(VARIANTS))
+    parser.add_argument("--odd", type=int, default=len(HEALTHY_SETTINGS))
     parser.add_argument("--rich", action="store_true")
     parser.add_argument("--blind", action="store_true", help="verify without the client host, too")
     parser.add_argument("--seed", type=int, default=1)
@@ -273,7 +280,8 @@ def main() -> int:
         farm.without_client = wanted.blind
         lab.spawn("client", TRAFFIC)
         together = pairs(wanted.pairs, wanted.seed) + pairs(wanted.same_host, wanted.seed, same_host=True)
-        plan = chosen or [*(narrowed() if wanted.rich else singles()), *together]
+        alone = narrowed() if wanted.rich else singles(wanted.variants, wanted.odd, wanted.seed)
+        plan = chosen or [*alone, *together]
         print(f"seed {wanted.seed}; {len(plan)} trials, {wanted.healthy} healthy runs; servers: {', '.join(SERVERS)}")
         print(f"      {'made':46} {'verify':52} {'s':>4}  {'ping RIP':10} {'TCP RIP:80':10} keepalived")
         for made in [*plan, *([[]] * wanted.healthy)]:

@@ -32,8 +32,8 @@ SETTINGS = (
     "ss -Hltn 'sport = :80'; ipvsadm -Sn 2>/dev/null; ls /run/netns"
 )
 """What belongs to a host and a fault or its fix can change, as one text."""
-_REQUEST = "timeout 3 curl -s http://{vip}/{large} | tail -n 1"
-_LARGE = ' -H "X-Long: $(printf %02500d 0)"'
+_REQUEST = "timeout {patience} curl -s http://{vip}/{large} | tail -n 1"
+_LARGE = 'large -H "X-Long: $(printf %02500d 0)"'
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,15 @@ class CaseLab:
     """A lab with its deployment in force."""
 
     lab: Lab
+    file: str = DEPLOYMENT_FILE
 
     @classmethod
-    def deployed(cls, lab: Lab) -> CaseLab:
+    def deployed(cls, lab: Lab, file: str = DEPLOYMENT_FILE) -> CaseLab:
         for host in ("director", "router", *SERVERS):
             for table in ("filter", "raw", "mangle"):
                 lab.run(host, f"iptables-legacy -t {table} -S").ok()  # loads the table, which then stays
-        lab.dsrwizard("apply", DEPLOYMENT_FILE, "--yes").ok()
-        lab.run("director", f"sed '/^\\[client\\]/,$d' {DEPLOYMENT_FILE} >{BLIND_FILE}").ok()
-        return cls(lab)
+        lab.dsrwizard("apply", file, "--yes").ok()
+        return cls(lab, file)
 
     @contextmanager
     def made(self, names: Iterable[str]) -> Iterator[list[Made]]:
@@ -100,20 +100,25 @@ class CaseLab:
         finally:
             self.lab.dsrwizard("lab", "mend").ok()
 
-    def users(self, count: int = 6, *, large: bool = False) -> tuple[int, int]:
-        """How many of so many requests of the client were answered, and by how many servers."""
-        request = _REQUEST.format(vip=VIP, large=_LARGE if large else "")
+    def users(self, count: int = 6, *, large: bool = False, patience: int = 30) -> tuple[int, int]:
+        """How many of so many requests of the client were answered in `patience` seconds, and by how many servers."""
+        request = _REQUEST.format(vip=VIP, large=_LARGE if large else "", patience=patience)
         loop = f"for i in $(seq {count}); do {request} 2>/dev/null & done; wait"
         answers = self.lab.run("client", loop).stdout.split()
         return len(answers), len(set(answers))
 
-    def verify(self, file: str = DEPLOYMENT_FILE) -> Said:
+    def verify(self, *, blind: bool = False) -> Said:
+        """`blind`: without the client host."""
+        file = self.file
+        if blind:
+            file = BLIND_FILE
+            self.lab.run("director", f"sed '/^\\[client\\]/,$d' {self.file} >{file}").ok()
         report = self.lab.dsrwizard("verify", file, "--json").json
         failed = tuple(check for check in report["checks"] if check["outcome"] == "fail")
         return Said(report["verdict"], failed, 0)
 
-    def status(self, file: str = DEPLOYMENT_FILE) -> Said:
-        done = self.lab.dsrwizard("status", file, "--json")
+    def status(self) -> Said:
+        done = self.lab.dsrwizard("status", self.file, "--json")
         return Said(done.json["verdict"], (), done.status, done.json)
 
     def settings(self) -> dict[str, str]:

@@ -46,12 +46,25 @@ GROUPS = (
     ("duplicate-vip@stranger",),
     ("spoof-filter:stateful@router",),
     ("spoof-filter:replies@router",),
+    ("ipvs-differs:masquerade@web2", "not-persistent:source@web3"),
+    ("ipvs-differs:weight@web1", "gateway:vlan@web2", "path-mtu:replies@web3"),
+    ("director-setting:drift@director", "arp-leak:vlan@web3"),
+    ("director-setting:arp-ignore@director",),
+    ("vip-as-source:route@director",),
+    ("service-hung:queue@web2", "gateway:overlap@web3"),
+    ("firewall:published@director",),
+    ("firewall:rpfilter@web3", "unreachable:noarp@web1"),
+    ("unreachable:arp-ignore@web2",),
 )
 ACTS = {
     "unreachable": "somebody has to plug the cable in",
+    "unreachable:noarp": "nobody can log in there: it needs the console",
+    "unreachable:arp-ignore": "nobody can log in there: it needs the console",
     "not-on-link": "the network's administrator moves the server",
     "service-down": "how a service is started is the application's own matter",
     "service-hung": "the application is restarted, which cuts its connections",
+    "service-hung:queue": "the application is restarted, which cuts its connections",
+    "gateway:overlap": "the containers get another network, which their own program knows",
     "rip-only-listener": "the application's own configuration says where it listens",
     "rip-only-listener:published": "the container is published anew",
     "duplicate-vip": "the other machine has to be found first",
@@ -62,8 +75,11 @@ ACTS = {
     "spoof-filter:stateful": "the filter is in a router or firewall of somebody else",
     "spoof-filter:replies": "the filter is in a router or firewall of somebody else",
     "path-mtu": "what drops large packets may be any device on the way",
+    "path-mtu:replies": "what drops large packets may be any device on the way",
 }
 """Kinds of faults whose fix is an act, each with the reason."""
+EITHER = frozenset({"unreachable:arp-ignore"})
+"""Of these, what a command cures as long as a neighbour entry from before lets the director in."""
 PROGRAMS = frozenset(
     {"arping", "conntrack", "ip", "ip6tables", "ip6tables-legacy", "iptables", "iptables-legacy", "ipvsadm", "nft",
      "mv", "printf", "rm", "sed", "sysctl", "systemctl", "tc"}
@@ -138,7 +154,9 @@ def test_a_fix_that_is_a_command_cures_its_fault_and_nothing_else(cases: CaseLab
                 assert one.fault.kind in ACTS, f"{one.name}: no command, and no reason why: {check['fix']}"
                 acts.append(one)
                 continue
-            assert one.fault.kind not in ACTS, f"{one.name} is cured by a command now: {check['fix']}"
+            assert one.fault.kind not in ACTS or one.fault.kind in EITHER, (
+                f"{one.name} is cured by a command now: {check['fix']}"
+            )
             done.append(one)
             _run(cases, command)
             if undo := undo_of(check["fix"]):

@@ -21,7 +21,8 @@ from dsrwizard.core.model.errors import DsrError, LookError, UsageError
 _ROOT = Path("/proc/1/root")
 _NAMESPACES = _ROOT / "run/lab-namespaces"  # written by backends.lab.inside.init
 _KEPT = _ROOT / "run/lab-faults.json"
-_SECONDS = 30
+_SECONDS = 300
+"""A script that applies a deployment takes long on a loaded machine."""
 
 
 def run(words: Sequence[str]) -> int:
