@@ -56,6 +56,7 @@ TEXTS = """\
 /proc/sys/kernel/hostname:web1
 /proc/sys/kernel/osrelease:6.1.0-28-amd64
 /proc/sys/kernel/random/boot_id:0e5b1c9a-5a0b-4f6a-9d7c-0123456789ab
+/etc/machine-id:0123456789abcdef0123456789abcdef
 /etc/os-release:PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
 /etc/os-release:NAME="Debian GNU/Linux"
 """
@@ -109,6 +110,7 @@ def test_a_debian_server() -> None:
     assert facts.os == "Debian GNU/Linux 12 (bookworm)"
     assert facts.privileged
     assert facts.boot_id.startswith("0e5b1c9a")
+    assert facts.machine == "0123456789abcdef0123456789abcdef"
     assert facts.persistence == "systemd"
     assert facts.default_routes == (Route(gateway="10.0.0.1", interface="eth0"),)
     lo, eth0 = facts.interfaces
@@ -120,6 +122,19 @@ def test_a_debian_server() -> None:
         Listener(protocol="tcp", address="0.0.0.0", port=80, process="nginx", room=511),
         Listener(protocol="udp", address="10.0.0.101", port=68, process="dhclient"),
     )
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "uninitialized", "0" * 32, "0123456789ABCDEF0123456789ABCDEF", "a" * 31, "a" * 33, "a" * 9000, "é" * 32],
+)
+def test_what_is_no_machine_id_is_none(told: str) -> None:
+    former = DEBIAN["texts"].replace("/etc/machine-id:0123456789abcdef0123456789abcdef", f"/etc/machine-id:{told}")
+    assert read(texts=former).machine == ""
+
+
+def test_what_is_no_boot_id_is_none() -> None:
+    assert read(texts=DEBIAN["texts"].replace("0e5b1c9a-5a0b", "0e5b1c9a-\x1b[2J")).boot_id == ""
 
 
 def test_vlan_dummy_and_ipv6() -> None:

@@ -9,10 +9,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dsrwizard.core.model.changes import AddressChange, DestinationChange, DestinationState, ServiceKey, ServiceState
+from dsrwizard.core.model.changes import (
+    AddressChange,
+    DestinationChange,
+    DestinationState,
+    ServiceKey,
+    ServiceState,
+    SysctlChange,
+)
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service
+from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
+from dsrwizard.core.model.windows_facts import WindowsFacts
+from dsrwizard.core.plan.whereabouts import Whereabouts
+from dsrwizard.core.record.owed import Owed
 from dsrwizard.engine.engine import Engine
 from tests.fakes.engine import engine_of
 from tests.fakes.host import linux_sysctls
@@ -429,6 +440,40 @@ def test_two_deployments_share_a_machine_under_two_names(farm: Farm, moves: bool
     machine = farm.machine("web1").machine
     assert machine.holds(VIP) is None
     assert (machine.holds("10.0.0.53"), machine.answers_arp("10.0.0.53")) == ("lo", False), "the other's guard stays"
+
+
+def test_a_deployment_under_another_name_is_told_who_owns_its_service(farm: Farm) -> None:
+    farm.name = "store"
+    plan = farm.plan()
+    assert "The deployment shop is in force and has 10.0.0.10 tcp/80 as well." in said(plan, DIRECTOR)
+    assert not [step for step in plan.steps if step.phase in ("destination", "weight", "withdraw")]
+    assert farm.apply().ok
+    assert set(farm.world.requests(6)) == {"web1", "web2", "web3"}
+    assert farm.teardown().ok
+    farm.name = "shop"
+    assert "is in force and has" not in said(farm.plan(), DIRECTOR), "shop has its own"
+    assert farm.teardown().ok
+    assert not [name for name, state in farm.world.servers.items() if state.machine.holds(VIP)]
+
+
+# --- the system of a server ------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_runs_another_system_now_owes_nothing() -> None:
+    """Moved from SSH to WinRM: what was owed on the Linux is gone with it, whatever the ids say."""
+    server = RealServer(name="web1", address="10.0.0.101", connect="winrm")
+    wanted = msgspec.structs.replace(World.lab(1).deployment(), servers=(server,))
+    item = Owed(
+        host="web1", address="10.0.0.101", server="", phase="guard", step="guard", title="Guard", order=1,
+        change=SysctlChange(key="net.ipv4.conf.all.arp_ignore", old="0", new="1"),
+    )  # fmt: skip
+    for machine in ("", "4" * 32):
+        facts = ServerFacts(host="web1", machine=machine, windows=WindowsFacts(dialect="2012", version="10.0.20348"))
+        where = Whereabouts(wanted, (), Observed(servers={"web1": facts}))
+        assert where.rehomed([item]) == []
+        assert where.gone([item]) == [item]
+        plan = where.noted(Plan(deployment="shop", hosts=(HostPlan(host="web1"),)), [item])
+        assert "as web1: it runs another system." in said(plan, "web1")
 
 
 def test_no_change_of_a_server_is_one_of_the_vip(farm: Farm) -> None:

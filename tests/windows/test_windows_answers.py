@@ -132,6 +132,21 @@ def test_what_powershell_said_instead_is_told() -> None:
     assert harmless(caught.value.why)
 
 
+@pytest.mark.parametrize(
+    ("told_as", "known"),
+    [
+        ("5F0D1D3C-0000-4000-8000-00000000000A", "5f0d1d3c-0000-4000-8000-00000000000a"),
+        ("", ""),
+        ("00000000-0000-0000-0000-000000000000", ""),
+        ("5f0d1d3c-0000-4000-8000-00000000000a\x1b[2J", ""),
+        ("x" * 9000, ""),
+    ],
+)
+def test_the_machines_own_id_is_one_or_none(told_as: str, known: str) -> None:
+    document = told("2022") | {"machine": told_as}
+    assert parse("win1", "n", framed(document), now=NOW, reached="10.0.0.101").machine == known
+
+
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\u202e\n\u2028"
 
 

@@ -68,7 +68,29 @@ def with_leftovers(
         director = next((host.steps for host in made.hosts if host.host == DIRECTOR), ())
         ground = [step for step in director if not step.server]
         made = kept_where_sent(made, deployment, seen, (*leaving, *deployment.servers), ground)
-    return where.noted(made, owed)
+    return _with_owners(where.noted(made, owed), deployment, owed, needed[1])
+
+
+def _with_owners(made: Plan, deployment: Deployment, owed: Sequence[Owed], others: Sequence[Deployment]) -> Plan:
+    """The plan with a note about services that another deployment set up and still has: it may be this one's former
+    name, and the journal goes by the name."""
+    mine = {item.change.service for item in owed if isinstance(item.change, ServiceChange)}
+    keys = {key_of(vip, service) for vip in deployment.vips for service in vip.services} - mine
+    notes = []
+    for other in others:
+        shared = [key for vip in other.vips for service in vip.services if (key := key_of(vip, service)) in keys]
+        if shared and other.director.engine == deployment.director.engine == "netlink":
+            what = ", ".join(f"{key.address} {key.protocol}/{key.port}" for key in shared)
+            notes.append(
+                f"The deployment {other.name} is in force and has {what} as well. If {deployment.name} is its new "
+                f"name, keep the name {other.name} in the file, or run the teardown of {other.name} first: what "
+                f"dsrwizard changed is in the journal of {other.name}, and only its teardown undoes that."
+            )
+    hosts = tuple(
+        msgspec.structs.replace(host, notes=(*notes, *host.notes)) if host.host == DIRECTOR else host
+        for host in made.hosts
+    )
+    return msgspec.structs.replace(made, hosts=hosts)
 
 
 def taken_back(
