@@ -64,8 +64,6 @@ class Desk:
     """VIP address → what the network check found, as a sentence; empty: nobody answers for it."""
     left_out: tuple[str, ...] = ()
     """Hosts that the last apply did not set up: skipped, rolled back or failed."""
-    planned_at: float = 0.0
-    """When `plan` was made, by `clock.running()`. An old plan is made again before it is applied."""
     planned_for: Deployment | None = None
     """The deployment `plan` was made for. If the draft differs now, the plan is out of date."""
 

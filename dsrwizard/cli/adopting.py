@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dsrwizard import files, out
+from dsrwizard.cli.changing import leased
 from dsrwizard.core.intake import adopt as adopting
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.importers import KIND_WORDS, Imported, ListKind, detect, read
@@ -17,7 +18,7 @@ from dsrwizard.core.intake.importers.plain import addresses_of, names_of
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.deployment import Deployment, Director
-from dsrwizard.core.model.errors import DsrError, LookError, UsageError
+from dsrwizard.core.model.errors import DsrError, Locked, LookError, UsageError
 from dsrwizard.core.model.facts import DirectorFacts
 from dsrwizard.files import state_dir
 
@@ -58,7 +59,7 @@ def adopted(
 
     _usable(output, force)
     told = [(str(path), _read(path)) for path in sources]
-    with closing(wiring.build_engine(Unanswering())) as engine:
+    with closing(wiring.build_engine(Unanswering())) as engine, _undisturbed(engine):
         facts = _director(engine, interface)
         farm, lists, labels = _farm(told, facts)
         farm, logins = adopting.merged(farm, lists, addresses_of(_hosts()))
@@ -78,6 +79,20 @@ def adopted(
         _save(output, content)
     _print(deployment, labels, notes, content, output, as_json=as_json)
     return 0
+
+
+@contextmanager
+def _undisturbed(engine: Engine) -> Iterator[None]:
+    """No run changes the farm while it is read, for half of a run would be written down as a farm. Raises Locked. Where
+    nothing can be locked it is read all the same: nothing is changed."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(leased(engine, "", "adopt", 0.0))
+        except Locked:
+            raise
+        except LookError:
+            pass
+        yield
 
 
 def _usable(output: Path | None, force: bool) -> None:

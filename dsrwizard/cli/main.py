@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ import click
 
 from dsrwizard import __version__, signals
 from dsrwizard.cli.adopt import adopt
+from dsrwizard.cli.changing import WAIT, carried_out, mended_by_steps
 from dsrwizard.cli.completion import causes
 from dsrwizard.cli.lab import lab
 from dsrwizard.cli.options import FILE, INTERVAL, JSON, REVERT_AFTER, YES
@@ -202,15 +202,22 @@ def _plan_code(made: Plan) -> int:
 @FILE
 @REVERT_AFTER
 @YES
+@WAIT
 @JSON
-def apply(file: Path, revert_after: int, yes: bool, as_json: bool) -> int:
+def apply(file: Path, revert_after: int, yes: bool, wait: float, as_json: bool) -> int:
     """Set up the director and the real servers. A second run changes nothing."""
     deployment = _load(file)
     with closing(_engine()) as engine:
         engine.revert_after = revert_after
-        made = engine.plan(deployment, engine.observe(deployment))
-        result = _carry_out(
-            made, lambda watch, stop: engine.apply(deployment, made, watch, stop), yes=yes, as_json=as_json
+        result, made = carried_out(
+            engine,
+            deployment.name,
+            "apply",
+            lambda: engine.plan(deployment, engine.observe(deployment)),
+            lambda plan, watch, stop, lease: engine.apply(deployment, plan, watch, stop, lease),
+            yes=yes,
+            as_json=as_json,
+            wait=wait,
         )
     return _result_code(result, made)
 
@@ -218,14 +225,21 @@ def apply(file: Path, revert_after: int, yes: bool, as_json: bool) -> int:
 @commands.command()
 @FILE
 @YES
+@WAIT
 @JSON
-def teardown(file: Path, yes: bool, as_json: bool) -> int:
+def teardown(file: Path, yes: bool, wait: float, as_json: bool) -> int:
     """Undo everything dsrwizard changed on the director and the real servers."""
     deployment = _load(file)
     with closing(_engine()) as engine:
-        made = engine.teardown_plan(deployment)
-        result = _carry_out(
-            made, lambda watch, stop: engine.teardown(deployment, made, watch, stop), yes=yes, as_json=as_json
+        result, made = carried_out(
+            engine,
+            deployment.name,
+            "teardown",
+            lambda: engine.teardown_plan(deployment),
+            lambda plan, watch, stop, lease: engine.teardown(deployment, plan, watch, stop, lease),
+            yes=yes,
+            as_json=as_json,
+            wait=wait,
         )
     return _result_code(result, made)
 
@@ -234,29 +248,6 @@ def _result_code(result: RunResult, made: Plan) -> int:
     if result.ok:
         return 0
     return 3 if _plan_code(made) == 3 else 1
-
-
-def _carry_out(
-    made: Plan,
-    work: Callable[[Callable[..., None], threading.Event], RunResult],
-    *,
-    yes: bool,
-    as_json: bool,
-) -> RunResult:
-    """Shows the plan, asks, and runs it. On an interrupt, running commands finish and no new ones start."""
-    from dsrwizard.cli import printing
-    from dsrwizard.cli.interruptible import interruptible
-
-    if not as_json:
-        printing.plan(made)
-    _consent(made, yes=yes, as_json=as_json)
-    stop = threading.Event()
-    watch = printing.ProgressLines(quiet=as_json)
-    result = interruptible(lambda: work(watch, stop), stop)
-    printing.result(result, as_json=as_json)
-    if stop.is_set() and not result.ok:
-        raise Stopped("Stopped before everything was done.", "", "Run the command again to continue, or run teardown.")
-    return result
 
 
 def _known(deployment: Deployment, host: str, cause: str) -> None:
@@ -272,17 +263,6 @@ def _known(deployment: Deployment, host: str, cause: str) -> None:
             near = get_close_matches(value, known, n=1)
             hint = f"Did you mean {near[0]}? " if near else ""
             raise UsageError(f"Unknown {word}: {value!r}.", "", f"{hint}Choose one of: {', '.join(known)}.")
-
-
-def _consent(made: Plan, *, yes: bool, as_json: bool) -> None:
-    from dsrwizard import out
-
-    if not made.steps or yes:
-        return
-    if as_json or not sys.stdin.isatty():
-        raise UsageError("This changes hosts, and there is no terminal to confirm it.", "", "Add --yes to continue.")
-    if not out.confirm("Continue?"):
-        raise Stopped("Nothing was changed.")
 
 
 @commands.command()
@@ -305,11 +285,11 @@ def verify(file: Path, as_json: bool) -> int:
 @click.option("--cause", default="", metavar="CAUSE", shell_complete=causes, help="Only this cause, e.g. vip-missing.")
 @REVERT_AFTER
 @YES
+@WAIT
 @JSON
-def mend(file: Path, host: str, cause: str, revert_after: int, yes: bool, as_json: bool) -> int:
+def mend(file: Path, host: str, cause: str, revert_after: int, yes: bool, wait: float, as_json: bool) -> int:
     """Verify, fix what dsrwizard can fix, and verify again. For the rest, say who must do what."""
     from dsrwizard.cli import printing
-    from dsrwizard.cli.interruptible import interruptible
     from dsrwizard.core.diagnosis import verdict
     from dsrwizard.core.model.outcome import RunResult
     from dsrwizard.core.model.steps import Plan
@@ -317,22 +297,14 @@ def mend(file: Path, host: str, cause: str, revert_after: int, yes: bool, as_jso
 
     deployment = _load(file)
     _known(deployment, host, cause)
-    stop = threading.Event()
     with closing(_engine()) as engine:
         engine.revert_after = revert_after
         report = engine.verify(deployment)
-        made = Mending(cures=(), plan=Plan(deployment=deployment.name, hosts=()))
+        made, done = Mending(cures=(), plan=Plan(deployment=deployment.name, hosts=())), None
         wrong = concerning(report.failures, host=host, cause=cause)
         if wrong:
-            made = engine.mend_plan(deployment, *wrong)
-            if not as_json:
-                printing.mending(made)
-        _consent(made.plan, yes=yes, as_json=as_json)
-        if made.plan.steps:
-            watch = printing.ProgressLines(quiet=as_json)
-            done = interruptible(lambda: engine.mend(deployment, made, watch, stop), stop)
-        else:
-            done = mended(made, RunResult(deployment=deployment.name, hosts=()), report)
+            made, done = mended_by_steps(engine, deployment, wrong, yes=yes, as_json=as_json, wait=wait)
+        done = done or mended(made, RunResult(deployment=deployment.name, hosts=()), report)
     left = concerning(done.report.failures if done.report else (), host=host, cause=cause)
     printing.mended(done, left, as_json=as_json)
     if done.report is None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dsrwizard.cli.changing import CHANGED, WAIT, leased
 from dsrwizard.core.model.errors import LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
+    from dsrwizard.core.api import Leased
     from dsrwizard.core.model.deployment import Deployment, RealServer
     from dsrwizard.core.model.steps import Plan
     from dsrwizard.core.tell.rehearsal import Rehearsal
@@ -29,8 +32,11 @@ _LARGEST = 50_000_000
 @click.option("--keep", is_flag=True, help="Leave everything in place, for a restart of the server.")
 @click.option("--finish", is_flag=True, help="Undo what was kept, even without a restart.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before changing anything.")
+@WAIT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-def rehearse(file: Path, server: str, look_only: bool, keep: bool, finish: bool, yes: bool, as_json: bool) -> int:
+def rehearse(
+    file: Path, server: str, look_only: bool, keep: bool, finish: bool, yes: bool, wait: float, as_json: bool
+) -> int:
     """Try on one Windows server what an apply relies on, undo it, and report what differs.
 
     Looks at SERVER, then, if you agree, adds a loopback adapter with an address that no client uses, checks every
@@ -52,7 +58,8 @@ def rehearse(file: Path, server: str, look_only: bool, keep: bool, finish: bool,
     kept = rehearsal_folder() / f"{one.name}.json"
     with closing(rehearsal_engine(TerminalAsker())) as engine:
         rehearser = Rehearser(engine, trial(deployment, one), allowed=one.look_seconds)
-        command = _Command(rehearser, kept, yes=yes, as_json=as_json)
+        alone = partial(leased, engine, trial(deployment, one).name, "rehearse", wait)
+        command = _Command(rehearser, kept, alone, yes=yes, as_json=as_json)
         if rehearser.begun and not look_only:
             made = command.go_on(__version__, restarted=not finish)
         elif finish:
@@ -98,11 +105,21 @@ def _to_its_end(work: Callable[[threading.Event], Rehearsal]) -> Rehearsal:
 
 
 class _Command:
-    """One run of the command. `kept`: the file that keeps what was seen until the server has restarted."""
+    """One run of the command. `kept`: the file that keeps what was seen until the server has restarted; `alone` gives
+    the right to change hosts, for a block."""
 
-    def __init__(self, rehearser: Rehearser, kept: Path, *, yes: bool, as_json: bool) -> None:
+    def __init__(
+        self,
+        rehearser: Rehearser,
+        kept: Path,
+        alone: Callable[[], AbstractContextManager[Leased]],
+        *,
+        yes: bool,
+        as_json: bool,
+    ) -> None:
         from dsrwizard.cli import printing
 
+        self._alone = alone
         self._rehearser, self._kept, self._yes, self._as_json = rehearser, kept, yes, as_json
         self._watch = printing.ProgressLines(quiet=as_json)
 
@@ -110,24 +127,39 @@ class _Command:
         """The trial set up and, unless it is kept, taken back."""
         from msgspec.structs import replace
 
+        from dsrwizard import out
+        from dsrwizard.core.plan.again import nothing_new
+
         plan = self._rehearser.plan()
         problem = next((host.problem for host in plan.hosts if host.problem), "")
         if problem:
             return replace(made, problems=(*made.problems, problem))
-        self._agreed(plan, "After the checks, all of it is undone." if not keep else "It is kept for the restart.")
+        afterwards = "After the checks, all of it is undone." if not keep else "It is kept for the restart."
+        self._agreed(plan, afterwards)
+        while True:
+            with self._alone() as lease:
+                fresh = self._rehearser.plan()
+                if nothing_new(plan, fresh):
+                    return self._tried(made, fresh, lease, keep=keep)
+            plan = fresh
+            out.complaint(CHANGED)
+            self._agreed(plan, afterwards)
+
+    def _tried(self, before: Rehearsal, plan: Plan, lease: Leased, *, keep: bool) -> Rehearsal:
+        self._keep(before)
+        made = _to_its_end(lambda stop: self._rehearser.set_up(before, plan, self._watch, stop, lease))
         self._keep(made)
-        made = _to_its_end(lambda stop: self._rehearser.set_up(made, plan, self._watch, stop))
-        self._keep(made)
-        return made if keep else self._taken_back(made)
+        return made if keep else self._taken_back(made, lease)
 
     def go_on(self, version: str, *, restarted: bool) -> Rehearsal:
         """The rest of a rehearsal that was kept, or that broke off."""
-        made = self._remembered()
-        if made is None:
-            return self._taken_back(self._rehearser.begin(version), compared=False)
-        if made.set_up is not None and restarted:  # otherwise it broke off, and there is nothing to compare
-            made = self._rehearser.restarted(made)
-        return self._taken_back(made)
+        with self._alone() as lease:
+            made = self._remembered()
+            if made is None:
+                return self._taken_back(self._rehearser.begin(version), lease, compared=False)
+            if made.set_up is not None and restarted:  # otherwise it broke off, and there is nothing to compare
+                made = self._rehearser.restarted(made)
+            return self._taken_back(made, lease)
 
     def told(self, made: Rehearsal) -> None:
         from dsrwizard import out
@@ -138,9 +170,11 @@ class _Command:
         else:
             out.text(report(made))
 
-    def _taken_back(self, made: Rehearsal, *, compared: bool = True) -> Rehearsal:
+    def _taken_back(self, made: Rehearsal, lease: Leased, *, compared: bool = True) -> Rehearsal:
         plan = self._rehearser.plan_back()
-        made = _to_its_end(lambda stop: self._rehearser.take_back(made, plan, self._watch, stop, compared=compared))
+        made = _to_its_end(
+            lambda stop: self._rehearser.take_back(made, plan, self._watch, stop, lease, compared=compared)
+        )
         if made.complete:
             self._kept.unlink(missing_ok=True)
         return made

@@ -14,6 +14,7 @@ from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Arriving, Asker, Connector, DirectorPort, Hearing, ProbeTarget
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.locks import SHARED, Locks
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.session import state_dir
 
@@ -49,6 +50,7 @@ def _engine(asker: Asker, journals: Path) -> Engine:
         forget=lambda: _forget(asker),
         events=state_dir() / "events",
         find_winrm=_find_winrm,
+        locks=Locks(journals, SHARED, state_dir()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Event as Flag
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from dsrwizard.core.model.answers import Connected, Owners, Ping
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
+from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.outcome import RunResult
@@ -36,6 +38,15 @@ class ServerTest(Shown, frozen=True, kw_only=True):
     """How it is logged in, in a sentence, where there is more to say than the deployment does."""
     contact: Contact | None = None
     """For a Windows server: what answers at the ports of WinRM."""
+
+
+class Leased(Protocol):
+    """The right to change hosts: see `Engine.lease`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that the operator should read."""
+        ...
 
 
 class Engine(Protocol):
@@ -67,7 +78,25 @@ class Engine(Protocol):
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan: ...
 
-    def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
+    def lease(
+        self, deployment: str, verb: str, *, wait: float = 0.0, waiting: Callable[[Locked], None] | None = None
+    ) -> AbstractContextManager[Leased]:
+        """The right to change hosts, which one run at a time has: on this machine, and for this deployment. Where
+        another run has it, waits for that many seconds and calls `waiting` once. Raises Locked.
+
+        The plan of a run that brings a lease was made under it. Without one, the run takes its own, looks at the hosts
+        again and makes the plan anew: where that has steps which the plan at hand has not, it raises PlanChanged.
+        """
+        ...
+
+    def apply(
+        self,
+        deployment: Deployment,
+        plan: Plan,
+        watch: Observer,
+        stop: Flag | None = None,
+        lease: Leased | None = None,
+    ) -> RunResult:
         """Carries the plan out, all hosts side by side, one journal entry before each change."""
         ...
 
@@ -84,14 +113,28 @@ class Engine(Protocol):
         Nothing is touched."""
         ...
 
-    def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
+    def mend(
+        self,
+        deployment: Deployment,
+        mending: Mending,
+        watch: Observer,
+        stop: Flag | None = None,
+        lease: Leased | None = None,
+    ) -> MendResult:
         """Carries the steps out as `apply` does, then verifies again. Without steps it only verifies; stopped, it does
         not."""
         ...
 
     def teardown_plan(self, deployment: Deployment) -> Plan: ...
 
-    def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult: ...
+    def teardown(
+        self,
+        deployment: Deployment,
+        plan: Plan,
+        watch: Observer,
+        stop: Flag | None = None,
+        lease: Leased | None = None,
+    ) -> RunResult: ...
 
     def in_force(self, deployment: str) -> bool:
         """Whether the journal says that something of this deployment is applied."""

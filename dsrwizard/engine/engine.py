@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from dsrwizard.core.api import HostSeen, ServerTest, Watcher
+from dsrwizard.core.api import HostSeen, Leased, ServerTest, Watcher
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.changes import SysctlChange
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.client_view import ClientView
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
-from dsrwizard.core.model.errors import ConnectionLost, DsrError, LookError
+from dsrwizard.core.model.errors import DsrError, Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.snapshot import Happening
-from dsrwizard.core.model.steps import CLIENT, DIRECTOR, Plan
+from dsrwizard.core.model.steps import DIRECTOR, Plan
+from dsrwizard.core.plan.again import PlanChanged, nothing_new
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.teardown import struck_out, taken_back_by_others
 from dsrwizard.core.plan.whereabouts import Home
-from dsrwizard.core.ports import Asker, Connector, DirectorPort, OpenConnector, ServerPort, WirePort
+from dsrwizard.core.ports import Asker, DirectorPort, OpenConnector, ServerPort, WirePort
 from dsrwizard.core.record.owed import (
     Entry,
     Owed,
@@ -41,9 +42,11 @@ from dsrwizard.core.record.owed import (
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.books import Books
-from dsrwizard.engine.defects import apart, blaming, failure_of
+from dsrwizard.engine.client_door import ClientDoor
+from dsrwizard.engine.defects import apart, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals, Run
+from dsrwizard.engine.locks import Locks
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
 
@@ -56,14 +59,13 @@ T = TypeVar("T")
 PLANNED = "planned"
 REVERT_AFTER = 60.0
 """Seconds without a sign of life after which a server takes back what is not proved: longer than any one step."""
-DIALLING_SECONDS = 3.0
-"""How long the end of the program waits for a connection that is just being opened."""
 
 
 class Engine:
     """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests;
     `forget` drops every secret that the operator entered; `events` is the folder of the timelines (None: none is
-    kept); `find_winrm` tries the ports of WinRM; `revert_after`: see `ServerPort.apply`, 0 is off."""
+    kept); `find_winrm` tries the ports of WinRM; `revert_after`: see `ServerPort.apply`, 0 is off; `locks` are those of
+    its runs."""
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Engine:
         events: Path | None = None,
         find_winrm: Callable[[RealServer], Contact] | None = None,
         revert_after: float = REVERT_AFTER,
+        locks: Locks | None = None,
     ) -> None:
         self._make_director = director
         self._wire = wire
@@ -89,7 +92,7 @@ class Engine:
         )
         self._hosts: dict[str, Hosts] = {}
         self._watchers: list[Poller] = []
-        self._client: tuple[Client, Connector] | None = None
+        self._client = ClientDoor(connect, self._asker)
         self._facts: dict[str, ServerFacts] = {}
         self._observed: dict[str, Observed] = {}
         """Deployment → what was observed of it last."""
@@ -97,9 +100,8 @@ class Engine:
         self._events = events
         self._find_winrm = find_winrm
         self.revert_after = revert_after
+        self._locks = locks or Locks(journals.folder)
         self._lock = threading.Lock()
-        self._dialling = threading.Lock()
-        self._over = False
 
     def _hosts_of(self, interface: str) -> Hosts:
         with self._lock:
@@ -152,7 +154,7 @@ class Engine:
 
     def test_client(self, client: Client) -> Failure | None:
         try:
-            self._on_client(client, lambda connector: connector.run("exit 0", deadline=10.0))
+            self._client.use(client, lambda connector: connector.run("exit 0", deadline=10.0))
         except DsrError as problem:
             return failure_of(problem)
         return None
@@ -185,14 +187,53 @@ class Engine:
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
         return apart(observed, self._books(deployment).plan, PLANNED)
 
-    def apply(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
-        with self._acting(deployment):
+    def lease(
+        self, deployment: str, verb: str, *, wait: float = 0.0, waiting: Callable[[Locked], None] | None = None
+    ) -> AbstractContextManager[Leased]:
+        return self._locks.hold(verb, deployment, wait=wait, waiting=waiting)
+
+    @contextmanager
+    def _leased(
+        self,
+        deployment: Deployment,
+        verb: Verb,
+        lease: Leased | None,
+        shown: Plan,
+        fresh: Callable[[], tuple[Plan, Observed | None]],
+    ) -> Iterator[Plan]:
+        """The plan to carry out: as it was shown where it was made under the lease, otherwise the one of now."""
+        if lease is not None:
+            yield shown
+            return
+        with self.lease(deployment.name, verb):
+            now, observed = fresh()
+            if not nothing_new(shown, now):
+                raise PlanChanged(now, observed)
+            yield now
+
+    def apply(
+        self,
+        deployment: Deployment,
+        plan: Plan,
+        watch: Observer,
+        stop: Flag | None = None,
+        lease: Leased | None = None,
+    ) -> RunResult:
+        def fresh() -> tuple[Plan, Observed]:
+            observed = self.observe(deployment)
+            return self.plan(deployment, observed), observed
+
+        with self._leased(deployment, "apply", lease, plan, fresh) as now, self._acting(deployment):
             self._settle_reverts(deployment)
             applier = self._applier(deployment, "apply", watch, stop)
             self._recognise(deployment, applier.run)
-            return applier.apply(plan)
+            return applier.apply(now)
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
+        with self.lease(deployment.name, "roll-back"):
+            return self._rolled_back(deployment, hosts, watch)
+
+    def _rolled_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
         books = self._books(deployment)
         mine = [
             item
@@ -208,11 +249,21 @@ class Engine:
         drained = drained_on_purpose(books.mine.entries)
         return apart(self._observe(deployment, books), lambda seen: mending(deployment, seen, checks, drained), PLANNED)
 
-    def mend(self, deployment: Deployment, mending: Mending, watch: Observer, stop: Flag | None = None) -> MendResult:
+    def mend(
+        self,
+        deployment: Deployment,
+        mending: Mending,
+        watch: Observer,
+        stop: Flag | None = None,
+        lease: Leased | None = None,
+    ) -> MendResult:
+        def fresh() -> tuple[Plan, None]:
+            return self.mend_plan(deployment, *(cure.check for cure in mending.cures)).plan, None
+
         run = RunResult(deployment=deployment.name, hosts=())
         if mending.plan.steps:
-            with self._acting(deployment):
-                run = self._applier(deployment, "mend", watch, stop).apply(mending.plan)
+            with self._leased(deployment, "mend", lease, mending.plan, fresh) as now, self._acting(deployment):
+                run = self._applier(deployment, "mend", watch, stop).apply(now)
         report = None if stop is not None and stop.is_set() else self.verify(deployment)
         return mended(mending, run, report)
 
@@ -221,14 +272,25 @@ class Engine:
         observed = self._observe(deployment, books) if books.owed else Observed()
         return apart(observed, books.back, PLANNED)
 
-    def teardown(self, deployment: Deployment, plan: Plan, watch: Observer, stop: Flag | None = None) -> RunResult:
-        applier = self._applier(deployment, "teardown", watch, stop)
-        for other in self._books(deployment).left_behind:
-            applier.run.writes_for(other.name, self._journals.of(other.name).begin("teardown", other))
-        with self._acting(deployment):
-            self._recognise(deployment, applier.run)
-            result = applier.withdraw(plan)
-            self._settle(deployment, result.ok)
+    def teardown(
+        self,
+        deployment: Deployment,
+        plan: Plan,
+        watch: Observer,
+        stop: Flag | None = None,
+        lease: Leased | None = None,
+    ) -> RunResult:
+        def fresh() -> tuple[Plan, None]:
+            return self.teardown_plan(deployment), None
+
+        with self._leased(deployment, "teardown", lease, plan, fresh) as now:
+            applier = self._applier(deployment, "teardown", watch, stop)
+            for other in self._books(deployment).left_behind:
+                applier.run.writes_for(other.name, self._journals.of(other.name).begin("teardown", other))
+            with self._acting(deployment):
+                self._recognise(deployment, applier.run)
+                result = applier.withdraw(now)
+                self._settle(deployment, result.ok)
         return result
 
     @contextmanager
@@ -355,7 +417,7 @@ class Engine:
             return None
         balances = deployment.director.engine == "netlink"
         director = self._hosts_of(deployment.director.interface).director if balances else None
-        return lambda: self._on_client(client, lambda one: look(deployment, one, director))
+        return lambda: self._client.use(client, lambda one: look(deployment, one, director))
 
     def _proving(self, deployment: Deployment) -> Callable[[Observed], Report]:
         """Verifications for a watch: nobody waits for them, and nobody is asked for anything."""
@@ -369,7 +431,7 @@ class Engine:
             quiet = replace(
                 doors, servers={name: quiet_port(port, self._asker) for name, port in doors.servers.items()}
             )
-            if client is not None and self._client is not None:
+            if client is not None and self._client.opened:
                 client.reached()
             return self._verified(deployment, observed, client, quiet)
 
@@ -408,6 +470,7 @@ class Engine:
             quiet=self._asker,
             prove=self._proving(deployment),
             read_only=read_only,
+            hold=lambda: self.lease(deployment.name, "weight"),
         )
         self._watchers = [*(watcher for watcher in self._watchers if not watcher.over), poller]
         return poller
@@ -422,53 +485,15 @@ class Engine:
 
         return Timeline(self._events or self._journals.folder / "events", deployment.name)
 
-    @blaming(CLIENT, "looked at")
-    def _on_client(self, client: Client, work: Callable[[Connector], T]) -> T:
-        """Something that changes nothing, over the client host's one connection: opened when first needed, and opened
-        again when it has died since."""
-        connector, was_open = self._client_connector(client)
-        try:
-            return work(connector)
-        except ConnectionLost:
-            with self._dialling:
-                if self._client is not None and self._client[1] is connector:
-                    self._client = None
-            connector.close()
-            if not was_open:
-                raise
-        return work(self._client_connector(client)[0])
-
-    def _client_connector(self, client: Client) -> tuple[Connector, bool]:
-        """The connection, and whether it was open already."""
-        with self._dialling:
-            if self._over:
-                raise LookError("The client host was not checked: its connection is closed.")
-            if self._client is not None and self._client[0] == client:
-                return self._client[1], True
-            if self._client is not None:
-                self._client[1].close()
-                self._client = None
-            self._client = (client, self._connect(CLIENT, client, self._asker))
-            return self._client[1], False
-
     def close(self) -> None:
         with self._lock:
             all_hosts, self._hosts = list(self._hosts.values()), {}
-        self._over = True
         # Side by side: a watch waits for its looks, which end with their connections.
         ends = [watcher.close for watcher in self._watchers] + [hosts.close for hosts in all_hosts]
         side_by_side(
-            ((str(number), end) for number, end in enumerate([*ends, self._close_client])), lambda name, what: None
+            ((str(number), end) for number, end in enumerate([*ends, self._client.close])), lambda name, what: None
         )
         self._forget()
-
-    def _close_client(self) -> None:
-        held = self._dialling.acquire(timeout=DIALLING_SECONDS)
-        if self._client is not None:
-            self._client[1].close()
-            self._client = None
-        if held:
-            self._dialling.release()
 
 
 def _close(run: Run, item: Owed) -> None:

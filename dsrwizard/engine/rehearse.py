@@ -12,7 +12,7 @@ from threading import Event as Flag
 
 import msgspec
 
-from dsrwizard.core.api import Engine
+from dsrwizard.core.api import Engine, Leased
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import LookError, UsageError
 from dsrwizard.core.model.events import Observer
@@ -62,10 +62,12 @@ class Rehearser:
         """What would be taken back."""
         return self._engine.teardown_plan(self._trial)
 
-    def set_up(self, so_far: Rehearsal, plan: Plan, watch: Observer, stop: Flag) -> Rehearsal:
-        """The steps of the plan, and a look at what came of them."""
+    def set_up(
+        self, so_far: Rehearsal, plan: Plan, watch: Observer, stop: Flag, lease: Leased | None = None
+    ) -> Rehearsal:
+        """The steps of the plan, and a look at what came of them. `lease`: as for `Engine.apply`."""
         began = self._clock()
-        run = self._engine.apply(self._trial, plan, watch, stop)
+        run = self._engine.apply(self._trial, plan, watch, stop, lease)
         seconds = self._clock() - began
         looked, findings = self._looked(so_far, "set-up")
         return msgspec.structs.replace(
@@ -92,12 +94,19 @@ class Rehearser:
         return msgspec.structs.replace(so_far, findings=(*so_far.findings, *findings))
 
     def take_back(
-        self, so_far: Rehearsal, plan: Plan, watch: Observer, stop: Flag, *, compared: bool = True
+        self,
+        so_far: Rehearsal,
+        plan: Plan,
+        watch: Observer,
+        stop: Flag,
+        lease: Leased | None = None,
+        *,
+        compared: bool = True,
     ) -> Rehearsal:
         """Everything taken back, and a last look. `compared`: `so_far.before` is what the server was like without the
         trial."""
         began = self._clock()
-        run = self._engine.teardown(self._trial, plan, watch, stop)
+        run = self._engine.teardown(self._trial, plan, watch, stop, lease)
         seconds = self._clock() - began
         looked, findings = self._looked(so_far, "undo")
         if not compared:

@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 from dsrwizard.core.api import Engine, Watcher
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.history import METRICS
 from dsrwizard.core.model.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
 from screens import clock
@@ -30,6 +31,7 @@ from screens.live.table import LiveTable, Wanted
 from screens.live.watching import Watching
 from screens.live.weight import Weighed, WeightModal
 from screens.live.words import detail_lines, happening_line
+from screens.questions.busy import another_run
 from screens.questions.cause_page import show_cause
 from screens.questions.export import PathModal
 from screens.questions.modals import Choice, HelpModal, Question
@@ -386,6 +388,8 @@ class LiveView(Watching):
         vip, service = (chosen.vip, chosen.service) if wanted and wanted.here else ("", "")
         try:
             await in_thread(lambda: watcher.set_weight(server, weight, vip, service))
+        except Locked as error:
+            another_run(self.app, error, lambda: self._set(chosen, wanted))
         except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
             self.notify(str(in_words(error)), title=f"{server}: weight not set", severity="error", markup=False)
         else:

@@ -17,6 +17,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import DestinationRow
+from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.plan.mend import Cure, Mending, MendResult, concerning, felt_at
 from screens.questions.confirm import ConfirmModal
 from screens.runs.run_screen import RunScreen
@@ -169,6 +170,10 @@ class MendScreen(RunScreen[Report]):
             return self._result.run
 
         self.begin_run("Mending", mending.plan, {}, work)
+
+    def take_plan(self, plan: Plan) -> None:
+        """What cures what is said by the checks: they are run again."""
+        self._begin_look(verify=True)
 
     # Showing.
 

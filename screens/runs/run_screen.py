@@ -10,17 +10,20 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Button, ContentSwitcher, Static
 
-from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.errors import DsrError, Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.again import PlanChanged
 from screens.background import in_thread
+from screens.questions.busy import another_run
 from screens.questions.modals import HelpModal
 from screens.runs.view import RunView
 from screens.widgets.host_words import in_words
 
 T = TypeVar("T")
+CHANGED = "The hosts have changed since the plan was made. Nothing was done. This is the plan now."
 
 
 class RunScreen(Screen[T], Generic[T]):
@@ -42,6 +45,8 @@ class RunScreen(Screen[T], Generic[T]):
         self._looking = False
         self._ran = False
         self._error: DsrError | None = None
+        self._again: Callable[[], None] = lambda: None
+        """Begins the last run once more."""
 
     # What a subclass says.
 
@@ -146,6 +151,7 @@ class RunScreen(Screen[T], Generic[T]):
     ) -> None:
         """Shows the run's side and runs `work`; `failures` are those of hosts that could not be planned."""
         self._ran = True
+        self._again = lambda: self.begin_run(name, plan, failures, work)
         view = self.query_one(RunView)
         view.take_plan(plan, failures)
         self.query_one(ContentSwitcher).current = self.RUN
@@ -155,10 +161,28 @@ class RunScreen(Screen[T], Generic[T]):
     def after_run(self) -> None:
         """Called when the run has ended, before it is shown."""
 
+    def take_plan(self, plan: Plan) -> None:
+        """The plan is another one now than the one that was confirmed, and nothing was done."""
+        raise NotImplementedError
+
     @on(RunView.Ended)
-    def _ended(self) -> None:
-        self.after_run()
+    def _ended(self, event: RunView.Ended) -> None:
+        if isinstance(event.error, PlanChanged):
+            self._not_begun()
+            self.take_plan(event.error.plan)
+            self.notify(CHANGED, severity="warning", markup=False)
+        elif isinstance(event.error, Locked):
+            self._not_begun()
+            another_run(self.app, event.error, self._again)
+        else:
+            self.after_run()
         self._show()
+
+    def _not_begun(self) -> None:
+        self._ran = False
+        self.query_one(RunView).error = None
+        self.query_one(ContentSwitcher).current = self.PLAN
+        self.query_one(self.FOCUS).focus()
 
     @on(RunView.Shown)
     def _show(self) -> None:

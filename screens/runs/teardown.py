@@ -168,6 +168,9 @@ class TeardownScreen(RunScreen[bool]):
         failures = {host.host: host.failure for host in plan.hosts if host.failure is not None}
         self.begin_run("Teardown", plan, failures, work)
 
+    def take_plan(self, plan: Plan) -> None:
+        self._plan = plan
+
     def after_run(self) -> None:
         if self._left:
             self.notify(self._left, severity="warning", markup=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from textual import on
 from textual.app import ComposeResult
@@ -10,19 +12,18 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
-from screens import clock
+from dsrwizard.core.plan.again import PlanChanged
 from screens.pane import Desk
+from screens.questions.busy import another_run
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Choice, Question
 from screens.runs.view import RunView, Work
 from screens.widgets.glyphs import glyph
 from screens.wizard.by_hand import ByHand
-
-FRESH_SECONDS = 30.0
-"""Seconds. An older plan is made again before anything is changed, because people take their time over the review."""
 
 
 class ApplyPane(ByHand):
@@ -60,6 +61,8 @@ class ApplyPane(ByHand):
         self._shown_plan: Plan | None = None
         self._declined: Plan | None = None
         self._applied = False
+        self._again: Callable[[], None] = lambda: None
+        """Begins the last run once more."""
 
     def compose(self) -> ComposeResult:
         yield RunView(self._summary)
@@ -184,10 +187,11 @@ class ApplyPane(ByHand):
 
         def work(watch: Observer) -> RunResult:
             engine = self.engine()
-            observed = engine.observe(deployment)
-            plan = part_for(host, engine.plan(deployment, observed))
-            view.post_message(view.Planned(plan, observed.failed))
-            return engine.apply(deployment, plan, watch, view.stop)
+            with engine.lease(deployment.name, "apply") as lease:
+                observed = engine.observe(deployment)
+                plan = part_for(host, engine.plan(deployment, observed))
+                view.post_message(view.Planned(plan, observed.failed))
+                return engine.apply(deployment, plan, watch, view.stop, lease)
 
         self._start(f"Retry of {host}", work)
 
@@ -239,27 +243,26 @@ class ApplyPane(ByHand):
     # Running.
 
     def _begin(self, plan: Plan) -> None:
-        """Applies the plan. An old plan is made again first; if it differs now, the review shows it instead."""
-        deployment = self._deployment()
-        age, view = clock.running() - self.desk.planned_at, self.view
+        """Applies the plan, which is made again first: people take their time over the review, and nothing is locked
+        meanwhile. If it differs now, the review shows it instead."""
+        deployment, view = self._deployment(), self.view
 
         def work(watch: Observer) -> RunResult | None:
             from dsrwizard.session import save_deployment
 
-            engine = self.engine()
-            if age > FRESH_SECONDS:
-                observed = engine.observe(deployment)
-                fresh = engine.plan(deployment, observed)
-                if fresh.steps != plan.steps:
-                    self.desk.observed, self.desk.plan = observed, fresh
-                    return None
             save_deployment(deployment)
-            return engine.apply(deployment, plan, watch, view.stop)
+            try:
+                return self.engine().apply(deployment, plan, watch, view.stop)
+            except PlanChanged as changed:
+                self.desk.observed, self.desk.plan = changed.observed, changed.plan
+                return None
 
         self._applied = True
         self._start("Apply", work)
+        self._again = lambda: self._begin(plan)
 
     def _start(self, name: str, work: Work, back: tuple[str, ...] = ()) -> None:
+        self._again = lambda: self.view.start(name, work, back)
         self.view.start(name, work, back)
 
     @on(RunView.Ended)
@@ -273,12 +276,13 @@ class ApplyPane(ByHand):
         if event.error is not None and not any(run.state != "waiting" for run in self.view.runs.hosts.values()):
             self._applied = False
         self.desk.report = None
+        if isinstance(event.error, Locked):
+            another_run(self.app, event.error, self._again)
         self._tell()
 
     def _stale(self) -> None:
         """Handles a plan that is out of date because the hosts have changed."""
         self._applied = False
-        self.desk.planned_at = clock.running()
         self.notify(
             "The plan is out of date: the hosts have changed since it was made.", severity="warning", markup=False
         )

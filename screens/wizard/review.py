@@ -16,7 +16,6 @@ from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
 from dsrwizard.core.tell.difference import count_line, interruptions
-from screens import clock
 from screens.pane import Desk, in_thread
 from screens.questions.export import ExportModal, write_ticket
 from screens.questions.modals import HelpModal
@@ -137,7 +136,6 @@ class ReviewPane(ByHand):
 
         try:
             self.desk.observed, self.desk.plan = await in_thread(work)
-            self.desk.planned_at = clock.running()
             self.desk.planned_for = deployment
             self.out_of_date = False
         except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on

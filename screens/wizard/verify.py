@@ -14,14 +14,17 @@ from textual.widgets import Static
 
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.errors import DsrError, Locked
 from dsrwizard.core.model.events import Event, HostFinished, StepStarted
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.again import PlanChanged
 from screens.pane import Desk, in_thread
+from screens.questions.busy import another_run
 from screens.questions.cause_page import show_cause
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Choice, HelpModal, Question
+from screens.runs.run_screen import CHANGED
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.check_rows import check_lines, check_row, summed, unseen_line, verdict_line
 from screens.widgets.glyphs import glyph
@@ -220,12 +223,18 @@ class VerifyPane(ByHand):
             )
             return
 
+        self._ask(deployment, plan)
+
+    def _ask(self, deployment: Deployment, plan: Plan) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self._applying = True
-                self._begin("Mending", self._apply(deployment, plan))
+                self._mend_now(deployment, plan)
 
         self.app.push_screen(ConfirmModal(plan, deployment.vips[0].address, "Mend", rows=True), answered)
+
+    def _mend_now(self, deployment: Deployment, plan: Plan) -> None:
+        self._applying = True
+        self._begin("Mending", self._apply(deployment, plan))
 
     async def _apply(self, deployment: Deployment, plan: Plan) -> None:
         def tell(event: Event) -> None:
@@ -238,6 +247,15 @@ class VerifyPane(ByHand):
 
         try:
             result, report = await in_thread(work, "dsrwizard-mend")
+        except Locked as error:
+            self._end()
+            another_run(self.app, error, lambda: self._mend_now(deployment, plan))
+            return
+        except PlanChanged as changed:
+            self._end()
+            self.notify(CHANGED, severity="warning", markup=False)
+            self._ask(deployment, changed.plan)
+            return
         except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
             self._error = in_words(error)
             self._end()

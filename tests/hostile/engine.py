@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import msgspec
@@ -16,13 +17,14 @@ from dsrwizard.core.model import events
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.errors import HostError, Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.plan.mend import Mending, MendResult
+from dsrwizard.engine.locks import Lease
 from tests.hostile.filling import Filler
 
 
@@ -46,6 +48,11 @@ class Hostile:
 
     def plan(self, *_: Any) -> Plan:
         return self.fill.of(Plan)
+
+    @contextmanager
+    def lease(self, *_: Any, waiting: Callable[[Locked], None] = lambda _: None, **__: Any) -> Iterator[Lease]:
+        waiting(Locked(*[self.fill.text] * 3))
+        yield Lease([self.fill.text])
 
     def apply(self, deployment: Deployment, made: Any, watch: Observer, *_: Any) -> RunResult:
         for kind in get_args(events.Event):

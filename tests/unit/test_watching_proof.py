@@ -241,7 +241,7 @@ def test_a_client_host_that_hangs_holds_up_neither_the_quick_part_nor_the_end(tm
 def test_after_the_end_nothing_is_opened_anew(watched: Watched) -> None:
     watched.engine.close()
     with pytest.raises(LookError):
-        watched.engine._on_client(Client(address="203.0.113.99"), lambda one: None)
+        watched.engine._client.use(Client(address="203.0.113.99"), lambda one: None)
     watched.host.runs.clear()
 
 

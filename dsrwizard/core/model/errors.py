@@ -48,6 +48,12 @@ class LookError(DsrError):
     kind = "could-not-look"
 
 
+class Locked(LookError):
+    """Another run is under way: nothing was begun."""
+
+    kind = "locked"
+
+
 class HostError(DsrError):
     """One host failed. `kind` tells which way, so that a screen can choose the buttons that help."""
 

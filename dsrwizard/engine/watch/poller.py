@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from dsrwizard.core.live.readings import KERNEL_SECONDS
@@ -42,7 +43,8 @@ SHARE = 0.03
 
 class Poller:
     """Implements `core.api.Watcher`. `clock`: see `Board`; without `hosts` nobody looks from within;
-    without `prove` no verification runs by itself; `budget` in packets a second."""
+    without `prove` no verification runs by itself; `budget` in packets a second; `hold` gives the right to set weights,
+    for a block."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Poller:
         prove: Prove | None = None,
         read_only: bool = False,
         budget: int = BUDGET,
+        hold: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.deployment = deployment.name
         self._deployment = deployment
@@ -75,7 +78,7 @@ class Poller:
         self._probes = Probes(deployment, wire, self.board, budget)
         self._audit = OwnerAudit(deployment, wire, self.board)
         self._ear = Ear(deployment, wire, self.board)
-        self._weights = Weights(deployment, director, journal, read_only=read_only)
+        self._weights = Weights(deployment, director, journal, read_only=read_only, hold=hold)
         self._drift = None
         if hosts is not None and quiet is not None:
             self._drift = Drift(deployment, hosts, wire, quiet, self.board, journal)

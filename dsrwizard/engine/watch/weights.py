@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
@@ -23,17 +24,30 @@ HIGHEST = 65535
 
 
 class Weights:
-    """Sets weights in IPVS."""
+    """Sets weights in IPVS. `hold` gives the right to change hosts, for a block."""
 
-    def __init__(self, deployment: Deployment, director: DirectorPort, journal: Journal, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        director: DirectorPort,
+        journal: Journal,
+        *,
+        read_only: bool,
+        hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._deployment = deployment
         self._director = director
         self._journal = journal
         self._read_only = read_only
+        self._hold = hold
 
     def set(self, server: str, weight: int | None, vip: str = "", service: str = "") -> list[Happening]:
         """Returns what is to be told. Raises DsrError."""
         wanted = self._checked(server, weight)
+        with self._hold():  # before the table is read: another run may be about to change it
+            return self._set(server, wanted, vip, service)
+
+    def _set(self, server: str, wanted: int, vip: str, service: str) -> list[Happening]:
         present = {entry.key: entry for entry in self._director.services()}
         endpoints = self._endpoints(server, present, vip, service)
         if not endpoints:

@@ -1,0 +1,150 @@
+"""What apply, mend, teardown and rehearse have in common: the right to change hosts, plan, question and run."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from dsrwizard import out
+from dsrwizard.core.model.errors import Locked, Stopped, UsageError
+
+if TYPE_CHECKING:
+    from dsrwizard.core.api import Engine, Leased
+    from dsrwizard.core.model.checks import Check
+    from dsrwizard.core.model.deployment import Deployment
+    from dsrwizard.core.model.events import Observer
+    from dsrwizard.core.model.outcome import RunResult
+    from dsrwizard.core.model.steps import Plan
+    from dsrwizard.core.plan.mend import Mending, MendResult
+
+WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(0, 86400),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for another run that changes hosts, instead of giving up at once.",
+)
+Work = Callable[["Plan", "Observer", threading.Event, "Leased"], "RunResult"]
+CHANGED = "The hosts have changed since this plan was made. Nothing was done. This is the plan now:"
+_QUIETLY = 1.0
+"""Seconds of waiting that nobody is told of."""
+
+
+@contextmanager
+def leased(engine: Engine, deployment: str, verb: str, wait: float) -> Iterator[Leased]:
+    """The right to change hosts while the block runs; what the operator should know of it goes to standard error."""
+
+    def waiting(problem: Locked) -> None:
+        if wait > _QUIETLY:
+            out.complaint(problem.what, f"Waiting for up to {wait:g} s.")
+
+    with engine.lease(deployment, verb, wait=wait, waiting=waiting) as lease:
+        out.complaint(*lease.notes)
+        yield lease
+
+
+def carried_out(
+    engine: Engine,
+    deployment: str,
+    verb: str,
+    planned: Callable[[], Plan],
+    work: Work,
+    *,
+    yes: bool,
+    as_json: bool,
+    wait: float,
+) -> tuple[RunResult, Plan]:
+    """Shows the plan, asks, and runs it; the result is printed. On an interrupt, running commands finish and no new
+    ones start.
+
+    Nothing is locked while the operator thinks: that may take hours, and a lock would keep others from an urgent drain.
+    So the plan is made again after the answer, and shown again where it is another one by then.
+    """
+    from dsrwizard.core.plan.again import nothing_new
+
+    if yes:
+        with leased(engine, deployment, verb, wait) as lease:
+            made = planned()
+            _show(made, as_json)
+            return _run(made, work, lease, as_json), made
+    with leased(engine, deployment, verb, wait):  # who is not alone learns it before reading a plan
+        made = planned()
+    while True:
+        _show(made, as_json)
+        consent(made, yes=False, as_json=as_json)
+        with leased(engine, deployment, verb, wait) as lease:
+            fresh = planned()
+            if nothing_new(made, fresh):
+                return _run(fresh, work, lease, as_json), fresh
+        made = fresh
+        out.complaint(CHANGED)
+
+
+def mended_by_steps(
+    engine: Engine, deployment: Deployment, wrong: Sequence[Check], *, yes: bool, as_json: bool, wait: float
+) -> tuple[Mending, MendResult | None]:
+    """The same for the steps that cure these checks; None where there are none."""
+    from dsrwizard.cli import printing
+    from dsrwizard.cli.interruptible import interruptible
+    from dsrwizard.core.plan.again import nothing_new
+
+    def show(made: Mending) -> None:
+        if not as_json:
+            printing.mending(made)
+        consent(made.plan, yes=yes, as_json=as_json)
+
+    def run(made: Mending, lease: Leased) -> MendResult:
+        stop = threading.Event()
+        watch = printing.ProgressLines(quiet=as_json)
+        return interruptible(lambda: engine.mend(deployment, made, watch, stop, lease), stop)
+
+    with leased(engine, deployment.name, "mend", wait) as lease:
+        made = engine.mend_plan(deployment, *wrong)
+        if yes:
+            show(made)
+            return made, run(made, lease) if made.plan.steps else None
+    while True:
+        show(made)
+        if not made.plan.steps:
+            return made, None
+        with leased(engine, deployment.name, "mend", wait) as lease:
+            fresh = engine.mend_plan(deployment, *wrong)
+            if nothing_new(made.plan, fresh.plan):
+                return fresh, run(fresh, lease) if fresh.plan.steps else None
+        made = fresh
+        out.complaint(CHANGED)
+
+
+def _show(made: Plan, as_json: bool) -> None:
+    from dsrwizard.cli import printing
+
+    if not as_json:
+        printing.plan(made)
+
+
+def _run(made: Plan, work: Work, lease: Leased, as_json: bool) -> RunResult:
+    from dsrwizard.cli import printing
+    from dsrwizard.cli.interruptible import interruptible
+
+    stop = threading.Event()
+    watch = printing.ProgressLines(quiet=as_json)
+    result = interruptible(lambda: work(made, watch, stop, lease), stop)
+    printing.result(result, as_json=as_json)
+    if stop.is_set() and not result.ok:
+        raise Stopped("Stopped before everything was done.", "", "Run the command again to continue, or run teardown.")
+    return result
+
+
+def consent(made: Plan, *, yes: bool, as_json: bool) -> None:
+    """Asks whether to go on, where something would be changed. Raises Stopped and UsageError."""
+    if not made.steps or yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UsageError("This changes hosts, and there is no terminal to confirm it.", "", "Add --yes to continue.")
+    if not out.confirm("Continue?"):
+        raise Stopped("Nothing was changed.")
