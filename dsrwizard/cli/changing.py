@@ -50,7 +50,7 @@ def leased(engine: Engine, deployment: str, verb: str, wait: float) -> Iterator[
 
 def carried_out(
     engine: Engine,
-    deployment: str,
+    deployment: Deployment,
     verb: str,
     planned: Callable[[], Plan],
     work: Work,
@@ -67,17 +67,20 @@ def carried_out(
     """
     from dsrwizard.core.plan.again import nothing_new
 
+    name = deployment.name
     if yes:
-        with leased(engine, deployment, verb, wait) as lease:
+        with leased(engine, name, verb, wait) as lease:
+            out.complaint(*engine.remarks(deployment))
             made = planned()
             _show(made, as_json)
             return _run(made, work, lease, as_json), made
-    with leased(engine, deployment, verb, wait):  # who is not alone learns it before reading a plan
+    with leased(engine, name, verb, wait):  # who is not alone learns it before reading a plan
+        out.complaint(*engine.remarks(deployment))
         made = planned()
     while True:
         _show(made, as_json)
         consent(made, yes=False, as_json=as_json)
-        with leased(engine, deployment, verb, wait) as lease:
+        with leased(engine, name, verb, wait) as lease:
             fresh = planned()
             if nothing_new(made, fresh):
                 return _run(fresh, work, lease, as_json), fresh

@@ -122,21 +122,22 @@ def _wizard() -> int:
     from dsrwizard.app import DsrApp
     from dsrwizard.session import Session
 
-    in_force = _latest_in_force()
+    in_force, notices = _latest_in_force()
     if in_force is not None:
-        return _screen(DsrApp(_engine_factory(), deployment=in_force, start="live"))
-    notices: list[str] = []
+        return _screen(DsrApp(_engine_factory(), deployment=in_force, start="live", notices=notices))
     session = Session.load(notice=notices.append)
     return _screen(DsrApp(_engine_factory(), session=session, notices=notices))
 
 
-def _latest_in_force() -> Deployment | None:
-    """The deployment that was applied last and not torn down. Reading the journals needs no backend."""
+def _latest_in_force() -> tuple[Deployment | None, list[str]]:
+    """The deployment that was applied last and not torn down, and which journals cannot be read. Reading them needs no
+    backend."""
     from dsrwizard.engine.journal import Journals
     from dsrwizard.session import state_dir
 
-    found = Journals(state_dir() / "journal").in_force()
-    return found[0] if found else None
+    found, problems = Journals(state_dir() / "journal").surveyed()
+    notices = [f"{problem.what} Whether that deployment is in force is not known." for problem in problems]
+    return (found[0] if found else None), notices
 
 
 def _screen(app: object) -> int:
@@ -195,6 +196,8 @@ def _plan_code(made: Plan) -> int:
     problems = [host.host for host in made.hosts if host.problem]
     if not problems:
         return 0
+    if any(host.failure is not None and host.failure.kind == "left" for host in made.hosts):
+        return 1
     return 3 if problems == [DIRECTOR] else 1
 
 
@@ -211,7 +214,7 @@ def apply(file: Path, revert_after: int, yes: bool, wait: float, as_json: bool) 
         engine.revert_after = revert_after
         result, made = carried_out(
             engine,
-            deployment.name,
+            deployment,
             "apply",
             lambda: engine.plan(deployment, engine.observe(deployment)),
             lambda plan, watch, stop, lease: engine.apply(deployment, plan, watch, stop, lease),
@@ -233,7 +236,7 @@ def teardown(file: Path, yes: bool, wait: float, as_json: bool) -> int:
     with closing(_engine()) as engine:
         result, made = carried_out(
             engine,
-            deployment.name,
+            deployment,
             "teardown",
             lambda: engine.teardown_plan(deployment),
             lambda plan, watch, stop, lease: engine.teardown(deployment, plan, watch, stop, lease),

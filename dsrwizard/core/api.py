@@ -136,6 +136,11 @@ class Engine(Protocol):
         lease: Leased | None = None,
     ) -> RunResult: ...
 
+    def remarks(self, deployment: Deployment) -> tuple[str, ...]:
+        """What an operator should know of the journals before a run, in sentences: what is lost of this deployment's,
+        whose journal it is, where another one is, and others that cannot be read."""
+        ...
+
     def in_force(self, deployment: str) -> bool:
         """Whether the journal says that something of this deployment is applied."""
         ...

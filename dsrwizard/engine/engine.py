@@ -27,6 +27,7 @@ from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.again import PlanChanged, nothing_new
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
+from dsrwizard.core.plan.recognised import missing, recognised, told
 from dsrwizard.core.plan.teardown import struck_out, taken_back_by_others
 from dsrwizard.core.plan.whereabouts import Home
 from dsrwizard.core.ports import Asker, DirectorPort, OpenConnector, ServerPort, WirePort
@@ -46,6 +47,7 @@ from dsrwizard.engine.client_door import ClientDoor
 from dsrwizard.engine.defects import apart, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals, Run
+from dsrwizard.engine.journals_elsewhere import into_the_books, remarks, stranger_here
 from dsrwizard.engine.locks import Locks
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
@@ -96,6 +98,8 @@ class Engine:
         self._facts: dict[str, ServerFacts] = {}
         self._observed: dict[str, Observed] = {}
         """Deployment → what was observed of it last."""
+        self._found: dict[str, list[Owed]] = {}
+        """Deployment → what the plan of its teardown takes back that no journal tells of."""
         self._forget = forget or (lambda: None)
         self._events = events
         self._find_winrm = find_winrm
@@ -269,8 +273,15 @@ class Engine:
 
     def teardown_plan(self, deployment: Deployment) -> Plan:
         books = self._books(deployment)
-        observed = self._observe(deployment, books) if books.owed else Observed()
-        return apart(observed, books.back, PLANNED)
+        self._found.pop(deployment.name, None)
+        if books.knows_all and not books.elsewhere:
+            observed = self._observe(deployment, books) if books.owed else Observed()
+            return apart(observed, books.back, PLANNED)
+        observed = self._observe(deployment, books)
+        stranger_here(books, observed)
+        found = recognised(deployment, observed)
+        extra = self._found[deployment.name] = missing(found, books.whereabouts(observed).rehomed(books.owed))
+        return told(apart(observed, lambda seen: books.back(seen, extra=extra), PLANNED), found, deployment, observed)
 
     def teardown(
         self,
@@ -284,6 +295,9 @@ class Engine:
             return self.teardown_plan(deployment), None
 
         with self._leased(deployment, "teardown", lease, plan, fresh) as now:
+            if extra := self._found.pop(deployment.name, []):
+                here = self._books(deployment).whereabouts(self._observed.get(deployment.name, Observed()))
+                into_the_books(self._journals.of(deployment.name), deployment, extra, here.machines)
             applier = self._applier(deployment, "teardown", watch, stop)
             for other in self._books(deployment).left_behind:
                 applier.run.writes_for(other.name, self._journals.of(other.name).begin("teardown", other))
@@ -291,7 +305,12 @@ class Engine:
                 self._recognise(deployment, applier.run)
                 result = applier.withdraw(now)
                 self._settle(deployment, result.ok)
+            if result.ok and not self._books(deployment).owed:
+                self._journals.of(deployment.name).forgive()
         return result
+
+    def remarks(self, deployment: Deployment) -> tuple[str, ...]:
+        return remarks(self._books(deployment), self._journals, self._locks)
 
     @contextmanager
     def _acting(self, deployment: Deployment) -> Iterator[None]:

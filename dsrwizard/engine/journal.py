@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import secrets
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from dsrwizard import __version__, files
+from dsrwizard import __version__
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.foreign import in_json
 from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.record.owed import (
     DeviceMade,
@@ -32,12 +32,46 @@ from dsrwizard.core.record.owed import (
     in_force,
     last_deployment,
 )
+from dsrwizard.core.record.reading import FORMAT, Unread, read
+from dsrwizard.engine.journal_file import JournalFile
+from dsrwizard.engine.locks import machine_id, user_name
 
-LARGEST = 500_000_000
-"""Bytes of a journal that is read: thousands of runs of thousands of steps. What is larger is none of ours."""
-_PIECE = 1 << 20
 
-_decoder = msgspec.json.Decoder(Entry)
+class JournalUnread(LookError):
+    """A journal cannot be read: damaged, or written by a newer version. `path` is its file."""
+
+    kind = "journal"
+
+    def __init__(self, path: Path, what: str, why: str, next_: str) -> None:
+        self.path = path
+        super().__init__(what, why, next_)
+
+
+class Condition(Shown, frozen=True, kw_only=True):
+    """What state a journal is in, beside its entries. `lost`: so many lines are known to be gone, be it all of them;
+    `passed_over`: so many were taken by a power cut, with results alone."""
+
+    path: str
+    entries: int = 0
+    lost: int = 0
+    passed_over: int = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What an operator should know of it, in sentences."""
+        said = []
+        if self.lost:
+            left = f"{self.entries} entries are left" if self.entries else "nothing is left"
+            said.append(
+                f"The journal {self.path} is not whole: at least {self.lost} of its entries are gone, and {left}. What "
+                "they said about earlier changes is not known."
+            )
+        if self.passed_over:
+            said.append(
+                f"The journal {self.path} has {self.passed_over} unreadable lines from a power cut. They were results "
+                "of steps: those steps count as uncertain."
+            )
+        return tuple(said)
 
 
 class Journal:
@@ -46,37 +80,63 @@ class Journal:
 
     def __init__(self, folder: Path, deployment: str) -> None:
         self.path = folder / f"{deployment}.jsonl"
-        self._lock = threading.Lock()
+        self._file = JournalFile(self.path)
 
     def entries(self) -> list[Entry]:
-        """Everything written so far.
-
-        A torn line (the machine went down while writing) is passed over: an intent is complete on disk before anything
-        is done, and a step without a result counts as uncertain.
-        """
-        try:
-            lines = files.read(self.path, LARGEST, ours=True).split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as problem:
-            raise LookError(
-                f"The journal {self.path} cannot be read: {problem.strerror}.",
-                "Without it, dsrwizard does not know what to undo.",
-                "Give access to that folder, or set XDG_STATE_HOME to another one.",
-            ) from problem
-        entries = []
-        for number, line in enumerate(lines, 1):
-            try:
-                entries.append(_decoder.decode(line))
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-                if not line or number == len(lines):  # the last one has no end: torn
-                    continue
-                raise LookError(
-                    f"The journal {self.path} is damaged at line {number}.",
-                    "That line cannot be read, so dsrwizard does not know what to undo.",
-                    "Restore the file from a backup, or repair that line.",
-                ) from problem
+        """Everything written so far. Raises JournalUnread where some of it cannot be read."""
+        entries, problem = self.readable()
+        if problem is not None:
+            raise problem
         return entries
+
+    def readable(self) -> tuple[list[Entry], JournalUnread | None]:
+        """As much as can be read, and what stands in the way of the rest."""
+        try:
+            data, head = self._file.read(), self._file.head()
+        except OSError as problem:
+            return [], self._unreadable(problem)
+        found = read(data, head.lines if head is not None else None, __version__)
+        unread = found.unread
+        if unread is None and found.passed_over and head is not None and not self._file.whole(data, head):
+            unread = Unread(found.passed_over[0], False)  # no power cut did that: what was on the disk is another
+        return found.entries, self._unread(unread) if unread is not None else None
+
+    def condition(self) -> Condition:
+        """Whether it is whole. Raises JournalUnread."""
+        try:
+            data, head = self._file.read(), self._file.head()
+        except OSError as problem:
+            raise self._unreadable(problem) from problem
+        found = read(data, head.lines if head is not None else None, __version__)
+        return Condition(
+            path=str(self.path), entries=len(found.entries), lost=max(found.lost, self._file.lost(data, head)),
+            passed_over=len(found.passed_over),
+        )  # fmt: skip
+
+    def _unreadable(self, problem: OSError) -> JournalUnread:
+        return JournalUnread(
+            self.path,
+            f"The journal {self.path} cannot be read: {problem.strerror}.",
+            "Without it, dsrwizard does not know what to undo.",
+            "Give access to that folder, or set XDG_STATE_HOME to another one.",
+        )
+
+    def _unread(self, unread: Unread) -> JournalUnread:
+        if unread.newer:
+            version = f" {unread.version}" if unread.version else ""
+            return JournalUnread(
+                self.path,
+                f"The journal {self.path} was written by dsrwizard{version}, newer than this one ({__version__}).",
+                f"Line {unread.line} says something that this version does not know, so it cannot tell what to undo.",
+                "Upgrade dsrwizard on this machine, then run the command again.",
+            )
+        return JournalUnread(
+            self.path,
+            f"The journal {self.path} is damaged at line {unread.line}.",
+            "That line cannot be read, so dsrwizard does not know what to undo.",
+            "Restore the file from a backup, or repair that line. Without a backup, move the file away: a teardown "
+            "then looks at the hosts for what dsrwizard left there.",
+        )
 
     def begin(self, verb: Verb, deployment: Deployment) -> Run:
         """Opens a run."""
@@ -88,29 +148,29 @@ class Journal:
                 verb=verb,
                 deployment=deployment,
                 version=__version__,
+                format=FORMAT,
+                user=user_name(),
+                host=os.uname().nodename,
+                machine=machine_id(),
+                durable=self._durable(),
             )
         )
         return run
+
+    def _durable(self) -> int | None:
+        """How many lines are on the disk for certain."""
+        with contextlib.suppress(OSError):
+            data, head = self._file.read(), self._file.head()
+            if head is not None or not data:
+                return min(head.lines, data.count(b"\n")) if head is not None else 0
+        return None
 
     def append(self, *entries: Entry, durable: bool = True) -> None:
         """Writes the entries, in one piece. `durable`: they are on the disk when it returns; an intent must be before
         anything is done, a result may be lost with the machine, for a step without one counts as uncertain."""
         data = "".join(in_json(msgspec.json.encode(entry).decode()) + "\n" for entry in entries).encode()
         try:
-            with self._lock:
-                descriptor = files.opened(self.path, os.O_RDWR | os.O_APPEND)
-                try:
-                    _cut_torn(descriptor)
-                    if os.write(descriptor, data) != len(data):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                except OSError:
-                    os.close(descriptor)
-                    raise
-            try:
-                if durable:
-                    os.fsync(descriptor)  # outside the lock: the hosts' writes reach the disk together
-            finally:
-                os.close(descriptor)
+            self._file.append(data, durable=durable)
         except OSError as problem:
             raise LookError(
                 f"The journal {self.path} cannot be written: {problem.strerror}.",
@@ -118,20 +178,11 @@ class Journal:
                 "Free some space or make that folder writable, or set XDG_STATE_HOME to another one.",
             ) from problem
 
-
-def _cut_torn(descriptor: int) -> None:
-    """Cuts off a last line without its end: the machine went down as it was written, and nothing was done for it."""
-    size = os.fstat(descriptor).st_size
-    if not size or os.pread(descriptor, 1, size - 1) == b"\n":
-        return
-    while size:  # backwards, piece by piece: what is torn may be long
-        start = max(0, size - _PIECE)
-        found = os.pread(descriptor, size - start, start).rfind(b"\n")
-        if found >= 0:
-            os.ftruncate(descriptor, start + found + 1)
-            return
-        size = start
-    os.ftruncate(descriptor, 0)
+    def forgive(self) -> None:
+        """What was lost of it is of no account any more: the hosts were looked at, and nothing of it is left there.
+        Where that cannot be written, the next teardown looks again."""
+        with contextlib.suppress(OSError):
+            self._file.forgive()
 
 
 class Run:
@@ -143,6 +194,8 @@ class Run:
         self.id = run
         self.machines: Mapping[str, str] = {}
         """Host → which machine it is (`Intent.machine`), as far as it is known."""
+        self._intended = False
+        """Whether anything may have been changed by now."""
         self._others: dict[str, Run] = {}
         """Deployment → the run in its journal."""
         self._elsewhere: dict[tuple[str, str], Run] = {}
@@ -163,7 +216,8 @@ class Run:
             for step in steps if not step.owner
         ]  # fmt: skip
         if mine:
-            self._journal.append(*mine)
+            self._append(*mine)
+            self._intended = True
         for step in steps:
             if step.owner:
                 other = self._others[step.owner]
@@ -181,7 +235,7 @@ class Run:
             for item, host, address, machine in found
         ]  # fmt: skip
         if entries:
-            self._journal.append(*entries)
+            self._append(*entries)
 
     def result(self, host: str, step: str, outcome: Outcome, detail: str = "") -> None:
         """When a step's end is known."""
@@ -190,7 +244,7 @@ class Run:
             other.result(host, step, outcome, detail)
             return
         result = Result(run=self.id, at=time.time(), host=host, step=step, outcome=outcome, detail=detail)
-        self._journal.append(result, durable=False)
+        self._append(result, durable=False)
 
     def made(self, address: str, step: Step, name: str, device: str, guid: str) -> None:
         """As soon as a host says that it made a device for the adapter `name`."""
@@ -198,10 +252,24 @@ class Run:
             run=self.id, at=time.time(), host=step.host, address=address, step=step.id, name=name, device=device,
             guid=guid,
         )  # fmt: skip
-        self._journal.append(entry)
+        self._append(entry)
+
+    def _append(self, *entries: Entry, durable: bool = True) -> None:
+        """As the journal does it. Where something was changed already, an error says so."""
+        try:
+            self._journal.append(*entries, durable=durable)
+        except LookError as problem:
+            if not self._intended:
+                raise
+            raise LookError(
+                problem.what,
+                "Nothing more is begun without a journal. What this run has changed before is in it, with the former "
+                "values; how the last steps ended is not.",
+                "Free some space or make that folder writable, then run the command again, or run teardown.",
+            ) from problem
 
     def end(self, ok: bool) -> None:
-        self._journal.append(RunEnded(run=self.id, at=time.time(), ok=ok))
+        self._append(RunEnded(run=self.id, at=time.time(), ok=ok))
         for other in self._others.values():
             other.end(ok)
 
@@ -211,25 +279,36 @@ class Journals:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: dict[str, Journal] = {}
 
     def of(self, deployment: str) -> Journal:
-        return Journal(self.folder, deployment)
+        return self._known.setdefault(deployment, Journal(self.folder, deployment))
 
     def all(self) -> Iterator[Journal]:
         if self.folder.is_dir():
             for path in sorted(self.folder.glob("*.jsonl")):
-                yield Journal(self.folder, path.name.removesuffix(".jsonl"))
+                yield self.of(path.name.removesuffix(".jsonl"))
 
     def adapters_made(self) -> dict[str, tuple[str, ...]]:
-        """Adapters that any deployment's runs made: name → GUIDs, in lower case."""
-        return adapters_made(entry for journal in self.all() for entry in journal.entries())
+        """Adapters that any deployment's runs made: name → GUIDs, in lower case. From journals that cannot be read
+        whole, those that can."""
+        return adapters_made(entry for journal in self.all() for entry in journal.readable()[0])
 
     def in_force(self) -> list[Deployment]:
-        """Every deployment in force, as last applied, the latest first."""
+        """Every deployment in force, as last applied, the latest first; those of journals that cannot be read are left
+        out."""
+        return self.surveyed()[0]
+
+    def surveyed(self) -> tuple[list[Deployment], list[JournalUnread]]:
+        """The same, and what stands in the way of reading the others."""
         found: list[tuple[float, Deployment]] = []
+        problems: list[JournalUnread] = []
         for journal in self.all():
-            entries = journal.entries()
+            entries, problem = journal.readable()
+            if problem is not None:
+                problems.append(problem)
+                continue
             deployment = last_deployment(entries)
             if deployment is not None and in_force(entries):
                 found.append((max(entry.at for entry in entries), deployment))
-        return [deployment for _, deployment in sorted(found, key=lambda pair: -pair[0])]
+        return [deployment for _, deployment in sorted(found, key=lambda pair: -pair[0])], problems

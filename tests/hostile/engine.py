@@ -54,6 +54,9 @@ class Hostile:
         waiting(Locked(*[self.fill.text] * 3))
         yield Lease([self.fill.text])
 
+    def remarks(self, *_: Any) -> tuple[str, ...]:
+        return (self.fill.text,)
+
     def apply(self, deployment: Deployment, made: Any, watch: Observer, *_: Any) -> RunResult:
         for kind in get_args(events.Event):
             for event in self.fill.each(kind):

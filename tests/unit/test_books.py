@@ -12,7 +12,7 @@ import pytest
 from dsrwizard.core.model.deployment import Deployment, Service
 from dsrwizard.core.record.owed import Entry
 from dsrwizard.engine.engine import Engine
-from dsrwizard.engine.journal import Journal
+from dsrwizard.engine.journal import Journal, JournalUnread
 from tests.unit.test_engine import Farm
 
 ANSWERS: dict[str, Callable[[Engine, Deployment], object]] = {
@@ -26,13 +26,13 @@ ANSWERS: dict[str, Callable[[Engine, Deployment], object]] = {
 def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each deployment's journal is read."""
     counted: Counter[str] = Counter()
-    entries = Journal.entries
+    readable = Journal.readable
 
-    def counting(journal: Journal) -> list[Entry]:
+    def counting(journal: Journal) -> tuple[list[Entry], JournalUnread | None]:
         counted[journal.path.stem] += 1
-        return entries(journal)
+        return readable(journal)
 
-    monkeypatch.setattr(Journal, "entries", counting)
+    monkeypatch.setattr(Journal, "readable", counting)
     return counted
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_address
 
 import msgspec
@@ -17,8 +17,8 @@ from dsrwizard.core.plan.teardown import teardown_plan
 from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.owed import Owed
 
-Needed = tuple[Sequence[Owed], Sequence[Deployment]]
-"""What other deployments owe, and themselves."""
+Needed = tuple[Sequence[Owed], Sequence[Deployment], Mapping[str, Collection[str] | None]]
+"""What other deployments owe, themselves, and those whose journals cannot be read: see `teardown_plan`."""
 
 
 def obsolete(deployment: Deployment, owed: Sequence[Owed]) -> list[Owed]:

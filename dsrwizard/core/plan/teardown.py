@@ -7,7 +7,7 @@ servers' VIPs, and the guard only when no VIP is left on that server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import get_args
 
@@ -50,17 +50,24 @@ def teardown_plan(
     observed: Observed,
     shared: Sequence[Owed] = (),
     others: Sequence[Deployment] = (),
+    unread: Mapping[str, Collection[str] | None] | None = None,
 ) -> Plan:
     """Steps that take back everything owed. `shared` is what other deployments still need on the same hosts; `others`
     are those deployments: a VIP that was there when they came is in nobody's books but ours, and theirs all the same.
+    `unread`: deployments whose journals cannot be read, with the addresses of their servers as far as those are known:
+    what they need is not known.
     """
+    unread = unread or {}
     names = dict.fromkeys(item.host for item in owed)
     hosts = []
     if DIRECTOR in names:
-        hosts.append(_director(owed, observed, shared, others))
+        hosts.append(_director(owed, observed, shared, others, unread))
     for name in names:
         if name != DIRECTOR:
-            hosts.append(_server(name, [item for item in owed if item.host == name], observed, shared, others))
+            mine = [item for item in owed if item.host == name]
+            reached = {item.address for item in mine}
+            here = [one for one, where in unread.items() if where is None or reached & set(where)]
+            hosts.append(_server(name, mine, observed, shared, others, here))
     return Plan(deployment=deployment, hosts=tuple(hosts))
 
 
@@ -74,7 +81,12 @@ def _backwards(owed: Sequence[Owed]) -> list[Owed]:
 
 
 def _server(
-    name: str, owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed], others: Sequence[Deployment]
+    name: str,
+    owed: Sequence[Owed],
+    observed: Observed,
+    shared: Sequence[Owed],
+    others: Sequence[Deployment],
+    unread: Sequence[str],
 ) -> HostPlan:
     facts = observed.servers.get(name)
     if facts is None:
@@ -99,6 +111,9 @@ def _server(
         items = [item for item in _backwards(owed) if item.step == step]
         if items[0].phase == "guard" and needed_by:
             notes.append(f"The guard stays because it is still needed for {', '.join(needed_by)}.")
+            continue
+        if items[0].phase == "guard" and unread:
+            notes.append(f"The guard stays: {_perhaps(unread)}.")
             continue
         changes: list[Change] = []
         for item in items:
@@ -171,8 +186,17 @@ def _other_vips(facts: ServerFacts, leaving: set[str], shared: Sequence[Owed]) -
 # --- the director ----------------------------------------------------------------------------------------------------
 
 
+def _perhaps(unread: Collection[str]) -> str:
+    names = ", ".join(unread)
+    return f"the journal of {names} cannot be read, and that deployment may need it"
+
+
 def _director(
-    owed: Sequence[Owed], observed: Observed, shared: Sequence[Owed], others: Sequence[Deployment]
+    owed: Sequence[Owed],
+    observed: Observed,
+    shared: Sequence[Owed],
+    others: Sequence[Deployment],
+    unread: Collection[str],
 ) -> HostPlan:
     facts = observed.director
     if facts is None:
@@ -215,6 +239,9 @@ def _director(
             continue
         if item.phase == "prepare" and needed:
             notes.append(f"{item.title} stays: another deployment on this director needs it.")
+            continue
+        if item.phase == "prepare" and unread:
+            notes.append(f"{item.title} stays: {_perhaps(unread)}.")
             continue
         change, note = _back(item, _present(item.change, facts))
         if (

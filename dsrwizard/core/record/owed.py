@@ -37,7 +37,8 @@ from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
 from dsrwizard.core.record.places import KnownMachine, Places
 
-Verb = Literal["apply", "teardown", "roll-back", "weight", "mend"]
+Verb = Literal["apply", "teardown", "roll-back", "weight", "mend", "found"]
+"""`found`: nothing was changed; what stood on the hosts without a record was taken into the books."""
 
 
 class _Entry(Shown, frozen=True, tag=True):
@@ -45,13 +46,23 @@ class _Entry(Shown, frozen=True, tag=True):
 
 
 class RunBegan(_Entry, frozen=True, kw_only=True):
-    """A run begins; `at` in seconds since the epoch, `verb` is what the operator asked for."""
+    """A run begins; `at` in seconds since the epoch, `verb` is what the operator asked for.
+
+    `format` is the number of the journal's format, 0 before there was one. `user`, `host` (its name) and `machine` (its
+    id, machine-id(5)) say who wrote it and where. `durable`: so many lines before it are known to have been on the
+    disk; None: it is not known.
+    """
 
     run: str
     at: float
     verb: Verb
     deployment: Deployment
     version: str
+    format: int = 0
+    user: str = ""
+    host: str = ""
+    machine: str = ""
+    durable: int | None = None
 
 
 class Intent(_Entry, frozen=True, kw_only=True):
@@ -168,7 +179,7 @@ def identity(change: Change) -> str:
 
 
 _STATELESS = (AnnounceChange, UnitChange, ModuleChange)
-_SETS_UP: tuple[Verb, ...] = ("apply", "mend")
+_SETS_UP: tuple[Verb, ...] = ("apply", "mend", "found")
 """What brings hosts to the deployment: after it the deployment is wanted."""
 _STANDS = (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.UNKNOWN)
 
@@ -330,15 +341,26 @@ def last_deployment(entries: Iterable[Entry]) -> Deployment | None:
 
 
 def given_up(entries: Iterable[Entry]) -> bool:
-    """Whether it was last torn down, and that ended well: what still stands was left on purpose, for somebody else."""
+    """Whether it was last torn down, and that ended well: what still stands was left on purpose, for somebody else.
+
+    A teardown beside a run that sets things up says nothing of what that one left: before runs were locked, there were
+    two at once.
+    """
+    setting_up: set[str] = set()
     teardowns: set[str] = set()
+    """Those that were alone so far."""
     torn_down = False
     for entry in entries:
         match entry:
-            case RunBegan(verb=verb) if verb in _SETS_UP:
-                torn_down = False
             case RunBegan(verb="teardown"):
                 teardowns.add(entry.run)
+            case RunBegan(verb=verb) if verb in _SETS_UP:
+                setting_up.add(entry.run)
+                teardowns.clear()
+                torn_down = False
+            case _ if entry.run in setting_up:
+                teardowns.clear()
+                torn_down = False
             case RunEnded(ok=True) if entry.run in teardowns:
                 torn_down = True
             case _:
