@@ -64,6 +64,11 @@ def _caused_by_it(error: BaseException | None) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    orders = [value for report in terminalreporter.stats.get("passed", []) for name, value in report.user_properties
+              if name == "orders"]  # fmt: skip
+    wrong = sum("test_one_run_at_a_time" in report.nodeid for report in terminalreporter.stats.get("failed", []))
+    if orders:
+        terminalreporter.write_line(f"Concurrency orders tried / right: {len(orders) + wrong} / {len(orders)}")
     left = [report for report in terminalreporter.stats.get("skipped", []) if MISSING in str(report.longrepr)]
     program = pwsh()
     if left:

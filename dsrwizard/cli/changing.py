@@ -44,7 +44,7 @@ def leased(engine: Engine, deployment: str, verb: str, wait: float) -> Iterator[
             out.complaint(problem.what, f"Waiting for up to {wait:g} s.")
 
     with engine.lease(deployment, verb, wait=wait, waiting=waiting) as lease:
-        out.complaint(*lease.notes)
+        _told(lease.notes)
         yield lease
 
 
@@ -70,12 +70,12 @@ def carried_out(
     name = deployment.name
     if yes:
         with leased(engine, name, verb, wait) as lease:
-            out.complaint(*engine.remarks(deployment))
+            _told(engine.remarks(deployment))
             made = planned()
             _show(made, as_json)
             return _run(made, work, lease, as_json), made
     with leased(engine, name, verb, wait):  # who is not alone learns it before reading a plan
-        out.complaint(*engine.remarks(deployment))
+        _told(engine.remarks(deployment))
         made = planned()
     while True:
         _show(made, as_json)
@@ -121,6 +121,11 @@ def mended_by_steps(
                 return fresh, run(fresh, lease) if fresh.plan.steps else None
         made = fresh
         out.complaint(CHANGED)
+
+
+def _told(sentences: Sequence[str]) -> None:
+    if sentences:
+        out.complaint(*sentences)
 
 
 def _show(made: Plan, as_json: bool) -> None:

@@ -66,6 +66,8 @@ class TeardownScreen(RunScreen[bool]):
         self._left = ""
         """What could not be removed on this machine, as a sentence."""
         self._steps: dict[str, Step] = {}
+        self._remarks: tuple[str, ...] = ()
+        """What is to be said of the journals, until it is said."""
 
     def compose(self) -> ComposeResult:
         with ContentSwitcher(initial="teardown-plan", id="teardown-frame"):
@@ -114,6 +116,7 @@ class TeardownScreen(RunScreen[bool]):
 
         def look() -> None:
             self._plan = None
+            self._remarks = self._engine().remarks(self._deployment)
             self._plan = self._engine().teardown_plan(self._deployment)
 
         self.begin_look(look)
@@ -201,6 +204,9 @@ class TeardownScreen(RunScreen[bool]):
         plan, summary = self._plan, self.query_one("#teardown-summary", Static)
         rows = self.query_one("#teardown-rows", Rows)
         self._steps = {}
+        remarks, self._remarks = self._remarks, ()
+        for remark in remarks:
+            self.notify(remark, title="The journal", severity="warning", markup=False)
         if self._looking:
             summary.update(f"{glyph('working')} Checking the hosts.")
             rows.set_rows([])

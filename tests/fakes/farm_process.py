@@ -112,8 +112,8 @@ class _Far:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*words: Any, **more: Any) -> Any:
             watch = words[1] if self._door == "server" and name == "apply" else None
-            if not hasattr(self._own, "connection"):
-                self._own.connection = Client(self._socket, authkey=KEY)
+            if getattr(self._own, "to", "") != self._socket:
+                self._own.connection, self._own.to = Client(self._socket, authkey=KEY), self._socket
             self._own.connection.send((self._door, self._target, name, words[:1] if watch else words, more))
             told, answer, failed = self._own.connection.recv()
             for what, said in told:
@@ -165,8 +165,8 @@ def run(one: Engine, verb: str, file: Path, wait: float) -> dict[str, Any]:
 class Worker:
     """A process that carries out one run after the other, each when it is told to."""
 
-    def __init__(self, socket: Path) -> None:
-        program = [sys.executable, "-m", "tests.fakes.farm_process", str(socket)]
+    def __init__(self) -> None:
+        program = [sys.executable, "-m", "tests.fakes.farm_process"]
         self.process = subprocess.Popen(
             started(program), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -175,9 +175,11 @@ class Worker:
     def pid(self) -> int:
         return self.process.pid
 
-    def begin(self, verb: str, file: Path, journals: Path, shared: Path | None, wait: float = 0.0) -> None:
+    def begin(
+        self, socket: Path, verb: str, file: Path, journals: Path, shared: Path | None, wait: float = 0.0
+    ) -> None:
         assert self.process.stdin is not None
-        task = {"verb": verb, "file": str(file), "journals": str(journals), "wait": wait,
+        task = {"socket": str(socket), "verb": verb, "file": str(file), "journals": str(journals), "wait": wait,
                 "shared": str(shared) if shared else None}  # fmt: skip
         self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
@@ -196,7 +198,7 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         shared = Path(task["shared"]) if task["shared"] else None
-        one = engine(sys.argv[1], Path(task["journals"]), shared)
+        one = engine(task["socket"], Path(task["journals"]), shared)
         result = run(one, task["verb"], Path(task["file"]), task["wait"])
         one.close()
         print(msgspec.json.encode(result).decode(), flush=True)

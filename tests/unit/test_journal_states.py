@@ -255,7 +255,11 @@ def test_a_disk_that_fills_up_in_the_middle_does_not_claim_that_nothing_was_chan
     assert "changes nothing without a journal" in told.value.why
     run.intend("10.0.0.101", STEP)
     monkeypatch.setattr(os, "write", full)
-    for write in (lambda: run.result(STEP.host, STEP.id, Outcome.CHANGED), lambda: run.end(True)):
+    writes: list[Callable[[], None]] = [
+        lambda: run.result(STEP.host, STEP.id, Outcome.CHANGED),
+        lambda: run.end(True),
+    ]
+    for write in writes:
         with pytest.raises(LookError) as told:
             write()
         assert "No space left" in told.value.what

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,12 +103,12 @@ def serial(folder: Path, acts: tuple[Act, ...]) -> tuple[object, list[bool]]:
 class Race:
     """Two workers on one farm."""
 
-    def __init__(self, folder: Path, before: tuple[Act, ...], seed: int) -> None:
+    def __init__(self, folder: Path, workers: list[Worker], before: tuple[Act, ...], seed: int) -> None:
         self.folder = folder
+        self.workers = workers
         folder.mkdir()
         self.chance = random.Random(seed)
         self.farm = Farm(folder / "socket", lambda: 0.0)
-        self.workers = [Worker(folder / "socket") for _ in range(2)]
         self.files = files(folder)
         self.shared = folder / "lock"
         self.shared.mkdir()
@@ -117,58 +118,61 @@ class Race:
         self.farm.pause = lambda: self.chance.uniform(0, 0.008)
 
     def begin(self, worker: int, act: Act, wait: float) -> None:
-        self.workers[worker].begin(act.verb, self.files[act.file], self.folder / act.user, self.shared, wait)
+        journals = self.folder / act.user
+        self.workers[worker].begin(self.folder / "socket", act.verb, self.files[act.file], journals, self.shared, wait)
 
     def both(self, first: Act, second: Act, later: float, wait: float) -> list[dict[str, Any]]:
         self.begin(0, first, wait)
         if later:
-            import time
-
             time.sleep(later)  # the offset is what is tried; nothing is waited for
         self.begin(1, second, wait)
         return [worker.result() for worker in self.workers]
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.end()
         self.farm.close()
 
 
-TRIED: list[str] = []
-"""Every pair of runs that was tried at once; those that came out right."""
-RIGHT: list[str] = []
+@pytest.fixture(scope="module")
+def workers() -> Iterator[list[Worker]]:
+    made = [Worker(), Worker()]
+    yield made
+    for worker in made:
+        worker.end()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def told() -> Iterator[None]:
-    yield
-    print(f"concurrency orders tried / right: {len(TRIED)} / {len(RIGHT)}")
+EVERY = pytest.mark.exhaustive
 
 
+@pytest.mark.parametrize("later", [0.1, pytest.param(0.0, marks=EVERY), pytest.param(0.25, marks=EVERY)])
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("wait", [0.0, 60.0], ids=["refused", "waits"])
-def test_two_runs_at_once_end_as_one_after_the_other(tmp_path: Path, pair: str, wait: float) -> None:
+def test_two_runs_at_once_end_as_one_after_the_other(
+    tmp_path: Path,
+    workers: list[Worker],
+    record_property: Callable[[str, object], None],
+    pair: str,
+    wait: float,
+    later: float,
+) -> None:
     before, first, second = PAIRS[pair]
-    for number, later in enumerate((0.0, 0.1, 0.25)):
-        TRIED.append(pair)
-        race = Race(tmp_path / f"race{number}", before, number)
-        try:
-            results = race.both(first, second, later, wait)
-            ran = [act for act, result in zip((first, second), results, strict=True) if result.get("kind") != "locked"]
-            assert ran, results
-            if wait and not {first.verb, second.verb} & {"drain", "roll-back"}:  # in the screens a key tries again
-                assert len(ran) == 2, results
-            for result in results:
-                if result.get("kind") == "locked":
-                    assert "has been running since" in result["said"], result
-                    assert any(f"pid {worker.pid}" in result["said"] for worker in race.workers), result
-            now = state(race.farm.world, race.folder)
-            said = [bool(one["ok"]) for one in results if one.get("kind") != "locked"]
-            orders = []
-            for turn, order in enumerate(permutations(range(len(ran)))):
-                after, spoke = serial(tmp_path / f"serial{number}.{turn}", (*before, *(ran[at] for at in order)))
-                orders.append((after, [spoke[len(before) + order.index(at)] for at in range(len(ran))]))
-            assert (now, said) in orders, f"{first} and {second}, {later} s later: {results}"
-        finally:
-            race.close()
-        RIGHT.append(pair)
+    race = Race(tmp_path / "race", workers, before, int(later * 100))
+    try:
+        results = race.both(first, second, later, wait)
+        ran = [act for act, result in zip((first, second), results, strict=True) if result.get("kind") != "locked"]
+        assert ran, results
+        if wait and not {first.verb, second.verb} & {"drain", "roll-back"}:  # in the screens a key tries again
+            assert len(ran) == 2, results
+        for result in results:
+            if result.get("kind") == "locked":
+                assert "has been running since" in result["said"], result
+                assert any(f"pid {worker.pid}" in result["said"] for worker in race.workers), result
+        now = state(race.farm.world, race.folder)
+        said = [bool(one["ok"]) for one in results if one.get("kind") != "locked"]
+        orders = []
+        for turn, order in enumerate(permutations(range(len(ran)))):
+            after, spoke = serial(tmp_path / f"serial{turn}", (*before, *(ran[at] for at in order)))
+            orders.append((after, [spoke[len(before) + order.index(at)] for at in range(len(ran))]))
+        assert (now, said) in orders, f"{first} and {second}, {later} s later: {results}"
+    finally:
+        race.close()
+    record_property("orders", f"{pair}, {later} s, {wait}")  # counted at the end of the run: tests/conftest.py

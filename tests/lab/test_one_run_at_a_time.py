@@ -1,0 +1,87 @@
+"""Two runs at once on a real director, and a teardown without its journal: real processes, real locks, real kernels."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from backends.lab.guest import wizard_command
+from tests.lab.harness import SERVERS, VIP, Lab
+from tests.lab.test_deploy import answers, clean, deployment, write
+
+__all__ = ["clean"]
+pytestmark = pytest.mark.lab
+JOURNAL = "/root/.local/state/dsrwizard/journal/shop.jsonl"
+
+
+def at_once(lab: Lab, later: float, *commands: list[str]) -> list[tuple[int, str]]:
+    """Status and words of commands, each begun so many seconds after the one before."""
+    lines = []
+    for number, command in enumerate(commands):
+        lines.append(f"({shlex.join(command)} >/tmp/said{number} 2>&1; echo $? >/tmp/status{number}) & sleep {later}")
+    lab.run("director", "\n".join([*lines, "wait"]), timeout=240).ok()
+    return [
+        (int(lab.read("director", f"/tmp/status{number}")), lab.read("director", f"/tmp/said{number}"))
+        for number in range(len(commands))
+    ]
+
+
+def serving(lab: Lab) -> bool:
+    """Whether all of it stands, or nothing of it: anything between fails."""
+    table = lab.run("director", "ipvsadm -Sn").ok().stdout
+    here = lab.run("director", "ip -br addr show dev eth0").ok().stdout
+    there = [VIP in lab.run(server, "ip -br addr show dev lo").ok().stdout for server in SERVERS]
+    state = {f"{VIP}:80" in table, f"{VIP}/" in here, *there}
+    assert len(state) == 1, f"half of it stands:\n{table}\n{here}\n{there}"
+    if state == {True}:
+        assert set(answers(lab, f"http://{VIP}/", 6)) == set(SERVERS)
+    return state == {True}
+
+
+@pytest.mark.parametrize("later", [0.0, 0.3, 0.6, 0.9, 1.2])
+def test_apply_and_teardown_at_once(clean: Lab, later: float) -> None:
+    lab = clean
+    file = write(lab, deployment(client=False))
+    apply, teardown = wizard_command("apply", file, "--yes"), wizard_command("teardown", file, "--yes")
+    (applied, first), (torn, second) = at_once(lab, later, apply, teardown)
+    assert {applied, torn} <= {0, 3}, first + second
+    for status, said in ((applied, first), (torn, second)):
+        assert (status == 3) == ("has been running since" in said), said
+    serves = serving(lab)
+    assert serves or torn == 0, "only a teardown takes it down"
+    inside = lab.dsrwizard("teardown", file, "--yes").ok()
+    assert ("Nothing to do" in inside.stdout) == (not serves), "the journal says what is there"
+    assert not serving(lab)
+
+
+def test_who_waits_comes_after_and_another_users_run_is_seen(clean: Lab) -> None:
+    lab = clean
+    file = write(lab, deployment(client=False))
+    apply = wizard_command("apply", file, "--yes")
+    waiting = wizard_command("apply", file, "--yes", "--wait", "120")
+    other = ["env", "XDG_STATE_HOME=/tmp/other", *wizard_command("teardown", file, "--yes")]
+    (one, first), (two, second), (three, third) = at_once(lab, 0.5, apply, waiting, other)
+    assert (one, two) == (0, 0), first + second
+    assert three == 3, third
+    assert "user root" in third
+    assert "has been running since" in third
+    assert serving(lab)
+    lab.dsrwizard("teardown", file, "--yes").ok()
+
+
+def test_a_teardown_without_its_journal_finds_what_is_ours(clean: Lab) -> None:
+    lab = clean
+    file = write(lab, deployment(client=False))
+    lab.dsrwizard("apply", file, "--yes").ok()
+    lab.run("director", f": >{JOURNAL}").ok()
+    asked = lab.dsrwizard("teardown", file)
+    assert asked.status == 2, "there is nobody to ask"
+    assert "is not whole" in asked.stderr
+    assert "What was there before is not known" in asked.stdout
+    assert serving(lab)
+    lab.dsrwizard("teardown", file, "--yes").ok()
+    assert not serving(lab)
+    again = lab.dsrwizard("teardown", file, "--yes").ok()
+    assert "Nothing to do" in again.stdout
+    assert again.stderr == ""
