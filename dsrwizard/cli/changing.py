@@ -29,7 +29,7 @@ WAIT = click.option(
     metavar="SECONDS",
     help="Wait so long for another run that changes hosts, instead of giving up at once.",
 )
-Work = Callable[["Plan", "Observer", threading.Event, "Leased"], "RunResult"]
+Carry = Callable[["Plan", "Observer", threading.Event, "Leased"], "RunResult"]
 CHANGED = "The hosts have changed since this plan was made. Nothing was done. This is the plan now:"
 _QUIETLY = 1.0
 """Seconds of waiting that nobody is told of."""
@@ -53,7 +53,7 @@ def carried_out(
     deployment: Deployment,
     verb: str,
     planned: Callable[[], Plan],
-    work: Work,
+    work: Carry,
     *,
     yes: bool,
     as_json: bool,
@@ -135,7 +135,7 @@ def _show(made: Plan, as_json: bool) -> None:
         printing.plan(made)
 
 
-def _run(made: Plan, work: Work, lease: Leased, as_json: bool) -> RunResult:
+def _run(made: Plan, work: Carry, lease: Leased, as_json: bool) -> RunResult:
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -50,7 +51,7 @@ class _End:
     inode: int
     size: int
     lines: int
-    digest: hashlib._Hash
+    digest: Any  # of hashlib
     lost: int
 
 

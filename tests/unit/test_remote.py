@@ -15,6 +15,7 @@ from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.core.record.owed import owed
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.locks import Lease
 from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.operator import Nobody
 from tests.fakes.step_watch import Told
@@ -137,7 +138,7 @@ def test_an_sshd_that_died_since_the_look_is_told_and_nothing_is_claimed(tmp_pat
     machine.die()
     machine.sshd = False
     plan = Plan(deployment="shop", hosts=(HostPlan(host="web1", steps=(GUARD,)),))
-    (web1,) = engine.apply(SHOP, plan, lambda event: None).hosts
+    (web1,) = engine.apply(SHOP, plan, lambda event: None, None, Lease()).hosts
     assert web1.outcome is Outcome.FAILED
     assert web1.failure is not None
     assert web1.failure.kind == "refused"

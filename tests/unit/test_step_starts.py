@@ -18,6 +18,7 @@ from dsrwizard.core.model.steps import HostPlan, Plan, Step
 from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.locks import Lease
 from screens.runs.hosts import HostRun, HostRuns
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -99,7 +100,7 @@ def carry_out(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., t
                 started.append(event.title)
             shown.take(event)
 
-        (result,) = engine.apply(shop, plan, watch).hosts
+        (result,) = engine.apply(shop, plan, watch, None, Lease()).hosts
         return started, shown.hosts["web1"], result
 
     return run

@@ -15,6 +15,7 @@ from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.locks import Lease
 from tests.fakes.world import World
 from tests.ssh.sshd import Operator
 from tests.windows.certificates import Certificate, issue
@@ -89,11 +90,11 @@ class Farm:
         return self.engine.plan(self.deployment, self.engine.observe(self.deployment))
 
     def apply(self) -> RunResult:
-        return self.engine.apply(self.deployment, self.plan(), lambda event: None)
+        return self.engine.apply(self.deployment, self.plan(), lambda event: None, None, Lease())
 
     def teardown(self) -> RunResult:
         plan = self.engine.teardown_plan(self.deployment)
-        return self.engine.teardown(self.deployment, plan, lambda event: None)
+        return self.engine.teardown(self.deployment, plan, lambda event: None, None, Lease())
 
 
 class _Nobody:

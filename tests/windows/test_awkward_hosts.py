@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dsrwizard.engine.locks import Lease
 from tests.unit.diagnosed import faults, find
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.diagnosed import SOME, look, set_up, verify
@@ -89,7 +90,8 @@ class TestFirewallServiceStopped:
         one = farm(WindowsHost(version))
         plan = one.plan()
         one.host.firewall_service = False
-        (failure,) = [host.failure for host in one.engine.apply(one.deployment, plan, lambda _: None).hosts]
+        result = one.engine.apply(one.deployment, plan, lambda _: None, None, Lease())
+        (failure,) = [host.failure for host in result.hosts]
         assert failure is not None
         assert "MpsSvc" in failure.why
         assert ENDED in failure.why

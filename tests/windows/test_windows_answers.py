@@ -17,6 +17,7 @@ from dsrwizard.core.dialects.windows.site_xml import sites
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.foreign import harmless
 from dsrwizard.core.model.steps import Step
+from dsrwizard.engine.locks import Lease
 from tests.fakes.step_watch import Told
 from tests.windows.answers import IIS, facts, framed, told
 from tests.windows.conftest import VIP, Farm, shop
@@ -276,7 +277,7 @@ class TestOdd:
         one = farm(host)
         one.engine.verify(one.deployment)
         plan = one.plan()
-        assert one.engine.apply(one.deployment, plan, lambda event: None).ok
+        assert one.engine.apply(one.deployment, plan, lambda event: None, None, Lease()).ok
         one.engine.verify(one.deployment)
 
 

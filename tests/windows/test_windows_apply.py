@@ -8,6 +8,7 @@ import pytest
 
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.engine.locks import Lease
 from tests.fakes.step_watch import Told
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Adapter, Address, Binding, Rule, Site, WindowsHost
@@ -290,7 +291,7 @@ class TestFailures:
         before = one.host.state()
         plan = one.plan()
         one.connector.cut_after = lines
-        assert not one.engine.apply(one.deployment, plan, lambda event: None).ok
+        assert not one.engine.apply(one.deployment, plan, lambda event: None, None, Lease()).ok
         assert one.host.accepts(VIP)
         one.engine = one.fresh()
         assert one.teardown().ok
@@ -300,7 +301,7 @@ class TestFailures:
         one = farm()
         plan = one.plan()
         one.host.wire.rows[4].weak_receive = True  # somebody else is at work there
-        result = one.engine.apply(one.deployment, plan, lambda event: None)
+        result = one.engine.apply(one.deployment, plan, lambda event: None, None, Lease())
         (failure,) = [host.failure for host in result.hosts if host.failure]
         assert "changed meanwhile" in failure.why
         assert one.apply().ok
@@ -311,7 +312,7 @@ class TestFailures:
         (rule,) = [rule for rule in one.host.rules if rule.group == "dsrwizard"]
         rule.ports = "80,8443"
         plan = one.engine.teardown_plan(one.deployment)
-        one.engine.teardown(one.deployment, plan, lambda event: None)
+        one.engine.teardown(one.deployment, plan, lambda event: None, None, Lease())
         assert all(not adapter.loopback for adapter in one.host.adapters)
 
 

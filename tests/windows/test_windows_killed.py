@@ -13,6 +13,7 @@ from dsrwizard.core.model.events import Event, StepStarted
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.plan.mend import mending
 from dsrwizard.engine.engine import Engine
+from dsrwizard.engine.locks import Lease
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.diagnosed import evidence
 from tests.windows.host import WindowsHost
@@ -175,11 +176,11 @@ def test_a_second_run_changes_nothing_and_says_who_is_at_it(tmp_path: Path, vers
                 Process(4711, line, "20260105113000.000000+060"),
             ]
             before = seen(host)
-            found.append(second.engine.apply(second.deployment, plan, lambda event: None))
+            found.append(second.engine.apply(second.deployment, plan, lambda event: None, None, Lease()))
             assert seen(host) == before
             assert second.plan().hosts, "a look needs nobody's leave"
 
-    assert first.engine.apply(first.deployment, first.plan(), watch).ok
+    assert first.engine.apply(first.deployment, first.plan(), watch, None, Lease()).ok
     (result,) = found
     (entry,) = result.hosts
     assert not result.ok

@@ -16,6 +16,7 @@ from dsrwizard.core.model.errors import CommandFailed
 from dsrwizard.core.model.events import Event, StepFinished, StepStarted
 from dsrwizard.core.model.outcome import HostResult, Outcome
 from dsrwizard.core.model.steps import Step
+from dsrwizard.engine.locks import Lease
 from tests.fakes.step_watch import Told
 from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Address, Binding, Site, WindowsHost
@@ -74,7 +75,7 @@ class Run:
         host.calls.clear()
         host.breaks_at, host.breaks_after = set(fails), set(afterwards)
         carry_out = engine.apply if self.verb == "apply" else engine.teardown
-        result = carry_out(deployment, plan, self._seen)
+        result = carry_out(deployment, plan, self._seen, None, Lease())
         host.breaks_at, host.breaks_after = set(), set()
         assert host.not_modelled == []
         return next(entry for entry in result.hosts if entry.host == "win1")

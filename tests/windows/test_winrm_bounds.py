@@ -14,6 +14,7 @@ from backends.winrm.script import Lines, error_text
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.foreign import harmless
 from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.engine.locks import Lease
 from tests.ssh.sshd import Operator
 from tests.windows.answers import facts
 from tests.windows.behaving import Behaving, Say, server
@@ -126,7 +127,7 @@ def test_an_apply_that_floods_leaves_it_open_what_was_done(listen: Listen, tmp_p
             return status
 
     endpoints[0].runner = Both(flood)
-    result = engine.apply(deployment, plan, lambda event: None)
+    result = engine.apply(deployment, plan, lambda event: None, None, Lease())
     by_name = {one.host: one for one in result.hosts}
     assert by_name["win1"].outcome is Outcome.CHANGED
     assert well.accepts(VIP)

@@ -20,6 +20,7 @@ from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.ports import Asker, Connector
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.locks import Lease
 from dsrwizard.engine.silent_asker import Quiet
 from tests.fakes.world import World
 from tests.ssh.sshd import Operator
@@ -70,7 +71,7 @@ def test_set_up_again_and_taken_back(
     asker = Quiet(operator)  # as the product has it: what is remembered is remembered for this very one
     deployment, engine = farm_of(server(endpoint)), engine_of(tmp_path, asker)
     plan = engine.plan(deployment, engine.observe(deployment))
-    result = engine.apply(deployment, plan, lambda event: None)
+    result = engine.apply(deployment, plan, lambda event: None, None, Lease())
     assert result.ok, [one.failure for one in result.hosts]
     assert host.accepts(VIP)
     assert host.admits(VIP, "tcp", 80)
@@ -133,7 +134,7 @@ def test_a_host_that_dies_during_the_apply_is_told_and_the_other_is_done(
         return register(mark)
 
     doomed.register = dies  # type: ignore[method-assign]
-    result = engine.apply(deployment, plan, lambda event: None)
+    result = engine.apply(deployment, plan, lambda event: None, None, Lease())
     by_name = {one.host: one for one in result.hosts}
     assert by_name["win1"].outcome is Outcome.CHANGED
     assert by_name["win0"].outcome is Outcome.UNKNOWN

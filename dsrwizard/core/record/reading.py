@@ -37,7 +37,7 @@ class Unread:
 
 
 @dataclass
-class Reading:
+class JournalReading:
     """The entries that could be read, in order; the first line that stands in the way of knowing them all, if any."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Reading:
     """So many lines are gone that were there when a later run began."""
 
 
-def read(data: bytes, durable: int | None, ours: str) -> Reading:
+def read(data: bytes, durable: int | None, ours: str) -> JournalReading:
     """Reads a journal. `durable`: so many of its lines were on the disk for certain (None: not known), `ours` is the
     version that reads.
 
@@ -56,7 +56,7 @@ def read(data: bytes, durable: int | None, ours: str) -> Reading:
     without a result counts as uncertain. So is a line that cannot be read and was never known to be on the disk.
     """
     *lines, rest = data.split(b"\n")
-    found = Reading()
+    found = JournalReading()
     versions: dict[str, str] = {}
     holes: list[int] = []
     damaged: list[int] = []
@@ -87,7 +87,7 @@ def read(data: bytes, durable: int | None, ours: str) -> Reading:
     return found
 
 
-def _settle(holes: list[int], durable: int | None, found: Reading, damaged: list[int]) -> None:
+def _settle(holes: list[int], durable: int | None, found: JournalReading, damaged: list[int]) -> None:
     """Tells for holes, lines counted from 0, whether something is lost with them."""
     for hole in holes:
         if durable is not None and durable <= hole:
