@@ -122,34 +122,10 @@ class Engine:
         return self._wire.owners(interface, [address], 1.0)[address]
 
     def test_server(self, deployment: Deployment, server: RealServer) -> ServerTest:
-        ports = sorted(
-            {
-                service.port
-                for vip in deployment.vips_of(server)
-                for service in vip.services
-                if service.protocol == "tcp"
-            }
-        )
-        hosts = self._hosts_of(deployment.director.interface)
-        looks: list[tuple[str, Callable[[], object]]] = [
-            ("ping", lambda: self._wire.ping([server.address])[server.address]),
-            (
-                "owners",
-                lambda: self._wire.owners(deployment.director.interface, [server.address], 1.0)[server.address],
-            ),
-            ("ports", lambda: tuple(self._wire.connect([(server.address, port) for port in ports]))),
-        ]
-        if server.connect != "manual":
-            looks.append(("facts", lambda: hosts.port(server).observe(deployment, closely=True)))
-        if server.connect == "winrm" and self._find_winrm is not None:
-            looks.append(("contact", lambda: self.find_winrm(server)))
-        found: dict[str, object] = {}
-        side_by_side(looks, found.__setitem__)
-        seen = {name: what for name, what in found.items() if not isinstance(what, Failure)}
-        failure = found.get("facts")
-        if server.connect == "winrm":
-            seen["login"] = str(getattr(hosts.port(server), "login", ""))
-        return ServerTest(server=server.name, failure=failure if isinstance(failure, Failure) else None, **seen)  # type: ignore[arg-type]
+        from dsrwizard.engine.server_test import tested
+
+        find = self.find_winrm if self._find_winrm is not None else None
+        return tested(deployment, server, self._hosts_of(deployment.director.interface), self._wire, find)
 
     def find_winrm(self, server: RealServer) -> Contact:
         if self._find_winrm is None:
