@@ -41,7 +41,7 @@ _NOT_KNOWN = "What was there before is not known"
 
 
 @dataclass
-class Recognised:
+class FoundByName:
     """`items` stand, as if owed; `notes` by host say what cannot be known. `strange`: host → what stands as the
     deployment's file says, though nothing shows that dsrwizard put it there."""
 
@@ -52,9 +52,9 @@ class Recognised:
     """Hosts where nothing can be told or taken back, with why."""
 
 
-def recognised(deployment: Deployment, observed: Observed) -> Recognised:
+def recognised(deployment: Deployment, observed: Observed) -> FoundByName:
     """What stands of a deployment on the hosts that were looked at."""
-    found = Recognised()
+    found = FoundByName()
     for server in deployment.servers:
         facts = observed.servers.get(server.name)
         if facts is None:
@@ -79,7 +79,7 @@ def recognised(deployment: Deployment, observed: Observed) -> Recognised:
 
 
 def _take(
-    found: Recognised, host: str, address: str, facts: ServerFacts | DirectorFacts, steps: Sequence[Step]
+    found: FoundByName, host: str, address: str, facts: ServerFacts | DirectorFacts, steps: Sequence[Step]
 ) -> None:
     """Those changes of a plan for a bare host that are there already."""
     for step in steps:
@@ -95,7 +95,7 @@ def _take(
                 _add(found, host, address, step, change)
 
 
-def _add(found: Recognised, host: str, address: str, step: Step, change: Change) -> None:
+def _add(found: FoundByName, host: str, address: str, step: Step, change: Change) -> None:
     found.items.append(
         Owed(
             host=host, address=address, server=step.server, phase=step.phase, step=step.id, title=step.title,
@@ -139,7 +139,7 @@ def _guarded(facts: ServerFacts) -> bool:
     return any(one is not None and one.content.startswith("# dsrwizard: ") for one in written)
 
 
-def _former(found: Recognised, server: RealServer, facts: ServerFacts) -> None:
+def _former(found: FoundByName, server: RealServer, facts: ServerFacts) -> None:
     """The guard's file of earlier versions, which no plan makes."""
     there = facts.files.get(FORMER_GUARD_FILE)
     if there is not None and there.content.startswith("# dsrwizard: "):
@@ -192,7 +192,7 @@ def _bare(deployment: Deployment, server: RealServer, facts: ServerFacts) -> Ser
 # --- the director ----------------------------------------------------------------------------------------------------
 
 
-def _director(found: Recognised, deployment: Deployment, facts: DirectorFacts) -> None:
+def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts) -> None:
     """Its table and its VIPs carry no name: they are ours where a real server shows that dsrwizard was there."""
     keys = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
     standing = [
@@ -248,13 +248,13 @@ def _elsewhere(step: Step, facts: DirectorFacts, nic: str) -> bool:
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def missing(found: Recognised, owed: Sequence[Owed]) -> list[Owed]:
+def missing(found: FoundByName, owed: Sequence[Owed]) -> list[Owed]:
     """What was found and is not owed anyway."""
     known = {(item.host, identity(item.change)) for item in owed}
     return [item for item in found.items if (item.host, identity(item.change)) not in known]
 
 
-def told(plan: Plan, found: Recognised, deployment: Deployment, observed: Observed) -> Plan:
+def told(plan: Plan, found: FoundByName, deployment: Deployment, observed: Observed) -> Plan:
     """The plan with what cannot be known, what stands and is nobody's, and the hosts that could not be looked at."""
     hosts = {host.host: host for host in plan.hosts}
     balances = deployment.director.engine == "netlink"
