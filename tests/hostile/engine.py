@@ -31,6 +31,8 @@ from tests.hostile.filling import Filler
 class Hostile:
     """An engine of which every answer has the text in every field."""
 
+    revert_after = 60.0
+
     def __init__(self, fill: Filler, *, ends: bool = True) -> None:
         """`ends`: who watches is asked to end after the second picture."""
         self.fill = fill
