@@ -13,11 +13,9 @@ pytestmark = pytest.mark.lab
 
 AFTER = 30
 PATIENCE = 240
-NET_DOWN = (
-    "for c in INPUT OUTPUT; do iptables -I $c ! -i lo -j DROP 2>/dev/null || iptables -I $c ! -o lo -j DROP; done"
-)
-NET_UP = "iptables -F INPUT; iptables -F OUTPUT"
-SSH_DOWN = "iptables -I INPUT -p tcp --dport 22 -j DROP"
+NET_DOWN = "iptables-legacy -I INPUT -i eth0 -j DROP && iptables-legacy -I OUTPUT -o eth0 -j DROP"
+NET_UP = "iptables-legacy -F INPUT && iptables-legacy -F OUTPUT"
+SSH_DOWN = "iptables-legacy -I INPUT -p tcp --dport 22 -j DROP"
 SSHD_KILLED = signal_sshd("KILL")
 BEGUN = "until ls /run/dsrwizard/run.*/{} >/dev/null 2>&1; do :; done; {}"
 """Cuts a server off as soon as a change has begun."""
@@ -46,7 +44,7 @@ def test_cut_off_while_steps_run_every_server_puts_itself_back(clean: Lab) -> No
         assert result.status == 1, result.stdout + result.stderr
         assert "puts itself back in 30 s unless proved" in result.stdout
         for process in waiting:
-            process.wait(PATIENCE)
+            process.wait(PATIENCE).ok()
         for host in SERVERS:
             lab.wait(host, "[ -e /run/dsrwizard/reverted ]", PATIENCE)
             tried += 1

@@ -105,9 +105,11 @@ class Host:
 
     def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         self.scripts += 1
+        # A busybox may prefer its own `ip` and `sysctl` to those of the PATH, and those are this machine's.
+        safe = "".join(f'{name}() {{ "{self.programs}/{name}" "$@"; }}\n' for name in ("ip", "sysctl")) + script
         environment = os.environ | {"PATH": f"{self.programs}:{os.environ['PATH']}", "STATE": str(self.state)}
         done = subprocess.run(
-            [*self.shell, "-s"], input=f"{{ :\n{script}\n}} </dev/null\n".encode(), capture_output=True,
+            [*self.shell, "-s"], input=f"{{ :\n{safe}\n}} </dev/null\n".encode(), capture_output=True,
             env=environment, timeout=deadline, check=False,
         )  # fmt: skip
         text = done.stdout.decode()

@@ -69,9 +69,15 @@ _SYSTEMD_RUN = """#!/bin/sh
 [ ! -e "$STATE/../no timer" ] || { echo 'Failed to start transient timer unit' >&2; exit 1; }
 : >"$STATE/../timer"
 case " $* " in *" --on-active=60 "*) ;; *) exit 1 ;; esac
-while [ "$1" != /bin/sh ]; do shift; done; after=1
+while [ "${1#--}" != "$1" ]; do shift; done; after=1
 setsid sh -c 'sleep "$0"; exec "$@"' "$after" "$@" </dev/null >/dev/null 2>&1 &
 """
+
+
+def stand_ins(programs: Path) -> str:
+    """Functions that call them: a busybox may prefer its own `ip` and `sysctl` to those of the PATH, and those are
+    this machine's."""
+    return "".join(f'{name}() {{ "{programs}/{name}" "$@"; }}\n' for name in ("ip", "sysctl"))
 
 
 @dataclass
@@ -107,7 +113,8 @@ class Host:
         """The script for a host whose root is the scratch folder."""
         for real, mine in (("/proc/sys/", "proc/"), ("/run/systemd/system", "systemd")):
             script = script.replace(real, f"{self.folder}/{mine}")
-        return script
+        script = script.replace('/bin/sh "$d/revert"', f'{" ".join(self.shell)} "$d/revert"')
+        return script.replace("export LC_ALL=C\n", f"export LC_ALL=C\n{stand_ins(self.folder / 'bin')}")
 
     def sh(self, script: str) -> Answer:
         environment = os.environ | {
