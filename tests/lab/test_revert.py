@@ -17,7 +17,7 @@ NET_DOWN = "iptables-legacy -I INPUT -i eth0 -j DROP && iptables-legacy -I OUTPU
 NET_UP = "iptables-legacy -F INPUT && iptables-legacy -F OUTPUT"
 SSH_DOWN = "iptables-legacy -I INPUT -p tcp --dport 22 -j DROP"
 SSHD_KILLED = signal_sshd("KILL")
-BEGUN = "until ls /run/dsrwizard/run.*/{} >/dev/null 2>&1; do :; done; {}"
+BEGUN = "until ls /run/dsrwizard/run.*/{} >/dev/null 2>&1; do sleep 0.02; done; {}"
 """Cuts a server off as soon as a change has begun."""
 
 CUTS = [
