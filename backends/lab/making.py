@@ -107,7 +107,8 @@ class Made:
         (another server's MAC), $PYTHON;
         $VIP with $LENGTH, $WIDE (a prefix that is too short) and $FAMILY (`-4`, `-6`); $PROTOCOL and $PORT;
         $SERVICE and $FLAG as ipvsadm writes them, $ONE where a service was named (`tcp/80`), $IPTABLES, $SYSCTL;
-        $LAN, $MASK (of persistence), $FORMER (a server that was removed from the rack and not from IPVS) and $NODAD."""
+        $LAN, $MASK (of persistence), $FORMER (a server that was removed from the rack and not from IPVS) $NODAD and
+        $RETIRED (how a server keeps an IPv6 VIP: its own packets take another address)."""
         vip = self.vip or network.VIP
         six = ":" in vip
         protocol, port = self.service.split("/") if self.service else ("tcp", str(network.SERVICE_PORT))
@@ -136,6 +137,7 @@ class Made:
             "MASK": "64" if six else "255.255.0.0",
             "FORMER": "[fd00:10::104]" if six else "10.0.0.104",
             "NODAD": "nodad" if six else "",
+            "RETIRED": "nodad preferred_lft 0" if six else "",
         }
 
     @property

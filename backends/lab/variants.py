@@ -343,7 +343,7 @@ VARIANTS: tuple[LabFault, ...] = (
         "arp-leak", SERVERS, "The VIP is on the server's network interface, where another balancer has left it.",
         (Action(
             "", "ip addr del $VIP/$LENGTH dev lo && ip addr add $VIP/$LENGTH dev eth0 $NODAD",
-            "ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; ip addr replace $VIP/$LENGTH dev lo $NODAD",
+            "ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; ip addr replace $VIP/$LENGTH dev lo $RETIRED",
         ),),
         "ip -o addr show dev lo to $VIP | grep -q .", NO_VIP, narrow="vip", variant="address", learned=True,
         users="all",

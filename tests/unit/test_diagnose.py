@@ -305,7 +305,7 @@ def test_an_ipv6_vip_missing_on_one_server_is_found() -> None:
     del farm.server("web2").machine.links["lo"].addresses[VIP6]
     check = only(farm.verify())
     assert (check.cause, check.host, check.vip) == ("vip-missing", "web2", VIP6)
-    assert check.fix == "On web2: ip addr add fd00::10/128 dev lo nodad"
+    assert check.fix == "On web2: ip addr add fd00::10/128 dev lo nodad preferred_lft 0"
 
 
 def test_an_ipv6_vip_on_the_nic_leaks_whatever_the_guard() -> None:

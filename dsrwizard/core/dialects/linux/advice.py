@@ -6,6 +6,7 @@ import re
 import shlex
 from ipaddress import ip_interface
 
+from dsrwizard.core.dialects.commands import IPV6_MANNER
 from dsrwizard.core.dialects.linux.plan import ingress, key
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Route, ServerFacts
@@ -30,7 +31,7 @@ def put_vip(server: RealServer, vip: str, interface: str = "", facts: ServerFact
         first = f"ip link add {device} type dummy && ip link set {device} up && "
     elif link is not None and not link.up:
         first = f"ip link set {device} up && "
-    return f"{first}ip addr add {vip}/{128 if six else 32} dev {device}{' nodad' if six else ''}"
+    return f"{first}ip addr add {vip}/{128 if six else 32} dev {device}{IPV6_MANNER if six else ''}"
 
 
 class LinuxAdvice:
