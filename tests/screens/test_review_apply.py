@@ -365,8 +365,11 @@ class TestApply:
         app = make_app(deployment=world.deployment())
         async with app.run_test(size=(120, 40)) as pilot:
             await to_confirm(pilot)
-            world.servers["web1"].machine.sysctls["net.ipv4.conf.all.arp_ignore"] = "2"
+            world.hold("web1")
             await pilot.press("right", "enter")
+            await until(pilot, lambda: world.held("web1", 0))  # the hosts were looked at again
+            world.servers["web1"].machine.sysctls["net.ipv4.conf.all.arp_ignore"] = "2"
+            world.release("web1")
             await settled(pilot)
             assert "Someone else changed the host" in seen(app)
             await pilot.press("r")
