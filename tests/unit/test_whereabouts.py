@@ -292,10 +292,11 @@ def test_one_machine_in_the_file_twice_is_refused(farm: Farm) -> None:
     assert set(farm.world.requests(6)) == {"web1", "web2", "web3"}
 
 
-def test_a_host_that_claims_the_address_of_another_convinces_nobody(farm: Farm) -> None:
-    liar = farm.machine("web2").machine
-    liar.machine_id, liar.boot_id = farm.machine("web1").machine.machine_id, farm.machine("web1").machine.boot_id
-    liar.links["eth0"].addresses["10.0.0.101"] = 24
+@pytest.mark.parametrize(("name", "other"), [("web1", "web2"), ("web2", "web1")])
+def test_a_host_that_claims_the_address_of_another_convinces_nobody(farm: Farm, name: str, other: str) -> None:
+    liar, honest = farm.machine(name).machine, farm.machine(other)
+    liar.machine_id, liar.boot_id = honest.machine.machine_id, honest.machine.boot_id
+    liar.links["eth0"].addresses[honest.rips[0]] = 24
     plan = farm.plan()
     assert not [one.problem for one in plan.hosts if one.problem]
     assert titles(plan) == {}
@@ -371,9 +372,10 @@ def test_what_needs_no_vip_holds_nothing(farm: Farm, weight: int, method: str) -
 def test_who_begins_to_send_after_the_plan_is_seen_in_time(farm: Farm) -> None:
     del farm.servers["web1"]
     wanted, engine = farm.deployment(), farm.engine()
-    plan = engine.plan(wanted, engine.observe(wanted))
-    somebody_sends(farm, "10.0.0.101")
-    result = engine.apply(wanted, plan, lambda event: None)
+    with engine.lease(wanted.name, "apply") as lease:
+        plan = engine.plan(wanted, engine.observe(wanted))
+        somebody_sends(farm, "10.0.0.101")
+        result = engine.apply(wanted, plan, lambda event: None, lease=lease)
     assert not result.ok
     (failure,) = [one.failure for one in result.hosts if one.host == "web1"]
     assert failure is not None
@@ -384,9 +386,10 @@ def test_who_begins_to_send_after_the_plan_is_seen_in_time(farm: Farm) -> None:
 def test_where_the_director_fails_the_server_keeps_the_vip(farm: Farm) -> None:
     del farm.servers["web1"]
     wanted, engine = farm.deployment(), farm.engine()
-    plan = engine.plan(wanted, engine.observe(wanted))
-    farm.world.ipvs.set_weight(WEB, "10.0.0.101", 80, 7)  # changed meanwhile: the drain is refused
-    assert not engine.apply(wanted, plan, lambda event: None).ok
+    with engine.lease(wanted.name, "apply") as lease:
+        plan = engine.plan(wanted, engine.observe(wanted))
+        farm.world.ipvs.set_weight(WEB, "10.0.0.101", 80, 7)  # changed meanwhile: the drain is refused
+        assert not engine.apply(wanted, plan, lambda event: None, lease=lease).ok
     assert farm.machine("web1").machine.holds(VIP)
 
 
