@@ -255,7 +255,7 @@ def _director(
         if change:
             steps.append(_undo(item, [change]))
     steps += _no_boot(keeping, facts, notes, " of the network manager")
-    return HostPlan(host=DIRECTOR, steps=(*drains, *steps), notes=tuple(notes))
+    return HostPlan(host=DIRECTOR, steps=_distinct((*drains, *steps)), notes=tuple(notes))
 
 
 def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what: str = "") -> list[Step]:
@@ -274,6 +274,17 @@ def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what
         changes.append(UnitChange(of="networkd"))
     undo = _undo(items[0], changes)
     return [msgspec.structs.replace(undo, id=f"{undo.id}{what}", title=f"{undo.title}{what and ': the file'}{what}")]
+
+
+def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps with an id each: two servers may have had one name, one after the other."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        number, name = 1, step.id
+        while name in found:
+            number, name = number + 1, f"{step.id} ({number + 1})"
+        found[name] = step if name == step.id else msgspec.structs.replace(step, id=name)
+    return tuple(found.values())
 
 
 def _of_ipvs(change: Change) -> bool:
