@@ -38,7 +38,6 @@ class Hostile:
         self.fill = fill
         self.ends = ends
         self.raises: BaseException | None = None
-        self.revert_after = 300.0
 
     def observe(self, deployment: Deployment, seen: Callable[[str, Any], None] = lambda *_: None) -> Observed:
         if self.raises is not None:
