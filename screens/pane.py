@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dsrwizard.core.model.facts import DirectorFacts, Observed
     from dsrwizard.core.model.outcome import RunResult
     from dsrwizard.core.model.steps import Plan
+    from dsrwizard.core.plan.waves import WaveMode
     from dsrwizard.session import Session
 
 __all__ = ["Desk", "Pane", "in_thread"]
@@ -66,6 +67,8 @@ class Desk:
     """Hosts that the last apply did not set up: skipped, rolled back or failed."""
     planned_for: Deployment | None = None
     """The deployment `plan` was made for. If the draft differs now, the plan is out of date."""
+    wave: WaveMode = "auto"
+    """Whether the servers of `plan` are changed in waves, as the operator chose."""
 
 
 class Pane(VerticalScroll, can_focus=False):

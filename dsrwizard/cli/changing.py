@@ -14,7 +14,7 @@ from dsrwizard import out
 from dsrwizard.core.model.errors import Locked, Stopped, UsageError
 
 if TYPE_CHECKING:
-    from dsrwizard.core.api import Engine, Leased
+    from dsrwizard.core.api import Engine, Leased, Patience
     from dsrwizard.core.model.checks import Check
     from dsrwizard.core.model.deployment import Deployment
     from dsrwizard.core.model.events import Observer
@@ -73,7 +73,7 @@ def carried_out(
             _told(engine.remarks(deployment))
             made = planned()
             _show(made, as_json)
-            return _run(made, work, lease, as_json), made
+            return _run(made, work, lease, as_json, engine.patience), made
     with leased(engine, name, verb, wait):  # who is not alone learns it before reading a plan
         _told(engine.remarks(deployment))
         made = planned()
@@ -83,7 +83,7 @@ def carried_out(
         with leased(engine, name, verb, wait) as lease:
             fresh = planned()
             if nothing_new(made, fresh):
-                return _run(fresh, work, lease, as_json), fresh
+                return _run(fresh, work, lease, as_json, engine.patience), fresh
         made = fresh
         out.complaint(CHANGED)
 
@@ -104,7 +104,7 @@ def mended_by_steps(
     def run(made: Mending, lease: Leased) -> MendResult:
         stop = threading.Event()
         watch = printing.ProgressLines(quiet=as_json)
-        return interruptible(lambda: engine.mend(deployment, made, watch, stop, lease), stop)
+        return interruptible(lambda: engine.mend(deployment, made, watch, stop, lease), stop, engine.patience)
 
     with leased(engine, deployment.name, "mend", wait) as lease:
         made = engine.mend_plan(deployment, *wrong)
@@ -135,13 +135,13 @@ def _show(made: Plan, as_json: bool) -> None:
         printing.plan(made)
 
 
-def _run(made: Plan, work: Carry, lease: Leased, as_json: bool) -> RunResult:
+def _run(made: Plan, work: Carry, lease: Leased, as_json: bool, patience: Patience | None = None) -> RunResult:
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
 
     stop = threading.Event()
     watch = printing.ProgressLines(quiet=as_json)
-    result = interruptible(lambda: work(made, watch, stop, lease), stop)
+    result = interruptible(lambda: work(made, watch, stop, lease), stop, patience)
     printing.result(result, as_json=as_json)
     if stop.is_set() and not result.ok:
         raise Stopped("Stopped before everything was done.", "", "Run the command again to continue, or run teardown.")

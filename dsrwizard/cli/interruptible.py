@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from dsrwizard import out, signals
+from dsrwizard.core.api import Patience
 
 T = TypeVar("T")
 LONG = 3.0
 """Seconds after which a run says how to stop it, if ctrl+c is ignored."""
 
 
-def interruptible(work: Callable[[], T], stop: threading.Event) -> T:
-    """Runs `work` in a thread of its own. The first signal sets `stop`, the second raises KeyboardInterrupt."""
+def interruptible(work: Callable[[], T], stop: threading.Event, patience: Patience | None = None) -> T:
+    """Runs `work` in a thread of its own. The first signal sets `stop`, the second raises KeyboardInterrupt. While
+    connections are waited for, the first ctrl+c ends that wait and nothing else."""
     done: list[T] = []
     failed: list[BaseException] = []
 
@@ -24,7 +27,12 @@ def interruptible(work: Callable[[], T], stop: threading.Event) -> T:
         except BaseException as problem:  # noqa: BLE001 - handed to the caller's thread as it is
             failed.append(problem)
 
-    def interrupt(*_: object) -> None:
+    def interrupt(number: int, _: object) -> None:
+        typed = number not in (signal.SIGTERM, signal.SIGHUP)
+        if typed and patience is not None and patience.waiting.is_set() and not patience.skip.is_set():
+            patience.skip.set()
+            out.complaint("Not waiting for the connections that are left. Press again to stop.")
+            return
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()

@@ -18,7 +18,7 @@ from dsrwizard.cli.adopt import adopt
 from dsrwizard.cli.changing import WAIT, carried_out, mended_by_steps
 from dsrwizard.cli.completion import causes
 from dsrwizard.cli.lab import lab
-from dsrwizard.cli.options import FILE, INTERVAL, JSON, REVERT_AFTER, YES
+from dsrwizard.cli.options import DRAIN, FILE, INTERVAL, JSON, REVERT_AFTER, WAVE, YES
 from dsrwizard.cli.rehearse import rehearse
 from dsrwizard.cli.restoring import restore
 from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dsrwizard.core.model.deployment import Deployment
     from dsrwizard.core.model.outcome import RunResult
     from dsrwizard.core.model.steps import Plan
+    from dsrwizard.core.plan.waves import WaveMode
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -203,15 +204,19 @@ def _plan_code(made: Plan) -> int:
 
 @commands.command()
 @FILE
+@WAVE
+@DRAIN
 @REVERT_AFTER
 @YES
 @WAIT
 @JSON
-def apply(file: Path, revert_after: int, yes: bool, wait: float, as_json: bool) -> int:
+def apply(
+    file: Path, mode: WaveMode, drain: float, revert_after: int, yes: bool, wait: float, as_json: bool
+) -> int:  # fmt: skip
     """Set up the director and the real servers. A second run changes nothing."""
     deployment = _load(file)
     with closing(_engine()) as engine:
-        engine.revert_after = revert_after
+        engine.revert_after, engine.wave, engine.patience.seconds = revert_after, mode, drain
         result, made = carried_out(
             engine,
             deployment,
@@ -227,13 +232,15 @@ def apply(file: Path, revert_after: int, yes: bool, wait: float, as_json: bool) 
 
 @commands.command()
 @FILE
+@DRAIN
 @YES
 @WAIT
 @JSON
-def teardown(file: Path, yes: bool, wait: float, as_json: bool) -> int:
+def teardown(file: Path, drain: float, yes: bool, wait: float, as_json: bool) -> int:
     """Undo everything dsrwizard changed on the director and the real servers."""
     deployment = _load(file)
     with closing(_engine()) as engine:
+        engine.patience.seconds = drain
         result, made = carried_out(
             engine,
             deployment,
@@ -286,11 +293,14 @@ def verify(file: Path, as_json: bool) -> int:
 @FILE
 @click.option("--host", default="", metavar="NAME", help="Only faults of this real server, or of the host director.")
 @click.option("--cause", default="", metavar="CAUSE", shell_complete=causes, help="Only this cause, e.g. vip-missing.")
+@WAVE
 @REVERT_AFTER
 @YES
 @WAIT
 @JSON
-def mend(file: Path, host: str, cause: str, revert_after: int, yes: bool, wait: float, as_json: bool) -> int:
+def mend(
+    file: Path, host: str, cause: str, mode: WaveMode, revert_after: int, yes: bool, wait: float, as_json: bool
+) -> int:  # fmt: skip
     """Verify, fix what dsrwizard can fix, and verify again. For the rest, say who must do what."""
     from dsrwizard.cli import printing
     from dsrwizard.core.diagnosis import verdict
@@ -301,7 +311,7 @@ def mend(file: Path, host: str, cause: str, revert_after: int, yes: bool, wait: 
     deployment = _load(file)
     _known(deployment, host, cause)
     with closing(_engine()) as engine:
-        engine.revert_after = revert_after
+        engine.revert_after, engine.wave = revert_after, mode
         report = engine.verify(deployment)
         made, done = Mending(cures=(), plan=Plan(deployment=deployment.name, hosts=())), None
         wrong = concerning(report.failures, host=host, cause=cause)

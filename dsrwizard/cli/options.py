@@ -43,3 +43,19 @@ REVERT_AFTER = click.option(
     callback=_long_enough,
     help="Time after which a real server takes back by itself what was not proved; 0: never.",
 )
+WAVE = click.option(
+    "--wave",
+    "mode",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Change one server, prove it, then a tenth, then the rest. auto: from four servers.",
+)
+DRAIN = click.option(
+    "--drain",
+    type=click.FloatRange(0, 86400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a server that is removed keeps its connections; 0 cuts them.",
+)

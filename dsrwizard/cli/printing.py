@@ -10,11 +10,20 @@ from typing import Any
 from dsrwizard import out
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.checks import Check, Report
-from dsrwizard.core.model.events import Event, HostFinished, RevertArmed, RevertOff, StepFinished
+from dsrwizard.core.model.events import (
+    Draining,
+    Event,
+    HostFinished,
+    RevertArmed,
+    RevertOff,
+    StepFinished,
+    WaveBegan,
+)
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.plan.mend import Mending, MendResult
+from dsrwizard.core.plan.waves import names, wave_lines
 from dsrwizard.engine.servers.sent import SentScript
 
 _NOW = 10.0
@@ -48,6 +57,7 @@ def plan(made: Plan, *, as_json: bool = False, scripts: Mapping[str, Sequence[Se
             {
                 "deployment": made.deployment,
                 "changes": len(made.steps),
+                "waves": [{"servers": wave.servers, "share": wave.share} for wave in made.waves],
                 "hosts": [
                     {
                         "host": host.host,
@@ -73,8 +83,15 @@ def plan(made: Plan, *, as_json: bool = False, scripts: Mapping[str, Sequence[Se
         for sent in (scripts or {}).get(host.host, ()):
             out.line(f"  - The script that {'looks' if sent.what == 'look' else 'changes'}")
             out.text("".join(f"      | {one}".rstrip() + "\n" for one in sent.text.splitlines()))
+    waves(made)
     total = len(made.steps)
     out.line(f"{total} step{'' if total == 1 else 's'} on {sum(bool(host.steps) for host in made.hosts)} hosts.")
+
+
+def waves(made: Plan) -> None:
+    """Prints who is in which wave, and what is at stake."""
+    for line in wave_lines(made):
+        out.line(f"{line[:1].upper()}{line[1:]}.")
 
 
 def _step(step: Step, *, undo: bool = False) -> None:
@@ -115,6 +132,10 @@ class ProgressLines:
                     out.line(f"{event.at:6.1f}s {host:<10} ", _word("kept", 13), " proved: it keeps what was changed")
                 case HostFinished(result=result) if result.failure is not None:
                     out.line(*_when(event, result), err=True)
+                case WaveBegan(number=number, of=of, servers=servers):
+                    out.line(f"{event.at:6.1f}s wave {number} of {of}: {names(servers)}")
+                case Draining(servers=servers, left=left, seconds=seconds):
+                    out.line(f"{event.at:6.1f}s {names(servers)}: {_count(left, 'connection')} left, {seconds:.0f} s")
                 case _:
                     pass
 
@@ -186,6 +207,7 @@ def mending(made: Mending) -> None:
             out.line(f"  i {note}")
         for step in host.steps:
             _step(step, undo=True)
+    waves(made.plan)
     able = sum(bool(cure.steps) for cure in made.cures)
     out.line(f"{_count(len(made.cures), 'fault')}; {able} can be mended, in {_count(len(made.plan.steps), 'step')}.")
 

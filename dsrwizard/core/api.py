@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.plan.mend import Mending, MendResult
+from dsrwizard.core.plan.waves import WaveMode
 
 HostSeen = Callable[[str, DirectorFacts | ServerFacts | Failure], None]
 """Called from worker threads as each host has been looked at: its name and what came back."""
@@ -49,12 +51,31 @@ class Leased(Protocol):
         ...
 
 
+DRAIN_SECONDS = 60.0
+"""Requests, and connections that a browser keeps open for the next one, are over in a minute (nginx closes those after
+75 s, Apache after 5, IIS after 120); longer downloads need more, and are asked for."""
+
+
+@dataclass
+class Patience:
+    """`seconds` at most, 0 for none. `skip` set: the wait ends now, the removal goes on. `waiting` is set meanwhile."""
+
+    seconds: float = DRAIN_SECONDS
+    skip: Flag = field(default_factory=Flag)
+    waiting: Flag = field(default_factory=Flag)
+
+
 class Engine(Protocol):
     """Every method blocks and is safe to call from a worker thread. Failures of hosts come back in the results;
     what stands in the way of the whole call is raised as a DsrError."""
 
     revert_after: float
     """Seconds without a sign of life after which a server takes back by itself what was not proved; 0: never."""
+
+    wave: WaveMode
+    """Whether plans change the real servers in waves."""
+    patience: Patience
+    """For the connections of real servers that a run removes."""
 
     def director(self, deployment: Deployment) -> DirectorFacts:
         """This machine alone, quickly: its interfaces for the wizard's choice, IPVS present or what mends it."""

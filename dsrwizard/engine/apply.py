@@ -1,52 +1,45 @@
-"""The run of a plan: the director's own settings first, then all real servers side by side, each followed by its own
-destinations, probe and weights.
+"""The run of a plan: the director's own settings first, then the real servers wave by wave, those of one side by side,
+each followed by its own destinations, probe and weights; what is no longer in the deployment goes last.
 
-Every step is in the journal before it runs. A host that fails stops neither the others nor the director.
+Every step is in the journal before it runs. A host that fails stops neither the director nor the others of its wave.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
-from dsrwizard.core.diagnosis.probe_verdict import judge
+from dsrwizard.core.api import Patience
 from dsrwizard.core.dialects.windows.commands import unseen
-from dsrwizard.core.model.changes import DestinationChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError, LookError
-from dsrwizard.core.model.events import (
-    Event,
-    HostFinished,
-    HostSaid,
-    HostStarted,
-    Observer,
-    RevertArmed,
-    RevertOff,
-    StepFinished,
-    StepStarted,
-)
+from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import Failure, ServerFacts
-from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
+from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Plan, Step
+from dsrwizard.core.plan.order import leaves, newcomers
 from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.plan.sending import addresses_of, sent_now, still_sent, taken, told
-from dsrwizard.core.ports import ProbeTarget, WirePort
-from dsrwizard.engine.defects import Defect, blaming, failure_of
+from dsrwizard.core.plan.waves import ORDINALS, names, of_host
+from dsrwizard.core.ports import WirePort
+from dsrwizard.engine.defects import Defect, blaming
+from dsrwizard.engine.director_side import DirectorSide, place
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Run
+from dsrwizard.engine.telling import Telling
 
-PROBE_TRIES = 3
+ProveWave = Callable[[Sequence[str]], Mapping[str, str]]
+"""Asks as a client does after a wave: real server (or another host) → what is wrong, in a sentence. Empty: proved."""
 
 
 class Applier:
     """One run over one plan. `stop` set: what runs is finished, nothing new is begun.
 
-    `facts` are the servers' as last observed; `leaving` are servers that are no longer in the deployment.
+    `facts` are the servers' as last observed; `leaving` are servers that are no longer in the deployment; `patience`
+    says how long a removal waits for connections; `prove_wave` asks after a wave what its own probes do not.
     `revert_after`: see `ServerPort.apply`; taking back arms nothing.
     """
 
@@ -61,126 +54,152 @@ class Applier:
         stop: threading.Event | None = None,
         facts: dict[str, ServerFacts] | None = None,
         leaving: Sequence[RealServer] = (),
+        patience: Patience | None = None,
+        prove_wave: ProveWave | None = None,
         revert_after: float = 0.0,
     ) -> None:
         self._revert_after = revert_after
-        self._armed: set[str] = set()
-        """Servers that take this run's steps back by themselves unless they are told to keep them."""
         self._deployment = deployment
         self._servers = {server.name: server for server in (*leaving, *deployment.servers)}
         self._hosts = hosts
-        self._wire = wire
         self.run = run
-        self._watch = watch
         self._stop = stop or threading.Event()
         self._facts = dict(facts or {})
-        self._armed |= {name for name, seen in self._facts.items() if seen.undo.armed is not None}
-        self._began = time.monotonic()
-        self._results: dict[str, list[StepResult]] = {}
-        self._failures: dict[str, Failure] = {}
-        self._numbers: dict[str, int] = {}
-        self._totals: dict[str, int] = {}
-        self._director = threading.Lock()
+        self._armed = {name for name, seen in self._facts.items() if seen.undo.armed is not None}
+        """Servers that take this run's steps back by themselves unless they are told to keep them."""
+        self._tell = Telling(deployment.name, run, watch)
+        self._director = DirectorSide(
+            deployment, hosts=hosts, wire=wire, telling=self._tell, facts=self._facts, stop=self._stop,
+            patience=patience or Patience(), keep=self._keep,
+        )  # fmt: skip
+        self._prove_wave = prove_wave
         self._withdrawing = False
+        self._ready = True
+        """Whether the director can take destinations."""
+        self._by_wave = False
+        self._blocked = ""
+        """Why no further wave is begun."""
+        self._awaiting: list[Step] = []
+        """VIPs that are put up with the first real server behind them that is proved."""
+        self._putting_up = threading.Lock()
+
+    # --- towards the deployment ----------------------------------------------------------------------------------
 
     def apply(self, plan: Plan) -> RunResult:
         """Guard, VIP, destination at weight 0, probe, weight: in this order for every server."""
-        plans = {host.host: host for host in plan.hosts}
-        director = plans.get(DIRECTOR)
-        self._open(plan)
-        steps = director.steps if director else ()
+        self._tell.open(plan)
+        self._by_wave = bool(plan.waves)
+        director = of_host(plan, DIRECTOR)
+        steps = [step for step in director.steps if not leaves(step)] if director else []
+        served = {step.vip for step in steps if step.server}
+        self._awaiting = [step for step in steps if step.awaits and step.vip in served]
         last = [step for step in steps if step.purpose == "persistence"]  # clients need none of it
-        ground = [step for step in steps if not step.server and step not in last]
-        ready = self._on_director(ground) if director and not director.problem else director is None
-        per_server = {name: [step for step in steps if step.server == name] for name in plans}
-
-        def work(host: HostPlan) -> None:
-            self._server(host, per_server[host.host], ready)
-
-        servers = [host for host in plan.hosts if host.host != DIRECTOR]
-        side_by_side(((host.host, partial(work, host)) for host in servers), self._ended)
-        self._on_director(last)
+        ground = [step for step in steps if not step.server and step not in (*self._awaiting, *last)]
+        if director is not None:
+            self._ready = self._director.carry_out(ground) if not director.problem else False
+        for number, hosts in enumerate(_in_waves(plan), 1):
+            self._wave(plan, number, hosts)
+        self._tell.skip(self._awaiting, "no real server behind it is proved")
+        self._leave(plan)
+        self._director.carry_out(last)
         return self._close(plan)
 
-    def withdraw(self, plan: Plan) -> RunResult:
-        """The other way round: the director stops sending, then the servers let go, then the ground is restored."""
-        self._withdrawing = True
-        plans = {host.host: host for host in plan.hosts}
-        director = plans.get(DIRECTOR)
-        self._open(plan)
-        steps = director.steps if director else ()
-        gone = self._on_director([step for step in steps if step.phase != "prepare"])
-        gone = gone and not (director and director.problem)
+    def _wave(self, plan: Plan, number: int, hosts: Sequence[HostPlan]) -> None:
+        if plan.waves and not self._blocked and not self._stop.is_set():
+            self._tell.wave(number, len(plan.waves), plan.waves[number - 1].servers)
+        director = of_host(plan, DIRECTOR)
 
         def work(host: HostPlan) -> None:
-            self._server(host, (), True, wait_for_director=not gone)
+            on_director = [s for s in (director.steps if director else ()) if s.server == host.host and not leaves(s)]
+            self._guarded(host.host, [s for s in host.steps if not leaves(s)], on_director, self._in_turn)
+            self._say_if_armed(host.host)
 
-        servers = [host for host in plan.hosts if host.host != DIRECTOR]
-        side_by_side(((host.host, partial(work, host)) for host in servers), self._ended)
-        self._on_director([step for step in steps if step.phase == "prepare"], ready=gone)
-        return self._close(plan)
+        def finished(name: str, what: Failure | None) -> None:
+            host = of_host(plan, name)
+            if host is None or not any(map(leaves, host.steps)):  # what leaves a host is its last part
+                self._ended(name, what)
 
-    # --- one server ----------------------------------------------------------------------------------------------
+        able = [host for host in hosts if not host.problem]
+        for host in hosts:
+            if host.problem:
+                self._tell.skip([s for s in host.steps if not leaves(s)], "it cannot be planned")
+                finished(host.host, None)
+        side_by_side(((host.host, partial(work, host)) for host in able), finished)
+        if number < len(plan.waves) and not self._blocked and not self._stop.is_set():
+            self._judge_wave(plan, number)
 
-    def _server(
-        self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool = False
+    def _judge_wave(self, plan: Plan, number: int) -> None:
+        """Whether the next wave may begin."""
+        wave = plan.waves[number - 1].servers
+        failed = [name for name in wave if not self._well(plan, name)]
+        if not failed and self._prove_wave is not None:
+            for about, what in self._prove_wave(wave).items():
+                name = about if about in self._tell.results else wave[0]
+                self._unproved(name, what)
+                self._tell.finished(name)
+                failed.append(name)
+        if failed:
+            self._blocked = f"{names(failed)} failed in the {ORDINALS[number - 1]} wave"
+
+    def _well(self, plan: Plan, name: str) -> bool:
+        director = of_host(plan, DIRECTOR)
+        behind = [s for s in (director.steps if director else ()) if s.server == name and not leaves(s)]
+        fine = (Outcome.CHANGED, Outcome.UNCHANGED)
+        return self._tell.host_result(name).outcome in fine and all(self._tell.outcome(s) in fine for s in behind)
+
+    def _guarded(
+        self,
+        name: str,
+        own: Sequence[Step],
+        on_director: Sequence[Step],
+        work: Callable[[str, Sequence[Step], Sequence[Step]], None],
     ) -> None:
         """All that is done about one server. Whatever goes wrong is its failure."""
         try:
-            with blaming(host.host, "changed"):
-                self._in_turn(host, on_director, ready, wait_for_director)
+            with blaming(name, "changed"):
+                work(name, own, on_director)
         except Defect as defect:
-            self._fail(host.host, defect)
-            told = {one.step for results in (host.host, DIRECTOR) for one in self._results.get(results, ())}
-            left = [step for step in (*host.steps, *on_director) if step.id not in told]
-            self._skip(left, "dsrwizard itself failed")
+            self._tell.fail(name, defect)
+            left = [step for step in (*own, *on_director) if self._tell.outcome(step) is None]
+            self._tell.skip(left, "dsrwizard itself failed")
 
-    def _in_turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
-        self._turn(host, on_director, ready, wait_for_director)
-        if not self._revert_after and not self._withdrawing:
-            self._keep(host.host)  # also what an earlier run left armed: never is never
-        if host.host in self._armed and not self._withdrawing:
-            told = f"{host.host} is not proved, so it puts itself back {self._revert_after:.0f} s after its last step."
-            self._said(host.host, told)
-            failure = self._failures.get(host.host)
+    def _in_turn(self, name: str, own: Sequence[Step], on_director: Sequence[Step]) -> None:
+        if self._blocked or self._stop.is_set():
+            self._tell.skip((*own, *on_director), self._blocked or "stopped before it started")
+            return
+        if self._keeps_vip(name, own, self._ready):
+            self._tell.skip(on_director, "the director still sends to it")
+            return
+        kept = not own or self._on_server(name, own, self._revert_after)
+        if kept and not any(step.proof for step in on_director):
+            kept = self._keep_what_took(name)
+        if not kept:
+            self._tell.skip(on_director, f"{name} is not ready")
+            return
+        if on_director and not self._ready:
+            self._tell.skip(on_director, "the director is not ready")
+            return
+        if not own and not on_director:
+            return
+        weights = [step for step in on_director if step.phase == "weight"]
+        fine = self._director.carry_out([step for step in on_director if step not in weights], self._ready)
+        proofs = self._director.prove(self._gates(name)) if self._by_wave else {}
+        self._director.carry_out(weights, fine, proofs)
+        self._put_up(on_director)
+        refused = {gate: one.refused for gate, one in proofs.items() if one.refused and not one.blind}
+        if self._by_wave and refused and self._servers[name].connect != "manual":
+            gate = next(iter(refused))
+            self._unproved(name, f"the VIP does not answer through it in {place(gate)}: {refused[gate]}")
+
+    def _say_if_armed(self, name: str) -> None:
+        if not self._revert_after:
+            self._keep(name)  # also what an earlier run left armed: never is never
+        if name in self._armed:
+            said = f"{name} is not proved, so it puts itself back {self._revert_after:.0f} s after its last step."
+            self._tell.said(name, said)
+            failure = self._tell.failures.get(name)
             if failure is not None:
-                self._failures[host.host] = msgspec.structs.replace(failure, why=f"{failure.why} {told}".strip())
-
-    def _turn(self, host: HostPlan, on_director: Sequence[Step], ready: bool, wait_for_director: bool) -> None:
-        name = host.host
-        if host.problem:
-            self._skip(host.steps, "it cannot be planned")
-            return
-        if wait_for_director and host.steps:
-            self._failures[name] = Failure(
-                kind="director", what="Left unchanged because the director still sends to it.",
-                next="Fix the director, then run the teardown again.",
-            )  # fmt: skip
-            self._skip(host.steps, "the director still sends to it")
-            return
-        if self._stop.is_set():
-            self._skip((*host.steps, *on_director), "stopped before it started")
-            return
-        still = self._still_sent(host, ready)
-        if still:
-            self._failures[name] = Failure(
-                kind="director", what=f"{name} keeps the VIP: {still}.",
-                why="A server that gets clients and lacks the VIP drops what they send.",
-                next="Fix the director, then run this again.",
-            )  # fmt: skip
-            self._skip((*host.steps, *on_director), "the director still sends to it")
-            return
-        if host.steps and not self._on_server(name, host.steps):
-            self._skip(on_director, f"{name} is not ready")
-            return
-        if not any(step.proof for step in on_director) and not self._keep_what_took(name):
-            self._skip(on_director, f"{name} is not ready")
-            return
-        if on_director:
-            if not ready:
-                self._skip(on_director, "the director is not ready")
-                return
-            self._on_director(on_director)
+                self._tell.failures[name] = msgspec.structs.replace(failure, why=f"{failure.why} {said}".strip())
 
     def _keep_what_took(self, name: str) -> bool:
         """Without a probe to wait for, what the look afterwards shows is the proof."""
@@ -188,7 +207,7 @@ class Applier:
             return True
         refused = self._keep(name)
         if refused:
-            self._failures.setdefault(name, Failure(kind="held", what=f"{name}: {refused}"))
+            self._tell.failures.setdefault(name, Failure(kind="held", what=f"{name}: {refused}"))
         return not refused
 
     def _keep(self, name: str) -> str:
@@ -200,13 +219,25 @@ class Applier:
         except DsrError as problem:
             return " ".join(problem.lines())
         self._armed.discard(name)
-        self._emit(RevertOff(host=name, at=self._now()))
+        self._tell.kept(name)
         return ""
 
-    def _still_sent(self, host: HostPlan, ready: bool) -> str:
-        """Why this host must keep the VIP that its steps would take; empty: they take none, or nothing is sent to it. A
-        load balancer that cannot be asked is left to the operator, whom the plan has told."""
-        if self._deployment.director.engine != "netlink" or all(taken(step) is None for step in host.steps):
+    def _keeps_vip(self, name: str, own: Sequence[Step], ready: bool) -> bool:
+        """Whether this host must keep the VIP that its steps would take; then they are left out."""
+        still = self._still_sent(name, own, ready)
+        if still:
+            self._tell.failures[name] = Failure(
+                kind="director", what=f"{name} keeps the VIP: {still}.",
+                why="A server that gets clients and lacks the VIP drops what they send.",
+                next="Fix the director, then run this again.",
+            )  # fmt: skip
+            self._tell.skip(own, "the director still sends to it")
+        return bool(still)
+
+    def _still_sent(self, name: str, own: Sequence[Step], ready: bool) -> str:
+        """Why the VIP must stay; empty: the steps take none, or nothing is sent to the host. A load balancer that
+        cannot be asked is left to the operator, whom the plan has told."""
+        if self._deployment.director.engine != "netlink" or all(taken(step) is None for step in own):
             return ""
         if not ready:
             return "the director's own steps did not all succeed, so it may still send clients there"
@@ -214,24 +245,130 @@ class Applier:
             services = self._hosts.director.services()
         except LookError:
             return ""  # no table, nothing is sent
-        addresses = addresses_of(self._servers.get(host.host), self._facts.get(host.host))
-        sent = still_sent(host.steps, addresses, sent_now(services))
+        addresses = addresses_of(self._servers.get(name), self._facts.get(name))
+        sent = still_sent(own, addresses, sent_now(services))
         return f"the director still sends clients there ({told(sent)})" if sent else ""
 
-    def _on_server(self, name: str, steps: Sequence[Step]) -> bool:
+    def _gates(self, name: str) -> list[Gate]:
+        """Every service that clients may be given through this server."""
         server = self._servers[name]
-        watch = _ServerWatch(self, name)
+        if not server.weight:
+            return []
+        return [
+            Gate(server=name, rip=rip, vip=vip.address, protocol=service.protocol, port=service.port)
+            for vip in self._deployment.vips_of(server)
+            if (rip := server.rip_for(vip)) is not None
+            for service in vip.services
+        ]
+
+    def _put_up(self, on_director: Sequence[Step]) -> None:
+        """The VIPs of which this server is the first that is proved. Before, the director would refuse every client,
+        and take the VIP from whoever serves it today."""
+        with self._putting_up:
+            for step in [*self._awaiting]:
+                behind = [one for one in on_director if one.vip == step.vip]
+                if any(self._proved(one, behind) for one in behind):
+                    self._awaiting.remove(step)
+                    self._ready = self._director.carry_out((step,)) and self._ready
+
+    def _proved(self, destination: Step, steps: Iterable[Step]) -> bool:
+        """Whether a destination that a step made is proved: it has its weight, if it is to have one."""
+        about = (destination.vip, destination.service, destination.server)
+        weights = [one for one in steps if one.phase == "weight" and (one.vip, one.service, one.server) == about]
+        return all(self._tell.outcome(one) is Outcome.CHANGED for one in (destination, *weights))
+
+    def _unproved(self, name: str, what: str) -> None:
+        self._tell.failures.setdefault(
+            name,
+            Failure(
+                kind="proof", what=f"{name}: {what}",
+                why="A wave is proved before the next one begins, so the servers after it were left alone.",
+                next="Run verify to find the cause, fix it, then apply again; or take it back with teardown.",
+            ),
+        )  # fmt: skip
+
+    # --- away from it --------------------------------------------------------------------------------------------
+
+    def withdraw(self, plan: Plan) -> RunResult:
+        """The other way round: the director stops sending, then the servers let go, then the ground is restored."""
+        self._withdrawing = True
+        self._tell.open(plan)
+        director = of_host(plan, DIRECTOR)
+        steps = director.steps if director else ()
+        gone = self._director.carry_out([step for step in steps if step.phase != "prepare"])
+        gone = gone and not (director and director.problem)
+        self._let_go(plan, {host.host: host.steps for host in plan.hosts if host.host != DIRECTOR}, gone)
+        self._director.carry_out([step for step in steps if step.phase == "prepare"], ready=gone)
+        return self._close(plan)
+
+    def _leave(self, plan: Plan) -> None:
+        """What is no longer in the deployment goes, once all that has come is proved."""
+        leaving = {host.host: [step for step in host.steps if leaves(step)] for host in plan.hosts}
+        leaving = {name: steps for name, steps in leaving.items() if steps}
+        if not leaving:
+            return
+        kept = self._why_kept(plan)
+        director = of_host(plan, DIRECTOR)
+        steps = leaving.pop(DIRECTOR, [])
+        if kept:
+            self._tell.skip(steps, kept)
+            for name, own in leaving.items():
+                self._tell.skip(own, kept)
+                self._ended(name, None)
+            return
+        gone = self._director.carry_out(steps) and not (director and director.problem)
+        self._let_go(plan, leaving, gone)
+
+    def _why_kept(self, plan: Plan) -> str:
+        """Why nothing is taken away yet; empty: it may go."""
+        if self._stop.is_set() or self._blocked:
+            return self._blocked or "stopped before it"
+        director = of_host(plan, DIRECTOR)
+        steps = director.steps if director else ()
+        late = [step.server for step in newcomers(plan) if not self._proved(step, steps)]
+        missing = list(dict.fromkeys(late))
+        verb = "is" if len(missing) == 1 else "are"
+        return f"it stays until its replacement serves: {names(missing)} {verb} not proved" if missing else ""
+
+    def _let_go(self, plan: Plan, steps: Mapping[str, Sequence[Step]], gone: bool) -> None:
+        """The servers' part, side by side. `gone`: the director no longer sends to them."""
+
+        def work(host: HostPlan) -> None:
+            if host.problem:
+                self._tell.skip(steps[host.host], "it cannot be planned")
+                return
+            self._guarded(host.host, steps[host.host], (), partial(self._without, gone))
+
+        hosts = [host for host in plan.hosts if host.host in steps]
+        side_by_side(((host.host, partial(work, host)) for host in hosts), self._ended)
+
+    def _without(self, gone: bool, name: str, own: Sequence[Step], on_director: Sequence[Step]) -> None:
+        if own and not gone and not self._stop.is_set():
+            self._tell.failures[name] = Failure(
+                kind="director", what="Left unchanged because the director still sends to it.",
+                next="Fix the director, then run the teardown again.",
+            )  # fmt: skip
+            self._tell.skip(own, "the director still sends to it")
+        elif self._stop.is_set():
+            self._tell.skip(own, "stopped before it started")
+        elif own and not self._keeps_vip(name, own, gone):
+            self._on_server(name, own)
+
+    # --- one server ----------------------------------------------------------------------------------------------
+
+    def _on_server(self, name: str, steps: Sequence[Step], revert_after: float = 0.0) -> bool:
+        server = self._servers[name]
+        watch = _ServerWatch(self._tell, server, self._armed)
         self.run.intend(server.address, *steps)
         try:
-            after = 0.0 if self._withdrawing else self._revert_after
-            facts = self._hosts.port(server).apply(steps, watch, after)
+            facts = self._hosts.port(server).apply(steps, watch, revert_after)
         except DsrError as problem:
-            self._fail(name, problem)
+            self._tell.fail(name, problem)
             self._unreported([step for step in steps if step.id not in watch.reported], problem, watch.begun)
             return False
         for step in steps:
             if step.id not in watch.reported:
-                self._result(step, Outcome.UNKNOWN, "the host did not report it")
+                self._tell.result(step, Outcome.UNKNOWN, "the host did not report it")
         if facts is not None:
             self._facts[name] = facts
         else:
@@ -243,17 +380,17 @@ class Applier:
         not run; otherwise, once the script was sent, each of them may have."""
         for number, step in enumerate(steps):
             if problem.halfway and number == 0:
-                self._result(step, Outcome.UNKNOWN, "it failed and could not be fully undone")
+                self._tell.result(step, Outcome.UNKNOWN, "it failed and could not be fully undone")
             elif (
                 isinstance(problem, Defect)
                 or (isinstance(problem, AnswerUnreadable) and problem.begun)
                 or (begun and not isinstance(problem, CommandFailed | ConnectionLost))
             ):
-                self._result(step, Outcome.UNKNOWN, "its result is not known; observe it again")
+                self._tell.result(step, Outcome.UNKNOWN, "its result is not known; observe it again")
             elif isinstance(problem, ConnectionLost) and (begun or problem.begun):
-                self._result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
+                self._tell.result(step, Outcome.UNKNOWN, "the connection broke; observe it again")
             else:
-                self._result(step, Outcome.NOT_ATTEMPTED)
+                self._tell.result(step, Outcome.NOT_ATTEMPTED)
 
     def took(self, name: str) -> tuple[str, ...]:
         """Titles of the steps that are still needed though they reported success, as far as the look afterwards could
@@ -263,167 +400,47 @@ class Applier:
             server = self._deployment.server(name)
         except KeyError:
             return ()
-        ran = {result.step for result in self._results.get(name, ())}
+        ran = {result.step for result in self._tell.results.get(name, ())}
         with blaming(name, "checked afterwards"):
             steps = host_plan(self._deployment, server, facts).steps if facts else ()
         return tuple(step.title for step in steps if step.id in ran and not all(map(unseen, step.changes)))
 
-    # --- the director --------------------------------------------------------------------------------------------
-
-    def _on_director(self, steps: Sequence[Step], ready: bool = True) -> bool:
-        """True when all of them worked; a step held back by its proof is no failure of the director."""
-        fine = ready
-        for step in steps:
-            if not fine or self._stop.is_set():
-                self._skip((step,), "stopped before it" if fine else "an earlier step failed")
-                continue
-            refused = (self._prove(step.proof) or self._keep(step.proof.server)) if step.proof is not None else ""
-            if refused and step.proof is not None:
-                self._hold(step, step.proof, refused)
-                continue
-            fine = self._change_director(step)
-        return fine and not self._stop.is_set()
-
-    def _hold(self, step: Step, proof: Gate, refused: str) -> None:
-        where = f"{proof.vip} {proof.protocol}/{proof.port}"
-        self._result(step, Outcome.HELD, refused)
-        self._failures.setdefault(
-            proof.server,
-            Failure(
-                kind="held",
-                what=f"{proof.server} stays at weight {_weight(step)} in {where}: {refused}",
-                why="A server gets clients only after the VIP has answered through it.",
-                next="Run verify to find the cause, fix it, then apply again.",
-            ),
-        )
-
-    def _change_director(self, step: Step) -> bool:
-        self._started(DIRECTOR, step)
-        self.run.intend("local", step)
-        try:
-            with self._director:  # one machine: one step at a time
-                self._hosts.director.apply(step)
-        except DsrError as problem:
-            self._result(step, Outcome.UNKNOWN if problem.halfway else Outcome.FAILED, str(problem))
-            self._fail(DIRECTOR, problem)
-            return False
-        self._result(step, Outcome.CHANGED)
-        return True
-
-    def _prove(self, proof: Gate) -> str:
-        """Empty when the VIP answers through this server, otherwise what was seen instead."""
-        service = self._deployment.service(proof.vip, proof.protocol, proof.port)
-        target = ProbeTarget.of(proof.rip, proof.vip, service)
-        refused = ""
-        for _ in range(PROBE_TRIES):
-            (answer,) = self._wire.probe(self._deployment.director.interface, [target])
-            refused = judge(answer, self._facts.get(proof.server))
-            if not refused or answer.signature == "unknown" or self._stop.is_set():
-                break
-        return refused
-
-    # --- telling -------------------------------------------------------------------------------------------------
-
-    def _open(self, plan: Plan) -> None:
-        for host in plan.hosts:
-            self._results[host.host] = []
-            self._totals[host.host] = len(host.steps)
-            self._emit(HostStarted(host=host.host, at=self._now(), steps=len(host.steps)))
-            if host.problem:
-                self._failures[host.host] = host.failure or Failure(kind="plan", what=host.problem)
+    # --- the end -------------------------------------------------------------------------------------------------
 
     def _close(self, plan: Plan) -> RunResult:
-        for host in plan.hosts:
-            if host.host == DIRECTOR:
-                self._save()
-                self._ended(DIRECTOR, None)
-        hosts = tuple(self._host_result(host.host) for host in plan.hosts)
-        result = RunResult(deployment=self._deployment.name, hosts=hosts)
-        self.run.end(result.ok)
-        return result
-
-    def _save(self) -> None:
-        """What a boot of the director brings back is what this run leaves."""
-        try:
-            with self._director:
-                self._hosts.director.save(self._deployment)
-        except DsrError as problem:
-            self._fail(DIRECTOR, problem)
+        if of_host(plan, DIRECTOR) is not None:
+            self._director.save()
+            self._ended(DIRECTOR, None)
+        return self._tell.close(plan)
 
     def _ended(self, name: str, what: Failure | None) -> None:
         if isinstance(what, Failure):
-            self._failures.setdefault(name, what)
-        changed = {step.outcome for step in self._results[name]} == {Outcome.CHANGED}
+            self._tell.failures.setdefault(name, what)
+        changed = {step.outcome for step in self._tell.results[name]} == {Outcome.CHANGED}
         missing: tuple[str, ...] = ()
         try:
-            if changed and name not in self._failures and not self._withdrawing:
+            if changed and name not in self._tell.failures and not self._withdrawing:
                 missing = self.took(name)
         except Defect as defect:
-            self._fail(name, defect)
+            self._tell.fail(name, defect)
         if missing:
-            self._failures[name] = Failure(
+            self._tell.failures[name] = Failure(
                 kind="took", what=f"{name}: it reported success, but these are still needed: {'; '.join(missing)}.",
                 why="Something on that host changed them back immediately.",
                 next="Look for another tool that manages that host.",
             )  # fmt: skip
-        self._emit(HostFinished(host=name, at=self._now(), result=self._host_result(name)))
+        self._tell.finished(name)
 
-    def _host_result(self, name: str) -> HostResult:
-        steps = tuple(self._results.get(name, ()))
-        outcomes = {step.outcome for step in steps}
-        failure = self._failures.get(name)
-        if Outcome.UNKNOWN in outcomes:
-            outcome = Outcome.UNKNOWN
-        elif failure is not None:
-            outcome = Outcome.HELD if failure.kind == "held" else Outcome.FAILED
-        elif Outcome.NOT_ATTEMPTED in outcomes:
-            outcome = Outcome.NOT_ATTEMPTED
-        else:
-            outcome = Outcome.CHANGED if Outcome.CHANGED in outcomes else Outcome.UNCHANGED
-        return HostResult(host=name, outcome=outcome, steps=steps, failure=failure)
 
-    def _skip(self, steps: Sequence[Step], why: str) -> None:
-        for step in steps:
-            self._note(step, StepResult(host=step.host, step=step.id, outcome=Outcome.NOT_ATTEMPTED, detail=why))
-
-    def _fail(self, name: str, problem: DsrError) -> None:
-        self._failures[name] = failure_of(problem)
-        for line in "\n".join(problem.lines()).split("\n"):
-            self._said(name, line)
-
-    def _result(self, step: Step, outcome: Outcome, detail: str = "") -> None:
-        self.run.result(step.host, step.id, outcome, detail)
-        self._note(step, StepResult(host=step.host, step=step.id, outcome=outcome, detail=detail))
-
-    def _note(self, step: Step, result: StepResult) -> None:
-        self._results.setdefault(step.host, []).append(result)
-        self._emit(StepFinished(host=step.host, at=self._now(), result=result))
-
-    def _started(self, host: str, step: Step) -> None:
-        number = self._numbers.get(host, 0) + 1
-        self._numbers[host] = number
-        self._emit(
-            StepStarted(
-                host=host, at=self._now(), step=step.id, title=step.title, number=number, of=self._totals.get(host, 0)
-            )
-        )
-
-    def _made(self, host: str, step: Step, name: str, device: str, guid: str) -> None:
-        self.run.made(self._servers[host].address, step, name, device, guid)
-
-    def _arm(self, host: str, seconds: float) -> None:
-        self._armed.add(host)
-        self._emit(RevertArmed(host=host, at=self._now(), seconds=seconds))
-
-    def _said(self, host: str, line: str) -> None:
-        self._emit(HostSaid(host=host, at=self._now(), line=line))
-
-    def _now(self) -> float:
-        return time.monotonic() - self._began
-
-    def _emit(self, event: Event) -> None:
-        with contextlib.suppress(Exception):  # a broken onlooker must not stop an apply half-way
-            self._watch(event)
+def _in_waves(plan: Plan) -> list[list[HostPlan]]:
+    """The real servers by wave; those of no wave have nothing to do, and are told of with the first."""
+    waves = [set(wave.servers) for wave in plan.waves] or [set()]
+    named = set().union(*waves)
+    servers = [host for host in plan.hosts if host.host != DIRECTOR]
+    return [
+        [host for host in servers if host.host in wave or (number == 0 and host.host not in named)]
+        for number, wave in enumerate(waves)
+    ]
 
 
 class _ServerWatch:
@@ -432,35 +449,32 @@ class _ServerWatch:
     `begun`: a step has started. `reported`: ids of the steps whose end is known.
     """
 
-    def __init__(self, applier: Applier, host: str) -> None:
-        self._applier = applier
-        self._host = host
+    def __init__(self, telling: Telling, server: RealServer, armed: set[str]) -> None:
+        self._tell = telling
+        self._armed = armed
+        self._server = server
         self.begun = False
         self.reported: set[str] = set()
 
     def started(self, step: Step) -> None:
         self.begun = True
-        self._applier._started(self._host, step)
+        self._tell.started(self._server.name, step)
 
     def said(self, text: str) -> None:
-        self._applier._said(self._host, text)
+        self._tell.said(self._server.name, text)
 
     def made(self, step: Step, name: str, device: str, guid: str) -> None:
-        self._applier._made(self._host, step, name, device, guid)
+        self._tell.run.made(self._server.address, step, name, device, guid)
 
     def armed(self, seconds: float) -> None:
-        self._applier._arm(self._host, seconds)
+        self._armed.add(self._server.name)
+        self._tell.armed(self._server.name, seconds)
 
     def finished(self, step: Step, worked: bool, said: str) -> None:
         if step.id in self.reported:
             return
         self.reported.add(step.id)
         if worked:
-            self._applier._result(step, Outcome.CHANGED)
+            self._tell.result(step, Outcome.CHANGED)
         else:
-            self._applier._result(step, Outcome.FAILED, said)
-
-
-def _weight(step: Step) -> int:
-    """The weight a step that was held back leaves in place."""
-    return next((c.old.weight for c in step.changes if isinstance(c, DestinationChange) and c.old is not None), 0)
+            self._tell.result(step, Outcome.FAILED, said)

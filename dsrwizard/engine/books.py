@@ -9,14 +9,16 @@ import msgspec
 
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed
+from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.leftovers import Needed, taken_back, with_leftovers
+from dsrwizard.core.plan.teardown import struck_out
 from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.accounts import Account, needed_by, orphans
 from dsrwizard.core.record.owed import Owed, RunBegan
 from dsrwizard.core.record.reading import began
-from dsrwizard.engine.journal import Condition, Journals, JournalUnread
+from dsrwizard.engine.journal import Condition, Journals, JournalUnread, Run
 from dsrwizard.engine.locks import machine_id
 
 
@@ -149,3 +151,10 @@ def _moved(deployment: Deployment, addresses: dict[str, str]) -> Deployment:
         for server in deployment.servers
     )
     return msgspec.structs.replace(deployment, servers=servers)
+
+
+def close_account(run: Run, item: Owed) -> None:
+    """Closes the account of what is owed and is no more."""
+    step = struck_out(item)
+    run.intend(item.address, step, machine=item.machine)
+    run.result(item.host, step.id, Outcome.UNCHANGED)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from dsrwizard.core.api import HostSeen, Leased, ServerTest, Watcher
+from dsrwizard.core.api import HostSeen, Leased, Patience, ServerTest, Watcher
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.changes import SysctlChange
 from dsrwizard.core.model.checks import Check, Report
@@ -22,13 +22,14 @@ from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError, Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
-from dsrwizard.core.model.outcome import Outcome, RunResult
+from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.again import PlanChanged, nothing_new
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.recognised import missing, recognised, told
-from dsrwizard.core.plan.teardown import struck_out, taken_back_by_others
+from dsrwizard.core.plan.teardown import taken_back_by_others
+from dsrwizard.core.plan.waves import WaveMode, unproved, waved
 from dsrwizard.core.plan.whereabouts import Home
 from dsrwizard.core.ports import Asker, DirectorPort, OpenConnector, ServerPort, WirePort
 from dsrwizard.core.record.owed import (
@@ -42,7 +43,7 @@ from dsrwizard.core.record.owed import (
 )
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
-from dsrwizard.engine.books import Books
+from dsrwizard.engine.books import Books, close_account
 from dsrwizard.engine.client_door import ClientDoor
 from dsrwizard.engine.defects import apart, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
@@ -103,7 +104,8 @@ class Engine:
         self._forget = forget or (lambda: None)
         self._events = events
         self._find_winrm = find_winrm
-        self.revert_after = revert_after
+        self.revert_after, self.patience = revert_after, Patience()
+        self.wave: WaveMode = "auto"
         self._locks = locks or Locks(journals.folder)
         self._lock = threading.Lock()
 
@@ -165,7 +167,7 @@ class Engine:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
-        return apart(observed, self._books(deployment).plan, PLANNED)
+        return waved(apart(observed, self._books(deployment).plan, PLANNED), self.wave)
 
     def lease(
         self, deployment: str, verb: str, *, wait: float = 0.0, waiting: Callable[[Locked], None] | None = None
@@ -227,7 +229,9 @@ class Engine:
     def mend_plan(self, deployment: Deployment, *checks: Check) -> Mending:
         books = self._books(deployment)
         drained = drained_on_purpose(books.mine.entries)
-        return apart(self._observe(deployment, books), lambda seen: mending(deployment, seen, checks, drained), PLANNED)
+        hosts = self._observe(deployment, books)
+        found = apart(hosts, lambda seen: mending(deployment, seen, checks, drained), PLANNED)
+        return msgspec.structs.replace(found, plan=waved(found.plan, self.wave))
 
     def mend(
         self,
@@ -332,7 +336,7 @@ class Engine:
         run = None
         for item in gone:
             run = run or self._journals.of(deployment.name).begin(verb, deployment)
-            _close(run, item)
+            close_account(run, item)
         if run is not None:
             run.end(ok)
 
@@ -351,6 +355,8 @@ class Engine:
             facts=self._facts,
             leaving=books.leaving,
             revert_after=self.revert_after,
+            patience=self.patience,
+            prove_wave=lambda servers: self._prove_wave(deployment, servers),
         )
 
     def _recognise(self, deployment: Deployment, run: Run) -> None:
@@ -364,8 +370,16 @@ class Engine:
 
         gone, renamed = apart(self._observed.get(deployment.name, Observed()), found, "looked at")
         for item in gone:
-            _close(run, item)
+            close_account(run, item)
         run.recognised([(item, home.host, home.address, home.machine or item.machine) for item, home in renamed])
+
+    def _prove_wave(self, deployment: Deployment, servers: Sequence[str]) -> dict[str, str]:
+        """A verification after a wave, of which only what concerns these servers counts."""
+        wave = tuple(server for server in deployment.servers if server.name in servers)
+        hosts = self._hosts_of(deployment.director.interface)
+        observed = hosts.observe(msgspec.structs.replace(deployment, servers=wave), closely=True)
+        client, inside = self._client_look(deployment), self._inside(deployment, observed)
+        return unproved(deployment, servers, self._verified(deployment, observed, client, inside))
 
     # --- the journal ---------------------------------------------------------------------------------------------
 
@@ -382,22 +396,17 @@ class Engine:
 
     def verify(self, deployment: Deployment, seen: Callable[[Check], None] | None = None) -> Report:
         observed = self._observe(deployment, self._books(deployment), closely=True)
-        report = self._verified(
-            deployment, observed, self._client_look(deployment), self._inside(deployment, observed), seen
-        )
+        client, inside = self._client_look(deployment), self._inside(deployment, observed)
+        report = self._verified(deployment, observed, client, inside, seen)
         for watcher in self._watchers:
             if watcher.deployment == deployment.name:
                 watcher.verified(report)
         return report
 
     def _verified(
-        self,
-        deployment: Deployment,
-        observed: Observed,
-        client: Callable[[], ClientView | Failure] | None,
-        inside: Inside,
-        seen: Callable[[Check], None] | None = None,
-    ) -> Report:
+        self, deployment: Deployment, observed: Observed, client: Callable[[], ClientView | Failure] | None,
+        inside: Inside, seen: Callable[[Check], None] | None = None,
+    ) -> Report:  # fmt: skip
         from dsrwizard.engine.verify import verify
 
         since = deployed_since(self._entries(deployment))
@@ -489,10 +498,3 @@ class Engine:
             ((str(number), end) for number, end in enumerate([*ends, self._client.close])), lambda name, what: None
         )
         self._forget()
-
-
-def _close(run: Run, item: Owed) -> None:
-    """Closes the account of what is owed and is no more."""
-    step = struck_out(item)
-    run.intend(item.address, step, machine=item.machine)
-    run.result(item.host, step.id, Outcome.UNCHANGED)

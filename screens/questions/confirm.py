@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.waves import wave_lines
 from dsrwizard.core.tell.difference import count_line, interruptions, replaced_or_removed
 from screens.questions.modals import scroll_text
 from screens.widgets.glyphs import glyph
@@ -90,6 +91,8 @@ class ConfirmModal(ModalScreen[bool]):
         broken = [host.host for host in self._plan.hosts if host.problem]
         if broken:
             lines.append(Content(f"Left out, because no plan could be made: {', '.join(broken)}."))
+        if not self._rows:  # those show the waves themselves
+            lines += _listed("In waves", wave_lines(self._plan))
         if self._removes:
             lines.append(Content(f"Clients of {self._vip} will no longer be served."))
         else:

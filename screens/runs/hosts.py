@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dsrwizard.core.model.events import (
+    Draining,
     Event,
     HostFinished,
     HostSaid,
@@ -14,10 +15,12 @@ from dsrwizard.core.model.events import (
     RevertOff,
     StepFinished,
     StepStarted,
+    WaveBegan,
 )
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.outcome import HostResult, Outcome, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.plan.waves import names
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import style, word
 from screens.widgets.numbers import age
@@ -124,6 +127,11 @@ class HostRuns:
                 run.revert = None
             case HostFinished(result=result):
                 self._finish(run, result, event.at)
+            case WaveBegan(number=number, of=of, servers=servers):
+                run.say(f"wave {number} of {of}: {names(servers)}")
+            case Draining(servers=servers, left=left, seconds=seconds):
+                count = f"{left} connection{'' if left == 1 else 's'}"
+                run.say(f"{names(servers, 3)}: {count} left, {seconds:.0f} s")
         return run
 
     def _step(self, run: HostRun, result: StepResult) -> None:
@@ -149,6 +157,8 @@ class HostRuns:
                 run.say(what)
         elif waits := self._waits_for(result):
             run.state, run.last = "in part", f"steps for {', '.join(waits)} wait until that is fixed"
+        elif result.outcome is Outcome.NOT_ATTEMPTED:
+            run.last = next((step.detail for step in result.steps if step.detail), run.last)
         elif result.outcome is Outcome.UNCHANGED:
             run.last = "nothing to do"
         elif result.outcome is Outcome.CHANGED:
@@ -160,9 +170,10 @@ class HostRuns:
         if result.host != DIRECTOR or result.outcome is not Outcome.NOT_ATTEMPTED:
             return []
         left = [step for step in result.steps if step.outcome is Outcome.NOT_ATTEMPTED]
-        known = [self._steps.get((step.host, step.step)) for step in left]
-        names = dict.fromkeys(step.server for step in known if step is not None)
-        return list(names) if all(name in self.hosts and self.hosts[name].broken for name in names) else []
+        known = [step for one in left if (step := self._steps.get((one.host, one.step))) is not None]
+        waiting = [step for step in known if not step.awaits]  # a VIP waits for whichever server comes first
+        broken = list(dict.fromkeys(step.server for step in waiting)) or self.broken()
+        return broken if all(name in self.hosts and self.hosts[name].broken for name in broken) else []
 
     def title_of(self, result: StepResult) -> str:
         """The step that failed."""

@@ -93,6 +93,8 @@ class RunScreen(Screen[T], Generic[T]):
                 return self.ready()
             case "stop":
                 return bool(view.doing) and not view.stop.is_set()
+            case "skip_wait":
+                return bool(view.draining)
             case "look":
                 return not view.doing and not self._looking and not self.settled()
             case "copy":
@@ -129,6 +131,9 @@ class RunScreen(Screen[T], Generic[T]):
 
     def action_stop(self) -> None:
         self.stop_running()
+
+    def action_skip_wait(self) -> None:
+        self.query_one(RunView).skip_wait()
 
     def action_copy(self) -> None:
         view = self.query_one(RunView)

@@ -31,7 +31,8 @@ from screens.widgets.words import frame_title
 HELP = (
     "A teardown restores every value that this deployment changed, from the journal: first the director stops "
     "sending, then each real server loses the VIP and, last, its ARP guard, then the director's own settings are "
-    "restored. Things that others added, or changed later, are left alone and listed.\n\nClients of the VIP are "
+    "restored. Things that others added, or changed later, are left alone and listed. Connections get a minute to "
+    "end; x cuts those that are left.\n\nClients of the VIP are "
     "then no longer served. A server that does not answer keeps its settings until it can be reached: r tries "
     "again.\n\nYour input in the wizard is kept."
 )
@@ -46,10 +47,12 @@ class TeardownScreen(RunScreen[bool]):
         Binding("escape", "back", "Back", id="teardown.back", tooltip="Go back without changing anything"),
         Binding("ctrl+n", "next", "Tear down…", id="teardown.next", tooltip="Tear down, after one confirmation"),
         Binding("s", "stop", "Stop", id="teardown.stop", tooltip="Finish the running commands and start nothing new"),
+        Binding("x", "skip_wait", "Wait no longer", id="teardown.skip-wait",
+                tooltip="Remove the servers now; the connections that are left are cut"),
         Binding("r", "look", "Look again", id="teardown.look", tooltip="Check all hosts again and make a new plan"),
         Binding("c", "copy", "Copy report", id="teardown.copy", show=False, tooltip="Copy this host's report"),
         Binding("f1,question_mark", "help", "Help", id="teardown.help", tooltip="What it does", key_display="f1"),
-    ]
+    ]  # fmt: skip
     DEFAULT_CSS = """
     TeardownScreen #teardown-frame { border: round $warning; border-title-color: $text-warning; height: 1fr;
         border-title-style: bold; padding: 0 1; }
@@ -152,14 +155,15 @@ class TeardownScreen(RunScreen[bool]):
     # Running.
 
     def _begin(self, plan: Plan) -> None:
-        stop = self.query_one(RunView).stop
+        view = self.query_one(RunView)
         deployment = self._deployment
 
         def work(watch: Observer) -> RunResult:
             from dsrwizard.session import forget_deployment
 
             engine = self._engine()
-            result = engine.teardown(deployment, plan, watch, stop)
+            engine.patience = view.patience
+            result = engine.teardown(deployment, plan, watch, view.stop)
             self._gone = result.ok and not engine.in_force(deployment.name)
             if self._gone:
                 try:

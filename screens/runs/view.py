@@ -14,8 +14,9 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Button, Static
 
+from dsrwizard.core.api import Patience
 from dsrwizard.core.model.errors import DsrError
-from dsrwizard.core.model.events import Event, Observer
+from dsrwizard.core.model.events import Draining, Event, Observer
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan
@@ -85,6 +86,10 @@ class RunView(Vertical):
         self._buttons = buttons
         self.runs = HostRuns()
         self.stop = Flag()
+        self.patience = Patience()
+        """For the connections of servers that are removed; a new one for every run."""
+        self.draining = ""
+        """What is waited for, as a sentence; empty: nothing."""
         self.doing = ""
         """The name of the run, as the subject of a sentence; empty: nothing runs."""
         self.error: DsrError | None = None
@@ -115,6 +120,7 @@ class RunView(Vertical):
         """Runs `work` on a thread. `Ended` is posted when it is over, with `back`."""
         self.doing = name
         self.stop.clear()
+        self.patience, self.draining = Patience(), ""
         self.error = None
         self._began = clock.running()
         self.show()
@@ -123,6 +129,12 @@ class RunView(Vertical):
     def request_stop(self) -> None:
         """Stops: running commands finish, nothing new starts."""
         self.stop.set()
+        self.show()
+
+    def skip_wait(self) -> None:
+        """Waits no longer for the connections that are left."""
+        self.patience.skip.set()
+        self.draining = ""
         self.show()
 
     @property
@@ -180,6 +192,12 @@ class RunView(Vertical):
     @on(Told)
     def told(self, event: Told) -> None:
         run = self.runs.take(event.event)
+        waited, self.draining = bool(self.draining), ""
+        if isinstance(event.event, Draining) and not self.patience.skip.is_set():
+            self.draining = run.last
+        if bool(self.draining) != waited:  # a key comes or goes
+            self.show()
+            return
         if run.host == self.chosen:
             self._follow()
         self._show_rows()
@@ -190,7 +208,7 @@ class RunView(Vertical):
 
     @on(Ended)
     def ended(self, event: Ended) -> None:
-        self.doing = ""
+        self.doing = self.draining = ""
         self.error = event.error
         if event.result is not None:
             self.runs.rolled_back(event.back)
@@ -237,5 +255,7 @@ class RunView(Vertical):
             return self._summary()
         if self.stop.is_set():
             return f"{glyph('working')} Stopping: running commands finish, nothing new starts."
+        if self.draining:
+            return f"{glyph('working')} Waiting for connections: {self.draining}. Press x to wait no longer."
         total = len(self.runs.hosts)
         return f"{glyph('working')} {self.doing}: {self.runs.done} of {total} hosts done."

@@ -10,6 +10,7 @@ from dsrwizard.core.model.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.plan.waves import wave_lines
 from dsrwizard.core.tell.difference import LEGEND, StepGroup, difference, file_difference, groups, symbols
 from dsrwizard.core.tell.ticket import step_commands, undo_commands
 from screens.widgets.check_detail import labelled
@@ -29,8 +30,18 @@ def problem_key(host: str) -> str:
 
 
 def plan_rows(plan: Plan, moved: frozenset[str] = frozenset()) -> list[ListRow]:
-    """The plan as rows in order of execution. `moved`: keys of steps that changed since the previous plan."""
-    return _rows(groups(plan), moved)
+    """The plan as rows in order of execution, its waves first. `moved`: keys of steps that changed since the previous
+    plan."""
+    return [*_wave_rows(plan), *_rows(groups(plan), moved)]
+
+
+def _wave_rows(plan: Plan) -> Iterator[ListRow]:
+    if plan.waves:
+        about = f" {glyph('dash')} each is proved before the next one begins"
+        heading = f"{len(plan.waves)} waves"
+        yield ListRow("", ((heading, "head"), (about, "dim")), selectable=False)
+    for number, line in enumerate(wave_lines(plan), 1):
+        yield ListRow(f"wave {number}", (("  ", ""), (line, "")), selectable=False)
 
 
 def withdrawal_rows(plan: Plan) -> list[ListRow]:

@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Button
 
+from dsrwizard.core.api import Engine
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.events import Observer
@@ -44,6 +45,8 @@ class ApplyPane(ByHand):
     BINDINGS = [
         Binding("a", "apply", "Apply…", id="apply.apply", tooltip="Run the plan, after one confirmation"),
         Binding("s", "stop", "Stop", id="apply.stop", tooltip="Finish the running commands and start nothing new"),
+        Binding("x", "skip_wait", "Wait no longer", id="apply.skip-wait",
+                tooltip="Remove servers now; the connections that are left are cut"),
         Binding("r", "retry", "Retry", id="apply.retry", tooltip="Check again and do what is still missing"),
         Binding("k", "skip", "Skip", id="apply.skip", tooltip="Leave this host as it is and continue without it"),
         Binding("b", "roll_back", "Roll back", id="apply.roll-back", tooltip="Undo the changes on this host"),
@@ -152,6 +155,8 @@ class ApplyPane(ByHand):
                 return not (self._applied or busy or plan is None or not plan.steps)
             case "stop":
                 return busy and not self.view.stop.is_set()
+            case "skip_wait":
+                return bool(self.view.draining)
             case "retry" | "skip" | "edit":
                 return bool(broken) and (None if busy else True)
             case "roll_back":
@@ -179,6 +184,15 @@ class ApplyPane(ByHand):
     def action_stop(self) -> None:
         self.view.request_stop()
 
+    def action_skip_wait(self) -> None:
+        self.view.skip_wait()
+
+    def _engine_for_run(self) -> Engine:
+        """The engine, with what the operator chose for its runs."""
+        engine = self.engine()
+        engine.wave, engine.patience = self.desk.wave, self.view.patience
+        return engine
+
     def action_retry(self) -> None:
         host = self.view.chosen_broken
         if not host:
@@ -186,7 +200,7 @@ class ApplyPane(ByHand):
         deployment, view = self._deployment(), self.view
 
         def work(watch: Observer) -> RunResult:
-            engine = self.engine()
+            engine = self._engine_for_run()
             with engine.lease(deployment.name, "apply") as lease:
                 observed = engine.observe(deployment)
                 plan = part_for(host, engine.plan(deployment, observed))
@@ -217,7 +231,7 @@ class ApplyPane(ByHand):
         def answered(choice: str | None) -> None:
             if choice == "back":
                 deployment = self._deployment()
-                self._start("Rollback", lambda watch: self.engine().roll_back(deployment, hosts, watch), hosts)
+                self._start("Rollback", lambda watch: self._engine_for_run().roll_back(deployment, hosts, watch), hosts)
 
         self.app.push_screen(Question(title, body, choices, safe="cancel"), answered)
 
@@ -252,7 +266,7 @@ class ApplyPane(ByHand):
 
             save_deployment(deployment)
             try:
-                return self.engine().apply(deployment, plan, watch, view.stop)
+                return self._engine_for_run().apply(deployment, plan, watch, view.stop)
             except PlanChanged as changed:
                 self.desk.observed, self.desk.plan = changed.observed, changed.plan
                 return None

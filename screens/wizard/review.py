@@ -15,6 +15,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.plan.waves import waved
 from dsrwizard.core.tell.difference import count_line, interruptions
 from screens.pane import Desk, in_thread
 from screens.questions.export import ExportModal, write_ticket
@@ -39,13 +40,16 @@ class ReviewPane(ByHand):
     HELP = (
         "Nothing has been changed yet. Every host was checked, and this is what apply would do, in order: the "
         "director's own settings, each real server (ARP guard before VIP), then destinations at weight 0. A server "
-        "gets its weight only once the VIP answers through it.\n\nEnter on a step shows its exact commands and how "
+        "gets its weight only once the VIP answers through it.\n\nFour servers or more are changed in waves: one, then "
+        "a tenth of them, then the rest, each proved through the VIP before the next one begins. w changes all at "
+        "once, or fewer than four in waves.\n\nEnter on a step shows its exact commands and how "
         "to undo it. e writes everything as Markdown for a change ticket. r checks all hosts again. A server that "
         "you set up by hand has no steps here: h shows its runbook."
     )
     BINDINGS = [
         Binding("e", "export", "Export", id="review.export", tooltip="Write the plan as Markdown for a change ticket"),
         Binding("r", "look", "Look again", id="review.look", tooltip="Check all hosts again and make a new plan"),
+        Binding("w", "waves", "Waves", id="review.waves", tooltip="Change the servers in waves, or all at once"),
     ]
     DEFAULT_CSS = """
     ReviewPane { overflow: hidden; }
@@ -132,6 +136,7 @@ class ReviewPane(ByHand):
         def work() -> tuple[Observed, Plan]:
             engine = self.engine()
             observed = engine.observe(deployment, seen)
+            engine.wave = self.desk.wave
             return observed, engine.plan(deployment, observed)
 
         try:
@@ -157,6 +162,22 @@ class ReviewPane(ByHand):
         self.query_one("#review-legend", Static).update("")
         self.query_one(Rows).set_rows([_seen_row(host, what) for host, what in self._seen.items()])
         self._show_detail()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "waves":
+            plan = self.desk.plan
+            return not self._looking and plan is not None and sum(not one.by_hand for one in plan.stakes) > 1
+        return super().check_action(action, parameters)
+
+    def action_waves(self) -> None:
+        """Changes between waves and all servers at once."""
+        plan = self.desk.plan
+        if plan is None or self._looking:
+            return
+        self.desk.wave = "off" if plan.waves else "on"
+        self.desk.plan = waved(plan, self.desk.wave)
+        self._show()
+        self.refreshed()
 
     # Showing.
 

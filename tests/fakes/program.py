@@ -28,8 +28,8 @@ import fcntl, os, sys, termios, threading, time
 from pathlib import Path
 if sys.stdin.isatty():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-folder, applied, held, password = Path(sys.argv[1]), *sys.argv[2:5]
-del sys.argv[1:5]
+folder, applied, held, password, opened = Path(sys.argv[1]), *sys.argv[2:6]
+del sys.argv[1:6]
 from dsrwizard import out
 from dsrwizard.cli import interruptible, wiring
 from dsrwizard.__main__ import main
@@ -50,6 +50,9 @@ if applied:
     engine, shop = wiring.build_engine(Nobody()), world.deployment()
     engine.apply(shop, engine.plan(shop, engine.observe(shop)), lambda event: None)
     engine.close()
+    for virtual in world.ipvs.table.values():
+        for entry in virtual.entries:
+            entry.active = int(opened)
 world.servers["web1"].password = password or None
 def gate():
     world.held(held, 60)
@@ -75,7 +78,8 @@ except SystemExit as end:
 class Program:
     """`dsrwizard ARGUMENTS`; `FILE` among them is the deployment's file. `held` is a host whose next step waits until
     `go` (`dump`: the reading of counters), `password` what web1 asks for; `lab` fills the wizard's values in. With
-    `terminal` it leads a session on a terminal of its own; otherwise it has pipes.
+    `terminal` it leads a session on a terminal of its own; otherwise it has pipes, and its standard output goes to
+    `output`. `opened`: connections that each real server has, where the deployment is applied.
     """
 
     def __init__(
@@ -88,6 +92,8 @@ class Program:
         held: str = "",
         password: str = "",
         lab: bool = False,
+        output: str = "",
+        opened: int = 0,
     ) -> None:
         self.folder = folder
         self.said = ""
@@ -96,8 +102,12 @@ class Program:
         file.write_text(dumps(World.lab().deployment()))
         self.crash = folder / "state" / "dsrwizard" / "crash.txt"
         program = [sys.executable, "-c", _PROGRAM, str(folder), "yes" if applied else "", held, password]
+        program.append(str(opened))
         self._slave = -1
-        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": (folder / "out").open("wb")}
+        streams: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": (Path(output) if output else folder / "out").open("wb"),
+        }
         if terminal:
             self._reading, self._slave = os.openpty()
             termios.tcsetwinsize(self._slave, (24, 80))

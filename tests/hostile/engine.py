@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from dsrwizard.core.api import ServerTest
+from dsrwizard.core.api import Patience, ServerTest
 from dsrwizard.core.model import events
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Report
@@ -38,6 +38,8 @@ class Hostile:
         self.fill = fill
         self.ends = ends
         self.raises: BaseException | None = None
+        self.wave = "auto"
+        self.patience = Patience()
 
     def observe(self, deployment: Deployment, seen: Callable[[str, Any], None] = lambda *_: None) -> Observed:
         if self.raises is not None:

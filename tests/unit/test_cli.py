@@ -86,7 +86,7 @@ def test_from_nothing_to_traffic_and_back(shell: Shell) -> None:
 def test_plan_json(shell: Shell) -> None:
     assert shell("plan", str(shell.file), "--json") == 0
     document = shell.document()
-    assert set(document) == {"deployment", "changes", "hosts"}
+    assert set(document) == {"deployment", "changes", "waves", "hosts"}
     assert document["changes"] == sum(len(host["steps"]) for host in document["hosts"]) > 0
     assert [host["host"] for host in document["hosts"]] == ["director", "web1", "web2", "web3"]
     for host in document["hosts"]:

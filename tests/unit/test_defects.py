@@ -241,7 +241,7 @@ def test_a_proof_that_cannot_be_judged_leaves_that_server_without_clients(
         return judge(answer, facts)
 
     farm = Farm(tmp_path)
-    monkeypatch.setattr("dsrwizard.engine.apply.judge", of_web2)
+    monkeypatch.setattr("dsrwizard.engine.director_side.judge", of_web2)
     hosts = {host.host: host for host in farm.apply().hosts}
     said(hosts["web2"].failure)
     assert hosts["web1"].outcome is hosts["web3"].outcome is Outcome.CHANGED

@@ -81,6 +81,84 @@ def test_a_short_run_says_nothing_of_it(tmp_path: Path) -> None:
         assert program.said == ""
 
 
+def ended(program: Program) -> dict[str, object]:
+    """The last line of the journal."""
+    last: dict[str, object] = json.loads((program.folder / "journal" / "shop.jsonl").read_text().splitlines()[-1])
+    return last
+
+
+@pytest.mark.parametrize("number", ENDING, ids=ids)
+@pytest.mark.parametrize("command", ["apply", "teardown"])
+def test_a_run_that_is_stopped_has_its_end_in_the_journal(tmp_path: Path, command: str, number: Signals) -> None:
+    with Program(tmp_path, command, "FILE", "--yes", held="director", applied=command == "teardown") as program:
+        program.is_held()
+        program.process.send_signal(number)
+        program.expect(STOPPING)
+        program.go()
+        assert program.status() == 3
+        assert {"type": "RunEnded", "ok": False}.items() <= ended(program).items()
+
+
+def test_output_that_has_no_room_ends_no_run_and_is_told(tmp_path: Path) -> None:
+    with Program(tmp_path, "teardown", "FILE", "--yes", "--json", applied=True, output="/dev/full") as program:
+        assert program.status() == 3
+        assert program.said.startswith("Standard output takes no more: No space left on device.\n")
+        assert {"type": "RunEnded", "ok": True}.items() <= ended(program).items()
+        assert not program.crash.exists()
+
+
+def test_without_room_for_the_plan_nothing_is_begun(tmp_path: Path) -> None:
+    with Program(tmp_path, "apply", "FILE", "--yes", output="/dev/full") as program:
+        assert program.status() == 3
+        assert "Standard output takes no more" in program.said
+        assert program.done == 0
+
+
+# --- connections are waited for --------------------------------------------------------------------------------------
+
+LEFT = "web1, web2, web3: 6 connections left"
+
+
+def test_ctrl_c_while_connections_are_waited_for_ends_that_wait_alone(tmp_path: Path) -> None:
+    words = ("teardown", "FILE", "--yes", "--drain", "3600")
+    with Program(tmp_path, *words, applied=True, opened=2) as program:
+        program.until(lambda: LEFT in program.out)
+        program.process.send_signal(SIGINT)
+        program.expect("Not waiting for the connections that are left. Press again to stop.")
+        assert program.status() == 0
+        assert program.out.count("2 connections were cut") == 3
+        assert STOPPING not in program.said
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGHUP], ids=ids)
+def test_other_signals_stop_the_run_while_it_waits(tmp_path: Path, number: Signals) -> None:
+    words = ("teardown", "FILE", "--yes", "--drain", "3600")
+    with Program(tmp_path, *words, applied=True, opened=2) as program:
+        program.until(lambda: LEFT in program.out)
+        program.process.send_signal(number)
+        program.expect(STOPPING)
+        assert program.status() == 3
+        assert "cut" not in program.out
+        assert {"type": "RunEnded", "ok": False}.items() <= ended(program).items()
+
+
+def test_a_terminal_closed_while_connections_are_waited_for_stops_the_run(tmp_path: Path) -> None:
+    words = ("teardown", "FILE", "--yes", "--drain", "3600")
+    with Program(tmp_path, *words, applied=True, opened=2, terminal=True) as program:
+        program.expect(LEFT)
+        program.hang_up()
+        assert program.status() == 3
+        assert {"type": "RunEnded", "ok": False}.items() <= ended(program).items()
+        assert not program.crash.exists()
+
+
+def test_no_seconds_of_waiting_cut_at_once(tmp_path: Path) -> None:
+    with Program(tmp_path, "teardown", "FILE", "--yes", "--drain", "0", applied=True, opened=1) as program:
+        assert program.status() == 0
+        assert "left" not in program.out.rpartition("steps on")[2]
+        assert program.out.count("1 connection was cut") == 3
+
+
 # --- what only looks -------------------------------------------------------------------------------------------------
 
 

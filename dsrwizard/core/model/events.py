@@ -50,5 +50,24 @@ class RevertOff(_Event, frozen=True, kw_only=True):
     """The host keeps what was changed."""
 
 
-Event = HostStarted | StepStarted | StepFinished | HostSaid | HostFinished | RevertArmed | RevertOff
+class WaveBegan(_Event, frozen=True, kw_only=True):
+    """A wave of real servers begins; `number` counts from 1. `host` is the director's name."""
+
+    number: int
+    of: int
+    servers: tuple[str, ...]
+
+
+class Draining(_Event, frozen=True, kw_only=True):
+    """Real servers get no new clients, and their connections are waited for: how many are `left` on which servers, and
+    for how many `seconds` more at most. `host` is the director's name."""
+
+    servers: tuple[str, ...]
+    left: int
+    seconds: float
+
+
+Event = (
+    HostStarted | StepStarted | StepFinished | HostSaid | HostFinished | RevertArmed | RevertOff | WaveBegan | Draining
+)
 Observer = Callable[[Event], None]

@@ -48,6 +48,8 @@ class Step(Shown, frozen=True, kw_only=True):
     """The real server a step on the director is about; it waits for that server's own steps."""
     owner: str = ""
     """The deployment whose journal it belongs to, where that is not the one of the run."""
+    awaits: bool = False
+    """It puts a VIP up that has no real server yet, and waits until the first one behind it is proved."""
 
     def inverse(self) -> Self:
         """The step that takes this one back."""
@@ -77,12 +79,33 @@ class HostPlan(Shown, frozen=True, kw_only=True):
     """What was found that the operator may not expect: things of others, drift."""
 
 
+class Stake(Shown, frozen=True, kw_only=True):
+    """What is at stake while one real server is changed: the `share` of new clients that it serves now, 0 to 1, the
+    largest of its services; None where another product balances. `by_hand`: its operator sets it up."""
+
+    server: str
+    share: float | None = None
+    by_hand: bool = False
+
+
+class Wave(Shown, frozen=True, kw_only=True):
+    """Real servers that are changed side by side, and proved before the next wave begins. `share` as in `Stake`, of
+    all of them together."""
+
+    servers: tuple[str, ...]
+    share: float | None = None
+
+
 class Plan(Shown, frozen=True, kw_only=True):
     """All hosts' steps. The director's steps that concern one server carry that server's name in `Step.proof` or run
-    after that server's own steps (phases `destination`, `weight`)."""
+    after that server's own steps (phases `destination`, `weight`). What leaves (phase `withdraw`) comes last."""
 
     deployment: str
     hosts: tuple[HostPlan, ...]
+    stakes: tuple[Stake, ...] = ()
+    """Of every real server that has steps."""
+    waves: tuple[Wave, ...] = ()
+    """In their order; without any, all servers are changed at once."""
 
     @property
     def steps(self) -> tuple[Step, ...]:

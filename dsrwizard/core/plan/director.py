@@ -66,14 +66,25 @@ def plan_director(
 
     `able` names the real servers that can be configured or are configured by hand; no destination is made for others.
     `leaving` are changes that other steps of the same run take back.
+    A VIP that none of them serves is left as it is: the director would refuse its clients, and take it from whoever
+    serves it today.
     """
     problem = _problem(deployment, facts)
     if problem:
         return HostPlan(host=DIRECTOR, problem=problem)
+    served = [vip for vip in deployment.vips if _stands(facts, vip) or _able(deployment, vip, able)]
+    notes = [
+        f"{vip.address} is left as it is: none of its real servers can be set up now."
+        for vip in deployment.vips
+        if vip not in served
+    ]
+    notes += _notes(deployment, facts, leaving)
+    if not served:
+        return HostPlan(host=DIRECTOR, notes=tuple(notes))
     steps = [*_prepare(deployment, facts)]
-    for vip in deployment.vips:
-        steps += _vip(deployment, facts, vip)
-    for vip in deployment.vips:
+    vips = [step for vip in served for step in _vip(deployment, facts, vip)]
+    steps += [step for step in vips if not step.awaits]
+    for vip in served:
         for service in vip.services:
             steps += _service(facts, vip, service)
     for server in deployment.servers:
@@ -81,8 +92,19 @@ def plan_director(
             for vip in deployment.vips_of(server):
                 for service in vip.services:
                     steps += _destination(facts, server, vip, service)
+    steps += [step for step in vips if step.awaits]
     steps += persistence(deployment, facts, sysctl_keys(deployment.director.interface))
-    return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(_notes(deployment, facts, leaving)))
+    return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(notes))
+
+
+def _able(deployment: Deployment, vip: Vip, able: frozenset[str]) -> bool:
+    return any(server.name in able and server.rip_for(vip) is not None for server in deployment.servers_of(vip))
+
+
+def _stands(facts: DirectorFacts, vip: Vip) -> bool:
+    """Whether a real server is behind the VIP already."""
+    found = (facts.service(key_of(vip, service)) for service in vip.services)
+    return any(service is not None and service.destinations for service in found)
 
 
 def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
@@ -149,6 +171,7 @@ def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
                 AnnounceChange(interface=interface, address=vip.address),
             ),
             interrupts=f"Clients of {vip.address} start reaching the director.",
+            awaits=not _stands(facts, vip),
         )
     ]
 

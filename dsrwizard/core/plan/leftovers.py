@@ -9,11 +9,13 @@ import msgspec
 
 from dsrwizard.core.model.changes import AddressChange, DestinationChange, ServiceChange
 from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
-from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
+from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.director import key_of
+from dsrwizard.core.plan.order import leaves, leftovers_last, nothing_able
 from dsrwizard.core.plan.plan import plan
 from dsrwizard.core.plan.sending import kept_where_sent
 from dsrwizard.core.plan.teardown import teardown_plan
+from dsrwizard.core.plan.waves import staked
 from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.owed import Owed
 
@@ -55,7 +57,7 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
 def with_leftovers(
     deployment: Deployment, where: Whereabouts, owed: Sequence[Owed], needed: Needed, leaving: Sequence[RealServer]
 ) -> Plan:
-    """The whole plan of an apply: what nobody asks for any more goes first, then the deployment is brought about.
+    """The whole plan of an apply: the deployment is brought about, then goes what nobody asks for any more.
 
     `owed` is what stands by the deployment's journal, `needed` what other deployments need, `leaving` servers that may
     have left.
@@ -63,12 +65,12 @@ def with_leftovers(
     seen = where.seen()
     gone = obsolete(deployment, where.rehomed(owed))
     made = plan(deployment, seen, [item.change for item in gone])
-    if gone:
-        made = leftovers_first(made, teardown_plan(deployment.name, gone, seen, *needed))
+    if gone and not nothing_able(made, {server.name for server in deployment.servers}):
+        made = leftovers_last(made, teardown_plan(deployment.name, gone, seen, *needed))
         director = next((host.steps for host in made.hosts if host.host == DIRECTOR), ())
-        ground = [step for step in director if not step.server]
+        ground = [step for step in director if not step.server or leaves(step)]
         made = kept_where_sent(made, deployment, seen, (*leaving, *deployment.servers), ground)
-    return _with_owners(where.noted(made, owed), deployment, owed, needed[1])
+    return staked(_with_owners(where.noted(made, owed), deployment, owed, needed[1]), deployment, seen)
 
 
 def _with_owners(made: Plan, deployment: Deployment, owed: Sequence[Owed], others: Sequence[Deployment]) -> Plan:
@@ -108,28 +110,3 @@ def taken_back(
     director = next((host.steps for host in made.hosts if host.host == DIRECTOR), ())
     before = [step for step in director if step.phase != "prepare"]
     return where.noted(kept_where_sent(made, deployment, seen, (*leaving, *deployment.servers), before), owed)
-
-
-def leftovers_first(made: Plan, leaving: Plan) -> Plan:
-    """The plan with the steps of what leaves first on each host."""
-    gone = {host.host: host for host in leaving.hosts}
-    hosts = []
-    for host in made.hosts:
-        extra = gone.pop(host.host, None)
-        hosts.append(host if extra is None else _joined(host, extra))
-    hosts += [_joined(HostPlan(host=name), extra) for name, extra in gone.items()]
-    return msgspec.structs.replace(made, hosts=tuple(hosts))
-
-
-def _joined(host: HostPlan, extra: HostPlan) -> HostPlan:
-    return msgspec.structs.replace(
-        host,
-        steps=(*(_leaves(step) for step in extra.steps), *host.steps),
-        problem=host.problem or extra.problem,
-        failure=host.failure or extra.failure,
-        notes=(*extra.notes, *host.notes),
-    )
-
-
-def _leaves(step: Step) -> Step:
-    return msgspec.structs.replace(step, phase="withdraw", server="", why="It is no longer in the deployment.")

@@ -25,6 +25,7 @@ from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR, HostPlan, Plan, Purpose, Step
 from dsrwizard.core.plan.plan import plan as planned
+from dsrwizard.core.plan.waves import staked
 from dsrwizard.core.record.owed import place_of
 
 
@@ -100,7 +101,7 @@ def mending(
     drained on purpose: curing their server does not send them clients."""
     found = _Finder(deployment, observed, drained)
     cures = tuple(found.cure(check) for check in checks)
-    return Mending(cures=cures, plan=found.together(cures))
+    return Mending(cures=cures, plan=staked(found.together(cures), deployment, observed))
 
 
 def mended(made: Mending, run: RunResult, report: Report | None) -> MendResult:

@@ -151,29 +151,35 @@ _LATE = ("destination", "weight")
 
 def groups(plan: Plan) -> tuple[StepGroup, ...]:
     """The plan in order of execution: the director's own part, the real servers, then what of the director waits for
-    each server (weight 0, probe, weight)."""
+    each server (weight 0, probe, weight), at last what is no longer in the deployment."""
     first: list[StepGroup] = []
-    last: list[StepGroup] = []
+    servers: list[StepGroup] = []
+    late: list[StepGroup] = []
+    leaving: list[StepGroup] = []
     for host in plan.hosts:
-        if host.host != DIRECTOR:
-            last.append(_group(host, host.host, host.steps))
-            continue
-        early = tuple(step for step in host.steps if not _waits(step))
-        late = tuple(step for step in host.steps if _waits(step))
-        if early or not late:
-            first.append(_group(host, DIRECTOR, early))
-        if late:
-            notes = () if early else host.notes
+        gone = tuple(step for step in host.steps if step.phase == "withdraw")
+        stays = tuple(step for step in host.steps if step.phase != "withdraw")
+        early = tuple(step for step in stays if host.host != DIRECTOR or not _waits(step))
+        waiting = tuple(step for step in stays if step not in early)
+        notes = host.notes
+        if early or host.problem or not (waiting or gone):
+            (first if host.host == DIRECTOR else servers).append(_group(host, host.host, early))
+            notes = ()
+        if waiting:
             heading = f"{DIRECTOR}, as each server is ready"
-            first.append(StepGroup(host=DIRECTOR, heading=heading, steps=late, notes=notes))
-    late_groups = [group for group in first if group.heading != DIRECTOR]
-    return (*(group for group in first if group.heading == DIRECTOR), *last, *late_groups)
+            late.append(StepGroup(host=DIRECTOR, heading=heading, steps=waiting, notes=notes))
+            notes = ()
+        if gone:
+            heading = f"{host.host}, no longer in the deployment"
+            group = StepGroup(host=host.host, heading=heading, steps=gone, notes=notes)
+            leaving.insert(0 if host.host == DIRECTOR else len(leaving), group)
+    return (*first, *servers, *late, *leaving)
 
 
 def _waits(step: Step) -> bool:
     """What keeps the director over a reboot is written last: where it cannot be, clients are served all the same."""
     late = step.phase in _LATE or step.purpose == "persistence"
-    return bool(step.server) or step.proof is not None or late
+    return bool(step.server) or step.proof is not None or step.awaits or late
 
 
 def _group(host: HostPlan, heading: str, steps: tuple[Step, ...]) -> StepGroup:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import Plan, Step
+from dsrwizard.core.plan.waves import wave_lines
 from dsrwizard.core.tell.difference import (
     LEGEND,
     StepGroup,
@@ -41,6 +42,10 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
         "What could interrupt traffic", interruptions(plan), "Nothing in this plan interrupts existing traffic."
     )
     yield from _section("What is replaced or removed", replaced_or_removed(plan), "Nothing.")
+    if plan.waves:
+        yield from _section("Waves", wave_lines(plan), "")
+        yield "Each wave is proved through the VIP before the next one begins. If it is not, the others are left alone."
+        yield ""
     yield "## Changes, in order of execution"
     yield ""
     legend = [f"`{symbol}` {LEGEND[symbol]}" for symbol in symbols(plan)]
