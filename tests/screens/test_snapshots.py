@@ -39,7 +39,7 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
     monkeypatch.setattr("screens.clock.now", lambda: AT + 0.4)
     monkeypatch.setattr("screens.clock.running", lambda: 100.0)
-    monkeypatch.setattr("dsrwizard.engine.apply.time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr("dsrwizard.engine.telling.time", SimpleNamespace(monotonic=lambda: 0.0))
     yield
     monkeypatch.undo()
     time.tzset()
