@@ -193,7 +193,7 @@ def test_a_new_address_of_a_machine_changes_the_director_alone(farm: Farm, name:
     farm.give("web1", *(["10.0.0.101"] if kept else []), "10.0.0.111")
     farm.servers = {name: "10.0.0.111", "web2": "10.0.0.102", "web3": "10.0.0.103"}
     plan = farm.plan()
-    assert titles(plan) == {DIRECTOR: [*DRAINED, *added(name, "10.0.0.111")]}
+    assert titles(plan) == {DIRECTOR: [*added(name, "10.0.0.111"), *DRAINED]}
     assert "This machine was web1 (10.0.0.101)" in said(plan, name)
     assert "left unchanged" not in said(plan, DIRECTOR), "10.0.0.101 does not stay"
     assert farm.apply().ok
