@@ -77,7 +77,7 @@ class TestReview:
             assert "~ net.ipv4.conf.all.arp_ignore 0 → 1" in lines
             order = [lines.index(text) for text in ("director — 5 steps", "web1 — 3 steps", "web3 — 3 steps")]
             assert order == sorted(order)
-            assert lines.index("director, as each server is ready — 6 steps") > order[-1]
+            assert lines.index("director, as each server is ready — 7 steps") > order[-1]
         assert world.done == []
 
     async def test_enter_shows_the_exact_commands_and_their_undo(self, make_app: Make, world: World) -> None:
