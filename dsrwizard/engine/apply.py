@@ -199,7 +199,7 @@ class Applier:
             self._tell.said(name, said)
             failure = self._tell.failures.get(name)
             if failure is not None:
-                self._tell.failures[name] = msgspec.structs.replace(failure, why=f"{failure.why} {said}".strip())
+                self._tell.failures[name] = msgspec.structs.replace(failure, next=f"{failure.next} {said}".strip())
 
     def _keep_what_took(self, name: str) -> bool:
         """Without a probe to wait for, what the look afterwards shows is the proof."""

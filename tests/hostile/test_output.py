@@ -26,11 +26,12 @@ from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model import errors
 from dsrwizard.core.model.checks import Report
-from dsrwizard.core.model.errors import DsrError
+from dsrwizard.core.model.errors import DsrError, LookError
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import HostPlan, Plan
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.record.owed import Entry
+from dsrwizard.core.record.owed import Entry, RunBegan
+from dsrwizard.core.record.reading import FORMAT
 from dsrwizard.core.tell.incident import incident
 from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.core.tell.runbook import Runbook, html, markdown
@@ -319,7 +320,13 @@ def test_journal_and_timeline_keep_nothing_raw_and_give_nothing_raw_back(each: E
         fill = with_deployment(text, DEPLOYMENT)
         folder = tmp_path / str(len([*tmp_path.iterdir()]))
         journal = Journals(folder).of("shop")
-        entries = [entry for kind in get_args(Entry) for entry in fill.each(kind)]
+        filled = [entry for kind in get_args(Entry) for entry in fill.each(kind)]
+        newer = Journals(folder).of("newer")
+        newer.append(*(msgspec.structs.replace(one, format=FORMAT + 1) for one in filled if isinstance(one, RunBegan)))
+        with pytest.raises(LookError) as refused:
+            newer.entries()
+        harmless("\n".join(refused.value.lines()))
+        entries = [msgspec.structs.replace(one, format=FORMAT) if isinstance(one, RunBegan) else one for one in filled]
         journal.append(*entries)
         assert journal.entries() == entries, "what is owed is known to the letter"
         timeline = Timeline(folder, "shop events")

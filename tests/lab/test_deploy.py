@@ -102,6 +102,8 @@ def test_apply_serves_verify_proves_second_apply_rests_teardown_restores(clean: 
     now = lab.dsrwizard("status", file, "--json").ok().json
     assert {row["state"] for service in now["services"] for row in service["rows"]} == {"up"}
 
+    still = "a=$(ipvsadm -Ln --stats --exact); sleep 2.5; [ \"$a\" = \"$(ipvsadm -Ln --stats --exact)\" ]"
+    lab.wait("director", still)
     metrics = scraped(lab, file)
     assert metrics["dsrwizard_ipvs_up"] == 1
     labels = f'vip="{VIP}",port="80",protocol="tcp"'

@@ -87,7 +87,9 @@ class TestWizard:
             await pilot.press("right", "enter", *VIP, "enter")
             await settled(pilot)
             assert "failed" not in seen(app)
-            assert "Mended: 3 changes made" in seen(app)
+            assert "Mended: 4 changes made" in seen(app), (
+                "the three weights, and the VIP, which waited for a proved server"
+            )
         assert sorted(world.requests(3)) == ["web1", "web2", "web3"]
         assert {host for host, _ in world.done} == {"director"}, "nothing is done on a server set up by hand"
 

@@ -254,14 +254,17 @@ def test_only_ordinary_files_are_read_and_only_so_much(tmp_path: Path) -> None:
 
 def test_a_journal_that_is_too_large_or_garbage_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(state / "journal", "shop")
-    journal.begin("apply", World.lab().deployment())
+    for _ in range(2):
+        journal.begin("apply", World.lab().deployment())
     good = journal.path.read_bytes()
-    for garbage in (b"\0\0\0\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n", b'{"type": "x"}\n'):
-        journal.path.write_bytes(good + garbage + good)
-        with pytest.raises(LookError, match="damaged at line 2"):
+    first, second = good.splitlines(keepends=True)
+    for garbage, words in ((b"\xff\xfe\n", "damaged at line 2"), (b"[" * 100_000 + b"\n", "damaged at line 2"),
+                           (b'{"type": "x"}\n', "newer than this one")):  # fmt: skip
+        journal.path.write_bytes(first + garbage + second)
+        with pytest.raises(LookError, match=words):
             journal.entries()
     journal.path.write_bytes(good)
-    monkeypatch.setattr("dsrwizard.engine.journal.LARGEST", len(good) - 1)
+    monkeypatch.setattr("dsrwizard.engine.journal_file.LARGEST", len(good) - 1)
     with pytest.raises(LookError, match="larger than"):
         journal.entries()
 
@@ -289,11 +292,13 @@ def test_a_timeline_that_is_too_large_is_named(state: Path, monkeypatch: pytest.
         Timeline(state / "events", "shop").read()
 
 
-def test_deployments_in_force_of_another_user_are_refused_by_name(state: Path, theirs: Theirs) -> None:
+def test_a_journal_of_another_user_is_told_by_name_and_hides_no_other_deployment(state: Path, theirs: Theirs) -> None:
     used(state)
     theirs(state / "journal" / "shop.jsonl")
-    with pytest.raises(LookError, match=r"journal .*shop\.jsonl cannot be read"):
-        Journals(state / "journal").in_force()
+    there, problems = Journals(state / "journal").surveyed()
+    assert there == []
+    assert [str(problem.path) for problem in problems] == [str(state / "journal" / "shop.jsonl")]
+    assert "shop.jsonl cannot be read" in str(problems[0])
 
 
 def test_a_small_file_takes_little_memory_however_large_it_might_be(tmp_path: Path) -> None:

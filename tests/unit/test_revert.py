@@ -151,7 +151,8 @@ def test_a_server_that_cannot_be_told_to_keep_it_gets_no_client(tmp_path: Path) 
     state = farm.web2
 
     def watch(event: Event) -> None:
-        if getattr(getattr(event, "result", None), "step", "").startswith("destination") and event.host == DIRECTOR:
+        step = getattr(getattr(event, "result", None), "step", "")
+        if step.startswith("destination") and step.endswith("web2") and event.host == DIRECTOR:
             state.ssh = False  # sshd dies while the VIP answers through it
 
     engine = farm.engine()

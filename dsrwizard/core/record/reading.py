@@ -17,6 +17,7 @@ from dsrwizard.core.record.owed import Entry, RunBegan, Verb
 FORMAT = 1
 """The format that is written. A version that writes what this one would not understand gives it another number."""
 _decoder = msgspec.json.Decoder(Entry)
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]{0,39}")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -77,7 +78,7 @@ def read(data: bytes, durable: int | None, ours: str) -> JournalReading:
         if isinstance(entry, RunBegan):
             versions[entry.run] = entry.version
             if entry.format > FORMAT and found.unread is None:
-                found.unread = Unread(number + 1, True, entry.version)
+                found.unread = Unread(number + 1, True, _plain(entry.version))
             found.lost = max(found.lost, (entry.durable or 0) - number)
             _settle(holes, entry.durable, found, damaged)
         found.entries.append(entry)
@@ -107,7 +108,7 @@ def _newer(line: bytes, versions: dict[str, str], ours: str) -> str | None:
         return None
     run = entry.get("run")
     version = entry.get("version") or (versions.get(run, "") if isinstance(run, str) else "")
-    version = version if isinstance(version, str) else ""
+    version = _plain(version) if isinstance(version, str) else ""
     number = entry.get("format")
     if (
         entry["type"] not in _ENTRIES
@@ -118,6 +119,11 @@ def _newer(line: bytes, versions: dict[str, str], ours: str) -> str | None:
     ):
         return version
     return None
+
+
+def _plain(version: str) -> str:
+    """A version that may be shown: the journal is a file, and anybody's words may be in it."""
+    return version if _VERSION.fullmatch(version) else ""
 
 
 def _unknown(word: object, known: frozenset[str]) -> bool:
