@@ -102,7 +102,7 @@ def test_apply_serves_verify_proves_second_apply_rests_teardown_restores(clean: 
     now = lab.dsrwizard("status", file, "--json").ok().json
     assert {row["state"] for service in now["services"] for row in service["rows"]} == {"up"}
 
-    still = "a=$(ipvsadm -Ln --stats --exact); sleep 2.5; [ \"$a\" = \"$(ipvsadm -Ln --stats --exact)\" ]"
+    still = 'a=$(ipvsadm -Ln --stats --exact); sleep 2.5; [ "$a" = "$(ipvsadm -Ln --stats --exact)" ]'
     lab.wait("director", still)
     metrics = scraped(lab, file)
     assert metrics["dsrwizard_ipvs_up"] == 1
@@ -276,8 +276,10 @@ def test_ctrl_c_finishes_what_runs_begins_nothing_new_and_teardown_takes_it_all_
     file = write(lab, deployment(client=False))
     with Terminal(lab, ["dsrwizard", "apply", file], rows=60, cols=160) as apply:
         apply.process.expect("Continue?", SECONDS)
-        lab.run("web3", signal_sshd("STOP")).ok()  # this server keeps the run waiting
+        begun = "until ls /run/dsrwizard/run.*/s1c1 >/dev/null 2>&1; do sleep 0.01; done"
+        at_work = lab.spawn("web3", f"{begun}; {signal_sshd('STOP')}")  # this server keeps the run waiting
         apply.press("y\r")
+        at_work.wait(SECONDS).ok()
         apply.process.expect("weight 10.0.0.10 tcp/80 web1", SECONDS)
         apply.press("\x03")
         apply.process.expect("Stopping: running commands finish", SECONDS)

@@ -362,6 +362,16 @@ def test_a_teardown_waits_for_those_who_still_send(farm: Farm) -> None:
     assert holding == ["web1"]
 
 
+def test_a_service_on_an_address_that_the_server_does_not_hold_keeps_nothing_there(farm: Farm) -> None:
+    elsewhere = msgspec.structs.replace(MAIL, address="10.0.0.77")
+    entry = Entry("10.0.0.101", 25, DestinationState(5))
+    farm.world.ipvs.table[elsewhere] = Virtual(state=ServiceState("rr"), entries=[entry])
+    assert farm.teardown().ok
+    machine = farm.machine("web1").machine
+    assert (machine.holds(VIP), machine.sysctls["net.ipv4.conf.all.arp_ignore"]) == (None, "0")
+    assert elsewhere in farm.world.ipvs.table
+
+
 @pytest.mark.parametrize(("weight", "method"), [(0, "dr"), (5, "nat")])
 def test_what_needs_no_vip_holds_nothing(farm: Farm, weight: int, method: str) -> None:
     somebody_sends(farm, "10.0.0.101", weight, method)

@@ -125,10 +125,11 @@ def addresses_of(server: RealServer | None, facts: ServerFacts | None) -> frozen
 
 
 def still_sent(steps: Iterable[Step], addresses: frozenset[str], sent: Iterable[SentTo]) -> list[SentTo]:
-    """What is still sent to this machine that these steps take the VIP or its guard from."""
+    """What is still sent to this machine that these steps take the VIP or its guard from. `addresses`: all that it has,
+    its VIPs with them: the guard is there for those alone."""
     mine = [one for one in sent if one.address in addresses]
     takes = [vips for step in steps if (vips := taken(step)) is not None]
-    return [one for one in mine if any(not vips or not one.vip or one.vip in vips for vips in takes)]
+    return [one for one in mine if any(not one.vip or one.vip in (vips or addresses) for vips in takes)]
 
 
 def told(sent: Sequence[SentTo]) -> str:
