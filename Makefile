@@ -1,6 +1,7 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
-# make cases     what people report in public, healthy farms of others, and every fix that is a command, in the lab
+# make cases     what people report in public, healthy farms of others, every fix that is a command, and the runs at once,
+#                renamed servers and kill points that make test leaves out, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
 # make reboots   Debian machines with systemd reboot for real: what of a set-up comes back, and what a teardown leaves
 # make pictures  the screens of the README     make install-check  the README's ways to install, in scratch

@@ -138,7 +138,10 @@ SAMPLE: dict[Callable[[Round, int, float, bool], int], int] = {apply: 13, edited
 """A record in the middle of each."""
 
 
-@pytest.mark.parametrize("what", list(SAMPLE), ids=lambda what: what.__name__)
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param(what, marks=() if what in (apply, mend) else pytest.mark.cases, id=what.__name__) for what in SAMPLE],
+)
 def test_killed_at_a_record_of_the_journal(
     farm: Lab, what: Callable[[Round, int, float, bool], int], capsys: pytest.CaptureFixture[str]
 ) -> None:

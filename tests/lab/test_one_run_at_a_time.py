@@ -39,7 +39,9 @@ def serving(lab: Lab) -> bool:
     return state == {True}
 
 
-@pytest.mark.parametrize("later", [0.0, 0.3, 0.6, 0.9, 1.2])
+@pytest.mark.parametrize(
+    "later", [0.3, 1.2, *(pytest.param(later, marks=pytest.mark.cases) for later in (0.0, 0.6, 0.9))]
+)
 def test_apply_and_teardown_at_once(clean: Lab, later: float) -> None:
     lab = clean
     file = write(lab, deployment(client=False))

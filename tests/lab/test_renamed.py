@@ -59,13 +59,31 @@ def asked(lab: Lab) -> Iterator[tuple[Lab, Process]]:
 @pytest.mark.parametrize(
     ("servers", "first"),
     [
-        ({"www1": "10.0.0.101", "web2": "10.0.0.102", "web3": "10.0.0.103"}, ""),
-        ({"web1": "10.0.0.103", "web2": "10.0.0.102", "web3": "10.0.0.101"}, ""),
-        ({"web1": "10.0.0.102", "web2": "10.0.0.103", "web3": "10.0.0.101"}, ""),
-        ({"web1": "10.0.0.111", "web2": "10.0.0.102", "web3": "10.0.0.103"}, "ip addr add 10.0.0.111/24 dev eth0"),
-        ({"www1": "10.0.0.111", "web3": "10.0.0.103", "web2": "10.0.0.102"}, "ip addr add 10.0.0.111/24 dev eth0"),
+        pytest.param(
+            {"www1": "10.0.0.101", "web2": "10.0.0.102", "web3": "10.0.0.103"},
+            "",
+            id="renamed",
+            marks=pytest.mark.cases,
+        ),
+        pytest.param({"web1": "10.0.0.103", "web2": "10.0.0.102", "web3": "10.0.0.101"}, "", id="names swapped"),
+        pytest.param(
+            {"web1": "10.0.0.102", "web2": "10.0.0.103", "web3": "10.0.0.101"},
+            "",
+            id="names in a ring",
+            marks=pytest.mark.cases,
+        ),
+        pytest.param(
+            {"web1": "10.0.0.111", "web2": "10.0.0.102", "web3": "10.0.0.103"},
+            "ip addr add 10.0.0.111/24 dev eth0",
+            id="another address",
+            marks=pytest.mark.cases,
+        ),
+        pytest.param(
+            {"www1": "10.0.0.111", "web3": "10.0.0.103", "web2": "10.0.0.102"},
+            "ip addr add 10.0.0.111/24 dev eth0",
+            id="another name and address",
+        ),
     ],
-    ids=["renamed", "names swapped", "names in a ring", "another address", "another name and address"],
 )
 def test_no_request_is_lost_while_the_file_catches_up(
     asked: tuple[Lab, Process], servers: dict[str, str], first: str
