@@ -277,8 +277,10 @@ def test_ctrl_c_finishes_what_runs_begins_nothing_new_and_teardown_takes_it_all_
     with Terminal(lab, ["dsrwizard", "apply", file], rows=60, cols=160) as apply:
         apply.process.expect("Continue?", SECONDS)
         begun = "until ls /run/dsrwizard/run.*/s1c1 >/dev/null 2>&1; do sleep 0.01; done"
-        at_work = lab.spawn("web3", f"{begun}; {signal_sshd('STOP')}")  # this server keeps the run waiting
-        apply.press("y\r")
+        paused = signal_sshd("STOP").replace("kill -STOP", "echo -n ' '")
+        at_work = lab.spawn("web3", f"all=$({paused}); echo ready; {begun}; kill -STOP $all")
+        at_work.expect("ready", SECONDS)
+        apply.press("y\r")  # and web3 keeps the run waiting
         at_work.wait(SECONDS).ok()
         apply.process.expect("weight 10.0.0.10 tcp/80 web1", SECONDS)
         apply.press("\x03")

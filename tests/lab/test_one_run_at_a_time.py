@@ -12,14 +12,18 @@ from tests.lab.test_deploy import answers, clean, deployment, write
 
 __all__ = ["clean"]
 pytestmark = pytest.mark.lab
-JOURNAL = "/root/.local/state/dsrwizard/journal/shop.jsonl"
+JOURNAL = "~/.local/state/dsrwizard/journal/shop.jsonl"
 
 
-def at_once(lab: Lab, later: float, *commands: list[str]) -> list[tuple[int, str]]:
-    """Status and words of commands, each begun so many seconds after the one before."""
-    lines = []
+HELD = "until [ -s /run/lock/dsrwizard-*.lock ]; do sleep 0.02; done"
+"""Waits until a run has the machine's lock."""
+
+
+def at_once(lab: Lab, later: str, *commands: list[str]) -> list[tuple[int, str]]:
+    """Status and words of commands; each begins when the command `later` has ended, which runs after the one before."""
+    lines = ["rm -f /run/lock/dsrwizard-*.lock"]
     for number, command in enumerate(commands):
-        lines.append(f"({shlex.join(command)} >/tmp/said{number} 2>&1; echo $? >/tmp/status{number}) & sleep {later}")
+        lines.append(f"({shlex.join(command)} >/tmp/said{number} 2>&1; echo $? >/tmp/status{number}) &\n{later}")
     lab.run("director", "\n".join([*lines, "wait"]), timeout=240).ok()
     return [
         (int(lab.read("director", f"/tmp/status{number}")), lab.read("director", f"/tmp/said{number}"))
@@ -46,7 +50,7 @@ def test_apply_and_teardown_at_once(clean: Lab, later: float) -> None:
     lab = clean
     file = write(lab, deployment(client=False))
     apply, teardown = wizard_command("apply", file, "--yes"), wizard_command("teardown", file, "--yes")
-    (applied, first), (torn, second) = at_once(lab, later, apply, teardown)
+    (applied, first), (torn, second) = at_once(lab, f"sleep {later}", apply, teardown)
     assert {applied, torn} <= {0, 3}, first + second
     for status, said in ((applied, first), (torn, second)):
         assert (status == 3) == ("has been running since" in said), said
@@ -63,7 +67,7 @@ def test_who_waits_comes_after_and_another_users_run_is_seen(clean: Lab) -> None
     apply = wizard_command("apply", file, "--yes")
     waiting = wizard_command("apply", file, "--yes", "--wait", "120")
     other = ["env", "XDG_STATE_HOME=/tmp/other", *wizard_command("teardown", file, "--yes")]
-    (one, first), (two, second), (three, third) = at_once(lab, 0.5, apply, waiting, other)
+    (one, first), (two, second), (three, third) = at_once(lab, HELD, apply, waiting, other)
     assert (one, two) == (0, 0), first + second
     assert three == 3, third
     assert "user root" in third
