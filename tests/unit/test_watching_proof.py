@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dsrwizard.core.live.findings import Doubt, Finding, Findings
+from dsrwizard.core.live.findings import Doubt, Finding, Findings, without
 from dsrwizard.core.live.judge import SeenOfServer, judged
 from dsrwizard.core.live.log_lines import fault_lines
 from dsrwizard.core.model.answers import Probed
@@ -318,3 +318,29 @@ def test_a_dead_vip_has_the_cause_that_stops_its_replies() -> None:
         SeenOfServer(balanced=True, probe=wire, findings=(known,)),
     )  # fmt: skip
     assert (found.state, found.cause, found.fix) == ("vip-dead", "gateway", "ip rule del")
+
+
+def test_what_was_seen_of_a_server_in_different_moments_blames_it_for_nothing() -> None:
+    gateway = Check(check="server.return", outcome="fail", host="web2", cause="gateway", message="No gateway answers.")
+    probe = Check(check="vip.probe", outcome="fail", host="director", server="web2", cause="vip-missing", message="No.")
+    other = Check(check="vip.probe", outcome="fail", host="web1", cause="service-down", message="Refused.")
+    report = Report(deployment="shop", verdict="fail", checks=(gateway, probe, other))
+    assert without(report, set()) == without(report, {"web3"}) == report
+    calm = without(report, {"web2"})
+    assert [(one.outcome, one.cause) for one in calm.checks] == [
+        ("unknown", ""),
+        ("unknown", ""),
+        ("fail", "service-down"),
+    ]
+    assert (calm.verdict, without(report, {"web1", "web2"}).verdict) == ("fail", "unknown")
+
+
+def test_a_server_that_changes_during_a_verification_is_blamed_by_the_next_one(watched: Watched) -> None:
+    board = watched.watcher.board  # type: ignore[attr-defined]
+    began = board.clock()
+    watched.world.servers["web2"].reachable = False
+    assert "unreachable" in states(watched.once())
+    gateway = Check(check="server.return", outcome="fail", host="web2", cause="gateway", message="No gateway answers.")
+    report = Report(deployment="shop", verdict="fail", checks=(gateway,))
+    board.proved(report, began)
+    assert not [line for line in board.snapshot().happenings if line.cause == "gateway"]

@@ -7,7 +7,7 @@ next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -157,6 +157,20 @@ def _doubts(names: frozenset[str], report: Report, deployment: Deployment) -> di
                 well = check.outcome == "pass" or place[:2] in served
                 found[place] = "served" if well else "unknown"
     return found
+
+
+def without(report: Report, servers: Collection[str]) -> Report:
+    """The report with what failed on these real servers as what could not be seen."""
+    if not any(servers and (one.host in servers or one.server in servers) for one in report.failures):
+        return report
+    checks = tuple(
+        msgspec.structs.replace(one, outcome="unknown", cause="", fix="")
+        if one.outcome == "fail" and (one.host in servers or one.server in servers)
+        else one
+        for one in report.checks
+    )
+    verdict = "fail" if any(one.outcome == "fail" for one in checks) else "unknown"
+    return msgspec.structs.replace(report, checks=checks, verdict=verdict)
 
 
 def _by_place(

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.diagnosis import ASIDE
-from dsrwizard.core.live.findings import Findings
+from dsrwizard.core.live.findings import Findings, without
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
 from dsrwizard.core.live.log_lines import fault_lines, state_lines
@@ -48,6 +48,8 @@ class Board:
         self.unsettled = threading.Event()
         """Set when the wire says something else of a server than before: worth a look from within."""
         self.doubtful = threading.Event()
+        self._moved: dict[str, float] = {}
+        """Real server → when its state last changed."""
         """Set when a state has changed: what the last verification found may be over, or there is more."""
         self._deployment = deployment
         self._record = record
@@ -155,9 +157,11 @@ class Board:
         self.changed.set()
 
     def proved(self, report: Report, at: float) -> None:
-        """What a whole verification that began `at` found."""
+        """What a whole verification that began `at` found. A server whose state changed meanwhile is not blamed for it:
+        what was seen of it is of different moments."""
         with self._telling:
             with self._lock:
+                report = without(report, {name for name, moved in self._moved.items() if moved >= at})
                 before = self._findings.proved
                 if at < before.at:
                     return  # one that the operator asked for has overtaken it
@@ -252,9 +256,11 @@ class Board:
         if self._table.unsettled:
             self.unsettled.set()
         told = [Happening(at=at, host=DIRECTOR, message=one) for one in self.time.notes()]
-        lines = [*told, *state_lines(changes, at)]
+        states = state_lines(changes, at)
+        lines = [*told, *states]
         if changes:
             self.doubtful.set()
+            self._moved |= dict.fromkeys((line.host for line in states), at)
         if lines:
             self._log = [*self._log, *lines][-KEPT_HAPPENINGS:]
         return lines
