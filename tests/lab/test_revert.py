@@ -31,6 +31,7 @@ def servers(lab: Lab) -> dict[str, str]:
     return {host: lab.run(host, DUMP).ok().stdout for host in SERVERS}
 
 
+@pytest.mark.cases
 def test_cut_off_while_steps_run_every_server_puts_itself_back(clean: Lab) -> None:
     lab = clean
     file = write(lab, deployment(client=False))

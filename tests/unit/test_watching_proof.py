@@ -333,14 +333,3 @@ def test_what_was_seen_of_a_server_in_different_moments_blames_it_for_nothing() 
         ("fail", "service-down"),
     ]
     assert (calm.verdict, without(report, {"web1", "web2"}).verdict) == ("fail", "unknown")
-
-
-def test_a_server_that_changes_during_a_verification_is_blamed_by_the_next_one(watched: Watched) -> None:
-    board = watched.watcher.board  # type: ignore[attr-defined]
-    began = board.clock()
-    watched.world.servers["web2"].reachable = False
-    assert "unreachable" in states(watched.once())
-    gateway = Check(check="server.return", outcome="fail", host="web2", cause="gateway", message="No gateway answers.")
-    report = Report(deployment="shop", verdict="fail", checks=(gateway,))
-    board.proved(report, began)
-    assert not [line for line in board.snapshot().happenings if line.cause == "gateway"]
