@@ -190,8 +190,9 @@ class _Lock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             problem = _busy(path, self._descriptor)
-            os.close(self._descriptor)
-            raise problem from None
+            if problem is not None:
+                os.close(self._descriptor)
+                raise problem from None
         except OSError:
             os.close(self._descriptor)
             raise
@@ -247,14 +248,18 @@ def _opened_shared(path: Path) -> int:
     return descriptor
 
 
-def _busy(path: Path, descriptor: int) -> Locked:
-    """Who has it, as its file says, unless the kernel knows another holder."""
+def _busy(path: Path, descriptor: int) -> Locked | None:
+    """Who has it, as its file says, unless the kernel knows another holder. None: its holder had signed off and has let
+    go meanwhile; now it is ours."""
     end = time.monotonic() + _SETTLE_SECONDS
     while True:
         holder = _content(descriptor).holder
         known = _locking(descriptor)
         if holder is not None and known in (0, holder.pid):
             break
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
         if time.monotonic() >= end:
             holder = None
             break

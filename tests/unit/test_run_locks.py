@@ -83,6 +83,17 @@ def test_a_lock_is_free_once_its_holder_was_killed_and_that_one_is_named(
         assert lease.notes == (), "it is told once"
 
 
+def test_a_holder_that_has_signed_off_and_lets_go_in_a_moment_refuses_nobody(tmp_path: Path, shared: Path) -> None:
+    with mine(tmp_path, shared).hold("apply", "shop"):
+        pass
+    descriptor = os.open(lock_file(shared), os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    let_go = threading.Timer(0.1, os.close, [descriptor])
+    let_go.start()
+    with mine(tmp_path, shared).hold("apply", "mail"):
+        let_go.join()
+
+
 def test_who_waits_gets_it_as_soon_as_it_is_free_and_is_told_once(
     tmp_path: Path, shared: Path, holder: subprocess.Popen[str]
 ) -> None:
