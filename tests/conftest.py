@@ -40,6 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for name in sorted(modules, key=place.__getitem__) for item in modules[name]]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Workers beside each other are machines of their own: a run in one does not refuse a run in another."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("dsrwizard.cli.wiring.SHARED", tmp_path_factory.mktemp("lock"))
+        yield
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     asked_in_vain.clear()
 
