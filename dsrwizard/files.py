@@ -173,9 +173,23 @@ def replace(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
+        sync_folder(path.parent)
+    except BaseException:  # an interrupt, too: nothing is left beside it
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(path: Path) -> None:
+    """The names in a folder are on the disk: a file that is new or was moved there is found after a power cut. Some
+    network file systems have nothing of the kind (fsync(2))."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        if problem.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def export(path: Path, content: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from socket import if_nametoindex
 from typing import Literal
 
-from backends.director.disk import read_file, to_disk
+from backends.director.disk import read_file
 from dsrwizard import files
 from dsrwizard.core.model.changes import FileState, SavedTableChange
 from dsrwizard.core.model.deployment import Deployment
@@ -24,6 +24,7 @@ from dsrwizard.core.model.restoring import (
     SavedDestination,
     SavedDirector,
     SavedService,
+    SavedState,
     SavedVip,
     older,
     read,
@@ -65,7 +66,7 @@ def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], 
         keeps=keeps,
         networkmanager=_networkmanager(interface, root),
         ifupdown=_ifupdown(interface, root),
-        saved=state,  # type: ignore[arg-type]
+        saved=state,
         saved_problem=problem,
         by_hand=tuple(_by_hand(deployment.name, root)),
     )
@@ -141,7 +142,7 @@ def _by_hand(deployment: str, root: Path) -> Iterable[str]:
 # --- the file that a boot reads
 
 
-def _saved(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], root: Path) -> tuple[str, str]:
+def _saved(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], root: Path) -> tuple[SavedState, str]:
     path = saved_path(deployment.name)
     try:
         content = files.read(root / path.lstrip("/"), MAX_BYTES)
@@ -194,7 +195,6 @@ def write(saved: SavedDirector, root: Path) -> None:
     path = root / saved_path(saved.deployment).lstrip("/")
     try:
         files.replace(path, written(saved))
-        to_disk(path.parent)
     except OSError as error:
         raise _failed(saved.deployment, "written", error) from None
 

@@ -7,6 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from dsrwizard import files
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.errors import CommandFailed, DsrError, NoPrivilege
 
@@ -49,19 +50,10 @@ def write_file(path: Path, state: FileState) -> None:
                 os.fchmod(file.fileno(), state.mode)
                 os.fsync(file.fileno())
         Path(temporary).replace(path)
-        to_disk(path.parent)
-    except BaseException:
+        files.sync_folder(path.parent)
+    except BaseException:  # an interrupt, too: nothing is left beside it
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def to_disk(folder: Path) -> None:
-    """Writes what is in a folder, not what is in its files, to the disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def needs_root(what: str) -> NoPrivilege:

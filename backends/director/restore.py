@@ -103,6 +103,13 @@ class _Restoring:
             if not self._put(missing):
                 return False
             time.sleep(SETTLE_SECONDS)
+        taken = [vip.address for vip in self._saved.vips if not _holder(_links(), vip)]
+        if taken:
+            raise LookError(
+                f"{', '.join(taken)} did not stay on {self._saved.interface}.",
+                f"Another program took it away {_ROUNDS} times, probably the network manager.",
+                "Look at what manages that interface; `dsrwizard apply` tells the usual ones to leave the VIP.",
+            )
         return True
 
     def _put(self, missing: list[SavedVip]) -> bool:

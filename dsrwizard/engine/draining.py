@@ -14,13 +14,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_address
 
 from dsrwizard.core.api import Patience
 from dsrwizard.core.model.changes import DestinationChange
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.steps import Step
+from dsrwizard.core.model.values import canonical
 
 LOOK_SECONDS = 1.0
 QUIET_SECONDS = 5.0
@@ -101,8 +101,8 @@ class Drain:
         for service in services:
             for one in service.destinations:
                 place = (
-                    _canonical(service.key.address), service.key.protocol, service.key.port,
-                    _canonical(one.address), one.port,
+                    canonical(service.key.address), service.key.protocol, service.key.port,
+                    canonical(one.address), one.port,
                 )  # fmt: skip
                 count = self._of(place, one) if place in self._leaving else 0
                 if count:
@@ -122,8 +122,4 @@ class Drain:
 
 def _place(change: DestinationChange) -> DestinationKey:
     key = change.service
-    return _canonical(key.address), key.protocol, key.port, _canonical(change.address), change.port
-
-
-def _canonical(address: str) -> str:
-    return str(ip_address(address))
+    return canonical(key.address), key.protocol, key.port, canonical(change.address), change.port

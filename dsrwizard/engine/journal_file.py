@@ -96,9 +96,8 @@ class JournalFile:
         with self._lock:
             descriptor = files.opened(self.path, os.O_RDWR | os.O_APPEND)
             try:
-                with contextlib.suppress(
-                    OSError
-                ):  # some network file systems have no locks: the run's own is elsewhere
+                # Some network file systems have no locks: the run's own is elsewhere.
+                with contextlib.suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
                 end = self._seen(descriptor)
                 if os.write(descriptor, data) != len(data):
@@ -119,7 +118,7 @@ class JournalFile:
             os.close(descriptor)
         if durable:
             if first:
-                _sync_folder(self.path.parent)
+                files.sync_folder(self.path.parent)
             self._put(head)
 
     def forgive(self) -> None:
@@ -163,7 +162,7 @@ class JournalFile:
             os.pwrite(descriptor, text.ljust(_SLOT - 1) + b"\n", (turn % 2) * _SLOT)
             os.fsync(descriptor)
             if before is None:
-                _sync_folder(self.path.parent)
+                files.sync_folder(self.path.parent)
 
     @contextmanager
     def _locked_head(self) -> Iterator[int]:
@@ -188,16 +187,6 @@ def _newest(data: bytes) -> Head | None:
 
 def _sum(head: Head) -> str:
     return hashlib.sha256(msgspec.json.encode(head)).hexdigest()[:16]
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk, too."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _cut_torn(descriptor: int) -> None:

@@ -118,13 +118,11 @@ class Locks:
         try:
             yield Lease(notes)
         except KeyboardInterrupt:
-            for lock in held:  # not let go: a run may go on in its thread until this program is gone
+            for lock in held:
                 lock.sign_off()
+            held = []  # not let go: a run may go on in its thread until this program is gone
             raise
-        except BaseException:
-            _let_go(held)
-            raise
-        else:
+        finally:
             _let_go(held)
 
     def _taken(self, verb: str, deployment: str) -> tuple[list[_Lock], list[str]]:
@@ -144,7 +142,7 @@ class Locks:
                 except OSError as problem:
                     problems.append(_because(path, problem))
                     notes.append(f"Runs on other machines are not noticed: {_because(path, problem)}." if held else "")
-        except BaseException:
+        except BaseException:  # Locked, or an interrupt: what was taken before is free again
             _let_go(held)
             raise
         if not held:

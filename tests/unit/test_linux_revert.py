@@ -409,3 +409,8 @@ def test_a_step_puts_it_off(host: Host) -> None:
 )
 def test_what_a_look_says(lines: list[str], undo: Undo) -> None:
     assert revert.undo_of(lines) == undo
+
+
+def test_only_a_line_with_the_run_s_own_mark_says_that_steps_are_kept() -> None:
+    assert revert.kept("k", "kept\n==dsr:other:kept==\nsaid ==dsr:k:kept==\n") == ""
+    assert revert.kept("k", "kept\r\n==dsr:k:back==\r\n") == "back"

@@ -229,6 +229,15 @@ def test_a_vip_that_a_network_manager_takes_at_once_is_put_there_again(
     assert any(entry.address == "10.0.0.10" for link in kernel.links for entry in link.addresses)
 
 
+def test_a_vip_that_is_taken_again_and_again_is_told_as_such(
+    kernel: Kernel, boot: Callable[[], tuple[bool, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = list(kernel.links)
+    monkeypatch.setattr("time.sleep", lambda _: setattr(kernel, "links", bare))
+    with pytest.raises(LookError, match=r"10\.0\.0\.10 did not stay on eth0"):
+        boot()
+
+
 def test_a_deployment_that_was_never_applied_here_is_told(kernel: Kernel, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is missing"):
         restoring.restore("shop", print, tmp_path)

@@ -119,6 +119,10 @@ def older(saved: SavedDirector, now: SavedDirector) -> str:
     return "" if saved.interface == now.interface else f"it is for the interface {saved.interface}"
 
 
+SavedState = Literal["current", "older", "missing", "unreadable", "unknown"]
+"""Of the file that a boot reads, beside the table in the kernel; unknown: nobody may read it."""
+
+
 class DirectorBoot(Shown, frozen=True, kw_only=True):
     """What of a deployment a boot of this director brings back, as far as it was looked at.
 
@@ -141,6 +145,6 @@ class DirectorBoot(Shown, frozen=True, kw_only=True):
     keeps: Literal["", "static", "yes"] = ""
     networkmanager: bool = False
     ifupdown: bool = False
-    saved: Literal["current", "older", "missing", "unreadable", "unknown"] = "unknown"
+    saved: SavedState = "unknown"
     saved_problem: str = ""
     by_hand: tuple[str, ...] = ()

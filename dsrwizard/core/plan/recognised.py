@@ -19,13 +19,10 @@ from dsrwizard.core.model.changes import (
     FORMER_GUARD_FILE,
     GUARD_FILE,
     AddressChange,
-    AnnounceChange,
     Change,
     DestinationChange,
     FileChange,
-    ModuleChange,
     ServiceChange,
-    UnitChange,
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observed, ServerFacts
@@ -33,10 +30,9 @@ from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director import key_of, plan_director, sysctls
 from dsrwizard.core.plan.plan import host_plan, unseen
-from dsrwizard.core.plan.teardown import _MISSING, _present
-from dsrwizard.core.record.owed import Owed, identity
+from dsrwizard.core.plan.standing import NOT_SEEN, standing
+from dsrwizard.core.record.owed import STATELESS, Owed, identity
 
-_STATELESS = (AnnounceChange, UnitChange, ModuleChange)
 _NOT_KNOWN = "What was there before is not known"
 
 
@@ -84,10 +80,10 @@ def _take(
     """Those changes of a plan for a bare host that are there already."""
     for step in steps:
         for change in step.changes:
-            if isinstance(change, _STATELESS) or _is_weight(change):
+            if isinstance(change, STATELESS) or _is_weight(change):
                 continue
-            there = _present(change, facts)
-            if there in (None, False) or there is _MISSING:
+            there = standing(change, facts)
+            if there in (None, False) or there is NOT_SEEN:
                 continue
             if isinstance(change, ServiceChange | DestinationChange | FileChange):
                 change = msgspec.structs.replace(change, new=there)  # noqa: PLW2901 - whatever it is now

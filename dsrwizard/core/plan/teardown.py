@@ -13,8 +13,6 @@ from typing import get_args
 
 import msgspec
 
-from dsrwizard.core.dialects.windows.commands import standalone
-from dsrwizard.core.dialects.windows.state import UNSEEN, present
 from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
@@ -38,9 +36,9 @@ from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, St
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.plan import unseen
+from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.record.owed import Owed
 
-_MISSING = object()
 _PHASES = get_args(Phase)
 
 
@@ -120,7 +118,7 @@ def _server(
             note = _stays(item.change, facts, leaving, theirs)
             change = None
             if not note:
-                change, note = _back(item, _present(item.change, facts))
+                change, note = _back(item, standing(item.change, facts))
             changes += [change] if change else []
             notes += [note] if note else []
             changes += _beside(item.change, facts)
@@ -243,7 +241,7 @@ def _director(
         if item.phase == "prepare" and unread:
             notes.append(f"{item.title} stays: {_perhaps(unread)}.")
             continue
-        change, note = _back(item, _present(item.change, facts))
+        change, note = _back(item, standing(item.change, facts))
         if (
             isinstance(change, DestinationChange)
             and change.new is None
@@ -262,7 +260,7 @@ def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what
     """The step, if any, that takes back what keeps the director's table and VIPs; `notes` get more of them."""
     changes: list[Change] = []
     for item in items:
-        change, note = _back(item, _present(item.change, facts))
+        change, note = _back(item, standing(item.change, facts))
         changes += [change] if change else []
         notes += [note] if note else []
     if not changes:
@@ -349,71 +347,6 @@ def _undo(item: Owed, changes: Sequence[Change]) -> Step:
     )
 
 
-def _present(change: Change, facts: ServerFacts | DirectorFacts) -> object:
-    """What is there now, in the terms of the change; `_MISSING` where it was not seen."""
-    match change:
-        case SysctlChange(key=key):
-            return facts.sysctls.get(key, _MISSING)
-        case AddressChange(interface=name, address=address, prefix=prefix):
-            interface = facts.interface(name)
-            if _blind(facts, name, "addresses"):
-                return _MISSING
-            wanted = (ip_address(address), prefix)
-            return any(
-                (parsed(own.address), own.prefix) == wanted for own in (interface.addresses if interface else ())
-            )
-        case LinkChange(interface=name):
-            unfinished = isinstance(facts, ServerFacts) and facts.windows and facts.windows.unfinished(name)
-            there = facts.interface(name) is not None or bool(unfinished)
-            return _MISSING if _blind(facts, name, "addresses") else there  # it may carry what is not ours
-        case FileChange(path=path):
-            if isinstance(facts, ServerFacts):
-                return facts.files.get(path, _MISSING)
-            return facts.boot.files.get(path, _MISSING) if facts.boot else _MISSING
-        case FolderChange(path=path):
-            return facts.folders.get(path, _MISSING) if isinstance(facts, ServerFacts) else _MISSING
-        case SavedTableChange():
-            boot = facts.boot if isinstance(facts, DirectorFacts) else None
-            return _MISSING if boot is None or boot.saved == "unknown" else boot.saved != "missing"
-        case ServiceChange(service=key):
-            found = facts.service(key) if isinstance(facts, DirectorFacts) else None
-            return found.state if found else None
-        case DestinationChange(service=key, address=address, port=port):
-            found = facts.service(key) if isinstance(facts, DirectorFacts) else None
-            destination = found.destination(address, port) if found else None
-            return destination.state if destination else None
-        case WindowsChange():
-            return _windows(change, facts)
-        case _:
-            return _MISSING
-
-
-def as_left(item: Owed, facts: ServerFacts | DirectorFacts) -> bool:
-    """Whether what dsrwizard left is there, as it left it."""
-    return _present(item.change, facts) == item.change.new
-
-
-def _blind(facts: ServerFacts | DirectorFacts, name: str, *parts: str) -> bool:
-    """Whether a Windows host could not tell of this adapter, or of this part of it: then its absence says nothing."""
-    windows = facts.windows if isinstance(facts, ServerFacts) else None
-    if windows is None:
-        return False
-    adapter = windows.adapter(name)
-    if adapter is None:
-        return bool(windows.adapters_unknown)
-    return any(part in windows.unknown or part in adapter.unknown for part in parts)
-
-
-def _windows(change: WindowsChange, facts: ServerFacts | DirectorFacts) -> object:
-    windows = facts.windows if isinstance(facts, ServerFacts) else None
-    if windows is None:
-        return _MISSING
-    if change.old is None and not standalone(change):
-        return None  # it came with its adapter and goes with it
-    found = present(windows, change)
-    return _MISSING if found is UNSEEN else found
-
-
 def _back(item: Owed, present: object) -> tuple[Change | None, str]:
     """The change that restores what was there before, and a note where there is none."""
     change = item.change
@@ -425,9 +358,9 @@ def _back(item: Owed, present: object) -> tuple[Change | None, str]:
     if isinstance(change, FileChange) and _half_written(item, present):
         return msgspec.structs.replace(change, old=present, new=change.old), ""
     created = change.old in (None, False) and not isinstance(change, FileChange | SysctlChange)
-    if created and present is not _MISSING:
+    if created and present is not NOT_SEEN:
         return msgspec.structs.replace(change, old=present, new=change.old), ""
-    if present is _MISSING:
+    if present is NOT_SEEN:
         return None, f"{_name(change)} could not be read. It is left unchanged."
     return None, f"{_name(change)} was changed by someone else ({_shown(present)}). It is left unchanged."
 
@@ -471,7 +404,7 @@ def taken_back_by_others(owed: Sequence[Owed], observed: Observed) -> list[Owed]
         unread = isinstance(facts, DirectorFacts) and facts.services is None and facts.module_loaded is not False
         if facts is None or (unread and _of_ipvs(item.change)):
             continue
-        if _present(item.change, facts) == item.change.old:
+        if standing(item.change, facts) == item.change.old:
             found.append(item)
     return found
 

@@ -19,7 +19,7 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerF
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.same_machine import one_machine, other_system
-from dsrwizard.core.plan.teardown import as_left
+from dsrwizard.core.plan.standing import as_left
 from dsrwizard.core.record.owed import Owed
 
 _MANY = 4

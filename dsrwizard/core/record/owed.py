@@ -178,7 +178,8 @@ def identity(change: Change) -> str:
             return f"windows {item} {key}"
 
 
-_STATELESS = (AnnounceChange, UnitChange, ModuleChange)
+STATELESS = (AnnounceChange, UnitChange, ModuleChange)
+"""Changes that leave nothing behind: they are not owed."""
 _SETS_UP: tuple[Verb, ...] = ("apply", "mend", "found")
 """What brings hosts to the deployment: after it the deployment is wanted."""
 _STANDS = (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.UNKNOWN)
@@ -199,7 +200,7 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
         nonlocal count
         host = place_of_intent(places, intent)
         for change in intent.step.changes:
-            if isinstance(change, _STATELESS) or _left_over(change):
+            if isinstance(change, STATELESS) or _left_over(change):
                 continue
             count += 1
             place = (host, identity(change))

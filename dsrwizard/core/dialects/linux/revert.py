@@ -79,8 +79,8 @@ def keep_script(nonce: str, places: Sequence[str] = PLACES) -> str:
 def kept(nonce: str, text: str) -> str:
     """What came of it: `kept`, `back` (it has taken the steps back), `none` (none was armed), or nothing that is
     known."""
-    words = [line.removeprefix(f"==dsr:{nonce}:").removesuffix("==") for line in text.splitlines()]
-    return next((word for word in words if word in ("kept", "back", "none")), "")
+    words = {f"==dsr:{nonce}:{word}==": word for word in ("kept", "back", "none")}
+    return next((words[line] for line in text.splitlines() if line in words), "")
 
 
 def undo_of(lines: Iterable[str]) -> Undo:
