@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -29,6 +29,8 @@ WAIT = click.option(
     metavar="SECONDS",
     help="Wait so long for another run that changes hosts, instead of giving up at once.",
 )
+T = TypeVar("T")
+R = TypeVar("R")
 Carry = Callable[["Plan", "Observer", threading.Event, "Leased"], "RunResult"]
 CHANGED = "The hosts have changed since this plan was made. Nothing was done. This is the plan now:"
 _QUIETLY = 1.0
@@ -60,32 +62,16 @@ def carried_out(
     wait: float,
 ) -> tuple[RunResult, Plan]:
     """Shows the plan, asks, and runs it; the result is printed. On an interrupt, running commands finish and no new
-    ones start.
+    ones start."""
 
-    Nothing is locked while the operator thinks: that may take hours, and a lock would keep others from an urgent drain.
-    So the plan is made again after the answer, and shown again where it is another one by then.
-    """
-    from dsrwizard.core.plan.again import nothing_new
+    def run(made: Plan, lease: Leased) -> RunResult:
+        return _run(made, work, lease, as_json, engine.patience)
 
-    name = deployment.name
-    if yes:
-        with leased(engine, name, verb, wait) as lease:
-            _told(engine.remarks(deployment))
-            made = planned()
-            _show(made, as_json)
-            return _run(made, work, lease, as_json, engine.patience), made
-    with leased(engine, name, verb, wait):  # who is not alone learns it before reading a plan
-        _told(engine.remarks(deployment))
-        made = planned()
-    while True:
-        _show(made, as_json)
-        consent(made, yes=False, as_json=as_json)
-        with leased(engine, name, verb, wait) as lease:
-            fresh = planned()
-            if nothing_new(made, fresh):
-                return _run(fresh, work, lease, as_json, engine.patience), fresh
-        made = fresh
-        out.complaint(CHANGED)
+    made, result = _agreed(
+        engine, deployment, verb, planned, lambda made: made, lambda made: _show(made, as_json), run,
+        yes=yes, as_json=as_json, wait=wait,
+    )  # fmt: skip
+    return result, made
 
 
 def mended_by_steps(
@@ -94,31 +80,58 @@ def mended_by_steps(
     """The same for the steps that cure these checks; None where there are none."""
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
-    from dsrwizard.core.plan.again import nothing_new
 
     def show(made: Mending) -> None:
         if not as_json:
             printing.mending(made)
-        consent(made.plan, yes=yes, as_json=as_json)
 
-    def run(made: Mending, lease: Leased) -> MendResult:
+    def run(made: Mending, lease: Leased) -> MendResult | None:
+        if not made.plan.steps:
+            return None
         stop = threading.Event()
         watch = printing.ProgressLines(quiet=as_json)
         return interruptible(lambda: engine.mend(deployment, made, watch, stop, lease), stop, engine.patience)
 
-    with leased(engine, deployment.name, "mend", wait) as lease:
-        made = engine.mend_plan(deployment, *wrong)
-        if yes:
+    return _agreed(
+        engine, deployment, "mend", lambda: engine.mend_plan(deployment, *wrong), lambda made: made.plan, show, run,
+        yes=yes, as_json=as_json, wait=wait,
+    )  # fmt: skip
+
+
+def _agreed(
+    engine: Engine,
+    deployment: Deployment,
+    verb: str,
+    planned: Callable[[], T],
+    plan_of: Callable[[T], Plan],
+    show: Callable[[T], None],
+    run: Callable[[T, Leased], R],
+    *,
+    yes: bool,
+    as_json: bool,
+    wait: float,
+) -> tuple[T, R]:
+    """What the operator agreed to, and what came of it.
+
+    Nothing is locked while the operator thinks: that may take hours, and a lock would keep others from an urgent drain.
+    So the plan is made again after the answer, and shown again where it is another one by then. Where nobody is asked,
+    it is made once.
+    """
+    from dsrwizard.core.plan.again import nothing_new
+
+    with leased(engine, deployment.name, verb, wait) as lease:  # who is not alone learns it before reading a plan
+        _told(engine.remarks(deployment))
+        made = planned()
+        if yes or not plan_of(made).steps:
             show(made)
-            return made, run(made, lease) if made.plan.steps else None
+            return made, run(made, lease)
     while True:
         show(made)
-        if not made.plan.steps:
-            return made, None
-        with leased(engine, deployment.name, "mend", wait) as lease:
-            fresh = engine.mend_plan(deployment, *wrong)
-            if nothing_new(made.plan, fresh.plan):
-                return fresh, run(fresh, lease) if fresh.plan.steps else None
+        _consent(as_json)
+        with leased(engine, deployment.name, verb, wait) as lease:
+            fresh = planned()
+            if nothing_new(plan_of(made), plan_of(fresh)):
+                return fresh, run(fresh, lease)
         made = fresh
         out.complaint(CHANGED)
 
@@ -135,7 +148,7 @@ def _show(made: Plan, as_json: bool) -> None:
         printing.plan(made)
 
 
-def _run(made: Plan, work: Carry, lease: Leased, as_json: bool, patience: Patience | None = None) -> RunResult:
+def _run(made: Plan, work: Carry, lease: Leased, as_json: bool, patience: Patience) -> RunResult:
     from dsrwizard.cli import printing
     from dsrwizard.cli.interruptible import interruptible
 
@@ -148,10 +161,8 @@ def _run(made: Plan, work: Carry, lease: Leased, as_json: bool, patience: Patien
     return result
 
 
-def consent(made: Plan, *, yes: bool, as_json: bool) -> None:
-    """Asks whether to go on, where something would be changed. Raises Stopped and UsageError."""
-    if not made.steps or yes:
-        return
+def _consent(as_json: bool) -> None:
+    """Asks whether to go on. Raises Stopped and UsageError."""
     if as_json or not sys.stdin.isatty():
         raise UsageError("This changes hosts, and there is no terminal to confirm it.", "", "Add --yes to continue.")
     if not out.confirm("Continue?"):
