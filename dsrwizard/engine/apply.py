@@ -133,6 +133,7 @@ class Applier:
         wave = plan.waves[number - 1].servers
         failed = [name for name in wave if not self._well(plan, name)]
         if not failed and self._prove_wave is not None:
+            self._tell.said(DIRECTOR, f"Asking for {names(wave)} as a client does, before the next wave")
             for about, what in self._prove_wave(wave).items():
                 name = about if about in self._tell.results else wave[0]
                 self._unproved(name, what)

@@ -156,7 +156,9 @@ def step_text(step: Step, *, undo: bool = True) -> Content:
         if isinstance(change, FileChange) and change.old is not None:
             blocks.append(_block(one_line(f"Changes in {change.path}"), barred(file_difference(change))))
     if undo:
-        blocks.append(_block("Undo", "\n".join(map(command_text, undo_commands(step))) or _no_undo(step).capitalize()))
+        none = _no_undo(step)
+        undone = "\n".join(map(command_text, undo_commands(step))) or none[:1].upper() + none[1:]
+        blocks.append(_block("Undo", undone))
     return Content("\n\n").join(block for block in blocks if block.plain)
 
 

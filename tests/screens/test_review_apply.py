@@ -90,6 +90,15 @@ class TestReview:
             assert "ip addr add 10.0.0.10/32 dev lo" in seen(app)
             assert "ip addr del 10.0.0.10/32 dev lo" in seen(app)
 
+    async def test_what_cannot_be_undone_is_said_in_whole_sentences(self, make_app: Make, world: World) -> None:
+        world.unload_ipvs()
+        app = make_app(deployment=world.deployment())
+        async with app.run_test(size=(120, 40)) as pilot:
+            await to_review(pilot)
+            await on_row(pilot, "#review-rows", "Load the kernel module ip_vs")
+            await pilot.press("enter")
+            assert "Cannot be undone: the module stays loaded. Without" in seen(app)
+
     async def test_a_dead_host_is_shown_with_what_to_do_and_planned_once_it_is_back(
         self, make_app: Make, world: World
     ) -> None:
