@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Callable
 from threading import Lock
+from typing import TypeVar
 
 import paramiko
 
@@ -20,9 +22,11 @@ from backends.ssh.route import route_to
 from backends.ssh.session import Clock, Flood, Overdue, SshCommand
 from backends.ssh.transport import within
 from dsrwizard.core.model.deployment import Client, RealServer
-from dsrwizard.core.model.errors import ConnectionLost, HostError, NoPrivilege
+from dsrwizard.core.model.errors import ConnectionLost, HostError, NoPrivilege, SessionRefused
 from dsrwizard.core.model.foreign import one_line
-from dsrwizard.core.ports import Answer, Asker, OnLine
+from dsrwizard.core.ports import Answer, Asker, OnLine, StandingScript
+
+T = TypeVar("T")
 
 _TRAFFIC = 64 * 1024 * 1024
 """Bytes a server may send for one run, all it takes to carry the output among them."""
@@ -56,8 +60,12 @@ def framed(script: str, marker: str) -> bytes:
     A shell reads a brace group to its end before it runs any of it. So a script that arrives only in part does
     nothing, and no command in it can swallow what follows by reading standard input.
     """
+    return _braced(script, marker, " </dev/null")
+
+
+def _braced(script: str, marker: str, where: str = "") -> bytes:
     begin = f"echo {marker}; echo {marker} >&2; LC_ALL=C PATH={PATH}; export LC_ALL PATH; umask 022; cd /\n"
-    return f"{begin}{{ :\n{script}\n}} </dev/null\n".encode("utf-8", "surrogateescape")
+    return f"{begin}{{ :\n{script}\n}}{where}\n".encode("utf-8", "surrogateescape")
 
 
 class SshConnector:
@@ -72,6 +80,36 @@ class SshConnector:
 
     def run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
         """Runs a script as root. Output is UTF-8, what is not is replaced. Raises NoPrivilege, ConnectionLost."""
+        return self._carried(
+            lambda marker: framed(script, marker), deadline, on_line, self._answer, last=True, ends=lambda answer: True
+        )
+
+    def stand(
+        self, script: str, *, deadline: float, on_line: OnLine, until: Callable[[], bool]
+    ) -> StandingScript | None:
+        """See `dsrwizard.core.ports.StandingConnector`."""
+
+        def begun(session: SshCommand) -> SshCommand | None:
+            while not until():
+                if not session.step():
+                    return None
+            return session
+
+        return self._carried(
+            lambda marker: _braced(script, marker), deadline, on_line, begun, last=False, ends=lambda it: it is None
+        )
+
+    def _carried(
+        self,
+        sent: Callable[[str], bytes],
+        deadline: float,
+        on_line: OnLine | None,
+        work: Callable[[SshCommand], T],
+        *,
+        last: bool,
+        ends: Callable[[T], bool],
+    ) -> T:
+        """What comes of a script in a session of its own, which is over then unless it does not end with it."""
         clock = Clock(deadline)
         sudo = Sudo(self._link.route, self._asker, self._memory, clock)
         while True:
@@ -79,10 +117,13 @@ class SshConnector:
             root = self._user == "root"
             command = "/bin/sh -s" if root else sudo_command(f"[{marker}-sudo]", f"{marker}-ready")
             session = self._session(command, clock, marker, on_line)
+            over = True
             try:
                 if root or sudo.becomes_root(session, f"[{marker}-sudo]", f"{marker}-ready"):
-                    session.send(framed(script, marker), last=True)
-                    return self._answer(session)
+                    session.send(sent(marker), last=last)
+                    done = work(session)
+                    over = ends(done)
+                    return done
             except Overdue as error:
                 raise self._overdue(deadline, begun=session.out.begun or root) from error
             except Flood as error:
@@ -90,7 +131,8 @@ class SshConnector:
             except (paramiko.SSHException, EOFError, OSError) as error:
                 raise self._broken(begun=session.out.begun or root) from error
             finally:
-                self._end(session)
+                if over:
+                    self._end(session)
 
     def close(self) -> None:
         """Ends the connection and its thread."""
@@ -117,7 +159,7 @@ class SshConnector:
                 )
                 lost.begun = False
                 raise lost from error
-            raise HostError(
+            raise SessionRefused(
                 f"{self._host}: its SSH server does not open a session.",
                 f"It says: {one_line(getattr(error, 'text', '') or str(error), 200).rstrip('.')}.",
                 f"Check MaxSessions and ForceCommand for {self._user} in its sshd_config.",

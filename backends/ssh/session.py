@@ -6,6 +6,7 @@ that nobody else can print.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections.abc import Iterator
@@ -179,6 +180,24 @@ class SshCommand:
 
     def close(self) -> None:
         self._channel.close()
+
+    def sign(self) -> bool:
+        """One byte more for a command that stands; false where it has ended."""
+        if self._channel.closed or self._channel.status_event.is_set():
+            return False
+        with contextlib.suppress(TimeoutError):  # it has not read those before: it is slow, and there
+            try:
+                self._channel.send(b".")
+            except (paramiko.SSHException, OSError, EOFError):
+                return False
+        return True
+
+    def end(self, patience: float) -> None:
+        """Ends the input of a command that stands, gives it so many seconds to end, and closes."""
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            self._channel.shutdown_write()
+            self._channel.status_event.wait(patience)
+            self._channel.close()
 
     def _drain(self) -> bool:
         moved, lines = False, self.out.lines

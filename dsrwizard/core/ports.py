@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -93,6 +93,30 @@ class Connector(Protocol):
     def close(self) -> None: ...
 
 
+class StandingScript(Protocol):
+    """A script that runs on a host for as long as somebody wants it to."""
+
+    def sign(self) -> bool:
+        """One byte for its standard input, a sign of life. False: it has ended, or its connection has."""
+        ...
+
+    def end(self, patience: float) -> None:
+        """Ends its standard input, and waits for its end for so many seconds at most."""
+        ...
+
+
+@runtime_checkable
+class StandingConnector(Protocol):
+    """A connector over which a script can stand beside those that `run`."""
+
+    def stand(
+        self, script: str, *, deadline: float, on_line: OnLine, until: Callable[[], bool]
+    ) -> StandingScript | None:
+        """Starts a script as `Connector.run` does, but with the connection as its standard input, and returns once
+        `until` says so. None: it has ended before. `deadline` in seconds until then. Raises what `run` raises."""
+        ...
+
+
 class OpenConnector(Protocol):
     """Opens a connection to a real server or the client host. `host` is its name in messages (`web1`, `client`)."""
 
@@ -122,6 +146,19 @@ class ServerPort(Protocol):
     def keep(self) -> None:
         """What was applied stays: the host's revert, of this run or an earlier one, is disarmed. Nothing to do where
         none is armed. Raises HostError where that is not certain: then the host may take the steps back."""
+        ...
+
+    def hold(self, holder: str) -> str | None:
+        """Takes the host's lock for a run, until `let_go` or the end of the connection; a connection that has to be
+        opened again takes it again. `holder` is one line about the run, the same for the whole of it.
+
+        None: the run has it now, or this host has no lock to give. Otherwise another run has it, and this is its line,
+        empty where it is not known. Raises what opening the connection raises.
+        """
+        ...
+
+    def let_go(self, holder: str) -> None:
+        """Gives the lock back, where this run has it. Raises nothing."""
         ...
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:

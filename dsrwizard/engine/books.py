@@ -16,7 +16,7 @@ from dsrwizard.core.plan.leftovers import Needed, taken_back, with_leftovers
 from dsrwizard.core.plan.teardown import struck_out
 from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.accounts import Account, needed_by, orphans
-from dsrwizard.core.record.owed import Owed, RunBegan
+from dsrwizard.core.record.owed import Owed, RunBegan, Verb
 from dsrwizard.core.record.reading import began
 from dsrwizard.engine.journal import Condition, Journals, JournalUnread, Run
 from dsrwizard.engine.locks import machine_id
@@ -158,3 +158,15 @@ def close_account(run: Run, item: Owed) -> None:
     step = struck_out(item)
     run.intend(item.address, step, machine=item.machine)
     run.result(item.host, step.id, Outcome.UNCHANGED)
+
+
+def strike_out(
+    journals: Journals, deployment: Deployment, verb: Verb, gone: Sequence[Owed], *, ok: bool = True
+) -> None:
+    """Closes the accounts of these in a run of their own, which says so; without any there is none."""
+    if not gone:
+        return
+    run = journals.of(deployment.name).begin(verb, deployment)
+    for item in gone:
+        close_account(run, item)
+    run.end(ok)

@@ -43,12 +43,13 @@ from dsrwizard.core.record.owed import (
 )
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
-from dsrwizard.engine.books import Books, close_account
+from dsrwizard.engine.books import Books, close_account, strike_out
 from dsrwizard.engine.client_door import ClientDoor
 from dsrwizard.engine.defects import apart, failure_of
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals, Run
 from dsrwizard.engine.journals_elsewhere import into_the_books, remarks, stranger_here
+from dsrwizard.engine.leases import Leases
 from dsrwizard.engine.locks import Locks
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
@@ -106,7 +107,7 @@ class Engine:
         self._find_winrm = find_winrm
         self.revert_after, self.patience = revert_after, Patience()
         self.wave: WaveMode = "auto"
-        self._locks = locks or Locks(journals.folder)
+        self._leases = Leases(locks or Locks(journals.folder))
         self._lock = threading.Lock()
 
     def _hosts_of(self, interface: str) -> Hosts:
@@ -157,7 +158,9 @@ class Engine:
         whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *books.leaving))
         hosts = self._hosts_of(deployment.director.interface)
         clients = recent_clients(hosts.director) if closely and balances else []
-        observed = hosts.observe(whole, seen, director_too=director_too, closely=closely, clients=clients)
+        observed = self._leases.looked(deployment.name, hosts, lambda holder: hosts.observe(
+            whole, seen, director_too=director_too, closely=closely, clients=clients, holder=holder
+        ))  # fmt: skip
         self._facts = dict(observed.servers)
         self._observed[deployment.name] = observed
         for watcher in self._watchers:
@@ -172,7 +175,7 @@ class Engine:
     def lease(
         self, deployment: str, verb: str, *, wait: float = 0.0, waiting: Callable[[Locked], None] | None = None
     ) -> AbstractContextManager[Leased]:
-        return self._locks.hold(verb, deployment, wait=wait, waiting=waiting)
+        return self._leases.hold(verb, deployment, wait=wait, waiting=waiting)
 
     @contextmanager
     def _leased(
@@ -290,7 +293,7 @@ class Engine:
         return result
 
     def remarks(self, deployment: Deployment) -> tuple[str, ...]:
-        return remarks(self._books(deployment), self._journals, self._locks)
+        return remarks(self._books(deployment), self._journals, self._leases.locks)
 
     @contextmanager
     def _acting(self, deployment: Deployment) -> Iterator[None]:
@@ -316,7 +319,7 @@ class Engine:
             where = books.whereabouts(seen)
             return taken_back_by_others(where.rehomed(books.owed), where.seen())
 
-        self._strike_out(deployment, "teardown", apart(observed, taken, "looked at"), ok)
+        strike_out(self._journals, deployment, "teardown", apart(observed, taken, "looked at"), ok=ok)
 
     def _settle_reverts(self, deployment: Deployment) -> None:
         """Strikes out what servers took back by themselves since the last run: whoever sets the same by hand from now
@@ -330,15 +333,7 @@ class Engine:
                 return taken_back_by_others(mine, Observed(servers=undone))
 
             gone = apart(self._observed.get(deployment.name, Observed()), taken, "looked at")
-            self._strike_out(deployment, "roll-back", gone, True)
-
-    def _strike_out(self, deployment: Deployment, verb: Verb, gone: Sequence[Owed], ok: bool) -> None:
-        run = None
-        for item in gone:
-            run = run or self._journals.of(deployment.name).begin(verb, deployment)
-            close_account(run, item)
-        if run is not None:
-            run.end(ok)
+            strike_out(self._journals, deployment, "roll-back", gone)
 
     def _applier(self, deployment: Deployment, verb: Verb, watch: Observer, stop: Flag | None) -> Applier:
         run = self._journals.of(deployment.name).begin(verb, deployment)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from dsrwizard.core.api import HostSeen
@@ -17,6 +17,8 @@ from dsrwizard.core.ports import DirectorPort, ServerPort
 from dsrwizard.engine.defects import failure_of, guarded
 
 T = TypeVar("T")
+Looked = DirectorFacts | ServerFacts | str
+"""What a look gives; a text: another run has the server, and says so of itself."""
 MOST_AT_ONCE = 64
 """Threads: each mostly waits for its host, so a dead one costs its own deadline and nobody else's time."""
 
@@ -39,6 +41,14 @@ def side_by_side(work: Iterable[tuple[str, Callable[[], T]]], finished: Callable
         raise
     finally:
         pool.shutdown(wait=wait, cancel_futures=not wait)
+
+
+class HeldByOthers(Exception):
+    """Other runs have the locks of these servers: name → the line about the run, empty where it is not known."""
+
+    def __init__(self, holders: Mapping[str, str]) -> None:
+        super().__init__(f"{', '.join(holders)} held by other runs")
+        self.holders = holders
 
 
 class Hosts:
@@ -76,18 +86,29 @@ class Hosts:
         director_too: bool = True,
         closely: bool = False,
         clients: Sequence[str] = (),
+        holder: str = "",
     ) -> Observed:
         """Facts of every server that is not manual, and of the director unless it has no part in what is done.
-        `clients`: addresses to which the servers' way back is asked for, with a close look."""
+        `clients`: addresses to which the servers' way back is asked for, with a close look. `holder`: each server is
+        locked before it is looked at (`ServerPort.hold`). Raises HeldByOthers where other runs have some of them."""
         director: list[DirectorFacts] = []
         servers: dict[str, ServerFacts] = {}
         failed: dict[str, Failure] = {}
+        others: dict[str, str] = {}
 
-        def piece(server: RealServer) -> Callable[[], DirectorFacts | ServerFacts]:
-            return lambda: self.port(server).observe(deployment, closely=closely, clients=clients)
+        def piece(server: RealServer) -> Callable[[], Looked]:
+            def work() -> Looked:
+                port = self.port(server)
+                by = port.hold(holder) if holder else None
+                return by if by is not None else port.observe(deployment, closely=closely, clients=clients)
 
-        def finished(name: str, what: DirectorFacts | ServerFacts | Failure) -> None:
+            return work
+
+        def finished(name: str, what: Looked | Failure) -> None:
             match what:
+                case str():
+                    others[name] = what
+                    return
                 case DirectorFacts():
                     director.append(what)
                 case ServerFacts():
@@ -97,17 +118,27 @@ class Hosts:
             if seen is not None:
                 seen(name, what)
 
-        work: list[tuple[str, Callable[[], DirectorFacts | ServerFacts]]] = [
+        work: list[tuple[str, Callable[[], Looked]]] = [
             (server.name, piece(server)) for server in deployment.servers if server.connect != "manual"
         ]
         if director_too:
             work.append((DIRECTOR, lambda: self.director.observe(deployment)))
         side_by_side(work, finished)
         order = [server.name for server in deployment.servers]
+        if others:
+            raise HeldByOthers({name: others[name] for name in order if name in others})
         return Observed(
             director=director[0] if director else None,
             servers={name: servers[name] for name in order if name in servers},
             failed=failed,
+        )
+
+    def let_go(self, holder: str) -> None:
+        """Gives the servers' locks back, where this run has them."""
+        with self._lock:
+            ports = list(self._ports.values())
+        side_by_side(
+            ((str(number), partial(port.let_go, holder)) for number, port in enumerate(ports)), lambda name, what: None
         )
 
     def close(self) -> None:

@@ -80,10 +80,11 @@ _decoder = msgspec.json.Decoder(_Content)
 
 class Lease:
     """The right to change hosts, until its block ends. `notes` are sentences that the operator should read: an earlier
-    run that ended without letting go, and a lock that covers less than it should."""
+    run that ended without letting go, and a lock that covers less than it should. `holder`: who has it."""
 
-    def __init__(self, notes: Sequence[str] = ()) -> None:
+    def __init__(self, notes: Sequence[str] = (), holder: Holder | None = None) -> None:
         self.notes = tuple(dict.fromkeys(notes))
+        self.holder = holder
 
 
 class Locks:
@@ -105,8 +106,9 @@ class Locks:
         end = time.monotonic() + wait
         told = False
         while True:
+            me = self._me(verb, deployment)
             try:
-                held, notes = self._taken(verb, deployment)
+                held, notes = self._taken(me)
                 break
             except Locked as problem:
                 if time.monotonic() >= end:
@@ -116,7 +118,7 @@ class Locks:
                 told = True
             time.sleep(max(0.0, min(POLL_SECONDS, end - time.monotonic())))
         try:
-            yield Lease(notes)
+            yield Lease(notes, me)
         except KeyboardInterrupt:
             for lock in held:
                 lock.sign_off()
@@ -125,11 +127,14 @@ class Locks:
         finally:
             _let_go(held)
 
-    def _taken(self, verb: str, deployment: str) -> tuple[list[_Lock], list[str]]:
-        me = Holder(
+    def _me(self, verb: str, deployment: str) -> Holder:
+        return Holder(
             verb=verb, deployment=deployment, pid=os.getpid(), user=user_name(), host=os.uname().nodename,
             since=time.time(), machine=machine_id(), journal=str(self._folder / f"{deployment}.jsonl"),
         )  # fmt: skip
+
+    def _taken(self, me: Holder) -> tuple[list[_Lock], list[str]]:
+        deployment = me.deployment
         held: list[_Lock] = []
         notes: list[str] = []
         problems: list[str] = []
@@ -263,13 +268,24 @@ def _busy(path: Path, descriptor: int) -> Locked | None:
             break
         time.sleep(0.02)
     if holder is not None:
-        what = f"{holder.subject} has been running since {moment(holder.since)} ({holder.who})."
-        return Locked(what, "Two runs at once would undo each other's work.", _TO_DO)
+        return Locked(_runs(holder), WHY, TO_DO)
     who = f" (pid {known}, user {_owner(known)})" if known else ""
-    return Locked(f"Another program{who} has locked {path}.", "Two runs at once would undo each other's work.", _TO_DO)
+    return Locked(f"Another program{who} has locked {path}.", WHY, TO_DO)
 
 
-_TO_DO = "Wait for it, or stop it there, then try again. On the command line, --wait SECONDS waits for it."
+def _runs(holder: Holder) -> str:
+    return f"{holder.subject} has been running since {moment(holder.since)} ({holder.who})."
+
+
+def locked_there(holder: Holder | None, host: str) -> Locked:
+    """A real server is being changed by a run that may be another machine's. None: it is not known whose."""
+    what = _runs(holder) if holder is not None else f"Another run of dsrwizard is changing {host}."
+    why = f"It changes {host}, too. {WHY}" if holder is not None else WHY
+    return Locked(what, why, TO_DO)
+
+
+WHY = "Two runs at once would undo each other's work."
+TO_DO = "Wait for it, or stop it there, then try again. On the command line, --wait SECONDS waits for it."
 
 
 def _stale(holder: Holder) -> str:
@@ -280,8 +296,11 @@ def _stale(holder: Holder) -> str:
 
 
 def moment(at: float, now: float | None = None) -> str:
-    """A time on the wall: `12:03` today, otherwise with its date."""
-    then = datetime.fromtimestamp(at)
+    """A time on the wall: `12:03` today, otherwise with its date. Another may have written it, and it may be none."""
+    try:
+        then = datetime.fromtimestamp(at)
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
     today = datetime.fromtimestamp(time.time() if now is None else now).date()
     return f"{then:%H:%M}" if then.date() == today else f"{then:%Y-%m-%d %H:%M}"
 

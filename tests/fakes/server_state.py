@@ -70,6 +70,8 @@ class ServerState:
     """Changes of the run that armed it, as they began."""
     reverted: int = 0
     """When it last took them back, in seconds since the epoch."""
+    holder: str = ""
+    """The line about the run that has its lock."""
     cannot_arm: bool = False
     """It has no way to start what outlives a connection."""
     cut: Callable[[Step, int, Moment], bool] = lambda step, change, moment: False

@@ -331,6 +331,7 @@ class FakeServer:
         self._world = world
         self._login = login
         self._state: ServerState | None = None
+        self._holder = ""
         self._files: tuple[str, ...] = ()
         self._folders: tuple[str, ...] = ()
 
@@ -383,6 +384,22 @@ class FakeServer:
             raise CommandFailed(f"{state.name}: it could not be told to keep what was changed.")
         state.armed, state.begun = 0.0, []
 
+    def hold(self, holder: str) -> str | None:
+        state = self._connected()
+        self._alive(state)
+        with self._world.lock:
+            if state.holder in ("", holder):
+                state.holder = self._holder = holder
+                return None
+            return state.holder
+
+    def let_go(self, holder: str) -> None:
+        self._holder = ""
+        with self._world.lock:
+            for state in self._world.servers.values():
+                if state.holder == holder:
+                    state.holder = ""
+
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         state = self._connected()
         self._alive(state)
@@ -398,6 +415,8 @@ class FakeServer:
             )
 
     def close(self) -> None:
+        if self._holder:  # the kernel frees it with the session
+            self.let_go(self._holder)
         self._state = None
 
     def _facts(self, state: ServerState) -> ServerFacts:
@@ -459,6 +478,8 @@ class FakeServer:
     def _connected(self) -> ServerState:
         if self._state is None:
             self._state = self._login()
+            if self._holder and not self._state.holder:  # as a run that has lost the connection
+                self._state.holder = self._holder
         return self._state
 
     def _alive(self, state: ServerState) -> None:
@@ -466,6 +487,8 @@ class FakeServer:
             self._lost(state)
 
     def _lost(self, state: ServerState) -> NoReturn:
+        if state.holder == self._holder:
+            state.holder = ""
         self._state = None
         raise ConnectionLost(
             f"The connection to {state.name} broke in the middle.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import signal
 
 import pytest
 
 from backends.lab.guest import wizard_command
+from backends.lab.network import VIP_TWO
 from tests.lab.harness import SERVERS, VIP, Lab
 from tests.lab.test_deploy import answers, clean, deployment, write
 
@@ -91,3 +93,60 @@ def test_a_teardown_without_its_journal_finds_what_is_ours(clean: Lab) -> None:
     again = lab.dsrwizard("teardown", file, "--yes").ok()
     assert "Nothing to do" in again.stdout
     assert again.stderr == ""
+
+
+def elsewhere(lab: Lab) -> str:
+    """Another operator's machine, the router, with a deployment of its own on the same servers; its file."""
+    for name in ("id_ed25519", "known_hosts"):
+        lab.put(f"/lab/root/.ssh/{name}", lab.read("director", f"/lab/root/.ssh/{name}"), host="router")
+    lab.run("router", "chmod 600 ~/.ssh/*; rm -rf ~/.local/state/dsrwizard").ok()
+    vips = f'[[vips]]\naddress = "{VIP_TWO}"\n[[vips.services]]\nport = 80\n'
+    text = deployment(client=False, name="mail", vips=vips).replace(
+        'interface = "eth0"', 'interface = "eth0"\nengine = "external"'
+    )
+    lab.put("/lab/mail.toml", text, host="router")
+    return "/lab/mail.toml"
+
+
+LOCKED = "[ -s /run/dsrwizard.lock ]"
+
+
+def test_a_run_from_another_machine_waits_for_the_servers_that_both_change(clean: Lab) -> None:
+    lab = clean
+    shop, mail = write(lab, deployment(client=False)), elsewhere(lab)
+    run = lab.spawn("director", wizard_command("apply", shop, "--yes"))
+    for server in SERVERS:
+        lab.wait(server, LOCKED)
+    run.signal(signal.SIGSTOP)  # a run that takes long, and lives
+    refused = lab.run("router", wizard_command("apply", mail, "--yes"))
+    assert refused.status == 3, refused.stdout + refused.stderr
+    assert "apply of shop has been running since" in refused.stderr
+    assert "user root, on director" in refused.stderr
+    assert "It changes web1, too." in refused.stderr
+    assert VIP_TWO not in lab.run("web1", "ip -br addr show dev lo").ok().stdout
+    lab.run("router", wizard_command("plan", mail)).ok()
+    with lab.spawn("router", wizard_command("apply", mail, "--yes", "--wait", "120")) as waiting:
+        assert waiting.wait_for(lambda: "Waiting for up to" in waiting.stderr), waiting.stderr
+        run.signal(signal.SIGCONT)
+        assert run.wait().status == 0, run.stderr
+        waiting.wait().ok()
+    assert serving(lab)
+    for server in SERVERS:
+        assert VIP_TWO in lab.run(server, "ip -br addr show dev lo").ok().stdout
+        assert not lab.exists(server, "/run/dsrwizard.lock")
+    lab.run("router", wizard_command("teardown", mail, "--yes")).ok()
+    assert serving(lab)
+    lab.dsrwizard("teardown", shop, "--yes").ok()
+
+
+def test_a_run_that_was_killed_holds_no_server(clean: Lab) -> None:
+    lab = clean
+    shop, mail = write(lab, deployment(client=False)), elsewhere(lab)
+    run = lab.spawn("director", wizard_command("apply", shop, "--yes"))
+    lab.wait("web3", LOCKED)
+    run.kill()
+    lab.run("router", wizard_command("apply", mail, "--yes")).ok()
+    lab.run("router", wizard_command("teardown", mail, "--yes")).ok()
+    lab.dsrwizard("apply", shop, "--yes").ok()
+    assert serving(lab)
+    lab.dsrwizard("teardown", shop, "--yes").ok()

@@ -19,6 +19,7 @@ from dsrwizard.core.record.owed import owed
 from dsrwizard.engine import books as books_module
 from dsrwizard.engine import journal as journal_module
 from dsrwizard.engine.journal import Journals
+from dsrwizard.engine.leases import Leases
 from dsrwizard.engine.locks import Locks
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
@@ -211,7 +212,7 @@ def test_a_journal_that_may_not_be_seen_is_known_by_the_machines_lock(tmp_path: 
     with Locks(tmp_path / "out of sight", tmp_path / "lock").hold("apply", "shop"):
         pass
     mine = engine_of(farm.world, Nobody(), tmp_path / "mine")
-    mine._locks = Locks(tmp_path / "mine", tmp_path / "lock")
+    mine._leases = Leases(Locks(tmp_path / "mine", tmp_path / "lock"))
     (remark,) = mine.remarks(farm.world.deployment())
     assert str(tmp_path / "out of sight" / "shop.jsonl") in remark
 

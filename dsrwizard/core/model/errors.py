@@ -108,6 +108,10 @@ class NoInterface(HostError):
     kind = "interface"
 
 
+class SessionRefused(HostError):
+    """The host is logged in to and opens no session for a script; one that stands beside may be in the way."""
+
+
 class CommandFailed(HostError):
     """A command on the host failed; `why` quotes what the host said."""
 

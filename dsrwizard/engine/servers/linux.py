@@ -15,16 +15,25 @@ from dsrwizard.core.dialects.linux import observe as linux_observe
 from dsrwizard.core.dialects.linux import revert as linux_revert
 from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
-from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError, UsageError
+from dsrwizard.core.model.errors import (
+    AnswerUnreadable,
+    CommandFailed,
+    ConnectionLost,
+    HostError,
+    SessionRefused,
+    UsageError,
+)
 from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts, Undo
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import Answer, Asker, Connector, OnLine, OpenConnector, ServerPort
 from dsrwizard.engine.servers import outcome as carried
+from dsrwizard.engine.servers.lock import HostLock
 
 OBSERVE_SECONDS = 20.0
 STEP_SECONDS = 20.0
+_ROOM_TRIES, _ROOM_PAUSE = 10, 0.2
 _FRESH_SECONDS = 5.0
 """A connection idle for longer is tried before something is changed over it."""
 
@@ -46,6 +55,7 @@ class LinuxServer:
         self._folders: tuple[str, ...] = ()
         self._armed = False
         self._seen: ServerFacts | None = None
+        self._lock = HostLock(server.name)
         self._busy = threading.Lock()
 
     def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
@@ -64,6 +74,23 @@ class LinuxServer:
             before = self._seen.undo if self._seen is not None else Undo()
             if self._armed or before.armed is not None:
                 self._keep()
+
+    def hold(self, holder: str) -> str | None:
+        """See `ServerPort.hold`. Raises HostError."""
+        with self._busy:
+            self._lock.wanted(holder)
+            was_open = self._connector is not None
+            try:
+                self._opened()
+            except ConnectionLost:
+                if not was_open:
+                    raise
+                self._opened()
+            return self._lock.taken_by
+
+    def let_go(self, holder: str) -> None:
+        """See `ServerPort.let_go`."""
+        self._lock.let_go()
 
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """Half-open connections while something is sent. Raises HostError."""
@@ -153,16 +180,29 @@ class LinuxServer:
         self._drop()
 
     def _drop(self) -> None:
+        self._lock.lost()
         if self._connector is not None:
             self._connector.close()
             self._connector = None
 
-    def _run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
-        was_open = self._connector is not None
+    def _opened(self) -> Connector:
+        """The connection, and with it the lock where a run wants it: both are there, or opened now."""
         if self._connector is None:
             self._connector = carried.opened(self._server.name, self._connect, over=self._over)
         try:
-            answer = self._connector.run(script, deadline=deadline, on_line=on_line)
+            self._lock.take(self._connector)
+        except ConnectionLost as lost:
+            lost.begun = False
+            self._drop()
+            raise
+        return self._connector
+
+    def _run(self, script: str, *, deadline: float, on_line: OnLine | None = None) -> Answer:
+        was_open = self._connector is not None
+        connector = self._opened()
+        self._lock.refuse()
+        try:
+            answer = self._in_a_session(connector, script, deadline, on_line)
         except ConnectionLost as lost:
             self._drop()
             if lost.begun or not was_open:
@@ -173,6 +213,20 @@ class LinuxServer:
             raise
         self._used = time.monotonic()
         return answer
+
+    def _in_a_session(self, connector: Connector, script: str, deadline: float, on_line: OnLine | None) -> Answer:
+        """The script in a session beside the lock's; where the host has room for one alone, instead of it."""
+        try:
+            return connector.run(script, deadline=deadline, on_line=on_line)
+        except SessionRefused:
+            if not self._lock.gives_way():
+                raise
+        for _ in range(_ROOM_TRIES):
+            try:
+                return connector.run(script, deadline=deadline, on_line=on_line)
+            except SessionRefused:  # sshd counts a session that has ended until it has seen to it
+                time.sleep(_ROOM_PAUSE)
+        return connector.run(script, deadline=deadline, on_line=on_line)
 
     def _run_again_if_lost(self, script: str) -> Answer:
         """For scripts that change nothing: a connection that died while idle is no failure of the host."""

@@ -114,6 +114,13 @@ class WindowsServer:
     def keep(self) -> None:
         """See `ServerPort.keep`."""
 
+    def hold(self, holder: str) -> str | None:
+        """None: a script that changes something locks Windows for as long as it runs (`scripts/lock.ps1`)."""
+        return None
+
+    def let_go(self, holder: str) -> None:
+        """There is nothing to give back."""
+
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """As `ServerPort.half_open`; Windows has no counters to go with it."""
         with self._busy:
