@@ -95,6 +95,7 @@ kills: packages $(VENV)/.ready-dev
 	DSRWIZARD_KILLS=all $(BIN)/python -m pytest -q tests/lab/test_kill_points.py
 
 undo-table: $(VENV)/.ready-dev
+	DSRWIZARD_WINDOWS=all $(BIN)/python -m pytest -q -n 2 tests/windows/test_windows_undo.py tests/windows/test_windows_killed.py
 	@$(BIN)/python -m tests.windows.undo_table
 
 pictures: $(VENV)/.ready-dev

@@ -18,7 +18,7 @@ from dsrwizard.core.model.outcome import HostResult, Outcome
 from dsrwizard.core.model.steps import Step
 from dsrwizard.engine.locks import Lease
 from tests.fakes.step_watch import Told
-from tests.windows.conftest import VIP, VIP6, Farm, shop
+from tests.windows.conftest import VIP, VIP6, Farm, one_in, shop
 from tests.windows.host import VERSIONS, Address, Binding, Site, WindowsHost
 from tests.windows.host.machine import ANY, CHANGING
 from tests.windows.host.model import fresh_loopback
@@ -107,10 +107,16 @@ Again = Callable[..., Iterator[tuple[int, Run]]]
 
 @pytest.fixture
 def again(tmp_path: Path) -> Again:
-    """The same run over and over on copies of one host, until a run made fewer calls than the number it is given."""
+    """The same run over and over on copies of one host, until a run made fewer calls than the number it is given.
 
-    def make(host: WindowsHost, counted: str, verb: str = "apply", every: int = 1) -> Iterator[tuple[int, Run]]:
-        for number in range(1, 2000, every):
+    One number in `share` in make test, from `first` on, and each of them in make undo-table.
+    """
+
+    def make(
+        host: WindowsHost, counted: str, verb: str = "apply", share: int = 1, first: int = 1
+    ) -> Iterator[tuple[int, Run]]:
+        every = one_in(share)
+        for number in range(min(first, every), 2000, every):
             farm = Farm(tmp_path / str(number), copy.deepcopy(host), shop(VIP, VIP6, ports=(80, 443)))
             if verb == "teardown":
                 assert farm.apply().ok
@@ -141,9 +147,12 @@ def taken_back(run: Run, result: HostResult) -> str:
     [*((crowded, version) for version in VERSIONS), *((half_set_up, version) for version in DIALECTS)],
 )
 def test_whichever_change_fails_the_host_is_as_before_that_step(again: Again, made: Made, version: str) -> None:
-    failed = {taken_back(run, run({(CHANGING, number)})) for number, run in again(made(version), CHANGING)}
+    """Every change of both dialects, and of the other versions one in four."""
+    share = 1 if version in DIALECTS and made is crowded else 4
+    runs = again(made(version), CHANGING, share=share, first=1 + list(VERSIONS).index(version) % 4)
+    failed = {taken_back(run, run({(CHANGING, number)})) for number, run in runs}
     kinds = EVERYTHING - ({"adapter"} if made is half_set_up else set())
-    assert failed - {""} == kinds
+    assert failed - {""} == kinds if one_in(share) == 1 else len(failed - {""}) >= 3
 
 
 @pytest.mark.parametrize("version", DIALECTS)
@@ -151,15 +160,15 @@ def test_whichever_change_fails_the_host_is_as_before_that_step(again: Again, ma
 def test_a_change_that_took_though_it_reported_failure_is_taken_back_too(
     again: Again, made: Made, version: str
 ) -> None:
-    for number, run in again(made(version), CHANGING):
+    for number, run in again(made(version), CHANGING, share=3, first=1 + DIALECTS.index(version)):
         taken_back(run, run(afterwards={(CHANGING, number)}))
 
 
-@pytest.mark.parametrize(("version", "every"), [("2008 R2", 13), ("2025", 11)])
-def test_a_call_that_only_looks_fails_and_the_host_is_as_before_too(again: Again, version: str, every: int) -> None:
+@pytest.mark.parametrize(("version", "share"), [("2008 R2", 13), ("2025", 11)])
+def test_a_call_that_only_looks_fails_and_the_host_is_as_before_too(again: Again, version: str, share: int) -> None:
     """One call in so many, changing or not, until what fails is the look after all steps."""
     failed: set[str] = set()
-    for number, run in again(crowded(version), ANY, every=every):
+    for number, run in again(crowded(version), ANY, share=share):
         result = run({(ANY, number)})
         if result.failure is not None and result.failure.kind == "took":
             break
@@ -169,7 +178,7 @@ def test_a_call_that_only_looks_fails_and_the_host_is_as_before_too(again: Again
 
 @pytest.mark.parametrize("version", DIALECTS)
 def test_whichever_change_of_a_teardown_fails_the_host_is_as_before_that_step(again: Again, version: str) -> None:
-    runs = again(crowded(version), CHANGING, "teardown")
+    runs = again(crowded(version), CHANGING, "teardown", share=2)
     failed = {taken_back(run, run({(CHANGING, number)})) for number, run in runs}
     assert {"adapter", "vip", "firewall", "sites"} <= failed
 
@@ -204,7 +213,7 @@ def left(before: dict[str, Any], now: dict[str, Any]) -> set[str]:
 def test_what_could_not_be_taken_back_is_named_and_nothing_else_is_left(again: Again, made: Made, version: str) -> None:
     """The first change that is taken back fails once as well."""
     halfway = 0
-    for number, run in again(made(version), CHANGING):
+    for number, run in again(made(version), CHANGING, share=4, first=2):
         start = seen(run.farm.host)
         result = run({(CHANGING, number), (CHANGING, number + 1)})
         if result.failure is None:
@@ -222,18 +231,18 @@ def test_what_could_not_be_taken_back_is_named_and_nothing_else_is_left(again: A
         assert run.farm.apply().ok
         assert run.farm.teardown().ok
         assert seen(run.farm.host) == start, f"{run.step}: {why}"
-    assert halfway > 5
+    assert halfway >= 3
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("version", "every"), [("2008 R2", 17), ("2025", 19)])
+@pytest.mark.parametrize(("version", "share"), [("2008 R2", 37), ("2025", 41)])
 def test_whatever_fails_another_apply_serves_and_a_teardown_leaves_the_host_as_it_was(
-    tmp_path: Path, version: str, when: str, every: int
+    tmp_path: Path, version: str, when: str, share: int
 ) -> None:
     """A share of all calls; `make undo-table` has every one of them."""
     from tests.windows.undo_table import table
 
-    found = table(version, when, tmp_path, every)
+    found = table(version, when, tmp_path, share)
     assert found.wrong == []
     assert found.made.total() >= 3
 
