@@ -127,7 +127,7 @@ def _agreed(
             return made, run(made, lease)
     while True:
         show(made)
-        _consent(as_json)
+        consent(as_json)
         with leased(engine, deployment.name, verb, wait) as lease:
             fresh = planned()
             if nothing_new(plan_of(made), plan_of(fresh)):
@@ -161,7 +161,7 @@ def _run(made: Plan, work: Carry, lease: Leased, as_json: bool, patience: Patien
     return result
 
 
-def _consent(as_json: bool) -> None:
+def consent(as_json: bool) -> None:
     """Asks whether to go on. Raises Stopped and UsageError."""
     if as_json or not sys.stdin.isatty():
         raise UsageError("This changes hosts, and there is no terminal to confirm it.", "", "Add --yes to continue.")

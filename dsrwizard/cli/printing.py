@@ -22,6 +22,7 @@ from dsrwizard.core.model.events import (
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
+from dsrwizard.core.plan.departed import DEPARTED, Departed
 from dsrwizard.core.plan.mend import Mending, MendResult
 from dsrwizard.core.plan.waves import names, wave_lines
 from dsrwizard.engine.servers.sent import SentScript
@@ -73,6 +74,7 @@ def plan(made: Plan, *, as_json: bool = False, scripts: Mapping[str, Sequence[Se
         return
     for host in made.hosts:
         count = f"{len(host.steps)} step{'' if len(host.steps) == 1 else 's'}" if host.steps else "nothing to do"
+        count = "left as it is" if host.failure is not None else count
         out.line(f"{host.host}: {'no plan possible' if host.problem else count}")
         if host.problem:
             out.line(f"  ! {host.problem}")
@@ -108,6 +110,30 @@ def _commands(mark: str, step: Step) -> None:
     for change in step.changes:
         for command in commands(change):
             out.command(f"      {mark}", command)
+
+
+def forgettable(gone: Departed) -> None:
+    """Prints what would be forgotten of a former server, with what would have to be done there."""
+    out.line(f"{gone.server} ({gone.address}): the journal forgets")
+    for item in gone.owed:
+        out.line(f"  - {item.title}")
+        for command in commands(item.change.inverse()):
+            out.command("      undo: ", command)
+    if gone.vips:
+        out.line(
+            f"  ! If this machine starts again, it holds {names(gone.vips)}, and nothing undoes that any more. "
+            "Wipe it, or run these commands there before it is back in this network."
+        )
+
+
+def forgotten(deployment: str, gone: Departed, *, as_json: bool = False) -> None:
+    """Prints what was forgotten."""
+    if as_json:
+        titles = [item.title for item in gone.owed]
+        document = {"deployment": deployment, "server": gone.server, "address": gone.address, "forgotten": titles}
+        out.document(document)
+        return
+    out.line(f"Forgotten: {gone.server}. Nothing was changed on any host.")
 
 
 class ProgressLines:
@@ -157,7 +183,7 @@ def result(run: RunResult, *, as_json: bool = False) -> None:
 
 def _failures(run: RunResult) -> None:
     for host in run.hosts:
-        if host.failure is not None:
+        if host.failure is not None and host.failure.kind != DEPARTED:  # the plan has said it
             what = host.failure.what
             named = what if what.startswith(host.host) else f"{host.host}: {what}"
             for text in (named, host.failure.why, host.failure.next):

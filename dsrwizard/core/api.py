@@ -19,6 +19,7 @@ from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.mend import Mending, MendResult
 from dsrwizard.core.plan.waves import WaveMode
 
@@ -156,6 +157,15 @@ class Engine(Protocol):
         stop: Flag | None = None,
         lease: Leased | None = None,
     ) -> RunResult: ...
+
+    def forgettable(self, deployment: Deployment, server: str) -> Departed:
+        """What is owed on a server that has left the deployment and does not answer, by its name or address. Looks at
+        all hosts. Raises UsageError for any other."""
+        ...
+
+    def forget(self, deployment: Deployment, gone: Departed) -> None:
+        """Nothing of it is owed any more, because the machine is gone for good. Needs a lease."""
+        ...
 
     def remarks(self, deployment: Deployment) -> tuple[str, ...]:
         """What an operator should know of the journals before a run, in sentences: what is lost of this deployment's,

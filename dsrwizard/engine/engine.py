@@ -25,7 +25,7 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerF
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR, Plan
-from dsrwizard.core.plan.again import PlanChanged, nothing_new
+from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.recognised import missing, recognised, told
 from dsrwizard.core.plan.teardown import taken_back_by_others
@@ -46,6 +46,7 @@ from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.books import Books, close_account, strike_out
 from dsrwizard.engine.client_door import ClientDoor
 from dsrwizard.engine.defects import apart, failure_of
+from dsrwizard.engine.forgetting import forgettable
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals, Run
 from dsrwizard.engine.journals_elsewhere import into_the_books, remarks, stranger_here
@@ -177,25 +178,6 @@ class Engine:
     ) -> AbstractContextManager[Leased]:
         return self._leases.hold(verb, deployment, wait=wait, waiting=waiting)
 
-    @contextmanager
-    def _leased(
-        self,
-        deployment: Deployment,
-        verb: Verb,
-        lease: Leased | None,
-        shown: Plan,
-        fresh: Callable[[], tuple[Plan, Observed | None]],
-    ) -> Iterator[Plan]:
-        """The plan to carry out: as it was shown where it was made under the lease, otherwise the one of now."""
-        if lease is not None:
-            yield shown
-            return
-        with self.lease(deployment.name, verb):
-            now, observed = fresh()
-            if not nothing_new(shown, now):
-                raise PlanChanged(now, observed)
-            yield now
-
     def apply(
         self,
         deployment: Deployment,
@@ -208,7 +190,7 @@ class Engine:
             observed = self.observe(deployment)
             return self.plan(deployment, observed), observed
 
-        with self._leased(deployment, "apply", lease, plan, fresh) as now, self._acting(deployment):
+        with self._leases.agreed("apply", deployment.name, lease, plan, fresh) as now, self._acting(deployment):
             self._settle_reverts(deployment)
             applier = self._applier(deployment, "apply", watch, stop)
             self._recognise(deployment, applier.run)
@@ -249,7 +231,8 @@ class Engine:
 
         run = RunResult(deployment=deployment.name, hosts=())
         if mending.plan.steps:
-            with self._leased(deployment, "mend", lease, mending.plan, fresh) as now, self._acting(deployment):
+            leased = self._leases.agreed("mend", deployment.name, lease, mending.plan, fresh)
+            with leased as now, self._acting(deployment):
                 run = self._applier(deployment, "mend", watch, stop).apply(now)
         report = None if stop is not None and stop.is_set() else self.verify(deployment)
         return mended(mending, run, report)
@@ -277,7 +260,7 @@ class Engine:
         def fresh() -> tuple[Plan, None]:
             return self.teardown_plan(deployment), None
 
-        with self._leased(deployment, "teardown", lease, plan, fresh) as now:
+        with self._leases.agreed("teardown", deployment.name, lease, plan, fresh) as now:
             if extra := self._found.pop(deployment.name, []):
                 here = self._books(deployment).whereabouts(self._observed.get(deployment.name, Observed()))
                 into_the_books(self._journals.of(deployment.name), deployment, extra, here.machines)
@@ -291,6 +274,13 @@ class Engine:
             if result.ok and not self._books(deployment).owed:
                 self._journals.of(deployment.name).forgive()
         return result
+
+    def forgettable(self, deployment: Deployment, server: str) -> Departed:
+        books = self._books(deployment)
+        return forgettable(books, self._observe(deployment, books), server)
+
+    def forget(self, deployment: Deployment, gone: Departed) -> None:
+        strike_out(self._journals, deployment, "forget", gone.owed)
 
     def remarks(self, deployment: Deployment) -> tuple[str, ...]:
         return remarks(self._books(deployment), self._journals, self._leases.locks)

@@ -14,7 +14,11 @@ from typing import TypeVar
 
 import msgspec
 
+from dsrwizard.core.api import Leased
 from dsrwizard.core.model.errors import Locked
+from dsrwizard.core.model.facts import Observed
+from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.again import PlanChanged, nothing_new
 from dsrwizard.engine.hosts import HeldByOthers, Hosts
 from dsrwizard.engine.locks import Holder, Lease, Locks, locked_there
 
@@ -58,6 +62,22 @@ class Leases:
                 servers.let_go()
             finally:
                 del self._running[deployment]
+
+    @contextmanager
+    def agreed(
+        self, verb: str, deployment: str, lease: Leased | None, shown: Plan,
+        fresh: Callable[[], tuple[Plan, Observed | None]],
+    ) -> Iterator[Plan]:  # fmt: skip
+        """The plan to carry out: as it was shown where it was made under the lease, otherwise the one of now. Raises
+        Locked and PlanChanged."""
+        if lease is not None:
+            yield shown
+            return
+        with self.hold(verb, deployment):
+            now, observed = fresh()
+            if not nothing_new(shown, now):
+                raise PlanChanged(now, observed)
+            yield now
 
     def looked(self, deployment: str, hosts: Hosts, look: Callable[[str], T]) -> T:
         """The look of a run under its lease, with the servers locked; of whoever has none, a look. `look` is given the

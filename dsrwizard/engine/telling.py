@@ -23,6 +23,7 @@ from dsrwizard.core.model.events import (
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.plan.departed import DEPARTED
 from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.journal import Run
 
@@ -47,6 +48,8 @@ class Telling:
             self.emit(HostStarted(host=host.host, at=self._now(), steps=len(host.steps)))
             if host.problem:
                 self.failures[host.host] = host.failure or Failure(kind="plan", what=host.problem)
+            elif host.failure is not None:
+                self.failures[host.host] = host.failure
 
     def close(self, plan: Plan) -> RunResult:
         hosts = tuple(self.host_result(host.host) for host in plan.hosts)
@@ -98,7 +101,7 @@ class Telling:
         if Outcome.UNKNOWN in outcomes:
             outcome = Outcome.UNKNOWN
         elif failure is not None:
-            outcome = Outcome.HELD if failure.kind == "held" else Outcome.FAILED
+            outcome = {"held": Outcome.HELD, DEPARTED: Outcome.SKIPPED}.get(failure.kind, Outcome.FAILED)
         elif Outcome.NOT_ATTEMPTED in outcomes:
             outcome = Outcome.NOT_ATTEMPTED
         else:

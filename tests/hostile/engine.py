@@ -23,6 +23,7 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerF
 from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.mend import Mending, MendResult
 from dsrwizard.engine.locks import Lease
 from tests.hostile.filling import Filler
@@ -87,6 +88,12 @@ class Hostile:
     def mend(self, deployment: Deployment, made: Any, watch: Observer, *_: Any) -> MendResult:
         self.apply(deployment, made, watch)
         return self.fill.of(MendResult)
+
+    def forgettable(self, *_: Any) -> Departed:
+        return self.fill.of(Departed)
+
+    def forget(self, *_: Any) -> None:
+        pass
 
     def events(self, *_: Any) -> tuple[Happening, ...]:
         return self.fill.each(Happening)

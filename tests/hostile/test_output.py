@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dsrwizard import out
 from dsrwizard.cli import changing, printing, wiring
+from dsrwizard.cli import forget as forgetting
 from dsrwizard.cli import main as cli
 from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.intake.deployment_file import dumps
@@ -126,6 +127,7 @@ PRINTED: dict[str, list[tuple[str, ...]]] = {
     "status": [("FILE",), ("FILE", "--json"), ("FILE", "--incident")],
     "events": [("FILE",), ("FILE", "--json")],
     "watch": [("FILE", "--json")],
+    "forget": [("FILE", "web1", "--yes"), ("FILE", "web1", "--yes", "--json")],
     "runbook": [("FILE", "--host", "web1"), ("FILE", "--host", "web1", "--format", "md")],
 }  # fmt: skip
 SHOWN_ELSEWHERE = {
@@ -163,7 +165,7 @@ def test_every_function_that_prints_is_called_by_a_command() -> None:
         for name, made in vars(printing).items()
         if inspect.isfunction(made) and made.__module__ == printing.__name__
     }
-    sources = "".join(inspect.getsource(one) for one in (cli, changing, printing))
+    sources = "".join(inspect.getsource(one) for one in (cli, changing, forgetting, printing))
     assert {
         name for name in told if not re.search(rf"(printing\.|\b){name}\(", sources.replace(f"def {name}(", ""))
     } == set()

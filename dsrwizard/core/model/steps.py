@@ -74,7 +74,8 @@ class HostPlan(Shown, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     problem: str = ""
     failure: Failure | None = None
-    """The same as its error said it, where it is one: kind, what, why, next."""
+    """The same as its error said it, where it is one: kind, what, why, next. Without a `problem`: a server that has
+    left the deployment and does not answer (`core.plan.departed`); nothing is done there, and nothing waits for it."""
     notes: tuple[str, ...] = ()
     """What was found that the operator may not expect: things of others, drift."""
 

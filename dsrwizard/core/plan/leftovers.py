@@ -10,6 +10,7 @@ import msgspec
 from dsrwizard.core.model.changes import AddressChange, DestinationChange, ServiceChange
 from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
 from dsrwizard.core.model.steps import DIRECTOR, Plan
+from dsrwizard.core.plan.departed import departed, without_the_dead
 from dsrwizard.core.plan.director import key_of
 from dsrwizard.core.plan.order import leaves, leftovers_last, nothing_able
 from dsrwizard.core.plan.plan import plan
@@ -70,6 +71,7 @@ def with_leftovers(
         director = next((host.steps for host in made.hosts if host.host == DIRECTOR), ())
         ground = [step for step in director if not step.server or leaves(step)]
         made = kept_where_sent(made, deployment, seen, (*leaving, *deployment.servers), ground)
+    made = without_the_dead(made, departed(leaving, where.rehomed(owed)), seen, deployment)
     return staked(_with_owners(where.noted(made, owed), deployment, owed, needed[1]), deployment, seen)
 
 

@@ -37,8 +37,9 @@ from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
 from dsrwizard.core.record.places import KnownMachine, Places
 
-Verb = Literal["apply", "teardown", "roll-back", "weight", "mend", "found"]
-"""`found`: nothing was changed; what stood on the hosts without a record was taken into the books."""
+Verb = Literal["apply", "teardown", "roll-back", "weight", "mend", "found", "forget"]
+"""`found`: nothing was changed; what stood on the hosts without a record was taken into the books. `forget`: nothing
+was changed; a machine is gone for good, as its operator says, and what was owed on it with it."""
 
 
 class _Entry(Shown, frozen=True, tag=True):
