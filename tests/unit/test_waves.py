@@ -14,6 +14,9 @@ from dsrwizard.core.model.events import Observer, StepFinished, WaveBegan
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.waves import WaveMode, share_words, wave_lines
+from dsrwizard.core.tell.difference import groups
+from dsrwizard.core.tell.runbook import runbook, text
+from dsrwizard.core.tell.ticket import ticket
 from tests.fakes.world import World
 from tests.unit.test_engine import Farm, outcome, weights
 
@@ -250,3 +253,64 @@ def test_off_changes_all_at_once(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_share_is_told_so_that_it_is_read_at_a_glance(share: float, words: str) -> None:
     assert share_words(float(share)) == words
+
+
+# --- on paper --------------------------------------------------------------------------------------------------------
+
+
+def test_a_ticket_says_who_is_in_which_wave_and_where_to_stop(tmp_path: Path) -> None:
+    farm = farm_of(tmp_path, 5)
+    deployment = farm.world.deployment()
+    servers = list(deployment.servers)
+    servers[0] = msgspec.structs.replace(servers[0], connect="manual")
+    deployment = msgspec.structs.replace(deployment, servers=tuple(servers))
+    plan = planned(farm, deployment)
+    said = ticket(deployment, plan)
+    waves = said.partition("## Waves")[2].partition("##")[0]
+    for line in wave_lines(plan):
+        assert line in waves
+    assert "Stop after wave 1 until the VIP answers through web2 in every service." in waves
+    assert "go no further: web3, web4, web5, web1 then stay as before" in waves
+    assert "Stop after wave 2 until the VIP answers through web3 in every service." in waves
+    assert "Stop after wave 3" not in said
+    changes = said.partition("## Changes, in order of execution")[2].partition("## Undo")[0]
+    headings = [line.removeprefix("### ") for line in changes.splitlines() if line.startswith("### web")]
+    assert [heading for heading in headings if heading != "web1"] == [
+        "web2, wave 1 of 3", "web3, wave 2 of 3", "web4, wave 3 of 3", "web5, wave 3 of 3",
+    ]  # fmt: skip
+    assert [group.host for group in groups(plan) if group.host in ("web1", "web2")] == ["web2", "web1"]
+
+
+def test_a_ticket_of_a_few_servers_has_no_waves(tmp_path: Path) -> None:
+    farm = farm_of(tmp_path, 3)
+    said = ticket(farm.world.deployment(), planned(farm, farm.world.deployment()))
+    assert "wave" not in said.lower()
+    assert "Stop" not in said
+
+
+def test_a_runbook_says_whose_turn_it_is_and_where_to_stop(tmp_path: Path) -> None:
+    farm = farm_of(tmp_path, 6)
+    deployment = farm.world.deployment()
+    servers = tuple(
+        msgspec.structs.replace(server, connect="manual") if server.name in ("web1", "web2") else server
+        for server in deployment.servers
+    )
+    deployment = msgspec.structs.replace(deployment, servers=servers)
+    by_hand = " ".join(text(runbook(deployment, servers[0])).split())
+    assert "Wave 3 of 3: web5, web6, web1, web2. Begin when web3, web4 are proved." in by_hand
+    assert "If one of them fails, stop: web1 stays as it is." in by_hand
+    assert "Set up by hand: web1, web2. Do one of them first." in by_hand
+    first = " ".join(text(runbook(deployment, servers[2])).split())
+    assert "Wave 1 of 3: web3." in first
+    assert "Stop after wave 1 until the VIP answers through web3 in every service." in first
+    assert "Begin when" not in first
+
+
+def test_a_runbook_of_the_only_server_by_hand_of_a_small_farm_says_nothing_of_turns(tmp_path: Path) -> None:
+    farm = farm_of(tmp_path, 3)
+    deployment = farm.world.deployment()
+    one = msgspec.structs.replace(deployment.servers[0], connect="manual")
+    alone = msgspec.structs.replace(deployment, servers=(one, *deployment.servers[1:]))
+    said = text(runbook(alone, one))
+    assert "Wave" not in said
+    assert "Set up by hand" not in said

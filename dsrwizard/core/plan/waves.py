@@ -67,6 +67,30 @@ def wave_lines(plan: Plan) -> tuple[str, ...]:
     )
 
 
+def wave_of(plan: Plan, server: str) -> int:
+    """The number of the wave that the server is in, from 1; 0: of none."""
+    return next((number for number, wave in enumerate(plan.waves, 1) if server in wave.servers), 0)
+
+
+def stop_lines(plan: Plan) -> tuple[str, ...]:
+    """Where to stop: a sentence for each wave but the last."""
+    found = []
+    for number, wave in enumerate(plan.waves[:-1], 1):
+        later = [name for one in plan.waves[number:] for name in one.servers]
+        found.append(
+            f"Stop after wave {number} until the VIP answers through {names(wave.servers)} in every service. If it "
+            f"does not, go no further: {names(later)} then {'stays' if len(later) == 1 else 'stay'} as before."
+        )
+    return tuple(found)
+
+
+def nominal(deployment: Deployment) -> Plan:
+    """The waves of a plan for all servers of the deployment, of which nobody has looked at any: without steps, in the
+    order of the file."""
+    stakes = [Stake(server=server.name, by_hand=server.connect == "manual") for server in deployment.servers]
+    return waved(Plan(deployment=deployment.name, hosts=(), stakes=tuple(stakes)), "auto")
+
+
 def names(servers: Sequence[str], most: int = 6) -> str:
     """`web1, web2 and 40 more`."""
     if len(servers) <= most:

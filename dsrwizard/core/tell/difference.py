@@ -29,6 +29,7 @@ from dsrwizard.core.model.changes import (
 from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
+from dsrwizard.core.plan.waves import wave_of
 from dsrwizard.core.record.owed import identity
 
 Symbol = Literal["+", "~", "-", ">"]
@@ -150,13 +151,13 @@ _LATE = ("destination", "weight")
 
 
 def groups(plan: Plan) -> tuple[StepGroup, ...]:
-    """The plan in order of execution: the director's own part, the real servers, then what of the director waits for
-    each server (weight 0, probe, weight), at last what is no longer in the deployment."""
+    """The plan in order of execution: the director's own part, the real servers by wave, then what of the director
+    waits for each server (weight 0, probe, weight), at last what is no longer in the deployment."""
     first: list[StepGroup] = []
     servers: list[StepGroup] = []
     late: list[StepGroup] = []
     leaving: list[StepGroup] = []
-    for host in plan.hosts:
+    for host in sorted(plan.hosts, key=lambda host: wave_of(plan, host.host)):
         gone = tuple(step for step in host.steps if step.phase == "withdraw")
         stays = tuple(step for step in host.steps if step.phase != "withdraw")
         early = tuple(step for step in stays if host.host != DIRECTOR or not _waits(step))

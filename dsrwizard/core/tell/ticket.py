@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import Plan, Step
-from dsrwizard.core.plan.waves import wave_lines
+from dsrwizard.core.plan.order import leaves
+from dsrwizard.core.plan.waves import stop_lines, wave_lines, wave_of
 from dsrwizard.core.tell.difference import (
     LEGEND,
     StepGroup,
@@ -43,16 +44,14 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
     )
     yield from _section("What is replaced or removed", replaced_or_removed(plan), "Nothing.")
     if plan.waves:
-        yield from _section("Waves", wave_lines(plan), "")
-        yield "Each wave is proved through the VIP before the next one begins. If it is not, the others are left alone."
-        yield ""
+        yield from _section("Waves", (*wave_lines(plan), *stop_lines(plan)), "")
     yield "## Changes, in order of execution"
     yield ""
     legend = [f"`{symbol}` {LEGEND[symbol]}" for symbol in symbols(plan)]
     if legend:
         yield from (", ".join(legend), "")
     for group in groups(plan):
-        yield from _group(group)
+        yield from _group(group, _turn(plan, group))
     yield "## Undo"
     yield ""
     yield "In reverse order. `dsrwizard teardown` does the same from the journal, which holds every previous value."
@@ -84,8 +83,13 @@ def _section(title: str, lines: tuple[str, ...], none: str) -> Iterator[str]:
     yield ""
 
 
-def _group(group: StepGroup) -> Iterator[str]:
-    yield f"### {escaped(group.heading)}"
+def _turn(plan: Plan, group: StepGroup) -> str:
+    number = wave_of(plan, group.host) if group.steps and not any(map(leaves, group.steps)) else 0
+    return f", wave {number} of {len(plan.waves)}" if number else ""
+
+
+def _group(group: StepGroup, turn: str) -> Iterator[str]:
+    yield f"### {escaped(group.heading)}{turn}"
     yield ""
     if group.problem:
         yield f"**Cannot be planned:** {escaped(group.problem)}"
