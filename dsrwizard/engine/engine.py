@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PLANNED = "planned"
+LAST_WORDS = 2.0
+"""Seconds that a run has for its end in the journal once its connections are closed."""
 REVERT_AFTER = 60.0
 """Seconds without a sign of life after which a server takes back what is not proved: longer than any one step."""
 
@@ -482,4 +484,5 @@ class Engine:
         side_by_side(
             ((str(number), end) for number, end in enumerate([*ends, self._client.close])), lambda name, what: None
         )
+        self._journals.abandon(LAST_WORDS)
         self._forget()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -81,6 +82,12 @@ class Journal:
     def __init__(self, folder: Path, deployment: str) -> None:
         self.path = folder / f"{deployment}.jsonl"
         self._file = JournalFile(self.path)
+        self._runs: list[Run] = []
+
+    @property
+    def open_runs(self) -> list[Run]:
+        """Those that this program has begun and not ended."""
+        return [run for run in self._runs if not run.ended.is_set()]
 
     def entries(self) -> list[Entry]:
         """Everything written so far. Raises JournalUnread where some of it cannot be read."""
@@ -155,6 +162,7 @@ class Journal:
                 durable=self._durable(),
             )
         )
+        self._runs = [*self.open_runs, run]
         return run
 
     def _durable(self) -> int | None:
@@ -200,6 +208,10 @@ class Run:
         """Deployment → the run in its journal."""
         self._elsewhere: dict[tuple[str, str], Run] = {}
         """Host and step id → the run it was written into, where that is not this one."""
+        self.ended = threading.Event()
+        self.thread = threading.current_thread()
+        """The one that carries it out."""
+        self._writing = threading.Lock()
 
     def writes_for(self, deployment: str, run: Run) -> None:
         """From now on steps of that deployment are written into `run`, which ends with this one."""
@@ -255,9 +267,15 @@ class Run:
         self._append(entry)
 
     def _append(self, *entries: Entry, durable: bool = True) -> None:
-        """As the journal does it. Where something was changed already, an error says so."""
+        """As the journal does it. Where something was changed already, an error says so. Nothing comes after the end:
+        then nothing more is begun."""
         try:
-            self._journal.append(*entries, durable=durable)
+            with self._writing:
+                if self.ended.is_set():
+                    raise LookError("Nothing more is done, because this run was ended.")
+                self._journal.append(*entries, durable=durable)
+                if any(isinstance(entry, RunEnded) for entry in entries):
+                    self.ended.set()
         except LookError as problem:
             if not self._intended:
                 raise
@@ -269,6 +287,9 @@ class Run:
             ) from problem
 
     def end(self, ok: bool) -> None:
+        """Its end, once."""
+        if self.ended.is_set():
+            return
         self._append(RunEnded(run=self.id, at=time.time(), ok=ok))
         for other in self._others.values():
             other.end(ok)
@@ -283,6 +304,18 @@ class Journals:
 
     def of(self, deployment: str) -> Journal:
         return self._known.setdefault(deployment, Journal(self.folder, deployment))
+
+    def abandon(self, patience: float) -> None:
+        """The program ends: runs that are still open get their end in the journal. Those whose thread is alive have so
+        many seconds to write it themselves, and then come to an end before their next step."""
+        until = time.monotonic() + patience
+        for run in [run for journal in self._known.values() for run in journal.open_runs]:
+            while run.thread.is_alive() and run.thread is not threading.current_thread():
+                left = until - time.monotonic()
+                if left <= 0 or run.ended.wait(min(left, 0.1)):
+                    break
+            with contextlib.suppress(LookError):
+                run.end(ok=False)
 
     def all(self) -> Iterator[Journal]:
         if self.folder.is_dir():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -145,3 +147,56 @@ def test_the_deployments_in_force_latest_first(tmp_path: Path) -> None:
             run.intend("10.0.0.101", step.inverse())
             run.result(step.host, step.id, Outcome.CHANGED)
     assert [deployment.name for deployment in journals.in_force()] == ["two", "one"]
+
+
+def test_a_run_that_its_program_leaves_gets_its_end_and_begins_nothing_more(tmp_path: Path) -> None:
+    journals = Journals(tmp_path)
+    started, go, refused = threading.Event(), threading.Event(), list[str]()
+
+    def work() -> None:
+        run = journals.of("shop").begin("apply", SHOP)
+        started.set()
+        go.wait(30)
+        try:
+            run.intend("10.0.0.101", STEP)
+        except LookError as problem:
+            refused.append(problem.what)
+        run.end(ok=True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert started.wait(30)
+    journals.abandon(0.05)
+    go.set()
+    thread.join(30)
+    assert refused == ["Nothing more is done, because this run was ended."]
+    ends = [entry for entry in journals.of("shop").entries() if isinstance(entry, RunEnded)]
+    assert [end.ok for end in ends] == [False]
+
+
+def test_a_run_that_comes_to_its_end_in_time_writes_it_itself(tmp_path: Path) -> None:
+    journals = Journals(tmp_path)
+    started = threading.Event()
+
+    def work() -> None:
+        run = journals.of("shop").begin("apply", SHOP)
+        started.set()
+        time.sleep(0.2)
+        run.end(ok=True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert started.wait(30)
+    journals.abandon(30)
+    thread.join(30)
+    ends = [entry for entry in journals.of("shop").entries() if isinstance(entry, RunEnded)]
+    assert [end.ok for end in ends] == [True]
+
+
+def test_a_run_whose_thread_failed_is_not_waited_for(tmp_path: Path) -> None:
+    journals = Journals(tmp_path)
+    journals.of("shop").begin("apply", SHOP)
+    began = time.monotonic()
+    journals.abandon(30)
+    assert time.monotonic() - began < 20
+    assert any(isinstance(entry, RunEnded) for entry in journals.of("shop").entries())

@@ -99,6 +99,21 @@ def test_a_run_that_is_stopped_has_its_end_in_the_journal(tmp_path: Path, comman
         assert {"type": "RunEnded", "ok": False}.items() <= ended(program).items()
 
 
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM], ids=ids)
+@pytest.mark.parametrize("command", ["apply", "teardown"])
+@pytest.mark.parametrize("held", ["director", "web2"])
+def test_a_run_that_a_second_signal_ends_has_its_end_in_the_journal(
+    tmp_path: Path, held: str, command: str, number: Signals
+) -> None:
+    with Program(tmp_path, command, "FILE", "--yes", held=held, applied=command == "teardown") as program:
+        program.is_held()
+        program.process.send_signal(number)
+        program.expect(STOPPING)
+        program.process.send_signal(number)
+        assert program.status() == 3
+        assert {"type": "RunEnded", "ok": False}.items() <= ended(program).items()
+
+
 def test_output_that_has_no_room_ends_no_run_and_is_told(tmp_path: Path) -> None:
     with Program(tmp_path, "teardown", "FILE", "--yes", "--json", applied=True, output="/dev/full") as program:
         assert program.status() == 3
