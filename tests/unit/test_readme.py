@@ -39,7 +39,7 @@ def test_options(option: str) -> None:
         for name, command in commands.commands.items()
         if any(option in parameter.opts for parameter in command.params if isinstance(parameter, click.Option))
     }
-    asking = {"apply", "mend", "rehearse", "teardown"}
+    asking = {"apply", "forget", "mend", "rehearse", "teardown"}
     assert taking == (
         asking if option == "--yes" else asking | {"adopt", "plan", "verify", "status", "watch", "events"}
     )
