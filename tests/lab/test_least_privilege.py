@@ -62,10 +62,8 @@ def page(lab: Lab) -> Lab:
     lab.put(LIMITED, box(f"{LIMITED}, mode 755"))
     lab.put("/etc/sudoers.d/dsrwizard-limited", box("/etc/sudoers.d/dsrwizard-limited on the director, mode 440"))
     lab.run("director", "chmod 755 /usr/local/sbin/dsrwizard-limited; chmod 440 /etc/sudoers.d/dsrwizard-limited").ok()
-    lab.run(
-        "director", f"install -m 644 -o dsrwizard {recipe.KNOWN_HOSTS_FILE} /var/lib/dsrwizard/.ssh/known_hosts"
-    ).ok()
-    key = lab.read("director", "/var/lib/dsrwizard/.ssh/id_ed25519.pub").strip()
+    lab.run("director", f"install -m 644 -o dsrwizard {recipe.KNOWN_HOSTS_FILE} /home/dsrwizard/.ssh/known_hosts").ok()
+    key = lab.read("director", "/home/dsrwizard/.ssh/id_ed25519.pub").strip()
     there = box("as root on each real server").replace("KEY='ssh-ed25519 AAAA… dsrwizard'", f"KEY='{key}'")
     assert key in there
     for server in SERVERS:

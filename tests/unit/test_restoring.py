@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from backends.director import boot as look_at
 from backends.director import restore as restoring
 from backends.netlink import links
 from backends.packets import owners
+from dsrwizard import files
 from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.changes import (
     DestinationState,
@@ -24,9 +26,10 @@ from dsrwizard.core.model.changes import (
     ServiceKey,
     ServiceState,
 )
-from dsrwizard.core.model.errors import LookError, UsageError
+from dsrwizard.core.model.errors import CommandFailed, LookError, UsageError
 from dsrwizard.core.model.facts import Destination, DirectorFacts, Interface, InterfaceAddress, VirtualService
 from dsrwizard.core.model.restoring import (
+    FOLDER,
     DirectorBoot,
     SavedDestination,
     SavedDirector,
@@ -444,3 +447,34 @@ def test_the_look_finds_the_manager_of_the_interface(tmp_path: Path, monkeypatch
     assert look_at.look(world.deployment(), DirectorFacts(), (), tmp_path).keeps == "yes"
     (tmp_path / "etc/rc.local").write_text("#!/bin/sh\n/opt/x/bin/dsrwizard restore shop\n")
     assert look_at.look(world.deployment(), DirectorFacts(), (), tmp_path).by_hand == ("/etc/rc.local",)
+
+
+# --- whose folder it is ----------------------------------------------------------------------------------------------
+
+
+def test_the_user_of_the_page_about_privileges_does_not_live_where_root_reads_at_boot() -> None:
+    page = (Path(__file__).parents[2] / "docs/least-privilege.md").read_text()
+    (home,) = re.findall(r"^useradd .*--home-dir (\S+)", page, re.MULTILINE)
+    for one, other in ((Path(home), Path(FOLDER)), (Path(FOLDER), Path(home))):
+        assert not one.is_relative_to(other)
+
+
+def test_neither_apply_nor_the_boot_uses_a_folder_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a user that is not root had it for a home: they could exchange what root reads."""
+    look_at.write(SAVED, tmp_path)
+    assert restoring.load("shop", tmp_path) == SAVED
+    theirs = tmp_path / FOLDER.lstrip("/")
+    trusted = files.refuse_what_others_own
+
+    def refuse(path: Path) -> None:
+        trusted(path)
+        if path.is_relative_to(theirs):
+            raise files.NotOurs(path, theirs, theirs.stat())
+
+    monkeypatch.setattr(files, "refuse_what_others_own", refuse)
+    with pytest.raises(CommandFailed, match="could not be written"):
+        look_at.write(SAVED, tmp_path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        restoring.load("shop", tmp_path)
