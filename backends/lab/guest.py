@@ -29,8 +29,8 @@ _LOG_LINES = 5
 class Guest:
     """Boots on `start`; `kill` ends every process of it and removes its directory."""
 
-    def __init__(self, *, known_hosts: bool = False) -> None:
-        self._known_hosts = known_hosts
+    def __init__(self, *, known_hosts: bool = False, servers: int = network.USUAL) -> None:
+        self._known_hosts, self._servers = known_hosts, servers
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._decoder = frames.Decoder()
@@ -47,7 +47,11 @@ class Guest:
         idle_before = _idle_times()
         try:
             made = recipe.write(
-                self._directory, programs.ssh_keygen, known_hosts=self._known_hosts, files=programs.files
+                self._directory,
+                programs.ssh_keygen,
+                known_hosts=self._known_hosts,
+                files=programs.files,
+                servers=self._servers,
             )
             self.socket, theirs = socket.socketpair()
             with theirs, self._log_file.open("wb") as log, _on_one_processor(idle_before):

@@ -29,7 +29,18 @@ class Host:
 CLIENT = Host("client", "203.0.113.10", "fd00:203::10", "203.0.113.1", "fd00:203::1", ssh=True)
 ROUTER = Host("router", "10.0.0.1", "fd00:10::1", "", "", forwards=True)
 DIRECTOR = Host("director", "10.0.0.2", "fd00:10::2")
-SERVERS = tuple(Host(f"web{n}", f"10.0.0.{100 + n}", f"fd00:10::{100 + n}", ssh=True, service=True) for n in (1, 2, 3))
+USUAL = 3
+"""Real servers of the lab, unless more are asked for."""
+
+
+def servers(count: int = USUAL) -> tuple[Host, ...]:
+    """So many real servers: web1, web2 and so on."""
+    return tuple(
+        Host(f"web{n}", f"10.0.0.{100 + n}", f"fd00:10::{100 + n}", ssh=True, service=True) for n in range(1, count + 1)
+    )
+
+
+SERVERS = servers()
 HOSTS = (CLIENT, ROUTER, DIRECTOR, *SERVERS)
 ROUTER_OUTSIDE = "203.0.113.1"
 ROUTER_OUTSIDE6 = "fd00:203::1"
@@ -103,10 +114,10 @@ identity_file = "{identity_file}"
     )
 
 
-def cables() -> str:
+def cables(hosts: Sequence[Host] = HOSTS) -> str:
     """The batch for the guest's first network namespace: a bridge, and a cable to every host."""
     lines = ["link add br0 type bridge mcast_snooping 0", "link set br0 up"]
-    for host in HOSTS:
+    for host in hosts:
         if host is not CLIENT:
             lines += [
                 f"link add v{host.name} type veth peer name eth0 address {host.mac} netns {host.name}",

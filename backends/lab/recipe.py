@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,23 +62,25 @@ class Recipe:
         return self.directory / "init"
 
 
-def write(directory: Path, ssh_keygen: str, *, known_hosts: bool, files: int) -> Recipe:
+def write(directory: Path, ssh_keygen: str, *, known_hosts: bool, files: int, servers: int = network.USUAL) -> Recipe:
     """Fills the directory; with `known_hosts` the director knows every host's key already.
 
-    `files`: how many files of the machine the guest may hold open.
+    `files`: how many files of the machine the guest may hold open. `servers`: how many real servers there are; the
+    deployments that come with the lab have the usual ones.
     """
-    keys = _make_keys(directory / "keys", ssh_keygen)
-    _write_base(directory / "base", keys, (directory / "keys/identity.pub").read_text())
-    for host in network.HOSTS:
+    hosts = (network.CLIENT, network.ROUTER, network.DIRECTOR, *network.servers(servers))
+    keys = _make_keys(directory / "keys", ssh_keygen, hosts)
+    _write_base(directory / "base", keys, (directory / "keys/identity.pub").read_text(), hosts)
+    for host in hosts:
         _write_host(directory / "hosts" / host.name, host, directory / "keys")
         _put(directory / "net" / host.name, network.addresses(host))
     home = directory / "hosts" / network.DIRECTOR.name / HOME.lstrip("/")
     _put(home / ".ssh/id_ed25519", (directory / "keys/identity").read_text(), 0o600)
     _put(home / ".ssh/id_ed25519.pub", (directory / "keys/identity.pub").read_text())
-    _put(home / ".ssh/known_hosts", _known_hosts(keys) if known_hosts else "", 0o600)
-    _put(directory / "net/cables", network.cables())
+    _put(home / ".ssh/known_hosts", _known_hosts(keys, hosts) if known_hosts else "", 0o600)
+    _put(directory / "net/cables", network.cables(hosts))
     for name, trait in {"ssh": "ssh", "service": "service", "forward": "forwards"}.items():
-        _put(directory / "net" / f"who-{name}", "\n".join(h.name for h in network.HOSTS if getattr(h, trait)))
+        _put(directory / "net" / f"who-{name}", "\n".join(h.name for h in hosts if getattr(h, trait)))
     _put(directory / "init", _first_program(directory, files), 0o755)
     return Recipe(directory)
 
@@ -90,10 +93,10 @@ def _first_program(directory: Path, files: int) -> str:
     return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\nexec {shlex.join(words)}\n"
 
 
-def _make_keys(directory: Path, ssh_keygen: str) -> dict[str, str]:
+def _make_keys(directory: Path, ssh_keygen: str, hosts: Sequence[network.Host]) -> dict[str, str]:
     """Makes the identity and every sshd's host key at once; returns the public host keys by host name."""
     directory.mkdir()
-    names = ["identity", *(host.name for host in network.HOSTS if host.ssh)]
+    names = ["identity", *(host.name for host in hosts if host.ssh)]
     running = [
         subprocess.Popen(
             [ssh_keygen, "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@lab", "-f", str(directory / name)],
@@ -110,15 +113,15 @@ def _make_keys(directory: Path, ssh_keygen: str) -> dict[str, str]:
     return {name: (directory / f"{name}.pub").read_text() for name in names[1:]}
 
 
-def _known_hosts(keys: dict[str, str]) -> str:
+def _known_hosts(keys: dict[str, str], hosts: Sequence[network.Host]) -> str:
     return "".join(
         f"{host.address},{host.address6},{host.name} {' '.join(keys[host.name].split()[:2])}\n"
-        for host in network.HOSTS
+        for host in hosts
         if host.ssh
     )
 
 
-def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
+def _write_base(base: Path, keys: dict[str, str], identity: str, hosts: Sequence[network.Host]) -> None:
     """The files every host has in place of this machine's."""
     etc = base / "etc"
     _put(etc / "passwd", _passwd())
@@ -126,14 +129,14 @@ def _write_base(base: Path, keys: dict[str, str], identity: str) -> None:
     # sshd takes an account without a line here for locked, and an ordinary user cannot read the machine's own.
     _put(etc / "shadow", _ROOT_SHADOW, 0o600)
     _put(etc / "sudoers", _ROOT_SUDOERS, 0o440)
-    _put(etc / "hosts", _hosts_file())
+    _put(etc / "hosts", _hosts_file(hosts))
     _put(etc / "resolv.conf", "")  # no name server: an unknown name is refused at once instead of after a timeout
     _put(etc / "ssh/sshd_config", _SSHD_CONFIG)
     _put(etc / "ssh/ssh_known_hosts", "")
     _put(base / HOME.lstrip("/") / ".ssh/authorized_keys", identity, 0o600)
     _put(base / HOME.lstrip("/") / ".bashrc", _BASHRC)
     _put(base / HOME.lstrip("/") / ".profile", ". ~/.bashrc\n")
-    _put(base / KNOWN_HOSTS_FILE.lstrip("/"), _known_hosts(keys))
+    _put(base / KNOWN_HOSTS_FILE.lstrip("/"), _known_hosts(keys, hosts))
     _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE))
     _put(base / RICH_FILE.lstrip("/"), network.rich_deployment(IDENTITY_FILE))
     _put(base / "usr/local/bin/lab-service", _service_command(), 0o755)
@@ -199,9 +202,9 @@ def _group() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _hosts_file() -> str:
+def _hosts_file(hosts: Sequence[network.Host]) -> str:
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
-    lines += [f"{host.address} {host.name}\n{host.address6} {host.name}" for host in network.HOSTS]
+    lines += [f"{host.address} {host.name}\n{host.address6} {host.name}" for host in hosts]
     return "\n".join(lines) + "\n"
 
 

@@ -151,11 +151,13 @@ class Process:
 
 
 class Lab:
-    """One guest that stays up. With `known_hosts` the director knows every host's key from the start."""
+    """One guest that stays up. With `known_hosts` the director knows every host's key from the start. `servers`: how
+    many real servers it has."""
 
-    def __init__(self, *, known_hosts: bool = True) -> None:
+    def __init__(self, *, known_hosts: bool = True, servers: int = network.USUAL) -> None:
         self.death: str | None = None
-        self._guest = guest.Guest(known_hosts=known_hosts)
+        self._guest = guest.Guest(known_hosts=known_hosts, servers=servers)
+        self._hosts = {*HOSTS, *(host.name for host in network.servers(servers))}
         self._processes: dict[int, Process] = {}
         self._lock = threading.Lock()  # one frame at a time
         self._credit = threading.Condition()
@@ -205,7 +207,7 @@ class Lab:
         cwd: str = recipe.HOME,
     ) -> Process:
         """Starts a command; `terminal` (rows, columns) gives it one."""
-        if host not in HOSTS:
+        if host not in self._hosts:
             raise ValueError(f"no host {host!r} in the lab")
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
         variables = ({"TERM": "xterm-256color", "LANG": "C.UTF-8"} if terminal else {}) | dict(env or {})
