@@ -154,8 +154,10 @@ class ProgressLines:
                 case RevertArmed(host=host, seconds=seconds):
                     about = f" puts itself back in {seconds:.0f} s unless proved"
                     out.line(f"{event.at:6.1f}s {host:<10} ", _word("armed", 13), about)
-                case RevertOff(host=host):
+                case RevertOff(host=host, proved=True):
                     out.line(f"{event.at:6.1f}s {host:<10} ", _word("kept", 13), " proved: it keeps what was changed")
+                case RevertOff(host=host):
+                    out.line(f"{event.at:6.1f}s {host:<10} ", _word("disarmed", 13), " no changes left to undo")
                 case HostFinished(result=result) if result.failure is not None:
                     out.line(*_when(event, result), err=True)
                 case WaveBegan(number=number, of=of, servers=servers):

@@ -161,6 +161,11 @@ class ServerPort(Protocol):
         """Gives the lock back, where this run has it. Raises nothing."""
         ...
 
+    def clear_note(self) -> None:
+        """Removes what a revert has left on the host that is over: the note of what it did, and one that a reboot has
+        ended. Raises HostError."""
+        ...
+
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """Looks for half-open connections from these addresses for a second and a half, less when as many as expected
         were seen.

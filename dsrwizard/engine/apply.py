@@ -180,8 +180,10 @@ class Applier:
         if on_director and not self._ready:
             self._tell.skip(on_director, "the director is not ready")
             return
-        if not own and not on_director:
-            return
+        if not own:
+            self._clear_note(name)
+            if not on_director:
+                return
         weights = [step for step in on_director if step.phase == "weight"]
         fine = self._director.carry_out([step for step in on_director if step not in weights], self._ready)
         proofs = self._director.prove(self._gates(name)) if self._by_wave else {}
@@ -222,6 +224,16 @@ class Applier:
         self._armed.discard(name)
         self._tell.kept(name)
         return ""
+
+    def _clear_note(self, name: str) -> None:
+        """What an undo has left on a server that this run changes nothing on: whoever changes it removes that, too."""
+        seen = self._facts.get(name)
+        if seen is None or not (seen.undo.reverted or seen.undo.ended) or name in self._armed:
+            return
+        try:
+            self._hosts.port(self._servers[name]).clear_note()
+        except DsrError as problem:
+            self._tell.said(name, f"{name} keeps the note of its undo: {problem.what}")
 
     def _keeps_vip(self, name: str, own: Sequence[Step], ready: bool) -> bool:
         """Whether this host must keep the VIP that its steps would take; then they are left out."""
@@ -298,7 +310,10 @@ class Applier:
         steps = director.steps if director else ()
         gone = self._director.carry_out([step for step in steps if step.phase != "prepare"])
         gone = gone and not (director and director.problem)
-        self._let_go(plan, {host.host: host.steps for host in plan.hosts if host.host != DIRECTOR}, gone)
+        own = {host.host: host.steps for host in plan.hosts if host.host != DIRECTOR}
+        self._let_go(plan, own, gone)
+        for name in [one for one in self._facts if one in self._servers and not own.get(one)]:
+            self._clear_note(name)
         self._director.carry_out([step for step in steps if step.phase == "prepare"], ready=gone)
         return self._close(plan)
 
@@ -470,6 +485,10 @@ class _ServerWatch:
     def armed(self, seconds: float) -> None:
         self._armed.add(self._server.name)
         self._tell.armed(self._server.name, seconds)
+
+    def disarmed(self) -> None:
+        self._armed.discard(self._server.name)
+        self._tell.kept(self._server.name, proved=False)
 
     def finished(self, step: Step, worked: bool, said: str) -> None:
         if step.id in self.reported:

@@ -114,8 +114,8 @@ class Telling:
     def armed(self, host: str, seconds: float) -> None:
         self.emit(RevertArmed(host=host, at=self._now(), seconds=seconds))
 
-    def kept(self, host: str) -> None:
-        self.emit(RevertOff(host=host, at=self._now()))
+    def kept(self, host: str, *, proved: bool = True) -> None:
+        self.emit(RevertOff(host=host, at=self._now(), proved=proved))
 
     # --- the run
 

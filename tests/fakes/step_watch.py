@@ -25,6 +25,9 @@ class Told:
     def armed(self, seconds: float) -> None:
         self.log.append(f"armed {seconds:g}")
 
+    def disarmed(self) -> None:
+        self.log.append("disarmed")
+
     def finished(self, step: Step, worked: bool, said: str) -> None:
         self.log.append(f"{'done' if worked else 'failed'} {step.id}")
         self.ends.append((step.id, worked, said))

@@ -400,6 +400,9 @@ class FakeServer:
                 if state.holder == holder:
                     state.holder = ""
 
+    def clear_note(self) -> None:
+        self._connected().reverted = 0
+
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         state = self._connected()
         self._alive(state)

@@ -23,6 +23,7 @@ import pytest
 from dsrwizard.core.dialects.linux import revert
 from dsrwizard.core.dialects.linux.apply import LineProgress, apply_script
 from dsrwizard.core.dialects.linux.observe import observe_script, sections
+from dsrwizard.core.dialects.undo import undo_of
 from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
@@ -147,7 +148,7 @@ class Host:
         """What a look says of it."""
         script = observe_script("l00k", [], brief=True, places=self.places)
         found = sections("l00k", self.sh(script.partition("\ns texts")[0]).stdout)
-        return revert.undo_of(found.get("undo", []))
+        return undo_of(found.get("undo", []))
 
     def picture(self) -> dict[str, str]:
         """Everything that the host is made of, with modes and owners."""
@@ -405,10 +406,20 @@ def test_a_step_puts_it_off(host: Host) -> None:
         (["armed x 59", "armed 1", "reverted", "reverted -3", "reverted 99999999999999"], Undo()),
         (["going"], Undo(going=True)),
         (["reverted 1790000000", "stays /etc/x y"], Undo(reverted=1790000000, stays=("/etc/x y",))),
+        (["ended", "failed NetBIOS of x: no"], Undo(ended=True, failed=("NetBIOS of x: no",))),
     ],
 )
 def test_what_a_look_says(lines: list[str], undo: Undo) -> None:
-    assert revert.undo_of(lines) == undo
+    assert undo_of(lines) == undo
+
+
+def test_a_note_that_nobody_needs_any_more_goes(host: Host) -> None:
+    host.apply(step("guard", SysctlChange(key="net.ipv4.conf.all.arp_ignore", old="0", new="1")))
+    assert host.settled()
+    assert host.undo().reverted
+    host.sh(revert.clear_script("f", host.places))
+    assert host.undo() == Undo()
+    assert not (host.folder / "run/dsrwizard").exists()
 
 
 def test_only_a_line_with_the_run_s_own_mark_says_that_steps_are_kept() -> None:

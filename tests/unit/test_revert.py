@@ -220,6 +220,22 @@ def test_what_a_server_took_back_is_owed_no_more(tmp_path: Path) -> None:
     assert farm.web2.machine.holds("10.0.0.10") == "lo"
 
 
+def test_the_note_of_it_goes_with_the_next_run_also_where_that_changes_nothing_there(tmp_path: Path) -> None:
+    farm = Farm(tmp_path / "apply")
+    assert farm.apply().ok
+    farm.web2.reverted = 1_790_000_000  # somebody has set by hand what the server took back
+    assert farm.apply().changed == 0
+    assert farm.notes() == ()
+    farm = Farm(tmp_path / "teardown")
+    farm.web2.cut = at("guard", 0, "before")
+    farm.apply()
+    farm.world.silence("web2")
+    farm.web2.reachable = True
+    assert farm.web2.reverted
+    assert farm.teardown().ok
+    assert not farm.web2.reverted
+
+
 def test_the_screen_counts_down_from_the_last_sign_of_life() -> None:
     runs = HostRuns()
     runs.take(HostStarted(host="web1", at=0.0, steps=2))

@@ -11,6 +11,7 @@ import pytest
 
 from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import ConnectionLost
+from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.ports import Answer, OnLine
@@ -76,8 +77,9 @@ class ModelConnector:
 class Farm:
     """One Windows real server behind somebody else's load balancer, so that nothing but its own side is looked at."""
 
-    def __init__(self, folder: Path, host: WindowsHost, deployment: Deployment) -> None:
+    def __init__(self, folder: Path, host: WindowsHost, deployment: Deployment, revert_after: float = 0.0) -> None:
         self.host = host
+        self.revert_after = revert_after
         self.deployment = deployment
         self.connector = ModelConnector(host)
         self.folder = folder
@@ -86,19 +88,21 @@ class Farm:
     def fresh(self) -> Engine:
         """A new engine over the same host and journal, as after a restart."""
         world = World.lab()
-        return Engine(
+        engine = Engine(
             director=lambda interface: world.director(),
             wire=world.wire(),
             connect=lambda name, target, asker: self.connector,
             asker=_Nobody(),
             journals=Journals(self.folder),
         )
+        engine.revert_after = self.revert_after
+        return engine
 
     def plan(self) -> Plan:
         return self.engine.plan(self.deployment, self.engine.observe(self.deployment))
 
-    def apply(self) -> RunResult:
-        return self.engine.apply(self.deployment, self.plan(), lambda event: None, None, Lease())
+    def apply(self, watch: Observer = lambda event: None) -> RunResult:
+        return self.engine.apply(self.deployment, self.plan(), watch, None, Lease())
 
     def teardown(self) -> RunResult:
         plan = self.engine.teardown_plan(self.deployment)

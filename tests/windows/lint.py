@@ -28,6 +28,8 @@ BOTH = {
     "start-sleep": {"milliseconds"},
     "write-output": set(),
     "out-null": set(),
+    "get-process": {"id"},
+    "stop-process": {"id", "force"},
 }
 ALLOWED: dict[Dialect, dict[str, set[str]]] = {
     "2008": BOTH | {"get-eventlog": {"logname", "newest"}},
@@ -56,14 +58,15 @@ ALLOWED: dict[Dialect, dict[str, set[str]]] = {
 }  # fmt: skip
 COMMON = {"erroraction", "confirm"}
 """Parameters that every command has; the tables leave them out."""
-PROGRAMS = {"netsh", "arp", "$appcmd", "$sectionread", "$found"}
+PROGRAMS = {"netsh", "arp", "$appcmd", "$sectionread", "$found", "([scriptblock]::create($machinery))"}
 """Programs, and blocks of a script that are handed to a function."""
 TYPES = {
     "string", "byte", "int", "int64", "bool", "version", "array", "collections.idictionary", "text.encoding", "console",
     "convert", "bitconverter", "intptr", "math", "environment", "security.principal.windowsidentity",
     "net.networkinformation.ipglobalproperties", "net.networkinformation.networkinterface", "dsrloopback",
     "dsrinterface", "management.automation.wildcardpattern", "scriptblock", "regex", "xml",
-    "threading.abandonedmutexexception", "unauthorizedaccessexception",
+    "threading.abandonedmutexexception", "unauthorizedaccessexception", "io.file", "io.directory",
+    "diagnostics.stopwatch",
 }  # fmt: skip
 STATICS = {
     ("bitconverter", "tostring", 1), ("console", "error", -1), ("console", "out", -1),
@@ -73,7 +76,12 @@ STATICS = {
     ("math", "pow", 2), ("net.networkinformation.ipglobalproperties", "getipglobalproperties", 0),
     ("net.networkinformation.networkinterface", "getallnetworkinterfaces", 0), ("regex", "unescape", 1),
     ("scriptblock", "create", 1), ("security.principal.windowsidentity", "getcurrent", 0),
-    ("text.encoding", "utf8", -1),
+    ("text.encoding", "utf8", -1), ("diagnostics.stopwatch", "gettimestamp", 0),
+    ("diagnostics.stopwatch", "frequency", -1), ("io.directory", "createdirectory", 1),
+    ("io.directory", "createdirectory", 2), ("io.directory", "delete", 2), ("io.directory", "exists", 1),
+    ("io.directory", "getaccesscontrol", 1), ("io.directory", "getdirectories", 2), ("io.directory", "getfiles", 2),
+    ("io.directory", "getfilesystementries", 1), ("io.file", "delete", 1), ("io.file", "exists", 1),
+    ("io.file", "move", 2), ("io.file", "readalltext", 1), ("io.file", "writealltext", 2),
 }  # fmt: skip
 """Static members and their arguments, -1 for a property: all are in CLR 2 (or are ours)."""
 METHODS = {
@@ -84,6 +92,9 @@ METHODS = {
     ("put", 0), ("readtoend", 0), ("releasemutex", 0), ("remove", 1), ("replace", 2), ("selectnodes", 1),
     ("setdynamicdnsregistration", 2), ("settcpipnetbios", 1), ("substring", 1), ("substring", 2), ("tochararray", 0),
     ("tolower", 0), ("trim", 0), ("tostring", 0), ("tostring", 1), ("waitone", 2), ("write", 3), ("writeline", 1),
+    ("connect", 0), ("create", 1), ("deletetask", 2), ("getfolder", 1), ("getsecuritydescriptorsddlform", 1),
+    ("gettasks", 1), ("newtask", 1), ("registertaskdefinition", 7), ("run", 1), ("setsecuritydescriptorsddlform", 1),
+    ("tofiletimeutc", 0), ("touniversaltime", 0),
 }  # fmt: skip
 """Methods and their arguments: of CLR 2, COM and WMI. `foreach` and `where` of arrays came with PowerShell 4.0."""
 OPERATORS = {

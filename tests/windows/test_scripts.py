@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dsrwizard.core.dialects.windows import apply, half_open, observe, powershell
+from dsrwizard.core.dialects.windows import apply, half_open, observe, powershell, revert
+from dsrwizard.core.dialects.windows.commands import quoted
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.windows_facts import Dialect
@@ -50,6 +51,24 @@ def pieces(dialect: Dialect) -> str:
     return powershell.prelude("n") + powershell.file("facts.ps1") + generation.json + generation.facts
 
 
+def armed(dialect: Dialect) -> str:
+    """What is sent where the host is to put itself back, with the text that it hands on to its task at its place."""
+    system: CommandSet = "windows-2008" if dialect == "2008" else "windows-2012"
+    machinery = apply.machinery("n", [step(system)], reached="10.0.0.101", system=system)
+    script = apply.apply_script(
+        "n", [step(system)], reached="10.0.0.101", system=system, afterwards="", revert_after=60
+    )  # fmt: skip
+    handed_on = quoted(machinery)
+    assert handed_on in script
+    return machinery + script.replace(handed_on, "''")
+
+
+def task(dialect: Dialect) -> str:
+    system: CommandSet = "windows-2008" if dialect == "2008" else "windows-2012"
+    machinery = apply.machinery("n", [step(system)], reached="10.0.0.101", system=system)
+    return revert.task_script(machinery, 12, 60)
+
+
 SCRIPTS: dict[str, tuple[Dialect, str]] = {
     "look 2012": ("2012", pieces("2012")),
     "look 2008": ("2008", pieces("2008")),
@@ -57,6 +76,10 @@ SCRIPTS: dict[str, tuple[Dialect, str]] = {
         "2012",
         apply.apply_script("n", [step("windows-2012")], reached="10.0.0.101", system="windows-2012", afterwards=""),
     ),
+    "armed 2012": ("2012", armed("2012")),
+    "task 2012": ("2012", task("2012")),
+    "keep": ("2008", revert.keep_script("n")),
+    "clear": ("2008", revert.clear_script("n")),
     "half-open 2012": ("2012", half_open.script("n", ["192.0.2.7"], 1, legacy=False)),
     "half-open 2008": ("2008", half_open.script("n", ["192.0.2.7"], 1, legacy=True)),
 }
@@ -68,11 +91,13 @@ def test_every_script_keeps_to_its_generation(name: str) -> None:
     assert lint(script, dialect) == []
 
 
-def test_the_applying_script_of_2008_too() -> None:
+@pytest.mark.parametrize("which", ["plain", "armed", "task"])
+def test_the_applying_script_of_2008_too(which: str) -> None:
     """Its dispatcher names a function for bindings, which this generation never plans."""
     changed = tuple(change for change in changes("windows-2008") if getattr(change, "item", "") != "binding")
     one = Step(id="all", host="win1", phase="vip", title="All", why="", changes=changed)
-    script = apply.apply_script("n", [one], reached="10.0.0.101", system="windows-2008", afterwards="")
+    plain = apply.apply_script("n", [one], reached="10.0.0.101", system="windows-2008", afterwards="")
+    script = {"plain": plain, "armed": armed("2008"), "task": task("2008")}[which]
     assert {problem.partition(": ")[2] for problem in lint(script, "2008")} == {
         "cmdlet Read-Component",
         "cmdlet Write-Component",

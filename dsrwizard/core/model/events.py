@@ -47,7 +47,9 @@ class RevertArmed(_Event, frozen=True, kw_only=True):
 
 
 class RevertOff(_Event, frozen=True, kw_only=True):
-    """The host keeps what was changed."""
+    """The host keeps what was changed; `proved` is false where nothing is there that it could take back."""
+
+    proved: bool = True
 
 
 class WaveBegan(_Event, frozen=True, kw_only=True):

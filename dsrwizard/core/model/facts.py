@@ -111,13 +111,16 @@ class Undo(Shown, frozen=True, kw_only=True):
     """What a real server does about the steps of an earlier run by itself (`ServerPort.apply`).
 
     `armed`: seconds until it takes them back; None: it does not. `going`: it does so now. `reverted`: when it did, in
-    seconds since the epoch by its own clock; 0: it did not. `stays`: what it could not take back.
+    seconds since the epoch by its own clock; 0: it did not. `stays`: what it left, because somebody had changed it;
+    `failed`: what it could not take back, and why. `ended`: it was armed and never will be carried out.
     """
 
     armed: int | None = None
     going: bool = False
     reverted: int = 0
     stays: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    ended: bool = False
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -127,6 +130,12 @@ class Undo(Shown, frozen=True, kw_only=True):
             when = datetime.fromtimestamp(self.reverted, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             lines.append(f"It put itself back at {when} by its own clock, because nobody proved a run in time.")
         lines += [f"It could not put {what} back: somebody had changed it." for what in self.stays]
+        lines += [f"It failed to undo {what}." for what in self.failed]
+        if self.ended:
+            lines.append(
+                "An earlier run was not proved, and its automatic undo ended without running, for instance by a "
+                "reboot. What that run changed is still there."
+            )
         if self.armed is not None:
             lines.append(
                 f"It puts itself back in {self.armed} s, because an earlier run was not proved. An apply ends that."

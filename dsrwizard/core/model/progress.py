@@ -32,6 +32,10 @@ class StepWatch(Protocol):
         keep them. Told once, before the first step that touches the network."""
         ...
 
+    def disarmed(self) -> None:
+        """It does not: of what it was armed for, nothing is there to be taken back."""
+        ...
+
     def finished(self, step: Step, worked: bool, said: str) -> None:
         """`said` is all that the host said about this step."""
         ...
@@ -75,6 +79,11 @@ class Progress:
     def feed(self, text: str) -> None:
         """One line of the host's output, without its newline."""
         raise NotImplementedError
+
+    def _disarm(self) -> None:
+        if self.armed:
+            self.armed = False
+            self._watch.disarmed()
 
     def _hear(self, text: str) -> None:
         """Something the host said about the step it is at."""

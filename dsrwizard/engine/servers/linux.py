@@ -17,7 +17,6 @@ from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import (
     AnswerUnreadable,
-    CommandFailed,
     ConnectionLost,
     HostError,
     SessionRefused,
@@ -92,6 +91,11 @@ class LinuxServer:
         """See `ServerPort.let_go`."""
         self._lock.let_go()
 
+    def clear_note(self) -> None:
+        """See `ServerPort.clear_note`."""
+        with self._busy:
+            self._run_again_if_lost(linux_revert.clear_script(secrets.token_hex(8)))
+
     def half_open(self, sources: Sequence[str], expected: int, ready: Callable[[], None]) -> HalfOpenLook:
         """Half-open connections while something is sent. Raises HostError."""
         with self._busy:
@@ -135,16 +139,7 @@ class LinuxServer:
         except ConnectionLost:
             answer, again = self._run(script, deadline=OBSERVE_SECONDS), True
         word = linux_revert.kept(nonce, answer.stdout)
-        if word != "kept" and not (word == "none" and again):  # the first try may have done it
-            raise CommandFailed(
-                f"{self._server.name}: it could not be told to keep what was changed.",
-                "It has put itself back already, because nobody proved the change in time."
-                if word == "back"
-                else "It has nothing armed any more: somebody disarmed it, or it was rebooted."
-                if word == "none"
-                else f"It said: {answer.stderr.strip() or 'nothing'}",
-                "Apply again; it looks at what is there first.",
-            )
+        carried.raise_unless_kept(self._server.name, word, answer.stderr, again=again)
         self._armed = False
         if self._seen is not None:
             self._seen = msgspec.structs.replace(self._seen, undo=Undo())

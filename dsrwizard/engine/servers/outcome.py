@@ -37,6 +37,22 @@ def refuse(host: str, progress: Progress) -> None:
         )
 
 
+def raise_unless_kept(host: str, word: str, said: str, *, again: bool) -> None:
+    """Raises CommandFailed where it is not certain that a host keeps what was changed. `word` is what came of it
+    (`kept` of its dialect), `said` what the host wrote beside; `again`: a first try may have done it already."""
+    if word == "kept" or (word == "none" and again):
+        return
+    raise CommandFailed(
+        f"{host}: it could not be told to keep what was changed.",
+        "It has put itself back already, because nobody proved the change in time."
+        if word == "back"
+        else "It has nothing armed any more: somebody disarmed it, or it was rebooted."
+        if word == "none"
+        else f"It said: {said.strip() or 'nothing'}",
+        "Apply again; it looks at what is there first.",
+    )
+
+
 def raise_failure(host: str, steps: Sequence[Step], progress: Progress, answer: Answer) -> None:
     """Raises CommandFailed for a step that failed, ConnectionLost where the script ended before all of them."""
     if progress.failed is not None:

@@ -54,7 +54,7 @@ def _sent(
 ) -> tuple[SentScript, ...]:
     if facts.windows is not None:
         look = look_script(NONCE, rules_of(deployment, server), server.look_seconds)
-        change = change_script(NONCE, server, deployment.name, steps, facts, look)
+        change = change_script(NONCE, server, deployment.name, steps, facts, look, revert_after)
     else:
         files = (*files_of(deployment.name), *asides_of(deployment.name))
         folders = folders_of(deployment.name)

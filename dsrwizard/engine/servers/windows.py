@@ -16,18 +16,21 @@ from dsrwizard.core.dialects.windows import answer as windows_answer
 from dsrwizard.core.dialects.windows import apply as windows_apply
 from dsrwizard.core.dialects.windows import half_open as windows_half_open
 from dsrwizard.core.dialects.windows import observe as windows_observe
+from dsrwizard.core.dialects.windows import revert as windows_revert
 from dsrwizard.core.dialects.windows.blocked import blocked
 from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.frames import frame_of
 from dsrwizard.core.dialects.windows.plan import command_set_of
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, HostError
-from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts
+from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts, Undo
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer, Connector, OnLine
 from dsrwizard.engine.servers import outcome as carried
 
+ARMING_SECONDS = 90.0
+"""The task that takes steps back may take a minute to begin."""
 STEP_SECONDS = 60.0
 """Installing a device and settling its addresses takes Windows up to half a minute."""
 
@@ -56,9 +59,16 @@ def look_script(nonce: str, own_rules: Sequence[str], seconds: float = windows_o
 
 
 def change_script(
-    nonce: str, server: RealServer, deployment: str, steps: Sequence[Step], seen: ServerFacts | None, look: str
+    nonce: str,
+    server: RealServer,
+    deployment: str,
+    steps: Sequence[Step],
+    seen: ServerFacts | None,
+    look: str,
+    revert_after: float = 0.0,
 ) -> str:
-    """The script that carries out these steps on a server that was `seen` like this, and looks again."""
+    """The script that carries out these steps on a server that was `seen` like this, and looks again. `revert_after`:
+    see `ServerPort.apply`."""
     windows = seen.windows if seen else None
     return windows_apply.apply_script(
         nonce,
@@ -68,6 +78,7 @@ def change_script(
         afterwards=look,
         title=f"dsrwizard: change of {_plain(deployment)} by {_who()}",
         windows=windows,
+        revert_after=revert_after,
     )
 
 
@@ -94,6 +105,7 @@ class WindowsServer:
         self._deployment = ""
         self._seen: ServerFacts | None = None
         self._rules: tuple[str, ...] = ()
+        self._armed = False
         self._busy = threading.Lock()
 
     def observe(self, deployment: Deployment, *, closely: bool = False, clients: Sequence[str] = ()) -> ServerFacts:
@@ -113,6 +125,16 @@ class WindowsServer:
 
     def keep(self) -> None:
         """See `ServerPort.keep`."""
+        with self._busy:
+            before = self._seen.undo if self._seen is not None else Undo()
+            if self._armed or before.armed is not None:
+                self._keep()
+
+    def clear_note(self) -> None:
+        """See `ServerPort.clear_note`."""
+        with self._busy:
+            script = windows_revert.clear_script(secrets.token_hex(8))
+            self._run(script, deadline=self._server.look_seconds, again=True)
 
     def hold(self, holder: str) -> str | None:
         """None: a script that changes something locks Windows for as long as it runs (`scripts/lock.ps1`)."""
@@ -155,17 +177,34 @@ class WindowsServer:
             self._connector.close()
             self._connector = None
 
+    def _keep(self) -> None:
+        nonce = secrets.token_hex(8)
+        script, again = windows_revert.keep_script(nonce), False
+        try:
+            answer = self._run(script, deadline=self._server.look_seconds)
+        except ConnectionLost:
+            answer, again = self._run(script, deadline=self._server.look_seconds), True
+        word = windows_revert.kept(nonce, answer.stdout)
+        carried.raise_unless_kept(self._server.name, word, answer.stderr, again=again)
+        self._armed = False
+        if self._seen is not None:
+            self._seen = msgspec.structs.replace(self._seen, undo=Undo())
+
     def _apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float) -> ServerFacts | None:
         nonce = secrets.token_hex(8)
         progress = windows_apply.FrameProgress(nonce, steps, watch)
-        script = change_script(nonce, self._server, self._deployment, steps, self._seen, self._look(nonce))
-        deadline = self._server.look_seconds + STEP_SECONDS * len(steps)
-        answer = self._run(script, deadline=deadline, on_line=progress.feed)
-        carried.refuse(self._server.name, progress)
+        look = self._look(nonce)
+        script = change_script(nonce, self._server, self._deployment, steps, self._seen, look, revert_after)
+        deadline = self._server.look_seconds + STEP_SECONDS * len(steps) + (ARMING_SECONDS if revert_after else 0)
         try:
+            answer = self._run(script, deadline=deadline, on_line=progress.feed)
+        finally:
+            self._armed = progress.armed
+        try:
+            carried.refuse(self._server.name, progress)
             carried.raise_failure(self._server.name, steps, progress, answer)
         except (CommandFailed, ConnectionLost) as failed:
-            known = blocked(f"{progress.said} {answer.stderr}")
+            known = blocked(f"{progress.said or progress.said_last} {answer.stderr}")
             if known is not None:
                 failed.why, failed.next = f"{known.why} {failed.why}", f"{known.next} {failed.next}"
             raise

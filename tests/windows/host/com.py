@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.windows.host import files, tasks
 from tests.windows.host.model import Rule
 from tests.windows.pwsh import Collection, NotModelled, Object, PowerShellError
 
@@ -51,6 +52,8 @@ def create(host: WindowsHost, given: dict[str, Any]) -> Any:
                 return _policy(host)
             case "hnetcfg.fwrule":
                 return _RuleObject(Rule("", ports="*", enabled=False, profiles=0x7FFFFFFF))
+            case "schedule.service":
+                return tasks.service(host)
             case other:
                 raise NotModelled(f"COM object {other}")
     match str(given["typename"]).lower():
@@ -64,6 +67,8 @@ def create(host: WindowsHost, given: dict[str, Any]) -> Any:
             return host.mutex()
         case "security.principal.securityidentifier":
             return Object(str(given["argumentlist"]), {})
+        case "security.accesscontrol.directorysecurity":
+            return files.security()
         case other:
             raise NotModelled(f"type {other}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.windows.host import files
 from tests.windows.host.model import Row
 from tests.windows.pwsh import NotModelled, Object, PowerShellError, Static, Version
 
@@ -25,6 +26,12 @@ def static(host: WindowsHost, name: str) -> Static:
             return Static(name, {"GetIPGlobalProperties": lambda: _properties(host)})
         case "net.networkinformation.networkinterface":
             return Static(name, {"GetAllNetworkInterfaces": lambda: [_pseudo(host)]})
+        case "io.file":
+            return files.file(host)
+        case "io.directory":
+            return files.directory(host)
+        case "diagnostics.stopwatch":
+            return Static(name, {"GetTimestamp": lambda: round(host.uptime * 1000), "Frequency": 1000})
         case "dsrloopback" if host.has_class("DsrLoopback"):
             return Static(name, {"Register": host.register, "Bind": host.bind, "Remove": host.remove})
         case "dsrinterface" if host.has_class("DsrInterface"):

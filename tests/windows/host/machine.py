@@ -7,7 +7,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import uuid4
@@ -15,6 +15,7 @@ from uuid import uuid4
 from tests.windows.host import winrm
 from tests.windows.host.cmdlets import CMDLETS
 from tests.windows.host.dotnet import static
+from tests.windows.host.files import Files
 from tests.windows.host.model import (
     BY_HAND,
     PREFERRED,
@@ -30,15 +31,16 @@ from tests.windows.host.model import (
     pseudo,
 )
 from tests.windows.host.native import native
+from tests.windows.host.processes import KILLED, Processes, Script
+from tests.windows.host.tasks import Schedule
 from tests.windows.host.typed import by_index
-from tests.windows.pwsh import NotModelled, Object, PowerShell, PowerShellError, Static
+from tests.windows.pwsh import NotModelled, PowerShellError, Static
 
 ANY, CHANGING = "any", "changing"
 BUSY = "The network was busy."
-KILLED = "The process was ended."
 
 
-class WindowsHost:
+class WindowsHost(Processes):
     """`version` as in VERSIONS. Attributes are the host's state and may be changed by tests to break it."""
 
     def __init__(
@@ -127,8 +129,14 @@ class WindowsHost:
         self.dies_after: set[tuple[str, int]] = set()
         """As `dies_at`, after it took effect."""
         self.killed = False
-        self._locker: tuple[str, object] | None = None
-        self._running: list[str] = []
+        """Whether the last script was."""
+        self.files = Files()
+        self.schedule = Schedule()
+        self.uptime = 12_600.0
+        """Seconds since the boot, which no clock change moves."""
+        self._locker: tuple[Script, object] | None = None
+        self._scripts: list[Script] = []
+        self._started = 0
         self._index = 20
         self._classes: set[str] = set()
 
@@ -158,7 +166,7 @@ class WindowsHost:
 
     def called(self, name: str, *, changing: bool = True) -> None:
         """Counts a call. Raises PowerShellError where it is one of `breaks_at`."""
-        if self.killed:
+        if self._script is not None and self._script.dead:
             raise PowerShellError(KILLED)
         self.calls.update(_names(name, changing))
         self._killed(self.dies_at, name, changing)
@@ -171,7 +179,8 @@ class WindowsHost:
 
     def _killed(self, where: set[tuple[str, int]], name: str, changing: bool) -> None:
         if any((one, self.calls[one]) in where for one in _names(name, changing)):
-            self.killed = True
+            assert self._script is not None
+            self._script.dead = True
             raise PowerShellError(KILLED)
 
     def _broken_off(self, where: set[tuple[str, int]], name: str, changing: bool) -> None:
@@ -196,22 +205,18 @@ class WindowsHost:
         """Runs a script; lines are handed over as they come. `environment`: variables of this process alone."""
         self.questions = []
         self.killed = False
-
-        def said(line: str) -> None:
-            if not self.killed:
-                out(line)
-
-        self._running.append(script)
+        one = Script()
         try:
-            return PowerShell(self, said, err, environment).run(script)
+            return self._carried(script, one, out, err, environment)
         except NotModelled as missing:
             self.not_modelled.append(str(missing))
             err(f"not modelled: {missing}")
             raise
         finally:
-            self._running.remove(script)
-            if self._locker is not None and self._locker[0] == script:
-                self._locker = None  # Windows frees it with its process
+            self.killed = one.dead
+            for process in self.waiting():
+                if process.task not in self.schedule.tasks:
+                    process.go_on(1.0)  # it sees that nothing is left to do
             self.changed()
 
     # -- what a script reaches (Machine)
@@ -325,30 +330,10 @@ class WindowsHost:
         self.devices = [device for device in self.devices if device not in devices]
         self.done("remove")
 
-    def mutex(self) -> Object:
-        """As `Threading.Mutex` of our one name: of the script that runs now."""
-        if self.locked == "denied":
-            raise PowerShellError("UnauthorizedAccessException")
-        token, script = object(), self._running[-1]
-
-        def wait(milliseconds: int, leave: bool) -> bool:
-            if self.locked == "held" or self._locker is not None:
-                return False
-            self._locker = (script, token)
-            if self.locked == "abandoned":
-                self.locked = ""
-                raise PowerShellError("AbandonedMutexException")
-            return True
-
-        def release() -> None:
-            if self._locker is None or self._locker[1] is not token:
-                raise PowerShellError("Object synchronization method was called from an unsynchronized block of code.")
-            self._locker = None
-
-        return Object("Mutex", {}, {"WaitOne": wait, "ReleaseMutex": release})
-
     def sleep(self, milliseconds: int) -> None:
-        self.now += timedelta(milliseconds=milliseconds)
+        if self._script is not None and self._script.task is not None:
+            self._script.task.sleep(milliseconds / 1000)
+        self._pass(milliseconds / 1000)
         for adapter in self.adapters:
             for address in adapter.addresses:
                 address.state = PREFERRED

@@ -32,7 +32,7 @@ def instances(host: WindowsHost, name: str, where: str) -> list[Any]:
             assert where == "Name='powershell.exe'"
             return [
                 Object("Win32_Process", {"ProcessId": one.number, "CommandLine": one.line, "CreationDate": one.since})
-                for one in host.processes
+                for one in [*host.processes, *host.running()]
             ]
         case _:
             raise NotModelled(f"WMI class {name}")

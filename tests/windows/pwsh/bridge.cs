@@ -284,6 +284,33 @@ public static class DsrNetworkInterface {
         return DsrBridge.Called("net.networkinformation.networkinterface", "GetAllNetworkInterfaces");
     }
 }
+public static class DsrStopwatch {
+    public static object GetTimestamp() { return DsrBridge.Called("diagnostics.stopwatch", "GetTimestamp"); }
+    public static object Frequency { get { return DsrBridge.Static("diagnostics.stopwatch", "Frequency"); } }
+}
+public static class DsrFile {
+    const string Type = "io.file";
+    public static object Exists(object path) { return DsrBridge.Called(Type, "Exists", path); }
+    public static object ReadAllText(object path) { return DsrBridge.Called(Type, "ReadAllText", path); }
+    public static void WriteAllText(object path, object text) { DsrBridge.Called(Type, "WriteAllText", path, text); }
+    public static void Move(object path, object to) { DsrBridge.Called(Type, "Move", path, to); }
+    public static void Delete(object path) { DsrBridge.Called(Type, "Delete", path); }
+}
+public static class DsrDirectory {
+    const string Type = "io.directory";
+    public static object Exists(object path) { return DsrBridge.Called(Type, "Exists", path); }
+    public static object CreateDirectory(object path) { return DsrBridge.Called(Type, "CreateDirectory", path); }
+    public static object CreateDirectory(object path, object security) {
+        return DsrBridge.Called(Type, "CreateDirectory", path, security);
+    }
+    public static void Delete(object path, object whole) { DsrBridge.Called(Type, "Delete", path, whole); }
+    public static object GetDirectories(object path, object pattern) {
+        return DsrBridge.Called(Type, "GetDirectories", path, pattern);
+    }
+    public static object GetFiles(object path, object pattern) { return DsrBridge.Called(Type, "GetFiles", path, pattern); }
+    public static object GetFileSystemEntries(object path) { return DsrBridge.Called(Type, "GetFileSystemEntries", path); }
+    public static object GetAccessControl(object path) { return DsrBridge.Called(Type, "GetAccessControl", path); }
+}
 public static class DsrLoopbackOfTheHost {
     public static object Register(object mark) { return DsrBridge.Called("dsrloopback", "Register", mark); }
     public static void Bind(object pnp) { DsrBridge.Called("dsrloopback", "Bind", pnp); }
@@ -351,6 +378,9 @@ public static class DsrServer {
             Accelerate(prefix + "Security.Principal.WindowsIdentity", typeof(DsrWindowsIdentity));
             Accelerate(prefix + "Net.NetworkInformation.IPGlobalProperties", typeof(DsrIPGlobalProperties));
             Accelerate(prefix + "Net.NetworkInformation.NetworkInterface", typeof(DsrNetworkInterface));
+            Accelerate(prefix + "Diagnostics.Stopwatch", typeof(DsrStopwatch));
+            Accelerate(prefix + "IO.File", typeof(DsrFile));
+            Accelerate(prefix + "IO.Directory", typeof(DsrDirectory));
         }
         for (var line = DsrBridge.Line(); line != null; line = DsrBridge.Line()) {
             var order = JsonNode.Parse(line).AsObject();

@@ -26,7 +26,7 @@ OF_THEIR_OWN = ("New-Object", "Add-Type")
 APPCMD = r"C:\Windows\System32\inetsrv\appcmd.exe"
 PROGRAMS = ("netsh", "arp", "ipconfig", "netstat", "findstr", "winrm", "reg", APPCMD)
 MOST = 3
-"""Processes at once. A script that waits for another one's end would need more; none does."""
+"""Processes at once, those left out whose scripts wait for what others do."""
 Say = Callable[[str], None]
 
 
@@ -55,6 +55,10 @@ class Machine(Protocol):
         """The classes of this source that the host answers for."""
         ...
 
+    def began(self, number: int) -> None:
+        """The script that runs in this thread has this process number."""
+        ...
+
     def asked(self, question: dict[str, Any]) -> None:
         """Hears of everything that a script asks. Raises PowerShellError where it is to fail."""
         ...
@@ -69,6 +73,7 @@ class _Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
         self._versions: set[str] = set()
+        self.number = self._process.pid
         atexit.register(self.end)
 
     def end(self) -> None:
@@ -117,12 +122,13 @@ class _Pool:
         self._taken = 0
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[_Process]:
-        """A process for one script. One in which something went wrong may be in the middle of it, and is not kept."""
+    def lent(self, *, waits: bool = False) -> Iterator[_Process]:
+        """A process for one script. `waits`: the script waits for others, which must have their turn. One in which
+        something went wrong may be in the middle of it, and is not kept."""
         program = needed()
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._taken < MOST)
-            self._taken += 1
+            self._changed.wait_for(lambda: waits or self._free or self._taken < MOST)
+            self._taken += 0 if waits else 1
             process = self._free.pop() if self._free else None
         kept: _Process | None = None
         try:
@@ -133,7 +139,7 @@ class _Pool:
             if process is not None and kept is None:
                 process.end()
             with self._changed:
-                self._taken -= 1
+                self._taken -= 0 if waits else 1
                 self._free += [kept] if kept else []
                 self._changed.notify()
 
@@ -157,7 +163,16 @@ def errors_of(script: str) -> list[str]:
 class PowerShell:
     """One powershell.exe on one host. `run` returns its exit status; `out` and `err` get lines of text."""
 
-    def __init__(self, machine: Machine, out: Say, err: Say, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        out: Say,
+        err: Say,
+        environment: Mapping[str, str] | None = None,
+        *,
+        waits: bool = False,
+    ) -> None:
+        self._waits = waits
         self._machine = machine
         self._environment = dict(environment or {})
         self._out = out
@@ -168,7 +183,8 @@ class PowerShell:
         """Raises NotModelled where the script asks for what the host model does not know."""
         version = ".".join(str(part) for part in self._machine.powershell)
         environment = self._machine.variables() | self._environment
-        with _POOL.lent() as process:
+        with _POOL.lent(waits=self._waits) as process:
+            self._machine.began(process.number)
             process.ready_for(version, self._machine.cmdlets())
             process.send({"order": "run", "version": version, "script": script, "environment": environment})
             said = self._conversation(process)

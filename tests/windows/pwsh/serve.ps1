@@ -7,7 +7,7 @@ if (-not (Test-Path -LiteralPath $library)) {
     $null = New-Item -ItemType Directory -Force -Path $Kept
     $mine = "$library.$PID"
     Add-Type -Path $Bridge -OutputAssembly $mine
-    [IO.File]::Move($mine, $library, $true)
+    Move-Item -LiteralPath $mine -Destination $library -Force
 }
 Add-Type -Path $library
 try { [DsrServer]::Serve() }

@@ -48,6 +48,11 @@ _WSMAN = (
     " [-Authentication <AuthenticationMechanism>] [-CertificateThumbprint <String>]"
 )
 _APART = {
+    "get-process": (
+        "[[-Name] <string[]>] [-ComputerName <string[]>] [-Module] [-FileVersionInfo]",
+        "-Id <int[]> [-ComputerName <string[]>] [-Module] [-FileVersionInfo]",
+        "-InputObject <Process[]> [-ComputerName <string[]>] [-Module] [-FileVersionInfo]",
+    ),
     "start-sleep": ("[-Seconds] <int>", "-Milliseconds <int>"),
     "get-wsmaninstance": (
         f"[-ResourceURI] <Uri> [-ApplicationName <String>] [-ComputerName <String>] [-ConnectionURI <Uri>]"

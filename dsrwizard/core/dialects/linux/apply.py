@@ -168,7 +168,7 @@ class LineProgress(Progress):
         elif word == "busy":
             self.refused = "steps of another run" if number == "0" else "taking back what another run did there"
         elif word == "disarmed":
-            self.armed = False
+            self._disarm()
         elif word == "armed" and number.isascii() and number.isdigit() and len(number) <= _DIGITS and not self.armed:
             self.armed = True
             self._watch.armed(float(number))

@@ -15,9 +15,10 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from dsrwizard.core.dialects.linux import close, packet_filter, routes, values
-from dsrwizard.core.dialects.linux.revert import PLACES, undo_of
+from dsrwizard.core.dialects.linux.revert import PLACES
 from dsrwizard.core.dialects.linux.values import Impossible, reading
 from dsrwizard.core.dialects.script_files import body, filled
+from dsrwizard.core.dialects.undo import undo_of
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.doc_addresses import SOMEWHERE

@@ -27,15 +27,11 @@ from dsrwizard.core.model.changes import (
     UnitChange,
     aside,
 )
-from dsrwizard.core.model.facts import Undo
-from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.steps import Step
 
 PLACES = ("/run", "/var/run")
 """Folders that only root writes to and that a reboot empties, the first of which is taken."""
 _PURE_FILES = (FileChange, FolderChange, UnitChange)
-_MOST_STAYS = 50
-_LINE = 200
 
 _REVERT = body(__package__, "revert.sh")
 _REVERT_END = body(__package__, "revert_end.sh")
@@ -76,35 +72,16 @@ def keep_script(nonce: str, places: Sequence[str] = PLACES) -> str:
     return filled(_KEEP, {"@NONCE@": nonce, "@PLACES@": _words(places)})
 
 
+def clear_script(nonce: str, places: Sequence[str] = PLACES) -> str:
+    """The script that removes the note of a revert that is over."""
+    return f"m='==dsr:{nonce}'\n{take_over(places)}"
+
+
 def kept(nonce: str, text: str) -> str:
     """What came of it: `kept`, `back` (it has taken the steps back), `none` (none was armed), or nothing that is
     known."""
     words = {f"==dsr:{nonce}:{word}==": word for word in ("kept", "back", "none")}
     return next((words[line] for line in text.splitlines() if line in words), "")
-
-
-def undo_of(lines: Iterable[str]) -> Undo:
-    """What the section `undo` of a look says."""
-    armed: int | None = None
-    going, reverted = False, 0
-    stays: list[str] = []
-    for line in lines:
-        match line.split():
-            case ["going"]:
-                going = True
-            case ["armed", until, now] if _number(until) and _number(now):
-                armed = max(0, int(until) - int(now))
-            case ["reverted", at] if _number(at):
-                reverted = int(at)
-            case ["stays", *_] if len(stays) < _MOST_STAYS:
-                stays.append(one_line(line.removeprefix("stays "), _LINE))
-            case _:
-                pass
-    return Undo(armed=armed, going=going, reverted=reverted, stays=tuple(stays))
-
-
-def _number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 11
 
 
 def _words(texts: Iterable[str]) -> str:

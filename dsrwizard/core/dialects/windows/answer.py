@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from dsrwizard.core.dialects.undo import undo_of
 from dsrwizard.core.dialects.windows.blocked import blocked, explained
 from dsrwizard.core.dialects.windows.frames import Document, frames
 from dsrwizard.core.dialects.windows.install_policy import restricted, retroactive
@@ -31,6 +32,7 @@ _LARGEST = {
     "sni": 1_000_000,
     "central": 200_000,
     "install_policy": 200_000,
+    "undo": 50_000,
     "unread": 500_000,
 }
 """Bytes of what could be many small things, each of which takes ten times its text to keep. Firewall rules may fill the
@@ -48,6 +50,7 @@ class _Sizes(msgspec.Struct):
     sni: msgspec.Raw = msgspec.Raw(b"")
     central: msgspec.Raw = msgspec.Raw(b"")
     install_policy: msgspec.Raw = msgspec.Raw(b"")
+    undo: msgspec.Raw = msgspec.Raw(b"")
     unread: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -101,6 +104,7 @@ class _Answer(msgspec.Struct, kw_only=True):
     central: dict[str, tuple[str, str, str]] | None = None
     install_policy: _Policy = _Policy()
     events: tuple[_Event, ...] | None = None
+    undo: tuple[str, ...] = ()
     unread: tuple[_Unread, ...] = ()
 
 
@@ -179,6 +183,7 @@ def _facts(host: str, frame: Document, now: float, reached: str) -> ServerFacts:
         ),
         listeners=None if more.listeners is None else _listeners(more.listeners),
         windows=windows,
+        undo=undo_of(more.undo),
     )
 
 

@@ -11,14 +11,16 @@ receive.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from dsrwizard.core.dialects.windows import revert
 from dsrwizard.core.dialects.windows.commands import PSEUDO, quoted, split, standalone, unseen
 from dsrwizard.core.dialects.windows.frames import frame_of
-from dsrwizard.core.dialects.windows.powershell import DEVICES, GENERATIONS, LOOPBACK, add_type, file, prelude
+from dsrwizard.core.dialects.windows.powershell import DEVICES, GENERATIONS, LOOPBACK, add_type, file
 from dsrwizard.core.model import windows_values as values
 from dsrwizard.core.model.changes import AddressChange, Change, CommandSet, LinkChange, WindowsChange
 from dsrwizard.core.model.foreign import one_line
@@ -30,8 +32,9 @@ from dsrwizard.core.model.windows_values import Number, sentence
 _ADD_LOOPBACK = add_type(LOOPBACK)
 _SHARED = file("settings.ps1")
 _DISPATCH = file("dispatch.ps1")
+_CHANGES = file("changes.ps1")
 _LOOP = file("apply.ps1")
-_LOCK = file("lock.ps1")
+_LOCKED = file("locked.ps1")
 
 
 def apply_script(
@@ -43,18 +46,34 @@ def apply_script(
     afterwards: str,
     title: str = "",
     windows: WindowsFacts | None = None,
+    revert_after: float = 0.0,
 ) -> str:
     """The script. `reached` is the address of our own connection, `afterwards` the looking script, `title` what is
     changed for whom: it stands in the process list while the script runs. `windows`: what was seen, so that adapters
-    are found that have another name by now."""
+    are found that have another name by now. `revert_after` above 0 arms the host's own undo
+    (`core.dialects.windows.revert`)."""
+    title = title or "dsrwizard: change"
+    seconds = math.ceil(revert_after)
+    shared = machinery(nonce, steps, reached=reached, system=system, windows=windows)
+    parts = [f"# {title}"]
+    # The undo is made of the same text, which the script hands on to it and runs itself.
+    parts += [f"$machinery = {quoted(shared)}", ". ([ScriptBlock]::Create($machinery))"] if seconds else [shared]
+    parts += [_LOCKED, revert.marks(seconds), revert.OVER, "$session = [int](Find-SessionIndex)"]
+    parts += [revert.arming(seconds, title.replace("change", "revert", 1))] if seconds else []
+    return "\n".join([*parts, _LOOP, afterwards]) + "\n"
+
+
+def machinery(
+    nonce: str, steps: Sequence[Step], *, reached: str, system: CommandSet, windows: WindowsFacts | None = None
+) -> str:
+    """What carries steps out and what takes them back are made of, and the steps: it defines, and changes nothing."""
     generation = GENERATIONS["2008" if system == "windows-2008" else "2012"]
     names = dict.fromkeys(name for step in steps for change in step.changes if (name := _adapter(change)))
     adapters = {name: windows.adapter(name) if windows else None for name in names}
+    shown = {one.guid.lower(): one.name for one in windows.adapters} if windows else {}
     parts = [
-        f"# {title or 'dsrwizard: change'}",
-        prelude(nonce),
+        revert.common(nonce),
         generation.json,
-        _LOCK,
         "$known = @{}",
         *(f"$known[{quoted(name)}] = {quoted(one.guid)}" for name, one in adapters.items() if one and one.guid),
         "$marks = @{}",
@@ -65,18 +84,16 @@ def apply_script(
         _SHARED,
         generation.settings,
         _DISPATCH,
-        "$session = [int](Find-SessionIndex)",
+        _CHANGES,
         "$steps = @()",
-        *(_step(number, step) for number, step in enumerate(steps, 1)),
-        _LOOP,
-        afterwards,
+        *(_step(number, step, shown) for number, step in enumerate(steps, 1)),
     ]
     return "\n".join(parts) + "\n"
 
 
-def _step(number: int, step: Step) -> str:
+def _step(number: int, step: Step, names: Mapping[str, str]) -> str:
     lines = ["$changes = @()"]
-    lines += [f"$changes += {_literal(change)}" for change in step.changes]
+    lines += [f"$changes += {_literal(change, revert.about(change, names))}" for change in step.changes]
     lines.append(f"$steps += @{{ number = {number}; changes = $changes }}")
     return "\n".join(lines)
 
@@ -93,12 +110,12 @@ def _adapter(change: Change) -> str:
     return "" if name.startswith("{") or name == PSEUDO else name
 
 
-def _literal(change: Change) -> str:
+def _literal(change: Change, about: str) -> str:
     what, name, before, after = _fields(change)
     checked = "$false" if unseen(change) else "$true"
     return (
         f"@{{ what = {quoted(what)}; name = {quoted(name)}; before = {_text(before)}; after = {_text(after)}; "
-        f"checked = {checked} }}"
+        f"checked = {checked}; about = {quoted(about)} }}"
     )
 
 
@@ -130,6 +147,7 @@ class _Report(msgspec.Struct):
     name: str = ""
     device: str = ""
     guid: str = ""
+    seconds: Number = 0
 
 
 class _Busy(msgspec.Struct):
@@ -170,6 +188,14 @@ class FrameProgress(Progress):
         elif frame.kind == "busy":
             with contextlib.suppress(msgspec.ValidationError):
                 self.refused = frame.read(_Busy).text
+        elif frame.kind == "unarmed":
+            self.unarmed = True
+            self._hear(message)
+        elif frame.kind == "disarmed":
+            self._disarm()
+        elif frame.kind == "armed" and report.seconds and not self.armed:
+            self.armed = True
+            self._watch.armed(float(report.seconds))
         elif frame.kind == "device" and 0 < report.step <= len(self._steps):
             self._made(report)
         elif report.step:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dsrwizard.core.dialects.script_files import filled
 from dsrwizard.core.dialects.windows.install_policy import SWITCHES
 from dsrwizard.core.dialects.windows.powershell import DEVICES, GENERATIONS, array, file, prelude
+from dsrwizard.core.dialects.windows.revert import PLACE
 
 SECONDS = 60.0
 """How long a look may take, unless the deployment says otherwise."""
 _RULES_SHARE = 3
 """The firewall's rules get this part of the time: there may be 50,000, and everything else has to be read, too."""
 _SHARED = filled(file("facts.ps1"), {"'@SWITCHES@'": array(SWITCHES)})
+_UNDO = file("undo_look.ps1")
 _MAIN = file("look.ps1")
 
 
@@ -31,4 +33,4 @@ def observe_script(nonce: str, *, own_rules: Sequence[str] = (), seconds: float 
     )
     budget = max(1, int(seconds / _RULES_SHARE))
     main = filled(_MAIN, {"'@RULE_SECONDS@'": str(budget), "'@OWN_RULES@'": array(tuple(own_rules))})
-    return "# dsrwizard: look\n" + prelude(nonce) + _SHARED + DEVICES + chosen + main
+    return "# dsrwizard: look\n" + prelude(nonce) + _SHARED + DEVICES + PLACE + _UNDO + chosen + main

@@ -5,7 +5,8 @@ param(
     [Parameter(ParameterSetName='net', Position=1)] [object[]] $ArgumentList,
     [Parameter(ParameterSetName='com', Mandatory=$true)] [string] $ComObject
 )
-$asks = @('Security.Principal.WindowsPrincipal', 'Security.Principal.SecurityIdentifier', 'Threading.Mutex')
+$asks = @('Security.Principal.WindowsPrincipal', 'Security.Principal.SecurityIdentifier', 'Threading.Mutex',
+    'Security.AccessControl.DirectorySecurity')
 if ($ComObject -or $asks -contains $TypeName) {
     $answer = [DsrBridge]::Cmdlet('New-Object', $PSBoundParameters)
     if ($null -ne $answer.Error) { throw [DsrBridge]::Of($answer.Error) }

@@ -3,9 +3,10 @@
 # A look changes nothing and takes no part.
 
 function Get-Holder {
+    param($words)
     $oldest = $null
     foreach ($process in @(Get-WmiObject -Class Win32_Process -Filter "Name='powershell.exe'")) {
-        $ours = ([string]$process.CommandLine).Contains("'dsrwizard: change")
+        $ours = ([string]$process.CommandLine).Contains($words)
         if ($ours -and ([int]$process.ProcessId -ne $PID)) {
             if (($oldest -eq $null) -or ([string]$process.CreationDate -le [string]$oldest.CreationDate)) {
                 $oldest = $process
@@ -16,11 +17,11 @@ function Get-Holder {
         return @{}
     }
     $line = [string]$oldest.CommandLine
-    $words = $line.Substring($line.IndexOf("'dsrwizard: change") + 1)
+    $title = $line.Substring($line.IndexOf($words) + 1)
     return @{
         process = [string]$oldest.ProcessId
         since = [string]$oldest.CreationDate
-        title = $words.Substring(0, $words.IndexOf("'"))
+        title = $title.Substring(0, $title.IndexOf("'"))
     }
 }
 function Enter-Lock {
@@ -48,11 +49,16 @@ function Enter-Lock {
         throw
     }
 }
-$lock = Enter-Lock
-if ($lock -eq $null) {
+function Send-Busy {
+    # Ends the script: somebody else is at it, or the host takes back what an earlier run did.
     $holder = @{}
     try {
-        $holder = Get-Holder
+        foreach ($words in @("'dsrwizard: revert", "'dsrwizard: change")) {
+            # The task of an undo is there before it is at it.
+            if (($holder.Count -eq 0) -and (($words -like '*change') -or (Test-AnyGoing))) {
+                $holder = Get-Holder -words $words
+            }
+        }
     }
     catch {
         $holder = @{}

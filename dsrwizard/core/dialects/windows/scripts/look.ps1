@@ -24,6 +24,7 @@ Read-Section 'system' 0 {
 Read-Section 'machine' 0 {
     $facts['machine'] = [string](Get-RegistryValue -path 'HKLM:\SOFTWARE\Microsoft\Cryptography' -name 'MachineGuid')
 }
+Read-Section 'undo' 0 { $facts['undo'] = @(Get-Undo) }
 Read-Section 'privileges' 0 { $facts['elevated'] = [bool](Test-Elevated) }
 Read-Section 'install-policy' 0 { $facts['install_policy'] = (Get-InstallPolicy) }
 Read-Section 'adapters' 0 { Add-Adapters -facts $facts }

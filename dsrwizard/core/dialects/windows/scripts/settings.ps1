@@ -182,6 +182,11 @@ function Write-Certificate {
     $said = & 'netsh' 'http' 'add' 'sslcert' $words
     Assert-Exit -what 'netsh http add sslcert'
 }
+function Test-GivenAddress {
+    # Whether somebody gave it, and not Windows by itself.
+    param($address)
+    return (-not (($address -like '169.254.*') -or ($address -like 'fe80:*')))
+}
 function Get-AdapterConfig {
     param($index)
     $filter = 'InterfaceIndex=' + [string]$index
@@ -226,6 +231,8 @@ function New-Device {
     Remove-Devices -ids @(Get-Own -name $name)
     $id = [DsrLoopback]::Register([string]$marks[$name])
     Send-Frame @{ kind = 'device'; step = $step.number; name = $name; device = $id; guid = '' }
+    Write-Sign
     [DsrLoopback]::Bind($id)
+    Write-Sign
     return $id
 }

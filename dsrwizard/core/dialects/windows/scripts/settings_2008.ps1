@@ -72,6 +72,7 @@ function Add-Adapter {
             }
         }
         if ($ready -eq $null) {
+            Write-Sign
             Start-Sleep -Milliseconds 500
         }
         $count = $count + 1
@@ -100,6 +101,16 @@ function Remove-Adapter {
     }
     Remove-Devices -ids $ids
     $known.Remove($name)
+}
+function Test-Used {
+    param($name)
+    $config = Find-Config -key $name
+    foreach ($address in @($config.IPAddress)) {
+        if (($address -ne $null) -and (Test-GivenAddress -address ([string]$address))) {
+            return $true
+        }
+    }
+    return $false
 }
 function Get-Mask {
     param($prefix)

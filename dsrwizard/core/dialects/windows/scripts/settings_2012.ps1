@@ -54,6 +54,7 @@ function Add-Adapter {
             }
         }
         if ($ready -eq $null) {
+            Write-Sign
             Start-Sleep -Milliseconds 500
         }
         $count = $count + 1
@@ -80,6 +81,16 @@ function Remove-Adapter {
     }
     Remove-Devices -ids $ids
     $known.Remove($name)
+}
+function Test-Used {
+    param($name)
+    $index = Find-Index -key $name
+    foreach ($row in @(Get-NetIPAddress)) {
+        if (([int]$row.InterfaceIndex -eq $index) -and (Test-GivenAddress -address ([string]$row.IPAddress))) {
+            return $true
+        }
+    }
+    return $false
 }
 function Read-Address {
     param($name)
@@ -112,6 +123,7 @@ function Write-Address {
         $row = @(Get-NetIPAddress -InterfaceIndex $index -IPAddress $parts[1])
         $state = [int]$row[0].AddressState
         if ($state -ne 4) {
+            Write-Sign
             Start-Sleep -Milliseconds 250
         }
         $count = $count + 1
