@@ -14,7 +14,7 @@ import msgspec
 
 from dsrwizard.core.dialects.linux.plan import GUARD, ifupdown_file, key, unit_file, unit_link
 from dsrwizard.core.dialects.windows.firewall import rule_name
-from dsrwizard.core.dialects.windows.plan import target
+from dsrwizard.core.dialects.windows.plan import nic_of, target
 from dsrwizard.core.model.changes import (
     FORMER_GUARD_FILE,
     GUARD_FILE,
@@ -62,6 +62,7 @@ def recognised(deployment: Deployment, observed: Observed) -> FoundByName:
                 continue
             _take(found, server.name, server.address, facts, plan.steps)
             _former(found, server, facts)
+            found.notes.setdefault(server.name, []).extend(_weak(server, facts))
             if _guarded(facts):
                 found.notes.setdefault(server.name, []).append(
                     f"{_NOT_KNOWN}: arp_ignore and arp_announce go to 0, the kernel's default."
@@ -133,6 +134,19 @@ def _named(name: str, facts: ServerFacts) -> bool:
 def _guarded(facts: ServerFacts) -> bool:
     written = (facts.files.get(path) for path in (GUARD_FILE, FORMER_GUARD_FILE))
     return any(one is not None and one.content.startswith("# dsrwizard: ") for one in written)
+
+
+def _weak(server: RealServer, facts: ServerFacts) -> list[str]:
+    """What is said of the setting of the adapter to the network, which carries no name of ours."""
+    nic = nic_of(server, facts.windows) if facts.windows is not None else None
+    weak = [
+        f"IPv{family}" for family in (4, 6) if nic is not None and (row := nic.of(family)) and row.weak_host_receive
+    ]
+    if nic is None or not weak:
+        return []
+    return [
+        f"{_NOT_KNOWN}: weak-host receive of {nic.name} ({' and '.join(weak)}) stays on. Windows has it off by default."
+    ]
 
 
 def _former(found: FoundByName, server: RealServer, facts: ServerFacts) -> None:
