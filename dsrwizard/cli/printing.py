@@ -83,7 +83,7 @@ def plan(made: Plan, *, as_json: bool = False, scripts: Mapping[str, Sequence[Se
         for step in host.steps:
             _step(step)
         for sent in (scripts or {}).get(host.host, ()):
-            out.line(f"  - The script that {'looks' if sent.what == 'look' else 'changes'}")
+            out.line(f"  - The script that {sent.what}s")
             out.text("".join(f"      | {one}".rstrip() + "\n" for one in sent.text.splitlines()))
     waves(made)
     total = len(made.steps)

@@ -24,6 +24,7 @@ from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.leases import Leases
 from dsrwizard.engine.locks import Locks
 from dsrwizard.engine.servers.linux import LinuxServer
+from dsrwizard.engine.servers.sent import NONCE, RUN, scripts_of
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import FakeServer, World
@@ -375,3 +376,16 @@ def test_plan_verify_status_and_a_weight_take_no_lock(machines: Machines) -> Non
         watcher.set_weight("web1", 0)
         watcher.close()
         assert {name: state.holder for name, state in machines.world.servers.items()} == held
+
+
+def test_the_scripts_of_a_plan_have_the_lock_of_a_server_that_is_changed(tmp_path: Path) -> None:
+    world = World.lab()
+    shop = world.deployment()
+    engine = engine_of(world, Nobody(), tmp_path)
+    observed = engine.observe(shop)
+    made = engine.plan(shop, observed)
+    assert [one.what for one in scripts_of(shop, made, observed)["web1"]] == ["lock", "look", "change"]
+    assert scripts_of(shop, made, observed)["web1"][0].text.strip() == lock_script(NONCE, RUN).strip()
+    engine.apply(shop, made, lambda event: None)
+    observed = engine.observe(shop)
+    assert [one.what for one in scripts_of(shop, engine.plan(shop, observed), observed)["web1"]] == ["look"]
