@@ -61,7 +61,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck $$(find dsrwizard backends -name '*.sh') tests/reboots/build.sh tests/reboots/inside/init \
-	  tests/reboots/inside/agent tests/reboots/seeded/manage
+	  tests/reboots/seeded/agent tests/reboots/seeded/manage
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.ready-dev

@@ -12,10 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.reboots.checks import Table, everything
+from tests.reboots.checks import everything
 from tests.reboots.farm import MANAGERS, VIP, Farm
 from tests.reboots.guests import GuestFailed
 from tests.reboots.image import NOBODY, code, image, opened, ordinary
+from tests.reboots.table import Table
 
 
 def main() -> int:
@@ -34,11 +35,14 @@ def main() -> int:
             os.chown(farm, NOBODY, NOBODY)
         python = Path("/usr/bin/python3") if words else Path(sys.executable)
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(copied), "LC_ALL": "C.UTF-8", "HOME": str(farm)}
-        done = subprocess.run(
-            [*words, python, "-m", "tests.reboots", "run", farm, built], cwd=copied, env=environment, check=False
-        )
+        with subprocess.Popen(
+            [*words, python, "-m", "tests.reboots", "run", farm, built], cwd=copied, env=environment
+        ) as run_:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: run_.terminate())  # it ends its guests, and then itself
+            run_.wait()
         print(f"{time.monotonic() - began:.0f} s in all")
-        return done.returncode
+        return run_.returncode
     finally:
         if os.environ.get("REBOOTS_KEEP"):
             print(f"Kept: {work}")
@@ -49,9 +53,15 @@ def main() -> int:
 def run(folder: Path, built: Path) -> int:
     """The guests and the checks, as the ordinary user."""
     table = Table()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the guests end, too
     try:
         with Farm(folder, built, Path.cwd()) as farm:
+
+            def stop(*_: object) -> None:
+                farm.power_off()  # so that nothing waits for a guest any more
+                sys.exit(1)
+
+            signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGINT, stop)
             everything(farm, table, MANAGERS, tuple(VIP))
     except GuestFailed as problem:
         table.note("the run", "-", str(problem))

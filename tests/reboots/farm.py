@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,8 @@ VIP = {
     "director-netplan": "10.0.0.13",
 }  # fmt: skip
 VIP6 = "fd00::10"
+FIRST = "director-networkd"
+"""The director with which real servers are tried; its deployment has an IPv6 VIP, too."""
 SEEDED = Path(__file__).parent / "seeded"
 """What runs in a guest and is no part of the image: a change of it builds none."""
 _SITE = "/opt/dsrwizard/lib/python3.11/site-packages"
@@ -151,7 +152,7 @@ class Farm(Segment):
     # --- the product
 
     def deployment(self, director: str) -> str:
-        first = director == "director-networkd"
+        first = director == FIRST
         text = f'name = "{name_of(director)}"\n[director]\ninterface = "vec0"\n'
         for vip in (VIP[director], VIP6) if first else (VIP[director],):
             text += f'[[vips]]\naddress = "{vip}"\n[[vips.services]]\nprotocol = "tcp"\nport = 80\nscheduler = "rr"\n'
@@ -224,15 +225,19 @@ class Farm(Segment):
         """The client asks the VIP all the time. What is returned waits until it is answered, at most so many seconds,
         and tells what it saw: every change, and the end."""
         client = self.at["client"]
-        stop = client.dir / "ctl" / "stop"
+        stop = client.dir / "ctl" / f"stop-{director}"
         stop.unlink(missing_ok=True)
-        number = client.send(f"python3 -u /lab/ask.py {VIP[director]} /lab/host/stop")
-        heard = client.dir / "ctl" / f"{number}.out"
+        number = client.send(f"python3 -u /lab/ask.py {VIP[director]} /lab/host/{stop.name}")
+
+        def answered(seconds: float) -> None:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and not client.said(number).rstrip().endswith(" ok"):
+                time.sleep(0.2)
+
+        answered(most)  # it has begun, and nothing is wrong yet
 
         def seen() -> list[str]:
-            end = time.monotonic() + most
-            while time.monotonic() < end and not heard.read_text("ascii").rstrip().endswith(" ok"):
-                time.sleep(0.2)
+            answered(most)
             time.sleep(1)
             stop.touch()
             return client.result(number, 60)[1].splitlines()
@@ -252,13 +257,3 @@ def outage(seen: list[str]) -> tuple[float, int]:
         elif bad_since is None:
             bad_since = float(when)
     return longest, refused
-
-
-def scratch(folder: Path) -> None:
-    """An empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
-
-def since(began: float) -> str:
-    return f"[{time.monotonic() - began:5.0f} s]"

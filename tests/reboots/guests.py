@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -26,17 +26,42 @@ class GuestFailed(Exception):
     """A guest did not do what it was told; the message says which and where its log is."""
 
 
-def _idlest() -> int:
-    """The processor that had least to do in the last quarter of a second."""
+class Processors:
+    """Which processor a guest runs on. A guest's kernel and programs are processes that hand over to each other: they
+    are quickest on one processor."""
 
-    def idle() -> list[int]:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._on: dict[str, int] = {}
+        self._booting: set[str] = set()
+
+    def take(self, name: str) -> int:
+        """The one with the fewest guests that are booting, then with the fewest in all, then the idlest."""
+        with self._lock:
+            before = self._idle()
+            time.sleep(0.1)
+            after = self._idle()
+            others = [(one, cpu) for one, cpu in self._on.items() if one != name]
+
+            def load(cpu: int) -> tuple[int, int, int]:
+                here = [one for one, on in others if on == cpu]
+                return sum(one in self._booting for one in here), len(here), before[cpu] - after[cpu]
+
+            self._on[name] = min(os.sched_getaffinity(0), key=load)
+            self._booting.add(name)
+            return self._on[name]
+
+    def booted(self, name: str) -> None:
+        with self._lock:
+            self._booting.discard(name)
+
+    @staticmethod
+    def _idle() -> list[int]:
         lines = Path("/proc/stat").read_text("ascii").splitlines()
         return [int(line.split()[4]) for line in lines if re.match(r"cpu\d", line)]
 
-    before = idle()
-    time.sleep(0.25)
-    after = idle()
-    return max(os.sched_getaffinity(0), key=lambda one: after[one] - before[one])
+
+PROCESSORS = Processors()
 
 
 class Guest:
@@ -54,24 +79,27 @@ class Guest:
         self.log = self.dir / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._console: socket.socket | None = None
-        self._buffer = b""
         self._asked = 0
+        self._news = threading.Condition()
+        self._done: dict[int, int] = {}
+        self._ready = self._ended = False
         self.boot_id = ""
-        self.began = 0.0
+        self.over = False
 
     def add(self, source: Path, place: str) -> None:
         """A folder of this machine is put into the root at the first boot, as `place`."""
         shutil.copytree(source, self.dir / "seed" / place.lstrip("/"))
 
     def start(self) -> None:
+        if self.over:
+            raise GuestFailed(f"{self.name}: the run is being ended")
         self._console, theirs = socket.socketpair()
-        self.began = time.monotonic()
+        self._ready = self._ended = False
         with theirs, self.log.open("ab") as log:
-            # A guest's kernel and programs are processes that hand over to each other: quickest on one processor.
             # `noreboot`: the kernel ends where it would run itself anew in place, which does not always come back.
             self._process = subprocess.Popen(
                 [
-                    "taskset", "-c", str(_idlest()), "linux.uml", f"mem={self._memory}M",
+                    "taskset", "-c", str(PROCESSORS.take(self.name)), "linux.uml", f"mem={self._memory}M",
                     f"ubd0={self.dir}/cow,{self._image}", "root=/dev/ubda", "rootfstype=ext4", "rw", "init=/lab/init",
                     f"SEED={self.dir}/seed", f"lab.ctl={self.dir}/ctl", f"systemd.hostname={self.name}",
                     f"umid={self.name}", f"uml_dir={self.dir}/",
@@ -83,38 +111,65 @@ class Guest:
                 start_new_session=True, env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/usr/bin", "TMPDIR": "/dev/shm"},
             )  # fmt: skip
 
-    def _line(self, pattern: str, seconds: float) -> str:
-        end = time.monotonic() + seconds
-        while True:
-            while b"\n" in self._buffer:
-                line, _, self._buffer = self._buffer.partition(b"\n")
-                text = line.decode(errors="replace").strip()
-                if text.startswith("ready "):
-                    self.boot_id = text.split()[1]
-                if re.match(pattern, text):
-                    return text
-            left = end - time.monotonic()
-            if self._console is None or left <= 0 or not select.select([self._console], [], [], left)[0]:
-                raise GuestFailed(f"{self.name}: no {pattern!r} in {seconds:.0f} s; log: {self.log}")
-            data = self._console.recv(65536)
-            if not data:
-                raise GuestFailed(f"{self.name}: the guest ended; log: {self.log}")
-            self._buffer += data
+        threading.Thread(target=self._hear, args=(self._console,), daemon=True).start()
+
+    def _hear(self, console: socket.socket) -> None:
+        """Reads what the guest says on its console until it ends."""
+        buffer = b""
+        while data := self._more(console):
+            *lines, buffer = (buffer + data).split(b"\n")
+            with self._news:
+                for line in lines:
+                    match line.decode(errors="replace").split():
+                        case ["ready", boot, *_]:
+                            self._ready, self.boot_id = True, boot
+                        case ["done", number, status]:
+                            self._done[int(number)] = int(status)
+                        case _:
+                            pass
+                self._news.notify_all()
+        with self._news:
+            if console is self._console:
+                self._ended = True
+            self._news.notify_all()
+
+    @staticmethod
+    def _more(console: socket.socket) -> bytes:
+        try:
+            return console.recv(65536)
+        except OSError:
+            return b""
+
+    def _wait(self, what: str, there: Callable[[], bool], seconds: float) -> None:
+        with self._news:
+            self._news.wait_for(lambda: there() or self._ended, seconds)
+            if there():
+                return
+        end = "the guest ended" if self._ended else f"nothing in {seconds:.0f} s"
+        raise GuestFailed(f"{self.name}: {what}: {end}; log: {self.log}")
 
     def ready(self, seconds: float = 300) -> None:
-        self._line("ready ", seconds)
+        self._wait("its boot", lambda: self._ready, seconds)
 
     def send(self, script: str) -> int:
-        """Starts a script; `result` waits for it."""
-        assert self._console is not None
-        self._asked += 1
-        (self.dir / "ctl" / f"{self._asked}.sh").write_text(script, encoding="utf-8")
-        self._console.sendall(f"{self._asked}\n".encode())
-        return self._asked
+        """Starts a script, beside those that run already; `result` waits for it."""
+        with self._news:
+            if self._console is None:
+                raise GuestFailed(f"{self.name}: it is off")
+            self._asked += 1
+            number = self._asked
+            (self.dir / "ctl" / f"{number}.sh").write_text(script, encoding="utf-8")
+            self._console.sendall(f"{number}\n".encode())
+        return number
 
     def result(self, number: int, seconds: float) -> tuple[int, str]:
-        status = int(self._line(f"done {number} ", seconds).split()[2])
-        return status, (self.dir / "ctl" / f"{number}.out").read_text(encoding="utf-8", errors="replace")
+        self._wait(f"script {number}", lambda: number in self._done, seconds)
+        return self._done[number], self.said(number)
+
+    def said(self, number: int) -> str:
+        """What a script has printed so far."""
+        out = self.dir / "ctl" / f"{number}.out"
+        return out.read_text(encoding="utf-8", errors="replace") if out.exists() else ""
 
     def run(self, script: str, seconds: float = 300) -> str:
         """What a script prints, whatever its exit status."""
@@ -144,9 +199,13 @@ class Guest:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
-        if self._console is not None:
-            self._console.close()
-        self._buffer = b""
+        with self._news:  # whoever waits for it waits in vain
+            console, self._console, self._ended = self._console, None, True
+            self._news.notify_all()
+        if console is not None:
+            with contextlib.suppress(OSError):
+                console.shutdown(socket.SHUT_RDWR)
+            console.close()
 
     def up(self, address: str, seconds: float = 300) -> None:
         """Waits until sshd listens, the address is there and systemd has started what it starts."""
@@ -155,6 +214,7 @@ class Guest:
             "&& break; sleep .1; done; systemctl is-system-running --wait",
             seconds,
         )
+        PROCESSORS.booted(self.name)
 
 
 class Segment:
@@ -177,11 +237,16 @@ class Segment:
             time.sleep(0.02)
         return self
 
+    def power_off(self) -> None:
+        """Cuts the power of all guests; none starts again."""
+        for guest in self.guests:
+            guest.over = True
+            guest.cut()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        for guest in self.guests:
-            guest.cut()
+        self.power_off()
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
@@ -224,13 +289,13 @@ class Asker:
         self._thread.join()
         self._port.close()
 
-    def heard(self, mac: str) -> list[str]:
-        """What the host with this MAC said of the address since the start: answers, announcements, questions in its
-        name, and questions whether it is free."""
-        said = []
+    def heard(self, mac: str, since: float = 0.0) -> list[str]:
+        """What the host with this MAC said of the address since the start, or since a later moment of `time.time`:
+        answers, announcements, questions in its name, and questions whether it is free."""
+        said, since = [], max(since, self._since)
         for line in self._segment.log.read_text("ascii").splitlines():
             when, source, kind, sender, target = line.split()
             about = sender == self._address or (kind == "probe" and target == self._address)
-            if about and float(when) >= self._since and source == mac:
-                said.append(f"+{float(when) - self._since:.2f} s {kind}")
+            if about and float(when) >= since and source == mac:
+                said.append(f"+{float(when) - since:.2f} s {kind}")
         return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,10 @@ PROJECT = HERE.parents[1]
 NOBODY = 65534
 KEPT = 2
 """Images that stay in the cache: the one in use, and one of another state of the recipe."""
+_NOT_FETCHED = re.compile(
+    r"failed to fetch|could not (resolve|connect)|failure resolving|unable to (fetch|connect)|not found \[IP", re.I
+)
+"""What apt says where a mirror does not give it a file (apt's methods/connect.cc and apt-pkg/acquire-item.cc)."""
 
 
 def cache() -> Path:
@@ -45,22 +50,32 @@ def image(work: Path, user: list[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if user:
         os.chown(folder, NOBODY, NOBODY)
-    print("The guests' image is built: two minutes, from this machine's own Debian mirror.", flush=True)
+    print("The guests' image is built, from the Debian mirror of this machine's own apt.", flush=True)
     site = work / "site"
     _dependencies(site)
     opened(work)
     built = subprocess.run(
         [*user, _copied(work) / "build.sh", path, _copied(work) / "inside", site],
-        cwd=folder,
-        check=False,
-        env={**os.environ, "HOME": str(folder)},
-    )
+        cwd=folder, check=False, env={**os.environ, "HOME": str(folder)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     if built.returncode:
-        raise SystemExit("The guests' image could not be built; the lines above say why.")
+        sys.stderr.write(built.stderr[-4000:])
+        raise SystemExit(f"{not_built(built.stderr)} Nothing was tried.")
     old = sorted(folder.glob("*.img"), key=lambda one: one.stat().st_mtime)[:-KEPT]
     for one in old:
         one.unlink()
     return path
+
+
+def not_built(said: str) -> str:
+    """Why there is no image, by what mmdebstrap and apt said."""
+    lines = [line for line in said.splitlines() if _NOT_FETCHED.search(line)]
+    if not lines:
+        return "The guests' image could not be built. The lines above say why."
+    return (
+        f"The guests' packages could not be fetched: {lines[0].strip()}\nRun `make reboots` where apt reaches its "
+        "mirror. The image is then kept, and later runs need no network."
+    )
 
 
 def _copied(work: Path) -> Path:
@@ -73,14 +88,18 @@ def _dependencies(site: Path) -> None:
         ["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    subprocess.run(
+    fetched = subprocess.run(
         [
             sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps",
             "--require-hashes", "--only-binary", ":all:", "--python-version", said.stdout.strip(), "--target", site,
             "-r", PROJECT / "requirements" / "run.txt",
         ],
-        check=True,
+        check=False,
     )  # fmt: skip
+    if fetched.returncode:
+        raise SystemExit(
+            "The guests' Python packages could not be fetched. The lines above say why. Nothing was tried."
+        )
 
 
 def code(work: Path) -> Path:
@@ -91,6 +110,10 @@ def code(work: Path) -> Path:
         shutil.copytree(PROJECT / name, target / name, ignore=skip)
     shutil.copytree(HERE, target / "tests" / "reboots", ignore=skip)
     (target / "tests" / "__init__.py").touch()
+    subprocess.run(  # for the guests, whose Python is this one, too; a file's time counts for nothing
+        ["/usr/bin/python3", "-m", "compileall", "-qf", "-j", "2", "--invalidation-mode", "unchecked-hash", target],
+        check=False, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
     return target
 
 
