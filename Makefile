@@ -78,6 +78,7 @@ bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.refresh
 	$(BIN)/dsrwizard lab -- "$(CURDIR)/$(BIN)/python" "$(CURDIR)/tests/bench/refresh.py" --kernel
 	$(BIN)/python -m tests.bench.detection
+	$(BIN)/python -m tests.bench.guard_times
 	$(AS_ROOT) $(BIN)/python -m tests.bench.soak
 	PATH="$$PWD/$(VENV)-bench/bin:$$PATH" $(AS_ROOT) $(BIN)/python -m tests.bench.ssh_farm 20 50
 

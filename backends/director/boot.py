@@ -12,10 +12,12 @@ from typing import Literal
 
 from backends.director.disk import read_file
 from dsrwizard import files
+from dsrwizard.core.model import guarding
 from dsrwizard.core.model.changes import FileState, SavedTableChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import CommandFailed, DsrError, UsageError
 from dsrwizard.core.model.facts import DirectorFacts, Interface, VirtualService
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.restoring import (
     FOLDER,
     MAX_BYTES,
@@ -33,6 +35,9 @@ from dsrwizard.core.model.restoring import (
 )
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director_boot import files_of, saved_change, started, unit_file
+from dsrwizard.core.plan.guard_unit import guard_files
+from dsrwizard.engine import guard_file
+from dsrwizard.engine.guard_file import without_guard
 
 _HAND = ("etc/rc.local", "etc/rc.d/rc.local", "etc/local.d", "etc/init.d", "etc/cron.d", "var/spool/cron/crontabs/root")
 _KEEPS: dict[str, Literal["static", "yes"]] = {
@@ -51,7 +56,8 @@ def look(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str], 
     """What is there. What cannot be read counts as not there. Changes nothing."""
     interface = deployment.director.interface
     network_file, keeps = _networkd(interface, root)
-    found = {path: _file(root, path) for path in files_of(deployment.name, network_file)}
+    paths = (*files_of(deployment.name, network_file), *guard_files(deployment.name))
+    found = {path: _file(root, path) for path in paths}
     unit = found.get(unit_file(deployment.name))
     runs = started(unit.content) if unit else ""
     state, problem = _saved(deployment, facts, settings, root)
@@ -159,14 +165,20 @@ def _saved(deployment: Deployment, facts: DirectorFacts, settings: Sequence[str]
     if facts.services is None:
         return "current", ""
     change = saved_change(deployment, settings, there=True)
-    difference = older(saved, of_kernel(change, facts.services, facts.interfaces, facts.sysctls))
+    difference = older(saved, of_kernel(change, facts.services, facts.interfaces, facts.sysctls, root))
     return ("older", f"{path} is older than the table: {difference}") if difference else ("current", "")
 
 
 def of_kernel(
-    change: SavedTableChange, services: Iterable[VirtualService], links: Sequence[Interface], settings: dict[str, str]
+    change: SavedTableChange,
+    services: Sequence[VirtualService],
+    links: Sequence[Interface],
+    settings: dict[str, str],
+    root: Path,
 ) -> SavedDirector:
-    """What is to be kept, as the kernel has it."""
+    """What is to be kept, as the kernel has it. What a guard holds out has its own weight in it: after a boot the guard
+    holds nothing out."""
+    services = without_guard(services, guard_of(change.deployment, root))
     wanted = {(parsed(key.address), key.protocol, key.port) for key in change.services}
     here = {parsed(entry.address): entry.prefix for link in links for entry in link.addresses}
     whole = {vip: here.get(parsed(vip), parsed(vip).max_prefixlen) for vip in change.vips}
@@ -188,6 +200,11 @@ def of_kernel(
         ),
         rips=change.rips,
     )  # fmt: skip
+
+
+def guard_of(deployment: str, root: Path) -> GuardState | None:
+    """What the deployment's guard wrote last."""
+    return guard_file.read(deployment, root / guarding.FOLDER.relative_to("/"))
 
 
 def write(saved: SavedDirector, root: Path) -> None:

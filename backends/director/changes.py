@@ -225,7 +225,7 @@ class DirectorChanges:
             return
         settings = {key: value for key in change.settings if (value := self.sysctl(key)) is not None}
         services = self._ipvs.services() if change.services else []
-        boot.write(boot.of_kernel(change, services, links.interfaces(), settings), self._root)
+        boot.write(boot.of_kernel(change, services, links.interfaces(), settings, self._root), self._root)
 
     # --- programs
 
@@ -240,6 +240,11 @@ class DirectorChanges:
     def _units(self, change: UnitChange) -> None:
         if change.of == "networkd":
             run(["networkctl", "reload"], "networkd could not read its files again.", "See `networkctl status`.")
+            return
+        if change.of == "service":
+            verb = "restart" if change.new == "running" else "stop"
+            next_ = f"See `journalctl -u {change.unit}`."
+            run(["systemctl", verb, change.unit], f"{change.unit} did not {verb}.", next_)
             return
         run(["systemctl", "daemon-reload"], "systemd could not reload its unit files.", "See `systemctl status`.")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Route, VirtualService
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.values import endpoint, machine_id
 from dsrwizard.core.plan.director import sysctl_keys
@@ -70,7 +72,9 @@ class LocalDirector:
         from backends.director import boot
 
         seen = boot.look(deployment, facts, self._settings(deployment.director.interface), self._root)
-        return msgspec.structs.replace(facts, boot=seen)
+        guard = self.guard(deployment.name)
+        alive = guard is not None and guard.alive(time.time())
+        return msgspec.structs.replace(facts, boot=seen, guard=guard, guarded=alive)
 
     def _machine(self) -> str:
         """What tells this installation from every other (machine-id(5)), or nothing."""
@@ -184,6 +188,12 @@ class LocalDirector:
             if destination.state.weight != weight:
                 state = msgspec.structs.replace(destination.state, weight=weight)
                 self._ipvs.set_destination(service, address, port, state)
+
+    def guard(self, deployment: str) -> GuardState | None:
+        """What its guard wrote last; see `DirectorPort.guard`."""
+        from backends.director import boot
+
+        return boot.guard_of(deployment, self._root)
 
 
 def _network() -> tuple[tuple[Interface, ...], tuple[Route, ...]]:

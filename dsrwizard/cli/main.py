@@ -18,6 +18,7 @@ from dsrwizard.cli.adopt import adopt
 from dsrwizard.cli.changing import WAIT, carried_out, mended_by_steps
 from dsrwizard.cli.completion import causes
 from dsrwizard.cli.forget import forget
+from dsrwizard.cli.guarding import guard
 from dsrwizard.cli.lab import lab
 from dsrwizard.cli.options import DRAIN, FILE, INTERVAL, JSON, REVERT_AFTER, WAVE, YES
 from dsrwizard.cli.rehearse import rehearse
@@ -475,6 +476,7 @@ def explain(cause: str | None) -> None:
 
 commands.add_command(adopt)
 commands.add_command(forget)
+commands.add_command(guard)
 commands.add_command(lab)
 commands.add_command(rehearse)
 commands.add_command(restore)

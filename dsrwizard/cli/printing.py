@@ -19,6 +19,7 @@ from dsrwizard.core.model.events import (
     StepFinished,
     WaveBegan,
 )
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
@@ -296,6 +297,7 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
         out.line(f"! {made.problem}")
     if not made.verdict:
         out.line("Not verified yet: no verification has ended, so the states are those of the quick looks.")
+    _guard(made.guard, made.at)
     for fault in made.faults:
         _farm_fault(fault, made.at)
     told = {fault.message for fault in made.faults}
@@ -322,6 +324,22 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
         out.line("Not seen:")
         for line in made.unseen:
             out.line(f"  {line}")
+
+
+def _guard(guard: GuardState | None, at: float) -> None:
+    """Prints what the deployment's guard does; nothing where there is none."""
+    from dsrwizard.core.tell.incident import span
+
+    if guard is None or (guard.ended and not guard.held):
+        return
+    if not guard.alive(at):
+        out.line(f"! The guard is not running. Its last round was {span(at - guard.at)} ago; it {guard.words}.")
+        return
+    out.line(f"Guard: {guard.words}; its last round was {max(0.0, at - guard.at):.1f} s ago.")
+    for held in guard.held:
+        out.line(f"  holds out {held.place} for {span(at - held.since)}: {held.why}")
+    for alarm in guard.alarms:
+        out.line(f"  alarm: {alarm}")
 
 
 def _farm_fault(fault: FarmFault, at: float) -> None:

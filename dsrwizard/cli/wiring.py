@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.contact import Contact
-from dsrwizard.core.model.deployment import Client, RealServer
+from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Arriving, Asker, Connector, DirectorPort, Hearing, ProbeTarget
 from dsrwizard.engine.engine import Engine
@@ -21,12 +23,38 @@ from dsrwizard.session import state_dir
 if TYPE_CHECKING:
     from backends.metrics import MetricsServer
     from backends.packets.port import Wire
+    from dsrwizard.core.guard.policy import Limits
+    from dsrwizard.engine.guard import Guard
 
 
 def build_engine(asker: Asker) -> Engine:
     """Builds the product's engine: local netlink, SSH, WinRM, packets from this machine, journals below
     `state_dir()`."""
     return _engine(asker, state_dir() / "journal")
+
+
+@contextmanager
+def build_guard(
+    deployment: Deployment, limits: Limits, every: float, tell: Callable[[str], None]
+) -> Iterator[Guard]:  # fmt: skip
+    """The guard of this machine, the only one of its deployment here. Raises DsrError."""
+    from dsrwizard.engine import guard_file
+    from dsrwizard.engine.guard import Guard
+
+    journals = state_dir() / "journal"
+    locks = Locks(journals, SHARED, state_dir())
+    with guard_file.alone(deployment.name):
+        yield Guard(
+            deployment,
+            director=_director(deployment.director.interface),
+            wire=_LazyWire(),
+            journal=Journals(journals).of(deployment.name),
+            hold=lambda: locks.hold("guard", deployment.name),
+            limits=limits,
+            every=every,
+            tell=tell,
+            pid=os.getpid(),
+        )
 
 
 def rehearsal_folder() -> Path:
@@ -129,6 +157,13 @@ def metrics_server(
     from backends.metrics import Access, MetricsServer
 
     return MetricsServer(address, port, text, Access(names=frozenset(names), token=token))
+
+
+def notify(*lines: str) -> bool:
+    """Tells systemd how this service fares; False: no systemd started it."""
+    from backends.notify import notify as sent
+
+    return sent(*lines)
 
 
 def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:

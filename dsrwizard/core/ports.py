@@ -12,6 +12,7 @@ from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.shown import Shown
@@ -205,6 +206,11 @@ class DirectorPort(Protocol):
         ...
 
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...
+
+    def guard(self, deployment: str) -> GuardState | None:
+        """What the guard of a deployment says of itself on this machine. Raises nothing: None where there is none, or
+        it is not known."""
+        ...
 
 
 class WirePort(Protocol):

@@ -29,6 +29,9 @@ from dsrwizard.core.model.shown import Shown
 SHARED = Path("/run/lock")
 """Where the machine's lock is for all users: on Debian everybody may make files there, elsewhere root makes it."""
 POLL_SECONDS = 0.1
+_BRIEF = ("guard", "weight")
+BRIEF_SECONDS = 3.0
+"""How long a run waits for one of these, whatever its operator says: they set weights and are over."""
 _SETTLE_SECONDS = 0.3
 """A holder has the lock a moment before its name is in the file."""
 _LARGEST = 65_536
@@ -103,7 +106,8 @@ class Locks:
     ) -> Iterator[Lease]:
         """Holds both locks while the block runs. Where somebody has one, waits for that many seconds, and calls
         `waiting` once as it begins to. Raises Locked, and LookError where nothing can be locked."""
-        end = time.monotonic() + wait
+        began = time.monotonic()
+        end = began + wait
         told = False
         while True:
             me = self._me(verb, deployment)
@@ -111,8 +115,11 @@ class Locks:
                 held, notes = self._taken(me)
                 break
             except Locked as problem:
-                if time.monotonic() >= end:
+                if time.monotonic() >= (max(end, began + BRIEF_SECONDS) if problem.brief else end):
                     raise
+                if problem.brief:
+                    time.sleep(POLL_SECONDS)
+                    continue
                 if waiting is not None and not told:
                     waiting(problem)
                 told = True
@@ -268,7 +275,9 @@ def _busy(path: Path, descriptor: int) -> Locked | None:
             break
         time.sleep(0.02)
     if holder is not None:
-        return Locked(_runs(holder), WHY, TO_DO)
+        problem = Locked(_runs(holder), WHY, TO_DO)
+        problem.brief = holder.verb in _BRIEF
+        return problem
     who = f" (pid {known}, user {_owner(known)})" if known else ""
     return Locked(f"Another program{who} has locked {path}.", WHY, TO_DO)
 

@@ -69,6 +69,9 @@ def header_lines(
         if problem:
             said = f"Old numbers, {age(clock.now() - snapshot.read_at)}: " if old(snapshot, looking.interval) else ""
             lines.append(Content.styled(f"{glyph('fail')} {said}{problem}", _COLOURS["warn"]))
+    if snapshot is not None and (guarded := guard_words(snapshot)):
+        words, colour = guarded
+        lines.append(Content.styled(words, _COLOURS[colour] if colour else ""))
     if snapshot is not None:
         lines += [Content.styled(line, _COLOURS["bad"]) for line in fault_words(snapshot)]
     if looking.filtered:
@@ -86,6 +89,18 @@ def fault_words(snapshot: Snapshot) -> list[str]:
     ]
     more = len(whole) - SHOWN_FAULTS
     return [*lines, f"{glyph('fail')} {counted(more)} more"] if more > 0 else lines
+
+
+def guard_words(snapshot: Snapshot) -> tuple[str, str] | None:
+    """What the deployment's guard does, and the colour for it; None: there is none."""
+    guard = snapshot.guard
+    if guard is None or (guard.ended and not guard.held):
+        return None
+    if not guard.alive(clock.now()):
+        held = f" and {guard.words}" if guard.held else ""
+        return f"{glyph('fail')} The guard is not running{held}. Nobody takes dead servers out.", "bad"
+    colour = "warn" if guard.blind or guard.alarms or guard.held else ""
+    return f"guard {guard.words}", colour
 
 
 def old(snapshot: Snapshot, interval: float) -> bool:

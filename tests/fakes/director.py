@@ -16,14 +16,17 @@ from dsrwizard.core.model.changes import (
     SavedTableChange,
     ServiceChange,
     ServiceKey,
+    UnitChange,
 )
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook, KernelWay
 from dsrwizard.core.model.errors import CommandFailed, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.director_boot import files_of
+from dsrwizard.core.plan.guard_unit import guard_files
 from tests.fakes.host import Refused
 
 if TYPE_CHECKING:
@@ -53,6 +56,8 @@ class FakeDirector:
                 ipvs_problem=world.ipvs_problem,
                 ipvs_next=world.ipvs_next,
                 boot=self._boot(deployment),
+                guard=world.guards.get(deployment.name),
+                guarded=world.guarded,
             )
 
     def _boot(self, deployment: Deployment) -> DirectorBoot | None:
@@ -64,9 +69,10 @@ class FakeDirector:
         states = {(one.key, to.address): to.state for one in world.ipvs.services() for to in one.destinations}
         saved = {(one.key, to.address): to.state for one in kept or () for to in one.destinations}
         older = any(saved.get(place) != state for place, state in states.items())
+        paths = (*files_of(deployment.name, boot.networkd), *guard_files(deployment.name))
         return msgspec.structs.replace(
             boot,
-            files={path: world.machine.files.get(path) for path in files_of(deployment.name, boot.networkd)},
+            files={path: world.machine.files.get(path) for path in paths},
             saved="missing" if kept is None else "older" if older else "current",
         )
 
@@ -132,6 +138,9 @@ class FakeDirector:
             except Refused as refused:
                 raise CommandFailed(f"The weight of {address} was not set.", str(refused), "Look again.") from refused
 
+    def guard(self, deployment: str) -> GuardState | None:
+        return self._world.guards.get(deployment)
+
     def _readable(self) -> None:
         if self._world.ipvs_problem:
             raise LookError("IPVS cannot be read.", self._world.ipvs_problem, self._world.ipvs_next)
@@ -152,6 +161,13 @@ class FakeDirector:
                 del self._world.saved[name]
             case ModuleChange(module="ip_vs", new=True):
                 self._world.load_ipvs()
+            case UnitChange(of="service", unit=unit, new="running"):
+                if f"/etc/systemd/system/{unit}" not in self._world.machine.files:
+                    raise Refused(f"Unit {unit} not found.")
+                self._world.running.append(unit)
+                self._world.guarded = True
+            case UnitChange(of="service"):
+                self._world.guarded = False
             case _:
                 self._world.machine.change(change)
 

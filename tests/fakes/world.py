@@ -37,6 +37,7 @@ from dsrwizard.core.model.facts import (
     Undo,
     VirtualService,
 )
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import Step
@@ -72,6 +73,12 @@ class World:
         """What a look at what a boot of the director brings back shows; None: it is not looked at."""
         self.saved: dict[str, tuple[VirtualService, ...]] = {}
         """Deployment → the table in the file that a boot reads."""
+        self.guards: dict[str, GuardState] = {}
+        """Deployment → what its guard wrote last."""
+        self.guarded = False
+        """A guard is at work."""
+        self.running: list[str] = []
+        """Units of the director that were started, in order."""
         self.done: list[tuple[str, Change]] = []
         """Every change carried out, as (host, change): a run that touches nothing adds nothing."""
         self.dumps = 0

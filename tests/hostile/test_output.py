@@ -136,6 +136,7 @@ SHOWN_ELSEWHERE = {
     "restore": "reads a file of root's own: tests/unit/test_restoring.py",
     "prepare": "prints blocks of dsrwizard's own",
     "rehearse": "for Windows servers alone: tests/windows/test_rehearsal.py",
+    "guard": "prints addresses and names of the deployment file, and the words of dsrwizard's own probes",
     "lab": "passes a terminal on; its own words are errors",
 }
 

@@ -261,10 +261,18 @@ def _destination(
         )  # fmt: skip
     if state.weight == 0 and server.weight > 0 and held:
         return where.follows(held, f"{server.name} stays at weight 0 in {name} while it cannot serve.")
+    facts = evidence.observed.director
+    guard = facts.guard.holds(vip.address, service.label, server.name) if facts and facts.guard else None
+    if state.weight == 0 and server.weight > 0 and guard is not None and facts is not None and facts.guarded:
+        return where.skipped(
+            f"A guard holds {server.name} out of {name}. It answers now, and the guard lets it in when it goes on so.",
+            f"weight 0; held out because: {guard.why}",
+        )
     if state.weight == 0 and server.weight > 0:
+        by = " A guard held it out and is not running any more." if guard is not None else ""
         return faults.fail(
             where, _about(server, vip, service, "drained"),
-            f"{server.name} gets no new clients of {name}: its weight is 0, the deployment says {server.weight}.",
+            f"{server.name} gets no new clients of {name}: its weight is 0, the deployment says {server.weight}.{by}",
             f"weight 0; {found.active} active connections", _command(change),
         )  # fmt: skip
     if state.weight > 0 and server.weight == 0:

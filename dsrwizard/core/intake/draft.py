@@ -61,6 +61,8 @@ class Draft(Harmless, msgspec.Struct):
     name: str = "dsr"
     interface: str = ""
     engine: str = "netlink"
+    guard: bool = False
+    guard_floor: int = 50
     vips: list[DraftVip] = msgspec.field(default_factory=lambda: [DraftVip()])
     servers: list[DraftServer] = msgspec.field(default_factory=list)
     client: DraftClient | None = None
@@ -69,7 +71,12 @@ class Draft(Harmless, msgspec.Struct):
         """What was entered, as the keys and values of a deployment file; numbers must be numbers."""
         data: dict[str, object] = {
             "name": self.name.strip(),
-            "director": {"interface": self.interface.strip(), "engine": self.engine},
+            "director": {
+                "interface": self.interface.strip(),
+                "engine": self.engine,
+                "guard": self.guard,
+                "guard_floor": self.guard_floor,
+            },
             "vips": [_vip(vip) for vip in self.vips],
             "servers": [_server(server) for server in self.servers],
         }
@@ -85,6 +92,8 @@ class Draft(Harmless, msgspec.Struct):
             name=deployment.name,
             interface=director.interface,
             engine=director.engine,
+            guard=director.guard,
+            guard_floor=director.guard_floor,
             vips=[_draft_vip(vip) for vip in deployment.vips],
             servers=[_draft_server(server) for server in deployment.servers],
             client=None if client is None else _draft_client(client),

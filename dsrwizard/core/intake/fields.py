@@ -201,6 +201,23 @@ def weight(text: str) -> Refusal | None:
     return _in_range(text, "weight", 0, MAX_WEIGHT, "Write a whole number from 0 (drained) to 65535; 1 is usual.")
 
 
+def guard(wanted: bool, engine: str) -> Refusal | None:
+    """Checks whether a guard can be had with this engine."""
+    if wanted and engine == "external":
+        return Refusal(
+            "A guard needs IPVS on this machine.", 'Remove guard, or write engine = "netlink". '
+            "With another load balancer, use its own health checks.",
+        )  # fmt: skip
+    return None
+
+
+def guard_floor(number: int) -> Refusal | None:
+    """Checks the share of a service's real servers that a guard leaves in, in per cent."""
+    if 1 <= number <= 100:
+        return None
+    return Refusal(f"{number} is not a share in per cent.", "Write a whole number from 1 to 100; 50 is usual.")
+
+
 def persistence(text: str) -> Refusal | None:
     """Checks the persistence: how long a client stays on its real server, in whole seconds; 0: off."""
     text = text.strip()

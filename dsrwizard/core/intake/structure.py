@@ -196,6 +196,10 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
         yield from _choice(value, [str(each) for each in info.values], key, leaf)
     elif isinstance(info, types.IntType):
         yield from _whole(value, key, leaf)
+    elif isinstance(info, types.BoolType):
+        if not isinstance(value, bool):
+            hint = f"Write {leaf} = true or {leaf} = false, without quotes."
+            yield Refusal(f"{leaf} is {_got(value)}; it must be true or false.", hint).at(key)
     elif isinstance(value, str):
         if not value.isprintable() or not harmless(value):
             hint = fields.HEX_PAYLOAD if leaf == "payload" else "Type it again without them."

@@ -35,6 +35,8 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
     found.check("name", fields.name(draft.name))
     found.check("director.interface", fields.director_interface(draft.interface))
     found.check("director.engine", fields.engine(draft.engine))
+    found.check("director.guard", fields.guard(draft.guard, draft.engine))
+    found.check("director.guard_floor", fields.guard_floor(draft.guard_floor))
     vips = _vips(draft, found)
     served = _servers(draft, vips, found)
     if draft.servers:

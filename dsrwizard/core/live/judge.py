@@ -21,6 +21,7 @@ from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.causes import DEADLY, MUTE, ON_THE_WIRE, STOPS
 from dsrwizard.core.model.deployment import RealServer, Service
 from dsrwizard.core.model.facts import Destination
+from dsrwizard.core.model.guarding import Held
 from dsrwizard.core.model.snapshot import State
 
 
@@ -55,6 +56,8 @@ class SeenOfServer(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     changed: float = 0.0
     service_fault: Finding | None = None
+    held: Held | None = None
+    """A guard holds it out."""
     doubt: Doubt = ""
     """What a verification, newer than what the wire says, makes of a bad probe without a cause."""
 
@@ -65,7 +68,18 @@ AWAY = ("unreachable", "not-on-link", "duplicate-rip")
 
 
 def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -> Judged:
-    """The state, its cause where one is known, and both in words."""
+    """The state, its cause where one is known, and both in words; with what a guard does about it."""
+    found = _judged(server, service, vip, seen)
+    held = seen.held
+    if held is None or seen.destination is None or seen.destination.state.weight:
+        return found
+    if found.cause == "drained":  # by no operator
+        why = f"Weight 0: a guard holds it out. {held.why} It answers again, and is let in after a while."
+        return msgspec.structs.replace(found, cause="", message=why)
+    return msgspec.structs.replace(found, message=f"{found.message} A guard holds it out: it gets no new clients.")
+
+
+def _judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -> Judged:
     probe = seen.probe
     found = [one for one in seen.findings if one.cause not in ON_THE_WIRE or one.at >= seen.changed]
     if seen.gone or (probe is not None and probe.signature == "no-mac"):

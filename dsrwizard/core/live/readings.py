@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dsrwizard.core.model.facts import Stats, VirtualService
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.snapshot import Rates, Totals
 
 KERNEL_SECONDS = 2.0
@@ -19,10 +20,12 @@ NO_RATES = Rates()
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One dump of IPVS; `at` in seconds since the epoch. `services` None: another product balances, or no look."""
+    """One dump of IPVS; `at` in seconds since the epoch. `services` None: another product balances, or no look.
+    `guard`: what the deployment's guard wrote last, None where there is none."""
 
     at: float
     services: Sequence[VirtualService] | None = None
+    guard: GuardState | None = None
 
 
 def compared(readings: Sequence[Reading], at: float) -> Reading | None:

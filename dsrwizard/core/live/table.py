@@ -23,6 +23,7 @@ from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, Stats, VirtualService
+from dsrwizard.core.model.guarding import Held
 from dsrwizard.core.model.history import NOTHING, History, Metric
 from dsrwizard.core.model.snapshot import DestinationRow, Latency, ServiceRow, Totals
 from dsrwizard.core.plan.director import key_of
@@ -104,6 +105,8 @@ class LiveRows:
         seconds = now.at - before.at if before else 0.0
         owners = {vip.address: owning(vip, heard, at) for vip in self._vips}
         known = frozenset(heard.macs.values())
+        guarded = now.guard.held if now.guard else ()
+        held = {(one.place.vip, one.place.service, one.place.server): one for one in guarded}
         return tuple(
             self._row(
                 group,
@@ -116,6 +119,7 @@ class LiveRows:
                 owners[group.vip.address],
                 known,
                 now.services is not None,
+                held,
             )
             for group in self._groups
         )
@@ -132,6 +136,7 @@ class LiveRows:
         owning_: Owning,
         known: frozenset[str],
         balanced: bool,
+        held: Mapping[RowPlace, Held],
     ) -> ServiceRow:
         here = {(entry.address, entry.port): entry for entry in found.destinations} if found else {}
         then = {(entry.address, entry.port): entry.stats for entry in old.destinations} if old else {}
@@ -144,8 +149,9 @@ class LiveRows:
             destination = here.get(slot.endpoint)
             timed = heard.probes.get(slot.place)
             judgement = self._judge(
-                slot, group, at, balanced, destination, timed[1] if timed else None, heard, findings, owning_, fault
-            )
+                slot, group, at, balanced, destination, timed[1] if timed else None, heard, findings, owning_, fault,
+                held.get(slot.place),
+            )  # fmt: skip
             name = slot.server.name
             if destination is None:
                 weight, rate, total = None, NO_RATES, _NO_TOTALS
@@ -195,6 +201,7 @@ class LiveRows:
         findings: Findings,
         owning_: Owning,
         fault: Finding | None,
+        held: Held | None,
     ) -> Judged:
         name = slot.server.name
         claim = owning_.claims.get(name)
@@ -208,7 +215,7 @@ class LiveRows:
         doubt = proved.doubts.get(slot.place, "") if proved.doubts and proved.at >= slot.changed else ""
         basis = (
             probe, balanced, destination.state if destination else None, gone, leak, claim[0] if claim else "",
-            mismatch, consent, mine, fault, doubt,
+            mismatch, consent, mine, fault, doubt, held is not None,
         )  # fmt: skip
         if basis == slot.basis:
             return slot.judgement
@@ -216,7 +223,7 @@ class LiveRows:
         seen = SeenOfServer(
             balanced=balanced, destination=destination, probe=probe, gone=gone, leak=leak,
             claim=claim[0] if claim else "", mismatch=mismatch, consent=consent, findings=mine, changed=slot.changed,
-            service_fault=fault, doubt=doubt,
+            service_fault=fault, doubt=doubt, held=held,
         )  # fmt: skip
         word = wire_word(seen)
         if word != slot.word:

@@ -124,11 +124,15 @@ class WindowsChange(_Change, frozen=True, kw_only=True):
 
 
 class UnitChange(_Change, frozen=True, kw_only=True):
-    """systemd, or its network manager, reads its files again; it has no state of its own, so its undo is itself."""
+    """systemd, or its network manager, reads its files again; it has no state of its own, so its undo is itself.
+
+    `of="service"`: the unit `unit` is started anew (`new="running"`) or stopped (`new="stopped"`).
+    """
 
     old: str = "loaded"
     new: str = "loaded"
-    of: Literal["systemd", "networkd"] = "systemd"
+    of: Literal["systemd", "networkd", "service"] = "systemd"
+    unit: str = ""
 
 
 class ServiceKey(msgspec.Struct, frozen=True):

@@ -110,10 +110,16 @@ class Vip(_Struct, frozen=True, kw_only=True):
 
 
 class Director(_Struct, frozen=True, kw_only=True):
-    """This machine: the interface in the real servers' network, and which engine balances."""
+    """This machine: the interface in the real servers' network, and which engine balances.
+
+    `guard`: a service here takes dead real servers out and lets them in again; `guard_floor` per cent of each service's
+    real servers stay in whatever its probes say.
+    """
 
     interface: str
     engine: Balancer = "netlink"
+    guard: bool = False
+    guard_floor: int = 50
 
 
 class RealServer(_Struct, frozen=True, kw_only=True):

@@ -49,9 +49,10 @@ class LookError(DsrError):
 
 
 class Locked(LookError):
-    """Another run is under way: nothing was begun."""
+    """Another run is under way: nothing was begun. `brief`: it is one that takes a moment, such as a guard's."""
 
     kind = "locked"
+    brief = False
 
 
 class HostError(DsrError):

@@ -9,6 +9,7 @@ import msgspec
 
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
 from dsrwizard.core.model.director_facts import OtherService
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.linux_facts import LinuxFacts
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.shown import Shown
@@ -323,6 +324,10 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     """What brings the table and the VIPs back after a reboot; None: not looked at."""
     others: tuple[OtherService, ...] = ()
     """The same with their destinations."""
+    guard: GuardState | None = None
+    """What the deployment's guard wrote last; None: there has been none since the last boot."""
+    guarded: bool = False
+    """It was at work when this was looked at."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.history import History
 from dsrwizard.core.model.shown import Shown
 
@@ -189,6 +190,8 @@ class Snapshot(Shown, frozen=True, kw_only=True):
     """What could not be looked at and why, a sentence each: hosts without login, no raw sockets."""
     round: Round = Round()
     bypass: Bypass | None = None
+    guard: GuardState | None = None
+    """What this deployment's guard on this director wrote last; None: there has been none since the last boot."""
     history: History = msgspec.field(default_factory=History)
     """Trend lines; not part of the JSON."""
     clock_set: float = 0.0

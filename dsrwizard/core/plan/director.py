@@ -27,6 +27,7 @@ from dsrwizard.core.model.facts import DirectorFacts, VirtualService
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Step
 from dsrwizard.core.plan.director_boot import notes as boot_notes
 from dsrwizard.core.plan.director_boot import persistence
+from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
 
 MODULE = "ip_vs"
 
@@ -94,6 +95,7 @@ def plan_director(
                     steps += _destination(facts, server, vip, service)
     steps += [step for step in vips if step.awaits]
     steps += persistence(deployment, facts, sysctl_keys(deployment.director.interface))
+    steps += guard_steps(deployment, facts)
     return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(notes))
 
 
@@ -267,7 +269,7 @@ def _notes(deployment: Deployment, facts: DirectorFacts, leaving: Collection[Cha
         if isinstance(change, DestinationChange)
     }
     ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
-    notes = boot_notes(deployment, facts)
+    notes = [*boot_notes(deployment, facts), *guard_notes(deployment, facts)]
     notes += [
         f"IPVS service {text} is not in this deployment. It is left unchanged." for text in facts.foreign_services
     ]

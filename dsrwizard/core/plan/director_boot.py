@@ -18,8 +18,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts
 from dsrwizard.core.model.restoring import DirectorBoot, saved_path
 from dsrwizard.core.model.steps import DIRECTOR, Step
-
-_OURS = "# Written by dsrwizard for the deployment {name}; `dsrwizard teardown` removes it.\n"
+from dsrwizard.core.plan.unit_words import OURS, unit_word
 
 
 def unit_name(deployment: str) -> str:
@@ -154,7 +153,7 @@ def _keep(deployment: Deployment) -> str:
     (link_address_is_dynamic() in its networkd-address.c): `static` does not keep it, `yes` does."""
     value = "yes" if any(vip.ip.version == 6 for vip in deployment.vips) else "static"
     return f"""\
-{_OURS.format(name=deployment.name)}\
+{OURS.format(name=deployment.name)}\
 # An address that networkd did not set, as a VIP, stays when networkd starts again or sets the interface up anew.
 [Network]
 KeepConfiguration={value}
@@ -166,7 +165,7 @@ def unit_text(deployment: str, interface: str, program: Sequence[str]) -> str:
     own address. Whatever `restore` refuses for good (exit code 1 or 2) is not tried again."""
     device = f"sys-subsystem-net-devices-{escaped(interface)}.device"
     return f"""\
-{_OURS.format(name=deployment)}\
+{OURS.format(name=deployment)}\
 [Unit]
 Description=IPVS table and VIPs of the Direct Server Return deployment {deployment}
 Wants={device}
@@ -177,7 +176,7 @@ After=systemd-networkd.service networking.service NetworkManager.service
 Type=oneshot
 RemainAfterExit=yes
 Environment=HOME=/root
-ExecStart={" ".join(map(_word, program))} restore {deployment}
+ExecStart={" ".join(map(unit_word, program))} restore {deployment}
 Restart=on-failure
 RestartSec=5
 RestartPreventExitStatus=1 2
@@ -190,14 +189,6 @@ RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def _word(text: str) -> str:
-    """A word of a command line in a unit (systemd.service(5), command lines; systemd.syntax(7), quoting)."""
-    plain = text.replace("%", "%%").replace("$", "$$")
-    if re.fullmatch(r"[\w/.,:+@%$=-]+", plain):
-        return plain
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def started(unit: str) -> str:
@@ -221,7 +212,7 @@ def escaped(interface: str) -> str:
 def _dispatcher_text(deployment: str, interface: str) -> str:
     return f"""\
 #!/bin/sh
-{_OURS.format(name=deployment)}\
+{OURS.format(name=deployment)}\
 # NetworkManager takes an address that it did not set, as a VIP, when it sets the interface up anew.
 [ "$1" = '{interface}' ] || exit 0
 case $2 in
@@ -234,7 +225,7 @@ esac
 def _if_up_text(deployment: str, interface: str) -> str:
     return f"""\
 #!/bin/sh
-{_OURS.format(name=deployment)}\
+{OURS.format(name=deployment)}\
 # ifdown takes every address of the interface with it.
 [ "$IFACE" = '{interface}' ] || exit 0
 [ -d /run/systemd/system ] || exit 0

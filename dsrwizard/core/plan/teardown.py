@@ -35,6 +35,7 @@ from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director_boot import NETWORKD
+from dsrwizard.core.plan.guard_unit import GUARD_UNITS
 from dsrwizard.core.plan.plan import unseen
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.record.owed import Owed
@@ -266,6 +267,10 @@ def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what
     if not changes:
         return []
     paths = [change.path for change in changes if isinstance(change, FileChange)]
+    for path in paths:
+        if path.startswith(GUARD_UNITS) and path.endswith(".service"):
+            unit = path.rpartition("/")[2]
+            changes.insert(0, UnitChange(of="service", unit=unit, old="running", new="stopped"))
     if any(path.startswith("/etc/systemd/system/") for path in paths):
         changes.append(UnitChange())
     if any(path.startswith(NETWORKD) for path in paths):

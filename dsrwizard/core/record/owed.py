@@ -37,9 +37,10 @@ from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
 from dsrwizard.core.record.places import KnownMachine, Places
 
-Verb = Literal["apply", "teardown", "roll-back", "weight", "mend", "found", "forget"]
+Verb = Literal["apply", "teardown", "roll-back", "weight", "mend", "found", "forget", "guard"]
 """`found`: nothing was changed; what stood on the hosts without a record was taken into the books. `forget`: nothing
-was changed; a machine is gone for good, as its operator says, and what was owed on it with it."""
+was changed; a machine is gone for good, as its operator says, and what was owed on it with it. `guard`: no operator but
+a guard set a weight."""
 
 
 class _Entry(Shown, frozen=True, tag=True):
@@ -324,6 +325,8 @@ def drained_on_purpose(entries: Iterable[Entry]) -> frozenset[str]:
                     if not isinstance(change, DestinationChange):
                         continue
                     zero = change.new is not None and change.new.weight == 0
+                    if verbs.get(entry.run) == "guard":
+                        continue
                     if verbs.get(entry.run) == "weight" and zero:
                         found.add(place_of(change))
                     else:

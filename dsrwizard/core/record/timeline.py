@@ -161,8 +161,8 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
             spans.append(found)
         latest = began.at
         mine = intents[began.run]
-        if began.verb == "weight":
-            found += _weights(mine, results)
+        if began.verb in ("weight", "guard"):
+            found += _weights(mine, results, told=began.verb == "guard")
             continue
         if not mine:
             found.append(_nothing(began, ended.get(began.run)))
@@ -172,8 +172,8 @@ def of_journal(entries: Sequence[Entry]) -> tuple[Happening, ...]:
     return tuple(entry for span in spans for entry in in_order_of_time(span))
 
 
-def _weights(intents: Sequence[Intent], results: dict[tuple[str, str, str], Result]) -> list[Happening]:
-    """A server's new weight: one line, also where it is behind many services."""
+def _weights(intents: Sequence[Intent], results: dict[tuple[str, str, str], Result], *, told: bool) -> list[Happening]:
+    """A server's new weight: one line, also where it is behind many services. `told`: with the reason for it."""
     found = []
     for server in dict.fromkeys(intent.step.server or intent.step.host for intent in intents):
         mine = [intent for intent in intents if server in (intent.step.server, intent.step.host)]
@@ -182,7 +182,8 @@ def _weights(intents: Sequence[Intent], results: dict[tuple[str, str, str], Resu
         step = mine[0].step
         more = f", the same in {len(mine)} services" if len(mine) > 1 else ""
         at = max([intent.at for intent in mine] + [result.at for result in known if result])
-        found.append(Happening(at=at, host=server, message=f"{step.title}{more}{_failed(bad)}"))
+        by = f"guard: {step.title}{more}{_failed(bad)}. {step.why}" if told else f"{step.title}{more}{_failed(bad)}"
+        found.append(Happening(at=at, host=server, message=by))
     return found
 
 

@@ -79,6 +79,8 @@ def difference(change: Change) -> Difference:
             return Difference(symbol=_symbol(old, new), what=f"{item} {key}", old=old or "", new=new or "")
         case UnitChange(of="networkd"):
             return Difference(symbol=">", what="networkd reads its files again")
+        case UnitChange(of="service", unit=unit, new=new):
+            return Difference(symbol=">", what=f"{unit} {'starts' if new == 'running' else 'stops'}")
         case UnitChange():
             return Difference(symbol=">", what="systemd reloads its units")
         case SavedTableChange(deployment=name):

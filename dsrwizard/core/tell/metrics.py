@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import get_args
 
 from dsrwizard import __version__
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot, State
 
 STALE_SECONDS = 30.0
@@ -72,6 +73,30 @@ def _lines(snapshot: Snapshot | None, now: float) -> Iterator[str]:
     yield from _vips(snapshot)
     yield from _proof(snapshot)
     yield from _looks(snapshot)
+    if snapshot.guard is not None:
+        yield from _guard(snapshot.guard, snapshot.at)
+
+
+def _guard(guard: GuardState, at: float) -> Iterator[str]:
+    """What the deployment's guard says of itself."""
+    yield from _family("guard_up", "gauge", "1: the guard is at work.", [f" {int(guard.alive(at))}"])
+    yield from _family("guard_last_round_timestamp_seconds", "gauge", "When its last round ended.", [f" {guard.at!r}"])
+    yield from _family(
+        "guard_round_duration_seconds", "gauge", "How long that round took.", [f" {guard.round_seconds!r}"]
+    )
+    yield from _family(
+        "guard_blind", "gauge", "1: it sees nothing, and changes nothing.", [f" {int(bool(guard.blind))}"]
+    )
+    yield from _family("guard_alarms", "gauge", "What an operator should know of.", [f" {len(guard.alarms)}"])
+    yield from _family(
+        "guard_held_out", "gauge", "1: the guard holds this destination out at weight 0.",
+        [
+            f'{{vip="{escaped(one.place.vip)}",port="{escaped(port)}",protocol="{escaped(protocol)}",'
+            f'server="{escaped(one.place.server)}"}} 1'
+            for one in guard.held
+            for protocol, _, port in [one.place.service.partition("/")]
+        ],
+    )  # fmt: skip
 
 
 def _family(name: str, kind: str, about: str, samples: Iterable[str]) -> Iterator[str]:

@@ -239,6 +239,7 @@ class Board:
                 unseen=tuple(dict.fromkeys(line for lines in (*self._unseen.values(), unwritten) for line in lines)),
                 round=self._round,
                 bypass=self._bypass,
+                guard=self._reading.guard if self._reading else None,
                 history=self._history,
                 clock_set=self.time.ahead,
             )

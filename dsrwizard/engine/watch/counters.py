@@ -15,6 +15,7 @@ class CounterReader:
     """Reads what IPVS counts."""
 
     def __init__(self, deployment: Deployment, director: DirectorPort, board: Board) -> None:
+        self._deployment = deployment.name
         self._external = deployment.director.engine == "external"
         self._director = director
         self._board = board
@@ -31,4 +32,5 @@ class CounterReader:
             self._board.read_failed(failure_of(problem).text)
             return
         milliseconds = 1000 * (time.perf_counter() - began)
-        self._board.read(Reading(at=self._board.clock(), services=services), milliseconds)
+        guard = self._director.guard(self._deployment)
+        self._board.read(Reading(at=self._board.clock(), services=services, guard=guard), milliseconds)

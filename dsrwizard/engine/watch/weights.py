@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-import msgspec
-
-from dsrwizard.core.model.changes import DestinationChange, ServiceKey
+from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Deployment, Service, Vip, same_in
 from dsrwizard.core.model.errors import DsrError, UsageError
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.snapshot import Happening
-from dsrwizard.core.model.steps import DIRECTOR, Step
+from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.director import key_of
+from dsrwizard.core.plan.weight import weight_step
 from dsrwizard.core.ports import DirectorPort
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.journal import Journal
@@ -57,13 +56,16 @@ class Weights:
                 "It has no weight there.",
                 "Apply puts it back.",
             )
+        guarded = self._director.guard(self._deployment.name)
         run = self._journal.begin("weight", self._deployment)
         ok = False
         try:
             for place, of, destination in endpoints:
-                if destination.state.weight == wanted:
-                    continue
-                step = self._step(server, place, of, destination, wanted)
+                if destination.state.weight == wanted and not (
+                    guarded and guarded.holds(place.address, of.label, server)
+                ):
+                    continue  # a drain of what a guard holds out is written down all the same: it is the operator's now
+                step = weight_step(server, place, of, destination, wanted, "The operator asked for it.")
                 run.intend("local", step)
                 try:
                     self._director.apply(step)
@@ -122,23 +124,3 @@ class Weights:
                 if destination is not None:
                     found.append((place, of, destination))
         return found
-
-    @staticmethod
-    def _step(server: str, vip: Vip, service: Service, destination: Destination, wanted: int) -> Step:
-        return Step(
-            id=f"weight {vip.address} {service.label} {server}",
-            host=DIRECTOR,
-            phase="weight",
-            title=f"Weight {destination.state.weight} → {wanted} for {server} in {vip.address} {service.label}",
-            why="The operator asked for it.",
-            changes=(
-                DestinationChange(
-                    service=key_of(vip, service),
-                    address=destination.address,
-                    port=destination.port,
-                    old=destination.state,
-                    new=msgspec.structs.replace(destination.state, weight=wanted),
-                ),
-            ),
-            server=server,
-        )

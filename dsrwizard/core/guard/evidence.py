@@ -1,0 +1,81 @@
+"""What probes and conversations of one round say of each destination. Pure.
+
+Only what was proved counts as dead. A leak does not: weight 0 does not silence it, and clients of that server are still
+served. Neither does a UDP service that keeps silent where it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dsrwizard.core.diagnosis.probe_verdict import judge
+from dsrwizard.core.guard.policy import Said
+from dsrwizard.core.model.answers import Owners, Probed, Talked
+from dsrwizard.core.model.deployment import Deployment, same_in
+from dsrwizard.core.model.guarding import Place
+from dsrwizard.core.ports import ProbeTarget
+
+_ENDED = {
+    "hung": "it takes connections and says nothing",
+    "closed": "it takes connections and closes them at once",
+    "reset": "it takes connections and resets them at once",
+}
+_TWICE = 2
+_WELL = Said(word="well")
+
+
+def destinations(deployment: Deployment) -> dict[Place, ProbeTarget]:
+    """Every destination that gets clients by the deployment, and how it is probed."""
+    return {
+        Place(vip.address, service.label, server.name): ProbeTarget.of(rip, vip.address, service)
+        for server in deployment.servers
+        for vip in deployment.vips_of(server)
+        if server.weight and (rip := server.rip_for(vip)) is not None
+        for service in vip.services
+    }
+
+
+def said(answer: Probed) -> Said:
+    """What one probe says."""
+    if answer.good:
+        return _WELL
+    if answer.signature == "unknown":
+        return Said(word="unknown", why=answer.problem)
+    why = judge(answer)
+    if answer.signature == "silence" and answer.protocol == "udp":
+        return Said(word="unknown", why="It does not answer the UDP probe, which some services rightly do.")
+    return Said(word="dead", why=f"{why[:1].upper()}{why[1:]}", mute=answer.signature == "no-mac")
+
+
+def with_talks(heard: Mapping[Place, Said], talks: Mapping[Place, Talked]) -> dict[Place, Said]:
+    """The same, where the application was asked too. One that takes connections and says nothing, while another server
+    of the service answers the same question, serves nobody."""
+    answered = {(place.vip, place.service) for place, one in talks.items() if one.result == "answered"}
+    found = dict(heard)
+    for place, talked in talks.items():
+        ended = _ENDED.get(talked.result)
+        if ended is None or talked.tries < _TWICE or found[place].word != "well":
+            continue
+        if (place.vip, place.service) in answered:
+            found[place] = Said(word="dead", why=f"The application does not answer: {ended}, and others do answer.")
+    return found
+
+
+def leaks(deployment: Deployment, owners: Mapping[str, Owners], macs: Mapping[str, str]) -> list[str]:
+    """Who answers ARP for a VIP that is the director's. `macs`: server → MAC, as far as it is known."""
+    names = {mac: name for name, mac in macs.items()}
+    said: list[str] = []
+    for vip in deployment.vips:
+        found = next((seen for address, seen in owners.items() if same_in(vip.address, (address,))), None)
+        for mac in dict.fromkeys((*found.macs, *found.claims)) if found is not None and not found.problem else ():
+            who = f"{names[mac]} ({mac})" if mac in names else mac
+            said.append(
+                f"{who} answers ARP for {vip.address}. Clients may pass the director by; weight 0 mends no leak."
+            )
+    return said
+
+
+def macs_of(targets: Mapping[Place, ProbeTarget], answers: Iterable[Probed]) -> dict[str, str]:
+    """Server → MAC, of those whose MAC was found."""
+    by_rip = {target.rip: place.server for place, target in targets.items()}
+    return {by_rip[one.rip]: one.mac for one in answers if one.mac and one.rip in by_rip}

@@ -1,0 +1,214 @@
+"""The rules of a guard, a round at a time. Pure.
+
+A destination is held out when it was proved dead in several rounds one after the other, and let in when it was proved
+well again; whoever goes out again soon waits longer. Of every service a share stays in whatever the probes say, and
+where nobody answers nothing is changed: weight 0 helps no client then, and it may be the director that is cut off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from dsrwizard.core.model.guarding import Held, Place
+
+Word = Literal["well", "dead", "unknown"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """`floor`: per cent of a service's destinations that stay in. `dead_after`, `well_after`: so many rounds in a row.
+    Whoever goes out again within `calm` seconds waits `first` seconds, then twice as long each time, and `longest` at
+    most."""
+
+    floor: int = 50
+    dead_after: int = 2
+    well_after: int = 2
+    calm: float = 120.0
+    first: float = 5.0
+    longest: float = 120.0
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What the probes of one round say of a destination. `why`: what is wrong, in a sentence. `mute`: nobody answered
+    for its address at all."""
+
+    word: Word
+    why: str = ""
+    mute: bool = False
+
+
+class Ward(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of a destination. `bad`, `good`: rounds one after the other; `good_at`: when the first of the
+    good ones was; `outs`: how often it went out lately, the last time `out_at`. `forced`: somebody gave it a weight
+    while it was dead, and that stands until it has been well once."""
+
+    held: Held | None = None
+    bad: int = 0
+    good: int = 0
+    good_at: float = 0.0
+    outs: int = 0
+    out_at: float = -math.inf
+    forced: bool = False
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """A weight to be set. `why` in a sentence."""
+
+    place: Place
+    before: int
+    weight: int
+    why: str
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from a round. The acts are still to be carried out: `after` says what is so once they are."""
+
+    wards: Mapping[Place, Ward]
+    acts: tuple[Act, ...] = ()
+    blind: str = ""
+    alarms: tuple[str, ...] = ()
+
+
+def decide(
+    wards: Mapping[Place, Ward],
+    said: Mapping[Place, Said],
+    weights: Mapping[Place, int],
+    now: float,
+    *,
+    limits: Limits,
+    by_hand: Collection[Place] = (),
+) -> Decided:
+    """One round. `weights` are those in the table, without what is not in it; `by_hand`: destinations that an operator
+    drained, which stay out. `now` in seconds since the epoch."""
+    known = {place: _met(wards.get(place, Ward()), place in by_hand, weights.get(place)) for place in said}
+    blind = blindness(said)
+    if blind:
+        still = {place: msgspec.structs.replace(ward, bad=0, good=0) for place, ward in known.items()}
+        return Decided(wards=_shown(still, now, limits), blind=blind, alarms=(blind,))
+    known = {place: _counted(ward, said[place], now) for place, ward in known.items()}
+    acts: list[Act] = []
+    alarms: list[str] = []
+    for vip, service in dict.fromkeys((place.vip, place.service) for place in said):
+        mine = {place: ward for place, ward in known.items() if (place.vip, place.service) == (vip, service)}
+        out, remarks = _out(f"{vip} {service}", mine, said, weights, limits)
+        acts += out
+        alarms += remarks
+    acts += _in(known, now, limits)
+    return Decided(wards=_shown(known, now, limits), acts=tuple(acts), alarms=tuple(alarms))
+
+
+def carried_out(wards: Mapping[Place, Ward], acts: Iterable[Act], now: float, limits: Limits) -> dict[Place, Ward]:
+    """What is remembered once these acts have been carried out."""
+    known = dict(wards)
+    for act in acts:
+        ward = known[act.place]
+        if act.weight:
+            known[act.place] = msgspec.structs.replace(ward, held=None)
+            continue
+        lately = ward.outs if now - ward.out_at <= limits.calm + waits(ward.outs, limits) else 0
+        held = Held(place=act.place, weight=act.before, why=act.why, since=now)
+        known[act.place] = msgspec.structs.replace(ward, held=held, outs=lately + 1, out_at=now, good=0)
+    return known
+
+
+def waits(outs: int, limits: Limits) -> float:
+    """How many seconds a destination that went out so often has to be well before it is let in."""
+    return 0.0 if outs <= 1 else float(min(limits.longest, limits.first * 2 ** min(outs - 2, 30)))
+
+
+def blindness(said: Mapping[Place, Said]) -> str:
+    """Why this round says nothing about the servers, in a sentence; empty: it does."""
+    if not said:
+        return ""
+    words = {one.word for one in said.values()}
+    if words == {"unknown"}:
+        why = next((one.why for one in said.values() if one.why), "nothing could be sent")
+        return f"No destination could be probed, so nothing is changed: {why}"
+    servers = {place.server for place in said}
+    dead = [one for one in said.values() if one.word == "dead"]
+    if "well" in words or len(servers) < 2:
+        return ""
+    if all(one.mute for one in dead):
+        return "No real server answers ARP. This director may be cut off from their network; nothing is changed."
+    return "No destination answers. Nothing is changed: taking servers out would help no client."
+
+
+def _met(ward: Ward, by_hand: bool, weight: int | None) -> Ward:
+    """The ward beside the table as it is now: others change weights, too."""
+    if ward.held is None:
+        return ward
+    if weight is None or by_hand:
+        return msgspec.structs.replace(ward, held=None)
+    if weight:
+        return msgspec.structs.replace(ward, held=None, forced=not ward.good)
+    return ward
+
+
+def _counted(ward: Ward, said: Said, now: float) -> Ward:
+    match said.word:
+        case "well":
+            return msgspec.structs.replace(
+                ward, bad=0, good=ward.good + 1, good_at=ward.good_at if ward.good else now, forced=False
+            )
+        case "dead":
+            return msgspec.structs.replace(ward, bad=ward.bad + 1, good=0)
+        case _:
+            return ward
+
+
+def _out(
+    name: str, wards: Mapping[Place, Ward], said: Mapping[Place, Said], weights: Mapping[Place, int], limits: Limits
+) -> tuple[list[Act], list[str]]:
+    """Who of one service goes out, and what is to be told."""
+    inside = [place for place in wards if weights.get(place, 0) > 0]
+    dead = sorted(
+        (place for place in inside if wards[place].bad >= limits.dead_after), key=lambda place: -wards[place].bad
+    )
+    told = [
+        f"{place.server} does not serve {name} and gets clients all the same: somebody gave it weight "
+        f"{weights[place]}. {said[place].why}"
+        for place in dead
+        if wards[place].forced
+    ]
+    dead = [place for place in dead if not wards[place].forced]
+    if not dead:
+        return [], told
+    if all(said[place].word == "dead" for place in inside):
+        return [], [*told, f"No server of {name} that gets clients answers; none is taken out."]
+    of = len(inside) + sum(ward.held is not None for ward in wards.values())
+    free = max(0, len(inside) - max(1, math.ceil(of * limits.floor / 100)))
+    acts = [Act(place=place, before=weights[place], weight=0, why=said[place].why) for place in dead[:free]]
+    if kept := [place.server for place in dead[free:]]:
+        told.append(
+            f"{', '.join(kept)} {'does' if len(kept) == 1 else 'do'} not serve {name} and still "
+            f"{'gets' if len(kept) == 1 else 'get'} clients: {limits.floor} % of its {of} servers stay in."
+        )
+    return acts, told
+
+
+def _in(wards: Mapping[Place, Ward], now: float, limits: Limits) -> list[Act]:
+    return [
+        Act(place=place, before=0, weight=ward.held.weight, why="It answers again.")
+        for place, ward in wards.items()
+        if ward.held is not None and ward.good >= limits.well_after and now - ward.good_at >= waits(ward.outs, limits)
+    ]
+
+
+def _shown(wards: Mapping[Place, Ward], now: float, limits: Limits) -> dict[Place, Ward]:
+    """With what is told of those that are held out as of now."""
+    return {
+        place: ward
+        if ward.held is None
+        else msgspec.structs.replace(
+            ward,
+            held=msgspec.structs.replace(
+                ward.held,
+                well_since=ward.good_at if ward.good else 0.0,
+                back_at=ward.good_at + waits(ward.outs, limits) if ward.good else 0.0,
+            ),
+        )
+        for place, ward in wards.items()
+    }

@@ -1,0 +1,82 @@
+"""What a guard holds out of the IPVS table, and the file that says so to everybody else on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dsrwizard.core.model.shown import Shown
+
+FOLDER = Path("/run/dsrwizard")
+"""Root's alone, and empty after a boot: by then nothing is held out any more."""
+VERSION = 1
+SILENT_SECONDS = 5.0
+"""A guard whose last round is older than this is not at work."""
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """A destination: a real server behind one service of a VIP. `service` as `tcp/80`."""
+
+    vip: str
+    service: str
+    server: str
+
+    def __str__(self) -> str:
+        return f"{self.server} in {self.vip} {self.service}"
+
+
+class Held(Shown, frozen=True, kw_only=True):
+    """A destination that is held out at weight 0. `rip`: the server's address; `weight` is the one it had, `since` in
+    seconds since the epoch; `well_since`: from when on it has answered again, 0 while it does not; `back_at`: it is not
+    let in before then."""
+
+    place: Place
+    rip: str = ""
+    weight: int
+    why: str
+    since: float
+    well_since: float = 0.0
+    back_at: float = 0.0
+
+
+class GuardState(Shown, frozen=True, kw_only=True):
+    """What a guard wrote after its last round. `at`, `since` in seconds since the epoch; `round_seconds`: how long the
+    round took; `blind`: why nothing is changed now; `alarms`: what an operator should know; `ended`: it was stopped."""
+
+    version: int = VERSION
+    deployment: str
+    pid: int
+    since: float
+    at: float
+    every: float
+    floor: int
+    rounds: int = 0
+    round_seconds: float = 0.0
+    held: tuple[Held, ...] = ()
+    blind: str = ""
+    alarms: tuple[str, ...] = ()
+    ended: bool = False
+
+    def alive(self, now: float) -> bool:
+        """Whether it is at work. A clock that was set back makes no guard dead."""
+        return not self.ended and now - self.at <= max(SILENT_SECONDS, 4 * self.every)
+
+    @property
+    def words(self) -> str:
+        """What it does now, in a line."""
+        if self.blind:
+            return f"blind: {self.blind}"
+        held = ", ".join(dict.fromkeys(one.place.server for one in self.held))
+        alarms = f"{len(self.alarms)} alarm{'' if len(self.alarms) == 1 else 's'}" if self.alarms else ""
+        return "; ".join(filter(None, (f"holds out {held}" if held else "holds nothing out", alarms)))
+
+    def holds(self, vip: str, service: str, server: str) -> Held | None:
+        """What it holds out at that place."""
+        place = Place(vip, service, server)
+        return next((one for one in self.held if one.place == place), None)
+
+
+def state_path(deployment: str, folder: Path = FOLDER) -> Path:
+    """The file of a deployment's guard."""
+    return folder / f"guard-{deployment}.json"

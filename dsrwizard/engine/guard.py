@@ -1,0 +1,282 @@
+"""The guard: it proves every destination over and over, and sets the weight of those that are dead to 0.
+
+What it decides is in `core.guard`; this looks, carries out, and says so. A weight is changed under the locks of every
+run, so that it never changes the table below an apply; where another run has them, it waits for its next round.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+
+import msgspec
+
+from dsrwizard.core.guard.evidence import destinations, leaks, macs_of, said, with_talks
+from dsrwizard.core.guard.policy import Act, Decided, Limits, Said, Ward, carried_out, decide
+from dsrwizard.core.live.schedule import BUDGET
+from dsrwizard.core.model.answers import Owners, Probed, Talked
+from dsrwizard.core.model.changes import DestinationChange, ServiceKey
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.errors import DsrError, Locked
+from dsrwizard.core.model.facts import Destination, VirtualService
+from dsrwizard.core.model.guarding import FOLDER, GuardState, Place
+from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.director import key_of
+from dsrwizard.core.plan.weight import weight_step
+from dsrwizard.core.ports import DirectorPort, WirePort
+from dsrwizard.core.record.owed import drained_on_purpose, last_deployment, place_of
+from dsrwizard.engine import guard_file
+from dsrwizard.engine.defects import failure_of
+from dsrwizard.engine.journal import Journal
+
+EVERY = 0.5
+"""Seconds from one round to the next."""
+ASIDE_SECONDS = 2.0
+"""Seconds from one conversation with the applications, and one question for the VIPs' owners, to the next."""
+TALK_SECONDS = 1.0
+LISTENS = 0.8
+_LONGEST_WAIT = 0.25
+_OLD = "Another deployment file was applied since this guard began, so it may guard servers that are gone. Restart it."
+
+
+class Guard:
+    """One deployment's guard. `hold` gives the right to change the director, for a block, and raises Locked where
+    somebody else has it; `tell` gets a sentence for whatever is new; `clock` in seconds since the epoch."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        director: DirectorPort,
+        wire: WirePort,
+        journal: Journal,
+        hold: Callable[[], AbstractContextManager[object]] = nullcontext,
+        limits: Limits | None = None,
+        every: float = EVERY,
+        folder: Path = FOLDER,
+        tell: Callable[[str], None] = lambda line: None,
+        clock: Callable[[], float] = time.time,
+        pid: int = 0,
+    ) -> None:
+        self._deployment = deployment
+        self._director, self._wire, self._journal = director, wire, journal
+        self._hold, self._folder, self._tell, self._clock = hold, folder, tell, clock
+        self._limits = limits or Limits()
+        self._targets = destinations(deployment)
+        self._about = {place: _about(deployment, place) for place in self._targets}
+        self._answers: dict[Place, Probed] = {}
+        self._talks: Mapping[Place, Talked] = {}
+        self._owners: Mapping[str, Owners] = {}
+        self._purpose: tuple[float, frozenset[str]] = (-1.0, frozenset())
+        self._applied: Deployment | None = None
+        """The deployment as it was applied last, as far as the journal here knows."""
+        self._told: tuple[str, ...] = ()
+        now = clock()
+        self.state = GuardState(
+            deployment=deployment.name, pid=pid, since=now, at=now, every=every, floor=self._limits.floor
+        )
+        before = guard_file.read(deployment.name, folder)
+        self._wards: Mapping[Place, Ward] = {
+            held.place: Ward(held=held, outs=1, out_at=held.since)
+            for held in (before.held if before is not None else ())
+            if held.place in self._targets
+        }
+
+    # --- rounds --------------------------------------------------------------------------------------------------
+
+    def run(self, stopped: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
+        """Rounds until it is stopped; `beat` is called after each of them."""
+        aside = threading.Thread(target=self._over_and_over, args=(stopped,), name="guard-aside", daemon=True)
+        aside.start()
+        while not stopped.is_set():
+            began = time.monotonic()
+            self.round()
+            beat()
+            stopped.wait(max(0.0, self.state.every - (time.monotonic() - began)))
+        aside.join(timeout=3)
+        self._publish(msgspec.structs.replace(self.state, ended=True))
+
+    def several(self) -> None:
+        """As many rounds as it takes to prove anything, with their conversations."""
+        for _ in range(max(self._limits.dead_after, self._limits.well_after)):
+            self.round()
+            self.look_aside()
+        self._publish(msgspec.structs.replace(self.state, ended=True))
+
+    def round(self) -> GuardState:
+        """One round. Never raises: whatever goes wrong is an alarm, and nothing is changed."""
+        began = time.monotonic()
+        try:
+            decided, problems = self._round()
+        except Exception as problem:  # noqa: BLE001 - a guard that dies watches over nobody
+            decided = Decided(wards=self._wards, blind=failure_of(problem).text)
+            problems = [decided.blind]
+        now = self._clock()
+        self._wards = decided.wards
+        macs = macs_of(self._targets, self._answers.values())
+        alarms = tuple(dict.fromkeys((*decided.alarms, *problems, *leaks(self._deployment, self._owners, macs))))
+        self._say(alarms)
+        self._publish(
+            msgspec.structs.replace(
+                self.state, at=now, rounds=self.state.rounds + 1, round_seconds=time.monotonic() - began,
+                blind=decided.blind, alarms=alarms,
+                held=tuple(
+                    msgspec.structs.replace(ward.held, rip=self._targets[place].rip)
+                    for place, ward in self._wards.items() if ward.held is not None
+                ),
+            )
+        )  # fmt: skip
+        return self.state
+
+    def _round(self) -> tuple[Decided, list[str]]:
+        heard = self._heard()
+        table = {service.key: service for service in self._director.services()}
+        now = self._clock()
+        decided = decide(
+            self._wards, heard, self._weights(table), now, limits=self._limits, by_hand=self._by_hand(),
+        )  # fmt: skip
+        self._dropped(decided)
+        if self._applied is not None and self._applied != self._deployment:
+            decided = msgspec.structs.replace(decided, alarms=(*decided.alarms, _OLD))
+        if not decided.acts:
+            return decided, []
+        done, problems = self._carry_out(decided.acts)
+        wards = carried_out(decided.wards, done, now, self._limits)
+        return msgspec.structs.replace(decided, wards=wards), problems
+
+    def _heard(self) -> dict[Place, Said]:
+        """What everybody says now. The MAC of one that answers is kept; the others' are asked for anew."""
+        targets = [
+            msgspec.structs.replace(target, mac=self._answers[place].mac)
+            if place in self._answers and self._answers[place].good
+            else target
+            for place, target in self._targets.items()
+        ]
+        wait = min(_LONGEST_WAIT, self.state.every / 2)
+        answers = self._wire.probe(self._deployment.director.interface, targets, wait, BUDGET)
+        self._answers = dict(zip(self._targets, answers, strict=True))
+        return with_talks({place: said(answer) for place, answer in self._answers.items()}, self._talks)
+
+    def _weights(self, table: Mapping[ServiceKey, VirtualService]) -> dict[Place, int]:
+        found = {place: self._destination(place, table) for place in self._targets}
+        return {place: one.state.weight for place, one in found.items() if one is not None}
+
+    def _destination(self, place: Place, table: Mapping[ServiceKey, VirtualService]) -> Destination | None:
+        vip, service, _ = self._about[place]
+        virtual = table.get(key_of(vip, service))
+        return virtual.destination(self._targets[place].rip, service.port) if virtual is not None else None
+
+    def _by_hand(self) -> frozenset[Place]:
+        """Destinations that an operator drained, as the journal says; it is read anew once it has changed."""
+        with suppress(OSError, DsrError):
+            changed = self._journal.path.stat().st_mtime
+            if changed != self._purpose[0]:
+                entries = self._journal.entries()
+                self._purpose = (changed, drained_on_purpose(entries))
+                self._applied = last_deployment(entries)
+        return frozenset(place for place in self._targets if self._identity(place) in self._purpose[1])
+
+    def _identity(self, place: Place) -> str:
+        vip, service, _ = self._about[place]
+        return place_of(
+            DestinationChange(
+                service=key_of(vip, service), address=self._targets[place].rip, port=service.port, old=None, new=None
+            )
+        )
+
+    # --- acts ----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, acts: Sequence[Act]) -> tuple[list[Act], list[str]]:
+        """Which acts are done, and what stood in the way of others."""
+        try:
+            with self._hold():
+                return self._written(acts)
+        except Locked as problem:
+            return [], [f"Weights are not changed now. {problem.what}"]
+        except DsrError as problem:
+            return [], [f"Weights could not be changed. {failure_of(problem).text}"]
+
+    def _written(self, acts: Sequence[Act]) -> tuple[list[Act], list[str]]:
+        table = {service.key: service for service in self._director.services()}  # a run may have changed it meanwhile
+        current = [(act, self._destination(act.place, table)) for act in acts]
+        wanted = [(act, one) for act, one in current if one is not None and one.state.weight == act.before]
+        if not wanted:
+            return [], []
+        done: list[Act] = []
+        problems: list[str] = []
+        run = self._journal.begin("guard", self._deployment)
+        for act, destination in wanted:
+            vip, service, server = self._about[act.place]
+            step = weight_step(server.name, vip, service, destination, act.weight, act.why)
+            run.intend("local", step)
+            try:
+                self._director.apply(step)
+            except DsrError as problem:
+                run.result(DIRECTOR, step.id, Outcome.FAILED, str(problem))
+                problems.append(f"{step.title} failed. {failure_of(problem).text}")
+                continue
+            run.result(DIRECTOR, step.id, Outcome.CHANGED)
+            done.append(act)
+            self._tell(f"{step.title}. {act.why}")
+        run.end(not problems)
+        return done, problems
+
+    # --- beside the rounds ---------------------------------------------------------------------------------------
+
+    def _over_and_over(self, stopped: threading.Event) -> None:
+        while not stopped.wait(ASIDE_SECONDS):
+            with suppress(Exception):  # the next one may see more; the rounds go on
+                self.look_aside()
+
+    def look_aside(self) -> None:
+        """Speaks to the applications that take connections, and asks who answers for the VIPs."""
+        interface = self._deployment.director.interface
+        talkers = {
+            place: msgspec.structs.replace(self._targets[place], mac=answer.mac)
+            for place, answer in self._answers.items()
+            if answer.good and answer.protocol == "tcp"
+        }
+        talks = dict(zip(talkers, self._wire.talk(interface, list(talkers.values()), TALK_SECONDS), strict=True))
+        self._talks = {place: _again(self._talks.get(place), talked) for place, talked in talks.items()}
+        self._owners = self._wire.owners(interface, [vip.address for vip in self._deployment.vips], LISTENS)
+
+    # --- what is told --------------------------------------------------------------------------------------------
+
+    def _dropped(self, decided: Decided) -> None:
+        """Says which destinations somebody else has taken over."""
+        for place, ward in self._wards.items():
+            if ward.held is not None and place in decided.wards and decided.wards[place].held is None:
+                who = "somebody gave it a weight" if decided.wards[place].forced else "its weight is an operator's now"
+                self._tell(f"{place} is not held out any more: {who}.")
+
+    def _say(self, alarms: Iterable[str]) -> None:
+        new = tuple(alarms)
+        for line in new:
+            if line not in self._told:
+                self._tell(f"Alarm: {line}")
+        if self._told and not new:
+            self._tell("All alarms are over.")
+        self._told = new
+
+    def _publish(self, state: GuardState) -> None:
+        self.state = state
+        try:
+            guard_file.write(state, self._folder)
+        except OSError as problem:
+            self._tell(f"{self._folder} cannot be written: {problem.strerror}. Nobody sees what this guard does.")
+
+
+def _about(deployment: Deployment, place: Place) -> tuple[Vip, Service, RealServer]:
+    vip = next(one for one in deployment.vips if one.address == place.vip)
+    return vip, next(one for one in vip.services if one.label == place.service), deployment.server(place.server)
+
+
+def _again(before: Talked | None, now: Talked) -> Talked:
+    """With the tries of the same end before it, so that one slow answer convicts nobody."""
+    if before is None or before.result != now.result:
+        return now
+    return msgspec.structs.replace(now, tries=now.tries + before.tries)
