@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Callable
 from threading import Lock
 from typing import TypeVar
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 _TRAFFIC = 64 * 1024 * 1024
 """Bytes a server may send for one run, all it takes to carry the output among them."""
+_ENDING = 1.0
+"""Seconds a host may take to end a session before the next is refused for good."""
 _OPENING = 20.0
 """Seconds the host may take to open a session."""
 
@@ -147,7 +150,7 @@ class SshConnector:
         transport.packets.allow(_TRAFFIC)
         patience = min(_OPENING, max(clock.left, 0.1))
         try:
-            channel = transport.open_session(timeout=patience)
+            channel = self._opened(transport, patience)
             with within(transport, patience):  # waits without end for the answer
                 channel.exec_command(command)
         except (paramiko.SSHException, EOFError, OSError) as error:
@@ -165,6 +168,19 @@ class SshConnector:
                 f"Check MaxSessions and ForceCommand for {self._user} in its sshd_config.",
             ) from error
         return SshCommand(channel, clock, marker.encode(), on_line)
+
+    @staticmethod
+    def _opened(transport: paramiko.Transport, patience: float) -> paramiko.Channel:
+        """A session's channel. A server with room for one (MaxSessions 1) refuses the next while it still ends the
+        last, so a refusal is asked about again for a moment."""
+        end = time.monotonic() + min(_ENDING, patience)
+        while True:
+            try:
+                return transport.open_session(timeout=patience)
+            except paramiko.ChannelException:
+                if time.monotonic() >= end or not transport.is_active():
+                    raise
+            time.sleep(0.05)
 
     def _answer(self, session: SshCommand) -> Answer:
         while session.step():

@@ -22,7 +22,7 @@ from dsrwizard.core.model.changes import DestinationChange, ServiceKey
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.errors import DsrError, Locked
 from dsrwizard.core.model.facts import Destination, VirtualService
-from dsrwizard.core.model.guarding import FOLDER, GuardState, Place
+from dsrwizard.core.model.guarding import FOLDER, DestinationPlace, GuardState
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.director import key_of
@@ -68,8 +68,8 @@ class Guard:
         self._limits = limits or Limits()
         self._targets = destinations(deployment)
         self._about = {place: _about(deployment, place) for place in self._targets}
-        self._answers: dict[Place, Probed] = {}
-        self._talks: Mapping[Place, Talked] = {}
+        self._answers: dict[DestinationPlace, Probed] = {}
+        self._talks: Mapping[DestinationPlace, Talked] = {}
         self._owners: Mapping[str, Owners] = {}
         self._purpose: tuple[float, frozenset[str]] = (-1.0, frozenset())
         self._applied: Deployment | None = None
@@ -80,7 +80,7 @@ class Guard:
             deployment=deployment.name, pid=pid, since=now, at=now, every=every, floor=self._limits.floor
         )
         before = guard_file.read(deployment.name, folder)
-        self._wards: Mapping[Place, Ward] = {
+        self._wards: Mapping[DestinationPlace, Ward] = {
             held.place: Ward(held=held, outs=1, out_at=held.since)
             for held in (before.held if before is not None else ())
             if held.place in self._targets
@@ -148,7 +148,7 @@ class Guard:
         wards = carried_out(decided.wards, done, now, self._limits)
         return msgspec.structs.replace(decided, wards=wards), problems
 
-    def _heard(self) -> dict[Place, Said]:
+    def _heard(self) -> dict[DestinationPlace, Said]:
         """What everybody says now. The MAC of one that answers is kept; the others' are asked for anew."""
         targets = [
             msgspec.structs.replace(target, mac=self._answers[place].mac)
@@ -161,16 +161,16 @@ class Guard:
         self._answers = dict(zip(self._targets, answers, strict=True))
         return with_talks({place: said(answer) for place, answer in self._answers.items()}, self._talks)
 
-    def _weights(self, table: Mapping[ServiceKey, VirtualService]) -> dict[Place, int]:
+    def _weights(self, table: Mapping[ServiceKey, VirtualService]) -> dict[DestinationPlace, int]:
         found = {place: self._destination(place, table) for place in self._targets}
         return {place: one.state.weight for place, one in found.items() if one is not None}
 
-    def _destination(self, place: Place, table: Mapping[ServiceKey, VirtualService]) -> Destination | None:
+    def _destination(self, place: DestinationPlace, table: Mapping[ServiceKey, VirtualService]) -> Destination | None:
         vip, service, _ = self._about[place]
         virtual = table.get(key_of(vip, service))
         return virtual.destination(self._targets[place].rip, service.port) if virtual is not None else None
 
-    def _by_hand(self) -> frozenset[Place]:
+    def _by_hand(self) -> frozenset[DestinationPlace]:
         """Destinations that an operator drained, as the journal says; it is read anew once it has changed."""
         with suppress(OSError, DsrError):
             changed = self._journal.path.stat().st_mtime
@@ -180,7 +180,7 @@ class Guard:
                 self._applied = last_deployment(entries)
         return frozenset(place for place in self._targets if self._identity(place) in self._purpose[1])
 
-    def _identity(self, place: Place) -> str:
+    def _identity(self, place: DestinationPlace) -> str:
         vip, service, _ = self._about[place]
         return place_of(
             DestinationChange(
@@ -270,7 +270,7 @@ class Guard:
             self._tell(f"{self._folder} cannot be written: {problem.strerror}. Nobody sees what this guard does.")
 
 
-def _about(deployment: Deployment, place: Place) -> tuple[Vip, Service, RealServer]:
+def _about(deployment: Deployment, place: DestinationPlace) -> tuple[Vip, Service, RealServer]:
     vip = next(one for one in deployment.vips if one.address == place.vip)
     return vip, next(one for one in vip.services if one.label == place.service), deployment.server(place.server)
 

@@ -86,7 +86,7 @@ def test_dead_servers_leave_the_table_and_come_back_and_a_blind_guard_leaves_it_
         guard.signal(15)
         assert guard.wait().status == 0
     events = lab.dsrwizard("events", file).stdout
-    assert "guard: Weight 1 → 0 for web2 in 10.0.0.10 tcp/80. The server sends the packet on" in events
+    assert "guard: Weight 1 → 0 for web2 in 10.0.0.10 tcp/80. No answer." in events
     assert "guard: Weight 0 → 1 for web2 in 10.0.0.10 tcp/80. It answers again" in events
     assert lab.dsrwizard("guard", file, "--once").ok().stdout == "Nothing is held out.\n"
     lab.dsrwizard("teardown", file, "--yes").ok()

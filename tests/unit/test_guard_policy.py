@@ -10,15 +10,17 @@ import msgspec
 import pytest
 
 from dsrwizard.core.guard.policy import Decided, Limits, Said, Ward, carried_out, decide
-from dsrwizard.core.model.guarding import Place
+from dsrwizard.core.model.guarding import DestinationPlace
 
 WELL, DEAD = Said(word="well"), Said(word="dead", why="It resets connections.")
 MUTE, UNKNOWN = Said(word="dead", why="No ARP.", mute=True), Said(word="unknown", why="No socket.")
 
 
-def places(servers: int, *services: str) -> list[Place]:
+def places(servers: int, *services: str) -> list[DestinationPlace]:
     return [
-        Place("10.0.0.10", service, f"web{n}") for service in services or ("tcp/80",) for n in range(1, servers + 1)
+        DestinationPlace("10.0.0.10", service, f"web{n}")
+        for service in services or ("tcp/80",)
+        for n in range(1, servers + 1)
     ]
 
 
@@ -26,11 +28,11 @@ def places(servers: int, *services: str) -> list[Place]:
 class Farm:
     """A table and a guard over it; a round every half second."""
 
-    places: list[Place]
+    places: list[DestinationPlace]
     limits: Limits = field(default_factory=Limits)
-    weights: dict[Place, int] = field(default_factory=dict)
-    wards: Mapping[Place, Ward] = field(default_factory=dict)
-    by_hand: set[Place] = field(default_factory=set)
+    weights: dict[DestinationPlace, int] = field(default_factory=dict)
+    wards: Mapping[DestinationPlace, Ward] = field(default_factory=dict)
+    by_hand: set[DestinationPlace] = field(default_factory=set)
     now: float = 1000.0
     last: Decided = field(default_factory=lambda: Decided(wards={}))
     acts: int = 0
@@ -38,11 +40,11 @@ class Farm:
     def __post_init__(self) -> None:
         self.weights = self.weights or dict.fromkeys(self.places, 1)
 
-    def round(self, *not_well: Place, said: Said = DEAD, others: Said = WELL) -> Decided:
+    def round(self, *not_well: DestinationPlace, said: Said = DEAD, others: Said = WELL) -> Decided:
         heard = {place: said if place in not_well else others for place in self.places}
         return self.hear(heard)
 
-    def hear(self, heard: Mapping[Place, Said]) -> Decided:
+    def hear(self, heard: Mapping[DestinationPlace, Said]) -> Decided:
         self.now += 0.5
         self.last = decide(self.wards, heard, self.weights, self.now, limits=self.limits, by_hand=self.by_hand)
         for act in self.last.acts:
@@ -52,7 +54,7 @@ class Farm:
         self.wards = carried_out(self.last.wards, self.last.acts, self.now, self.limits)
         return self.last
 
-    def rounds(self, count: int, *not_well: Place, said: Said = DEAD, others: Said = WELL) -> None:
+    def rounds(self, count: int, *not_well: DestinationPlace, said: Said = DEAD, others: Said = WELL) -> None:
         for _ in range(count):
             self.round(*not_well, said=said, others=others)
 
@@ -95,7 +97,7 @@ def test_the_floor_stays_in_whatever_the_probes_say(servers: int, floor: int, mo
 
 def test_the_floor_counts_each_service_for_itself() -> None:
     farm = Farm(places(2, "tcp/80", "tcp/443"))
-    first, second = Place("10.0.0.10", "tcp/80", "web1"), Place("10.0.0.10", "tcp/443", "web2")
+    first, second = DestinationPlace("10.0.0.10", "tcp/80", "web1"), DestinationPlace("10.0.0.10", "tcp/443", "web2")
     farm.rounds(5, first, second)
     assert (farm.weights[first], farm.weights[second]) == (0, 0)
 
@@ -211,7 +213,7 @@ def test_thirty_minutes_of_flapping_and_noise_take_out_nobody_who_serves(seed: i
     dead_until: dict[str, float] = {}
     blind_until = 0.0
     wrong: list[str] = []
-    heard: Mapping[Place, Said] = {}
+    heard: Mapping[DestinationPlace, Said] = {}
     for _ in range(3600):
         for server in ("web1", "web2", "web3"):
             if chance.random() < 0.01:

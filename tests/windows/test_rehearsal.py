@@ -9,6 +9,7 @@ from threading import Event as Flag
 
 import pytest
 
+from dsrwizard import signals
 from dsrwizard.cli import wiring
 from dsrwizard.cli.main import run
 from dsrwizard.core.intake.deployment_file import dumps
@@ -37,6 +38,7 @@ def rehearse(
 
     def once(host: WindowsHost, *options: str) -> tuple[int, str, str]:
         monkeypatch.setattr(wiring, "_connect", lambda name, target, asker: ModelConnector(host))
+        monkeypatch.setattr(signals, "how_to_stop", lambda: "")  # a slow machine below nohup is told something else
         code = run(["rehearse", str(file), "win1", *options])
         said = capsys.readouterr()
         return code, said.out, said.err

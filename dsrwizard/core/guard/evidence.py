@@ -12,7 +12,7 @@ from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.guard.policy import Said
 from dsrwizard.core.model.answers import Owners, Probed, Talked
 from dsrwizard.core.model.deployment import Deployment, same_in
-from dsrwizard.core.model.guarding import Place
+from dsrwizard.core.model.guarding import DestinationPlace
 from dsrwizard.core.ports import ProbeTarget
 
 _ENDED = {
@@ -24,10 +24,10 @@ _TWICE = 2
 _WELL = Said(word="well")
 
 
-def destinations(deployment: Deployment) -> dict[Place, ProbeTarget]:
+def destinations(deployment: Deployment) -> dict[DestinationPlace, ProbeTarget]:
     """Every destination that gets clients by the deployment, and how it is probed."""
     return {
-        Place(vip.address, service.label, server.name): ProbeTarget.of(rip, vip.address, service)
+        DestinationPlace(vip.address, service.label, server.name): ProbeTarget.of(rip, vip.address, service)
         for server in deployment.servers
         for vip in deployment.vips_of(server)
         if server.weight and (rip := server.rip_for(vip)) is not None
@@ -47,7 +47,9 @@ def said(answer: Probed) -> Said:
     return Said(word="dead", why=f"{why[:1].upper()}{why[1:]}", mute=answer.signature == "no-mac")
 
 
-def with_talks(heard: Mapping[Place, Said], talks: Mapping[Place, Talked]) -> dict[Place, Said]:
+def with_talks(
+    heard: Mapping[DestinationPlace, Said], talks: Mapping[DestinationPlace, Talked]
+) -> dict[DestinationPlace, Said]:
     """The same, where the application was asked too. One that takes connections and says nothing, while another server
     of the service answers the same question, serves nobody."""
     answered = {(place.vip, place.service) for place, one in talks.items() if one.result == "answered"}
@@ -75,7 +77,7 @@ def leaks(deployment: Deployment, owners: Mapping[str, Owners], macs: Mapping[st
     return said
 
 
-def macs_of(targets: Mapping[Place, ProbeTarget], answers: Iterable[Probed]) -> dict[str, str]:
+def macs_of(targets: Mapping[DestinationPlace, ProbeTarget], answers: Iterable[Probed]) -> dict[str, str]:
     """Server → MAC, of those whose MAC was found."""
     by_rip = {target.rip: place.server for place, target in targets.items()}
     return {by_rip[one.rip]: one.mac for one in answers if one.mac and one.rip in by_rip}

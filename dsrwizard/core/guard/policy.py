@@ -13,9 +13,9 @@ from typing import Literal
 
 import msgspec
 
-from dsrwizard.core.model.guarding import Held, Place
+from dsrwizard.core.model.guarding import DestinationPlace, HeldOut
 
-Word = Literal["well", "dead", "unknown"]
+ProbeWord = Literal["well", "dead", "unknown"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What the probes of one round say of a destination. `why`: what is wrong, in a sentence. `mute`: nobody answered
     for its address at all."""
 
-    word: Word
+    word: ProbeWord
     why: str = ""
     mute: bool = False
 
@@ -45,7 +45,7 @@ class Ward(msgspec.Struct, frozen=True, kw_only=True):
     good ones was; `outs`: how often it went out lately, the last time `out_at`. `forced`: somebody gave it a weight
     while it was dead, and that stands until it has been well once."""
 
-    held: Held | None = None
+    held: HeldOut | None = None
     bad: int = 0
     good: int = 0
     good_at: float = 0.0
@@ -57,7 +57,7 @@ class Ward(msgspec.Struct, frozen=True, kw_only=True):
 class Act(msgspec.Struct, frozen=True, kw_only=True):
     """A weight to be set. `why` in a sentence."""
 
-    place: Place
+    place: DestinationPlace
     before: int
     weight: int
     why: str
@@ -66,20 +66,20 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """What follows from a round. The acts are still to be carried out: `after` says what is so once they are."""
 
-    wards: Mapping[Place, Ward]
+    wards: Mapping[DestinationPlace, Ward]
     acts: tuple[Act, ...] = ()
     blind: str = ""
     alarms: tuple[str, ...] = ()
 
 
 def decide(
-    wards: Mapping[Place, Ward],
-    said: Mapping[Place, Said],
-    weights: Mapping[Place, int],
+    wards: Mapping[DestinationPlace, Ward],
+    said: Mapping[DestinationPlace, Said],
+    weights: Mapping[DestinationPlace, int],
     now: float,
     *,
     limits: Limits,
-    by_hand: Collection[Place] = (),
+    by_hand: Collection[DestinationPlace] = (),
 ) -> Decided:
     """One round. `weights` are those in the table, without what is not in it; `by_hand`: destinations that an operator
     drained, which stay out. `now` in seconds since the epoch."""
@@ -100,7 +100,9 @@ def decide(
     return Decided(wards=_shown(known, now, limits), acts=tuple(acts), alarms=tuple(alarms))
 
 
-def carried_out(wards: Mapping[Place, Ward], acts: Iterable[Act], now: float, limits: Limits) -> dict[Place, Ward]:
+def carried_out(
+    wards: Mapping[DestinationPlace, Ward], acts: Iterable[Act], now: float, limits: Limits
+) -> dict[DestinationPlace, Ward]:
     """What is remembered once these acts have been carried out."""
     known = dict(wards)
     for act in acts:
@@ -109,7 +111,7 @@ def carried_out(wards: Mapping[Place, Ward], acts: Iterable[Act], now: float, li
             known[act.place] = msgspec.structs.replace(ward, held=None)
             continue
         lately = ward.outs if now - ward.out_at <= limits.calm + waits(ward.outs, limits) else 0
-        held = Held(place=act.place, weight=act.before, why=act.why, since=now)
+        held = HeldOut(place=act.place, weight=act.before, why=act.why, since=now)
         known[act.place] = msgspec.structs.replace(ward, held=held, outs=lately + 1, out_at=now, good=0)
     return known
 
@@ -119,7 +121,7 @@ def waits(outs: int, limits: Limits) -> float:
     return 0.0 if outs <= 1 else float(min(limits.longest, limits.first * 2 ** min(outs - 2, 30)))
 
 
-def blindness(said: Mapping[Place, Said]) -> str:
+def blindness(said: Mapping[DestinationPlace, Said]) -> str:
     """Why this round says nothing about the servers, in a sentence; empty: it does."""
     if not said:
         return ""
@@ -160,7 +162,11 @@ def _counted(ward: Ward, said: Said, now: float) -> Ward:
 
 
 def _out(
-    name: str, wards: Mapping[Place, Ward], said: Mapping[Place, Said], weights: Mapping[Place, int], limits: Limits
+    name: str,
+    wards: Mapping[DestinationPlace, Ward],
+    said: Mapping[DestinationPlace, Said],
+    weights: Mapping[DestinationPlace, int],
+    limits: Limits,
 ) -> tuple[list[Act], list[str]]:
     """Who of one service goes out, and what is to be told."""
     inside = [place for place in wards if weights.get(place, 0) > 0]
@@ -189,7 +195,7 @@ def _out(
     return acts, told
 
 
-def _in(wards: Mapping[Place, Ward], now: float, limits: Limits) -> list[Act]:
+def _in(wards: Mapping[DestinationPlace, Ward], now: float, limits: Limits) -> list[Act]:
     return [
         Act(place=place, before=0, weight=ward.held.weight, why="It answers again.")
         for place, ward in wards.items()
@@ -197,7 +203,7 @@ def _in(wards: Mapping[Place, Ward], now: float, limits: Limits) -> list[Act]:
     ]
 
 
-def _shown(wards: Mapping[Place, Ward], now: float, limits: Limits) -> dict[Place, Ward]:
+def _shown(wards: Mapping[DestinationPlace, Ward], now: float, limits: Limits) -> dict[DestinationPlace, Ward]:
     """With what is told of those that are held out as of now."""
     return {
         place: ward

@@ -21,7 +21,7 @@ from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.causes import DEADLY, MUTE, ON_THE_WIRE, STOPS
 from dsrwizard.core.model.deployment import RealServer, Service
 from dsrwizard.core.model.facts import Destination
-from dsrwizard.core.model.guarding import Held
+from dsrwizard.core.model.guarding import HeldOut
 from dsrwizard.core.model.snapshot import State
 
 
@@ -56,7 +56,7 @@ class SeenOfServer(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     changed: float = 0.0
     service_fault: Finding | None = None
-    held: Held | None = None
+    held: HeldOut | None = None
     """A guard holds it out."""
     doubt: Doubt = ""
     """What a verification, newer than what the wire says, makes of a bad probe without a cause."""

@@ -23,7 +23,7 @@ from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, Stats, VirtualService
-from dsrwizard.core.model.guarding import Held
+from dsrwizard.core.model.guarding import HeldOut
 from dsrwizard.core.model.history import NOTHING, History, Metric
 from dsrwizard.core.model.snapshot import DestinationRow, Latency, ServiceRow, Totals
 from dsrwizard.core.plan.director import key_of
@@ -136,7 +136,7 @@ class LiveRows:
         owning_: Owning,
         known: frozenset[str],
         balanced: bool,
-        held: Mapping[RowPlace, Held],
+        held: Mapping[RowPlace, HeldOut],
     ) -> ServiceRow:
         here = {(entry.address, entry.port): entry for entry in found.destinations} if found else {}
         then = {(entry.address, entry.port): entry.stats for entry in old.destinations} if old else {}
@@ -201,7 +201,7 @@ class LiveRows:
         findings: Findings,
         owning_: Owning,
         fault: Finding | None,
-        held: Held | None,
+        held: HeldOut | None,
     ) -> Judged:
         name = slot.server.name
         claim = owning_.claims.get(name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from dsrwizard.core.model.shown import Shown
 
 FOLDER = Path("/run/dsrwizard")
@@ -15,7 +13,7 @@ SILENT_SECONDS = 5.0
 """A guard whose last round is older than this is not at work."""
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class DestinationPlace(Shown, frozen=True):
     """A destination: a real server behind one service of a VIP. `service` as `tcp/80`."""
 
     vip: str
@@ -26,12 +24,12 @@ class Place(msgspec.Struct, frozen=True, order=True):
         return f"{self.server} in {self.vip} {self.service}"
 
 
-class Held(Shown, frozen=True, kw_only=True):
+class HeldOut(Shown, frozen=True, kw_only=True):
     """A destination that is held out at weight 0. `rip`: the server's address; `weight` is the one it had, `since` in
     seconds since the epoch; `well_since`: from when on it has answered again, 0 while it does not; `back_at`: it is not
     let in before then."""
 
-    place: Place
+    place: DestinationPlace
     rip: str = ""
     weight: int
     why: str
@@ -53,7 +51,7 @@ class GuardState(Shown, frozen=True, kw_only=True):
     floor: int
     rounds: int = 0
     round_seconds: float = 0.0
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldOut, ...] = ()
     blind: str = ""
     alarms: tuple[str, ...] = ()
     ended: bool = False
@@ -71,9 +69,9 @@ class GuardState(Shown, frozen=True, kw_only=True):
         alarms = f"{len(self.alarms)} alarm{'' if len(self.alarms) == 1 else 's'}" if self.alarms else ""
         return "; ".join(filter(None, (f"holds out {held}" if held else "holds nothing out", alarms)))
 
-    def holds(self, vip: str, service: str, server: str) -> Held | None:
+    def holds(self, vip: str, service: str, server: str) -> HeldOut | None:
         """What it holds out at that place."""
-        place = Place(vip, service, server)
+        place = DestinationPlace(vip, service, server)
         return next((one for one in self.held if one.place == place), None)
 
 
