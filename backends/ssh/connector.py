@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _TRAFFIC = 64 * 1024 * 1024
 """Bytes a server may send for one run, all it takes to carry the output among them."""
-_ENDING = 1.0
+_ENDING = 2.0
 """Seconds a host may take to end a session before the next is refused for good."""
 _OPENING = 20.0
 """Seconds the host may take to open a session."""

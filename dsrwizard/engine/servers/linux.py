@@ -32,7 +32,6 @@ from dsrwizard.engine.servers.lock import HostLock
 
 OBSERVE_SECONDS = 20.0
 STEP_SECONDS = 20.0
-_ROOM_TRIES, _ROOM_PAUSE = 10, 0.2
 _FRESH_SECONDS = 5.0
 """A connection idle for longer is tried before something is changed over it."""
 
@@ -216,11 +215,6 @@ class LinuxServer:
         except SessionRefused:
             if not self._lock.gives_way():
                 raise
-        for _ in range(_ROOM_TRIES):
-            try:
-                return connector.run(script, deadline=deadline, on_line=on_line)
-            except SessionRefused:  # sshd counts a session that has ended until it has seen to it
-                time.sleep(_ROOM_PAUSE)
         return connector.run(script, deadline=deadline, on_line=on_line)
 
     def _run_again_if_lost(self, script: str) -> Answer:
