@@ -26,8 +26,9 @@ from dsrwizard.engine.servers.linux import LinuxServer
 from tests.fakes.close_look import close_look
 from tests.fakes.close_look import route as route_json
 from tests.fakes.host import Link
+from tests.fakes.server import FakeServer
 from tests.fakes.server_state import ServerState
-from tests.fakes.world import FakeServer, World
+from tests.fakes.world import World
 
 Spoil = Callable[[str], str]
 FILTER = """\

@@ -27,7 +27,8 @@ from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.verify import among
 from dsrwizard.files import state_dir
 from tests.fakes.operator import Nobody
-from tests.fakes.world import FakeServer, World
+from tests.fakes.server import FakeServer
+from tests.fakes.world import World
 
 Break = Callable[[Any], Any]
 """What is done to the facts of web2, or None: it cannot be logged in to."""

@@ -27,7 +27,8 @@ from dsrwizard.engine.servers.linux import LinuxServer
 from dsrwizard.engine.servers.sent import NONCE, RUN, scripts_of
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
-from tests.fakes.world import FakeServer, World
+from tests.fakes.server import FakeServer
+from tests.fakes.world import World
 
 SHELLS = [
     [path, *more] for name, *more in (["dash"], ["bash"], ["busybox", "sh"]) if (path := shutil.which(name)) is not None
