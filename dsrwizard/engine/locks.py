@@ -115,15 +115,14 @@ class Locks:
                 held, notes = self._taken(me)
                 break
             except Locked as problem:
-                if time.monotonic() >= (max(end, began + BRIEF_SECONDS) if problem.brief else end):
+                last = max(end, began + BRIEF_SECONDS) if problem.brief else end
+                if time.monotonic() >= last:
                     raise
-                if problem.brief:
-                    time.sleep(POLL_SECONDS)
-                    continue
-                if waiting is not None and not told:
-                    waiting(problem)
-                told = True
-            time.sleep(max(0.0, min(POLL_SECONDS, end - time.monotonic())))
+                if not problem.brief:
+                    if waiting is not None and not told:
+                        waiting(problem)
+                    told = True
+            time.sleep(max(0.0, min(POLL_SECONDS, last - time.monotonic())))
         try:
             yield Lease(notes, me)
         except KeyboardInterrupt:
