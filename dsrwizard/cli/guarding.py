@@ -31,13 +31,11 @@ MOST_STATUS = 200
 @click.option(
     "--floor",
     type=click.IntRange(1, 100),
-    default=50,
-    show_default=True,
     metavar="PERCENT",
-    help="So many of each service's real servers stay in, whatever the probes say.",
+    help="So many of each service's real servers stay in, whatever the probes say. Default: guard_floor of the file.",
 )
 @click.option("--once", is_flag=True, help="Prove every destination, act on it, and exit.")
-def guard(file: Path, every: float, floor: int, once: bool) -> int:  # fmt: skip
+def guard(file: Path, every: float, floor: int | None, once: bool) -> int:
     """Take dead real servers out of the IPVS table, and let them in again once they answer.
 
     Runs until stopped. It proves every destination through the VIP, sets the weight of one that is proved dead to 0,
@@ -56,6 +54,7 @@ def guard(file: Path, every: float, floor: int, once: bool) -> int:  # fmt: skip
             "A guard needs IPVS on this machine.", "In this deployment, another product is the load balancer.",
             "Use the health checks of that product, and `dsrwizard watch` beside it.",
         )  # fmt: skip
+    floor = deployment.director.guard_floor if floor is None else floor
     garbage.staying()
     with build_guard(deployment, Limits(floor=floor), every, out.line) as watching:
         if once:

@@ -330,7 +330,7 @@ def _guard(guard: GuardState | None, at: float) -> None:
     """Prints what the deployment's guard does; nothing where there is none."""
     from dsrwizard.core.tell.incident import span
 
-    if guard is None or (guard.ended and not guard.held):
+    if guard is None or guard.over:
         return
     if not guard.alive(at):
         out.line(f"! The guard is not running. Its last round was {span(at - guard.at)} ago; it {guard.words}.")

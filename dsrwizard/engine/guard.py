@@ -101,10 +101,13 @@ class Guard:
         self._publish(msgspec.structs.replace(self.state, ended=True))
 
     def several(self) -> None:
-        """As many rounds as it takes to prove anything, with their conversations."""
-        for _ in range(max(self._limits.dead_after, self._limits.well_after)):
+        """As many conversations as it takes to prove anything, and as many rounds once they are known."""
+        enough = max(self._limits.dead_after, self._limits.well_after)
+        for _ in range(enough):
             self.round()
             self.look_aside()
+        for _ in range(enough):
+            self.round()
         self._publish(msgspec.structs.replace(self.state, ended=True))
 
     def round(self) -> GuardState:

@@ -94,7 +94,7 @@ def fault_words(snapshot: Snapshot) -> list[str]:
 def guard_words(snapshot: Snapshot) -> tuple[str, str] | None:
     """What the deployment's guard does, and the colour for it; None: there is none."""
     guard = snapshot.guard
-    if guard is None or (guard.ended and not guard.held):
+    if guard is None or guard.over:
         return None
     if not guard.alive(clock.now()):
         held = f" and {guard.words}" if guard.held else ""

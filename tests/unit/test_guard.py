@@ -21,6 +21,7 @@ from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.guard import Guard
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.locks import Locks
+from dsrwizard.engine.watch.board import UNGUARDED
 from screens import clock
 from screens.live.header import guard_words
 from tests.fakes.engine import engine_of
@@ -378,3 +379,21 @@ def test_a_run_waits_for_a_guard_that_sets_a_weight_and_is_not_refused(tmp_path:
             pass
     thread.join()
     assert order == ["guard", "apply"]
+
+
+def test_a_deployment_that_asks_for_a_guard_and_has_none_is_told_so(farm: Guarded) -> None:
+    asking = msgspec.structs.replace(farm.deployment.director, guard=True)
+    deployment = msgspec.structs.replace(farm.deployment, director=asking)
+    assert UNGUARDED in farm.engine().watch(deployment, recorded=False).once().unseen
+    assert UNGUARDED not in farm.engine().watch(farm.deployment, recorded=False).once().unseen
+    state = msgspec.structs.replace(farm.rounds(), at=time.time())
+    farm.world.guards["shop"] = state
+    assert UNGUARDED not in farm.engine().watch(deployment, recorded=False).once().unseen
+    farm.world.guards["shop"] = msgspec.structs.replace(state, ended=True)
+    assert UNGUARDED in farm.engine().watch(deployment, recorded=False).once().unseen
+
+
+def test_once_finds_an_application_that_says_nothing_too(farm: Guarded) -> None:
+    farm.world.servers["web2"].hung = True
+    farm.guard.several()
+    assert {one.place.server for one in farm.guard.state.held} == {"web2"}

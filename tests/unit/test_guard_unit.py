@@ -62,7 +62,7 @@ def test_apply_writes_the_unit_and_its_file_and_starts_it_and_a_teardown_takes_a
     before = dict(asked.world.machine.files)
     assert asked.apply(asked.deployment).ok
     assert asked.files[LINK] == UNIT
-    assert 'ExecStart="/opt/dsr wizard/bin/dsrwizard" guard --floor 50 ' + FILE in asked.files[UNIT]
+    assert 'ExecStart="/opt/dsr wizard/bin/dsrwizard" guard ' + FILE in asked.files[UNIT]
     assert loads(asked.files[FILE]) == asked.deployment
     assert asked.world.running == [guard_unit("shop")]
     assert asked.steps(asked.deployment) == []
@@ -78,7 +78,7 @@ def test_another_floor_or_server_renews_its_file_and_starts_it_anew(asked: Asked
     (step,) = asked.steps(changed)
     assert step.title == "Run the guard as a systemd unit"
     assert asked.apply(changed).ok
-    assert "--floor 30" in asked.files[UNIT]
+    assert loads(asked.files[FILE]).director.guard_floor == 30
     assert len(asked.world.running) == 2
 
 
@@ -114,7 +114,7 @@ def test_where_no_unit_can_be_written_it_is_said_what_has_to_run(tmp_path: Path,
     plan = engine.plan(asked.deployment, engine.observe(asked.deployment))
     (note,) = [one for host in plan.hosts for one in host.notes if "guard" in one]
     assert why in note
-    assert note.endswith("Have this run all the time: dsrwizard guard --floor 50 FILE")
+    assert note.endswith("Have this run all the time: dsrwizard guard FILE")
     assert asked.steps(asked.deployment) == []
 
 

@@ -61,6 +61,11 @@ class GuardState(Shown, frozen=True, kw_only=True):
         return not self.ended and now - self.at <= max(SILENT_SECONDS, 4 * self.every)
 
     @property
+    def over(self) -> bool:
+        """It was stopped and holds nothing out: there is nothing to tell of it."""
+        return self.ended and not self.held
+
+    @property
     def words(self) -> str:
         """What it does now, in a line."""
         if self.blind:

@@ -76,8 +76,7 @@ def guard_notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     if not deployment.director.guard or boot is None or (boot.systemd and boot.writable):
         return []
     why = "Only root may write its unit." if boot.systemd else "This machine does not run systemd."
-    floor = deployment.director.guard_floor
-    return [f"No guard is set up here. {why} Have this run all the time: dsrwizard guard --floor {floor} FILE"]
+    return [f"No guard is set up here. {why} Have this run all the time: dsrwizard guard FILE"]
 
 
 def _wanted(deployment: Deployment, program: Sequence[str]) -> dict[str, FileState | None]:
@@ -93,7 +92,7 @@ def _wanted(deployment: Deployment, program: Sequence[str]) -> dict[str, FileSta
 
 def _unit_text(deployment: Deployment, file: str, program: Sequence[str]) -> str:
     """The unit: alive means a round within the watchdog's time (systemd.service(5), WatchdogSec=)."""
-    words = " ".join(map(unit_word, (*program, "guard", "--floor", str(deployment.director.guard_floor), file)))
+    words = " ".join(map(unit_word, (*program, "guard", file)))
     return f"""\
 {OURS.format(name=deployment.name)}\
 [Unit]

@@ -18,6 +18,7 @@ from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.history import History
 from dsrwizard.core.model.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
 from dsrwizard.core.model.steps import DIRECTOR
@@ -26,6 +27,7 @@ from dsrwizard.engine.watch.timepiece import Timepiece
 
 KEPT_HAPPENINGS = 500
 SHOWN_UNKNOWN = 20
+UNGUARDED = "No guard is seen at work here, though the deployment asks for one: nobody takes dead servers out."
 KEPT_SECONDS = 8.0
 """Readings older than this are of no use for a rate."""
 
@@ -218,6 +220,10 @@ class Board:
             audits = [at for at, _ in self._heard.owners.values()]
             read_problem = self._problems.get("read", "")
             proved = self._findings.proved
+            guard = self._reading.guard if self._reading else None
+            asked = self._deployment.director.guard
+            unguarded = (UNGUARDED,) if asked and not _at_work(guard, shown(now)) else ()
+            unseen = (*self._unseen.values(), unguarded)
             unwritten = (self._record.problem,) if self._record is not None and self._record.problem else ()
             return Snapshot(
                 deployment=self._deployment.name,
@@ -236,10 +242,10 @@ class Board:
                     msgspec.structs.replace(fault, age=now - proved.at, since=shown(fault.since))
                     for fault in proved.faults.values()
                 ),
-                unseen=tuple(dict.fromkeys(line for lines in (*self._unseen.values(), unwritten) for line in lines)),
+                unseen=tuple(dict.fromkeys(line for lines in (*unseen, unwritten) for line in lines)),
                 round=self._round,
                 bypass=self._bypass,
-                guard=self._reading.guard if self._reading else None,
+                guard=guard,
                 history=self._history,
                 clock_set=self.time.ahead,
             )
@@ -275,6 +281,10 @@ class Board:
                 else:
                     self._record(self._shown(line))
             self._record.again()
+
+
+def _at_work(guard: GuardState | None, now: float) -> bool:
+    return guard is not None and guard.alive(now)
 
 
 def _unknown(report: Report) -> tuple[str, ...]:
