@@ -40,7 +40,7 @@ ASIDE_SECONDS = 2.0
 TALK_SECONDS = 1.0
 LISTENS = 0.8
 _LONGEST_WAIT = 0.25
-_OLD = "Another deployment file was applied since this guard began, so it may guard servers that are gone. Restart it."
+_OLD = "The deployment was applied with other servers or services than this guard was given. Restart the guard."
 
 
 class Guard:
@@ -143,7 +143,7 @@ class Guard:
             self._wards, heard, self._weights(table), now, limits=self._limits, by_hand=self._by_hand(),
         )  # fmt: skip
         self._dropped(decided)
-        if self._applied is not None and self._applied != self._deployment:
+        if self._applied is not None and destinations(self._applied) != self._targets:
             decided = msgspec.structs.replace(decided, alarms=(*decided.alarms, _OLD))
         if not decided.acts:
             return decided, []

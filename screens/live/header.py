@@ -71,7 +71,7 @@ def header_lines(
             lines.append(Content.styled(f"{glyph('fail')} {said}{problem}", _COLOURS["warn"]))
     if snapshot is not None and (guarded := guard_words(snapshot)):
         words, colour = guarded
-        lines.append(Content.styled(words, _COLOURS[colour] if colour else ""))
+        lines += [Content.styled(line, _COLOURS[colour] if colour else "") for line in words]
     if snapshot is not None:
         lines += [Content.styled(line, _COLOURS["bad"]) for line in fault_words(snapshot)]
     if looking.filtered:
@@ -91,16 +91,18 @@ def fault_words(snapshot: Snapshot) -> list[str]:
     return [*lines, f"{glyph('fail')} {counted(more)} more"] if more > 0 else lines
 
 
-def guard_words(snapshot: Snapshot) -> tuple[str, str] | None:
-    """What the deployment's guard does, and the colour for it; None: there is none."""
+def guard_words(snapshot: Snapshot) -> tuple[list[str], str] | None:
+    """What the deployment's guard does and its first alarm, a line each, and the colour for them; None: there is
+    none."""
     guard = snapshot.guard
     if guard is None or guard.over:
         return None
     if not guard.alive(clock.now()):
         held = f" and {guard.words}" if guard.held else ""
-        return f"{glyph('fail')} The guard is not running{held}. Nobody takes dead servers out.", "bad"
+        return [f"{glyph('fail')} The guard is not running{held}. Nobody takes dead servers out."], "bad"
     colour = "warn" if guard.blind or guard.alarms or guard.held else ""
-    return f"guard {guard.words}", colour
+    alarms = [] if guard.blind else [f"  {alarm}" for alarm in guard.alarms[:1]]
+    return [f"guard {guard.words}", *alarms], colour
 
 
 def old(snapshot: Snapshot, interval: float) -> bool:

@@ -344,9 +344,13 @@ def test_the_live_header_says_what_the_guard_does_and_that_it_has_stopped(
     state = farm.rounds()
     snapshot = farm.engine().watch(farm.deployment, recorded=False).once()
     monkeypatch.setattr(clock, "now", lambda: state.at)
-    assert guard_words(snapshot) == ("guard holds out web2", "warn")
+    assert guard_words(snapshot) == (["guard holds out web2"], "warn")
+    assert snapshot.guard is not None
+    alarmed = msgspec.structs.replace(snapshot.guard, alarms=("One thing.", "Another."))
+    lines, _ = guard_words(msgspec.structs.replace(snapshot, guard=alarmed)) or ([], "")
+    assert lines == ["guard holds out web2; 2 alarms", "  One thing."]
     monkeypatch.setattr(clock, "now", lambda: state.at + 60)
-    words, colour = guard_words(snapshot) or ("", "")
+    (words,), colour = guard_words(snapshot) or ([], "")
     assert words.endswith("The guard is not running and holds out web2. Nobody takes dead servers out.")
     assert colour == "bad"
 
@@ -357,8 +361,16 @@ def test_a_deployment_that_was_applied_since_is_an_alarm(farm: Guarded) -> None:
     engine = farm.engine()
     assert engine.apply(changed, engine.plan(changed, engine.observe(changed)), lambda event: None).ok
     (alarm,) = farm.rounds().alarms
-    assert alarm.startswith("Another deployment file was applied since")
-    assert alarm.endswith("Restart it.")
+    assert alarm.startswith("The deployment was applied with other servers or services")
+    assert alarm.endswith("Restart the guard.")
+
+
+def test_an_apply_that_changes_no_destination_is_none(farm: Guarded) -> None:
+    director = msgspec.structs.replace(farm.deployment.director, guard=True, guard_floor=30)
+    changed = msgspec.structs.replace(farm.deployment, director=director)
+    engine = farm.engine()
+    assert engine.apply(changed, engine.plan(changed, engine.observe(changed)), lambda event: None).ok
+    assert farm.rounds().alarms == ()
 
 
 def test_a_run_waits_for_a_guard_that_sets_a_weight_and_is_not_refused(tmp_path: Path) -> None:
@@ -397,3 +409,19 @@ def test_once_finds_an_application_that_says_nothing_too(farm: Guarded) -> None:
     farm.world.servers["web2"].hung = True
     farm.guard.several()
     assert {one.place.server for one in farm.guard.state.held} == {"web2"}
+
+
+def test_a_watch_tells_what_a_guard_does_while_it_looks_and_writes_none_of_it(farm: Guarded, tmp_path: Path) -> None:
+    engine = engine_of(farm.world, Nobody(), farm.folder / "journal", tmp_path / "events")
+    watcher = engine.watch(farm.deployment)
+    farm.rounds()
+    watcher.once()
+    no_vip(farm)
+    state = farm.rounds()
+    told = [line.message for line in watcher.once().happenings if line.message.startswith("guard: ")]
+    assert told == [f"guard: holds it out of 10.0.0.10 tcp/80. {state.held[0].why}"]
+    farm.world.servers["web2"].machine.links["lo"].addresses[VIP] = 32
+    farm.rounds()
+    assert "guard: no longer holds it out of 10.0.0.10 tcp/80." in [line.message for line in watcher.once().happenings]
+    watcher.close()
+    assert "guard: holds it out" not in (tmp_path / "events" / "shop.jsonl").read_text()

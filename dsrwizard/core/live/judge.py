@@ -74,8 +74,8 @@ def judged(server: RealServer, service: Service, vip: str, seen: SeenOfServer) -
     if held is None or seen.destination is None or seen.destination.state.weight:
         return found
     if found.cause == "drained":  # by no operator
-        why = f"Weight 0: a guard holds it out. {held.why} It answers again, and is let in after a while."
-        return msgspec.structs.replace(found, cause="", message=why)
+        words = "Weight 0: a guard holds it out. It answers again, and is let in if it keeps answering."
+        return msgspec.structs.replace(found, cause="", message=words)
     return msgspec.structs.replace(found, message=f"{found.message} A guard holds it out: it gets no new clients.")
 
 

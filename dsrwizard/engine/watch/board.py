@@ -98,6 +98,7 @@ class Board:
         """A dump of IPVS was made."""
         with self._telling:
             with self._lock:
+                self._log = [*self._log, *self._of_guard(reading)][-KEPT_HAPPENINGS:]
                 self._before = compared(self._readings, reading.at)
                 if reading.services is not None:
                     kept = [old for old in self._readings if old.at >= reading.at - KEPT_SECONDS]
@@ -249,6 +250,19 @@ class Board:
                 history=self._history,
                 clock_set=self.time.ahead,
             )
+
+    def _of_guard(self, now: Reading) -> list[Happening]:
+        """What a guard has done since the last reading. The journal keeps it, so no timeline does. In the lock."""
+        if self._reading is None:
+            return []
+        before = {one.place: one for one in (self._reading.guard.held if self._reading.guard else ())}
+        after = {one.place: one for one in (now.guard.held if now.guard else ())}
+        found = [(one, f"guard: holds it out of {one.vip} {one.service}. {held.why}") for one, held in after.items()
+                 if one not in before]  # fmt: skip
+        found += [
+            (one, f"guard: no longer holds it out of {one.vip} {one.service}.") for one in before if one not in after
+        ]
+        return [Happening(at=now.at, host=one.server, message=words) for one, words in found]
 
     def _shown(self, line: Happening) -> Happening:
         """As the wall clock is set now, whatever it said then."""
