@@ -47,8 +47,10 @@ def guard(file: Path, every: float, floor: int | None, once: bool) -> int:
     from dsrwizard.cli.wiring import build_guard, notify
     from dsrwizard.core.guard.policy import Limits
     from dsrwizard.core.intake.deployment_file import load
+    from dsrwizard.core.plan.engines import refuse_unbuilt
 
     deployment = load(file)
+    refuse_unbuilt(deployment)
     if deployment.director.engine != "netlink":
         raise UsageError(
             "A guard needs IPVS on this machine.", "In this deployment, another product is the load balancer.",

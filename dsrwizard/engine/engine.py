@@ -26,6 +26,7 @@ from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.departed import Departed
+from dsrwizard.core.plan.engines import refuse_unbuilt
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.recognised import missing, recognised, told
 from dsrwizard.core.plan.teardown import taken_back_by_others
@@ -156,6 +157,7 @@ class Engine:
         """`closely`: for the proof, which needs this machine's own addresses whoever balances."""
         from dsrwizard.engine.handshakes import recent_clients
 
+        refuse_unbuilt(deployment)
         balances = deployment.director.engine == "netlink"
         director_too = closely or balances or any(item.host == DIRECTOR for item in books.owed)
         whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *books.leaving))
@@ -173,6 +175,7 @@ class Engine:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def plan(self, deployment: Deployment, observed: Observed) -> Plan:
+        refuse_unbuilt(deployment)
         return waved(apart(observed, self._books(deployment).plan, PLANNED), self.wave)
 
     def lease(
@@ -450,6 +453,7 @@ class Engine:
         from dsrwizard.engine.timeline import Recorder
         from dsrwizard.engine.watch import Poller
 
+        refuse_unbuilt(deployment)
         poller = Poller(
             deployment,
             director=self._hosts_of(deployment.director.interface).director,

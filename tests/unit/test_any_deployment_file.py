@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from dsrwizard.core.intake.deployment_file import dumps, loads
 from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.intake.validate import deployment_of, problems_of, with_plain_addresses
-from dsrwizard.core.model.deployment import SCHEDULERS, Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import (
+    SCHEDULERS,
+    Balancer,
+    Bgp,
+    Client,
+    Deployment,
+    Director,
+    PeerDirector,
+    RealServer,
+    Service,
+    Vip,
+    Vrrp,
+)
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.foreign import harmless
 from tests.unit.test_deployment_file import DESIGN
@@ -63,6 +75,38 @@ def reached(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def alone(draw: st.DrawFn) -> Director:
+    return Director(interface=draw(INTERFACE), engine=draw(st.sampled_from(["netlink", "keepalived", "external"])))
+
+
+@st.composite
+def pair(draw: st.DrawFn) -> Director:
+    peer = PeerDirector(name="other-director", address="172.31.0.3", user=draw(USER), identity_file=draw(FILE))
+    vrrp = st.builds(
+        Vrrp, router_id=st.integers(1, 255), advert_seconds=st.integers(10, 100).map(lambda each: each / 100),
+        preempt_delay=st.integers(0, 1000), priority=st.integers(51, 254),
+    )  # fmt: skip
+    return Director(
+        interface=draw(INTERFACE), engine="keepalived", guard=draw(st.booleans()),
+        address=draw(st.sampled_from([None, "172.31.0.2"])), peers=(peer,), vrrp=draw(st.none() | vrrp),
+    )  # fmt: skip
+
+
+@st.composite
+def spread(draw: st.DrawFn) -> Director:
+    peers = tuple(
+        PeerDirector(name=f"other-director-{number}", address=f"172.31.0.{number}", interface=draw(INTERFACE))
+        for number in range(3, draw(st.integers(4, 9)))
+    )
+    number = st.sampled_from([1, 64512, 65010, 4_200_000_000])
+    bgp = st.builds(
+        Bgp, neighbour=st.just("172.31.0.1"), local_as=number, neighbour_as=number, bfd=st.booleans()
+    )  # fmt: skip
+    engines: list[Balancer] = ["netlink", "keepalived"]
+    return Director(interface=draw(INTERFACE), engine=draw(st.sampled_from(engines)), peers=peers, bgp=draw(bgp))
+
+
+@st.composite
 def deployments(draw: st.DrawFn) -> Deployment:
     address = draw(st.sampled_from([ADDRESS4, ADDRESS6]))
     addresses = draw(st.lists(address, min_size=2, max_size=8, unique=True))
@@ -86,7 +130,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
         for name, rip in zip(names, addresses[count:], strict=True)
     )
     client = draw(st.none() | st.builds(Client, address=st.just("203.0.113.10"), user=USER, identity_file=FILE))
-    director = Director(interface=draw(INTERFACE), engine=draw(st.sampled_from(["netlink", "external"])))
+    director = draw(st.one_of(alone(), pair(), spread()))
     return Deployment(name=draw(NAME), director=director, vips=vips, servers=servers, client=client)
 
 

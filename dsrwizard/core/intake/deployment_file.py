@@ -9,6 +9,7 @@ import errno
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from dsrwizard import files
 from dsrwizard.core.intake.problems import Problem, Refusal, shown
 from dsrwizard.core.intake.toml_lines import key_lines, line_of, too_deep, too_much
 from dsrwizard.core.intake.validate import problems_of, with_plain_addresses
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.deployment import SHARED_SCHEDULER, Deployment, Service
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.foreign import harmless
 
@@ -79,6 +80,7 @@ def loads(text: str, name: str = "FILE") -> Deployment:
     problems = structure_problems(data)
     if problems:
         raise _refused(text, name, problems)
+    _usual_schedulers(data)
     try:
         deployment = msgspec.convert(data, Deployment)
     except msgspec.ValidationError as error:
@@ -97,14 +99,33 @@ def dumps(deployment: Deployment) -> str:
     def table(header: str, value: dict[str, object]) -> str:
         return f"\n{header}\n{tomli_w.dumps(value)}"
 
-    parts = [_HEADER, tomli_w.dumps({"name": deployment.name}), table("[director]", _flat(deployment.director))]
+    director = _flat(deployment.director)
+    tables = {key: director.pop(key) for key in ("vrrp", "bgp") if key in director}
+    director.pop("peers", None)
+    parts = [_HEADER, tomli_w.dumps({"name": deployment.name}), table("[director]", director)]
+    parts += [table("[[director.peers]]", _flat(peer)) for peer in deployment.director.peers]
+    parts += [table(f"[director.{key}]", value) for key, value in tables.items() if isinstance(value, dict)]
     for vip in deployment.vips:
         parts.append(table("[[vips]]", {"address": vip.address}))
-        parts += [f"[[vips.services]]\n{tomli_w.dumps(_flat(service))}" for service in vip.services]
+        parts += [f"[[vips.services]]\n{tomli_w.dumps(_service(deployment, service))}" for service in vip.services]
     parts += [table("[[servers]]", _flat(server)) for server in deployment.servers]
     if deployment.client is not None:
         parts.append(table("[client]", _flat(deployment.client)))
     return "".join(parts)
+
+
+def _usual_schedulers(data: dict[str, Any]) -> None:
+    """Several directors: a service without a scheduler gets the one by which all of them choose the same server for a
+    client. The structure of the data has been checked."""
+    if data["director"].get("peers"):
+        for vip in data["vips"]:
+            for service in vip["services"]:
+                service.setdefault("scheduler", SHARED_SCHEDULER)
+
+
+def _service(deployment: Deployment, service: Service) -> dict[str, object]:
+    given = _flat(service)
+    return {"scheduler": service.scheduler, **given} if deployment.director.peers else given
 
 
 def _flat(value: msgspec.Struct) -> dict[str, object]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Bgp, Client, Deployment, PeerDirector, RealServer, Service, Vip, Vrrp
 from dsrwizard.core.model.first_words import HTTP_PORTS
 from dsrwizard.core.model.shown import Harmless
 
@@ -57,12 +57,39 @@ class DraftClient(Harmless, msgspec.Struct):
     identity_file: str = ""
 
 
+class DraftPeer(Harmless, msgspec.Struct):
+    name: str = ""
+    address: str = ""
+    interface: str = ""
+    user: str = ""
+    port: str = ""
+    identity_file: str = ""
+
+
+class DraftVrrp(msgspec.Struct):
+    router_id: str = "51"
+    advert_seconds: str = "0.1"
+    preempt_delay: str = "60"
+    priority: str = "150"
+
+
+class DraftBgp(Harmless, msgspec.Struct):
+    neighbour: str = ""
+    local_as: str = ""
+    neighbour_as: str = ""
+    bfd: bool = True
+
+
 class Draft(Harmless, msgspec.Struct):
     name: str = "dsr"
     interface: str = ""
     engine: str = "netlink"
     guard: bool = False
     guard_floor: int = 50
+    address: str = ""
+    peers: list[DraftPeer] = msgspec.field(default_factory=list)
+    vrrp: DraftVrrp | None = None
+    bgp: DraftBgp | None = None
     vips: list[DraftVip] = msgspec.field(default_factory=lambda: [DraftVip()])
     servers: list[DraftServer] = msgspec.field(default_factory=list)
     client: DraftClient | None = None
@@ -71,17 +98,29 @@ class Draft(Harmless, msgspec.Struct):
         """What was entered, as the keys and values of a deployment file; numbers must be numbers."""
         data: dict[str, object] = {
             "name": self.name.strip(),
-            "director": {
-                "interface": self.interface.strip(),
-                "engine": self.engine,
-                "guard": self.guard,
-                "guard_floor": self.guard_floor,
-            },
+            "director": self._director(),
             "vips": [_vip(vip) for vip in self.vips],
             "servers": [_server(server) for server in self.servers],
         }
         if self.client is not None:
             data["client"] = _given(self.client, numbers=("port",))
+        return data
+
+    def _director(self) -> dict[str, object]:
+        data: dict[str, object] = {
+            "interface": self.interface.strip(),
+            "engine": self.engine,
+            "guard": self.guard,
+            "guard_floor": self.guard_floor,
+            "peers": [_given(peer, numbers=("port",)) for peer in self.peers],
+        }
+        if self.address.strip():
+            data["address"] = self.address.strip()
+        if self.vrrp is not None:
+            numbers = ("router_id", "preempt_delay", "priority")
+            data["vrrp"] = _given(self.vrrp, numbers) | {"advert_seconds": float(self.vrrp.advert_seconds)}
+        if self.bgp is not None:
+            data["bgp"] = _given(self.bgp, ("local_as", "neighbour_as")) | {"bfd": self.bgp.bfd}
         return data
 
     @classmethod
@@ -94,13 +133,20 @@ class Draft(Harmless, msgspec.Struct):
             engine=director.engine,
             guard=director.guard,
             guard_floor=director.guard_floor,
+            address=director.address or "",
+            peers=[_draft_peer(peer) for peer in director.peers],
+            vrrp=None if director.vrrp is None else _draft_vrrp(director.vrrp),
+            bgp=None if director.bgp is None else _draft_bgp(director.bgp),
             vips=[_draft_vip(vip) for vip in deployment.vips],
             servers=[_draft_server(server) for server in deployment.servers],
             client=None if client is None else _draft_client(client),
         )
 
 
-def _given(draft: DraftServer | DraftClient | DraftService, numbers: tuple[str, ...]) -> dict[str, object]:
+_Entered = DraftServer | DraftClient | DraftService | DraftPeer | DraftVrrp | DraftBgp
+
+
+def _given(draft: _Entered, numbers: tuple[str, ...]) -> dict[str, object]:
     """The non-empty fields, with texts stripped and numbers as numbers."""
     data: dict[str, object] = {}
     for key, value in msgspec.structs.asdict(draft).items():
@@ -176,6 +222,32 @@ def _draft_client(client: Client) -> DraftClient:
         user=client.user or "",
         port="" if client.port is None else str(client.port),
         identity_file=client.identity_file or "",
+    )
+
+
+def _draft_peer(peer: PeerDirector) -> DraftPeer:
+    return DraftPeer(
+        name=peer.name,
+        address=peer.address,
+        interface=peer.interface or "",
+        user=peer.user or "",
+        port="" if peer.port is None else str(peer.port),
+        identity_file=peer.identity_file or "",
+    )
+
+
+def _draft_vrrp(vrrp: Vrrp) -> DraftVrrp:
+    return DraftVrrp(
+        router_id=str(vrrp.router_id),
+        advert_seconds=f"{vrrp.advert_seconds:g}",
+        preempt_delay=str(vrrp.preempt_delay),
+        priority=str(vrrp.priority),
+    )
+
+
+def _draft_bgp(bgp: Bgp) -> DraftBgp:
+    return DraftBgp(
+        neighbour=bgp.neighbour, local_as=str(bgp.local_as), neighbour_as=str(bgp.neighbour_as), bfd=bgp.bfd
     )
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, ip_address
+from typing import get_args
 
 from dsrwizard.core.intake.problems import Refusal, shown
-from dsrwizard.core.model.deployment import SCHEDULERS, Address, payload_bytes
+from dsrwizard.core.model.deployment import SCHEDULERS, Address, Balancer, payload_bytes
 
 MAX_PERSISTENCE = 2_678_400
 MAX_WEIGHT = 65_535
@@ -251,7 +252,7 @@ def protocol(text: str) -> Refusal | None:
 
 
 def engine(text: str) -> Refusal | None:
-    return _one_of(text, "engine", ["netlink", "external"])
+    return _one_of(text, "engine", list(get_args(Balancer)))
 
 
 def connect(text: str) -> Refusal | None:

@@ -21,6 +21,9 @@ from dsrwizard.core.model.foreign import harmless
 _TABLES = {
     "": "the top of the file",
     "director": "[director]",
+    "peers": "[[director.peers]]",
+    "vrrp": "[director.vrrp]",
+    "bgp": "[director.bgp]",
     "client": "[client]",
     "vips": "[[vips]]",
     "services": "[[vips.services]]",
@@ -41,6 +44,17 @@ _OTHER_NAMES = {
     "host": "address",
     "hostname": "address",
     "iface": "interface",
+    "as": "local_as",
+    "asn": "local_as",
+    "my_as": "local_as",
+    "peer_as": "neighbour_as",
+    "remote_as": "neighbour_as",
+    "neighbor": "neighbour",
+    "neighbor_as": "neighbour_as",
+    "advert_int": "advert_seconds",
+    "peer": "peers",
+    "vrid": "router_id",
+    "virtual_router_id": "router_id",
     "identity": "identity_file",
     "ip": "address",
     "ip6": "address6",
@@ -175,6 +189,9 @@ def _example(name: str) -> str:
         "services": "Add [[vips.services]] and below it port = 80.",
         "servers": 'Add [[servers]] and below it name = "web1" and address = "10.0.0.101".',
         "address": 'Add address = "10.0.0.10".',
+        "neighbour": 'Add neighbour = "10.0.0.1": the router that is told of the VIPs.',
+        "local_as": "Add local_as = 65010: the AS number of the directors.",
+        "neighbour_as": "Add neighbour_as = 65000: the AS number of the router.",
         "port": "Add port = 80.",
     }
     return examples.get(name, f"Add {name} = ….")
@@ -196,6 +213,10 @@ def _value(value: object, info: types.Type, key: str) -> Iterator[Problem]:
         yield from _choice(value, [str(each) for each in info.values], key, leaf)
     elif isinstance(info, types.IntType):
         yield from _whole(value, key, leaf)
+    elif isinstance(info, types.FloatType):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            hint = f"Write it without quotes, for example {leaf} = 0.1."
+            yield Refusal(f"{leaf} is {_got(value)}; it must be a number.", hint).at(key)
     elif isinstance(info, types.BoolType):
         if not isinstance(value, bool):
             hint = f"Write {leaf} = true or {leaf} = false, without quotes."

@@ -10,9 +10,10 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.intake import fields
+from dsrwizard.core.intake.directors import directors_problems
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
 from dsrwizard.core.intake.problems import Problem, Refusal, shown
-from dsrwizard.core.model.deployment import Address, Client, Deployment, RealServer, Vip
+from dsrwizard.core.model.deployment import Address, Client, Deployment, Director, RealServer, Vip
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.first_words import HTTP_PORTS
 
@@ -44,6 +45,8 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
             if vip not in served:
                 found.add("servers", f"No real server serves the VIP {vip}.", "Add one, or remove the VIP.")
     _client(draft, vips, found)
+    for problem in directors_problems(draft, vips):
+        found.problems.append(problem)
     return found.problems
 
 
@@ -408,6 +411,7 @@ def with_plain_addresses(deployment: Deployment) -> Deployment:
     client = deployment.client
     return msgspec.structs.replace(
         deployment,
+        director=_canonical_director(deployment.director),
         vips=tuple(_canonical_vip(vip) for vip in deployment.vips),
         servers=tuple(_canonical_server(server) for server in deployment.servers),
         client=client if client is None else _canonical_client(client),
@@ -417,6 +421,16 @@ def with_plain_addresses(deployment: Deployment) -> Deployment:
 def _one_way(text: str) -> str:
     ip = fields.parsed(text)
     return text if ip is None else str(ip)
+
+
+def _canonical_director(director: Director) -> Director:
+    bgp = director.bgp
+    return msgspec.structs.replace(
+        director,
+        address=_one_way(director.address) if director.address else None,
+        peers=tuple(msgspec.structs.replace(peer, address=_one_way(peer.address)) for peer in director.peers),
+        bgp=bgp if bgp is None else msgspec.structs.replace(bgp, neighbour=_one_way(bgp.neighbour)),
+    )
 
 
 def _canonical_vip(vip: Vip) -> Vip:

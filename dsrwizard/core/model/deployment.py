@@ -14,7 +14,7 @@ import msgspec
 
 Protocol = Literal["tcp", "udp"]
 Connect = Literal["ssh", "winrm", "manual"]
-Balancer = Literal["netlink", "external"]
+Balancer = Literal["netlink", "keepalived", "external"]
 Winrm = Literal["https", "http"]
 Auth = Literal["ntlm", "kerberos", "basic"]
 KerberosService = Literal["WSMAN", "HTTP"]
@@ -42,6 +42,10 @@ SCHEDULERS: dict[str, str] = {
     "twos": "power of twos: the less loaded of two random servers",
 }
 """IPVS schedulers (ipvsadm(8), kernel net/netfilter/ipvs) and what each means for the operator."""
+
+SHARED_SCHEDULER = "mh"
+"""The usual one where there are several directors: it chooses by the client's address and port alone, so that a
+connection stays with its server when it comes to another director."""
 
 
 def payload_bytes(text: str) -> bytes:
@@ -109,17 +113,68 @@ class Vip(_Struct, frozen=True, kw_only=True):
         return self.ip.max_prefixlen
 
 
+class PeerDirector(_Struct, frozen=True, kw_only=True):
+    """Another director for the same VIPs. `address`: its own in the real servers' network, where it is reached by SSH
+    and where its VRRP packets come from; `interface`: there, None for the same as this machine's."""
+
+    name: str
+    address: str
+    interface: str | None = None
+    user: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+
+    @property
+    def ip(self) -> Address:
+        return _parsed(self.address)
+
+
+PEER_BELOW = 50
+"""How much less VRRP priority the other director has: the preferred one wins by more than any script takes away."""
+
+
+class Vrrp(_Struct, frozen=True, kw_only=True):
+    """How two directors agree on who holds the VIPs (RFC 5798). `advert_seconds`: the holder says so that often, and is
+    taken for dead after three of them and a bit; `preempt_delay`: seconds for which the preferred director waits before
+    it takes the VIPs back; `priority` of this machine, the other has `PEER_BELOW` less."""
+
+    router_id: int = 51
+    advert_seconds: float = 0.1
+    preempt_delay: int = 60
+    priority: int = 150
+
+
+class Bgp(_Struct, frozen=True, kw_only=True):
+    """How any number of directors announce the VIPs to one router, which spreads clients over them (RFC 4271, RFC 7938
+    5.1). `neighbour` is that router; `bfd`: its death, and ours, is noticed within a second (RFC 5880)."""
+
+    neighbour: str
+    local_as: int
+    neighbour_as: int
+    bfd: bool = True
+
+
 class Director(_Struct, frozen=True, kw_only=True):
     """This machine: the interface in the real servers' network, and which engine balances.
 
     `guard`: a service here takes dead real servers out and lets them in again; `guard_floor` per cent of each service's
     real servers stay in whatever its probes say.
+
+    `address` is this machine's own on that interface, towards `peers`; None: the first one there of their family.
     """
 
     interface: str
     engine: Balancer = "netlink"
     guard: bool = False
     guard_floor: int = 50
+    address: str | None = None
+    peers: tuple[PeerDirector, ...] = ()
+    vrrp: Vrrp | None = None
+    bgp: Bgp | None = None
+
+    def interface_of(self, peer: PeerDirector) -> str:
+        """The peer's interface in the real servers' network."""
+        return peer.interface or self.interface
 
 
 class RealServer(_Struct, frozen=True, kw_only=True):
@@ -191,6 +246,13 @@ class Deployment(_Struct, frozen=True, kw_only=True):
         for server in self.servers:
             if server.name == name:
                 return server
+        raise KeyError(name)
+
+    def peer(self, name: str) -> PeerDirector:
+        """The other director of that name. Raises KeyError."""
+        for peer in self.director.peers:
+            if peer.name == name:
+                return peer
         raise KeyError(name)
 
     def service(self, vip: str, protocol: Protocol, port: int) -> Service:
