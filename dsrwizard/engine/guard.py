@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from dsrwizard.core.guard.evidence import destinations, leaks, macs_of, said, with_talks
+from dsrwizard.core.guard.evidence import destinations, in_doubt, leaks, macs_of, said, with_talks
 from dsrwizard.core.guard.policy import Act, Decided, Limits, Said, Ward, carried_out, decide
+from dsrwizard.core.guard.second_look import asked_again, both
 from dsrwizard.core.live.schedule import BUDGET
 from dsrwizard.core.model.answers import Owners, Probed, Talked
 from dsrwizard.core.model.changes import DestinationChange, ServiceKey
@@ -35,11 +36,17 @@ from dsrwizard.engine.journal import Journal
 
 EVERY = 0.5
 """Seconds from one round to the next."""
-ASIDE_SECONDS = 2.0
-"""Seconds from one conversation with the applications, and one question for the VIPs' owners, to the next."""
+OWNERS_SECONDS = 2.0
+"""Seconds from one question for the VIPs' owners to the next."""
+TALKS_SECONDS = 1.0
+"""Seconds from one conversation with the applications to the next."""
+DOUBT_SECONDS = 0.5
+"""The same, after one that ended badly for the first time."""
 TALK_SECONDS = 1.0
 LISTENS = 0.8
 _LONGEST_WAIT = 0.25
+SECOND_WAIT = 1.4
+"""A second look waits so many times as long: who kept silent for a moment gets the more time."""
 _OLD = "The deployment was applied with other servers or services than this guard was given. Restart the guard."
 
 
@@ -90,14 +97,19 @@ class Guard:
 
     def run(self, stopped: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Rounds until it is stopped; `beat` is called after each of them."""
-        aside = threading.Thread(target=self._over_and_over, args=(stopped,), name="guard-aside", daemon=True)
-        aside.start()
+        aside = [
+            threading.Thread(target=self._over_and_over, args=(stopped, ask), name=f"guard-{ask.__name__}", daemon=True)
+            for ask in (self._talk, self._ask_owners)
+        ]
+        for one in aside:
+            one.start()
         while not stopped.is_set():
             began = time.monotonic()
             self.round()
             beat()
             stopped.wait(max(0.0, self.state.every - (time.monotonic() - began)))
-        aside.join(timeout=3)
+        for one in aside:
+            one.join(timeout=3)
         self._publish(msgspec.structs.replace(self.state, ended=True))
 
     def several(self) -> None:
@@ -152,17 +164,28 @@ class Guard:
         return msgspec.structs.replace(decided, wards=wards), problems
 
     def _heard(self) -> dict[DestinationPlace, Said]:
-        """What everybody says now. The MAC of one that answers is kept; the others' are asked for anew."""
-        targets = [
-            msgspec.structs.replace(target, mac=self._answers[place].mac)
-            if place in self._answers and self._answers[place].good
-            else target
-            for place, target in self._targets.items()
-        ]
-        wait = min(_LONGEST_WAIT, self.state.every / 2)
-        answers = self._wire.probe(self._deployment.director.interface, targets, wait, BUDGET)
-        self._answers = dict(zip(self._targets, answers, strict=True))
-        return with_talks({place: said(answer) for place, answer in self._answers.items()}, self._talks)
+        """What everybody says now; who kept silent is asked twice. The MAC of one that answers is kept; the others' are
+        asked for anew."""
+        heard = self._probed(self._targets)
+        silent, witnesses = asked_again(self._wards, heard, self._limits)
+        if silent:
+            heard = both(heard, self._probed((*silent, *witnesses), SECOND_WAIT), witnesses)
+        return with_talks(heard, self._talks)
+
+    def _probed(self, places: Iterable[DestinationPlace], longer: float = 1.0) -> dict[DestinationPlace, Said]:
+        """One look at some of them, which waits so many times as long for answers."""
+        before = self._answers
+        targets = {
+            place: msgspec.structs.replace(self._targets[place], mac=before[place].mac)
+            if place in before and before[place].good
+            else self._targets[place]
+            for place in places
+        }
+        wait = longer * min(_LONGEST_WAIT, self.state.every / 2)
+        answers = self._wire.probe(self._deployment.director.interface, list(targets.values()), wait, BUDGET)
+        found = dict(zip(targets, answers, strict=True))
+        self._answers = before | found
+        return {place: said(answer) for place, answer in found.items()}
 
     def _weights(self, table: Mapping[ServiceKey, VirtualService]) -> dict[DestinationPlace, int]:
         found = {place: self._destination(place, table) for place in self._targets}
@@ -230,22 +253,37 @@ class Guard:
 
     # --- beside the rounds ---------------------------------------------------------------------------------------
 
-    def _over_and_over(self, stopped: threading.Event) -> None:
-        while not stopped.wait(ASIDE_SECONDS):
+    @staticmethod
+    def _over_and_over(stopped: threading.Event, ask: Callable[[], float]) -> None:
+        pause = TALKS_SECONDS
+        while not stopped.wait(pause):
+            began, wanted = time.monotonic(), OWNERS_SECONDS
             with suppress(Exception):  # the next one may see more; the rounds go on
-                self.look_aside()
+                wanted = ask()
+            pause = max(0.0, wanted - (time.monotonic() - began))
 
     def look_aside(self) -> None:
         """Speaks to the applications that take connections, and asks who answers for the VIPs."""
-        interface = self._deployment.director.interface
+        self._talk()
+        self._ask_owners()
+
+    def _talk(self) -> float:
+        """Returns how many seconds after its begin the next conversation is due."""
         talkers = {
             place: msgspec.structs.replace(self._targets[place], mac=answer.mac)
             for place, answer in self._answers.items()
             if answer.good and answer.protocol == "tcp"
         }
+        interface = self._deployment.director.interface
         talks = dict(zip(talkers, self._wire.talk(interface, list(talkers.values()), TALK_SECONDS), strict=True))
         self._talks = {place: _again(self._talks.get(place), talked) for place, talked in talks.items()}
-        self._owners = self._wire.owners(interface, [vip.address for vip in self._deployment.vips], LISTENS)
+        return DOUBT_SECONDS if any(in_doubt(one) for one in self._talks.values()) else TALKS_SECONDS
+
+    def _ask_owners(self) -> float:
+        """As above."""
+        addresses = [vip.address for vip in self._deployment.vips]
+        self._owners = self._wire.owners(self._deployment.director.interface, addresses, LISTENS)
+        return OWNERS_SECONDS
 
     # --- what is told --------------------------------------------------------------------------------------------
 

@@ -127,6 +127,20 @@ def test_whatever_clients_feel_takes_a_server_out_and_its_mending_brings_it_back
     assert farm.weights() == {"10.0.0.101": 1, "10.0.0.102": 1, "10.0.0.103": 1}
 
 
+def test_one_round_with_two_looks_takes_out_a_server_that_keeps_silent(farm: Guarded) -> None:
+    farm.rounds(1)
+    no_vip(farm)
+    assert {one.place.server for one in farm.rounds(1).held} == {"web2"}
+    assert farm.weights()["10.0.0.102"] == 0
+
+
+def test_who_refuses_is_asked_again_in_the_next_round_since_a_service_may_start_again(farm: Guarded) -> None:
+    farm.rounds(1)
+    no_service(farm)
+    assert farm.rounds(1).held == ()
+    assert {one.place.server for one in farm.rounds(1).held} == {"web2"}
+
+
 def test_an_application_that_says_nothing_while_others_answer_is_taken_out_after_two_conversations(
     farm: Guarded,
 ) -> None:

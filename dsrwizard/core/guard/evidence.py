@@ -44,7 +44,10 @@ def said(answer: Probed) -> Said:
     why = judge(answer)
     if answer.signature == "silence" and answer.protocol == "udp":
         return Said(word="unknown", why="It does not answer the UDP probe, which some services rightly do.")
-    return Said(word="dead", why=f"{why[:1].upper()}{why[1:]}", mute=answer.signature == "no-mac")
+    return Said(
+        word="dead", why=f"{why[:1].upper()}{why[1:]}",
+        mute=answer.signature == "no-mac", silent=answer.signature in ("no-mac", "silence"),
+    )  # fmt: skip
 
 
 def with_talks(
@@ -61,6 +64,11 @@ def with_talks(
         if (place.vip, place.service) in answered:
             found[place] = Said(word="dead", why=f"The application does not answer: {ended}, and others do answer.")
     return found
+
+
+def in_doubt(talked: Talked) -> bool:
+    """Whether one more conversation decides about an application."""
+    return talked.result in _ENDED and talked.tries < _TWICE
 
 
 def leaks(deployment: Deployment, owners: Mapping[str, Owners], macs: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The rules of a guard, a round at a time. Pure.
 
-A destination is held out when it was proved dead in several rounds one after the other, and let in when it was proved
+A destination is held out when it was proved dead in several looks one after the other, and let in when it was proved
 well again; whoever goes out again soon waits longer. Of every service a share stays in whatever the probes say, and
 where nobody answers nothing is changed: weight 0 helps no client then, and it may be the director that is cut off.
 """
@@ -19,7 +19,7 @@ ProbeWord = Literal["well", "dead", "unknown"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """`floor`: per cent of a service's destinations that stay in. `dead_after`, `well_after`: so many rounds in a row.
+    """`floor`: per cent of a service's destinations that stay in. `dead_after`, `well_after`: so many looks in a row.
     Whoever goes out again within `calm` seconds waits `first` seconds, then twice as long each time, and `longest` at
     most."""
 
@@ -33,15 +33,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What the probes of one round say of a destination. `why`: what is wrong, in a sentence. `mute`: nobody answered
-    for its address at all."""
+    for its address at all. `silent`: no answer of any kind came until the deadline. `times`: looks of this round that
+    said so, one after the other."""
 
     word: ProbeWord
     why: str = ""
     mute: bool = False
+    silent: bool = False
+    times: int = 1
 
 
 class Ward(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of a destination. `bad`, `good`: rounds one after the other; `good_at`: when the first of the
+    """What is remembered of a destination. `bad`, `good`: looks one after the other; `good_at`: when the first of the
     good ones was; `outs`: how often it went out lately, the last time `out_at`. `forced`: somebody gave it a weight
     while it was dead, and that stands until it has been well once."""
 
@@ -156,7 +159,7 @@ def _counted(ward: Ward, said: Said, now: float) -> Ward:
                 ward, bad=0, good=ward.good + 1, good_at=ward.good_at if ward.good else now, forced=False
             )
         case "dead":
-            return msgspec.structs.replace(ward, bad=ward.bad + 1, good=0)
+            return msgspec.structs.replace(ward, bad=ward.bad + said.times, good=0)
         case _:
             return ward
 

@@ -1,0 +1,55 @@
+"""A second look within a round at destinations that kept silent: who is to be asked, and what both looks say. Pure.
+
+Silence takes a probe's whole deadline, so two looks one after the other span twice that, and nothing is won by waiting
+for the next round. Who refuses aloud does so at once: a service that starts again would be caught between two looks, so
+it is asked in the next round. Some that answered the first look are asked again, too. Where none of these witnesses
+answers any more, the second look says nothing: it may be the director that was cut off in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from dsrwizard.core.guard.policy import Limits, Said, Ward
+from dsrwizard.core.model.guarding import DestinationPlace
+
+WITNESSES = 4
+"""Servers that are asked again beside the silent ones; one that answers is enough."""
+
+
+def asked_again(
+    wards: Mapping[DestinationPlace, Ward], said: Mapping[DestinationPlace, Said], limits: Limits
+) -> tuple[list[DestinationPlace], list[DestinationPlace]]:
+    """The silent ones that a second look may prove dead, and the witnesses. Both empty: there is none."""
+    silent = [
+        place
+        for place, one in said.items()
+        if one.word == "dead" and one.silent and _open(wards.get(place, Ward()), limits)
+    ]
+    suspects = {place.server for place in silent}
+    well = {place.server: place for place, one in said.items() if one.word == "well" and place.server not in suspects}
+    witnesses = list(well.values())[:WITNESSES]
+    return (silent, witnesses) if silent and witnesses else ([], [])
+
+
+def both(
+    said: Mapping[DestinationPlace, Said],
+    second: Mapping[DestinationPlace, Said],
+    witnesses: Iterable[DestinationPlace],
+) -> dict[DestinationPlace, Said]:
+    """What two looks say. `second`: the silent ones and the witnesses, as the second look found them."""
+    found = dict(said)
+    asked = set(witnesses)
+    if not any(second[place].word == "well" for place in asked):
+        return found
+    for place, now in second.items():
+        if place not in asked:
+            found[place] = msgspec.structs.replace(now, times=said[place].times + 1) if now.word == "dead" else now
+    return found
+
+
+def _open(ward: Ward, limits: Limits) -> bool:
+    """Whether it is in, and one more look may decide."""
+    return ward.held is None and not ward.forced and ward.bad < limits.dead_after
