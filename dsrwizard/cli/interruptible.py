@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dsrwizard import out, signals
-from dsrwizard.core.api import Patience
+from dsrwizard.core.api import STOP_SECONDS, Patience
 
 T = TypeVar("T")
 LONG = 3.0
@@ -36,7 +36,11 @@ def interruptible(work: Callable[[], T], stop: threading.Event, patience: Patien
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        out.complaint("Stopping: running commands finish, nothing new starts. Press again to quit immediately.")
+        out.complaint(
+            "Stopping: running commands finish, nothing new starts.",
+            f"A server that says nothing is waited for no longer than {STOP_SECONDS['ssh']:.0f} s, with Windows "
+            f"{STOP_SECONDS['winrm']:.0f} s. Press again to quit immediately.",
+        )
 
     thread = threading.Thread(target=body, name="run", daemon=True)
     with signals.handled(interrupt):

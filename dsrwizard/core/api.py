@@ -57,6 +57,12 @@ DRAIN_SECONDS = 60.0
 75 s, Apache after 5, IIS after 120); longer downloads need more, and are asked for."""
 
 
+STOP_SECONDS = {"ssh": 15.0, "winrm": 60.0}
+"""By the way a real server is reached: seconds without the begin or end of a step after which it is no longer waited
+for, once a run is to stop. Commands of Linux answer within a second or two, those of a network manager may take ten.
+Windows takes half a minute for a new adapter, and the script there ends with its connection."""
+
+
 @dataclass
 class Patience:
     """`seconds` at most, 0 for none. `skip` set: the wait ends now, the removal goes on. `waiting` is set meanwhile."""

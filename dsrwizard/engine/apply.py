@@ -29,6 +29,8 @@ from dsrwizard.engine.defects import Defect, blaming
 from dsrwizard.engine.director_side import DirectorSide, place
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Run
+from dsrwizard.engine.server_watch import ServerWatch
+from dsrwizard.engine.stopping import BoundedStop
 from dsrwizard.engine.telling import Telling
 
 ProveWave = Callable[[Sequence[str]], Mapping[str, str]]
@@ -36,7 +38,8 @@ ProveWave = Callable[[Sequence[str]], Mapping[str, str]]
 
 
 class Applier:
-    """One run over one plan. `stop` set: what runs is finished, nothing new is begun.
+    """One run over one plan. `stop` set: what runs is finished, nothing new is begun, and a server that
+    says nothing more is not waited for (`BoundedStop`).
 
     `facts` are the servers' as last observed; `leaving` are servers that are no longer in the deployment; `patience`
     says how long a removal waits for connections; `prove_wave` asks after a wave what its own probes do not.
@@ -68,6 +71,7 @@ class Applier:
         self._armed = {name for name, seen in self._facts.items() if seen.undo.armed is not None}
         """Servers that take this run's steps back by themselves unless they are told to keep them."""
         self._tell = Telling(deployment.name, run, watch)
+        self._bounded = BoundedStop(hosts, self._stop, self._tell)
         self._director = DirectorSide(
             deployment, hosts=hosts, wire=wire, telling=self._tell, facts=self._facts, stop=self._stop,
             patience=patience or Patience(), keep=self._keep,
@@ -218,7 +222,8 @@ class Applier:
         if name not in self._armed:
             return ""
         try:
-            self._hosts.port(self._servers[name]).keep()
+            with self._bounded.wait(self._servers[name]):
+                self._hosts.port(self._servers[name]).keep()
         except DsrError as problem:
             return " ".join(problem.lines())
         self._armed.discard(name)
@@ -231,7 +236,8 @@ class Applier:
         if seen is None or not (seen.undo.reverted or seen.undo.ended) or name in self._armed:
             return
         try:
-            self._hosts.port(self._servers[name]).clear_note()
+            with self._bounded.wait(self._servers[name]):
+                self._hosts.port(self._servers[name]).clear_note()
         except DsrError as problem:
             self._tell.said(name, f"{name} keeps the note of its undo: {problem.what}")
 
@@ -374,10 +380,11 @@ class Applier:
 
     def _on_server(self, name: str, steps: Sequence[Step], revert_after: float = 0.0) -> bool:
         server = self._servers[name]
-        watch = _ServerWatch(self._tell, server, self._armed)
+        watch = ServerWatch(self._tell, server, self._armed)
         self.run.intend(server.address, *steps)
         try:
-            facts = self._hosts.port(server).apply(steps, watch, revert_after)
+            with self._bounded.wait(server, lambda: watch.heard):
+                facts = self._hosts.port(server).apply(steps, watch, revert_after)
         except DsrError as problem:
             self._tell.fail(name, problem)
             self._unreported([step for step in steps if step.id not in watch.reported], problem, watch.begun)
@@ -457,44 +464,3 @@ def _in_waves(plan: Plan) -> list[list[HostPlan]]:
         [host for host in servers if host.host in wave or (number == 0 and host.host not in named)]
         for number, wave in enumerate(waves)
     ]
-
-
-class _ServerWatch:
-    """What one server tells of its steps: booked as it comes, for the run's result and for whoever watches the run.
-
-    `begun`: a step has started. `reported`: ids of the steps whose end is known.
-    """
-
-    def __init__(self, telling: Telling, server: RealServer, armed: set[str]) -> None:
-        self._tell = telling
-        self._armed = armed
-        self._server = server
-        self.begun = False
-        self.reported: set[str] = set()
-
-    def started(self, step: Step) -> None:
-        self.begun = True
-        self._tell.started(self._server.name, step)
-
-    def said(self, text: str) -> None:
-        self._tell.said(self._server.name, text)
-
-    def made(self, step: Step, name: str, device: str, guid: str) -> None:
-        self._tell.run.made(self._server.address, step, name, device, guid)
-
-    def armed(self, seconds: float) -> None:
-        self._armed.add(self._server.name)
-        self._tell.armed(self._server.name, seconds)
-
-    def disarmed(self) -> None:
-        self._armed.discard(self._server.name)
-        self._tell.kept(self._server.name, proved=False)
-
-    def finished(self, step: Step, worked: bool, said: str) -> None:
-        if step.id in self.reported:
-            return
-        self.reported.add(step.id)
-        if worked:
-            self._tell.result(step, Outcome.CHANGED)
-        else:
-            self._tell.result(step, Outcome.FAILED, said)

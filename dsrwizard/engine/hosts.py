@@ -141,6 +141,14 @@ class Hosts:
             ((str(number), partial(port.let_go, holder)) for number, port in enumerate(ports)), lambda name, what: None
         )
 
+    def give_up(self, server: RealServer) -> None:
+        """Closes the connection to a server whose answer nobody waits for any more: what runs over it is lost. The next
+        use opens another."""
+        with self._lock:
+            port = self._ports.pop(server, None)
+        if port is not None:
+            port.close()
+
     def close(self) -> None:
         with self._lock:
             self._over = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -127,8 +128,24 @@ def opened(work: Path) -> None:
                 path.chmod(path.stat().st_mode | 0o444)
 
 
+def known(user: int) -> bool:
+    """Whether a user is in passwd(5)."""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
 def ordinary() -> list[str]:
-    """The words that make a command an ordinary user's; empty where we are one."""
+    """The words that make a command an ordinary user's; empty where we are one. Ends the program where the user has no
+    entry in passwd(5): ssh-keygen makes no key for such a user."""
+    user = os.geteuid() or NOBODY
+    if not known(user):
+        raise SystemExit(
+            f"The user with the number {user} has no line in /etc/passwd, and ssh-keygen makes no keys for such a "
+            "user. Run `make reboots` as a user who has one. Nothing was tried."
+        )
     if os.geteuid() != 0:
         return []
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]

@@ -42,7 +42,7 @@ cat /run/dsrwizard/reverted
 """
 _REACHED_AGAIN = "iptables-legacy -F INPUT; iptables-legacy -F OUTPUT; systemctl start lab-serve"
 _GIVES_UP = "pkill -TERM -f 'bin/dsrwizard apply'"
-"""The operator asks for its end; it comes once every dead connection is given up, after a minute or so."""
+"""The operator asks for its end; it comes once every dead connection is given up (`STOP_SECONDS`)."""
 _LEFT = "ls -d /run/dsrwizard 2>/dev/null; systemctl list-units --all --no-legend --plain 'dsrwizard-revert*'"
 
 

@@ -211,11 +211,14 @@ class Sshd:
         return _children(self._process.pid)
 
     def cut(self) -> None:
-        """Kills all that serves a connection; as an ordinary user sshd has two processes for each."""
-        for pid in self.sessions():
-            for each in (pid, *_children(pid)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(each, signal.SIGKILL)
+        """Kills all that serves a connection."""
+        for each in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        """All that serves a connection; as an ordinary user sshd has two processes for each."""
+        return [each for pid in self.sessions() for each in (pid, *_children(pid))]
 
     def server(self, key: Path | None = None, name: str = "web1", user: str | None = None) -> RealServer:
         identity = str(key) if key else None

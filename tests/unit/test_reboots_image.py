@@ -1,8 +1,10 @@
-"""`make reboots` without its image: what it says where the packages cannot be fetched."""
+"""`make reboots` where it cannot begin: packages that cannot be fetched, and a user it has no keys for."""
+
+import os
 
 import pytest
 
-from tests.reboots.image import not_built
+from tests.reboots.image import known, not_built, ordinary
 
 REFUSED = """\
 Err:1 http://mirror.example/debian bookworm InRelease
@@ -32,3 +34,12 @@ def test_the_reason_is_the_first_line_that_says_so() -> None:
 def test_another_fault_of_the_build_is_not_called_one_of_the_network() -> None:
     said = "mkfs.ext4: Could not allocate block in ext2 filesystem while populating file system\n"
     assert not_built(said) == "The guests' image could not be built. The lines above say why."
+
+
+def test_a_user_without_a_line_in_passwd_is_told_so_instead_of_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert known(os.getuid())
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    with pytest.raises(SystemExit) as ended:
+        ordinary()
+    assert str(ended.value).startswith("The user with the number 4000000 has no line in /etc/passwd")
+    assert str(ended.value).endswith("Nothing was tried.")
