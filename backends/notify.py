@@ -7,6 +7,13 @@ import os
 import socket
 
 
+def watchdog() -> float:
+    """Seconds without a heartbeat after which this process is started again (sd_watchdog_enabled(3)); 0: by nobody."""
+    told = os.environ.get("WATCHDOG_USEC", "")
+    mine = os.environ.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
+    return int(told) / 1e6 if mine and told.isascii() and told.isdecimal() and len(told) < 16 else 0.0
+
+
 def notify(*lines: str) -> bool:
     """Sends `READY=1`, `WATCHDOG=1`, `STATUS=…` or `STOPPING=1`. False: nobody listens. Never raises."""
     path = os.environ.get("NOTIFY_SOCKET", "")

@@ -186,6 +186,14 @@ FAULTS: tuple[LabFault, ...] = (
         "[ -e /etc/sysctl.d/zzz-dsrwizard.conf ]", "dsrwizard keeps no guard there",
     ),
     LabFault(
+        "guard-off", (DIRECTOR,), "The deployment file asks for a guard, and nobody runs one.",
+        (Action(
+            "", r"sed -i 's/^\[director\]$/&\nguard = true/' /lab/shop.toml /lab/rich.toml",
+            "sed -i '/^guard = true$/d' /lab/shop.toml /lab/rich.toml",
+        ),),
+        "[ -z \"$(ls /run/dsrwizard/guard-*.json 2>/dev/null)\" ]", "a guard is or was at work there", users="all",
+    ),
+    LabFault(
         "ipvs-missing", SERVERS, "The server is missing from the IPVS service.",
         (Action(DIRECTOR, f"{KEEP_DESTINATION} && ipvsadm -d $FLAG $SERVICE -r $REAL:$PORT", MEND_DESTINATION),),
         IN_SERVICE, NOT_IN_SERVICE, DIRECTOR, "service",

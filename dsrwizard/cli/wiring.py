@@ -38,6 +38,7 @@ def build_guard(
     deployment: Deployment, limits: Limits, every: float, tell: Callable[[str], None]
 ) -> Iterator[Guard]:  # fmt: skip
     """The guard of this machine, the only one of its deployment here. Raises DsrError."""
+    from backends.notify import watchdog
     from dsrwizard.engine import guard_file
     from dsrwizard.engine.guard import Guard
 
@@ -54,6 +55,7 @@ def build_guard(
             every=every,
             tell=tell,
             pid=os.getpid(),
+            watchdog=watchdog(),
         )
 
 

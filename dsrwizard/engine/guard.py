@@ -68,6 +68,7 @@ class Guard:
         tell: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.time,
         pid: int = 0,
+        watchdog: float = 0.0,
     ) -> None:
         self._deployment = deployment
         self._director, self._wire, self._journal = director, wire, journal
@@ -84,8 +85,9 @@ class Guard:
         self._told: tuple[str, ...] = ()
         now = clock()
         self.state = GuardState(
-            deployment=deployment.name, pid=pid, since=now, at=now, every=every, floor=self._limits.floor
-        )
+            deployment=deployment.name, pid=pid, since=now, at=now, every=every, floor=self._limits.floor,
+            watchdog=watchdog,
+        )  # fmt: skip
         before = guard_file.read(deployment.name, folder)
         self._wards: Mapping[DestinationPlace, Ward] = {
             held.place: Ward(held=held, outs=1, out_at=held.since)

@@ -27,7 +27,10 @@ TOGETHER = (
     # The director's table proves a stale entry beside another fault that clients feel.
     ("stale-arp@router", "rip-only-listener@web2", "not-persistent@web3", "ipvs-differs@web1"),
 )
-APART = (("unreachable@web1", "service-down@web2"), ("not-on-link@web1", "arp-mismatch@web2", "spoof-filter@web3"))
+APART = (
+    ("unreachable@web1", "service-down@web2", "guard-off@director"),
+    ("not-on-link@web1", "arp-mismatch@web2", "spoof-filter@web3"),
+)
 """Only looked at: no step cures them, and a look waits for the login to a host that does not answer."""
 SETTINGS = (
     "ip -o addr | sed 's/valid_lft.*//; s/ tentative//'; ip route; ip -o link | sed 's/ .*//'; "

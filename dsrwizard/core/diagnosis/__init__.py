@@ -43,6 +43,7 @@ from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
 from dsrwizard.core.diagnosis.director_boot import persistent
 from dsrwizard.core.diagnosis.director_entry import entries
 from dsrwizard.core.diagnosis.director_filter import filters
+from dsrwizard.core.diagnosis.director_guard import guarding
 from dsrwizard.core.diagnosis.director_path import settings
 from dsrwizard.core.diagnosis.director_ways import sources, ways
 from dsrwizard.core.diagnosis.evidence import Evidence
@@ -63,7 +64,7 @@ ASIDE = frozenset(
         "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
-        "server.balancer", "director.persistent",
+        "server.balancer", "director.persistent", "director.guard",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -89,6 +90,7 @@ def diagnose(evidence: Evidence) -> Report:
     director += heard(evidence, faults, views)
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
     director += balancing.ipvs(evidence, faults, views)
+    director += guarding(evidence, faults)  # after all that may leave it blind
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]
     checks = (*client(evidence, faults, views, verdict(others) == "pass" and not faults.doubts), *others)

@@ -16,7 +16,7 @@ Cause = Literal[
     "arp-announce", "arp-mismatch", "ipvs-differs", "director-neighbour", "second-director", "duplicate-rip",
     "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host", "windows-adapter", "address-conflict",
     "service-down", "service-hung", "rip-only-listener", "site-binding", "firewall", "gateway", "rp-filter",
-    "spoof-filter", "path-mtu", "drained", "not-persistent",
+    "spoof-filter", "path-mtu", "drained", "guard-off", "not-persistent",
 ]  # fmt: skip
 """The stable ids, as they stand in JSON, metrics and the timeline."""
 
@@ -182,6 +182,11 @@ _ROWS = (
     CauseInfo(
         id="drained", words="the destination has weight 0, but the deployment says otherwise", place="director",
         probe="answered",
+    ),
+    CauseInfo(
+        id="guard-off", words="the guard that the deployment asks for is not at work as it should be",
+        place="director", probe="answered", felt=False, sometimes=True,
+        by_hand="No service manager that dsrwizard knows runs it here: have it run all the time on {host}.",
     ),
     CauseInfo(
         id="not-persistent", words="correct now, but wrong after the next reboot", place="server", probe="answered",

@@ -40,7 +40,8 @@ class HeldOut(Shown, frozen=True, kw_only=True):
 
 class GuardState(Shown, frozen=True, kw_only=True):
     """What a guard wrote after its last round. `at`, `since` in seconds since the epoch; `round_seconds`: how long the
-    round took; `blind`: why nothing is changed now; `alarms`: what an operator should know; `ended`: it was stopped."""
+    round took; `blind`: why nothing is changed now; `alarms`: what an operator should know; `watchdog`: after so
+    many seconds without a heartbeat a service manager starts it again, 0: none does; `ended`: it was stopped."""
 
     version: int = VERSION
     deployment: str
@@ -54,6 +55,7 @@ class GuardState(Shown, frozen=True, kw_only=True):
     held: tuple[HeldOut, ...] = ()
     blind: str = ""
     alarms: tuple[str, ...] = ()
+    watchdog: float = 0.0
     ended: bool = False
 
     def alive(self, now: float) -> bool:

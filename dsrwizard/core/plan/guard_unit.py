@@ -6,11 +6,13 @@ The file lies beside the unit: the operator's own copy may be on another machine
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model.changes import Change, FileChange, FileState, UnitChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.unit_words import OURS, unit_word
 
@@ -19,6 +21,9 @@ GUARD_UNITS = f"{_UNITS}/dsrwizard-guard-"
 """How the paths of guards' files begin."""
 WATCHDOG_SECONDS = 15
 """A guard without a heartbeat for so long is started again."""
+RUN_IT = "Have this run all the time: dsrwizard guard FILE"
+UnitDiffers = Literal["", "missing", "disabled", "other", "reads-other"]
+"""What is wrong with a guard's unit: nothing, it is not there, not enabled, of another text, of another deployment."""
 
 
 def guard_unit(deployment: str) -> str:
@@ -76,7 +81,20 @@ def guard_notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
     if not deployment.director.guard or boot is None or (boot.systemd and boot.writable):
         return []
     why = "Only root may write its unit." if boot.systemd else "This machine does not run systemd."
-    return [f"No guard is set up here. {why} Have this run all the time: dsrwizard guard FILE"]
+    return [f"No guard is set up here. {why} {RUN_IT}"]
+
+
+def unit_differs(deployment: Deployment, boot: DirectorBoot) -> UnitDiffers:
+    """What of the unit is not as the deployment asks for. What only root may read is taken for right by others."""
+    file, unit, link = guard_files(deployment.name)
+    wanted = _wanted(deployment, boot.program)
+    if boot.files.get(unit) is None:
+        return "missing"
+    if boot.files.get(link) != wanted[link]:
+        return "disabled"
+    if boot.files.get(unit) != wanted[unit]:
+        return "other"
+    return "reads-other" if boot.writable and boot.files.get(file) != wanted[file] else ""
 
 
 def _wanted(deployment: Deployment, program: Sequence[str]) -> dict[str, FileState | None]:

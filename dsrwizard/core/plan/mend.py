@@ -152,8 +152,8 @@ class _Finder:
             return self._on_director(check)
         if check.cause == "not-persistent" and check.host == DIRECTOR:
             return self._on_director(check)
-        if check.cause == "director-setting" and check.host == DIRECTOR:
-            made = self._on_director(check)  # some of its settings are apply's own
+        if check.cause in ("director-setting", "guard-off") and check.host == DIRECTOR:
+            made = self._on_director(check)  # some settings are apply's own, and so is a guard where systemd runs it
             return made if made.steps else _by_hand(check)
         return _by_hand(check)
 
@@ -266,6 +266,8 @@ class _Finder:
                 return _for(host, "vip", check.vip)
             case "not-persistent":
                 return _for(host, "persistence")
+            case "guard-off":
+                return _for(host, "guard-service")
             case "director-setting":
                 named = {word.partition("=")[0] for word in check.fix.split()}
                 return [
