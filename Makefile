@@ -25,10 +25,11 @@ OURSELVES := install -q --no-deps --no-build-isolation
 UV := uv==0.13.9
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-# command that must be there = Debian package that brings it
+# command that must be there = Debian package that brings it. keepalived and bird are for the lab's directors: nothing of
+# them runs on this machine (tests/quiet_install.sh).
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping arping=iputils-arping curl=curl sudo=sudo mcs=mono-mcs \
-         groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
+         keepalived=keepalived bird=bird2 groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
 
 # What the machines of `make reboots` are made with, as an ordinary user
 REBOOTS_NEED := linux.uml=user-mode-linux mmdebstrap=mmdebstrap fakechroot=fakechroot fakeroot=fakeroot \
@@ -60,7 +61,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck $$(find dsrwizard backends -name '*.sh') tests/reboots/build.sh tests/reboots/inside/init \
+	$(BIN)/shellcheck $$(find dsrwizard backends -name '*.sh') tests/quiet_install.sh tests/reboots/build.sh tests/reboots/inside/init \
 	  tests/reboots/seeded/agent tests/reboots/seeded/manage
 	$(BIN)/lint-imports --no-cache
 
@@ -144,8 +145,7 @@ packages:
 	if [ "$$(id -u)" = 0 ]; then as=; else as=sudo; fi; \
 	echo "Missing Debian packages:$$missing"; \
 	command -v apt-get >/dev/null || { echo "Install them with your package manager and run make again." >&2; exit 1; }; \
-	$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive \
-	  apt-get install -y -qq --no-install-recommends $$missing
+	$$as apt-get update -qq && $$as sh tests/quiet_install.sh $$missing
 
 $(VENV)/bin/python: | packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -29,8 +29,8 @@ _LOG_LINES = 5
 class Guest:
     """Boots on `start`; `kill` ends every process of it and removes its directory."""
 
-    def __init__(self, *, known_hosts: bool = False, servers: int = network.USUAL) -> None:
-        self._known_hosts, self._servers = known_hosts, servers
+    def __init__(self, *, known_hosts: bool = False, servers: int = network.USUAL, directors: int = 1) -> None:
+        self._known_hosts, self._servers, self._directors = known_hosts, servers, directors
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._decoder = frames.Decoder()
@@ -40,7 +40,7 @@ class Guest:
 
     def start(self) -> None:
         """Starts the kernel; `wait_until_ready` is the other half, so that the caller can do something meanwhile."""
-        programs = prerequisites.find()
+        programs = prerequisites.find(self._directors)
         # A kernel's command line can hold a quoted blank, and no quotation mark.
         place = "/tmp" if '"' in tempfile.gettempdir() else None
         self._directory = Path(tempfile.mkdtemp(prefix="dsrwizard-lab-", dir=place))
@@ -52,6 +52,7 @@ class Guest:
                 known_hosts=self._known_hosts,
                 files=programs.files,
                 servers=self._servers,
+                directors=self._directors,
             )
             self.socket, theirs = socket.socketpair()
             with theirs, self._log_file.open("wb") as log, _on_one_processor(idle_before):

@@ -35,8 +35,9 @@ class _Ended(BaseException):
 
 
 def launch(
-    command: Sequence[str], *, faults: Sequence[str] = (), rows: int | None = None, cols: int | None = None
-) -> int:
+    command: Sequence[str], *, faults: Sequence[str] = (), directors: int = 1, rows: int | None = None,
+    cols: int | None = None,
+) -> int:  # fmt: skip
     """See `backends.lab.run`. With KNOWN_HOSTS_VARIABLE set the director knows every host's key from the start."""
     wanted = parse_all(faults)
     names = [made.name for made in wanted]
@@ -48,12 +49,12 @@ def launch(
             "Standard input or standard output is not a terminal.",
             f"Run it in a terminal, or name a command: dsrwizard lab -- dsrwizard plan {recipe.DEPLOYMENT_FILE}",
         )
-    machine = guest.Guest(known_hosts=bool(names or os.environ.get(KNOWN_HOSTS_VARIABLE)))
+    machine = guest.Guest(known_hosts=bool(names or os.environ.get(KNOWN_HOSTS_VARIABLE)), directors=directors)
     try:
         with _ended_by_signals():
             if not on_terminal and os.isatty(_STDERR) and (note := signals.how_to_stop()):
                 sys.stderr.write(f"{note}\n")  # to a terminal alone: elsewhere standard error is the command's own
-            with _please_wait(shown=on_terminal and os.isatty(_STDERR)):
+            with _please_wait(directors, shown=on_terminal and os.isatty(_STDERR)):
                 machine.start()
                 machine.wait_until_ready()
                 if names:
@@ -105,9 +106,10 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _please_wait(*, shown: bool) -> Iterator[None]:
+def _please_wait(directors: int, *, shown: bool) -> Iterator[None]:
     if shown:
-        sys.stderr.write("Starting the lab: a kernel, a router, a client, a director and three servers …")
+        counted = "a director" if directors == 1 else f"{directors} directors"
+        sys.stderr.write(f"Starting the lab: a kernel, a router, a client, {counted} and three servers …")
         sys.stderr.flush()
     try:
         yield

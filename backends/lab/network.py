@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Host:
     ssh: bool = False
     service: bool = False
     forwards: bool = False
+    routes: bool = False
+    """Whether it speaks BGP with the directors."""
 
     @property
     def mac(self) -> str:
@@ -40,8 +42,26 @@ def servers(count: int = USUAL) -> tuple[Host, ...]:
     )
 
 
+PAIR = 2
+"""So many directors hand the VIPs over to each other (VRRP); more are active at once (ECMP)."""
+MOST_DIRECTORS = 8
+"""Their addresses end before the VIPs'."""
+
+
+def directors(count: int = 1) -> tuple[Host, ...]:
+    """So many directors: director, lb2, lb3 and so on. Commands run on the first, which reaches the others by SSH."""
+    others = (Host(f"lb{n}", f"10.0.0.{n + 1}", f"fd00:10::{n + 1}", ssh=True) for n in range(2, count + 1))
+    return (DIRECTOR, *others)
+
+
+def hosts(real_servers: int = USUAL, count: int = 1) -> tuple[Host, ...]:
+    """All of a lab with so many real servers and directors. With three directors and more the router speaks BGP."""
+    router = replace(ROUTER, routes=count > PAIR)
+    return (CLIENT, router, *directors(count), *servers(real_servers))
+
+
 SERVERS = servers()
-HOSTS = (CLIENT, ROUTER, DIRECTOR, *SERVERS)
+HOSTS = hosts()
 ROUTER_OUTSIDE = "203.0.113.1"
 ROUTER_OUTSIDE6 = "fd00:203::1"
 VIP = "10.0.0.10"
@@ -58,24 +78,48 @@ SERVICES = {
 """What the rich deployment serves: VIP → its services. The simple one serves the first of the first."""
 
 
-def deployment(identity_file: str) -> str:
-    """The deployment that suits the lab, ready to accept."""
-    return _deployment("shop", identity_file, {VIP: SERVICES[VIP][:1]})
+ROUTER_AS, DIRECTORS_AS = 65000, 65010
+"""Private numbers (RFC 6996)."""
 
 
-def rich_deployment(identity_file: str) -> str:
+def deployment(identity_file: str, count: int = 1) -> str:
+    """The deployment that suits the lab with so many directors, ready to accept."""
+    return _deployment("shop", identity_file, {VIP: SERVICES[VIP][:1]}, count)
+
+
+def rich_deployment(identity_file: str, count: int = 1) -> str:
     """The same servers with all the lab can serve: a second VIP, an IPv6 VIP, a second TCP service, one by UDP."""
-    return _deployment("rich", identity_file, SERVICES, six=True)
+    return _deployment("rich", identity_file, SERVICES, count, six=True)
+
+
+def _director(count: int, identity_file: str) -> str:
+    """The tables of the director and of those beside it."""
+    text = '\n[director]\ninterface = "eth0"\n'
+    if count == PAIR:
+        text += 'engine = "keepalived"\n'
+    for peer in directors(count)[1:]:
+        text += f"""
+[[director.peers]]
+name = "{peer.name}"
+address = "{peer.address}"
+user = "root"
+identity_file = "{identity_file}"
+"""
+    if count > PAIR:
+        text += f"""
+[director.bgp]
+neighbour = "{ROUTER.address}"
+local_as = {DIRECTORS_AS}
+neighbour_as = {ROUTER_AS}
+"""
+    return text
 
 
 def _deployment(
-    name: str, identity_file: str, vips: Mapping[str, Sequence[tuple[str, int]]], *, six: bool = False
+    name: str, identity_file: str, vips: Mapping[str, Sequence[tuple[str, int]]], count: int, *, six: bool = False
 ) -> str:
-    text = f"""name = "{name}"
-
-[director]
-interface = "eth0"
-"""
+    text = f'name = "{name}"\n{_director(count, identity_file)}'
+    scheduler = "rr" if count == 1 else "mh"  # one table after the other knows each other's connections only by a hash
     for vip, services in vips.items():
         text += f"""
 [[vips]]
@@ -85,7 +129,7 @@ address = "{vip}"
             text += f"""[[vips.services]]
 protocol = "{protocol}"
 port = {port}
-scheduler = "rr"
+scheduler = "{scheduler}"
 """
             if protocol == "tcp":
                 text += 'page = "/large"\n'

@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.lab import network
 from backends.lab.confine import MEMORY_FLAGS
 from backends.lab.inside.files import NEEDED
 from dsrwizard.core.model.errors import LookError
@@ -23,6 +24,8 @@ _SYSTEM_TOOLS = {
     "modprobe": "kmod",
     "ipvsadm": "ipvsadm",
 }
+_OF_A_PAIR = {"keepalived": "keepalived"}
+_OF_MORE = {"bird": "bird2", "birdc": "bird2"}
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class Machine:
     files: int  # how many files may be open
 
 
-def find() -> Machine:
-    """What there is; raises `LookError` naming every program that is missing, with one command for all, or what else
-    the lab cannot do without.
+def find(directors: int = 1) -> Machine:
+    """What there is for a lab with so many directors; raises `LookError` naming every program that is missing, with one
+    command for all, or what else the lab cannot do without.
     """
     missing: dict[str, str] = {}
     kernel = shutil.which("linux.uml")
@@ -45,8 +48,9 @@ def find() -> Machine:
         missing["linux.uml (the kernel that runs as a program)"] = "user-mode-linux"
     elif not any(MODULES.glob("*/modules.dep")):
         missing[f"{MODULES} (that kernel's modules)"] = "user-mode-linux"
-    found = {tool: _system_tool(tool) for tool in _SYSTEM_TOOLS}
-    missing |= {tool: _SYSTEM_TOOLS[tool] for tool, path in found.items() if path is None}
+    needed = _SYSTEM_TOOLS | ({} if directors == 1 else _OF_A_PAIR if directors == network.PAIR else _OF_MORE)
+    found = {tool: _system_tool(tool) for tool in needed}
+    missing |= {tool: needed[tool] for tool, path in found.items() if path is None}
     if kernel is None or missing:
         packages = " ".join(dict.fromkeys(missing.values()))
         raise LookError(

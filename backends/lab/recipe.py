@@ -45,6 +45,8 @@ PrintMotd no
 AcceptEnv LANG LC_*
 Subsystem sftp internal-sftp
 """
+_EMPTY = (Path("/etc/keepalived"), Path("/etc/bird"))
+"""What this machine has in these says nothing about the lab's directors."""
 _BASHRC = """PS1='\\u@\\h:\\w\\$ '
 alias ll='ls -l'
 """
@@ -62,15 +64,17 @@ class Recipe:
         return self.directory / "init"
 
 
-def write(directory: Path, ssh_keygen: str, *, known_hosts: bool, files: int, servers: int = network.USUAL) -> Recipe:
+def write(
+    directory: Path, ssh_keygen: str, *, known_hosts: bool, files: int, servers: int = network.USUAL, directors: int = 1
+) -> Recipe:
     """Fills the directory; with `known_hosts` the director knows every host's key already.
 
     `files`: how many files of the machine the guest may hold open. `servers`: how many real servers there are; the
-    deployments that come with the lab have the usual ones.
+    deployments that come with the lab have the usual ones, and all of its `directors`.
     """
-    hosts = (network.CLIENT, network.ROUTER, network.DIRECTOR, *network.servers(servers))
+    hosts = network.hosts(servers, directors)
     keys = _make_keys(directory / "keys", ssh_keygen, hosts)
-    _write_base(directory / "base", keys, (directory / "keys/identity.pub").read_text(), hosts)
+    _write_base(directory / "base", keys, (directory / "keys/identity.pub").read_text(), hosts, directors)
     for host in hosts:
         _write_host(directory / "hosts" / host.name, host, directory / "keys")
         _put(directory / "net" / host.name, network.addresses(host))
@@ -79,7 +83,7 @@ def write(directory: Path, ssh_keygen: str, *, known_hosts: bool, files: int, se
     _put(home / ".ssh/id_ed25519.pub", (directory / "keys/identity.pub").read_text())
     _put(home / ".ssh/known_hosts", _known_hosts(keys, hosts) if known_hosts else "", 0o600)
     _put(directory / "net/cables", network.cables(hosts))
-    for name, trait in {"ssh": "ssh", "service": "service", "forward": "forwards"}.items():
+    for name, trait in {"ssh": "ssh", "service": "service", "forward": "forwards", "route": "routes"}.items():
         _put(directory / "net" / f"who-{name}", "\n".join(h.name for h in hosts if getattr(h, trait)))
     _put(directory / "init", _first_program(directory, files), 0o755)
     return Recipe(directory)
@@ -121,7 +125,7 @@ def _known_hosts(keys: dict[str, str], hosts: Sequence[network.Host]) -> str:
     )
 
 
-def _write_base(base: Path, keys: dict[str, str], identity: str, hosts: Sequence[network.Host]) -> None:
+def _write_base(base: Path, keys: dict[str, str], identity: str, hosts: Sequence[network.Host], directors: int) -> None:
     """The files every host has in place of this machine's."""
     etc = base / "etc"
     _put(etc / "passwd", _passwd())
@@ -137,8 +141,8 @@ def _write_base(base: Path, keys: dict[str, str], identity: str, hosts: Sequence
     _put(base / HOME.lstrip("/") / ".bashrc", _BASHRC)
     _put(base / HOME.lstrip("/") / ".profile", ". ~/.bashrc\n")
     _put(base / KNOWN_HOSTS_FILE.lstrip("/"), _known_hosts(keys, hosts))
-    _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE))
-    _put(base / RICH_FILE.lstrip("/"), network.rich_deployment(IDENTITY_FILE))
+    _put(base / DEPLOYMENT_FILE.lstrip("/"), network.deployment(IDENTITY_FILE, directors))
+    _put(base / RICH_FILE.lstrip("/"), network.rich_deployment(IDENTITY_FILE, directors))
     _put(base / "usr/local/bin/lab-service", _service_command(), 0o755)
     _write_closed(base)
     # Also there when the program runs from a checkout; an installed one comes first in PATH.
@@ -163,6 +167,9 @@ def _write_closed(base: Path) -> None:
     for path in closed:
         (base / path.relative_to("/")).mkdir(parents=True, mode=0o700, exist_ok=True)
     _put(base.parent / "net/closed", "".join(f"{path}\n" for path in closed))
+    for path in _EMPTY:
+        (base / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    _put(base.parent / "net/empty", "".join(f"{path}\n" for path in _EMPTY))
 
 
 def _write_host(upper: Path, host: network.Host, keys: Path) -> None:
@@ -174,6 +181,8 @@ def _write_host(upper: Path, host: network.Host, keys: Path) -> None:
     if host.ssh:
         _put(etc / "ssh/ssh_host_ed25519_key", (keys / host.name).read_text(), 0o600)
         _put(etc / "ssh/ssh_host_ed25519_key.pub", (keys / f"{host.name}.pub").read_text())
+    if host.routes:
+        _put(etc / "bird/bird.conf", (PACKAGE_ROOT / "backends/lab/inside/router.bird.conf").read_text("utf-8"))
     if host.name == OPS_HOST:
         _put(etc / "passwd", _passwd() + f"{OPS_USER}:x:1000:1000::/home/{OPS_USER}:/bin/bash\n")
         _put(etc / "group", _group() + f"{OPS_USER}:x:1000:\n")

@@ -11,8 +11,15 @@ from dsrwizard.core.model.errors import UsageError
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--fault", "faults", multiple=True, metavar="CAUSE@HOST", help="Apply, then make this fault; repeatable.")
+@click.option(
+    "--directors",
+    type=click.IntRange(1, 8),
+    default=1,
+    metavar="N",
+    help="Two share the VIPs by keepalived; three and more are active at once, by BGP and ECMP.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def lab(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
+def lab(command: tuple[str, ...], faults: tuple[str, ...], directors: int) -> int:
     """Start a complete DSR network on this machine and run COMMAND on its director (default: the wizard).
 
     Inside the lab, `lab fault CAUSE@HOST` makes a fault, `lab fault` lists them, `lab mend [CAUSE@HOST]` fixes one or
@@ -22,7 +29,7 @@ def lab(command: tuple[str, ...], faults: tuple[str, ...]) -> int:
         return _lab_faults(command, faults)
     from dsrwizard.cli.wiring import run_lab
 
-    return run_lab(command, faults) if faults else run_lab(command)
+    return run_lab(command, faults, directors)
 
 
 def _lab_faults(command: tuple[str, ...], faults: tuple[str, ...]) -> int:

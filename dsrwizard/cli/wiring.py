@@ -168,12 +168,12 @@ def notify(*lines: str) -> bool:
     return sent(*lines)
 
 
-def run_lab(command: Sequence[str], faults: Sequence[str] = ()) -> int:
-    """Boots the lab with these faults and runs the command (none: the wizard) on its director. Returns its exit
-    status."""
+def run_lab(command: Sequence[str], faults: Sequence[str] = (), directors: int = 1) -> int:
+    """Boots the lab with these faults and so many directors. Runs the command (none: the wizard) on its director.
+    Returns its exit status."""
     from backends.lab import run
 
-    return run(command, faults=faults)
+    return run(command, faults=faults, directors=directors)
 
 
 def run_inside_lab(words: Sequence[str]) -> int:

@@ -151,13 +151,13 @@ class Process:
 
 
 class Lab:
-    """One guest that stays up. With `known_hosts` the director knows every host's key from the start. `servers`: how
-    many real servers it has."""
+    """One guest that stays up. With `known_hosts` the director knows every host's key from the start. `servers` and
+    `directors`: how many it has."""
 
-    def __init__(self, *, known_hosts: bool = True, servers: int = network.USUAL) -> None:
+    def __init__(self, *, known_hosts: bool = True, servers: int = network.USUAL, directors: int = 1) -> None:
         self.death: str | None = None
-        self._guest = guest.Guest(known_hosts=known_hosts, servers=servers)
-        self._hosts = {*HOSTS, *(host.name for host in network.servers(servers))}
+        self._guest = guest.Guest(known_hosts=known_hosts, servers=servers, directors=directors)
+        self._hosts = {host.name for host in network.hosts(servers, directors)}
         self._processes: dict[int, Process] = {}
         self._lock = threading.Lock()  # one frame at a time
         self._credit = threading.Condition()

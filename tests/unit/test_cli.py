@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -442,11 +441,17 @@ def test_an_exit_code_reaches_the_shell(tmp_path: Path) -> None:
 
 
 def test_lab_passes_the_command_and_its_status_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, ...]] = []
-    run: Callable[[tuple[str, ...]], int] = lambda command: asked.append(command) or 7  # type: ignore[func-returns-value]  # noqa: E731
+    asked: list[tuple[tuple[str, ...], tuple[str, ...], int]] = []
+
+    def run(command: tuple[str, ...], faults: tuple[str, ...], directors: int) -> int:
+        asked.append((command, faults, directors))
+        return 7
+
     monkeypatch.setattr(wiring, "run_lab", run)
     assert shell("lab", "--", "ip", "-br", "addr") == 7
-    assert asked == [("ip", "-br", "addr")]
+    assert shell("lab", "--directors", "2", "--fault", "firewall@web1", "bash") == 7
+    assert asked == [(("ip", "-br", "addr"), (), 1), (("bash",), ("firewall@web1",), 2)]
+    assert shell("lab", "--directors", "9", "bash") == 2
 
 
 def test_services_of_every_kind_are_shown(shell: Shell) -> None:

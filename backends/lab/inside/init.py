@@ -19,6 +19,11 @@ _MEMORY = "/lab/fs"  # the tmpfs that holds what the hosts write
 _OLD_ROOT = "/lab/old"
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _OPS_ID = 1000
+_TRAITS = ("ssh", "service", "forward", "route")
+_EACH_CONNECTION_ITS_WAY = (
+    "/proc/sys/net/ipv4/fib_multipath_hash_policy",
+    "/proc/sys/net/ipv6/fib_multipath_hash_policy",
+)
 
 
 def main() -> None:
@@ -72,6 +77,8 @@ def _prepare(recipe: str) -> None:
     for closed in _read("/run/recipe/net/closed").splitlines():
         os.chmod(f"/run/base{closed}", 0o700)
         os.setxattr(f"/run/base{closed}", "trusted.overlay.opaque", b"y")  # this machine's does not show through
+    for empty in _read("/run/recipe/net/empty").splitlines():
+        os.setxattr(f"/run/base{empty}", "trusted.overlay.opaque", b"y")
     release = os.uname().release
     # Where every program of every host looks for the running kernel's modules, and the kernel itself, too.
     modules = "/run/base" + os.path.realpath("/lib") + "/modules"
@@ -151,7 +158,7 @@ def _be_host(name: str, listen: int, say: int) -> None:
     os.write(say, b".")
     kernel.set_hostname(name)
     batch = _read(f"{_MEMORY}/recipe/net/{name}")
-    serves = {what: name in _read(f"{_MEMORY}/recipe/net/who-{what}").split() for what in ("ssh", "service", "forward")}
+    serves = {what: name in _read(f"{_MEMORY}/recipe/net/who-{what}").split() for what in _TRAITS}
     root = _mount_root(f"{_MEMORY}/roots/{name}", _MEMORY, f"{_MEMORY}/recipe/hosts/{name}")
     kernel.mount("proc", f"{root}/proc", "proc")
     kernel.mount("sysfs", f"{root}/sys", "sysfs")
@@ -173,6 +180,12 @@ def _be_host(name: str, listen: int, say: int) -> None:
         # Beside the batch: sshd listens on the wildcard and needs no address yet.
         sshd = os.posix_spawn("/usr/sbin/sshd", ["/usr/sbin/sshd"], os.environ)
     _run(["ip", "-batch", "/run/network.batch"])
+    if serves["route"]:
+        for key in _EACH_CONNECTION_ITS_WAY:
+            with open(key, "w") as file:
+                file.write("1")  # by addresses and ports; both families' default takes addresses alone
+        os.mkdir("/run/bird")
+        _run(["bird"])
     if serves["service"]:
         from backends.lab.inside import serve
 
