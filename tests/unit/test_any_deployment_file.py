@@ -80,15 +80,15 @@ def alone(draw: st.DrawFn) -> Director:
 
 
 @st.composite
-def pair(draw: st.DrawFn) -> Director:
-    peer = PeerDirector(name="other-director", address="172.31.0.3", user=draw(USER), identity_file=draw(FILE))
+def pair(draw: st.DrawFn, net: str) -> Director:
+    peer = PeerDirector(name="other-director", address=f"{net}3", user=draw(USER), identity_file=draw(FILE))
     vrrp = st.builds(
         Vrrp, router_id=st.integers(1, 255), advert_seconds=st.integers(10, 100).map(lambda each: each / 100),
         preempt_delay=st.integers(0, 1000), priority=st.integers(51, 254),
     )  # fmt: skip
     return Director(
         interface=draw(INTERFACE), engine="keepalived", guard=draw(st.booleans()),
-        address=draw(st.sampled_from([None, "172.31.0.2"])), peers=(peer,), vrrp=draw(st.none() | vrrp),
+        address=draw(st.sampled_from([None, f"{net}2"])), peers=(peer,), vrrp=draw(st.none() | vrrp),
     )  # fmt: skip
 
 
@@ -130,7 +130,8 @@ def deployments(draw: st.DrawFn) -> Deployment:
         for name, rip in zip(names, addresses[count:], strict=True)
     )
     client = draw(st.none() | st.builds(Client, address=st.just("203.0.113.10"), user=USER, identity_file=FILE))
-    director = draw(st.one_of(alone(), pair(), spread()))
+    four = any(":" not in vip.address for vip in vips)
+    director = draw(st.one_of(alone(), pair("172.31.0." if four else "fd31::"), spread()))
     return Deployment(name=draw(NAME), director=director, vips=vips, servers=servers, client=client)
 
 

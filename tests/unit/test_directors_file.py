@@ -97,6 +97,10 @@ def test_a_peer_needs_an_address_of_its_own(address: str, words: str) -> None:
     refused(words, director='engine = "keepalived"\naddress = "10.0.0.2"', rest=PEER.replace("10.0.0.3", address))
 
 
+def test_vrrp_needs_a_vip_of_the_directors_own_family() -> None:
+    refused("VRRP needs one family for both", "the directors' IPv4 addresses", rest=PEER.replace("10.0.0.3", "fd00::3"))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

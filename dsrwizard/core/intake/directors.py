@@ -46,6 +46,8 @@ def directors_problems(draft: Draft, vips: Collection[Address]) -> Iterator[Prob
     names = {server.name.strip().lower() for server in draft.servers}
     for number, peer in enumerate(draft.peers):
         yield from _peer(peer, f"director.peers[{number}]", own, names, taken)
+    if draft.engine == "keepalived" and draft.bgp is None:
+        yield from _family(draft, vips)
     if draft.vrrp is not None:
         yield from _vrrp(draft.vrrp)
     if draft.bgp is not None:
@@ -141,6 +143,21 @@ def _peer(
     ):
         if problem is not None:
             yield problem.at(f"{key}.{field}")
+
+
+def _family(draft: Draft, vips: Collection[Address]) -> Iterator[Problem]:
+    """VRRP packets name the VIPs of their own address family, and need one (RFC 5798 5.2.9)."""
+    talk = next(
+        (ip for ip in (fields.parsed(draft.address), *(fields.parsed(p.address) for p in draft.peers)) if ip), None
+    )
+    if talk is None or not vips or any(vip.version == talk.version for vip in vips):
+        return
+    other = 10 - talk.version
+    key = "director.address" if draft.address.strip() else "director.peers[0].address"
+    yield Refusal(
+        f"{talk} is IPv{talk.version}, and all VIPs are IPv{other}. VRRP needs one family for both.",
+        f"Write the directors' IPv{other} addresses.",
+    ).at(key)
 
 
 def _vrrp(vrrp: DraftVrrp) -> Iterator[Problem]:

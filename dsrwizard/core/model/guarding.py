@@ -82,6 +82,12 @@ class GuardState(Shown, frozen=True, kw_only=True):
         return next((one for one in self.held if one.place == place), None)
 
 
+def health_path(deployment: str, place: DestinationPlace) -> Path:
+    """The file by which a guard tells keepalived of a destination: `0` and a line break is well, `1` dead
+    (keepalived.conf(5), track_file)."""
+    return FOLDER / "health" / deployment / f"{place.server}-{place.service.replace('/', '-')}-{place.vip}"
+
+
 def state_path(deployment: str, folder: Path = FOLDER) -> Path:
     """The file of a deployment's guard."""
     return folder / f"guard-{deployment}.json"

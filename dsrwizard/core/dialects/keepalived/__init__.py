@@ -1,0 +1,1 @@
+"""keepalived as it is: its files written, read and checked, and the lines that put them in force."""
