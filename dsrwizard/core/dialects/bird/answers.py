@@ -1,7 +1,7 @@
 """What birdc says, read. Pure.
 
-`show protocols all` (BIRD 2.0): a line for each protocol, `name Proto Table State Since Info`, and lines that begin with
-blanks below it.
+`show protocols all` (BIRD 2.0): a line for each protocol, `name Proto Table State Since Info`, and below it lines that
+begin with blanks.
 """
 
 from __future__ import annotations
