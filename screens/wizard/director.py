@@ -24,9 +24,11 @@ from screens.widgets.field import ChoiceField, Field, RadioField, TextField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import Name, glyph
 from screens.wizard import field_texts
+from screens.wizard.second_director import SecondDirector, consequences
 
 ENGINES = (
-    ("This machine (kernel IPVS)", "netlink"),
+    ("This machine alone (kernel IPVS)", "netlink"),
+    ("This machine and a second director (keepalived)", "keepalived"),
     ("Another product: only the servers here", "external"),
 )
 
@@ -44,6 +46,9 @@ class DirectorPane(Pane):
     )
     DEFAULT_CSS = """
     DirectorPane Field { margin-bottom: 1; }
+    DirectorPane RadioField { margin-bottom: 0; }
+    DirectorPane SecondDirector Field { margin-bottom: 0; }
+    DirectorPane #means { height: auto; width: 1fr; margin-bottom: 1; padding-left: 14; }
     DirectorPane #typed { display: none; }
     DirectorPane.-unseen #typed { display: block; }
     DirectorPane.-unseen #chosen { display: none; }
@@ -69,6 +74,8 @@ class DirectorPane(Pane):
             typed.id = "typed"
             yield typed
             yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", ENGINES)
+            yield Static("", id="means", markup=False)
+            yield SecondDirector(self.draft)
             yield Static("", id="found", markup=False)
 
     def on_mount(self) -> None:
@@ -143,8 +150,9 @@ class DirectorPane(Pane):
     # Editing.
 
     @on(Form.Edited)
-    def edited(self, event: Form.Edited) -> None:
+    async def edited(self, event: Form.Edited) -> None:
         event.stop()
+        await self.query_one(SecondDirector).follow()
         self.desk.in_use.clear()
         self._tell()
         self.post_message(self.Edited(self))
@@ -153,6 +161,11 @@ class DirectorPane(Pane):
         """Shows what was found: the interface's state, privileges, IPVS."""
         self.set_class(self.facts is None and self._failed is not None, "-unseen")
         self.query_one("#found", Static).update(Content("\n").join(self._lines()))
+        means = [
+            _line("ok", sentence, "") if good else _line("warn", sentence, "$text-warning")
+            for good, sentence in consequences(self.draft)
+        ]
+        self.query_one("#means", Static).update(Content("\n").join(means))
         self.refreshed()
 
     def _lines(self) -> list[Content]:

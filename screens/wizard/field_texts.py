@@ -74,11 +74,39 @@ INTERFACE = FieldText(
 ENGINE = FieldText(
     "Load balancer",
     "Another product: only the servers are set up; this machine is not changed.",
-    "netlink: the kernel's IPVS on this machine is the load balancer. dsrwizard sets up the VIP, services and "
-    "destinations here. This needs root and the kernel module ip_vs.\n\nexternal: the load balancer is another "
-    "product (NetScaler, ALOHA, Barracuda, Loadbalancer.org and so on). This machine is then only a host in the "
-    "servers' network: the real servers are set up, and every check that does not need the director's kernel runs "
-    "as usual. Nothing on this machine is changed.",
+    "This machine: the kernel's IPVS here is the load balancer, and the only one. dsrwizard sets up the VIP, services "
+    "and destinations over netlink. While this machine restarts, nobody is served.\n\nThis machine and a second "
+    "director: keepalived on both owns VIP and IPVS table. One director serves and the other takes over when it dies "
+    "(VRRP). dsrwizard writes keepalived's files here and, by SSH, there. keepalived must be installed on both."
+    "\n\nBoth need root and the kernel module ip_vs.\n\nAnother product: the load balancer is a NetScaler, ALOHA, "
+    "Barracuda, Loadbalancer.org appliance or the like. This machine is then only a host in the servers' network: the "
+    "real servers are set up, and every check that does not need the director's kernel runs as usual. Nothing on this "
+    "machine is changed.",
+)
+PEER_NAME = FieldText(
+    "Second: name",
+    "The other director's name in the plan, the log and the live pane.",
+    "Letters, digits, - _ and dot, at most 63 characters; its own among directors and real servers.",
+    "lb2",
+    _NO_SPACE,
+    63,
+)
+PEER_ADDRESS = FieldText(
+    "Its address",
+    "Its own address here. dsrwizard logs in there; VRRP is spoken with it.",
+    "The other director's own IP address in the real servers' network, not the VIP. A machine that is also a real "
+    "server cannot be a director: packets would go round between the two.",
+    "10.0.0.3",
+    _NO_SPACE,
+    45,
+)
+PEER_INTERFACE = FieldText(
+    "Its interface",
+    "Empty: of the same name as this machine's.",
+    "The other director's interface in the real servers' network. It gets the VIP when that director serves.",
+    "",
+    _NO_SPACE,
+    15,
 )
 SERVER_NAME = FieldText(
     "Name",

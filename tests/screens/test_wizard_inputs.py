@@ -227,7 +227,7 @@ class TestDirector:
             await pilot.press("ctrl+n")
             await settled(pilot)
             assert "modprobe ip_vs" in seen(app)
-            await pilot.press("tab", "down", "space")
+            await pilot.press("tab", "down", "down", "space")
             await settled(pilot)
             assert wizard_draft(app).engine == "external"
             assert "IPVS is not needed" in seen(app)
