@@ -232,7 +232,7 @@ class TestDirector:
             assert wizard_draft(app).engine == "external"
             assert "IPVS is not needed" in seen(app)
             lab.ipvs_problem = ""
-            await pilot.press("up", "space", "f5")
+            await pilot.press("up", "up", "space", "f5")
             await settled(pilot)
             assert "IPVS is loaded" in seen(app)
 
