@@ -127,9 +127,13 @@ class Field(Vertical):
         """Puts a value typed or chosen by the operator into the draft."""
         if value == self.value:
             return
-        setattr(self._target, self._attribute, value)
+        self.keep(value)
         self.edited = True
         self.post_message(self.Changed(self))
+
+    def keep(self, value: str) -> None:
+        """Writes it there as the draft holds it."""
+        setattr(self._target, self._attribute, value)
 
     def complain(self, problem: str) -> None:
         """Shows a problem and what to write instead; empty: no problem."""
@@ -305,3 +309,18 @@ class RadioField(Field):
     def entered(self, event: Radio.Entered) -> None:
         event.stop()
         self.post_message(self.Entered(self))
+
+
+class YesNoField(RadioField):
+    """A field for a question with two answers, as they are shown; the draft holds true or false."""
+
+    def __init__(self, text: FieldText, key: str, target: object, attribute: str, *, yes: str, no: str) -> None:
+        super().__init__(text, key, target, attribute, [(yes, "True"), (no, "False")])
+
+    def keep(self, value: str) -> None:
+        setattr(self._target, self._attribute, value == "True")
+
+    def show(self) -> None:
+        """Shows what the draft holds, after somebody else changed it."""
+        dot = self.query(Dot)[0 if getattr(self._target, self._attribute) else 1]
+        dot.value = True

@@ -20,7 +20,7 @@ from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Interface
 from dsrwizard.core.model.foreign import one_line
 from screens.pane import Desk, Pane, in_thread
-from screens.widgets.field import ChoiceField, Field, RadioField, TextField
+from screens.widgets.field import ChoiceField, Field, RadioField, TextField, YesNoField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import Name, glyph
 from screens.wizard import field_texts
@@ -52,6 +52,7 @@ class DirectorPane(Pane):
     DirectorPane #typed { display: none; }
     DirectorPane.-unseen #typed { display: block; }
     DirectorPane.-unseen #chosen { display: none; }
+    DirectorPane.-external #guard { display: none; }
     DirectorPane #found { height: auto; width: 1fr; }
     """
     BINDINGS = [
@@ -76,6 +77,12 @@ class DirectorPane(Pane):
             yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", ENGINES)
             yield Static("", id="means", markup=False)
             yield SecondDirector(self.draft)
+            guard = YesNoField(
+                field_texts.GUARD, "director.guard", self.draft, "guard",
+                yes="Take them out and let them in again (recommended)", no="Leave it to me",
+            )  # fmt: skip
+            guard.id = "guard"
+            yield guard
             yield Static("", id="found", markup=False)
 
     def on_mount(self) -> None:
@@ -128,6 +135,7 @@ class DirectorPane(Pane):
             return
         cards = [interface for interface in facts.interfaces if interface.name != "lo"]
         if not self.draft.interface:
+            self._recommend(facts)
             likely = self._likely(cards)
             if likely:
                 self.draft.interface = likely
@@ -147,6 +155,12 @@ class DirectorPane(Pane):
         candidates = [card for card in up if card.name in routed] or up
         return candidates[0].name if len(candidates) == 1 else ""
 
+    def _recommend(self, facts: DirectorFacts) -> None:
+        """Answers for somebody who begins: a guard, where this machine can run it all the time."""
+        if self.draft.engine != "external" and facts.boot is not None and facts.boot.systemd and facts.boot.writable:
+            self.draft.guard = True
+            self.query_one("#guard", YesNoField).show()
+
     # Editing.
 
     @on(Form.Edited)
@@ -154,12 +168,16 @@ class DirectorPane(Pane):
         event.stop()
         await self.query_one(SecondDirector).follow()
         self.desk.in_use.clear()
+        if self.draft.engine == "external" and self.draft.guard:
+            self.draft.guard = False  # another product has its own health checks
+            self.query_one("#guard", YesNoField).show()
         self._tell()
         self.post_message(self.Edited(self))
 
     def _tell(self) -> None:
         """Shows what was found: the interface's state, privileges, IPVS."""
         self.set_class(self.facts is None and self._failed is not None, "-unseen")
+        self.set_class(self.draft.engine == "external", "-external")
         self.query_one("#found", Static).update(Content("\n").join(self._lines()))
         means = [
             _line("ok", sentence, "") if good else _line("warn", sentence, "$text-warning")
@@ -206,7 +224,21 @@ class DirectorPane(Pane):
                     "load balancer."
                 )
             )
-        return lines
+        return [*lines, *self._guard_lines(facts)]
+
+    def _guard_lines(self, facts: DirectorFacts) -> list[Content]:
+        """What follows from the answer about dead servers."""
+        if not self.draft.guard:
+            return [_line("warn", "A server that dies goes on getting clients until you drain it.", "$text-warning")]
+        if facts.boot is None or not facts.boot.systemd:
+            return [
+                _line("warn", "No systemd here: nothing that dsrwizard knows can run the guard.", "$text-warning"),
+                _aside("Have this run all the time: dsrwizard guard FILE"),
+            ]
+        return [
+            _line("ok", "A dead server gets no new clients after a second or two.", "$text-success"),
+            _aside(f"The unit dsrwizard-guard-{self.draft.name or 'dsr'} does it; half of them stay in."),
+        ]
 
     def _interface_lines(self, facts: DirectorFacts) -> list[Content]:
         name = self.draft.interface.strip()

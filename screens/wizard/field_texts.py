@@ -108,6 +108,14 @@ PEER_INTERFACE = FieldText(
     _NO_SPACE,
     15,
 )
+GUARD = FieldText(
+    "Dead servers",
+    "No: a server that dies goes on getting clients until somebody drains it.",
+    "Yes: a service of this machine, the guard, proves each server through the VIP twice a second. It gives a server "
+    "that is proved dead no new clients, and lets it in again once it answers. Half of each service's servers stay in "
+    "whatever happens, and where nothing answers at all it changes nothing. What you drain stays drained.\n\nNo: only "
+    "you take servers out, in the live pane. `dsrwizard watch` and the metrics show you that one is dead.",
+)
 SERVER_NAME = FieldText(
     "Name",
     "Its name in the plan, the log and the live pane. It need not be the host name.",

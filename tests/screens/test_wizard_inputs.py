@@ -10,9 +10,11 @@ from textual import events
 from textual.widgets import Input, TextArea
 
 from dsrwizard.app import DsrApp
+from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.intake.validate import deployment_of
 from dsrwizard.core.model.facts import Listener
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.session import Session
 from screens.questions.modals import Question
 from screens.widgets.field import Field
@@ -235,6 +237,48 @@ class TestDirector:
             await pilot.press("up", "up", "space", "f5")
             await settled(pilot)
             assert "IPVS is loaded" in seen(app)
+
+    async def test_the_guard_is_asked_for_with_what_follows_and_lands_in_the_file(
+        self, make_app: Make, lab: World
+    ) -> None:
+        lab.boot = DirectorBoot(systemd=True)
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert "A server that dies goes on getting clients" in seen(app), "the file says so, and nobody changed it"
+            field(app, "director.guard").take_focus()
+            await pilot.pause()
+            await pilot.press("space")
+            await settled(pilot)
+            assert "A dead server gets no new clients after a second or two" in seen(app)
+            assert deployment_of(wizard_draft(app)).director.guard
+            assert "guard = true" in dumps(deployment_of(wizard_draft(app)))
+            await pilot.press("down", "space")
+            await settled(pilot)
+            assert not wizard_draft(app).guard
+            await pilot.press("up", "space", "shift+tab", "down", "down", "space")
+            await settled(pilot)
+            draft = wizard_draft(app)
+            assert (draft.engine, draft.guard) == ("external", False), "another product has its own health checks"
+            assert "recommended" not in seen(app)
+
+    @pytest.mark.parametrize(
+        ("boot", "guarded"), [(DirectorBoot(systemd=True), True), (DirectorBoot(), False), (None, False)]
+    )
+    async def test_whoever_begins_is_given_a_guard_where_this_machine_can_run_it(
+        self, make_app: Make, world: World, boot: DirectorBoot | None, guarded: bool
+    ) -> None:
+        world.boot = boot
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await type_text(pilot, "10.0.0.10\n\n80\n\n\n")
+            await settled(pilot)
+            assert wizard(app).step == "director"
+            assert wizard_draft(app).guard is guarded
+            text = seen(app)
+            assert ("after a second or two" if guarded else "goes on getting clients") in text
+            assert "recommended" in text
 
     async def test_a_module_that_apply_loads_is_no_error(self, make_app: Make, lab: World) -> None:
         lab.unload_ipvs()
