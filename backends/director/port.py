@@ -189,6 +189,18 @@ class LocalDirector:
                 state = msgspec.structs.replace(destination.state, weight=weight)
                 self._ipvs.set_destination(service, address, port, state)
 
+    def sign(self, name: str, *, up: bool) -> None:
+        """See `DirectorPort.sign`. Raises NoPrivilege, CommandFailed."""
+        from backends.netlink import links
+
+        present = next((link for link in links.interfaces() if link.name == name), None)
+        if present is not None and up and not present.up:
+            links.bring_up(name)
+        elif present is None and up:
+            links.add_dummy(name)
+        elif present is not None and not up:
+            links.remove_link(name)
+
     def guard(self, deployment: str) -> GuardState | None:
         """What its guard wrote last; see `DirectorPort.guard`."""
         from backends.director import boot

@@ -156,6 +156,13 @@ def add_dummy(name: str) -> None:
         route.link("set", index=_index(route, name, what), state="up")
 
 
+def bring_up(name: str) -> None:
+    """Brings an interface up. Raises NoInterface, NoPrivilege, CommandFailed."""
+    what = f"The interface {name} could not be brought up."
+    with _route(what) as route:
+        route.link("set", index=_index(route, name, what), state="up")
+
+
 def remove_link(name: str) -> None:
     """Removes an interface. Raises NoInterface, NoPrivilege, CommandFailed."""
     what = f"The interface {name} could not be removed."

@@ -207,6 +207,10 @@ class DirectorPort(Protocol):
 
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...
 
+    def sign(self, name: str, *, up: bool) -> None:
+        """The dummy interface of that name is there and up, or it is not there; nothing is done where it is so."""
+        ...
+
     def guard(self, deployment: str) -> GuardState | None:
         """What the guard of a deployment says of itself on this machine. Raises nothing: None where there is none, or
         it is not known."""

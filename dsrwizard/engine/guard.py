@@ -31,6 +31,7 @@ from dsrwizard.core.plan.weight import weight_step
 from dsrwizard.core.ports import DirectorPort, WirePort
 from dsrwizard.core.record.owed import drained_on_purpose, last_deployment, place_of
 from dsrwizard.engine import guard_file
+from dsrwizard.engine.announcing import Announcement
 from dsrwizard.engine.defects import failure_of
 from dsrwizard.engine.journal import Journal
 
@@ -83,6 +84,9 @@ class Guard:
         self._applied: Deployment | None = None
         """The deployment as it was applied last, as far as the journal here knows."""
         self._told: tuple[str, ...] = ()
+        self._announcement = Announcement(deployment, director, tell)
+        self._stands = False
+        """It runs until it is stopped: a few rounds for a look announce nothing and withdraw nothing."""
         now = clock()
         self.state = GuardState(
             deployment=deployment.name, pid=pid, since=now, at=now, every=every, floor=self._limits.floor,
@@ -99,6 +103,9 @@ class Guard:
 
     def run(self, stopped: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Rounds until it is stopped; `beat` is called after each of them."""
+        self._stands = True
+        with suppress(DsrError):
+            self._announcement.look()
         aside = [
             threading.Thread(target=self._over_and_over, args=(stopped, ask), name=f"guard-{ask.__name__}", daemon=True)
             for ask in (self._talk, self._ask_owners)
@@ -110,9 +117,10 @@ class Guard:
             self.round()
             beat()
             stopped.wait(max(0.0, self.state.every - (time.monotonic() - began)))
+        self._announcement.end()
         for one in aside:
             one.join(timeout=3)
-        self._publish(msgspec.structs.replace(self.state, ended=True))
+        self._publish(msgspec.structs.replace(self.state, ended=True, announces=self._announcement.announces))
 
     def several(self) -> None:
         """As many conversations as it takes to prove anything, and as many rounds once they are known."""
@@ -131,7 +139,7 @@ class Guard:
             decided, problems = self._round()
         except Exception as problem:  # noqa: BLE001 - a guard that dies watches over nobody
             decided = Decided(wards=self._wards, blind=failure_of(problem).text)
-            problems = [decided.blind]
+            problems = [decided.blind, *(self._announcement.failed() if self._stands else ())]
         now = self._clock()
         self._wards = decided.wards
         macs = macs_of(self._targets, self._answers.values())
@@ -140,7 +148,7 @@ class Guard:
         self._publish(
             msgspec.structs.replace(
                 self.state, at=now, rounds=self.state.rounds + 1, round_seconds=time.monotonic() - began,
-                blind=decided.blind, alarms=alarms,
+                blind=decided.blind, alarms=alarms, announces=self._announcement.announces,
                 held=tuple(
                     msgspec.structs.replace(ward.held, rip=self._targets[place].rip)
                     for place, ward in self._wards.items() if ward.held is not None
@@ -156,14 +164,15 @@ class Guard:
         decided = decide(
             self._wards, heard, self._weights(table), now, limits=self._limits, by_hand=self._by_hand(),
         )  # fmt: skip
+        announced = self._announcement.round(heard, table) if self._stands else ()
         self._dropped(decided)
         if self._applied is not None and destinations(self._applied) != self._targets:
             decided = msgspec.structs.replace(decided, alarms=(*decided.alarms, _OLD))
         if not decided.acts:
-            return decided, []
+            return decided, [*announced]
         done, problems = self._carry_out(decided.acts)
         wards = carried_out(decided.wards, done, now, self._limits)
-        return msgspec.structs.replace(decided, wards=wards), problems
+        return msgspec.structs.replace(decided, wards=wards), [*problems, *announced]
 
     def _heard(self) -> dict[DestinationPlace, Said]:
         """What everybody says now; who kept silent is asked twice. The MAC of one that answers is kept; the others' are
@@ -285,6 +294,7 @@ class Guard:
         """As above."""
         addresses = [vip.address for vip in self._deployment.vips]
         self._owners = self._wire.owners(self._deployment.director.interface, addresses, LISTENS)
+        self._announcement.look()
         return OWNERS_SECONDS
 
     # --- what is told --------------------------------------------------------------------------------------------

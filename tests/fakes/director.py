@@ -20,7 +20,7 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook, KernelWay
-from dsrwizard.core.model.errors import CommandFailed, LookError
+from dsrwizard.core.model.errors import CommandFailed, LookError, NoPrivilege
 from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
 from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.restoring import DirectorBoot
@@ -137,6 +137,11 @@ class FakeDirector:
                 self._world.ipvs.set_weight(service, address, port, weight)
             except Refused as refused:
                 raise CommandFailed(f"The weight of {address} was not set.", str(refused), "Look again.") from refused
+
+    def sign(self, name: str, *, up: bool) -> None:
+        if not self._world.privileged:
+            raise NoPrivilege(f"The dummy interface {name} could not be created.")
+        (self._world.signs.add if up else self._world.signs.discard)(name)
 
     def guard(self, deployment: str) -> GuardState | None:
         return self._world.guards.get(deployment)

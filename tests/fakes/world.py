@@ -62,6 +62,8 @@ class World:
         self.saved: dict[str, tuple[VirtualService, ...]] = {}
         """Deployment → the table in the file that a boot reads."""
         self.guards: dict[str, GuardState] = {}
+        self.signs: set[str] = set()
+        """By which BIRD announces."""
         """Deployment → what its guard wrote last."""
         self.guarded = False
         """A guard is at work."""

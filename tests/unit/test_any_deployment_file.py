@@ -103,7 +103,9 @@ def spread(draw: st.DrawFn) -> Director:
         Bgp, neighbour=st.just("172.31.0.1"), local_as=number, neighbour_as=number, bfd=st.booleans()
     )  # fmt: skip
     engines: list[Balancer] = ["netlink", "keepalived"]
-    return Director(interface=draw(INTERFACE), engine=draw(st.sampled_from(engines)), peers=peers, bgp=draw(bgp))
+    return Director(
+        interface=draw(INTERFACE), engine=draw(st.sampled_from(engines)), guard=True, peers=peers, bgp=draw(bgp)
+    )  # fmt: skip
 
 
 @st.composite

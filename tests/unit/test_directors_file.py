@@ -68,7 +68,7 @@ def test_a_scheduler_that_was_chosen_outlives_writing_and_reading() -> None:
 def test_bgp_is_read_and_any_engine_here_goes_with_it() -> None:
     more = PEER + PEER.replace("lb2", "lb3").replace("10.0.0.3", "10.0.0.4") + BGP
     for engine in ("netlink", "keepalived"):
-        deployment = read(f'engine = "{engine}"', more)
+        deployment = read(f'engine = "{engine}"\nguard = true', more)
         assert len(deployment.director.peers) == 2
         assert deployment.director.bgp == Bgp(neighbour="10.0.0.1", local_as=65010, neighbour_as=65000, bfd=True)
 
@@ -127,6 +127,14 @@ def test_netlink_alone_cannot_say_who_holds_the_vip() -> None:
     refused("nobody decides", 'engine = "keepalived"', director='engine = "netlink"')
 
 
+def test_nothing_is_announced_without_a_guard() -> None:
+    refused("only while a guard is well", "guard = true", director='engine = "netlink"', rest=BGP)
+
+
+def test_bgp_alone_makes_the_scheduler_one_that_all_directors_agree_on() -> None:
+    assert read('engine = "netlink"\nguard = true', BGP).vips[0].services[0].scheduler == "mh"
+
+
 @pytest.mark.parametrize("rest", [PEER, BGP, "[director.vrrp]\nrouter_id = 7\n"])
 def test_another_product_has_its_own_directors(rest: str) -> None:
     refused("another product", director='engine = "external"', rest=rest)
@@ -181,6 +189,6 @@ def test_what_bgp_cannot_be(old: str, new: str, words: str) -> None:
 
 
 def test_what_cannot_be_set_up_yet_is_said_plainly() -> None:
-    for deployment in (read(), read(rest=""), read('engine = "netlink"', PEER + BGP)):
+    for deployment in (read(), read(rest=""), read('engine = "netlink"\nguard = true', PEER + BGP)):
         with pytest.raises(UsageError, match="cannot be set up yet"):
             refuse_unbuilt(deployment)

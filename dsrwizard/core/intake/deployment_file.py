@@ -117,7 +117,7 @@ def dumps(deployment: Deployment) -> str:
 def _usual_schedulers(data: dict[str, Any]) -> None:
     """Several directors: a service without a scheduler gets the one by which all of them choose the same server for a
     client. The structure of the data has been checked."""
-    if data["director"].get("peers"):
+    if data["director"].get("peers") or data["director"].get("bgp"):
         for vip in data["vips"]:
             for service in vip["services"]:
                 service.setdefault("scheduler", SHARED_SCHEDULER)
@@ -125,7 +125,8 @@ def _usual_schedulers(data: dict[str, Any]) -> None:
 
 def _service(deployment: Deployment, service: Service) -> dict[str, object]:
     given = _flat(service)
-    return {"scheduler": service.scheduler, **given} if deployment.director.peers else given
+    several = deployment.director.peers or deployment.director.bgp
+    return {"scheduler": service.scheduler, **given} if several else given
 
 
 def _flat(value: msgspec.Struct) -> dict[str, object]:

@@ -78,6 +78,11 @@ def _sense(draft: Draft) -> Iterator[Problem]:
         yield Refusal("VRRP is spoken by keepalived.", 'Write engine = "keepalived", or remove [director.vrrp].').at(
             "director.vrrp"
         )
+    if draft.bgp is not None and not draft.guard:
+        yield Refusal(
+            "[director.bgp] announces the VIPs only while a guard is well, and there is no guard.",
+            "Write guard = true under [director].",
+        ).at("director.guard")
     if draft.peers and draft.bgp is None:
         if draft.engine == "netlink":
             yield Refusal(

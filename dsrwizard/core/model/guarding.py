@@ -57,6 +57,8 @@ class GuardState(Shown, frozen=True, kw_only=True):
     alarms: tuple[str, ...] = ()
     watchdog: float = 0.0
     ended: bool = False
+    announces: bool | None = None
+    """Whether it has BIRD announce the VIPs; None: this deployment has no BGP."""
 
     def alive(self, now: float) -> bool:
         """Whether it is at work. A clock that was set back makes no guard dead."""
@@ -70,6 +72,11 @@ class GuardState(Shown, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """What it does now, in a line."""
+        said = "" if self.announces is None else f"{'announces' if self.announces else 'withholds'} the VIPs; "
+        return said + self._words
+
+    @property
+    def _words(self) -> str:
         if self.blind:
             return f"blind: {self.blind}"
         held = ", ".join(dict.fromkeys(one.place.server for one in self.held))

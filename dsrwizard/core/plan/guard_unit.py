@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.model.bird import sign_of
 from dsrwizard.core.model.changes import Change, FileChange, FileState, UnitChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts
@@ -111,6 +112,10 @@ def _wanted(deployment: Deployment, program: Sequence[str]) -> dict[str, FileSta
 def _unit_text(deployment: Deployment, file: str, program: Sequence[str]) -> str:
     """The unit: alive means a round within the watchdog's time (systemd.service(5), WatchdogSec=)."""
     words = " ".join(map(unit_word, (*program, "guard", file)))
+    # However a guard ends, nothing is announced without one: it cannot withdraw what it was killed over.
+    withdrawn = (
+        f"ExecStopPost=-/usr/bin/env ip link del {sign_of(deployment.name)}\n" if deployment.director.bgp else ""
+    )
     return f"""\
 {OURS.format(name=deployment.name)}\
 [Unit]
@@ -122,6 +127,7 @@ Type=notify
 NotifyAccess=main
 Environment=HOME=/root
 ExecStart={words}
+{withdrawn}\
 Restart=always
 RestartSec=2
 RestartPreventExitStatus=2

@@ -87,6 +87,8 @@ def _guard(guard: GuardState, at: float) -> Iterator[str]:
     yield from _family(
         "guard_blind", "gauge", "1: it sees nothing, and changes nothing.", [f" {int(bool(guard.blind))}"]
     )
+    if guard.announces is not None:
+        yield from _family("guard_announces", "gauge", "1: BIRD announces the VIPs.", [f" {int(guard.announces)}"])
     yield from _family("guard_alarms", "gauge", "What an operator should know of.", [f" {len(guard.alarms)}"])
     yield from _family(
         "guard_held_out", "gauge", "1: the guard holds this destination out at weight 0.",
