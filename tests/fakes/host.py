@@ -20,6 +20,7 @@ from dsrwizard.core.model.changes import (
     ModuleChange,
     SysctlChange,
     UnitChange,
+    aside,
 )
 from dsrwizard.core.model.facts import Interface, InterfaceAddress, Listener, Persistence, Route
 
@@ -196,6 +197,8 @@ class Machine:
             raise Refused(f"cannot create {change.path}: Read-only file system")
         if change.path.rpartition("/")[0] in self.no_folders:
             raise Refused(f"cannot create {change.path}: Directory nonexistent")
+        if change.new.target is None:
+            self.files.pop(aside(change.path), None)  # it is written there, and moved
         self.files[change.path] = change.new
 
     def _folder(self, change: FolderChange) -> None:

@@ -82,6 +82,31 @@ def test_what_a_cut_left_beside_a_file_goes_with_the_next_run(tmp_path: Path) ->
             assert farm.engine().teardown_plan(farm.deployment).empty
 
 
+def test_what_a_cut_left_beside_a_file_that_is_not_there_yet_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """The host went down between the two: the next run writes that very file, and takes its place beside it."""
+    written = [path for path in asides_of("shop") if "dispatcher" not in path and path != aside(FORMER_GUARD_FILE)]
+    for number, path in enumerate(written):
+        farm = Farm(tmp_path / str(number))
+        farm.web2.machine.persistence = "ifupdown" if "interfaces.d" in path else "systemd"
+        farm.web2.machine.no_folders.discard(path.rpartition("/")[0])
+        farm.web2.machine.files[path] = FileState(content="half")
+        assert farm.apply().ok, path
+        assert path not in farm.web2.machine.files
+        assert farm.teardown().ok
+
+
+def test_what_a_cut_left_beside_a_file_that_is_put_back_stands_in_nobodys_way(tmp_path: Path) -> None:
+    farm = Farm(tmp_path)
+    theirs = FileState(content="# somebody's\n", mode=0o640)
+    farm.web2.machine.files[GUARD_FILE] = theirs
+    farm.web2.machine.no_folders.discard("/etc/sysctl.d")
+    assert farm.apply().ok
+    farm.web2.machine.files[aside(GUARD_FILE)] = FileState(content="half")
+    assert farm.teardown().ok
+    assert farm.web2.machine.files[GUARD_FILE] == theirs
+    assert aside(GUARD_FILE) not in farm.web2.machine.files
+
+
 def test_a_folder_that_somebody_uses_by_now_stays_and_is_owed_no_more(tmp_path: Path) -> None:
     farm = Farm(tmp_path)
     farm.apply()

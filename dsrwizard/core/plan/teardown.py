@@ -120,9 +120,9 @@ def _server(
             change = None
             if not note:
                 change, note = _back(item, standing(item.change, facts))
+            changes += _beside(item.change, facts)  # first: a file that is put back is written there
             changes += [change] if change else []
             notes += [note] if note else []
-            changes += _beside(item.change, facts)
         if any(isinstance(change, FileChange) and "/systemd/" in change.path for change in changes):
             changes.append(UnitChange())
         if changes:

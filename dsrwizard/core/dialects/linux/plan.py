@@ -190,8 +190,8 @@ def _guard(server: RealServer, facts: ServerFacts, vips: Sequence[Vip]) -> list[
             own = facts.sysctls.get(key(nic.name, name), "0")
             if own.isdigit() and int(own) > 2:
                 changes.append(SysctlChange(key=key(nic.name, name), old=own, new=wanted))
-    changes += _file(facts, GUARD_FILE, FileState(content=_GUARD_TEXT))
     changes += _left_over(facts, GUARD_FILE)
+    changes += _file(facts, GUARD_FILE, FileState(content=_GUARD_TEXT))
     former = facts.files.get(FORMER_GUARD_FILE)
     if former is not None and former.content.startswith("# dsrwizard: "):
         changes.append(FileChange(path=FORMER_GUARD_FILE, old=former, new=None))
@@ -289,17 +289,17 @@ def _persistence(deployment: Deployment, server: RealServer, facts: ServerFacts,
     name, link = deployment.name, server.vip_interface
     changes: list[Change] = []
     if facts.persistence == "systemd":
+        changes += _left_over(facts, unit_file(name))
         changes += _file(facts, unit_file(name), FileState(content=unit_text(name, link, vips)))
         changes += _file(facts, unit_link(name), FileState(target=unit_file(name)))
-        changes += _left_over(facts, unit_file(name))
         if changes:
             changes.append(UnitChange())
         if facts.networkmanager:
-            changes += _file(facts, dispatcher_file(name), FileState(content=dispatcher_text(name), mode=0o755))
             changes += _left_over(facts, dispatcher_file(name))
+            changes += _file(facts, dispatcher_file(name), FileState(content=dispatcher_text(name), mode=0o755))
     elif facts.persistence == "ifupdown":
-        changes += _file(facts, ifupdown_file(name), FileState(content=ifupdown_text(name, link, vips)))
         changes += _left_over(facts, ifupdown_file(name))
+        changes += _file(facts, ifupdown_file(name), FileState(content=ifupdown_text(name, link, vips)))
     if not changes:
         return []
     with_what = "a systemd unit" if facts.persistence == "systemd" else "an ifupdown stanza"
@@ -346,7 +346,8 @@ def _file(facts: ServerFacts, path: str, wanted: FileState) -> list[Change]:
 
 
 def _left_over(facts: ServerFacts, path: str) -> list[Change]:
-    """Removes what a host that was cut off left beside a file of ours."""
+    """Removes what a host that was cut off left beside a file of ours; to be done before that file is written, which
+    takes the place beside it."""
     left = facts.files.get(aside(path))
     return [FileChange(path=aside(path), old=left, new=None)] if left is not None else []
 
