@@ -39,19 +39,17 @@ def guard(file: Path, every: float, floor: int | None, once: bool) -> int:
     """Take dead real servers out of the IPVS table, and let them in again once they answer.
 
     Runs until stopped. It proves every destination through the VIP, sets the weight of one that is proved dead to 0,
-    and gives it back when it is proved well. Where nobody answers at all it changes nothing. A destination that an
-    operator drained stays drained.
+    and gives it back when it is proved well; where keepalived keeps the table, it tells keepalived. Where nobody
+    answers at all it changes nothing. A destination that an operator drained stays drained.
     """
     from dsrwizard import garbage, out
     from dsrwizard.cli.streaming import until_signalled
     from dsrwizard.cli.wiring import build_guard, notify
     from dsrwizard.core.guard.policy import Limits
     from dsrwizard.core.intake.deployment_file import load
-    from dsrwizard.core.plan.engines import refuse_unbuilt
 
     deployment = load(file)
-    refuse_unbuilt(deployment)
-    if deployment.director.engine != "netlink":
+    if deployment.director.engine == "external":
         raise UsageError(
             "A guard needs IPVS on this machine.", "In this deployment, another product is the load balancer.",
             "Use the health checks of that product, and `dsrwizard watch` beside it.",

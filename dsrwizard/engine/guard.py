@@ -1,38 +1,31 @@
 """The guard: it proves every destination over and over, and sets the weight of those that are dead to 0.
 
-What it decides is in `core.guard`; this looks, carries out, and says so. A weight is changed under the locks of every
-run, so that it never changes the table below an apply; where another run has them, it waits for its next round.
+What it decides is in `core.guard`, what it changes in `guard_hands`; this looks round by round, and says what it does.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
 
-from dsrwizard.core.guard.evidence import destinations, in_doubt, leaks, macs_of, said, with_talks
-from dsrwizard.core.guard.policy import Act, Decided, Limits, Said, Ward, carried_out, decide
+from dsrwizard.core.guard.evidence import asked_for, destinations, in_doubt, leaks, macs_of, said, with_talks
+from dsrwizard.core.guard.policy import Decided, Limits, Said, Ward, blindness, carried_out, decide
 from dsrwizard.core.guard.second_look import asked_again, both
 from dsrwizard.core.live.schedule import BUDGET
 from dsrwizard.core.model.answers import Owners, Probed, Talked
-from dsrwizard.core.model.changes import DestinationChange, ServiceKey
-from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
-from dsrwizard.core.model.errors import DsrError, Locked
-from dsrwizard.core.model.facts import Destination, VirtualService
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.guarding import FOLDER, DestinationPlace, GuardState
-from dsrwizard.core.model.outcome import Outcome
-from dsrwizard.core.model.steps import DIRECTOR
-from dsrwizard.core.plan.director import key_of
-from dsrwizard.core.plan.weight import weight_step
 from dsrwizard.core.ports import DirectorPort, WirePort
-from dsrwizard.core.record.owed import drained_on_purpose, last_deployment, place_of
 from dsrwizard.engine import guard_file
 from dsrwizard.engine.announcing import Announcement
 from dsrwizard.engine.defects import failure_of
+from dsrwizard.engine.guard_hands import Hands, HealthHands, Office, TableHands
 from dsrwizard.engine.journal import Journal
 
 EVERY = 0.5
@@ -72,17 +65,18 @@ class Guard:
         watchdog: float = 0.0,
     ) -> None:
         self._deployment = deployment
-        self._director, self._wire, self._journal = director, wire, journal
-        self._hold, self._folder, self._tell, self._clock = hold, folder, tell, clock
+        self._wire, self._folder, self._tell, self._clock = wire, folder, tell, clock
         self._limits = limits or Limits()
         self._targets = destinations(deployment)
-        self._about = {place: _about(deployment, place) for place in self._targets}
+        office = Office(deployment, self._targets, director, journal, tell)
+        self._hands: Hands = (
+            HealthHands(office, folder, clock)
+            if deployment.director.engine == "keepalived"
+            else TableHands(office, hold)
+        )
         self._answers: dict[DestinationPlace, Probed] = {}
         self._talks: Mapping[DestinationPlace, Talked] = {}
         self._owners: Mapping[str, Owners] = {}
-        self._purpose: tuple[float, frozenset[str]] = (-1.0, frozenset())
-        self._applied: Deployment | None = None
-        """The deployment as it was applied last, as far as the journal here knows."""
         self._told: tuple[str, ...] = ()
         self._announcement = Announcement(deployment, director, tell)
         self._stands = False
@@ -159,18 +153,18 @@ class Guard:
 
     def _round(self) -> tuple[Decided, list[str]]:
         heard = self._heard()
-        table = {service.key: service for service in self._director.services()}
+        self._wards = self._hands.met(self._wards, blind=bool(blindness(heard)))
+        weights = self._hands.weights(heard)
         now = self._clock()
-        decided = decide(
-            self._wards, heard, self._weights(table), now, limits=self._limits, by_hand=self._by_hand(),
-        )  # fmt: skip
-        announced = self._announcement.round(heard, table) if self._stands else ()
+        decided = decide(self._wards, heard, weights, now, limits=self._limits, by_hand=self._hands.by_hand())
+        announced = self._announcement.round(heard, self._hands.table) if self._stands else ()
         self._dropped(decided)
-        if self._applied is not None and destinations(self._applied) != self._targets:
-            decided = msgspec.structs.replace(decided, alarms=(*decided.alarms, _OLD))
+        applied = self._hands.applied
+        old = (_OLD,) if applied is not None and destinations(applied) != self._targets else ()
+        decided = msgspec.structs.replace(decided, alarms=(*decided.alarms, *self._hands.alarms, *old))
         if not decided.acts:
             return decided, [*announced]
-        done, problems = self._carry_out(decided.acts)
+        done, problems = self._hands.carry_out(decided.acts)
         wards = carried_out(decided.wards, done, now, self._limits)
         return msgspec.structs.replace(decided, wards=wards), [*problems, *announced]
 
@@ -197,70 +191,6 @@ class Guard:
         found = dict(zip(targets, answers, strict=True))
         self._answers = before | found
         return {place: said(answer) for place, answer in found.items()}
-
-    def _weights(self, table: Mapping[ServiceKey, VirtualService]) -> dict[DestinationPlace, int]:
-        found = {place: self._destination(place, table) for place in self._targets}
-        return {place: one.state.weight for place, one in found.items() if one is not None}
-
-    def _destination(self, place: DestinationPlace, table: Mapping[ServiceKey, VirtualService]) -> Destination | None:
-        vip, service, _ = self._about[place]
-        virtual = table.get(key_of(vip, service))
-        return virtual.destination(self._targets[place].rip, service.port) if virtual is not None else None
-
-    def _by_hand(self) -> frozenset[DestinationPlace]:
-        """Destinations that an operator drained, as the journal says; it is read anew once it has changed."""
-        with suppress(OSError, DsrError):
-            changed = self._journal.path.stat().st_mtime
-            if changed != self._purpose[0]:
-                entries = self._journal.entries()
-                self._purpose = (changed, drained_on_purpose(entries))
-                self._applied = last_deployment(entries)
-        return frozenset(place for place in self._targets if self._identity(place) in self._purpose[1])
-
-    def _identity(self, place: DestinationPlace) -> str:
-        vip, service, _ = self._about[place]
-        return place_of(
-            DestinationChange(
-                service=key_of(vip, service), address=self._targets[place].rip, port=service.port, old=None, new=None
-            )
-        )
-
-    # --- acts ----------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, acts: Sequence[Act]) -> tuple[list[Act], list[str]]:
-        """Which acts are done, and what stood in the way of others."""
-        try:
-            with self._hold():
-                return self._written(acts)
-        except Locked as problem:
-            return [], [f"Weights are not changed now. {problem.what}"]
-        except DsrError as problem:
-            return [], [f"Weights could not be changed. {failure_of(problem).text}"]
-
-    def _written(self, acts: Sequence[Act]) -> tuple[list[Act], list[str]]:
-        table = {service.key: service for service in self._director.services()}  # a run may have changed it meanwhile
-        current = [(act, self._destination(act.place, table)) for act in acts]
-        wanted = [(act, one) for act, one in current if one is not None and one.state.weight == act.before]
-        if not wanted:
-            return [], []
-        done: list[Act] = []
-        problems: list[str] = []
-        run = self._journal.begin("guard", self._deployment)
-        for act, destination in wanted:
-            vip, service, server = self._about[act.place]
-            step = weight_step(server.name, vip, service, destination, act.weight, act.why)
-            run.intend("local", step)
-            try:
-                self._director.apply(step)
-            except DsrError as problem:
-                run.result(DIRECTOR, step.id, Outcome.FAILED, str(problem))
-                problems.append(f"{step.title} failed. {failure_of(problem).text}")
-                continue
-            run.result(DIRECTOR, step.id, Outcome.CHANGED)
-            done.append(act)
-            self._tell(f"{step.title}. {act.why}")
-        run.end(not problems)
-        return done, problems
 
     # --- beside the rounds ---------------------------------------------------------------------------------------
 
@@ -292,8 +222,7 @@ class Guard:
 
     def _ask_owners(self) -> float:
         """As above."""
-        addresses = [vip.address for vip in self._deployment.vips]
-        self._owners = self._wire.owners(self._deployment.director.interface, addresses, LISTENS)
+        self._owners = self._wire.owners(self._deployment.director.interface, asked_for(self._deployment), LISTENS)
         self._announcement.look()
         return OWNERS_SECONDS
 
@@ -321,11 +250,6 @@ class Guard:
             guard_file.write(state, self._folder)
         except OSError as problem:
             self._tell(f"{self._folder} cannot be written: {problem.strerror}. Nobody sees what this guard does.")
-
-
-def _about(deployment: Deployment, place: DestinationPlace) -> tuple[Vip, Service, RealServer]:
-    vip = next(one for one in deployment.vips if one.address == place.vip)
-    return vip, next(one for one in vip.services if one.label == place.service), deployment.server(place.server)
 
 
 def _again(before: Talked | None, now: Talked) -> Talked:

@@ -71,13 +71,26 @@ def in_doubt(talked: Talked) -> bool:
     return talked.result in _ENDED and talked.tries < _TWICE
 
 
+def asked_for(deployment: Deployment) -> list[str]:
+    """Addresses whose owners are asked for: the VIPs', and the other directors', which may hold a VIP."""
+    return [*(vip.address for vip in deployment.vips), *(peer.address for peer in deployment.director.peers)]
+
+
 def leaks(deployment: Deployment, owners: Mapping[str, Owners], macs: Mapping[str, str]) -> list[str]:
-    """Who answers ARP for a VIP that is the director's. `macs`: server → MAC, as far as it is known."""
+    """Who answers ARP for a VIP that is the directors'. `macs`: server → MAC, as far as it is known."""
     names = {mac: name for name, mac in macs.items()}
+    peers = {
+        mac
+        for peer in deployment.director.peers
+        for address, seen in owners.items()
+        if same_in(peer.address, (address,))
+        for mac in seen.macs
+    }
     said: list[str] = []
     for vip in deployment.vips:
         found = next((seen for address, seen in owners.items() if same_in(vip.address, (address,))), None)
-        for mac in dict.fromkeys((*found.macs, *found.claims)) if found is not None and not found.problem else ():
+        heard = dict.fromkeys((*found.macs, *found.claims)) if found is not None and not found.problem else ()
+        for mac in (one for one in heard if one not in peers):
             who = f"{names[mac]} ({mac})" if mac in names else mac
             said.append(
                 f"{who} answers ARP for {vip.address}. Clients may pass the director by; weight 0 mends no leak."

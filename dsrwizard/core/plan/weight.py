@@ -1,4 +1,4 @@
-"""The step that sets the weight of a destination, whoever wants it."""
+"""The steps by which a destination gets clients or none, whoever wants it: a weight, or a word to keepalived."""
 
 from __future__ import annotations
 
@@ -28,5 +28,19 @@ def weight_step(server: str, vip: Vip, service: Service, destination: Destinatio
                 new=msgspec.structs.replace(destination.state, weight=wanted),
             ),
         ),
+        server=server,
+    )
+
+
+def health_step(server: str, vip: Vip, service: Service, *, dead: bool, why: str) -> Step:
+    """What a guard tells keepalived of a destination. There is nothing to take back: the next guard says it anew. `why`
+    in a sentence."""
+    return Step(
+        id=f"weight {vip.address} {service.label} {server}",
+        host=DIRECTOR,
+        phase="weight",
+        title=f"{server} in {vip.address} {service.label} is {'dead' if dead else 'well'} for keepalived",
+        why=why,
+        changes=(),
         server=server,
     )
