@@ -16,6 +16,7 @@ from pathlib import Path
 from backends.director.disk import AGAIN, needs_root, read_file, refused, write_file
 from backends.netlink.ipvs import Ipvs, service_name
 from backends.netlink.problems import AS_ROOT
+from dsrwizard.core.dialects.keepalived.putting import script
 from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
@@ -24,6 +25,8 @@ from dsrwizard.core.model.changes import (
     DestinationState,
     FileChange,
     FileState,
+    FolderChange,
+    KeepalivedChange,
     LinkChange,
     ModuleChange,
     SavedTableChange,
@@ -39,6 +42,8 @@ from dsrwizard.core.model.values import endpoint
 COMMAND_SECONDS = 120
 """systemd takes half a minute to read its units again on a machine that is short of everything."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SAID = 6
+"""Lines of what keepalived says of files that it refuses."""
 _FOLDERS = (".network.d", "multi-user.target.wants")
 """Ends of folders of a network manager or of systemd that may be missing; the first goes again when it is empty."""
 
@@ -69,6 +74,8 @@ class DirectorChanges:
             ModuleChange: self._module,
             AnnounceChange: self._announce,
             SavedTableChange: self._saved,
+            FolderChange: self._folder,
+            KeepalivedChange: self._keepalived,
         }
         kinds[type(change)](change)
 
@@ -122,6 +129,20 @@ class DirectorChanges:
             raise needs_root(f"{change.path} could not be written.") from None
         except OSError as error:
             raise refused(f"{change.path} could not be written.", error) from None
+
+    def _folder(self, change: FolderChange) -> None:
+        path = self._root / change.path.lstrip("/")
+        if path.is_dir() != change.old:
+            raise changed_meanwhile(change.path, _there(path.is_dir()), _there(change.old))
+        try:
+            if change.new:
+                path.mkdir(mode=0o755)
+            elif not any(path.iterdir()):
+                path.rmdir()  # what others have put into it stays
+        except PermissionError:
+            raise needs_root(f"{change.path} could not be changed.") from None
+        except OSError as error:
+            raise refused(f"{change.path} could not be changed.", error) from None
 
     # --- the network
 
@@ -237,6 +258,17 @@ class DirectorChanges:
                 "Install the modules of the running kernel (`uname -r`); in a container load it on the host.",
             )
 
+    def _keepalived(self, change: KeepalivedChange) -> None:
+        text = script(change)
+        if text:
+            words = {
+                "read": "keepalived did not read its files again.",
+                "running": "keepalived did not start.",
+                "stopped": "keepalived did not stop.",
+            }
+            what = words.get(change.new, "keepalived does not take the new files.")
+            run(["sh", "-c", text], what, "See `journalctl -u keepalived`.", lines=_SAID)
+
     def _units(self, change: UnitChange) -> None:
         if change.of == "networkd":
             run(["networkctl", "reload"], "networkd could not read its files again.", "See `networkctl status`.")
@@ -249,8 +281,9 @@ class DirectorChanges:
         run(["systemctl", "daemon-reload"], "systemd could not reload its unit files.", "See `systemctl status`.")
 
 
-def run(argv: list[str], what: str, next_: str) -> None:
-    """Runs a program without a shell. Raises CommandFailed that begins with `what` and quotes what the program said."""
+def run(argv: list[str], what: str, next_: str, lines: int = 1) -> None:
+    """Runs a program without a shell. Raises CommandFailed that begins with `what` and quotes the last `lines` of what
+    the program said."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     program = shutil.which(argv[0], path=path)
     if program is None:
@@ -272,7 +305,7 @@ def run(argv: list[str], what: str, next_: str) -> None:
         raise refused(what, error) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise CommandFailed(what, f"{argv[0]} says: {said[-1] if said else f'status {done.returncode}'}", next_)
+        raise CommandFailed(what, f"{argv[0]} says: {' '.join(said[-lines:]) or f'status {done.returncode}'}", next_)
 
 
 def _there(present: bool) -> str:

@@ -74,7 +74,12 @@ class LocalDirector:
         seen = boot.look(deployment, facts, self._settings(deployment.director.interface), self._root)
         guard = self.guard(deployment.name)
         alive = guard is not None and guard.alive(time.time())
-        return msgspec.structs.replace(facts, boot=seen, guard=guard, guarded=alive)
+        facts = msgspec.structs.replace(facts, boot=seen, guard=guard, guarded=alive)
+        if deployment.director.engine != "keepalived":
+            return facts
+        from backends.director.keepalived import with_keepalived
+
+        return with_keepalived(deployment, facts)
 
     def _machine(self) -> str:
         """What tells this installation from every other (machine-id(5)), or nothing."""

@@ -18,6 +18,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, ConnectionLost, DsrError, LookError
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import Failure, ServerFacts
+from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Plan, Step
 from dsrwizard.core.plan.order import leaves, newcomers
@@ -63,8 +64,9 @@ class Applier:
     ) -> None:
         self._revert_after = revert_after
         self._deployment = deployment
-        self._servers = {server.name: server for server in (*leaving, *deployment.servers)}
+        self._servers = {server.name: server for server in (*leaving, *hosts_of(deployment))}
         self._hosts = hosts
+        self._patience = patience or Patience()
         self.run = run
         self._stop = stop or threading.Event()
         self._facts = dict(facts or {})
@@ -74,7 +76,7 @@ class Applier:
         self._bounded = BoundedStop(hosts, self._stop, self._tell)
         self._director = DirectorSide(
             deployment, hosts=hosts, wire=wire, telling=self._tell, facts=self._facts, stop=self._stop,
-            patience=patience or Patience(), keep=self._keep,
+            patience=self._patience, keep=self._keep,
         )  # fmt: skip
         self._prove_wave = prove_wave
         self._withdrawing = False
@@ -101,7 +103,7 @@ class Applier:
         ground = [step for step in steps if not step.server and step not in (*self._awaiting, *last)]
         if director is not None:
             self._ready = self._director.carry_out(ground) if not director.problem else False
-        for number, hosts in enumerate(_in_waves(plan), 1):
+        for number, hosts in enumerate(in_waves(plan), 1):
             self._wave(plan, number, hosts)
         self._tell.skip(self._awaiting, "no real server behind it is proved")
         self._leave(plan)
@@ -256,7 +258,7 @@ class Applier:
     def _still_sent(self, name: str, own: Sequence[Step], ready: bool) -> str:
         """Why the VIP must stay; empty: the steps take none, or nothing is sent to the host. A load balancer that
         cannot be asked is left to the operator, whom the plan has told."""
-        if self._deployment.director.engine != "netlink" or all(taken(step) is None for step in own):
+        if not self._deployment.director.balances or all(taken(step) is None for step in own):
             return ""
         if not ready:
             return "the director's own steps did not all succeed, so it may still send clients there"
@@ -455,7 +457,7 @@ class Applier:
         self._tell.finished(name)
 
 
-def _in_waves(plan: Plan) -> list[list[HostPlan]]:
+def in_waves(plan: Plan) -> list[list[HostPlan]]:
     """The real servers by wave; those of no wave have nothing to do, and are told of with the first."""
     waves = [set(wave.servers) for wave in plan.waves] or [set()]
     named = set().union(*waves)

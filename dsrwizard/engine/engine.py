@@ -22,11 +22,13 @@ from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError, Locked
 from dsrwizard.core.model.events import Observer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.engines import refuse_unbuilt
+from dsrwizard.core.plan.keepalived_back import handed_over
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
 from dsrwizard.core.plan.recognised import missing, recognised, told
 from dsrwizard.core.plan.teardown import taken_back_by_others
@@ -51,6 +53,7 @@ from dsrwizard.engine.forgetting import forgettable
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals, Run
 from dsrwizard.engine.journals_elsewhere import into_the_books, remarks, stranger_here
+from dsrwizard.engine.keepalived_run import KeepalivedApplier
 from dsrwizard.engine.leases import Leases
 from dsrwizard.engine.locks import Locks
 from dsrwizard.engine.servers.linux import server_port
@@ -158,9 +161,9 @@ class Engine:
         from dsrwizard.engine.handshakes import recent_clients
 
         refuse_unbuilt(deployment)
-        balances = deployment.director.engine == "netlink"
+        balances = deployment.director.balances
         director_too = closely or balances or any(item.host == DIRECTOR for item in books.owed)
-        whole = msgspec.structs.replace(deployment, servers=(*deployment.servers, *books.leaving))
+        whole = msgspec.structs.replace(deployment, servers=(*hosts_of(deployment), *books.leaving))
         hosts = self._hosts_of(deployment.director.interface)
         clients = recent_clients(hosts.director) if closely and balances else []
         observed = self._leases.looked(deployment.name, hosts, lambda holder: hosts.observe(
@@ -199,7 +202,10 @@ class Engine:
             self._settle_reverts(deployment)
             applier = self._applier(deployment, "apply", watch, stop)
             self._recognise(deployment, applier.run)
-            return applier.apply(now)
+            result = applier.apply(now)
+            if result.ok:
+                strike_out(self._journals, deployment, "found", handed_over(deployment, self._books(deployment).owed))
+            return result
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:
         with self.lease(deployment.name, "roll-back"):
@@ -335,7 +341,8 @@ class Engine:
         books = self._books(deployment)
         observed = self._observed.get(deployment.name, Observed())
         run.machines = apart(observed, lambda seen: books.whereabouts(seen).machines, "looked at")
-        return Applier(
+        kind = KeepalivedApplier if deployment.director.engine == "keepalived" else Applier
+        return kind(
             deployment,
             hosts=self._hosts_of(deployment.director.interface),
             wire=self._wire,
@@ -409,7 +416,7 @@ class Engine:
         client = deployment.client
         if client is None:
             return None
-        balances = deployment.director.engine == "netlink"
+        balances = deployment.director.balances
         director = self._hosts_of(deployment.director.interface).director if balances else None
         return lambda: self._client.use(client, lambda one: look(deployment, one, director))
 
@@ -437,7 +444,7 @@ class Engine:
 
         hosts = self._hosts_of(deployment.director.interface)
         servers = {one.name: hosts.port(one) for one in deployment.servers if one.name in observed.servers}
-        balances = deployment.director.engine == "netlink"
+        balances = deployment.director.balances
         if not balances:
             return Inside(servers)
         director = hosts.director

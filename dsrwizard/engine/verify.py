@@ -87,7 +87,7 @@ def gather(
     rips = _rips(deployment)
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips, *_gateways(observed)]))
     vips = [vip.address for vip in deployment.vips]
-    own = deployment.director.engine == "netlink"
+    own = deployment.director.balances
     arriving = wire.arrivals(interface, vips) if own else None
     claims: list[Claim] = []
     hearing = wire.hear(interface, vips, claims.append)

@@ -65,7 +65,7 @@ def texts(deployment: Deployment, side: writer.Side = PREFERRED, main: str | Non
     return {
         KEEPALIVED_CONF: writer.main_text(deployment, side) if main is None else writer.with_include(main),
         vrrp_file(deployment.name): writer.vrrp_text(deployment, side),
-        services_file(deployment.name): writer.services_text(deployment),
+        services_file(deployment.name): writer.services_text(deployment, guarded=deployment.director.guard),
     }
 
 
@@ -122,7 +122,7 @@ def test_each_director_has_its_own_part_in_vrrp() -> None:
 
 
 def test_a_destination_has_weight_checks_and_the_guards_file() -> None:
-    blocks = parse(writer.services_text(shop()), "x")
+    blocks = parse(writer.services_text(shop(), guarded=True), "x")
     first = next(block for block in blocks if block.words[0] == "virtual_server")
     assert first.words == ("virtual_server", "10.0.0.10", "80")
     assert (first.value("lvs_sched"), first.value("lvs_method"), first.value("protocol")) == ("mh", "DR", "TCP")
@@ -249,7 +249,7 @@ def test_missing_files_and_includes_are_told() -> None:
 
 
 def test_the_drop_in_takes_off_what_a_killed_keepalived_leaves() -> None:
-    text = writer.drop_in_text(shop(), PREFERRED, {"net.ipv4.vs.sloppy_tcp": "1"})
+    text = writer.drop_in_text(shop(), PREFERRED, {"net.ipv4.vs.sloppy_tcp": "1"}, guarded=True)
     assert "Restart=always\n" in text
     assert "ExecStopPost=-/usr/bin/env ip address del 10.0.0.10/32 dev eth0\n" in text
     assert "ExecStopPost=-/usr/bin/env ip address del fd00::10/128 dev eth0\n" in text

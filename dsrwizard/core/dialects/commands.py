@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from dsrwizard.core.dialects.keepalived.putting import shown_commands
 from dsrwizard.core.dialects.windows.commands import windows_commands
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -13,6 +14,7 @@ from dsrwizard.core.model.changes import (
     FileChange,
     FileState,
     FolderChange,
+    KeepalivedChange,
     LinkChange,
     ModuleChange,
     SavedTableChange,
@@ -76,6 +78,8 @@ def commands(change: Change) -> tuple[str, ...]:
             return (_service(change),)
         case DestinationChange():
             return (_destination(change),)
+        case KeepalivedChange():
+            return shown_commands(change)
         case WindowsChange():
             return ()
 

@@ -135,6 +135,22 @@ class UnitChange(_Change, frozen=True, kw_only=True):
     unit: str = ""
 
 
+class KeepalivedChange(_Change, frozen=True, kw_only=True):
+    """keepalived checks files, reads them again, starts or stops.
+
+    `of="files"`: `new="checked"` checks `files` (path → text as they are to be) before any of them is there; `"read"`
+    has a running keepalived read what is there. A step begins with `old="read", new="checked"` and ends with the
+    reverse, so that its undo reads the files again once they are as before. They leave nothing behind.
+
+    `of="daemon"`: keepalived runs (`"running"`) or does not (`"stopped"`).
+    """
+
+    of: Literal["files", "daemon"] = "files"
+    old: str
+    new: str
+    files: tuple[tuple[str, str], ...] = ()
+
+
 class ServiceKey(msgspec.Struct, frozen=True):
     """Identity of an IPVS virtual service."""
 
@@ -232,4 +248,5 @@ Change = (
     | AnnounceChange
     | WindowsChange
     | SavedTableChange
+    | KeepalivedChange
 )

@@ -172,6 +172,11 @@ class Director(_Struct, frozen=True, kw_only=True):
     vrrp: Vrrp | None = None
     bgp: Bgp | None = None
 
+    @property
+    def balances(self) -> bool:
+        """Whether the IPVS of this machine balances, whoever writes its table."""
+        return self.engine != "external"
+
     def interface_of(self, peer: PeerDirector) -> str:
         """The peer's interface in the real servers' network."""
         return peer.interface or self.interface

@@ -10,6 +10,7 @@ import msgspec
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
 from dsrwizard.core.model.director_facts import OtherService
 from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.keepalived import KeepalivedFacts
 from dsrwizard.core.model.linux_facts import LinuxFacts
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.shown import Shown
@@ -178,6 +179,8 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     """A close look at a Linux server; None: not Linux, or looked at for a plan alone."""
     windows: WindowsFacts | None = None
     """None: not Windows."""
+    keepalived: KeepalivedFacts | None = None
+    """Of another director; None: it is none, or was not looked at as one."""
 
     @property
     def addresses_unknown(self) -> str:
@@ -328,6 +331,8 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     """What the deployment's guard wrote last; None: there has been none since the last boot."""
     guarded: bool = False
     """It was at work when this was looked at."""
+    keepalived: KeepalivedFacts | None = None
+    """None: not looked at, for another engine balances."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:

@@ -31,6 +31,11 @@ def services_file(deployment: str) -> str:
     return f"{OWN_FOLDER}/20-{deployment}-services.conf"
 
 
+def is_services_file(path: str) -> bool:
+    """Whether it is one of those, of whichever deployment."""
+    return path.startswith(f"{OWN_FOLDER}/20-") and path.endswith("-services.conf")
+
+
 def keepalived_drop_in(deployment: str) -> str:
     """What systemd does around keepalived for this deployment: one file each, for each has its own VIPs."""
     return f"{_DROP_INS}/dsrwizard-{deployment}.conf"
@@ -124,6 +129,8 @@ class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     running: bool = False
     other_config: str = ""
     """The file that the running keepalived reads, where it is not the usual one."""
+    guard_there: bool = False
+    """The unit of the deployment's guard is there."""
     unit: str = ""
     """Path of the package's unit."""
     files: dict[str, FileState | None] = {}

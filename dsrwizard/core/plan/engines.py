@@ -10,12 +10,7 @@ def refuse_unbuilt(deployment: Deployment) -> None:
     """Raises UsageError for an engine that is described in a file and not set up yet: half of it would be worse than
     none."""
     director = deployment.director
-    if director.engine == "keepalived":
-        raise UsageError(
-            'engine = "keepalived" cannot be set up yet.', "This version reads it in a file and checks it, no more.",
-            'Write engine = "netlink" for one director.',
-        )  # fmt: skip
-    if director.bgp is not None or director.peers:
+    if director.bgp is not None:
         raise UsageError(
             "[director.bgp] cannot be set up yet.", "This version reads it in a file and checks it, no more.",
             "Remove [director.bgp] and [[director.peers]] for one director.",

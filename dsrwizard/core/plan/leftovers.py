@@ -9,9 +9,11 @@ import msgspec
 
 from dsrwizard.core.model.changes import AddressChange, DestinationChange, ServiceChange
 from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
+from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.plan.departed import departed, without_the_dead
 from dsrwizard.core.plan.director import key_of
+from dsrwizard.core.plan.keepalived_back import refuse_change_back
 from dsrwizard.core.plan.order import leaves, leftovers_last, nothing_able
 from dsrwizard.core.plan.plan import plan
 from dsrwizard.core.plan.sending import kept_where_sent
@@ -24,6 +26,10 @@ Needed = tuple[Sequence[Owed], Sequence[Deployment], Mapping[str, Collection[str
 """What other deployments owe, themselves, and those whose journals cannot be read: see `teardown_plan`."""
 
 
+PERSISTENCE = "persistence"
+"""The step that has a boot bring back what netlink set."""
+
+
 def obsolete(deployment: Deployment, owed: Sequence[Owed]) -> list[Owed]:
     """The owed changes nobody asks for any more."""
     return [item for item in owed if not _wanted(deployment, item)]
@@ -32,7 +38,7 @@ def obsolete(deployment: Deployment, owed: Sequence[Owed]) -> list[Owed]:
 def _wanted(deployment: Deployment, item: Owed) -> bool:
     change = item.change
     if item.host != DIRECTOR:
-        server = next((entry for entry in deployment.servers if entry.name == item.host), None)
+        server = next((entry for entry in hosts_of(deployment) if entry.name == item.host), None)
         if server is None or server.address != item.address:
             return False
         return not isinstance(change, AddressChange) or any(
@@ -40,6 +46,8 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
         )
     if deployment.director.engine == "external":
         return False  # another product balances now
+    if item.step == PERSISTENCE and deployment.director.engine == "keepalived":
+        return False  # keepalived's unit brings everything back at boot
     services = {key_of(vip, service): vip for vip in deployment.vips for service in vip.services}
     match change:
         case AddressChange(address=address):
@@ -63,6 +71,7 @@ def with_leftovers(
     `owed` is what stands by the deployment's journal, `needed` what other deployments need, `leaving` servers that may
     have left.
     """
+    refuse_change_back(deployment, owed)
     seen = where.seen()
     gone = obsolete(deployment, where.rehomed(owed))
     made = plan(deployment, seen, [item.change for item in gone])

@@ -13,6 +13,8 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
 from dsrwizard.core.plan.director import plan_director
+from dsrwizard.core.plan.keepalived import plan_keepalived
+from dsrwizard.core.plan.unlooked import unseen
 
 
 def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change] = ()) -> Plan:
@@ -45,6 +47,8 @@ def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change]
             hosts.append(unseen(DIRECTOR, observed))
         else:
             hosts.append(plan_director(deployment, observed.director, frozenset(able), leaving))
+    if deployment.director.engine == "keepalived":
+        hosts += plan_keepalived(deployment, observed, frozenset(able))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))
 
 
@@ -56,9 +60,3 @@ _GOING = (
 def host_plan(deployment: Deployment, server: RealServer, facts: ServerFacts) -> HostPlan:
     """The steps that bring one real server to the deployment, whatever it runs."""
     return (plan_server if facts.windows is None else plan_windows)(deployment, server, facts)
-
-
-def unseen(host: str, observed: Observed) -> HostPlan:
-    """The plan for a host that could not be looked at."""
-    failure = observed.failed.get(host)
-    return HostPlan(host=host, problem=failure.text if failure else "It was not checked.", failure=failure)

@@ -29,8 +29,9 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observ
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director import key_of, plan_director, sysctls
-from dsrwizard.core.plan.plan import host_plan, unseen
+from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
+from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import STATELESS, Owed, identity
 
 _NOT_KNOWN = "What was there before is not known"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from dsrwizard.core.dialects.keepalived.reading import destinations_in
 from dsrwizard.core.model.changes import (
     GUARD_FILE,
     AddressChange,
@@ -23,6 +24,7 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts, VirtualService
+from dsrwizard.core.model.keepalived import is_services_file
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Plan, Step
 from dsrwizard.core.model.values import canonical
 
@@ -78,6 +80,9 @@ def _afterwards(found: Sequence[SentTo], steps: Iterable[Step]) -> list[SentTo]:
                 left.pop(place, None)
                 if new is not None and _reached(new):
                     left[place] = SentTo(_label(key), canonical(key.address), canonical(address), new.weight)
+            case FileChange(path=path, old=old, new=rest) if is_services_file(path):
+                there, stays = destinations_in(old), destinations_in(rest)
+                left = {place: sent for place, sent in left.items() if place not in there or place in stays}
             case ServiceChange(service=key, new=None):
                 left = {place: sent for place, sent in left.items() if sent.service != _label(key)}
             case _:
@@ -148,7 +153,7 @@ def kept_where_sent(
     A load balancer that cannot be asked is left to the operator, with a word of warning in the steps.
     """
     named = {server.name: server for server in servers}
-    asked = deployment.director.engine == "netlink" or observed.director is not None
+    asked = deployment.director.balances or observed.director is not None
     facts = observed.director
     sent = _afterwards(sent_now((facts.services or ()) if facts else (), facts), before)
     hosts = []

@@ -12,6 +12,7 @@ from dsrwizard.core.model.changes import (
     DestinationChange,
     FileChange,
     FolderChange,
+    KeepalivedChange,
     LinkChange,
     SavedTableChange,
     ServiceChange,
@@ -46,9 +47,16 @@ def standing(change: Change, facts: ServerFacts | DirectorFacts) -> object:
         case FileChange(path=path):
             if isinstance(facts, ServerFacts):
                 return facts.files.get(path, NOT_SEEN)
-            return facts.boot.files.get(path, NOT_SEEN) if facts.boot else NOT_SEEN
+            kept = facts.keepalived.files if facts.keepalived else {}
+            return (facts.boot.files if facts.boot else {}).get(path, kept.get(path, NOT_SEEN))
         case FolderChange(path=path):
-            return facts.folders.get(path, NOT_SEEN) if isinstance(facts, ServerFacts) else NOT_SEEN
+            folders = facts.folders if isinstance(facts, ServerFacts) else {}
+            kept_folders = facts.keepalived.folders if facts.keepalived else {}
+            return folders.get(path, kept_folders.get(path, NOT_SEEN))
+        case KeepalivedChange(of="daemon"):
+            if facts.keepalived is None:
+                return NOT_SEEN
+            return "running" if facts.keepalived.running else "stopped"
         case SavedTableChange():
             boot = facts.boot if isinstance(facts, DirectorFacts) else None
             return NOT_SEEN if boot is None or boot.saved == "unknown" else boot.saved != "missing"

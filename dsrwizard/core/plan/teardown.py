@@ -36,8 +36,9 @@ from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, St
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.guard_unit import GUARD_UNITS
-from dsrwizard.core.plan.plan import unseen
+from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
+from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import Owed
 
 _PHASES = get_args(Phase)
@@ -106,6 +107,9 @@ def _server(
     needed_by = _other_vips(facts, leaving, [item for item in shared if item.address in reached])
     steps: list[Step] = []
     notes: list[str] = []
+    kept = [item for item in owed if of_keepalived(item)]
+    steps += _keepalived(kept, facts, others, notes)
+    owed = [item for item in owed if item not in kept]
     for step in dict.fromkeys(item.step for item in _backwards(owed)):
         items = [item for item in _backwards(owed) if item.step == step]
         if items[0].phase == "guard" and needed_by:
@@ -209,9 +213,11 @@ def _director(
     if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):
         return HostPlan(host=DIRECTOR, problem=f"{facts.ipvs_problem} {facts.ipvs_next}".strip())
     notes: list[str] = []
+    balancing = _keepalived([item for item in mine if of_keepalived(item)], facts, others, notes)
+    mine = [item for item in mine if not of_keepalived(item)]
     drains = _drains(mine, facts)
     steps: list[Step] = []
-    here = [other for other in others if other.director.engine == "netlink"]
+    here = [other for other in others if other.director.engine != "external"]
     needed = bool(here) or any(item.host == DIRECTOR for item in shared)
     leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
     ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}
@@ -254,7 +260,16 @@ def _director(
         if change:
             steps.append(_undo(item, [change]))
     steps += _no_boot(keeping, facts, notes, " of the network manager")
-    return HostPlan(host=DIRECTOR, steps=_distinct((*drains, *steps)), notes=tuple(notes))
+    return HostPlan(host=DIRECTOR, steps=_distinct((*balancing, *drains, *steps)), notes=tuple(notes))
+
+
+def _keepalived(
+    items: Sequence[Owed], facts: DirectorFacts | ServerFacts, others: Sequence[Deployment], notes: list[str]
+) -> list[Step]:
+    """The step, if any, that takes back keepalived's part; `notes` get more of them."""
+    changes, told = keepalived_back(items, lambda change: standing(change, facts), _back, others)
+    notes += told
+    return [undo_keepalived(items, changes)] if changes else []
 
 
 def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what: str = "") -> list[Step]:

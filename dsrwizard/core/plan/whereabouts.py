@@ -16,6 +16,7 @@ import msgspec
 from dsrwizard.core.model.changes import AddressChange, DestinationChange, FileChange, ServiceChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.same_machine import one_machine, other_system
@@ -96,14 +97,14 @@ class Whereabouts:
 
     @property
     def _servers(self) -> Sequence[RealServer]:
-        return (*self.deployment.servers, *self.leaving)
+        return (*hosts_of(self.deployment), *self.leaving)
 
     def _facts(self, name: str) -> ServerFacts | None:
         return self.observed.servers.get(name)
 
     def _find_same(self) -> None:
         """Hosts that are one machine: each has the other's address."""
-        own = {server.name for server in self.deployment.servers}
+        own = {server.name for server in hosts_of(self.deployment)}
         for server in self._servers:
             facts = self._facts(server.name)
             held = facts.interfaces if facts else ()
@@ -177,7 +178,7 @@ class Whereabouts:
         at: dict[str, list[str]] = {}
         for machine, address in places:
             at.setdefault(address, []).append(machine)
-        own = {server.name for server in self.deployment.servers}
+        own = {server.name for server in hosts_of(self.deployment)}
         silent = [
             server.name
             for server in self._servers
@@ -264,7 +265,11 @@ class Whereabouts:
 
     def _home(self, server: RealServer) -> Home:
         name = self._same.get(server.name, server.name)
-        address = server.address if name == server.name else self.deployment.server(name).address
+        address = (
+            server.address
+            if name == server.name
+            else next(one.address for one in hosts_of(self.deployment) if one.name == name)
+        )
         return Home(name, address, self.machines.get(name, ""), self._facts(name) is not None)
 
     # --- what follows from it
@@ -296,7 +301,7 @@ class Whereabouts:
 
     def renamed(self, owed: Sequence[Owed]) -> list[tuple[Owed, Home]]:
         """One owed change of each machine that has another name, address or id than the journal has, and its home."""
-        own = {server.name for server in self.deployment.servers} | {DIRECTOR}
+        own = {server.name for server in hosts_of(self.deployment)} | {DIRECTOR}
         moved: list[tuple[Owed, Home]] = []
         first = {self.key(item): item for item in reversed(owed)}
         for key, found in self.of(owed).items():
@@ -318,7 +323,7 @@ class Whereabouts:
     def noted(self, plan: Plan, owed: Sequence[Owed]) -> Plan:
         """The plan with notes about hosts that are not what the journal calls them."""
         notes = {host: list(texts) for host, texts in self.notes.items()}
-        own = {server.name for server in self.deployment.servers}
+        own = {server.name for server in hosts_of(self.deployment)}
         first = {self.key(item): item for item in reversed(owed)}
         for key, found in self.of(owed).items():
             home = found.home

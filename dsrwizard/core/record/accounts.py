@@ -9,6 +9,7 @@ from itertools import chain, count
 import msgspec
 
 from dsrwizard.core.model.deployment import Deployment, RealServer
+from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.record.owed import Entry, Owed, RunBegan, given_up, guard_only, in_force, last_deployment, owed
@@ -50,7 +51,7 @@ class Account:
         address by now. A name that the deployment has given to another server is not used for a former one: that is
         called by its address.
         """
-        stay = {canonical(server.address) for server in deployment.servers}
+        stay = {canonical(server.address) for server in hosts_of(deployment)}
         former = {
             item.address: item.host
             for item in self.owed
@@ -60,10 +61,10 @@ class Account:
             server.address: server
             for entry in self.entries
             if isinstance(entry, RunBegan)
-            for server in entry.deployment.servers
+            for server in hosts_of(entry.deployment)
             if server.connect != "manual"
         }
-        names = {server.name for server in deployment.servers}
+        names = {server.name for server in hosts_of(deployment)}
         found: list[RealServer] = []
         for address, name in sorted(former.items(), key=lambda pair: (pair[1], pair[0])):
             if address in known:

@@ -21,6 +21,7 @@ from dsrwizard.core.model.changes import (
     DestinationChange,
     FileChange,
     FolderChange,
+    KeepalivedChange,
     LinkChange,
     ModuleChange,
     SavedTableChange,
@@ -32,6 +33,7 @@ from dsrwizard.core.model.changes import (
     torn,
 )
 from dsrwizard.core.model.deployment import Deployment, same_in
+from dsrwizard.core.model.keepalived import KEEPALIVED_CONF
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
@@ -174,6 +176,8 @@ def identity(change: Change) -> str:
             return f"announce {address}"
         case UnitChange():
             return "units"
+        case KeepalivedChange(of=of):
+            return f"keepalived {of}"
         case SavedTableChange(deployment=name):
             return f"saved {name}"
         case WindowsChange(item=item, key=key):
@@ -202,7 +206,7 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
         nonlocal count
         host = place_of_intent(places, intent)
         for change in intent.step.changes:
-            if isinstance(change, STATELESS) or _left_over(change):
+            if _leaves_nothing(change) or _left_over(change):
                 continue
             count += 1
             place = (host, identity(change))
@@ -210,8 +214,9 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 continue
             before = standing.get(place)
             total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
-            if isinstance(total, FileChange) and torn(total.old, total.new):
-                total = msgspec.structs.replace(total, old=None)  # half of our own file was nobody's
+            if isinstance(total, FileChange) and total.path != KEEPALIVED_CONF and torn(total.old, total.new):
+                # Half of our own file was nobody's. keepalived.conf is the operator's, and gets a line at its end.
+                total = msgspec.structs.replace(total, old=None)
             perhaps: tuple[Change, ...] = ()
             if not certain:
                 # the value from before this step, and whatever was uncertain already
@@ -261,6 +266,10 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
         for (place, _), item in standing.items()
     ]
     return sorted(found, key=lambda item: item.order)
+
+
+def _leaves_nothing(change: Change) -> bool:
+    return isinstance(change, STATELESS) or (isinstance(change, KeepalivedChange) and change.of == "files")
 
 
 def _left_over(change: Change) -> bool:

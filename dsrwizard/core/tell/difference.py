@@ -17,6 +17,7 @@ from dsrwizard.core.model.changes import (
     FileChange,
     FileState,
     FolderChange,
+    KeepalivedChange,
     LinkChange,
     ModuleChange,
     SavedTableChange,
@@ -77,6 +78,11 @@ def difference(change: Change) -> Difference:
             return Difference(symbol=symbol, what=what, old=old, new=new)
         case WindowsChange(item=item, key=key, old=old, new=new):
             return Difference(symbol=_symbol(old, new), what=f"{item} {key}", old=old or "", new=new or "")
+        case KeepalivedChange(of="daemon", new=new):
+            return Difference(symbol=">", what=f"keepalived {'starts' if new == 'running' else 'stops'}")
+        case KeepalivedChange(new=new):
+            does = "reads its files again" if new == "read" else "checks the new files"
+            return Difference(symbol=">", what=f"keepalived {does}")
         case UnitChange(of="networkd"):
             return Difference(symbol=">", what="networkd reads its files again")
         case UnitChange(of="service", unit=unit, new=new):

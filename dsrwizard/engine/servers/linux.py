@@ -11,6 +11,7 @@ import msgspec
 
 from dsrwizard.core.dialects.linux import apply as linux_apply
 from dsrwizard.core.dialects.linux import half_open as linux_half_open
+from dsrwizard.core.dialects.linux import keepalived as linux_keepalived
 from dsrwizard.core.dialects.linux import observe as linux_observe
 from dsrwizard.core.dialects.linux import revert as linux_revert
 from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
@@ -26,6 +27,7 @@ from dsrwizard.core.model.facts import HalfOpenLook, ServerFacts, Undo
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.values import canonical
+from dsrwizard.core.plan.keepalived import keepalived_settings
 from dsrwizard.core.ports import Answer, Asker, Connector, OnLine, OpenConnector, ServerPort
 from dsrwizard.engine.servers import outcome as carried
 from dsrwizard.engine.servers.lock import HostLock
@@ -128,7 +130,21 @@ class LinuxServer:
         )
         answer = self._run_again_if_lost(script)
         self._seen = linux_observe.parse(self._server.name, nonce, answer.stdout)
+        director = deployment.director
+        if director.engine == "keepalived" and any(peer.name == self._server.name for peer in director.peers):
+            self._seen = self._with_keepalived(deployment, self._seen)
         return self._seen
+
+    def _with_keepalived(self, deployment: Deployment, facts: ServerFacts) -> ServerFacts:
+        """The facts of another director, with what its part in the deployment needs."""
+        nonce = secrets.token_hex(8)
+        settings = keepalived_settings(deployment, deployment.director.interface_of(deployment.peer(self._server.name)))
+        answer = self._run_again_if_lost(linux_keepalived.look_script(nonce, deployment.name, settings))
+        seen = linux_keepalived.parse_look(self._server.name, nonce, answer.stdout)
+        return msgspec.structs.replace(
+            facts, keepalived=seen, files={**facts.files, **seen.files}, folders={**facts.folders, **seen.folders},
+            sysctls={**facts.sysctls, **seen.sysctls},
+        )  # fmt: skip
 
     def _keep(self) -> None:
         nonce = secrets.token_hex(8)

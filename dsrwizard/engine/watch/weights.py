@@ -94,6 +94,13 @@ class Weights:
                 "",
                 "Set it on your load balancer.",
             )
+        if self._deployment.director.engine == "keepalived":
+            raise UsageError(
+                "dsrwizard does not set weights here: keepalived owns the table, and would set its own again.",
+                "",
+                f"Write weight = {0 if weight is None else weight} for {server} in the deployment file, then apply it: "
+                "keepalived reads it without losing a connection.",
+            )
         found = next((one for one in self._deployment.servers if one.name == server), None)
         if found is None:
             names = ", ".join(one.name for one in self._deployment.servers)

@@ -11,12 +11,19 @@ from fnmatch import fnmatchcase
 from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
+from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.keepalived import KEEPALIVED_CONF
 
 _WORD = re.compile(r'"([^"]*)"|([{}])|([^\s"{}#!]+)|([#!].*)')
 _INCLUDES = ("include", "includer", "includem", "includew", "includeb", "includea")
 _MOST = 200
 """Files that are read one from another."""
+
+
+OUR_GLOBALS = frozenset(
+    {"enable_script_security", "script_user", "reload_check_config", "vrrp_startup_delay", "lvs_sync_daemon"}
+)
+"""What a keepalived.conf of our own has in global_defs."""
 
 
 class Block(NamedTuple):
@@ -72,6 +79,32 @@ def read(texts: Mapping[str, str], start: str = KEEPALIVED_CONF) -> ConfigRead:
             elif not found:
                 outside.append(pattern)
     return ConfigRead(tuple(blocks), tuple(unmatched), tuple(outside))
+
+
+def only_ours(text: str) -> bool:
+    """Whether a keepalived.conf has nothing but what dsrwizard writes into one of its own."""
+    return all(
+        block.words[0] in _INCLUDES
+        or (block.words == ("global_defs",) and {line.words[0] for line in block.inner} <= OUR_GLOBALS)
+        for block in parse(text, "")
+    )
+
+
+def weights_in(text: str) -> dict[tuple[str, str], int]:
+    """The destinations of a services file of ours with their weights: (`10.0.0.10 tcp/80`, RIP) → weight."""
+    found = {}
+    for block in parse(text, ""):
+        if block.words[0] == "virtual_server" and len(block.words) == 3:
+            label = f"{block.words[1]} {block.value('protocol').lower()}/{block.words[2]}"
+            for real in block.named("real_server"):
+                weight = real.value("weight")
+                found[label, real.words[1]] = int(weight) if weight.isdigit() else 1
+    return found
+
+
+def destinations_in(state: FileState | None) -> frozenset[tuple[str, str]]:
+    """Those that get clients, in a services file of ours; none where there is no file."""
+    return frozenset(place for place, weight in weights_in(state.content if state else "").items() if weight)
 
 
 def _matches(path: str, pattern: str) -> bool:

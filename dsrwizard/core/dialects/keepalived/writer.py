@@ -122,12 +122,15 @@ def _vip(vip: Vip, side: Side) -> str:
 
 
 def services_text(
-    deployment: Deployment, held: Collection[DestinationPlace] = (), leaving: Sequence[Leaving] = ()
+    deployment: Deployment,
+    held: Collection[DestinationPlace] = (),
+    leaving: Sequence[Leaving] = (),
+    *,
+    guarded: bool = False,
 ) -> str:
     """The services. `held`: destinations that are not proved, or drained: weight 0. `leaving`: what goes, at weight 0
-    as long as it has connections."""
+    as long as it has connections. `guarded`: a guard's word counts; without one at work all would be dead for ever."""
     blocks = [OURS.format(name=deployment.name).rstrip()]
-    guarded = deployment.director.guard
     for vip, service in services_of(deployment):
         behind = [(server, rip) for server in deployment.servers_of(vip) if (rip := server.rip_for(vip)) is not None]
         if guarded:
@@ -192,7 +195,7 @@ def _destination(rip: str, port: int, weight: int, protocol: str, file: str) -> 
     return [*lines, "    }"]
 
 
-def drop_in_text(deployment: Deployment, side: Side, settings: dict[str, str]) -> str:
+def drop_in_text(deployment: Deployment, side: Side, settings: dict[str, str], *, guarded: bool = False) -> str:
     """systemd's part: the kernel's settings before keepalived starts, and what a keepalived that was killed leaves on
     the interface is taken off, because the other director has the VIPs by then (systemd.service(5), ExecStopPost=)."""
     lines = [
@@ -203,7 +206,7 @@ def drop_in_text(deployment: Deployment, side: Side, settings: dict[str, str]) -
         "ExecStartPre=-/usr/bin/env modprobe -q ip_vs",
     ]
     lines += [f"ExecStartPre=-/usr/bin/env sysctl -qw {key}={value}" for key, value in settings.items()]
-    if deployment.director.guard:
+    if guarded:
         lines.append(f"ExecStartPre=/usr/bin/env mkdir -p {health_folder(deployment.name)}")
     lines += [
         f"ExecStopPost=-/usr/bin/env ip address del {vip.ip}/{vip.prefix} dev {side.interface}"

@@ -13,10 +13,19 @@ import shlex
 from collections.abc import Sequence
 
 from dsrwizard.core.dialects.commands import HERE_DOC, commands, here_document
+from dsrwizard.core.dialects.keepalived.putting import in_one_line
 from dsrwizard.core.dialects.linux import revert
 from dsrwizard.core.dialects.linux.writing import exactly, folder_of, leave_or_remove, placed, proc_path
 from dsrwizard.core.dialects.script_files import body, filled
-from dsrwizard.core.model.changes import Change, FileChange, FileState, FolderChange, SysctlChange, aside
+from dsrwizard.core.model.changes import (
+    Change,
+    FileChange,
+    FileState,
+    FolderChange,
+    KeepalivedChange,
+    SysctlChange,
+    aside,
+)
 from dsrwizard.core.model.progress import Progress
 from dsrwizard.core.model.steps import Step
 
@@ -113,6 +122,8 @@ def _run(change: Change) -> tuple[str, ...]:
         plain = _plain(change.new)
         write = here_document(change.new, shlex.quote(beside)) if plain else exactly(change.new, beside)
         return (*make, *placed(change, change.new, write))
+    if isinstance(change, KeepalivedChange):
+        return in_one_line(change)
     if isinstance(change, FolderChange) and not change.new:
         return (leave_or_remove(change.path),)
     return commands(change)

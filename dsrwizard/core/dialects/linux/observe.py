@@ -116,20 +116,21 @@ def parse(host: str, nonce: str, text: str) -> ServerFacts:
         sysctls=sysctls,
         listeners=listeners,
         persistence=_persistence(_first(found, "systemd") == "yes", texts),
-        folders=_folders(found.get("folders", [])),
+        folders=folders_seen(found.get("folders", [])),
         undo=undo_of(found.get("undo", [])),
         networkmanager=_first(found, "networkmanager") == "yes",
         ways=ways,
         linux=looked,
         files={
-            name[5:]: _file(host, name[5:], lines, modes.get(name[5:], ""))
+            name[5:]: file_of(host, name[5:], lines, modes.get(name[5:], ""))
             for name, lines in found.items()
             if name.startswith("file:/")
         },
     )
 
 
-def _folders(lines: Iterable[str]) -> dict[str, bool]:
+def folders_seen(lines: Iterable[str]) -> dict[str, bool]:
+    """Lines `yes PATH` and `no PATH`."""
     return {path: word == "yes" for word, _, path in (line.partition(" ") for line in lines) if path}
 
 
@@ -293,7 +294,8 @@ def _persistence(systemd: bool, texts: Iterable[tuple[str, str]]) -> Persistence
 _MODE = re.compile(r"[0-7]{1,4}")
 
 
-def _file(host: str, path: str, lines: list[str], mode: str) -> FileState | None:
+def file_of(host: str, path: str, lines: list[str], mode: str) -> FileState | None:
+    """A file as the script prints it. Raises AnswerUnreadable."""
     if not lines or lines[0] == "none":
         return None
     kind, _, rest = lines[0].partition(" ")

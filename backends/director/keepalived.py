@@ -1,0 +1,33 @@
+"""keepalived on this machine, looked at with the script that is sent to other directors."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+
+import msgspec
+
+from dsrwizard.core.dialects.linux.keepalived import look_script, parse_look
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.model.facts import DirectorFacts
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.keepalived import keepalived_settings
+
+_SECONDS = 20
+
+
+def with_keepalived(deployment: Deployment, facts: DirectorFacts) -> DirectorFacts:
+    """The facts with what keepalived's part in the deployment needs. Raises LookError."""
+    nonce = secrets.token_hex(8)
+    settings = keepalived_settings(deployment, deployment.director.interface)
+    script = look_script(nonce, deployment.name, settings)
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-s"], input=script, capture_output=True, text=True, errors="replace", timeout=_SECONDS,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LookError("keepalived could not be looked at.", f"The shell says: {error}.", "Run it again.") from None
+    seen = parse_look(DIRECTOR, nonce, done.stdout)
+    return msgspec.structs.replace(facts, keepalived=seen, sysctls={**facts.sysctls, **seen.sysctls})

@@ -1,0 +1,36 @@
+# shellcheck shell=sh
+# Has keepalived read its files again, starts or stops it.
+
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+@PROCESS@
+unit() { [ -d /run/systemd/system ] && systemctl "$@" keepalived.service; }
+soon() { # WANTED: waits until it runs (yes) or does not (no)
+  i=0
+  while [ "$i" -lt 100 ]; do
+    if keepalived_pid >/dev/null; then is=yes; else is=no; fi
+    [ "$is" != "$1" ] || return 0
+    sleep 0.1
+    i=$((i + 1))
+  done
+  echo "keepalived $2 within 10 seconds; see its log"
+  return 1
+}
+verb=@VERB@
+case $verb in
+reload)
+  if unit is-active -q; then unit reload
+  elif p=$(keepalived_pid); then kill -HUP "$p"
+  fi
+  ;;
+start)
+  if [ -d /run/systemd/system ]; then unit start
+  else
+    keepalived_pid >/dev/null || keepalived </dev/null >/dev/null 2>&1
+  fi && soon yes 'did not start'
+  ;;
+stop)
+  if unit is-active -q; then unit stop; fi
+  ! p=$(keepalived_pid) || kill -TERM "$p"
+  soon no 'did not stop'
+  ;;
+esac

@@ -1,0 +1,35 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2043  # holes for many words
+# Looks at keepalived and what it needs, and changes nothing. Sections begin with a marker line that holds the nonce.
+
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+m='==dsr:@NONCE@'
+s() { printf '\n%s:%s==\n' "$m" "$1"; }
+@PROCESS@
+s begin
+s version; keepalived --version 2>&1 | head -n 1
+s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
+s running; if p=$(keepalived_pid); then echo "$p"; tr '\0' ' ' <"/proc/$p/cmdline"; fi
+s unit; for f in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+  [ ! -e "$f/keepalived.service" ] || { echo "$f/keepalived.service"; readlink "$f/keepalived.service"; break; }
+done
+s guard; [ ! -e @GUARD@ ] || echo yes
+s settings; for f in @SETTINGS@; do [ ! -r "$f" ] || echo "$f:$(cat "$f")"; done
+s table; if [ -r /proc/net/ip_vs ]; then echo table; cat /proc/net/ip_vs; fi
+s named
+grep -rhoE '^[[:space:]]*(script|misc_path|notify[a-z_]*)[[:space:]]+"?/[^" ]+' /etc/keepalived 2>/dev/null |
+  sed 's/.*[[:space:]"]//' | sort -u | while read -r f; do [ -e "$f" ] || echo "$f"; done
+find /etc/keepalived -type f -size -512k ! -name '.*' 2>/dev/null | sort | head -n 200 | while read -r f; do
+  s "text:$f"; base64 "$f"
+done
+set --
+for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
+s folders; for f in @FOLDERS@; do if [ -d "$f" ]; then echo "yes $f"; else echo "no $f"; fi; done
+s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
+for f in @FILES@; do
+  s "file:$f"
+  if [ -L "$f" ]; then printf 'link '; readlink "$f"
+  elif [ -f "$f" ]; then echo file; base64 "$f" || echo '?'
+  else echo none; fi
+done
+s end
