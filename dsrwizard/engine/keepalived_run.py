@@ -40,6 +40,8 @@ class KeepalivedApplier(Applier):
         self._tell.open(plan)
         self._by_wave = bool(plan.waves)
         directors = self._of_directors(plan)
+        if not any(self._serves(host.host) for host in directors):
+            self._prove_wave = None  # nobody has the VIPs yet, so only its own probes can prove a wave
         farm = msgspec.structs.replace(plan, hosts=tuple(host for host in plan.hosts if host not in directors))
         for number, hosts in enumerate(in_waves(farm), 1):
             self._wave(farm, number, hosts)
@@ -112,8 +114,9 @@ class KeepalivedApplier(Applier):
                 fine, why = False, f"{host.host} is not ready"
                 self._tell.skip(steps, "it cannot be planned")
                 continue
-            if not fine or self._stop.is_set():
-                self._tell.skip(steps, why or "stopped before it")
+            if not fine or self._stop.is_set() or self._blocked:
+                self._tell.skip(steps, why or self._blocked or "stopped before it")
+                fine = False
                 continue
             if not steps:
                 continue

@@ -14,7 +14,7 @@ from typing import Literal
 
 from dsrwizard.core.model.answers import Arrival, Claim, Told
 from dsrwizard.core.model.changes import Change, FileChange, ServiceKey, torn
-from dsrwizard.core.model.deployment import Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Balancer, Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import (
     ConnectTimeout,
@@ -137,12 +137,12 @@ class World:
         vip: str = "10.0.0.10",
         services: tuple[Service, ...] | None = None,
         name: str = "shop",
-        engine: str = "netlink",
+        engine: Balancer = "netlink",
     ) -> Deployment:
         """A deployment of all servers of this world behind one VIP."""
         return Deployment(
             name=name,
-            director=Director(interface="eth0", engine="external" if engine == "external" else "netlink"),
+            director=Director(interface="eth0", engine=engine),
             vips=(Vip(address=vip, services=services or (Service(protocol="tcp", port=80),)),),
             servers=tuple(
                 RealServer(

@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from dsrwizard.core.dialects.keepalived import checks, writer
+from dsrwizard.core.dialects.keepalived.putting import script
 from dsrwizard.core.dialects.keepalived.reading import parse, read
 from dsrwizard.core.intake.deployment_file import loads
+from dsrwizard.core.model.changes import KeepalivedChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.guarding import DestinationPlace
 from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, services_file, vrrp_file
@@ -255,3 +257,53 @@ def test_the_drop_in_takes_off_what_a_killed_keepalived_leaves() -> None:
     assert "ExecStopPost=-/usr/bin/env ip address del fd00::10/128 dev eth0\n" in text
     assert "mkdir -p /run/dsrwizard/health/shop\n" in text
     assert "sysctl -qw net.ipv4.vs.sloppy_tcp=1" in text
+
+
+def carried_out(tmp_path: Path, change: KeepalivedChange) -> Said:
+    """The script of a change, with the folder of this test in place of /etc/keepalived."""
+    folder = tmp_path / "etc/keepalived"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = script(change).replace("/etc/keepalived", str(folder))
+    done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, timeout=60, check=False)
+    return Said(done.returncode, done.stdout + done.stderr)
+
+
+def proposed(files: Mapping[str, str], tmp_path: Path) -> KeepalivedChange:
+    card = next(one for one in sorted(Path("/sys/class/net").iterdir()) if one.name != "lo").name
+    folder = str(tmp_path / "etc/keepalived")
+    texts = tuple((path, text.replace("eth0", card).replace("/etc/keepalived", folder)) for path, text in files.items())
+    return KeepalivedChange(old="read", new="checked", files=texts)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_are_checked_on_a_copy_and_nothing_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/keepalived"
+    (folder / "conf.d").mkdir(parents=True)
+    (folder / "conf.d/mail.conf").write_text(THEIRS)
+    (folder / "keepalived.conf").write_text(OPERATORS.replace("eth0", "lo0"))
+    before = tree(folder)
+    good = texts(shop(), main="include conf.d/*.conf\n")
+    assert carried_out(tmp_path, proposed(good, tmp_path)) == Said(0, "")
+    typo = {path: text.replace("lvs_method DR", "lvs_methd DR") for path, text in good.items()}
+    said = carried_out(tmp_path, proposed(typo, tmp_path))
+    assert said.status == 1
+    assert "lvs_methd" in said.text
+    assert "refuses the new files" in said.text
+    assert tree(folder) == before
+
+
+def test_files_that_are_refused_already_would_not_be_read_again(tmp_path: Path) -> None:
+    """With reload_check_config a reload is refused as a whole, and nobody but the log would say so."""
+    deployment = shop()
+    bad = {"/etc/keepalived/dsrwizard.d/99-other.conf": THEIRS.replace("lvs_method", "lvs_methd")}
+    for path, text in (texts(deployment) | bad).items():
+        here = tmp_path / path.lstrip("/")
+        here.parent.mkdir(parents=True, exist_ok=True)
+        moved = proposed({path: text}, tmp_path).files[0][1]
+        here.write_text(moved)
+    said = carried_out(tmp_path, proposed({services_file("shop"): writer.services_text(deployment)}, tmp_path))
+    assert said.status == 1
+    assert "mend that first" in said.text

@@ -368,6 +368,14 @@ def test_another_engine_is_refused_while_keepalived_has_the_table() -> None:
     refuse_change_back(SHOP, mine)
 
 
+def test_the_other_director_cannot_just_leave_the_file() -> None:
+    """It would hear no adverts any more, and take the VIPs beside the one that has them."""
+    alone = loads(FILE.replace('[[director.peers]]\nname = "lb2"\naddress = "10.0.0.3"\n', ""))
+    with pytest.raises(UsageError, match="both would hold the VIPs"):
+        refuse_change_back(alone, owed(planned(seen())["lb2"].steps))
+    refuse_change_back(SHOP, owed(planned(seen())["lb2"].steps))
+
+
 LOOK = """
 ==dsr:N:begin==
 ==dsr:N:version==

@@ -82,6 +82,13 @@ def test_the_weight_of_another_product_is_not_ours(tmp_path: Path) -> None:
     assert watch.once().services[0].cause == "director-vip"
 
 
+def test_the_weights_of_keepalived_are_in_the_file(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, deployment=Farm(tmp_path / "other").world.deployment(engine="keepalived"))
+    with pytest.raises(UsageError, match="keepalived owns the table") as told:
+        watch.poller.set_weight("web1", 0)
+    assert "weight = 0 for web1 in the file, then apply it" in " ".join(told.value.lines())
+
+
 def test_what_the_operator_does_elsewhere_is_told_in_the_watch(tmp_path: Path) -> None:
     farm = Farm(tmp_path)
     engine = engine_of(farm.world, Nobody(), tmp_path)

@@ -70,8 +70,10 @@ class DirectorHost(NamedTuple):
         if not deployment.director.guard or self.facts is None:
             return False
         if isinstance(self.facts, DirectorFacts):
-            boot = self.facts.boot
-            return self.facts.guarded or (boot is not None and boot.systemd and boot.writable)
+            boot, seen = self.facts.boot, self.facts.keepalived
+            present = seen.files.get(services_file(deployment.name)) if seen is not None else None
+            told = present is not None and "track_file" in present.content
+            return self.facts.guarded or told or (boot is not None and boot.systemd and boot.writable)
         return self.facts.keepalived is not None and self.facts.keepalived.guard_there
 
     @property

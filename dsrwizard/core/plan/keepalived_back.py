@@ -22,6 +22,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.keepalived import ENABLED_LINK, INCLUDE_LINE, KEEPALIVED_CONF, KEEPALIVED_FOLDER, OWN_FOLDER
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
+from dsrwizard.core.model.values import canonical
 from dsrwizard.core.record.owed import Owed
 
 _SHARED = (KEEPALIVED_CONF, ENABLED_LINK)
@@ -48,6 +49,21 @@ def refuse_change_back(deployment: Deployment, owed: Sequence[Owed]) -> None:
             f"{deployment.name} is in force with keepalived, and its file names another engine now.",
             "When keepalived stops, it removes the services and VIPs, those of a new engine, too.",
             f"Run the teardown of {deployment.name} first, then apply the file.",
+        )
+    stay = {canonical(peer.address) for peer in deployment.director.peers}
+    gone = next(
+        (
+            item
+            for item in owed
+            if of_keepalived(item) and item.host != DIRECTOR and canonical(item.address) not in stay
+        ),
+        None,
+    )
+    if gone is not None:
+        raise UsageError(
+            f"The director {gone.host} ({gone.address}) has {deployment.name} in force, and the file does not name it.",
+            "It would hear nothing of this director any more, and both would hold the VIPs.",
+            f"Name it in [[director.peers]] and run the teardown of {deployment.name}; then apply the file without it.",
         )
 
 

@@ -98,8 +98,8 @@ class Weights:
             raise UsageError(
                 "dsrwizard does not set weights here: keepalived owns the table, and would set its own again.",
                 "",
-                f"Write weight = {0 if weight is None else weight} for {server} in the deployment file, then apply it: "
-                "keepalived reads it without losing a connection.",
+                f"Write {'the weight' if weight is None else f'weight = {weight}'} for {server} in the file, then "
+                "apply it: keepalived reads it without losing a connection.",
             )
         found = next((one for one in self._deployment.servers if one.name == server), None)
         if found is None:
