@@ -32,6 +32,9 @@ from backends.lab.making import (
     set_sysctls,
 )
 
+PEER = network.directors(network.PAIR)[1].name
+"""The other director, where there are two."""
+
 FAULTS: tuple[LabFault, ...] = (
     LabFault(
         "unreachable", SERVERS, "The server's cable is pulled: it does not answer at its address.",
@@ -184,6 +187,23 @@ FAULTS: tuple[LabFault, ...] = (
             "else mv zzz-dsrwizard.conf.away zzz-dsrwizard.conf; fi",
         ),),
         "[ -e /etc/sysctl.d/zzz-dsrwizard.conf ]", "dsrwizard keeps no guard there",
+    ),
+    LabFault(
+        "split-brain", (DIRECTOR,), "The directors do not hear each other: both take the VIPs.",
+        (
+            Action(
+                "", "iptables-legacy -I INPUT -p 112 -j DROP",
+                "iptables-legacy -D INPUT -p 112 -j DROP 2>/dev/null; true",
+            ),
+            Action(
+                PEER,
+                "iptables-legacy -I INPUT -p 112 -j DROP && for n in $(seq 100); do "
+                "ip -o addr show to $VIP | grep -q . && exit 0; sleep 0.1; done; exit 1",
+                "iptables-legacy -D INPUT -p 112 -j DROP 2>/dev/null; true",
+            ),
+        ),
+        "kill -0 $(cat /run/keepalived.pid 2>/dev/null) 2>/dev/null",
+        "keepalived does not run, as it does in a lab with two directors", learned=True,
     ),
     LabFault(
         "guard-off", (DIRECTOR,), "The deployment file asks for a guard, and nobody runs one.",

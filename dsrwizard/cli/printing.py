@@ -298,6 +298,8 @@ def snapshot(made: Snapshot, *, as_json: bool = False) -> None:
     if not made.verdict:
         out.line("Not verified yet: no verification has ended, so the states are those of the quick looks.")
     _guard(made.guard, made.at)
+    if made.directors:
+        out.line(f"Directors: {', '.join(f'{one.name} {one.words}' for one in made.directors)}.")
     for fault in made.faults:
         _farm_fault(fault, made.at)
     told = {fault.message for fault in made.faults}

@@ -85,7 +85,8 @@ def gather(
     interface = deployment.director.interface
     observed, held = apart(observed, lambda seen: (seen, _held(seen)), "looked at")
     rips = _rips(deployment)
-    asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *rips, *_gateways(observed)]))
+    peers = [peer.address for peer in deployment.director.peers]
+    asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *peers, *rips, *_gateways(observed)]))
     vips = [vip.address for vip in deployment.vips]
     own = deployment.director.balances
     arriving = wire.arrivals(interface, vips) if own else None

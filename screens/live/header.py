@@ -69,6 +69,10 @@ def header_lines(
         if problem:
             said = f"Old numbers, {age(clock.now() - snapshot.read_at)}: " if old(snapshot, looking.interval) else ""
             lines.append(Content.styled(f"{glyph('fail')} {said}{problem}", _COLOURS["warn"]))
+    if snapshot is not None and snapshot.directors:
+        roles = " · ".join(f"{one.name} {one.words}" for one in snapshot.directors)
+        holders = sum(bool(one.holds) for one in snapshot.directors)
+        lines.append(Content.styled(roles, "" if holders == 1 else _COLOURS["bad" if holders else "warn"]))
     if snapshot is not None and (guarded := guard_words(snapshot)):
         words, colour = guarded
         lines += [Content.styled(line, _COLOURS[colour] if colour else "") for line in words]

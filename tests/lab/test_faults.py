@@ -17,6 +17,7 @@ from backends.lab import naming
 from dsrwizard.core.model.causes import CURABLE
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 from tests.lab.test_cases import FAULTY
+from tests.lab.test_pair_faults import PAIR
 
 pytestmark = pytest.mark.lab
 
@@ -132,7 +133,7 @@ def test_a_teardown_after_all_that_mending_is_exact(deployed: Deployed) -> None:
 
 
 def test_every_cause_of_the_lab_is_made_here_or_among_the_cases() -> None:
-    made = {naming.parse(name).fault.cause for names in (*TOGETHER, *APART, *FAULTY) for name in names}
+    made = {naming.parse(name).fault.cause for names in (*TOGETHER, *APART, *FAULTY, PAIR) for name in names}
     assert made == set(naming.CAUSES)
 
 

@@ -60,7 +60,7 @@ def test_status_json_is_the_live_pane_once_and_has_every_key_always(farm: Shell)
     healthy = farm.document()
     assert set(healthy) == {
         "deployment", "at", "read_at", "read_milliseconds", "services", "happenings", "problem", "read_problem",
-        "audit_age", "drift_age", "proof_age", "verdict", "faults", "unseen", "round", "bypass", "guard",
+        "audit_age", "drift_age", "proof_age", "verdict", "faults", "unseen", "round", "bypass", "guard", "directors",
     }  # fmt: skip
     (shop,) = healthy["services"]
     assert {

@@ -46,6 +46,7 @@ from dsrwizard.core.diagnosis.director_filter import filters
 from dsrwizard.core.diagnosis.director_guard import guarding
 from dsrwizard.core.diagnosis.director_path import settings
 from dsrwizard.core.diagnosis.director_ways import sources, ways
+from dsrwizard.core.diagnosis.directors import roles
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Found
 from dsrwizard.core.diagnosis.gateway import gateways
@@ -64,7 +65,7 @@ ASIDE = frozenset(
         "probe.client_like",
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
-        "server.balancer", "director.persistent", "director.guard",
+        "server.balancer", "director.persistent", "director.guard", "director.role",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -74,7 +75,8 @@ def diagnose(evidence: Evidence) -> Report:
     """All checks with their outcomes, and the verdict."""
     faults = Found()
     views = server_views(evidence)
-    director = [*balancing.audit(evidence, faults, views), *balancing.holds(evidence, faults)]
+    director = [*roles(evidence, faults), *balancing.audit(evidence, faults, views)]
+    director += balancing.holds(evidence, faults)
     director += [*filters(evidence, faults), *settings(evidence, faults), *sources(evidence, faults)]
     director += [*entries(evidence, faults), *ways(evidence, faults, views), *persistent(evidence, faults)]
     before = {view.name: reach(view, faults) for view in views}

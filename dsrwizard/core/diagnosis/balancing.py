@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.director_table import caught, extra, limited, oddities, ours
+from dsrwizard.core.diagnosis.directors import holding
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
@@ -88,7 +89,8 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
         )  # fmt: skip
     if not checks:
         seen = "no answer to who-has" if not owners.macs else f"answered by {', '.join(owners.macs)}"
-        owner = "the load balancer" if external else "the director"
+        director = "a director" if evidence.deployment.director.by_turns else "the director"
+        owner = "the load balancer" if external else director
         checks.append(where.passed(f"Nobody but {owner} owns {vip.address}.", seen))
     return checks
 
@@ -132,8 +134,21 @@ def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     if usable:
         link, entry = usable
         return where.passed(f"The director holds {vip.address}.", f"{entry.address}/{entry.prefix} on {link.name}")
+    if evidence.deployment.director.by_turns and not found:
+        known = faults.find(DIRECTOR, "director-vip", vip=vip.address)
+        if known is not None:
+            return where.follows(known)
+        others = holding(evidence, vip).others
+        if others:
+            return where.skipped(f"{others[0]} holds {vip.address}: this director is its backup.")
+        return where.unknown(
+            f"This director does not hold {vip.address}, and whether another does could not be seen.",
+            holding(evidence, vip).problem, "Run dsrwizard as root.",
+        )  # fmt: skip
     nodad = " nodad" if vip.ip.version == 6 else ""
     fix = f"On the director: ip addr add {vip.address}/{vip.prefix} dev {interface}{nodad}"
+    if evidence.deployment.director.engine == "keepalived":
+        fix = "On the director: systemctl status keepalived; journalctl -u keepalived -n 30"
     seen = f"no interface has {vip.address}"
     message = f"The director does not hold {vip.address} so no client can reach it."
     if found:

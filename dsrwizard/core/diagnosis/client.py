@@ -8,7 +8,8 @@ from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.client_answers import Served
 from dsrwizard.core.diagnosis.client_large import sizes
-from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
+from dsrwizard.core.diagnosis.directors import holding
+from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac, own_macs
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
 from dsrwizard.core.diagnosis.mismatch import mismatches
@@ -202,4 +203,6 @@ class _Vip:
     def _rightful(self) -> frozenset[str]:
         if self.evidence.deployment.director.engine == "external":
             return frozenset(strangers(self.evidence, self.vip, self.views))
+        if self.evidence.deployment.director.by_turns and holding(self.evidence, self.vip).names == (DIRECTOR,):
+            return own_macs(self.evidence)  # who sends to another director missed the change
         return director_macs(self.evidence)

@@ -140,6 +140,18 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     found.setdefault(mac(link.mac), set()).add(name)
         return {one: frozenset(names) for one, names in found.items()}
 
+    @cached_property
+    def peer_macs(self) -> dict[str, str]:
+        """MAC → the other director that has it: it answers for that director's own address. One that is also a real
+        server's is not counted: a clone is no director."""
+        servers = {mac(one.mac) for one in self.probes.values() if one.mac}
+        found: dict[str, str] = {}
+        for peer in self.deployment.director.peers:
+            for one in self.owner(peer.address).macs:
+                if mac(one) not in servers:
+                    found.setdefault(mac(one), peer.name)
+        return found
+
     def probe(self, rip: str, vip: Vip, service: Service) -> Probed:
         key = (canonical(rip), canonical(vip.address), service.protocol, service.port)
         return self.probes.get(key) or Probed(
@@ -204,6 +216,11 @@ def mac(text: str) -> str:
 
 
 def director_macs(evidence: Evidence) -> frozenset[str]:
+    """MACs of this machine, and of the other directors."""
+    return own_macs(evidence) | evidence.peer_macs.keys()
+
+
+def own_macs(evidence: Evidence) -> frozenset[str]:
     """MACs of this machine."""
     director = evidence.observed.director
     return frozenset(mac(link.mac) for link in director.interfaces if link.mac) if director else frozenset()

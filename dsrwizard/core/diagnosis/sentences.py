@@ -109,6 +109,11 @@ def replies_lost_outside(names: Sequence[str], vip: str) -> str:
     )
 
 
+def split_brain(vip: str, names: Sequence[str]) -> str:
+    """Several directors hold a VIP."""
+    return f"Two directors hold {vip} at once: {' and '.join(names)}."
+
+
 def arp_leak(name: str, vip: str) -> str:
     return f"{name} answers ARP for {vip} and takes the director's traffic."
 

@@ -60,6 +60,9 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     places: Mapping[RowPlace, tuple[Finding, ...]] = {}
     vips: Mapping[str, Finding] = {}
     """VIP → what is wrong with it on the director."""
+    held: frozenset[str] = frozenset()
+    """VIPs that this machine has; `held_known`: it was looked at."""
+    held_known: bool = False
     consent: frozenset[RowPlace] = frozenset()
     """UDP services that keep silent, and whose server has the VIP and a socket that covers it."""
     proved: Proved = Proved()
@@ -90,8 +93,12 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             vips={
                 check.vip: Finding(cause=check.cause, message=check.message, fix=check.fix, at=at)
                 for check in report.failures
-                if check.check == "director.vip"
+                if check.check in ("director.vip", "director.role")
             },
+            held=frozenset(
+                check.vip for check in report.checks if (check.check, check.outcome) == ("director.vip", "pass")
+            ),
+            held_known=True,
         )
 
     def with_consent(self, servers: Iterable[str], places: Iterable[RowPlace]) -> Findings:

@@ -101,12 +101,15 @@ class Owning(msgspec.Struct, frozen=True, kw_only=True):
     mismatches: Mapping[str, Spoken] = {}
     """Servers that say it is at a MAC that is not theirs: name → what they said; with the empty name, a host outside
     the deployment that says it is at a server's."""
+    directors: tuple[str, ...] = ()
+    """Other directors that answer for it."""
     first: str = ""
     """The MAC that answered first."""
 
 
-def owning(vip: Vip, heard: Heard, at: float) -> Owning:
-    """One VIP as of `at`."""
+def owning(vip: Vip, heard: Heard, at: float, peers: Mapping[str, str] | None = None) -> Owning:
+    """One VIP as of `at`. `peers`: MAC → another director, which may hold a VIP."""
+    others = peers or {}
     entry = heard.owners.get(vip.address)
     asked = entry is not None and not entry[1].problem
     owners = entry[1] if entry is not None and asked else Owners(address=vip.address)
@@ -122,6 +125,8 @@ def owning(vip: Vip, heard: Heard, at: float) -> Owning:
     mismatches: dict[str, Spoken] = {}
     for said in (*answers, *fresh):
         mac, by = said
+        if mac in others:
+            continue
         owner, sender = heard.macs.get(mac), heard.macs.get(by)
         if owner is None and sender is None:
             if said in answers or at - fresh[said] <= STRANGERS_CLAIM_SECONDS:
@@ -136,4 +141,5 @@ def owning(vip: Vip, heard: Heard, at: float) -> Owning:
     return Owning(
         asked=asked, leaks=leaks, claims=claims, strangers=tuple(strangers), mismatches=mismatches,
         first=next(iter(owners.where), ""),
+        directors=tuple(dict.fromkeys(others[mac] for mac in owners.macs if mac in others)),
     )  # fmt: skip

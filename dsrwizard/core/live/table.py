@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.diagnosis import sentences
+from dsrwizard.core.live.directors import peers_heard
 from dsrwizard.core.live.findings import Finding, Findings
 from dsrwizard.core.live.judge import Judged, SeenOfServer, judged, wire_word
 from dsrwizard.core.live.last_seen import Heard, Owning, owning
@@ -75,6 +76,7 @@ class LiveRows:
 
     def __init__(self, deployment: Deployment) -> None:
         self._external = deployment.director.engine == "external"
+        self._by_turns, self._peers = deployment.director.by_turns, deployment.director.peers
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
         self._ahead = 0.0
@@ -103,7 +105,8 @@ class LiveRows:
         present = {service.key: service for service in now.services or ()}
         earlier = {service.key: service for service in before.services or ()} if before else {}
         seconds = now.at - before.at if before else 0.0
-        owners = {vip.address: owning(vip, heard, at) for vip in self._vips}
+        peers = peers_heard(self._peers, heard)
+        owners = {vip.address: owning(vip, heard, at, peers) for vip in self._vips}
         known = frozenset(heard.macs.values())
         guarded = now.guard.held if now.guard else ()
         held = {(one.place.vip, one.place.service, one.place.server): one for one in guarded}
@@ -184,7 +187,8 @@ class LiveRows:
             persistence=found.state.persistence if found else group.service.persistence,
             present=found is not None if balanced else None, active=active, inactive=inactive,
             rates=rates(old.stats if old else None, found.stats, seconds) if found else NO_RATES,
-            totals=totals(found.stats) if found else _NO_TOTALS, owner=_owner(owning_, heard, balanced),
+            totals=totals(found.stats) if found else _NO_TOTALS,
+            owner=self._owner(group, owning_, heard, findings, balanced),
             cause=fault.cause if fault else "", message=fault.message if fault else "", fix=fault.fix if fault else "",
             rows=tuple(children),
         )  # fmt: skip
@@ -242,6 +246,19 @@ class LiveRows:
         slot.judgement, slot.seen_before = result, True
         return result
 
+    def _owner(self, group: _Group, owning_: Owning, heard: Heard, findings: Findings, balanced: bool) -> str:
+        """Nobody else answers, and the director is this machine, which does not hear itself: it is the owner, unless
+        several have the VIP by turns and this one does not."""
+        if not owning_.asked:
+            return ""
+        if owning_.directors:
+            return owning_.directors[0]
+        mac = owning_.first or next(iter(owning_.strangers), "")
+        if not mac:
+            here = not self._by_turns or group.vip.address in findings.held
+            return "director" if balanced and here else ""
+        return heard.macs.get(mac, mac)
+
     def _fault(
         self,
         group: _Group,
@@ -267,7 +284,12 @@ class LiveRows:
                 message=sentences.arp_mismatch("", vip, f"a real server's MAC ({named}); the frame came from {by}"),
                 fix=sentences.silence_sender("", vip, by),
             )  # fmt: skip
-        if vip in findings.vips:
+        if vip in findings.held and owning_.directors:
+            return Finding(
+                cause="split-brain", message=sentences.split_brain(vip, ("this director", *owning_.directors)),
+                fix="Allow VRRP (IP protocol 112) between the directors; on both: systemctl status keepalived",
+            )  # fmt: skip
+        if vip in findings.vips and not (owning_.directors and findings.vips[vip].cause == "director-vip"):
             return findings.vips[vip]
         if self._external and owning_.asked and not owning_.strangers:
             return Finding(
@@ -326,13 +348,3 @@ def _refuted(server: str, claimed: float, mine: Iterable[Finding], findings: Fin
     if findings.looked.get(server, 0.0) <= claimed:
         return False
     return not any(one.cause in ("arp-announce", "arp-leak") for one in mine)
-
-
-def _owner(owning_: Owning, heard: Heard, balanced: bool) -> str:
-    """Nobody else answers, and the director is this machine, which does not hear itself: it is the owner."""
-    if not owning_.asked:
-        return ""
-    mac = owning_.first or next(iter(owning_.strangers), "")
-    if not mac:
-        return "director" if balanced else ""
-    return heard.macs.get(mac, mac)

@@ -12,11 +12,11 @@ from typing import Literal
 import msgspec
 
 Cause = Literal[
-    "director-vip", "vip-as-source", "director-setting", "duplicate-vip", "stale-arp", "ipvs-missing", "arp-leak",
-    "arp-announce", "arp-mismatch", "ipvs-differs", "director-neighbour", "second-director", "duplicate-rip",
-    "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host", "windows-adapter", "address-conflict",
-    "service-down", "service-hung", "rip-only-listener", "site-binding", "firewall", "gateway", "rp-filter",
-    "spoof-filter", "path-mtu", "drained", "guard-off", "not-persistent",
+    "director-vip", "split-brain", "vip-as-source", "director-setting", "duplicate-vip", "stale-arp",
+    "ipvs-missing", "arp-leak", "arp-announce", "arp-mismatch", "ipvs-differs", "director-neighbour",
+    "second-director", "duplicate-rip", "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host",
+    "windows-adapter", "address-conflict", "service-down", "service-hung", "rip-only-listener", "site-binding",
+    "firewall", "gateway", "rp-filter", "spoof-filter", "path-mtu", "drained", "guard-off", "not-persistent",
 ]  # fmt: skip
 """The stable ids, as they stand in JSON, metrics and the timeline."""
 
@@ -49,6 +49,10 @@ _ROWS = (
     # Causes that affect every client come first: the first one present explains what a client sees.
     CauseInfo(
         id="director-vip", words="the director does not hold the VIP", place="director", probe="answered",
+    ),
+    CauseInfo(
+        id="split-brain", words="two directors hold the VIP at once", place="director", probe="answered",
+        by_hand="The directors do not hear each other: their administrator must let VRRP through between them.",
     ),
     CauseInfo(
         id="vip-as-source", words="the director uses the VIP as the source of its own packets", place="director",

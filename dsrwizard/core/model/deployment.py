@@ -177,6 +177,11 @@ class Director(_Struct, frozen=True, kw_only=True):
         """Whether the IPVS of this machine balances, whoever writes its table."""
         return self.engine != "external"
 
+    @property
+    def by_turns(self) -> bool:
+        """Whether several directors hold the VIPs, one at a time."""
+        return bool(self.peers) and self.bgp is None and self.engine != "external"
+
     def interface_of(self, peer: PeerDirector) -> str:
         """The peer's interface in the real servers' network."""
         return peer.interface or self.interface

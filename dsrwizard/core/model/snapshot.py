@@ -91,6 +91,22 @@ class FarmFault(Shown, frozen=True, kw_only=True):
     """Seconds since the look that saw it last began."""
 
 
+class DirectorRow(Shown, frozen=True, kw_only=True):
+    """One of several directors that hold the VIPs by turns. `seen`: it answers at its own address (this machine: its
+    addresses were looked at), without which an empty `holds` means nothing."""
+
+    name: str
+    """`director` is this machine."""
+    seen: bool = False
+    holds: tuple[str, ...] = ()
+    """VIPs that it has now."""
+
+    @property
+    def words(self) -> str:
+        """What it is, in a word or two."""
+        return "active" if self.holds else "backup" if self.seen else "not seen"
+
+
 class DestinationRow(Shown, frozen=True, kw_only=True, gc=False):
     """One real server behind one service. `weight` None: it is not in IPVS."""
 
@@ -192,6 +208,8 @@ class Snapshot(Shown, frozen=True, kw_only=True):
     bypass: Bypass | None = None
     guard: GuardState | None = None
     """What this deployment's guard on this director wrote last; None: there has been none since the last boot."""
+    directors: tuple[DirectorRow, ...] = ()
+    """Where several directors hold the VIPs by turns: each of them, this machine first."""
     history: History = msgspec.field(default_factory=History)
     """Trend lines; not part of the JSON."""
     clock_set: float = 0.0

@@ -184,6 +184,15 @@ def _vips(snapshot: Snapshot) -> Iterator[str]:
         "vip_owner_director", "gauge", "1: nobody but the director answers ARP for the VIP.",
         [f'{{vip="{escaped(vip)}"}} {int(owner == "director")}' for vip, owner in owners.items()],
     )  # fmt: skip
+    yield from _family(
+        "director_holds_vip", "gauge", "1: this one of several directors has the VIP.",
+        [
+            f'{{director="{escaped(row.name)}",vip="{escaped(vip)}"}} {int(vip in row.holds)}'
+            for row in snapshot.directors
+            if row.seen
+            for vip in dict.fromkeys(service.vip for service in snapshot.services)
+        ],
+    )  # fmt: skip
     leaks = {
         (row.vip, row.server): row.arp == "leaks"
         for service in snapshot.services

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from dsrwizard.core.diagnosis import ASIDE
+from dsrwizard.core.live.directors import director_rows
 from dsrwizard.core.live.findings import Findings, without
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.live.latency import Latencies
@@ -247,6 +248,7 @@ class Board:
                 round=self._round,
                 bypass=self._bypass,
                 guard=guard,
+                directors=director_rows(self._deployment, self._heard, self._findings),
                 history=self._history,
                 clock_set=self.time.ahead,
             )

@@ -120,11 +120,12 @@ class Probes:
 
 
 class OwnerAudit:
-    """Asks who has the VIPs, over and over. Used from one thread at a time."""
+    """Asks who has the VIPs, and the other directors' own addresses, over and over. Used from one thread at a time."""
 
     def __init__(self, deployment: Deployment, wire: WirePort, board: Board) -> None:
         self._interface = deployment.director.interface
         self._addresses = [vip.address for vip in deployment.vips]
+        self._addresses += [peer.address for peer in deployment.director.peers]
         self._wire = wire
         self._board = board
         self._next = 0

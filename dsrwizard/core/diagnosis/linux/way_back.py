@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from ipaddress import ip_address, ip_interface
 
-from dsrwizard.core.diagnosis.evidence import director_macs, mac
+from dsrwizard.core.diagnosis.evidence import mac, own_macs
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.gateway import own_addresses
 from dsrwizard.core.diagnosis.server_view import ServerView
@@ -186,7 +186,7 @@ def _whose(view: ServerView, found: str) -> str:
     names = sorted(view.evidence.nics.get(found, frozenset()) - {view.name})
     if names:
         return names[0]
-    return "the director" if found in director_macs(view.evidence) else ""
+    return "the director" if found in own_macs(view.evidence) else view.evidence.peer_macs.get(found, "")
 
 
 def _leave(view: ServerView, way: ClientWay) -> str:
