@@ -97,6 +97,8 @@ def _director(count: int, identity_file: str) -> str:
     text = '\n[director]\ninterface = "eth0"\n'
     if count == PAIR:
         text += 'engine = "keepalived"\n'
+    if count > PAIR:
+        text += "guard = true\n"  # BIRD announces only while a guard says so
     for peer in directors(count)[1:]:
         text += f"""
 [[director.peers]]
