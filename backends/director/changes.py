@@ -44,7 +44,7 @@ COMMAND_SECONDS = 120
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SAID = 6
 """Lines of what keepalived says of files that it refuses."""
-_FOLDERS = (".network.d", "multi-user.target.wants")
+_FOLDERS = (".network.d", "dsrwizard.d", "multi-user.target.wants")
 """Ends of folders of a network manager or of systemd that may be missing; the first goes again when it is empty."""
 
 
@@ -121,7 +121,7 @@ class DirectorChanges:
         try:
             if change.new is None:
                 path.unlink(missing_ok=True)
-                if path.parent.name.endswith(_FOLDERS[0]) and not any(path.parent.iterdir()):
+                if path.parent.name.endswith(_FOLDERS[:2]) and not any(path.parent.iterdir()):
                     path.parent.rmdir()
             else:
                 write_file(path, change.new)
@@ -272,6 +272,11 @@ class DirectorChanges:
     def _units(self, change: UnitChange) -> None:
         if change.of == "networkd":
             run(["networkctl", "reload"], "networkd could not read its files again.", "See `networkctl status`.")
+            return
+        if change.of == "bird":
+            from backends.director.bird import read_again
+
+            read_again()
             return
         if change.of == "service":
             verb = "restart" if change.new == "running" else "stop"

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -17,6 +17,7 @@ from backends.director.changes import SYSTEM_PATH, DirectorChanges
 from backends.netlink.ipvs import Ipvs, loaded, may_load_modules, privileged, service_name
 from backends.netlink.problems import LOAD, MAY_NOT_LOAD, NOT_LOADED
 from dsrwizard.core.model.answers import Arrival
+from dsrwizard.core.model.bird import BIRD_FOLDER
 from dsrwizard.core.model.changes import Change, ServiceKey
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook
@@ -25,7 +26,7 @@ from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Rou
 from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.values import endpoint, machine_id
-from dsrwizard.core.plan.director import sysctl_keys
+from dsrwizard.core.plan.director import settings_of
 
 MODULE = "ip_vs"
 
@@ -33,12 +34,12 @@ MODULE = "ip_vs"
 class LocalDirector:
     """DirectorPort on this machine's kernel. Safe to use from several threads; steps are carried out one at a time.
 
-    `settings` tells for an interface which kernel settings are looked at.
+    `settings` tells for a deployment which kernel settings are looked at.
     """
 
     def __init__(
         self,
-        settings: Callable[[str], Sequence[str]] = sysctl_keys,
+        settings: Callable[[Deployment], Iterable[str]] = settings_of,
         ipvs: Ipvs | None = None,
         root: Path = Path("/"),
     ) -> None:
@@ -57,7 +58,7 @@ class LocalDirector:
         """What can be seen, also without privilege: then the services stay unknown. Raises LookError where not even
         the interfaces can be read. Changes nothing, and loads no module."""
         interfaces, routes = _network()
-        found = {key: self._changes.sysctl(key) for key in self._settings(deployment.director.interface)}
+        found = {key: self._changes.sysctl(key) for key in tuple(self._settings(deployment))}
         facts = DirectorFacts(
             privileged=privileged(),
             hostname=socket.gethostname(),
@@ -71,15 +72,19 @@ class LocalDirector:
         facts = self._with_ipvs(facts)
         from backends.director import boot
 
-        seen = boot.look(deployment, facts, self._settings(deployment.director.interface), self._root)
+        seen = boot.look(deployment, facts, tuple(self._settings(deployment)), self._root)
         guard = self.guard(deployment.name)
         alive = guard is not None and guard.alive(time.time())
         facts = msgspec.structs.replace(facts, boot=seen, guard=guard, guarded=alive)
-        if deployment.director.engine != "keepalived":
-            return facts
-        from backends.director.keepalived import with_keepalived
+        if deployment.director.engine == "keepalived":
+            from backends.director.keepalived import with_keepalived
 
-        return with_keepalived(deployment, facts)
+            facts = with_keepalived(deployment, facts)
+        if deployment.director.bgp is None and not (self._root / BIRD_FOLDER.lstrip("/")).is_dir():
+            return facts
+        from backends.director import bird
+
+        return msgspec.structs.replace(facts, bird=bird.look(deployment, self._root))
 
     def _machine(self) -> str:
         """What tells this installation from every other (machine-id(5)), or nothing."""
@@ -175,7 +180,7 @@ class LocalDirector:
         from dsrwizard.core.plan.director_boot import saved_change
 
         if boot.is_there(deployment.name, self._root):
-            settings = self._settings(deployment.director.interface)
+            settings = tuple(self._settings(deployment))
             with self._applying:
                 self._changes.carry_out(saved_change(deployment, settings, there=True))
 

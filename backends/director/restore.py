@@ -27,6 +27,8 @@ SETTLE_SECONDS = 1.0
 """In which a network manager that sets the interface up would take a VIP again."""
 _ROUNDS = 3
 _PAUSE = 0.1
+_NOBODY_ASKS = "lo"
+"""Where VIPs are that BIRD announces: no neighbour asks for them by ARP, and other directors have them, too."""
 Say = Callable[[str], None]
 
 
@@ -123,7 +125,8 @@ class _Restoring:
                 AddressChange(interface=interface, address=vip.address, prefix=vip.prefix, old=False, new=True)
             )
             self._say(f"VIP {vip.address}/{vip.prefix} on {interface}")
-            self._changes.carry_out(AnnounceChange(interface=interface, address=vip.address))
+            if interface != _NOBODY_ASKS:
+                self._changes.carry_out(AnnounceChange(interface=interface, address=vip.address))
         return len(free) == len(missing)
 
     def _wait(self, missing: list[SavedVip]) -> None:
@@ -150,6 +153,8 @@ class _Restoring:
 
     def _free(self, missing: list[SavedVip]) -> list[SavedVip]:
         """Those that no other machine answers for. A real server that answers for the VIP is no second director."""
+        if self._saved.interface == _NOBODY_ASKS:
+            return missing
         from backends.packets.owners import owners
 
         asked = [vip.address for vip in missing]

@@ -9,6 +9,7 @@ import msgspec
 
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.answers import Arrival
+from dsrwizard.core.model.bird import BIRD_CONF, BirdFacts, bird_file
 from dsrwizard.core.model.changes import (
     Change,
     DestinationChange,
@@ -58,7 +59,15 @@ class FakeDirector:
                 boot=self._boot(deployment),
                 guard=world.guards.get(deployment.name),
                 guarded=world.guarded,
+                bird=self._bird(deployment),
             )
+
+    def _bird(self, deployment: Deployment) -> BirdFacts | None:
+        files = self._world.machine.files
+        if self._world.bird is None:
+            return None
+        own = files.get(bird_file(deployment.name))
+        return msgspec.structs.replace(self._world.bird, conf=files.get(BIRD_CONF), own=own)
 
     def _boot(self, deployment: Deployment) -> DirectorBoot | None:
         """The world's, with the files of its machine and what was saved of its table."""
@@ -166,6 +175,11 @@ class FakeDirector:
                 del self._world.saved[name]
             case ModuleChange(module="ip_vs", new=True):
                 self._world.load_ipvs()
+            case UnitChange(of="bird"):
+                assert self._world.bird is not None
+                if self._world.bird.problem:
+                    raise Refused(self._world.bird.problem)
+                self._world.bird = msgspec.structs.replace(self._world.bird, running=True)
             case UnitChange(of="service", unit=unit, new="running"):
                 if f"/etc/systemd/system/{unit}" not in self._world.machine.files:
                     raise Refused(f"Unit {unit} not found.")

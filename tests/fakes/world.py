@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from dsrwizard.core.model.answers import Arrival, Claim, Told
+from dsrwizard.core.model.bird import BirdFacts
 from dsrwizard.core.model.changes import Change, FileChange, ServiceKey, torn
 from dsrwizard.core.model.deployment import Balancer, Client, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.director_facts import DirectorLook
@@ -62,6 +63,7 @@ class World:
         self.saved: dict[str, tuple[VirtualService, ...]] = {}
         """Deployment → the table in the file that a boot reads."""
         self.guards: dict[str, GuardState] = {}
+        self.bird: BirdFacts | None = None
         self.signs: set[str] = set()
         """By which BIRD announces."""
         """Deployment → what its guard wrote last."""
@@ -233,7 +235,8 @@ class World:
         self.machine.modules.add("ip_vs")
         self.ipvs_problem = self.ipvs_next = ""
         self.machine.sysctls |= {
-            f"net.ipv4.vs.{key}": "0" for key in ("conntrack", "expire_nodest_conn", "expire_quiescent_template")
+            f"net.ipv4.vs.{key}": "0"
+            for key in ("conntrack", "sloppy_tcp", "expire_nodest_conn", "expire_quiescent_template")
         }
 
     def unload_ipvs(self) -> None:

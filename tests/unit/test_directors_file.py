@@ -189,6 +189,11 @@ def test_what_bgp_cannot_be(old: str, new: str, words: str) -> None:
 
 
 def test_what_cannot_be_set_up_yet_is_said_plainly() -> None:
-    with pytest.raises(UsageError, match="cannot be set up yet"):
-        refuse_unbuilt(read('engine = "netlink"\nguard = true', PEER + BGP))
+    for director, rest in (
+        ('engine = "netlink"\nguard = true', PEER + BGP),
+        ('engine = "keepalived"\nguard = true', BGP),
+    ):
+        with pytest.raises(UsageError, match=r"cannot be set up .*yet"):
+            refuse_unbuilt(read(director, rest))
     refuse_unbuilt(read())
+    refuse_unbuilt(read('engine = "netlink"\nguard = true', BGP))

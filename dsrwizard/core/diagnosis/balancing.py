@@ -126,7 +126,7 @@ def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     facts = evidence.observed.director
     if facts is None:
         return _director_unseen(where, evidence, f"ip addr show to {vip.address}")
-    interface = evidence.deployment.director.interface
+    interface = evidence.deployment.director.vip_interface
     found = [
         (link, entry) for link in facts.interfaces for entry in link.addresses if ip_address(entry.address) == vip.ip
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
+from dsrwizard.core.diagnosis.director_bgp import announced
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.model.checks import Check
@@ -13,7 +14,7 @@ from dsrwizard.core.model.director_facts import ComingIn, DirectorLook
 from dsrwizard.core.model.facts import Failure, Interface
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
-from dsrwizard.core.plan.director import sysctls
+from dsrwizard.core.plan.director import settings_of
 
 REVERSE_PATH = 18
 """EXDEV: the kernel's word for reverse-path filtering (fib_validate_source)."""
@@ -33,7 +34,7 @@ def settings(evidence: Evidence, faults: Found) -> list[Check]:
     where = Where(check="director.settings", host=DIRECTOR)
     found = [*_defences(faults, where, look), *_backup(faults, where, look), *_mute(evidence, faults, where, look)]
     found += [*_stops(evidence, faults, look), *_coming(evidence, faults, look), *_unreached(evidence, faults, look)]
-    found += _drifted(evidence, faults, where, look)
+    found += [*_drifted(evidence, faults, where, look), *announced(evidence, faults, where)]
     if found:
         return found
     if not look.settings:
@@ -92,6 +93,8 @@ def _backup(faults: Found, where: Where, look: DirectorLook) -> Iterable[Check]:
 
 def _mute(evidence: Evidence, faults: Found, where: Where, look: DirectorLook) -> Iterable[Check]:
     """Whether the director answers ARP for its own VIPs (ip-sysctl, arp_ignore): it cannot hear itself."""
+    if evidence.deployment.director.bgp is not None:
+        return  # nobody asks for them by ARP, and several directors have them
     nic = evidence.deployment.director.interface
     director = evidence.observed.director
     values = {name: look.settings.get(_conf(name, "arp_ignore"), "") for name in ("all", nic)}
@@ -282,7 +285,7 @@ def _reverse_path(evidence: Evidence, faults: Found, look: DirectorLook, one: Co
 def _drifted(evidence: Evidence, faults: Found, where: Where, look: DirectorLook) -> Iterable[Check]:
     """Settings that apply set, and somebody has changed since."""
     now = look.settings | (evidence.observed.director.sysctls if evidence.observed.director else {})
-    wanted = sysctls(evidence.deployment.director.interface)
+    wanted = settings_of(evidence.deployment)
     gone = {
         key: now[key] for key, (value, _, _) in wanted.items() if key in evidence.kept and now.get(key, value) != value
     }
@@ -299,7 +302,7 @@ def _drifted(evidence: Evidence, faults: Found, where: Where, look: DirectorLook
 def _as_planned(evidence: Evidence, look: DirectorLook) -> list[str]:
     """Settings that apply would change, as told where they are somebody else's."""
     now = evidence.observed.director.sysctls if evidence.observed.director else look.settings
-    wanted = sysctls(evidence.deployment.director.interface)
+    wanted = settings_of(evidence.deployment)
     return [
         f"{key}={now[key]} (apply sets {value})"
         for key, (value, _, _) in wanted.items()

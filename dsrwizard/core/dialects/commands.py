@@ -57,6 +57,8 @@ def commands(change: Change) -> tuple[str, ...]:
             return (f"mkdir -m 755 {shlex.quote(path)}" if change.new else f"rmdir {shlex.quote(path)}",)
         case UnitChange(of="networkd"):
             return ("networkctl reload",)
+        case UnitChange(of="bird"):
+            return ("bird -p && birdc configure",)
         case UnitChange(of="service", unit=unit, new=new):
             return (f"systemctl {'restart' if new == 'running' else 'stop'} {shlex.quote(unit)}",)
         case UnitChange():

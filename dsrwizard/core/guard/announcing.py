@@ -51,10 +51,12 @@ def unfit(
 ) -> str:
     """Why this director should get no clients; empty: it may. `here`: the VIPs that this machine has, None: not known.
 
-    Servers that are dead, drained or held out are no reason: they are so for every director.
+    Servers that are dead or held out are no reason: they are so for every director, and the guard leaves some in. A
+    table without any weight is one that is being set up, or that an operator has drained.
     """
     if said and all(one.word == "unknown" or one.mute for one in said.values()):
         return "No real server can be reached from here, not even by ARP."
+    weights = 0
     for vip in deployment.vips:
         if here is not None and vip.address not in here:
             return f"The VIP {vip.address} is not on this machine."
@@ -62,4 +64,5 @@ def unfit(
             found = table.get(key_of(vip, service))
             if found is None or not found.destinations:
                 return f"Nothing is behind {vip.address} {service.label} in the IPVS table of this machine."
-    return ""
+            weights += sum(one.state.weight for one in found.destinations)
+    return "" if weights else "Every real server has weight 0 in the IPVS table of this machine."

@@ -67,6 +67,11 @@ def is_aside(path: str) -> bool:
     return path.endswith(_ASIDE)
 
 
+OPERATORS_FILES = ("/etc/bird/bird.conf", "/etc/keepalived/keepalived.conf")
+"""Files of an operator that get a line of ours at their end. What was there before is theirs, though what we wrote
+begins with it."""
+
+
 def torn(state: FileState | None, whole: FileState | None) -> bool:
     """Whether this is what a power cut or a full disk may have left of a file as it was written: its beginning,
     nothing, or zeros in place of the rest."""
@@ -126,12 +131,13 @@ class WindowsChange(_Change, frozen=True, kw_only=True):
 class UnitChange(_Change, frozen=True, kw_only=True):
     """systemd, or its network manager, reads its files again; it has no state of its own, so its undo is itself.
 
-    `of="service"`: the unit `unit` is started anew (`new="running"`) or stopped (`new="stopped"`).
+    `of="service"`: the unit `unit` is started anew (`new="running"`) or stopped (`new="stopped"`). `of="bird"`: BIRD
+    checks its files and reads them, and nothing of them is in force where the check fails.
     """
 
     old: str = "loaded"
     new: str = "loaded"
-    of: Literal["systemd", "networkd", "service"] = "systemd"
+    of: Literal["systemd", "networkd", "service", "bird"] = "systemd"
     unit: str = ""
 
 

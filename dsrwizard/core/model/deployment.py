@@ -182,6 +182,12 @@ class Director(_Struct, frozen=True, kw_only=True):
         """Whether several directors hold the VIPs, one at a time."""
         return bool(self.peers) and self.bgp is None and self.engine != "external"
 
+    @property
+    def vip_interface(self) -> str:
+        """Where this machine has the VIPs: on the servers' network, which asks for them by ARP, or, where a router is
+        told of them, where nobody can ask: several directors have them at once."""
+        return self.interface if self.bgp is None else "lo"
+
     def interface_of(self, peer: PeerDirector) -> str:
         """The peer's interface in the real servers' network."""
         return peer.interface or self.interface

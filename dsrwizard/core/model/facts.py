@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from dsrwizard.core.model.bird import BirdFacts
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
 from dsrwizard.core.model.director_facts import OtherService
 from dsrwizard.core.model.guarding import GuardState
@@ -327,6 +328,8 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     """What brings the table and the VIPs back after a reboot; None: not looked at."""
     others: tuple[OtherService, ...] = ()
     """The same with their destinations."""
+    bird: BirdFacts | None = None
+    """What announces the VIPs; None: not looked at, because the deployment has no BGP and has had none."""
     guard: GuardState | None = None
     """What the deployment's guard wrote last; None: there has been none since the last boot."""
     guarded: bool = False

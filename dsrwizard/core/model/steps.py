@@ -16,7 +16,7 @@ Phase = Literal["prepare", "guard", "vip", "service", "destination", "weight", "
 Purpose = Literal[
     "", "module", "setting", "guard", "rp-filter", "adapter", "weak-host", "hygiene", "vip", "persistence", "firewall",
     "sites", "service", "destination", "weight", "announce", "guard-service",
-    "keepalived",
+    "keepalived", "bgp",
 ]  # fmt: skip
 """What a step of a plan is for; empty for steps that take something back or strike it out."""
 

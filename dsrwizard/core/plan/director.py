@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import msgspec
 
+from dsrwizard.core.model.bird import BirdFacts
 from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
@@ -25,6 +26,7 @@ from dsrwizard.core.model.changes import (
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import DirectorFacts, VirtualService
 from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Step
+from dsrwizard.core.plan.bird import plan_bird
 from dsrwizard.core.plan.director_boot import notes as boot_notes
 from dsrwizard.core.plan.director_boot import persistence
 from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
@@ -53,6 +55,27 @@ def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
 def sysctl_keys(interface: str) -> tuple[str, ...]:
     """The keys to observe on the director."""
     return tuple(sysctls(interface))
+
+
+SPREAD = {
+    "net.ipv4.conf.all.arp_ignore": (
+        "1", "0", "Several directors have the VIP at once: none of them may answer ARP for it.",
+    ),
+    "net.ipv4.conf.all.arp_announce": ("2", "0", "No director says by ARP that it has the VIP."),
+    "net.ipv4.vs.sloppy_tcp": (
+        "1", "0", "A connection that the router moves to another director goes on there, though it began elsewhere.",
+    ),
+}  # fmt: skip
+"""Settings more, where a router spreads clients over several directors."""
+BY_CLIENT = {"mh": 0x18, "sh": 0x18}
+"""Schedulers that choose by the client, and their flags for its port and for the next server where one is drained
+(IP_VS_SVC_F_SCHED1 and 2, linux/ip_vs.h)."""
+
+
+def settings_of(deployment: Deployment) -> dict[str, tuple[str, str, str]]:
+    """As `sysctls`, of a deployment."""
+    found = sysctls(deployment.director.interface)
+    return found if deployment.director.bgp is None else found | SPREAD
 
 
 def key_of(vip: Vip, service: Service) -> ServiceKey:
@@ -87,14 +110,18 @@ def plan_director(
     steps += [step for step in vips if not step.awaits]
     for vip in served:
         for service in vip.services:
-            steps += _service(facts, vip, service)
+            steps += _service(facts, vip, service, spread=deployment.director.bgp is not None)
     for server in deployment.servers:
         if server.name in able:
             for vip in deployment.vips_of(server):
                 for service in vip.services:
                     steps += _destination(facts, server, vip, service)
     steps += [step for step in vips if step.awaits]
-    steps += persistence(deployment, facts, sysctl_keys(deployment.director.interface))
+    if facts.bird is not None:
+        spread = plan_bird(deployment, DIRECTOR, facts.interfaces, facts.bird)
+        steps += spread.steps
+        notes += spread.notes
+    steps += persistence(deployment, facts, tuple(settings_of(deployment)))
     steps += guard_steps(deployment, facts)
     return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(notes))
 
@@ -115,6 +142,10 @@ def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
     loadable = facts.module_loaded is False and facts.module_available is not False
     if facts.services is None and not loadable:
         return f"{facts.ipvs_problem} {facts.ipvs_next}".strip()
+    if deployment.director.bgp is not None:
+        spread = plan_bird(deployment, DIRECTOR, facts.interfaces, facts.bird or BirdFacts())
+        if spread.problem:
+            return spread.problem
     if facts.interface(deployment.director.interface) is None:
         names = ", ".join(interface.name for interface in facts.interfaces if interface.name != "lo")
         return f"This machine has no interface {deployment.director.interface!r}. Its interfaces: {names}."
@@ -138,7 +169,7 @@ def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
                 why="IPVS is the kernel's load balancer.", changes=(ModuleChange(module=MODULE),),
             )
         )  # fmt: skip
-    for key, (wanted, default, reason) in sysctls(deployment.director.interface).items():
+    for key, (wanted, default, reason) in settings_of(deployment).items():
         present = facts.sysctls.get(key)
         if present is None:
             if facts.module_loaded is not False or not key.startswith("net.ipv4.vs."):
@@ -156,9 +187,11 @@ def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
 
 
 def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
-    interface = deployment.director.interface
+    interface = deployment.director.vip_interface
     if any(link.has(vip.address) for link in facts.interfaces):
         return []
+    if deployment.director.bgp is not None:
+        return [_vip_for_bgp(facts, vip, interface)]
     return [
         Step(
             id=f"vip {vip.address}",
@@ -178,17 +211,31 @@ def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:
     ]
 
 
-def wanted_state(service: Service, present: VirtualService | None) -> ServiceState:
-    """The service as the deployment has it; what the deployment does not speak of stays as it is."""
+def _vip_for_bgp(facts: DirectorFacts, vip: Vip, interface: str) -> Step:
+    return Step(
+        id=f"vip {vip.address}", purpose="vip", vip=vip.address, host=DIRECTOR, phase="vip",
+        title=f"VIP {vip.address}/{vip.prefix} on {interface}",
+        why="The kernel takes packets for it. Clients find it by the router, which BIRD tells of it.",
+        changes=(AddressChange(interface=interface, address=vip.address, prefix=vip.prefix, old=False, new=True),),
+        awaits=not _stands(facts, vip),
+    )  # fmt: skip
+
+
+def wanted_state(service: Service, present: VirtualService | None, *, spread: bool = False) -> ServiceState:
+    """The service as the deployment has it; what the deployment does not speak of stays as it is. `spread`: several
+    directors must choose the same server for a client and its port."""
+    flags = BY_CLIENT.get(service.scheduler, 0) if spread else 0
     if present is None:
-        return ServiceState(scheduler=service.scheduler, persistence=service.persistence)
-    return msgspec.structs.replace(present.state, scheduler=service.scheduler, persistence=service.persistence)
+        return ServiceState(scheduler=service.scheduler, persistence=service.persistence, flags=flags)
+    return msgspec.structs.replace(
+        present.state, scheduler=service.scheduler, persistence=service.persistence, flags=present.state.flags | flags
+    )
 
 
-def _service(facts: DirectorFacts, vip: Vip, service: Service) -> list[Step]:
+def _service(facts: DirectorFacts, vip: Vip, service: Service, *, spread: bool = False) -> list[Step]:
     key = key_of(vip, service)
     present = facts.service(key)
-    wanted = wanted_state(service, present)
+    wanted = wanted_state(service, present, spread=spread)
     if present is not None and present.state == wanted:
         return []
     persistence = f", persistence {service.persistence} s" if service.persistence else ""

@@ -97,7 +97,7 @@ def saved_change(deployment: Deployment, settings: Sequence[str], *, there: bool
     rips = dict.fromkeys(rip for server in deployment.servers for rip in (server.address, server.address6) if rip)
     return SavedTableChange(
         deployment=deployment.name,
-        interface=deployment.director.interface,
+        interface=deployment.director.vip_interface,
         vips=tuple(vip.address for vip in deployment.vips),
         services=tuple(
             ServiceKey(address=str(vip.ip), protocol=service.protocol, port=service.port)

@@ -10,8 +10,16 @@ def refuse_unbuilt(deployment: Deployment) -> None:
     """Raises UsageError for an engine that is described in a file and not set up yet: half of it would be worse than
     none."""
     director = deployment.director
-    if director.bgp is not None:
+    if director.bgp is None:
+        return
+    if director.engine == "keepalived":
         raise UsageError(
-            "[director.bgp] cannot be set up yet.", "This version reads it in a file and checks it, no more.",
-            "Remove [director.bgp] and [[director.peers]] for one director.",
+            '[director.bgp] cannot be set up with engine = "keepalived" yet.', "It can with dsrwizard's own engine.",
+            'Write engine = "netlink" for directors that announce the VIPs.',
+        )  # fmt: skip
+    if director.peers:
+        raise UsageError(
+            "Other directors that announce the VIPs cannot be set up from here yet.",
+            "This version sets up the director that it runs on.",
+            "Remove [[director.peers]], keep [director.bgp], and apply the same file on each director.",
         )  # fmt: skip

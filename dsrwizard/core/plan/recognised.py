@@ -28,7 +28,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
-from dsrwizard.core.plan.director import key_of, plan_director, sysctls
+from dsrwizard.core.plan.director import key_of, plan_director, settings_of
 from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.plan.unlooked import unseen
@@ -218,19 +218,17 @@ def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts) 
         return
     others = any(one.key not in keys for one in facts.services or ()) or bool(facts.foreign_services)
     settings = dict(facts.sysctls)
-    ours = [
-        name for name, (wanted, *_) in sysctls(deployment.director.interface).items() if settings.get(name) == wanted
-    ]
+    ours = [name for name, (wanted, *_) in settings_of(deployment).items() if settings.get(name) == wanted]
     if ours and not others:
         for name in ours:
-            settings[name] = sysctls(deployment.director.interface)[name][1]
+            settings[name] = settings_of(deployment)[name][1]
         text = f"{_NOT_KNOWN}: {', '.join(ours)} go to the kernel's default."
     else:
         text = f"{_NOT_KNOWN}, and other services use them: {', '.join(ours)} stay." if ours else ""
     if text:
         found.notes.setdefault(DIRECTOR, []).append(text)
     vips = {vip.ip for vip in deployment.vips}
-    nic = deployment.director.interface
+    nic = deployment.director.vip_interface
     bare = msgspec.structs.replace(
         facts,
         interfaces=tuple(

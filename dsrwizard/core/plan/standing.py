@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from dsrwizard.core.dialects.windows import state as windows_state
 from dsrwizard.core.dialects.windows.commands import standalone
+from dsrwizard.core.model.bird import BIRD_CONF
 from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
@@ -47,6 +48,8 @@ def standing(change: Change, facts: ServerFacts | DirectorFacts) -> object:
         case FileChange(path=path):
             if isinstance(facts, ServerFacts):
                 return facts.files.get(path, NOT_SEEN)
+            if path.startswith("/etc/bird/"):
+                return NOT_SEEN if facts.bird is None else facts.bird.conf if path == BIRD_CONF else facts.bird.own
             kept = facts.keepalived.files if facts.keepalived else {}
             return (facts.boot.files if facts.boot else {}).get(path, kept.get(path, NOT_SEEN))
         case FolderChange(path=path):

@@ -13,7 +13,9 @@ from typing import get_args
 
 import msgspec
 
+from dsrwizard.core.model.bird import BIRD_CONF
 from dsrwizard.core.model.changes import (
+    OPERATORS_FILES,
     AddressChange,
     Change,
     DestinationChange,
@@ -34,6 +36,7 @@ from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts
 from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, Step
 from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.bird import in_order, line_only, of_bird
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.guard_unit import GUARD_UNITS
 from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
@@ -225,10 +228,13 @@ def _director(
     kept |= {vip.ip for other in here for vip in other.vips}
     boots = [item for item in mine if isinstance(item.change, FileChange | SavedTableChange)]
     # First what a boot runs: a power cut in the middle must not bring the rest back. Last what keeps the VIP in place.
+    bird = [item for item in boots if of_bird(item.change)]
+    boots = [item for item in boots if item not in bird]
     keeping = [item for item in boots if isinstance(item.change, FileChange) and item.change.path.startswith(NETWORKD)]
     steps += _no_boot([item for item in boots if item not in keeping], facts, notes)
+    steps += _no_bgp(bird, facts, here, notes)
     for item in mine:
-        if item in boots:
+        if item in boots or item in bird:
             continue
         if isinstance(item.change, ServiceChange) and item.change.old is None:
             strangers = _strangers(item.change, leaving, facts)
@@ -292,6 +298,23 @@ def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what
         changes.append(UnitChange(of="networkd"))
     undo = _undo(items[0], changes)
     return [msgspec.structs.replace(undo, id=f"{undo.id}{what}", title=f"{undo.title}{what and ': the file'}{what}")]
+
+
+def _no_bgp(items: Sequence[Owed], facts: DirectorFacts, here: Sequence[Deployment], notes: list[str]) -> list[Step]:
+    """The step, if any, that takes BIRD's part back; `here`: other deployments on this director."""
+    changes: list[Change] = []
+    for item in items:
+        present = standing(item.change, facts)
+        if _name(item.change) == BIRD_CONF and any(other.director.bgp for other in here):
+            notes.append(f"Our line in {BIRD_CONF} stays: another deployment on this director needs it.")
+            continue
+        change: Change | None = line_only(item.change, present)
+        note = ""
+        if change is None:
+            change, note = _back(item, present)
+        changes += [change] if change else []
+        notes += [note] if note else []
+    return [_undo(items[0], in_order(changes))] if changes else []
 
 
 def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -388,6 +411,8 @@ def _back(item: Owed, present: object) -> tuple[Change | None, str]:
 def _half_written(item: Owed, present: object) -> bool:
     """Whether the file is what we wrote there, cut off on the way: half of it, or, where it takes another's place and
     that had to go first, none of it."""
+    if isinstance(item.change, FileChange) and item.change.path in OPERATORS_FILES:
+        return False
     wrote = [left.new for left in (item.change, *item.perhaps) if isinstance(left, FileChange)]
     if isinstance(present, FileState):
         return any(torn(present, whole) for whole in wrote)

@@ -15,6 +15,7 @@ import msgspec
 from dsrwizard.core.model.changes import (
     FORMER_GUARD_FILE,
     GUARD_FILE,
+    OPERATORS_FILES,
     AddressChange,
     AnnounceChange,
     Change,
@@ -33,7 +34,6 @@ from dsrwizard.core.model.changes import (
     torn,
 )
 from dsrwizard.core.model.deployment import Deployment, same_in
-from dsrwizard.core.model.keepalived import KEEPALIVED_CONF
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
@@ -214,8 +214,8 @@ def owed(entries: Iterable[Entry], run: str | None = None) -> list[Owed]:
                 continue
             before = standing.get(place)
             total = change if before is None else msgspec.structs.replace(change, old=before.change.old)
-            if isinstance(total, FileChange) and total.path != KEEPALIVED_CONF and torn(total.old, total.new):
-                # Half of our own file was nobody's. keepalived.conf is the operator's, and gets a line at its end.
+            if isinstance(total, FileChange) and total.path not in OPERATORS_FILES and torn(total.old, total.new):
+                # Half of our own file was nobody's. An operator's gets a line at its end.
                 total = msgspec.structs.replace(total, old=None)
             perhaps: tuple[Change, ...] = ()
             if not certain:

@@ -85,6 +85,8 @@ def difference(change: Change) -> Difference:
             return Difference(symbol=">", what=f"keepalived {does}")
         case UnitChange(of="networkd"):
             return Difference(symbol=">", what="networkd reads its files again")
+        case UnitChange(of="bird"):
+            return Difference(symbol=">", what="BIRD checks its files and reads them")
         case UnitChange(of="service", unit=unit, new=new):
             return Difference(symbol=">", what=f"{unit} {'starts' if new == 'running' else 'stops'}")
         case UnitChange():
