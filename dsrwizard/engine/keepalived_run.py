@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from dsrwizard.core.dialects.keepalived.checks import leaving_from
+from dsrwizard.core.dialects.keepalived.reading import weights_in
 from dsrwizard.core.model.changes import DestinationState, FileChange, ServiceKey, ServiceState
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Destination, DirectorFacts, Failure, ServerFacts, VirtualService
 from dsrwizard.core.model.guarding import DestinationPlace
-from dsrwizard.core.model.keepalived import KeepalivedFacts, TableService, peers_of
+from dsrwizard.core.model.keepalived import KeepalivedFacts, TableService, is_services_file, peers_of
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import KEEPALIVED_STEP, SETTLE_SECONDS
+from dsrwizard.core.plan.keepalived_back import DRAIN_STEP
 from dsrwizard.core.plan.keepalived_proof import unfinished, without
 from dsrwizard.core.plan.order import leaves
 from dsrwizard.engine.apply import Applier, in_waves
@@ -64,8 +65,14 @@ class KeepalivedApplier(Applier):
         directors = sorted(self._of_directors(plan), key=lambda host: self._serves(host.host))
         own = {host.host: host.steps for host in plan.hosts if host not in directors}
         gone = not any(host.problem for host in directors)
+        drains = {host.host: [step for step in host.steps if step.id == DRAIN_STEP] for host in directors}
         for host in directors:
-            steps = [step for step in host.steps if step.phase != "prepare"]
+            gone = self._put(host.host, drains[host.host], ready=gone)
+        if gone and not self._stop.is_set():
+            self._drain([step for steps in drains.values() for step in steps])
+        for host in directors:
+            mine = drains[host.host]
+            steps = [step for step in host.steps if step.phase != "prepare" and step not in mine]
             gone = self._put(host.host, steps, ready=gone)
         self._let_go(plan, own, gone)
         for host in directors:
@@ -222,9 +229,14 @@ class KeepalivedApplier(Applier):
         leaving: dict[DestinationKey, Step] = {}
         for step in steps:
             for change in step.changes:
-                if isinstance(change, FileChange) and change.old is not None and step.purpose == "keepalived":
-                    for one in leaving_from(change.old.content, self._deployment):
-                        leaving[one.vip, one.protocol, one.port, one.rip, one.port] = step
+                if not isinstance(change, FileChange) or not is_services_file(change.path) or change.old is None:
+                    continue
+                drains = step.id == DRAIN_STEP or change.new is None
+                stay = {} if drains or change.new is None else weights_in(change.new.content)
+                for label, rip in weights_in(change.old.content).keys() - stay.keys():
+                    vip, _, service = label.partition(" ")
+                    protocol, _, port = service.partition("/")
+                    leaving[vip, protocol, int(port), rip, int(port)] = step
         if leaving:
             Drain(leaving, self._tables, self._tell.draining, self._patience, self._stop).wait()
 

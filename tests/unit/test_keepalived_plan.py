@@ -282,7 +282,11 @@ def test_the_look_at_a_table_finds_what_is_missing() -> None:
 def taken_back(observed: Observed, steps: Sequence[Step], host: str = "lb2") -> tuple[Change, ...]:
     (made,) = teardown_plan("shop", owed(steps), observed).hosts
     assert made.host == host
-    (step,) = made.steps
+    drain, step = made.steps
+    weights = files(drain)[services_file("shop")]
+    assert weights is not None
+    assert "weight 1" not in weights.content, "nobody gets new clients while connections are waited for"
+    assert drain.phase == "weight"
     return step.changes
 
 
@@ -432,6 +436,27 @@ def test_the_look_is_read() -> None:
     )  # fmt: skip
     with pytest.raises(AnswerUnreadable):
         parse_look("lb2", "N", LOOK.partition("==dsr:N:modes")[0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sloppy_tcp:1", "sloppy_tcp:\x1b[2J"),
+        ("Route   3 ", f"Route   {'9' * 5000} "),
+        ("0A000065:0050", "ZZ000065:0050"),
+        ("persistent 300", f"persistent {'3' * 5000}"),
+        ("v2.2.7", f"v{'2' * 5000}"),
+        ("IyBoaQo=\n==dsr:N:folders", "not base64!\n==dsr:N:folders"),
+        ("[fd00:0000:0000:0000:0000:0000:0000:0010]", "[fd00::%eth0$(reboot)]"),
+    ],
+)
+def test_nonsense_from_another_director_is_unreadable_or_left_out(old: str, new: str) -> None:
+    assert old in LOOK
+    try:
+        found = parse_look("lb2", "N", LOOK.replace(old, new))
+    except AnswerUnreadable:
+        return
+    assert unfinished(SHOP, found)
 
 
 def test_the_unit_of_each_deployment_takes_its_own_vips_off() -> None:

@@ -139,8 +139,3 @@ class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
     sysctls: dict[str, str] = {}
     table: tuple[TableService, ...] | None = None
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The version as numbers."""
-        return tuple(int(part) for part in self.version.split(".") if part.isdigit())

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from dsrwizard.core.dialects.keepalived.writer import without_include
+from dsrwizard.core.dialects.keepalived.reading import destinations_in
+from dsrwizard.core.dialects.keepalived.writer import all_drained, without_include
 from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
@@ -20,11 +21,19 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import UsageError
-from dsrwizard.core.model.keepalived import ENABLED_LINK, INCLUDE_LINE, KEEPALIVED_CONF, KEEPALIVED_FOLDER, OWN_FOLDER
-from dsrwizard.core.model.steps import DIRECTOR, Phase, Step
+from dsrwizard.core.model.keepalived import (
+    ENABLED_LINK,
+    INCLUDE_LINE,
+    KEEPALIVED_CONF,
+    KEEPALIVED_FOLDER,
+    OWN_FOLDER,
+    is_services_file,
+)
+from dsrwizard.core.model.steps import DIRECTOR, UNDO, Phase, Step
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.record.owed import Owed
 
+DRAIN_STEP = "keepalived drain"
 _SHARED = (KEEPALIVED_CONF, ENABLED_LINK)
 
 
@@ -108,6 +117,33 @@ def keepalived_back(
     return [*changes, *folders], notes
 
 
+def drained_first(items: Sequence[Owed], changes: Sequence[Change], *, running: bool) -> list[Step]:
+    """The steps of a teardown: nobody gets new clients, and, once the connections are waited for, all is taken back."""
+    if not changes:
+        return []
+    back: list[Change] = []
+    steps: list[Step] = []
+    for change in changes:
+        old = change.old if isinstance(change, FileChange) and is_services_file(change.path) else None
+        if not running or not isinstance(change, FileChange) or old is None or not destinations_in(old):
+            back.append(change)
+            continue
+        drained = msgspec.structs.replace(old, content=all_drained(old.content))
+        steps.append(
+            Step(
+                id=DRAIN_STEP, host=items[0].host, phase="weight", purpose="keepalived", owner=items[0].owner,
+                title="keepalived gives nobody new clients", why="Connections that are there are waited for.",
+                changes=(
+                    KeepalivedChange(old="read", new="checked", files=((change.path, drained.content),)),
+                    FileChange(path=change.path, old=old, new=drained), KeepalivedChange(old="checked", new="read"),
+                ),
+                interrupts="New connections to the VIPs are refused.",
+            )
+        )  # fmt: skip
+        back.append(msgspec.structs.replace(change, old=drained))
+    return [*steps, undo_keepalived(items, back)]
+
+
 def _shared(change: Change) -> bool:
     match change:
         case FileChange(path=path):
@@ -140,7 +176,7 @@ def undo_keepalived(items: Sequence[Owed], changes: Sequence[Change]) -> Step:
     first = items[0]
     phase: Phase = "service"
     return Step(
-        id=f"undo {first.step}", host=first.host, phase=phase, purpose="keepalived",
+        id=f"{UNDO}{first.step}", host=first.host, phase=phase, purpose="keepalived",
         title="Undo: keepalived no longer has the VIPs and services of the deployment",
         why="This restores what was there before.", changes=tuple(changes), owner=first.owner,
         interrupts="Clients of the VIPs are no longer served by this director, and their connections end.",

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from dsrwizard.core.dialects.keepalived.putting import process
+from dsrwizard.core.dialects.linux import values
 from dsrwizard.core.dialects.linux.observe import file_of, folders_seen, sections, sysctl_key
+from dsrwizard.core.dialects.linux.values import reading
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.model.keepalived import (
@@ -23,9 +25,9 @@ from dsrwizard.core.model.keepalived import (
 )
 
 _LOOK = body(__package__, "keepalived_look.sh")
-_VERSION = re.compile(r"Keepalived v(\d+(?:\.\d+)*)")
-_SERVICE = re.compile(r"(TCP|UDP)\s+(\S+):([0-9A-F]{4})\s+(\w+)(?:\s+ops)?(?:\s+persistent (\d+))?")
-_ENTRY = re.compile(r"\s*->\s+(\S+):([0-9A-F]{4})\s+(\w+)\s+(\d+)\s+(\d+)")
+_VERSION = re.compile(r"Keepalived v([0-9]{1,5}(?:\.[0-9]{1,5}){0,4})", re.ASCII)
+_SERVICE = re.compile(r"(TCP|UDP)\s+(\S+):([0-9A-F]{4})\s+(\w+)(?:\s+ops)?(?:\s+persistent ([0-9]{1,10}))?", re.ASCII)
+_ENTRY = re.compile(r"\s*->\s+(\S+):([0-9A-F]{4})\s+(\w+)\s+([0-9]{1,10})\s+([0-9]{1,10})", re.ASCII)
 _CONFIG = re.compile(r"\s(?:-f|--use-file=?)\s*(\S+)")
 _METHODS = {"Route": "dr", "Masq": "nat", "Tunnel": "tun", "Local": "local"}
 
@@ -56,6 +58,8 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
     running = found.get("running", [])
     config = _CONFIG.search(running[1]) if len(running) > 1 else None
     unit = found.get("unit", [])
+    with reading(host, "its kernel settings", "sysctl net.ipv4.vs"):
+        settings = dict(_settings(found.get("settings", [])))
     return KeepalivedFacts(
         version=version[1] if version else "",
         systemd=found.get("systemd") == ["yes"],
@@ -64,7 +68,7 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
         guard_there=found.get("guard") == ["yes"],
         unit=unit[0] if unit else "",
         masked=unit[1:] == ["/dev/null"],
-        sysctls=dict(_settings(found.get("settings", []))),
+        sysctls=settings,
         table=tuple(_table(found["table"][1:])) if found.get("table") else None,
         missing=tuple(found.get("named", [])),
         texts={name[5:]: _text(lines) for name, lines in found.items() if name.startswith("text:/")},
@@ -80,7 +84,7 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
 def _settings(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
         path, _, value = line.rpartition(":")
-        yield sysctl_key(path), value.strip()
+        yield sysctl_key(path), values.setting(value.strip())
 
 
 def _text(lines: list[str]) -> str:
