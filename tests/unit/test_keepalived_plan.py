@@ -50,6 +50,7 @@ from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import keepalived_settings, plan_keepalived
 from dsrwizard.core.plan.keepalived_back import refuse_change_back
+from dsrwizard.core.plan.keepalived_found import keepalived_found
 from dsrwizard.core.plan.keepalived_proof import unfinished, without
 from dsrwizard.core.plan.sending import kept_where_sent
 from dsrwizard.core.plan.teardown import teardown_plan
@@ -361,6 +362,24 @@ def test_what_the_directors_files_no_longer_have_is_sent_to_no_more() -> None:
     for before_steps, kept in ((made[DIRECTOR].steps, 1), ((), 0)):
         shown = kept_where_sent(plan, fewer, observed, SHOP.servers, before_steps)
         assert len(shown.hosts[-1].steps) == kept
+
+
+@pytest.mark.parametrize("operators", [False, True])
+def test_without_a_journal_it_is_found_by_its_files_and_the_operators_part_stays(operators: bool) -> None:
+    here = bare()
+    if operators:
+        here = bare(
+            files={**bare().files, KEEPALIVED_CONF: OPERATORS}, texts={KEEPALIVED_CONF: OPERATORS.content}, running=True
+        )
+    here = msgspec.structs.replace(here, systemd=False)
+    after = put(here, planned(seen(here))[DIRECTOR].steps)
+    found = keepalived_found(SHOP, seen(after))
+    assert {item.host for item in found} == {DIRECTOR}
+    (made,) = teardown_plan("shop", found, seen(after)).hosts
+    restored = put(after, made.steps)
+    assert restored.files == here.files
+    assert restored.running is operators
+    assert keepalived_found(SHOP, seen()) == []
 
 
 def test_another_engine_is_refused_while_keepalived_has_the_table() -> None:

@@ -29,6 +29,7 @@ from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observ
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director import key_of, plan_director, settings_of
+from dsrwizard.core.plan.keepalived_found import SETTINGS_STAY, keepalived_found
 from dsrwizard.core.plan.plan import host_plan
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.plan.unlooked import unseen
@@ -73,6 +74,9 @@ def recognised(deployment: Deployment, observed: Observed) -> FoundByName:
             found.strange |= {server.name: held} if held else {}
     if observed.director is not None and deployment.director.engine == "netlink":
         _director(found, deployment, observed.director)
+    for item in keepalived_found(deployment, observed):
+        found.items.append(item)
+        found.notes.setdefault(item.host, [SETTINGS_STAY])
     return found
 
 
