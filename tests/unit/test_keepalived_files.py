@@ -255,7 +255,7 @@ def test_the_drop_in_takes_off_what_a_killed_keepalived_leaves() -> None:
     assert "Restart=always\n" in text
     assert "ExecStopPost=-/usr/bin/env ip address del 10.0.0.10/32 dev eth0\n" in text
     assert "ExecStopPost=-/usr/bin/env ip address del fd00::10/128 dev eth0\n" in text
-    assert "mkdir -p /run/dsrwizard/health/shop\n" in text
+    assert "ExecStartPre=/usr/bin/env sh -c 'umask 077 && mkdir -p /run/dsrwizard/health/shop'\n" in text
     assert "sysctl -qw net.ipv4.vs.sloppy_tcp=1" in text
 
 

@@ -91,7 +91,7 @@ def bare(**changes: object) -> KeepalivedFacts:
     """A director on which keepalived was installed and nothing more."""
     facts = KeepalivedFacts(
         version="2.2.7", systemd=True, unit="/lib/systemd/system/keepalived.service", table=(), sysctls=SETTINGS,
-        files=dict.fromkeys(keepalived_files("shop")), folders=dict.fromkeys(keepalived_folders("shop"), False),
+        files=dict.fromkeys(keepalived_files("shop")), folders=dict.fromkeys(keepalived_folders(), False),
     )  # fmt: skip
     return msgspec.structs.replace(facts, **changes)
 

@@ -48,9 +48,9 @@ def keepalived_files(deployment: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def keepalived_folders(deployment: str) -> tuple[str, ...]:
+def keepalived_folders() -> tuple[str, ...]:
     """Every folder that a step may make there, outer ones first."""
-    return KEEPALIVED_FOLDER, OWN_FOLDER, _DROP_INS, str(FOLDER), f"{FOLDER}/health", health_folder(deployment)
+    return KEEPALIVED_FOLDER, OWN_FOLDER, _DROP_INS
 
 
 def health_folder(deployment: str) -> str:

@@ -288,7 +288,7 @@ def _files(
     if not changes and not units and seen.running and not leaving:
         return []
     checked = tuple((change.path, first[change.path]) for change in changes if isinstance(change, FileChange))
-    body = [*_folders(deployment, host, seen), *changes, *units]
+    body = [*_folders(deployment, seen), *changes, *units]
     where = "" if host.name == DIRECTOR else f" on {host.name}"
     steps = []
     if body or not seen.running:
@@ -358,12 +358,10 @@ def is_held(deployment: Deployment, text: str, place: DestinationPlace) -> bool:
     return rip is not None and not weights_in(text).get((f"{vip.ip} {place.service}", str(ip_address(rip))))
 
 
-def _folders(deployment: Deployment, host: DirectorHost, seen: KeepalivedFacts) -> list[Change]:
-    needed = [path for path in keepalived_folders(deployment.name) if path.startswith(KEEPALIVED_FOLDER)]
+def _folders(deployment: Deployment, seen: KeepalivedFacts) -> list[Change]:
+    needed = [path for path in keepalived_folders() if path.startswith(KEEPALIVED_FOLDER)]
     if seen.systemd:
         needed.append(keepalived_drop_in(deployment.name).rpartition("/")[0])
-    if host.guarded(deployment):
-        needed += [path for path in keepalived_folders(deployment.name) if path.startswith("/run/")]
     return [FolderChange(path=path, old=False, new=True) for path in needed if seen.folders.get(path) is False]
 
 

@@ -217,7 +217,8 @@ def drop_in_text(deployment: Deployment, side: Side, settings: dict[str, str], *
     ]
     lines += [f"ExecStartPre=-/usr/bin/env sysctl -qw {key}={value}" for key, value in settings.items()]
     if guarded:
-        lines.append(f"ExecStartPre=/usr/bin/env mkdir -p {health_folder(deployment.name)}")
+        folder = health_folder(deployment.name)
+        lines.append(f"ExecStartPre=/usr/bin/env sh -c 'umask 077 && mkdir -p {folder}'")
     lines += [
         f"ExecStopPost=-/usr/bin/env ip address del {vip.ip}/{vip.prefix} dev {side.interface}"
         for vip in deployment.vips

@@ -41,7 +41,7 @@ def look_script(nonce: str, deployment: str, settings: Iterable[str]) -> str:
         "@GUARD@": shlex.quote(f"/etc/systemd/system/dsrwizard-guard-{deployment}.service"),
         "@SETTINGS@": " ".join(map(shlex.quote, paths)) or "''",
         "@FILES@": " ".join(map(shlex.quote, keepalived_files(deployment))),
-        "@FOLDERS@": " ".join(map(shlex.quote, keepalived_folders(deployment))),
+        "@FOLDERS@": " ".join(map(shlex.quote, keepalived_folders())),
     }
     return filled(_LOOK, holes)
 

@@ -15,7 +15,12 @@ soon() { # WANTED: waits until it runs (yes) or does not (no)
   echo "keepalived $2 within 10 seconds; see its log"
   return 1
 }
+health() { # the folders of health files: keepalived watches them, so they have to be there first
+  (umask 077 && sed -n 's#^ *file "\(/run/dsrwizard/health/[^/"]*\)/.*#\1#p' /etc/keepalived/dsrwizard.d/*.conf |
+    sort -u | while read -r f; do mkdir -p "$f"; done) 2>/dev/null
+}
 verb=@VERB@
+[ "$verb" = stop ] || health
 case $verb in
 reload)
   if unit is-active -q; then unit reload
