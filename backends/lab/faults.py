@@ -35,6 +35,8 @@ from backends.lab.making import (
 PEER = network.directors(network.PAIR)[1].name
 """The other director, where there are two."""
 
+_RUNS_KEEPALIVED = "kill -0 $(cat /run/keepalived.pid 2>/dev/null) 2>/dev/null"
+
 FAULTS: tuple[LabFault, ...] = (
     LabFault(
         "unreachable", SERVERS, "The server's cable is pulled: it does not answer at its address.",
@@ -202,8 +204,22 @@ FAULTS: tuple[LabFault, ...] = (
                 "iptables-legacy -D INPUT -p 112 -j DROP 2>/dev/null; true",
             ),
         ),
-        "kill -0 $(cat /run/keepalived.pid 2>/dev/null) 2>/dev/null",
-        "keepalived does not run, as it does in a lab with two directors", learned=True,
+        _RUNS_KEEPALIVED, "keepalived does not run, as it does in a lab with two directors", learned=True,
+    ),
+    LabFault(
+        "orphan-vip", (DIRECTOR,), "keepalived was killed with all its processes: nobody takes the VIPs off.",
+        (Action(
+            "",
+            "p=$(cat /run/keepalived.pid) && kill -9 $p $(pgrep -P $p)",
+            "ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; rm -f /run/keepalived*.pid; keepalived",
+        ),),
+        f"{_RUNS_KEEPALIVED} && ip -o addr show to $VIP | grep -q .",
+        "keepalived does not run and hold the VIP, as in a lab with two directors", learned=True,
+    ),
+    LabFault(
+        "no-standby", (PEER,), "keepalived was stopped on the other director.",
+        (Action("", "kill $(cat /run/keepalived.pid)", "keepalived"),),
+        _RUNS_KEEPALIVED, "keepalived does not run, as it does in a lab with two directors", users="all",
     ),
     LabFault(
         "guard-off", (DIRECTOR,), "The deployment file asks for a guard, and nobody runs one.",

@@ -30,9 +30,9 @@ from dsrwizard.engine.journal import Journal
 
 EVERY = 0.5
 """Seconds from one round to the next."""
-OWNERS_SECONDS = 2.0
+OWNERS_SECONDS = 3.0
 """Seconds from one question for the VIPs' owners to the next."""
-TALKS_SECONDS = 1.0
+TALKS_SECONDS = 2.0
 """Seconds from one conversation with the applications to the next."""
 DOUBT_SECONDS = 0.5
 """The same, after one that ended badly for the first time."""

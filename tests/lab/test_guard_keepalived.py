@@ -52,6 +52,7 @@ def pair() -> Iterator[Lab]:
     """Two directors with keepalived at work, and real servers that serve; no guard yet."""
     with Lab(directors=2) as lab:
         text = lab.read(ONE.name, FILE).replace("[director]\n", "[director]\nguard = true\n", 1)
+        text += "\n[director.vrrp]\npreempt_delay = 1\n"
         for server in SERVERS:
             quiet = "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
             lab.run(server, f"{quiet} && ip addr add {VIP}/32 dev lo").ok()
@@ -63,7 +64,7 @@ def pair() -> Iterator[Lab]:
             lab.run(host.name, f"mkdir -p /etc/keepalived/dsrwizard.d {health_folder('shop')}").ok()
             lab.put(KEEPALIVED_CONF, main_text(deployment, side), host=host.name)
             lab.put(vrrp_file("shop"), vrrp_text(deployment, side), host=host.name)
-            lab.put(services_file("shop"), services_text(deployment), host=host.name)
+            lab.put(services_file("shop"), services_text(deployment, guarded=True), host=host.name)
             lab.run(host.name, "modprobe -q ip_vs; keepalived -t && keepalived").ok()
         yield lab
 

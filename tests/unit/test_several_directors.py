@@ -9,9 +9,14 @@ import msgspec
 import pytest
 
 from dsrwizard.cli import printing
+from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Bgp, Deployment, PeerDirector
+from dsrwizard.core.model.facts import Interface, Observed, ServerFacts
+from dsrwizard.core.model.keepalived import ENABLED_LINK, KeepalivedFacts, TableEntry, TableService
 from dsrwizard.core.model.snapshot import Snapshot
+from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.keepalived import keepalived_settings
 from dsrwizard.core.tell.metrics import exposition
 from screens.live.header import Looking, Tally, header_lines
 from tests.fakes.engine import engine_of
@@ -155,3 +160,147 @@ def test_one_director_alone_has_no_line(pair: Pair, capsys: pytest.CaptureFixtur
     assert seen.directors == ()
     printing.snapshot(seen, as_json=False)
     assert "Directors:" not in capsys.readouterr().out
+
+
+# -- keepalived on both, as it was looked at
+
+
+def kept(pair: Keeping, host: str = DIRECTOR, **other: object) -> None:
+    """What was seen of keepalived on a director; the rest is as it should be."""
+    services = tuple(
+        TableService(
+            protocol="tcp", address=VIP, port=80, scheduler=pair.deployment.vips[0].services[0].scheduler,
+            entries=tuple(
+                TableEntry(address=server.address, port=80, method="dr", weight=1, active=2)
+                for server in pair.deployment.servers
+            ),
+        )
+        for _ in range(1)
+    )  # fmt: skip
+    settings = {key: value for key, (value, *_) in keepalived_settings(pair.deployment, "eth0").items()}
+    seen = KeepalivedFacts(
+        version="2.2.7", systemd=True, running=True, guard_there=True, sysctls=settings, table=services,
+        files={ENABLED_LINK: FileState(target="/lib/systemd/system/keepalived.service")},
+    )  # fmt: skip
+    pair.seen[host] = msgspec.structs.replace(seen, **other)
+
+
+class Keeping(Pair):
+    """The same with keepalived as the engine. `seen`: what a look at each director says of it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.deployment = msgspec.structs.replace(
+            self.deployment, director=msgspec.structs.replace(self.deployment.director, engine="keepalived", guard=True)
+        )
+        self.seen: dict[str, KeepalivedFacts] = {}
+        kept(self)
+        kept(self, "lb2")
+
+    def observed(self) -> Observed:
+        found = super().observed()
+        if not hasattr(self, "seen") or found.director is None:
+            return found
+        director = msgspec.structs.replace(found.director, keepalived=self.seen[DIRECTOR])
+        other = Interface(name="eth0", mac=OTHER, up=True)
+        servers = dict(found.servers)
+        if "lb2" in self.seen:
+            servers["lb2"] = ServerFacts(host="lb2", interfaces=(other,), keepalived=self.seen["lb2"])
+        return msgspec.structs.replace(found, director=director, servers=servers)
+
+    def named(self) -> list[tuple[str, str]]:
+        """Causes that are of the directors."""
+        return [(cause, host) for cause, host in self.failed() if cause != "guard-off"]
+
+    def of(self, host: str, check: str = "director.keepalived") -> Check:
+        (found,) = [one for one in self.verify().checks if (one.check, one.host) == (check, host)]
+        return found
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Keeping:
+    return Keeping(tmp_path)
+
+
+def test_both_directors_ready_is_said_of_each(keeping: Keeping) -> None:
+    assert keeping.named() == []
+    assert keeping.of(DIRECTOR).message == "This director is ready to hold the VIPs."
+    assert keeping.of("lb2").message == "lb2 is ready to hold the VIPs."
+    assert "6 open connections" in keeping.of("lb2").evidence
+
+
+@pytest.mark.parametrize("host", [DIRECTOR, "lb2"])
+def test_a_vip_that_a_killed_keepalived_left_is_an_orphan_and_explains_the_second_owner(
+    keeping: Keeping, host: str
+) -> None:
+    keeping.lb2_holds()
+    kept(keeping, host, running=False)
+    assert keeping.named() == [("orphan-vip", host)]
+    check = keeping.of(host)
+    assert "another director has taken it too" in check.message
+    assert f"ip addr del {VIP}/32 dev eth0; systemctl start keepalived" in check.fix
+    assert keeping.role().consequence_of == "orphan-vip"
+
+
+def test_an_orphan_that_nobody_else_holds_keeps_its_vip(keeping: Keeping) -> None:
+    kept(keeping, running=False)
+    assert keeping.named() == [("orphan-vip", DIRECTOR)]
+    assert keeping.of(DIRECTOR).fix == "On the director: systemctl start keepalived"
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"running": False}, "keepalived does not run there"),
+        ({"version": ""}, "keepalived is not installed there"),
+        ({"masked": True}, "its unit is masked"),
+        ({"files": {ENABLED_LINK: None}}, "its unit is not enabled"),
+        ({"other_config": "/etc/other.conf"}, "it reads /etc/other.conf"),
+        ({"sysctls": {"net.ipv4.conf.all.send_redirects": "1"}}, "net.ipv4.conf.all.send_redirects is 1 there, not 0"),
+        ({"table": ()}, f"its IPVS has no service {VIP} tcp/80"),
+        ({"table": None}, f"its IPVS has no service {VIP} tcp/80"),
+    ],
+)
+def test_a_director_that_could_not_take_over_is_named(keeping: Keeping, other: dict[str, object], words: str) -> None:
+    kept(keeping, "lb2", **other)
+    assert keeping.named() == [("no-standby", "lb2")]
+    assert words in keeping.of("lb2").message
+    assert keeping.of("lb2").fix
+
+
+def test_a_table_that_differs_from_the_file_is_named_and_weights_are_not(keeping: Keeping) -> None:
+    (service,) = keeping.seen["lb2"].table or ()
+    held = tuple(msgspec.structs.replace(one, weight=0) for one in service.entries)
+    kept(keeping, "lb2", table=(msgspec.structs.replace(service, entries=held),))
+    assert keeping.named() == []
+    for changed, words in (
+        (msgspec.structs.replace(service, scheduler="wrr"), "with the scheduler wrr"),
+        (msgspec.structs.replace(service, entries=service.entries[1:]), "has no web1 in"),
+        (
+            msgspec.structs.replace(
+                service, entries=(msgspec.structs.replace(held[0], method="nat"), *service.entries[1:])
+            ),
+            "by nat, not directly",
+        ),
+    ):
+        kept(keeping, "lb2", table=(changed,))
+        assert words in keeping.of("lb2").message
+
+
+def test_one_that_could_not_be_looked_at_is_unknown_and_no_pass(keeping: Keeping) -> None:
+    del keeping.seen["lb2"]
+    assert keeping.of("lb2").outcome == "unknown"
+    assert "ssh root@10.0.0.3" in keeping.of("lb2").fix
+
+
+def test_the_other_director_without_a_guard_is_said(keeping: Keeping) -> None:
+    kept(keeping, "lb2", guard_there=False)
+    assert keeping.of("lb2", "director.guard").outcome == "unknown"
+    assert "Install dsrwizard on lb2" in keeping.of("lb2", "director.guard").fix
+
+
+def test_a_backup_says_that_it_will_take_the_vips_back(keeping: Keeping) -> None:
+    keeping.lets_go()
+    keeping.lb2_holds()
+    assert keeping.named() == []
+    assert "takes the VIPs back 60 s after it has heard the other" in keeping.role().evidence

@@ -53,6 +53,7 @@ from dsrwizard.core.diagnosis.gateway import gateways
 from dsrwizard.core.diagnosis.heard import heard
 from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import access, ports, reach
+from dsrwizard.core.diagnosis.standby import standby
 from dsrwizard.core.diagnosis.systems import server_views
 from dsrwizard.core.diagnosis.unseen import not_seen
 from dsrwizard.core.model.checks import Check, Report, Verdict
@@ -66,6 +67,7 @@ ASIDE = frozenset(
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
         "server.balancer", "director.persistent", "director.guard", "director.role",
+        "director.keepalived",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -75,7 +77,7 @@ def diagnose(evidence: Evidence) -> Report:
     """All checks with their outcomes, and the verdict."""
     faults = Found()
     views = server_views(evidence)
-    director = [*roles(evidence, faults), *balancing.audit(evidence, faults, views)]
+    director = [*standby(evidence, faults), *roles(evidence, faults), *balancing.audit(evidence, faults, views)]
     director += balancing.holds(evidence, faults)
     director += [*filters(evidence, faults), *settings(evidence, faults), *sources(evidence, faults)]
     director += [*entries(evidence, faults), *ways(evidence, faults, views), *persistent(evidence, faults)]

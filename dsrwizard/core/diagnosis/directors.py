@@ -14,7 +14,7 @@ from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.model.checks import Check
-from dsrwizard.core.model.deployment import Vip
+from dsrwizard.core.model.deployment import Vip, Vrrp
 from dsrwizard.core.model.steps import DIRECTOR
 
 
@@ -45,7 +45,7 @@ def holding(evidence: Evidence, vip: Vip) -> Holding:
     owners = evidence.owner(vip.address)
     if owners.problem:
         return Holding(here=here, problem=owners.problem)
-    names = (evidence.peer_macs.get(mac(one)) for one in owners.macs)
+    names = [evidence.peer_macs.get(mac(one)) for one in owners.macs]
     return Holding(here=here, others=tuple(dict.fromkeys(name for name in names if name is not None)))
 
 
@@ -69,6 +69,9 @@ def _role(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     unheard = f"; {', '.join(silent)} does not answer at its own address" if silent else ""
     seen = f"{_who(found)}{unheard}"
     if len(found.names) > 1:
+        orphan = next((one for name in found.names if (one := faults.find(name, "orphan-vip"))), None)
+        if orphan is not None:
+            return where.follows(orphan, f"two directors hold {vip.address}.", seen)
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="split-brain", vip=vip.address),
             sentences.split_brain(vip.address, [_called(name) for name in found.names]), seen,
@@ -83,7 +86,13 @@ def _role(evidence: Evidence, faults: Found, vip: Vip) -> Check:
         )  # fmt: skip
     if found.here:
         return where.passed(f"This director is the active one for {vip.address}.", seen)
-    return where.passed(f"{found.others[0]} is the active director for {vip.address}; this one is its backup.", seen)
+    delay = (evidence.deployment.director.vrrp or Vrrp()).preempt_delay
+    soon = f"; keepalived here takes the VIPs back {delay} s after it has heard the other" if delay else ""
+    running = evidence.observed.director is not None and evidence.observed.director.keepalived
+    return where.passed(
+        f"{found.others[0]} is the active director for {vip.address}; this one is its backup.",
+        seen + (soon if running and running.running else ""),
+    )
 
 
 def _who(found: Holding) -> str:

@@ -142,12 +142,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def peer_macs(self) -> dict[str, str]:
-        """MAC → the other director that has it: it answers for that director's own address. One that is also a real
-        server's is not counted: a clone is no director."""
+        """MAC → the other director that has it: it answers for that director's own address, or the director says so.
+        One that is also a real server's is not counted: a clone is no director."""
         servers = {mac(one.mac) for one in self.probes.values() if one.mac}
         found: dict[str, str] = {}
         for peer in self.deployment.director.peers:
-            for one in self.owner(peer.address).macs:
+            facts = self.observed.servers.get(peer.name)
+            own = [link.mac for link in facts.interfaces if link.mac] if facts is not None else []
+            for one in (*self.owner(peer.address).macs, *own):
                 if mac(one) not in servers:
                     found.setdefault(mac(one), peer.name)
         return found

@@ -12,11 +12,12 @@ from typing import Literal
 import msgspec
 
 Cause = Literal[
-    "director-vip", "split-brain", "vip-as-source", "director-setting", "duplicate-vip", "stale-arp",
+    "director-vip", "split-brain", "orphan-vip", "vip-as-source", "director-setting", "duplicate-vip", "stale-arp",
     "ipvs-missing", "arp-leak", "arp-announce", "arp-mismatch", "ipvs-differs", "director-neighbour",
     "second-director", "duplicate-rip", "unreachable", "not-on-link", "vip-missing", "vip-prefix", "weak-host",
     "windows-adapter", "address-conflict", "service-down", "service-hung", "rip-only-listener", "site-binding",
-    "firewall", "gateway", "rp-filter", "spoof-filter", "path-mtu", "drained", "guard-off", "not-persistent",
+    "firewall", "gateway", "rp-filter", "spoof-filter", "path-mtu", "drained", "no-standby", "guard-off",
+    "not-persistent",
 ]  # fmt: skip
 """The stable ids, as they stand in JSON, metrics and the timeline."""
 
@@ -53,6 +54,10 @@ _ROWS = (
     CauseInfo(
         id="split-brain", words="two directors hold the VIP at once", place="director", probe="answered",
         by_hand="The directors do not hear each other: their administrator must let VRRP through between them.",
+    ),
+    CauseInfo(
+        id="orphan-vip", words="a director holds the VIP, and keepalived does not run there", place="director",
+        probe="answered", by_hand="keepalived is started on {host}, once the VIP is off there if another has it.",
     ),
     CauseInfo(
         id="vip-as-source", words="the director uses the VIP as the source of its own packets", place="director",
@@ -186,6 +191,11 @@ _ROWS = (
     CauseInfo(
         id="drained", words="the destination has weight 0, but the deployment says otherwise", place="director",
         probe="answered",
+    ),
+    CauseInfo(
+        id="no-standby", words="a director could not take the VIPs over as it should", place="director",
+        probe="answered", felt=False,
+        by_hand="An apply of the deployment sets both directors up; what it cannot do is said for {host}.",
     ),
     CauseInfo(
         id="guard-off", words="the guard that the deployment asks for is not at work as it should be",
