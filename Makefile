@@ -4,6 +4,8 @@
 #                renamed servers, waves and kill points that make test leaves out, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
 # make reboots   Debian machines with systemd reboot for real: what of a set-up comes back, and what a teardown leaves
+# make failover  two directors with keepalived and three with BIRD, under load: power cut, split, reboot and more, in figures
+# make guard-soak  flapping servers, load and healthy noise for MINUTES: does the guard take out one that is well?
 # make pictures  the screens of the README     make install-check  the README's ways to install, in scratch
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
 # make docs      the book as a site, in .venv-docs/site; a broken link fails it
@@ -35,7 +37,7 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
 REBOOTS_NEED := linux.uml=user-mode-linux mmdebstrap=mmdebstrap fakechroot=fakechroot fakeroot=fakeroot \
                 mkfs.ext4=e2fsprogs ssh-keygen=openssh-client depmod=kmod setpriv=util-linux
 
-.PHONY: reboots demo test cases check lint unit bench faults hostile mutants kills undo-table pictures manual docs install-check lock outdated clean packages
+.PHONY: failover guard-soak reboots demo test cases check lint unit bench faults hostile mutants kills undo-table pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -54,6 +56,13 @@ cases: packages $(VENV)/.ready-dev
 reboots: $(VENV)/.ready-dev
 	@$(MAKE) --no-print-directory packages NEEDS='$(REBOOTS_NEED)'
 	@$(BIN)/python -m tests.reboots
+
+failover: packages $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.failover
+
+MINUTES ?= 5
+guard-soak: packages $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.bench.guard_soak --minutes $(MINUTES) --seed $(SEED)
 
 check: lint unit
 

@@ -111,6 +111,11 @@ def test_the_service_stops_and_starts_on_one_address(lab: Lab) -> None:
     assert lab.request("10.0.0.78", host="director") == "web3"
 
 
+def test_a_stream_goes_on_until_nobody_listens(lab: Lab) -> None:
+    with lab.spawn("client", ["curl", "-sN", "http://10.0.0.101/stream"]) as stream:
+        stream.expect(5 * "web1\n")
+
+
 # --- SSH --------------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """A real server's services: TCP ports 80 and 8080 answer with the host's name, UDP port 7 echoes behind it.
-`/large` is a page of many packets, whose last line is the name.
+`/large` is a page of many packets, whose last line is the name; `/stream` says the name ten times a second for as long
+as somebody listens.
 
 Usage: serve.py [ADDRESS] [SERVICE=ADDRESS,… …]. Without an address it listens on the IPv4 and the IPv6 wildcard;
 `tcp/80=10.0.0.101` says otherwise for one service, `tcp/80=` leaves it out. UDP answers leave from the address the
@@ -66,12 +67,22 @@ def _answer(connection: socket.socket, body: bytes) -> None:
             request += data
         if request.startswith(b"GET /large"):
             body = _LARGE + body
+        if request.startswith(b"GET /stream"):
+            _stream(connection, body)
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
         connection.sendall(head % len(body) + body)
     except OSError:
         pass  # the client went away
     finally:
         connection.close()
+
+
+def _stream(connection: socket.socket, body: bytes) -> None:
+    """Until the other side is gone, which is an `OSError`."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n")
+    while True:
+        connection.sendall(body)
+        time.sleep(0.1)
 
 
 def _answer_source(level: int, kind: int, data: bytes) -> bytes | None:
