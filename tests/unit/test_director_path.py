@@ -332,6 +332,21 @@ def test_flags_and_masks_are_drift_where_apply_set_none_and_else_told(state: Ser
     assert check.fix.startswith("On the director: ipvsadm -E -t 10.0.0.10:80 -s sh")
 
 
+@pytest.mark.parametrize("flags", [0x18, 0x08, 0x10, 0])
+def test_the_flags_by_which_two_directors_agree_belong_to_their_table(flags: int) -> None:
+    farm = Farm(services=(Service(port=80, scheduler="mh"),))
+    director = msgspec.structs.replace(farm.deployment.director, engine="keepalived")
+    farm.deployment = msgspec.structs.replace(farm.deployment, director=director)
+    farm.world.ipvs.table[KEY].state = ServiceState("mh", flags=flags)
+    told = [check for check in applied(farm).failures if check.check == "director.ipvs"]
+    if flags == 0x18:
+        assert told == []
+        return
+    lacking = " and ".join(word for bit, word in ((0x08, "mh-fallback"), (0x10, "mh-port")) if not flags & bit)
+    assert [check.message for check in told] == [f"IPVS has 10.0.0.10 tcp/80 with the scheduler mh without {lacking}."]
+    assert told[0].fix == "On the director: ipvsadm -E -t 10.0.0.10:80 -s mh -b mh-fallback,mh-port"
+
+
 def marking(ports: str) -> tuple[FilterChain, ...]:
     rule = f"-A PREROUTING -d 10.0.0.10/32 -p tcp -m multiport --dports {ports} -j MARK --set-xmark 0x1/0xffffffff"
     return (

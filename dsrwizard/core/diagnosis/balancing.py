@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from ipaddress import ip_address
 
+import msgspec
+
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.director_table import caught, extra, limited, oddities, ours
 from dsrwizard.core.diagnosis.directors import holding
@@ -14,14 +16,14 @@ from dsrwizard.core.diagnosis.mismatch import of_rips, of_vip, spoken
 from dsrwizard.core.diagnosis.server_view import ServerView
 from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.causes import UNPROVED, Cause
-from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange, ServiceState
+from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange, ServiceState, flag_words
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.nlb import balanced_macs
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
-from dsrwizard.core.plan.director import key_of, wanted_state
+from dsrwizard.core.plan.director import by_client, key_of, wanted_state
 
 _SHOWN = 8
 """MACs in one line of evidence."""
@@ -198,7 +200,8 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, pres
     if blind:
         return blind
     name = f"{vip.address} {service.label}"
-    wanted = wanted_state(service, present)
+    own = by_client(evidence.deployment, service)
+    wanted = wanted_state(service, present, own)
     if present is None:
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label),
@@ -210,15 +213,17 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, pres
         differing.append(f"scheduler {present.state.scheduler} instead of {wanted.scheduler}")
     if present.state.persistence != wanted.persistence:
         differing.append(f"persistence {present.state.persistence} s instead of {wanted.persistence} s")
+    elif lacking := flag_words(own & ~present.state.flags, service.scheduler):
+        differing.append(f"the scheduler {service.scheduler} without {' and '.join(lacking)}")
     if differing:
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-differs", vip=vip.address, service=service.label),
             f"IPVS has {name} with {' and '.join(differing)}.", ", ".join(differing),
             _command(ServiceChange(service=key_of(vip, service), old=present.state, new=wanted)),
         )  # fmt: skip
-    odd = oddities(present.state)
+    odd = oddities(msgspec.structs.replace(present.state, flags=present.state.flags & ~own))
     if odd and ours(evidence):
-        plain = ServiceState(scheduler=wanted.scheduler, persistence=wanted.persistence)
+        plain = ServiceState(scheduler=wanted.scheduler, persistence=wanted.persistence, flags=own)
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-differs", vip=vip.address, service=service.label),
             f"IPVS has {name} with {' and '.join(odd)}, which the deployment does not name.", ", ".join(odd),

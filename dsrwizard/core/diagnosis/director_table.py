@@ -9,7 +9,7 @@ from dsrwizard.core.diagnosis.director_filter import follow, packet_of
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.dialects.commands import commands
-from dsrwizard.core.model.changes import DestinationChange, ServiceState
+from dsrwizard.core.model.changes import ONE_PACKET, SCHEDULER_FLAGS, DestinationChange, ServiceState, flag_words
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import Destination, VirtualService
@@ -18,10 +18,6 @@ from dsrwizard.core.model.values import canonical, endpoint
 from dsrwizard.core.plan.director import key_of
 
 _SHOWN = 8
-_FLAGS = {
-    "sh": {0x08: "sh-fallback", 0x10: "sh-port"}, "mh": {0x08: "mh-fallback", 0x10: "mh-port"},
-}  # fmt: skip
-_ONE_PACKET = 0x04
 
 
 def ours(evidence: Evidence) -> bool:
@@ -32,13 +28,11 @@ def ours(evidence: Evidence) -> bool:
 def oddities(state: ServiceState) -> list[str]:
     """What a service is set to that no deployment can name, as ipvsadm calls it."""
     found = []
-    if state.flags & _ONE_PACKET:
+    if state.flags & ONE_PACKET:
         found.append("one-packet scheduling (-o)")
-    rest = state.flags & ~_ONE_PACKET
-    for bit, word in _FLAGS.get(state.scheduler, {}).items():
-        if rest & bit:
-            found.append(f"the flag {word} (-b)")
-            rest &= ~bit
+    rest = state.flags & ~ONE_PACKET
+    found += [f"the flag {word} (-b)" for word in flag_words(rest, state.scheduler)]
+    rest &= ~sum(SCHEDULER_FLAGS.get(state.scheduler, {}))
     if rest:
         found.append(f"the flags 0x{rest:x}")
     if state.netmask is not None and state.persistence:

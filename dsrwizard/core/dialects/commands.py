@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from ipaddress import IPv4Address
 
 from dsrwizard.core.dialects.keepalived.putting import shown_commands
 from dsrwizard.core.dialects.windows.commands import windows_commands
 from dsrwizard.core.model.changes import (
+    ONE_PACKET,
     AddressChange,
     AnnounceChange,
     Change,
@@ -24,6 +26,7 @@ from dsrwizard.core.model.changes import (
     SysctlChange,
     UnitChange,
     WindowsChange,
+    flag_words,
 )
 from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.values import endpoint
@@ -111,15 +114,26 @@ def _virtual(key: ServiceKey) -> str:
     return f"-{key.protocol[0]} {endpoint(key.address, key.port)}"
 
 
+def _flags(state: ServiceState) -> str:
+    words = ",".join(flag_words(state.flags, state.scheduler))
+    return f"{' -o' if state.flags & ONE_PACKET else ''}{f' -b {words}' if words else ''}"
+
+
 def _persistence(state: ServiceState) -> str:
-    return f" -p {state.persistence}" if state.persistence else ""
+    if not state.persistence:
+        return ""
+    mask = state.netmask
+    masked = "" if mask is None else f" -M {mask if mask <= 128 else IPv4Address(mask)}"
+    engine = f" --pe {state.persistence_engine}" if state.persistence_engine else ""
+    return f" -p {state.persistence}{masked}{engine}"
 
 
 def _service(change: ServiceChange) -> str:
     if change.new is None:
         return f"ipvsadm -D {_virtual(change.service)}"
     verb = "-A" if change.old is None else "-E"
-    return f"ipvsadm {verb} {_virtual(change.service)} -s {change.new.scheduler}{_persistence(change.new)}"
+    state = f"{change.new.scheduler}{_flags(change.new)}{_persistence(change.new)}"
+    return f"ipvsadm {verb} {_virtual(change.service)} -s {state}"
 
 
 def _destination(change: DestinationChange) -> str:
@@ -128,4 +142,5 @@ def _destination(change: DestinationChange) -> str:
         return f"ipvsadm -d {real}"
     # What ipvsadm has no word for (a newer kernel's method, or `bypass`), it cannot be told either.
     method = {"tun": "-i", "nat": "-m"}.get(change.new.method, "-g")
-    return f"ipvsadm {'-a' if change.old is None else '-e'} {real} {method} -w {change.new.weight}"
+    limits = f" -x {change.new.upper} -y {change.new.lower}" if change.new.upper or change.new.lower else ""
+    return f"ipvsadm {'-a' if change.old is None else '-e'} {real} {method} -w {change.new.weight}{limits}"

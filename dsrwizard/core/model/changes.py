@@ -165,6 +165,18 @@ class ServiceKey(msgspec.Struct, frozen=True):
     port: int
 
 
+ONE_PACKET = 0x04
+SCHEDULER_FLAGS = {
+    "sh": {0x08: "sh-fallback", 0x10: "sh-port"}, "mh": {0x08: "mh-fallback", 0x10: "mh-port"},
+}  # fmt: skip
+"""Flags of a service (linux/ip_vs.h), and those of schedulers as ipvsadm(8) calls them."""
+
+
+def flag_words(flags: int, scheduler: str) -> list[str]:
+    """The flags of a scheduler as ipvsadm calls them."""
+    return [word for bit, word in SCHEDULER_FLAGS.get(scheduler, {}).items() if flags & bit]
+
+
 class ServiceState(msgspec.Struct, frozen=True):
     """What an IPVS service is set to. `persistence` in seconds, 0 = off; `flags` without the persistence bit
     (`hashed` is the kernel's own and never stored here)."""

@@ -72,6 +72,13 @@ BY_CLIENT = {"mh": 0x18, "sh": 0x18}
 (IP_VS_SVC_F_SCHED1 and 2, linux/ip_vs.h)."""
 
 
+def by_client(deployment: Deployment, service: Service) -> int:
+    """The flags that a service has where several directors must choose the same server for a client and its port."""
+    director = deployment.director
+    several = director.bgp is not None or director.engine == "keepalived"
+    return BY_CLIENT.get(service.scheduler, 0) if several else 0
+
+
 def settings_of(deployment: Deployment) -> dict[str, tuple[str, str, str]]:
     """As `sysctls`, of a deployment."""
     found = sysctls(deployment.director.interface)
@@ -110,7 +117,7 @@ def plan_director(
     steps += [step for step in vips if not step.awaits]
     for vip in served:
         for service in vip.services:
-            steps += _service(facts, vip, service, spread=deployment.director.bgp is not None)
+            steps += _service(facts, vip, service, by_client(deployment, service))
     for server in deployment.servers:
         if server.name in able:
             for vip in deployment.vips_of(server):
@@ -221,10 +228,9 @@ def _vip_for_bgp(facts: DirectorFacts, vip: Vip, interface: str) -> Step:
     )  # fmt: skip
 
 
-def wanted_state(service: Service, present: VirtualService | None, *, spread: bool = False) -> ServiceState:
-    """The service as the deployment has it; what the deployment does not speak of stays as it is. `spread`: several
-    directors must choose the same server for a client and its port."""
-    flags = BY_CLIENT.get(service.scheduler, 0) if spread else 0
+def wanted_state(service: Service, present: VirtualService | None, flags: int = 0) -> ServiceState:
+    """The service as the deployment has it, with the flags of `by_client`; what the deployment does not speak of stays
+    as it is."""
     if present is None:
         return ServiceState(scheduler=service.scheduler, persistence=service.persistence, flags=flags)
     return msgspec.structs.replace(
@@ -232,10 +238,10 @@ def wanted_state(service: Service, present: VirtualService | None, *, spread: bo
     )
 
 
-def _service(facts: DirectorFacts, vip: Vip, service: Service, *, spread: bool = False) -> list[Step]:
+def _service(facts: DirectorFacts, vip: Vip, service: Service, flags: int) -> list[Step]:
     key = key_of(vip, service)
     present = facts.service(key)
-    wanted = wanted_state(service, present, spread=spread)
+    wanted = wanted_state(service, present, flags)
     if present is not None and present.state == wanted:
         return []
     persistence = f", persistence {service.persistence} s" if service.persistence else ""

@@ -46,15 +46,13 @@ from dsrwizard.core.model.keepalived import (
     vrrp_file,
 )
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Step
-from dsrwizard.core.plan.director import key_of, sysctls, wanted_state
+from dsrwizard.core.plan.director import by_client, key_of, sysctls, wanted_state
 from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
 from dsrwizard.core.plan.unlooked import unseen
 
 KEEPALIVED_STEP, REMOVAL_STEP = "keepalived", "keepalived removal"
 SETTLE_SECONDS = writer.STARTUP_DELAY + 1
 """How long a keepalived that starts takes until it has the VIPs, where nobody else has them."""
-_BY_CLIENT_FLAGS = 0x18
-"""IP_VS_SVC_F_SCHED1 and 2 (linux/ip_vs.h): of mh and sh the fallback and the port, as keepalived sets them."""
 
 
 class DirectorHost(NamedTuple):
@@ -441,8 +439,7 @@ def _matched(deployment: Deployment, host: DirectorHost, seen: KeepalivedFacts) 
         present = host.facts.service(key)
         if present is None:
             continue
-        flags = _BY_CLIENT_FLAGS if service.scheduler in ("mh", "sh") else 0
-        wanted = msgspec.structs.replace(wanted_state(service, present), flags=flags)
+        wanted = msgspec.structs.replace(wanted_state(service, present), flags=by_client(deployment, service))
         if present.state != wanted:
             changes.append(ServiceChange(service=key, old=present.state, new=wanted))
         for server in deployment.servers_of(vip):
