@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from backends.lab import network
-from dsrwizard.core.dialects.bird.writer import OwnAddresses, bird_text, with_include
+from backends.lab import guest, network
+from dsrwizard.core.dialects.bird.writer import with_include
 from dsrwizard.core.intake.deployment_file import dumps
-from dsrwizard.core.model.bird import BIRD_CONF, bird_file, sign_of
+from dsrwizard.core.model.bird import BIRD_CONF, BIRD_FOLDER, sign_of
 from dsrwizard.core.model.deployment import Bgp, Deployment, Director, RealServer, Service, Vip
-from tests.lab.harness import VIP, VIP6, Lab, Process
+from tests.lab.harness import PATIENCE, VIP, VIP6, Lab, Process, Result
 
 FILE = "/root/spread.toml"
 SERVERS = network.servers(3)
@@ -34,6 +34,10 @@ SPREAD = Deployment(
     vips=tuple(Vip(address=vip, services=(Service(port=80, scheduler="mh"),)) for vip in (VIP, VIP6)),
     servers=tuple(RealServer(name=one.name, address=one.address, address6=one.address6) for one in SERVERS),
 )
+ELSEWHERE = msgspec.structs.replace(
+    SPREAD, servers=tuple(msgspec.structs.replace(one, connect="manual") for one in SPREAD.servers)
+)
+"""The same for directors of the lab that have no key for the real servers."""
 SIGN = sign_of("spread")
 GUARD = """
 import signal, threading
@@ -46,37 +50,25 @@ signal.signal(signal.SIGTERM, lambda *_: ended.set())
 with build_guard(load(Path(FILE)), Limits(), 0.5, lambda line: print(line, flush=True)) as guard:
     guard.run(ended, lambda: print(f"round {guard.state.rounds}", flush=True))
 """
-TABLE = (
-    "for vip in -t:{vip}:80 -t:[{vip6}]:80; do opt=${{vip%%:*}}; at=${{vip#*:}}; "
-    "ipvsadm -A $opt $at -s mh -b mh-fallback,mh-port; done; "
-    + "; ".join(
-        f"ipvsadm -a -t {{vip}}:80 -r {one.address} -g -w 1; ipvsadm -a -t [{{vip6}}]:80 -r [{one.address6}] -g -w 1"
-        for one in SERVERS
-    )
-).format(vip=VIP, vip6=VIP6)
-GROUND = (
-    f"ip addr add {VIP}/32 dev lo; ip addr add {VIP6}/128 dev lo; "
-    "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2; modprobe ip_vs; "
-    "sysctl -qw net.ipv4.vs.sloppy_tcp=1"
-)
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Real servers set up by dsrwizard; directors with their tables, VIPs and BIRD."""
+    """Three directors with BIRD as Debian sets it up."""
     with Lab(directors=3) as running:
-        servers = msgspec.structs.replace(
-            SPREAD, name="servers", director=Director(interface="eth0", engine="external")
-        )
-        running.put("/root/servers.toml", dumps(servers))
-        running.dsrwizard("apply", "/root/servers.toml", "--yes", "--wave", "off").ok()
         for host in network.directors(3):
-            own = OwnAddresses(host.address, host.address6)
-            running.put(FILE, dumps(SPREAD), host=host.name)
-            running.put(BIRD_CONF, with_include(DEBIANS), host=host.name)
-            running.put(bird_file("spread"), bird_text(SPREAD, BGP, own), host=host.name)
-            running.run(host.name, f"{GROUND} && {TABLE} && mkdir -p /run/bird && bird -p && bird").ok()
+            running.put(BIRD_CONF, DEBIANS, host=host.name)
+            running.run(host.name, "mkdir -p /run/bird && bird").ok()
         yield running
+
+
+def dsrwizard(lab: Lab, host: str, *words: str) -> Result:
+    return lab.run(host, guest.wizard_command(*words), timeout=2 * PATIENCE)
+
+
+def applied(lab: Lab, host: str) -> None:
+    lab.put(FILE, dumps(SPREAD if host == "director" else ELSEWHERE), host=host)
+    dsrwizard(lab, host, "apply", FILE, "--yes", "--wave", "off").ok()
 
 
 def guarded(lab: Lab, host: str) -> Process:
@@ -89,10 +81,14 @@ def hops(count: int, vip: str = VIP) -> str:
     return f'[ "$({words} | grep -cE "via (10|fd00)")" = {count} ]'
 
 
-def test_the_router_follows_what_the_guards_say(lab: Lab) -> None:
+def test_three_directors_share_the_vips_and_each_leaves_as_its_guard_says(lab: Lab) -> None:
     for host in network.directors(3):
+        applied(lab, host.name)
+        assert lab.read(host.name, BIRD_CONF) == with_include(DEBIANS)
         lab.wait(host.name, "birdc show protocols dsr_spread_bgp | grep -q Established")
         assert lab.run(host.name, f"ip link show {SIGN}").status != 0, "nobody has found it fit"
+        plan = dsrwizard(lab, host.name, "plan", FILE, "--json").ok().json
+        assert not any(one["steps"] for one in plan["hosts"]), plan
     lab.run("router", hops(0)).ok()
     guards = {host.name: guarded(lab, host.name) for host in network.directors(3)}
     try:
@@ -112,7 +108,7 @@ def test_the_router_follows_what_the_guards_say(lab: Lab) -> None:
 
         lab.run("lb2", "ipvsadm -C").ok()
         lab.wait("router", hops(1))
-        lab.run("lb2", TABLE).ok()
+        applied(lab, "lb2")
         lab.wait("router", hops(2))
 
         lab.run("lb2", f"ip addr del {VIP}/32 dev lo").ok()
@@ -134,4 +130,29 @@ def test_the_router_follows_what_the_guards_say(lab: Lab) -> None:
         for one in SERVERS:
             lab.start_service(one.name)
         for guard in guards.values():
-            guard.kill()
+            guard.signal(15)
+            guard.wait()
+    lab.wait("router", hops(0))
+    for host in reversed(network.directors(3)):
+        dsrwizard(lab, host.name, "teardown", FILE, "--yes", "--drain", "0").ok()
+        assert lab.read(host.name, BIRD_CONF) == DEBIANS
+        assert not lab.exists(host.name, BIRD_FOLDER)
+        assert lab.run(host.name, "ipvsadm -Sn").ok().stdout == ""
+        assert f" {VIP}/" not in lab.run(host.name, "ip -o addr").ok().stdout
+        assert "dsr_" not in lab.run(host.name, "birdc show protocols").ok().stdout
+
+
+def test_a_mistake_in_the_operators_file_puts_nothing_in_force(lab: Lab) -> None:
+    """The mistake was there before: BIRD goes on with what it read when it started."""
+    spoilt = DEBIANS + "protocol static { ipv4; route 192.0.2.0/24 blakhole; }\n"
+    lab.put(BIRD_CONF, spoilt)
+    lab.put(FILE, dumps(SPREAD))
+    done = dsrwizard(lab, "director", "apply", FILE, "--yes", "--wave", "off")
+    assert done.status == 1
+    assert "BIRD does not take its files" in done.stdout + done.stderr
+    assert "bird.conf" in done.stdout + done.stderr, "it is told where the mistake is"
+    assert lab.read("director", BIRD_CONF) == spoilt
+    assert not lab.exists("director", BIRD_FOLDER)
+    assert "dsr_" not in lab.run("director", "birdc show protocols").ok().stdout
+    dsrwizard(lab, "director", "teardown", FILE, "--yes", "--drain", "0").ok()
+    lab.put(BIRD_CONF, DEBIANS)

@@ -10,7 +10,7 @@ import pytest
 from dsrwizard.core.dialects.bird.writer import with_include
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.bird import BIRD_CONF, BirdFacts, OtherSession, bird_file, sign_of
-from dsrwizard.core.model.changes import AddressChange, AnnounceChange, FileState
+from dsrwizard.core.model.changes import AddressChange, AnnounceChange, FileState, SavedTableChange
 from dsrwizard.core.model.deployment import Bgp, Deployment, Service
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.guarding import GuardState
@@ -97,6 +97,13 @@ def test_nobody_is_told_by_arp(spread: Spread) -> None:
     assert settings["net.ipv4.conf.all.arp_ignore"] == "1"
     assert settings["net.ipv4.conf.all.arp_announce"] == "2"
     assert settings["net.ipv4.vs.sloppy_tcp"] == "1"
+
+
+def test_a_boot_brings_the_vip_back_where_it_was(spread: Spread) -> None:
+    assert spread.apply().ok
+    saved = next(change for _, change in spread.world.done if isinstance(change, SavedTableChange))
+    assert saved.interface == "lo"
+    assert "net.ipv4.vs.sloppy_tcp" in saved.settings
 
 
 def test_every_director_chooses_alike(spread: Spread) -> None:

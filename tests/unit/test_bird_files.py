@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dsrwizard.core.dialects.bird.answers import with_protocols
 from dsrwizard.core.dialects.bird.writer import (
@@ -180,6 +182,19 @@ pool       BGP        ---        up     08:18:29.342  Passive
   BGP state:          Passive
     Neighbor range:   10.0.0.0/24
 """
+
+
+@given(st.text(max_size=400) | st.lists(st.sampled_from(SAID.splitlines())).map("\n".join))
+def test_whatever_birdc_says_nothing_breaks(said: str) -> None:
+    facts = with_protocols(BirdFacts(version="2.0.12"), "shop", said)
+    for session in facts.sessions:
+        assert (session.protocol + session.neighbour).isprintable()
+
+
+def test_control_characters_of_bird_do_not_act() -> None:
+    head = SAID.splitlines()[9].replace("uplink", "up\x1b[2Jlink")
+    facts = with_protocols(BirdFacts(version="2.0.12"), "shop", f"{head}\n    Neighbor address: 10.0.0.1\x07\n")
+    assert [one for one in facts.sessions if not (one.protocol + one.neighbour).isprintable()] == []
 
 
 def test_what_birdc_says_tells_ours_from_others() -> None:

@@ -179,6 +179,20 @@ def test_a_vip_that_another_machine_answers_for_is_left_to_it(
     assert "02:00:0a:00:00:03" in said[-1]
 
 
+def test_a_vip_that_a_router_is_told_of_is_on_lo_and_nobody_is_asked_or_told_by_arp(
+    kernel: Kernel, boot: Callable[[], tuple[bool, list[str]]], tmp_path: Path
+) -> None:
+    """Other directors have it at the same time, and answer no ARP either."""
+    (tmp_path / "var/lib/dsrwizard/shop.json").write_bytes(written(msgspec.structs.replace(SAVED, interface="lo")))
+    kernel.links.append(Interface(name="lo", up=True, addresses=(InterfaceAddress(address="127.0.0.1", prefix=8),)))
+    kernel.answers["10.0.0.10"] = ("02:00:0a:00:00:03",)
+    done, said = boot()
+    assert done
+    assert kernel.order[-1] == "AddressChange"
+    assert "AnnounceChange" not in kernel.order
+    assert said[-1] == "VIP 10.0.0.10/32 on lo"
+
+
 def test_a_real_server_that_answers_for_the_vip_is_no_second_director(
     kernel: Kernel, boot: Callable[[], tuple[bool, list[str]]]
 ) -> None:
