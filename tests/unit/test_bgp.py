@@ -190,6 +190,25 @@ def test_a_router_elsewhere_is_no_neighbour(spread: Spread) -> None:
     assert "in no network of this director" in spread.problem(spread.with_bgp(spread.deployment, "192.0.2.1"))
 
 
+def test_a_deployment_in_force_does_not_change_between_the_two_ways(spread: Spread) -> None:
+    """The VIP would be gone for a while, or stay where ARP finds it."""
+    assert spread.apply().ok
+    plain = spread.world.deployment(services=(Service(port=80, scheduler="mh"),))
+    with pytest.raises(UsageError, match=r"in force with \[director.bgp\]") as refused:
+        spread.steps(plain)
+    assert "teardown of shop first" in refused.value.next
+    assert spread.teardown().ok
+    spread.deployment, with_bgp = plain, spread.deployment
+    assert spread.apply().ok
+    with pytest.raises(UsageError, match=r"in force without \[director.bgp\]"):
+        spread.steps(with_bgp)
+
+
+def test_a_vip_where_arp_finds_it_is_named(spread: Spread) -> None:
+    spread.world.machine.links["eth0"].addresses[VIP] = 32
+    assert "The VIP 10.0.0.10 is on eth0 here" in spread.problem()
+
+
 def test_other_directors_are_refused_with_what_to_do_instead() -> None:
     text = """name = "shop"
 [director]

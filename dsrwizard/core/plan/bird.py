@@ -14,11 +14,12 @@ import msgspec
 
 from dsrwizard.core.dialects.bird.writer import OwnAddresses, bird_text, included, with_include, without_include
 from dsrwizard.core.model.bird import BIRD_CONF, BIRD_UNIT, BirdFacts, bird_file
-from dsrwizard.core.model.changes import Change, FileChange, FileState, UnitChange
+from dsrwizard.core.model.changes import AddressChange, Change, FileChange, FileState, UnitChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.facts import Interface
-from dsrwizard.core.model.steps import Step
+from dsrwizard.core.model.steps import DIRECTOR, Step
+from dsrwizard.core.record.owed import Owed
 
 BIRD_STEP = "bgp"
 
@@ -123,6 +124,13 @@ def _problem(deployment: Deployment, interfaces: Sequence[Interface], bird: Bird
             f"The router {bgp.neighbour} is in no network of this director. BGP needs it as a neighbour: give an "
             "interface an address there, or name another router."
         )
+    for vip in deployment.vips:
+        for link in interfaces:
+            if link.name != deployment.director.vip_interface and link.has(vip.address) is not None:
+                return (
+                    f"The VIP {vip.address} is on {link.name} here, where this director would answer ARP for it, and "
+                    f"other directors have it, too. Take it off: ip addr del {vip.address}/{vip.prefix} dev {link.name}"
+                )
     for session in bird.sessions:
         if session.neighbour == bgp.neighbour:
             return (
@@ -130,6 +138,24 @@ def _problem(deployment: Deployment, interfaces: Sequence[Interface], bird: Bird
                 f"session with this director. Take it out of {BIRD_CONF}, or name another router."
             )
     return ""
+
+
+def refuse_other_way(deployment: Deployment, owed: Sequence[Owed]) -> None:
+    """Raises UsageError where the VIPs that are in force would have to move between this machine's interfaces: they are
+    on lo with BGP, and on the servers' network without."""
+    here = deployment.director.vip_interface
+    vips = {vip.ip for vip in deployment.vips}
+    for item in owed:
+        change = item.change
+        if item.host != DIRECTOR or not isinstance(change, AddressChange) or ip_address(change.address) not in vips:
+            continue
+        if change.new and (change.interface == "lo") != (here == "lo"):
+            now = "with" if change.interface == "lo" else "without"
+            raise UsageError(
+                f"{deployment.name} is in force {now} [director.bgp], and its file says otherwise now.",
+                f"Its VIPs would have to move from {change.interface} to {here}, and nobody would serve in between.",
+                f"Run the teardown of {deployment.name} first, then apply the file.",
+            )
 
 
 def of_bird(change: Change) -> bool:

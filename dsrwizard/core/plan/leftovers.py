@@ -11,6 +11,7 @@ from dsrwizard.core.model.changes import AddressChange, DestinationChange, Servi
 from dsrwizard.core.model.deployment import Deployment, RealServer, same_in
 from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.steps import DIRECTOR, Plan
+from dsrwizard.core.plan.bird import refuse_other_way
 from dsrwizard.core.plan.departed import departed, without_the_dead
 from dsrwizard.core.plan.director import key_of
 from dsrwizard.core.plan.keepalived_back import refuse_change_back
@@ -72,6 +73,8 @@ def with_leftovers(
     have left.
     """
     refuse_change_back(deployment, owed)
+    if deployment.director.engine == "netlink":
+        refuse_other_way(deployment, owed)
     seen = where.seen()
     gone = obsolete(deployment, where.rehomed(owed))
     made = plan(deployment, seen, [item.change for item in gone])
