@@ -20,8 +20,7 @@ from dsrwizard.core.model.keepalived import KeepalivedFacts, TableService, is_se
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import KEEPALIVED_STEP, SETTLE_SECONDS
-from dsrwizard.core.plan.keepalived_back import DRAIN_STEP
-from dsrwizard.core.plan.keepalived_proof import unfinished, without
+from dsrwizard.core.plan.keepalived_proof import nobody_behind, unfinished, without
 from dsrwizard.core.plan.order import leaves
 from dsrwizard.engine.apply import Applier, in_waves
 from dsrwizard.engine.defects import blaming
@@ -65,14 +64,8 @@ class KeepalivedApplier(Applier):
         directors = sorted(self._of_directors(plan), key=lambda host: self._serves(host.host))
         own = {host.host: host.steps for host in plan.hosts if host not in directors}
         gone = not any(host.problem for host in directors)
-        drains = {host.host: [step for step in host.steps if step.id == DRAIN_STEP] for host in directors}
         for host in directors:
-            gone = self._put(host.host, drains[host.host], ready=gone)
-        if gone and not self._stop.is_set():
-            self._drain([step for steps in drains.values() for step in steps])
-        for host in directors:
-            mine = drains[host.host]
-            steps = [step for step in host.steps if step.phase != "prepare" and step not in mine]
+            steps = [step for step in host.steps if step.phase != "prepare"]
             gone = self._put(host.host, steps, ready=gone)
         self._let_go(plan, own, gone)
         for host in directors:
@@ -128,9 +121,23 @@ class KeepalivedApplier(Applier):
             if not steps:
                 continue
             mine = [without(step, self._deployment, held) if step.id == KEEPALIVED_STEP else step for step in steps]
+            empty = list(dict.fromkeys(label for step in mine for label in nobody_behind(step)))
+            if empty:
+                self._nobody(host.host, mine, empty)
+                fine, why = False, f"{host.host} is not ready"
+                continue
             fine = self._put(host.host, mine) and self._settled(host.host)
             why = f"{host.host} is not ready"
         return fine
+
+    def _nobody(self, name: str, steps: Sequence[Step], services: Sequence[str]) -> None:
+        """No real server of a service is proved, so keepalived would refuse it."""
+        self._tell.skip(steps, "no real server is proved")
+        self._tell.failures[name] = Failure(
+            kind="held", what=f"{name} was left as it is: no real server of {', '.join(services)} is proved.",
+            why="keepalived refuses a service whose real servers all have weight 0.",
+            next="Run verify to find the cause, fix it, then apply again.",
+        )  # fmt: skip
 
     def _put(self, name: str, steps: Sequence[Step], *, ready: bool = True) -> bool:
         if not steps:
@@ -231,8 +238,7 @@ class KeepalivedApplier(Applier):
             for change in step.changes:
                 if not isinstance(change, FileChange) or not is_services_file(change.path) or change.old is None:
                     continue
-                drains = step.id == DRAIN_STEP or change.new is None
-                stay = {} if drains or change.new is None else weights_in(change.new.content)
+                stay = weights_in(change.new.content) if change.new is not None else {}
                 for label, rip in weights_in(change.old.content).keys() - stay.keys():
                     vip, _, service = label.partition(" ")
                     protocol, _, port = service.partition("/")

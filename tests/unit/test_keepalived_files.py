@@ -295,6 +295,16 @@ def test_files_are_checked_on_a_copy_and_nothing_is_written(tmp_path: Path) -> N
     assert tree(folder) == before
 
 
+def test_keepalived_refuses_a_service_in_which_nobody_has_a_weight(tmp_path: Path) -> None:
+    """Why such a file is never written."""
+    deployment = shop(guard=False)
+    places = [DestinationPlace(vip.address, service.label, server.name)
+              for vip in deployment.vips for service in vip.services for server in deployment.servers]  # fmt: skip
+    files = texts(deployment) | {services_file("shop"): writer.services_text(deployment, places)}
+    assert asked(tmp_path, files).status == 5
+    assert "would have a weight" in checks.judged(deployment, PREFERRED, files).problems[0]
+
+
 def test_files_that_are_refused_already_would_not_be_read_again(tmp_path: Path) -> None:
     """With reload_check_config a reload is refused as a whole, and nobody but the log would say so."""
     deployment = shop()

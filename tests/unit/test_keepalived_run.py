@@ -18,7 +18,6 @@ from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import plan_keepalived
-from dsrwizard.core.plan.keepalived_back import DRAIN_STEP
 from dsrwizard.core.plan.teardown import teardown_plan
 from dsrwizard.core.ports import DirectorPort, ProbeTarget, ServerPort, WirePort
 from dsrwizard.core.record.owed import owed
@@ -186,13 +185,20 @@ def test_a_server_that_does_not_answer_for_the_vip_gets_no_clients(tmp_path: Pat
     assert "web2 stays at weight 0" in str(next(host for host in result.hosts if host.host == "web2"))
 
 
-def test_a_teardown_drains_both_first_and_takes_the_serving_director_last(tmp_path: Path) -> None:
+def test_with_no_server_proved_the_directors_are_left_as_they_are(tmp_path: Path) -> None:
+    """keepalived refuses a service whose servers all have weight 0."""
+    pair = Pair(mute=["10.0.0.101", "10.0.0.102"])
+    result = pair.apply(tmp_path)
+    assert pair.touched == []
+    assert "no real server of 10.0.0.10 tcp/80 is proved" in str(result.hosts)
+
+
+def test_a_teardown_takes_the_serving_director_last(tmp_path: Path) -> None:
     pair = Pair()
     assert pair.apply(tmp_path).ok
     pair.touched.clear()
     assert pair.withdraw(tmp_path).ok
-    acts = [(name, "drain" if step.id == DRAIN_STEP else "back") for name, step in pair.touched]
-    assert acts == [("lb2", "drain"), (DIRECTOR, "drain"), ("lb2", "back"), (DIRECTOR, "back")]
+    assert [name for name, _ in pair.touched] == ["lb2", DIRECTOR]
     for machine in pair.machines.values():
         bare_again = bare()
         assert (machine.seen.files, machine.seen.folders) == (bare_again.files, bare_again.folders)

@@ -272,7 +272,11 @@ def _files(
 ) -> list[Step]:
     path = services_file(deployment.name)
     present = seen.files.get(path)
-    leaving = leaving_from(present.content, deployment) if present is not None else ()
+    gone = leaving_from(present.content, deployment) if present is not None else ()
+    wanted = {(str(vip.ip), service.protocol, service.port) for vip, service in services_of(deployment)}
+    # A service that goes as a whole goes at once: keepalived refuses one whose servers all have weight 0.
+    leaving = [one for one in gone if (one.vip, one.protocol, one.port) in wanted]
+    cut = list(dict.fromkeys(f"{one.vip} {one.protocol}/{one.port}" for one in gone if one not in leaving))
     first = dict(files)
     if leaving:
         held = [place for place in places_of(deployment) if is_held(deployment, files[path], place)]
@@ -299,7 +303,7 @@ def _files(
                 changes=(
                     KeepalivedChange(old="read", new="checked", files=checked), *body, _in_force(running=seen.running),
                 ),
-                interrupts=_gap(deployment, host, seen),
+                interrupts=f"Connections to {', '.join(cut)} are cut." if cut else _gap(deployment, host, seen),
             )
         )  # fmt: skip
     if leaving:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from dsrwizard.core.dialects.keepalived.reading import destinations_in
-from dsrwizard.core.dialects.keepalived.writer import all_drained, without_include
+from dsrwizard.core.dialects.keepalived.writer import without_include
 from dsrwizard.core.model.changes import (
     AddressChange,
     Change,
@@ -27,13 +26,11 @@ from dsrwizard.core.model.keepalived import (
     KEEPALIVED_CONF,
     KEEPALIVED_FOLDER,
     OWN_FOLDER,
-    is_services_file,
 )
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, Phase, Step
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.record.owed import Owed
 
-DRAIN_STEP = "keepalived drain"
 _SHARED = (KEEPALIVED_CONF, ENABLED_LINK)
 
 
@@ -115,33 +112,6 @@ def keepalived_back(
         changes.insert(0, KeepalivedChange(old="read", new="checked"))
         changes.append(KeepalivedChange(old="checked", new="read"))
     return [*changes, *folders], notes
-
-
-def drained_first(items: Sequence[Owed], changes: Sequence[Change], *, running: bool) -> list[Step]:
-    """The steps of a teardown: nobody gets new clients, and, once the connections are waited for, all is taken back."""
-    if not changes:
-        return []
-    back: list[Change] = []
-    steps: list[Step] = []
-    for change in changes:
-        old = change.old if isinstance(change, FileChange) and is_services_file(change.path) else None
-        if not running or not isinstance(change, FileChange) or old is None or not destinations_in(old):
-            back.append(change)
-            continue
-        drained = msgspec.structs.replace(old, content=all_drained(old.content))
-        steps.append(
-            Step(
-                id=DRAIN_STEP, host=items[0].host, phase="weight", purpose="keepalived", owner=items[0].owner,
-                title="keepalived gives nobody new clients", why="Connections that are there are waited for.",
-                changes=(
-                    KeepalivedChange(old="read", new="checked", files=((change.path, drained.content),)),
-                    FileChange(path=change.path, old=old, new=drained), KeepalivedChange(old="checked", new="read"),
-                ),
-                interrupts="New connections to the VIPs are refused.",
-            )
-        )  # fmt: skip
-        back.append(msgspec.structs.replace(change, old=drained))
-    return [*steps, undo_keepalived(items, back)]
 
 
 def _shared(change: Change) -> bool:

@@ -10,10 +10,11 @@ import msgspec
 
 from dsrwizard.core.dialects.keepalived import writer
 from dsrwizard.core.dialects.keepalived.checks import leaving_from
+from dsrwizard.core.dialects.keepalived.reading import nobody_in
 from dsrwizard.core.model.changes import Change, FileChange, KeepalivedChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.guarding import DestinationPlace
-from dsrwizard.core.model.keepalived import KeepalivedFacts, services_file, services_of
+from dsrwizard.core.model.keepalived import KeepalivedFacts, is_services_file, services_file, services_of
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.plan.keepalived import is_held, places_of
 
@@ -45,6 +46,16 @@ def _drained(deployment: Deployment, text: str, places: Collection[DestinationPl
     already = {place for place in places_of(deployment) if is_held(deployment, text, place)}
     guarded = "track_file" in text
     return writer.services_text(deployment, already | set(places), leaving_from(text, deployment), guarded=guarded)
+
+
+def nobody_behind(step: Step) -> tuple[str, ...]:
+    """The services that a step would write without any real server that gets clients: keepalived takes no such file."""
+    return tuple(
+        label
+        for change in step.changes
+        if isinstance(change, FileChange) and is_services_file(change.path) and change.new is not None
+        for label in nobody_in(change.new.content)
+    )
 
 
 def unfinished(deployment: Deployment, seen: KeepalivedFacts | None) -> str:

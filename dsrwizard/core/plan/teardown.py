@@ -39,7 +39,7 @@ from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.bird import in_order, line_only, of_bird
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.guard_unit import GUARD_UNITS
-from dsrwizard.core.plan.keepalived_back import drained_first, keepalived_back, of_keepalived
+from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import Owed
@@ -275,8 +275,7 @@ def _keepalived(
     """The step, if any, that takes back keepalived's part; `notes` get more of them."""
     changes, told = keepalived_back(items, lambda change: standing(change, facts), _back, others)
     notes += told
-    running = facts.keepalived is not None and facts.keepalived.running
-    return drained_first(items, changes, running=running)
+    return [undo_keepalived(items, changes)] if changes else []
 
 
 def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what: str = "") -> list[Step]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from dsrwizard.core.dialects.keepalived.reading import Block, ConfigRead, parse, read
+from dsrwizard.core.dialects.keepalived.reading import Block, ConfigRead, nobody_in, parse, read
 from dsrwizard.core.dialects.keepalived.writer import Leaving, Side, instance, own_globals
 from dsrwizard.core.model.deployment import Deployment, Vrrp
 from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, OWN_FOLDER, services_file, services_of, vrrp_file
@@ -31,6 +31,11 @@ def judged(deployment: Deployment, side: Side, texts: Mapping[str, str], missing
     found = read(texts)
     mine = {vrrp_file(deployment.name), services_file(deployment.name)}
     problems = [*_unread(found, mine), *_twice(found, mine), *_not_direct(found, mine)]
+    problems += [
+        f"No real server of {label} would have a weight, and keepalived refuses such a service. Have one ready, or "
+        "take the service out of the deployment."
+        for label in nobody_in(texts.get(services_file(deployment.name), ""))
+    ]
     problems += _instances(deployment, side, found, mine)
     notes = [f"{block.place}: {' '.join(block.words)} finds no file." for block in found.unmatched]
     notes += [f"{path} is included from keepalived's files and was not looked at." for path in found.outside]

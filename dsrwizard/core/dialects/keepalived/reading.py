@@ -102,6 +102,15 @@ def weights_in(text: str) -> dict[tuple[str, str], int]:
     return found
 
 
+def nobody_in(text: str) -> tuple[str, ...]:
+    """The services of a services file of ours in which no real server has a weight: keepalived refuses the whole file
+    (`quorum 1 … exceeds total weight of real servers 0`)."""
+    total: dict[str, int] = {}
+    for (label, _), weight in weights_in(text).items():
+        total[label] = total.get(label, 0) + weight
+    return tuple(label for label, weight in total.items() if not weight)
+
+
 def destinations_in(state: FileState | None) -> frozenset[tuple[str, str]]:
     """Those that get clients, in a services file of ours; none where there is no file."""
     return frozenset(place for place, weight in weights_in(state.content if state else "").items() if weight)

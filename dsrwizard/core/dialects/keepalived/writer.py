@@ -6,7 +6,6 @@ operator's own globals stay as they are; `OWN_GLOBALS` is what can only be said 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -155,15 +154,6 @@ def services_text(
             block += _destination(one.rip, one.port, 0, "none", "")
         blocks.append("\n".join((*block, "}")))
     return "\n".join((*blocks, ""))
-
-
-_WEIGHT = re.compile(r"^(        weight )[0-9]+$", re.MULTILINE)
-"""Of a real server: that of a check is further in, that of a health file further out."""
-
-
-def all_drained(text: str) -> str:
-    """A services file of ours in which nobody gets new clients."""
-    return _WEIGHT.sub(r"\g<1>0", text)
 
 
 def track(deployment: str, place: DestinationPlace) -> str:
