@@ -78,7 +78,8 @@ class Pair:
         self.guard = self.lab.spawn(FIRST.name, wizard_command("guard", GUARD_FILE))
         self.lab.wait(FIRST.name, f'[ "$(cat {" ".join(health)} | sort -u)" = 0 ]')
         for host in (FIRST, SECOND):
-            put(self.lab, host.name, {services_file(self.deployment.name): writer.services_text(self.deployment)})
+            text = writer.services_text(self.deployment, guarded=True)
+            put(self.lab, host.name, {services_file(self.deployment.name): text})
             self.lab.run(host.name, RELOAD).ok()
         self.settled()
 
