@@ -17,6 +17,7 @@ from backends.director.disk import AGAIN, needs_root, read_file, refused, write_
 from backends.netlink.ipvs import Ipvs, service_name
 from backends.netlink.problems import AS_ROOT
 from dsrwizard.core.dialects.keepalived.putting import script
+from dsrwizard.core.model.bird import BIRD_FOLDER
 from dsrwizard.core.model.changes import (
     AddressChange,
     AnnounceChange,
@@ -44,8 +45,8 @@ COMMAND_SECONDS = 120
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SAID = 6
 """Lines of what keepalived says of files that it refuses."""
-_FOLDERS = (".network.d", "dsrwizard.d", "multi-user.target.wants")
-"""Ends of folders of a network manager or of systemd that may be missing; the first goes again when it is empty."""
+_FOLDERS = (".network.d", BIRD_FOLDER, "multi-user.target.wants")
+"""Ends of folders of a network manager, BIRD or systemd that may be missing; the first two go again when they are empty."""
 
 
 def changed_meanwhile(what: str, present: str, seen: str) -> CommandFailed:
@@ -111,8 +112,10 @@ class DirectorChanges:
 
     def _file(self, change: FileChange) -> None:
         path = self._root / change.path.lstrip("/")
-        if change.new is not None and path.parent.name.endswith(_FOLDERS):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        folder = str(path.parent)
+        if change.new is not None and folder.endswith(_FOLDERS) and not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(0o755)  # whatever the umask: BIRD reads its files as a user of its own
         if change.new is not None and not path.parent.is_dir():
             raise CommandFailed(f"{change.path} could not be written.", "Its directory does not exist.", AGAIN)
         present = read_file(path, change.path)
@@ -121,7 +124,7 @@ class DirectorChanges:
         try:
             if change.new is None:
                 path.unlink(missing_ok=True)
-                if path.parent.name.endswith(_FOLDERS[:2]) and not any(path.parent.iterdir()):
+                if folder.endswith(_FOLDERS[:2]) and not any(path.parent.iterdir()):
                     path.parent.rmdir()
             else:
                 write_file(path, change.new)

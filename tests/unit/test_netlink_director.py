@@ -11,7 +11,8 @@ import pytest
 from backends.director import port as director
 from backends.director.port import LocalDirector
 from backends.netlink import ipvs
-from dsrwizard.core.model.changes import Change, FileChange, FileState, SysctlChange
+from dsrwizard.core.model.bird import bird_file
+from dsrwizard.core.model.changes import Change, FileChange, FileState, FolderChange, SysctlChange
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.plan.director import plan_director
@@ -41,6 +42,32 @@ def setting(root: Path) -> str:
 
 def put(path: str, content: str, old: FileState | None = None) -> FileChange:
     return FileChange(path=path, old=old, new=FileState(content, 0o640))
+
+
+def test_a_folder_for_our_files_is_readable_by_the_daemon_whatever_the_umask_and_goes_when_it_is_empty(
+    root: Path,
+) -> None:
+    (root / "etc/bird").mkdir()
+    change = FileChange(path=bird_file("shop"), old=None, new=FileState("x\n", 0o644))
+    before = os.umask(0o077)
+    try:
+        carry_out(root, change)
+    finally:
+        os.umask(before)
+    path = root / bird_file("shop").lstrip("/")
+    assert path.parent.stat().st_mode & 0o777 == 0o755
+    assert path.stat().st_mode & 0o777 == 0o644
+    carry_out(root, change.inverse())
+    assert not path.parent.exists()
+
+
+def test_keepaliveds_folder_goes_by_a_change_of_its_own(root: Path) -> None:
+    (root / "etc/keepalived/dsrwizard.d").mkdir(parents=True)
+    path = "/etc/keepalived/dsrwizard.d/10-shop-vrrp.conf"
+    carry_out(root, FileChange(path=path, old=None, new=FileState("x\n", 0o644)))
+    carry_out(root, FileChange(path=path, old=FileState("x\n", 0o644), new=None))
+    carry_out(root, FolderChange(path="/etc/keepalived/dsrwizard.d", old=True, new=False))
+    assert not (root / "etc/keepalived/dsrwizard.d").exists()
 
 
 def test_a_setting_is_set_and_set_back(root: Path) -> None:
