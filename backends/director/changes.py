@@ -46,7 +46,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SAID = 6
 """Lines of what keepalived says of files that it refuses."""
 _FOLDERS = (".network.d", BIRD_FOLDER, "multi-user.target.wants")
-"""Ends of folders of a network manager, BIRD or systemd that may be missing; the first two go again when they are empty."""
+"""Ends of folders of a network manager, BIRD or systemd that may be missing; the first two go when they are empty."""
 
 
 def changed_meanwhile(what: str, present: str, seen: str) -> CommandFailed:
