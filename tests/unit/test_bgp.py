@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -128,6 +129,15 @@ def test_a_teardown_leaves_nothing(spread: Spread) -> None:
     assert (dict(spread.world.machine.files), dict(spread.world.machine.sysctls)) == before
     assert VIP not in spread.world.machine.links["lo"].addresses
     assert spread.engine().teardown_plan(spread.deployment).empty
+
+
+def test_without_the_journal_bird_s_part_is_known_by_its_name(spread: Spread) -> None:
+    assert spread.apply().ok
+    shutil.rmtree(spread.folder / "journal")
+    assert spread.teardown().ok
+    assert spread.world.machine.files[BIRD_CONF] == THEIRS
+    assert bird_file("shop") not in spread.world.machine.files
+    assert VIP not in spread.world.machine.links["lo"].addresses
 
 
 def test_what_the_operator_wrote_since_stays_and_our_line_goes(spread: Spread) -> None:

@@ -163,6 +163,16 @@ def of_bird(change: Change) -> bool:
     return isinstance(change, FileChange) and change.path.startswith("/etc/bird/")
 
 
+def bare_bird(bird: BirdFacts | None) -> BirdFacts | None:
+    """BIRD as it would be without our part."""
+    if bird is None:
+        return None
+    conf = bird.conf
+    if conf is not None and included(conf.content):
+        conf = msgspec.structs.replace(conf, content=without_include(conf.content))
+    return msgspec.structs.replace(bird, own=None, conf=conf)
+
+
 def line_only(change: Change, present: object) -> FileChange | None:
     """What takes our line out of the operator's file, where that was edited since: it loses our line, nothing else."""
     if not isinstance(change, FileChange) or change.path != BIRD_CONF or not isinstance(present, FileState):

@@ -28,6 +28,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.bird import bare_bird
 from dsrwizard.core.plan.director import key_of, plan_director, settings_of
 from dsrwizard.core.plan.keepalived_found import SETTINGS_STAY, keepalived_found
 from dsrwizard.core.plan.plan import host_plan
@@ -243,6 +244,7 @@ def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts) 
         ),
         services=None if facts.services is None else tuple(one for one in facts.services if one.key not in keys),
         sysctls=settings,
+        bird=bare_bird(facts.bird),
     )
     plan = plan_director(deployment, bare, frozenset(server.name for server in deployment.servers))
     if plan.problem:
