@@ -24,12 +24,18 @@ CAUSES = (
 )  # fmt: skip
 QUIET_SECONDS = 20
 WATCH = """
-import subprocess, sys, time
+import socket, sys, time
 vip, rip, wanted = sys.argv[1:4]
+name = lambda address: socket.inet_aton(address).hex().upper() + ":0050"
 while True:
-    table = subprocess.run(["ipvsadm", "-Sn"], capture_output=True, text=True).stdout
-    weights = {line.split()[-1] for line in table.splitlines() if line.startswith(f"-a -t {vip}:80 -r {rip}:80 ")}
-    if weights == {wanted}:
+    ours, found = False, ""
+    for line in open("/proc/net/ip_vs"):
+        words = line.split()
+        if words[0] in ("TCP", "UDP"):
+            ours = words[:2] == ["TCP", name(vip)]
+        elif ours and words[0] == "->" and words[1] == name(rip):
+            found = words[3]
+    if found == wanted:
         print(time.time()); break
     time.sleep(0.02)
 """

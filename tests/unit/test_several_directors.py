@@ -304,3 +304,8 @@ def test_a_backup_says_that_it_will_take_the_vips_back(keeping: Keeping) -> None
     keeping.lb2_holds()
     assert keeping.named() == []
     assert "takes the VIPs back 60 s after it has heard the other" in keeping.role().evidence
+
+
+def test_a_table_of_this_director_that_was_not_read_says_nothing(keeping: Keeping) -> None:
+    keeping.world.ipvs_problem = "The kernel said no."
+    assert ("no-standby", DIRECTOR) not in keeping.named()

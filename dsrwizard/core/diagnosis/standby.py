@@ -43,6 +43,7 @@ class _Side(msgspec.Struct, frozen=True, kw_only=True):
     interface: str
     seen: KeepalivedFacts
     table: tuple[TableService, ...] | None
+    """None: it was not looked at."""
 
 
 def standby(evidence: Evidence, faults: Found) -> list[Check]:
@@ -76,7 +77,7 @@ def _sides(evidence: Evidence) -> Iterator[_Side | Check]:
         if facts is not None and facts.keepalived is not None:
             seen = facts.keepalived
             interface = director.interface_of(peer)
-            yield _Side(name=peer.name, called=peer.name, interface=interface, seen=seen, table=seen.table)
+            yield _Side(name=peer.name, called=peer.name, interface=interface, seen=seen, table=seen.table or ())
             continue
         failure = observed.failed.get(peer.name)
         yield Where(check="director.keepalived", host=peer.name).unknown(
@@ -152,13 +153,13 @@ def _amiss(deployment: Deployment, side: _Side) -> Iterator[tuple[str, str]]:
         now = seen.sysctls.get(name)
         if now is not None and now != value[0]:
             yield f"{name} is {now} there, not {value[0]}", _APPLY
-    if seen.running:
-        yield from _table(deployment, side)
+    if seen.running and side.table is not None:
+        yield from _table(deployment, side.table)
 
 
-def _table(deployment: Deployment, side: _Side) -> Iterator[tuple[str, str]]:
+def _table(deployment: Deployment, table: tuple[TableService, ...]) -> Iterator[tuple[str, str]]:
     """Weights are left out: a guard or a check of keepalived sets them, and the two may see a server a round apart."""
-    found = {(one.protocol, canonical(one.address), one.port): one for one in side.table or ()}
+    found = {(one.protocol, canonical(one.address), one.port): one for one in table}
     for vip, service in services_of(deployment):
         name = f"{vip.address} {service.label}"
         there = found.get((service.protocol, canonical(vip.address), service.port))

@@ -21,6 +21,7 @@ from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
+from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.ports import WirePort
 from dsrwizard.core.record.owed import deployed_since
@@ -69,7 +70,7 @@ class Drift:
 
     def observed(self) -> Observed:
         """The facts of all hosts that may be looked at, and why the others were not. From any thread."""
-        servers = self._facts(self._deployment.servers)
+        servers = self._facts(hosts_of(self._deployment))
         failed = {name: why for name, why in self._failed.items() if name not in servers}
         try:
             return Observed(director=self._hosts.director.observe(self._deployment), servers=servers, failed=failed)
@@ -84,7 +85,12 @@ class Drift:
             self._see_here(known.director)
         elif names is None or self._director is None:
             self._look_here()
-        facts_now = self._facts(chosen) if known is None else dict(known.servers)
+        mine = {one.name for one in self._deployment.servers}
+        facts_now = (
+            self._facts(chosen)
+            if known is None
+            else {name: facts for name, facts in known.servers.items() if name in mine}
+        )
         seen, macs, conflicts = apart(
             Observed(servers=facts_now), lambda seen: (seen, _macs(seen), _conflicts(seen)), LOOKED
         )
@@ -168,9 +174,9 @@ class Drift:
         ]
 
     def _unseen(self) -> list[str]:
-        """A sentence for all servers that share a reason."""
+        """A sentence for all hosts that share a reason."""
         reasons: dict[str, list[str]] = {}
-        for server in self._deployment.servers:
+        for server in hosts_of(self._deployment):
             failure = self._failed.get(server.name)
             if server.connect == "manual":
                 why = "set up by hand: seen on the network only; settings on the host are not checked."
