@@ -49,7 +49,8 @@ MOST_DIRECTORS = 8
 
 
 def directors(count: int = 1) -> tuple[Host, ...]:
-    """So many directors: director, lb2, lb3 and so on. Commands run on the first, which reaches the others by SSH."""
+    """So many directors: director, lb2, lb3 and so on. Commands run on the first, which reaches the others by SSH; each
+    of them reaches the real servers."""
     others = (Host(f"lb{n}", f"10.0.0.{n + 1}", f"fd00:10::{n + 1}", ssh=True) for n in range(2, count + 1))
     return (DIRECTOR, *others)
 
@@ -93,22 +94,21 @@ def rich_deployment(identity_file: str, count: int = 1) -> str:
 
 
 def _director(count: int, identity_file: str) -> str:
-    """The tables of the director and of those beside it."""
+    """The tables of the director and of the one beside it. More than two are set up each from itself, by one file."""
     text = '\n[director]\ninterface = "eth0"\n'
     if count == PAIR:
-        text += 'engine = "keepalived"\n'
-    if count > PAIR:
-        text += "guard = true\n"  # BIRD announces only while a guard says so
-    for peer in directors(count)[1:]:
-        text += f"""
+        (peer,) = directors(PAIR)[1:]
+        text += f"""engine = "keepalived"
+
 [[director.peers]]
 name = "{peer.name}"
 address = "{peer.address}"
 user = "root"
 identity_file = "{identity_file}"
 """
-    if count > PAIR:
-        text += f"""
+    if count > PAIR:  # BIRD announces only while a guard says so
+        text += f"""guard = true
+
 [director.bgp]
 neighbour = "{ROUTER.address}"
 local_as = {DIRECTORS_AS}

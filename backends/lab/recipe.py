@@ -78,10 +78,11 @@ def write(
     for host in hosts:
         _write_host(directory / "hosts" / host.name, host, directory / "keys")
         _put(directory / "net" / host.name, network.addresses(host))
-    home = directory / "hosts" / network.DIRECTOR.name / HOME.lstrip("/")
-    _put(home / ".ssh/id_ed25519", (directory / "keys/identity").read_text(), 0o600)
-    _put(home / ".ssh/id_ed25519.pub", (directory / "keys/identity.pub").read_text())
-    _put(home / ".ssh/known_hosts", _known_hosts(keys, hosts) if known_hosts else "", 0o600)
+    for director in network.directors(directors):
+        home = directory / "hosts" / director.name / HOME.lstrip("/")
+        _put(home / ".ssh/id_ed25519", (directory / "keys/identity").read_text(), 0o600)
+        _put(home / ".ssh/id_ed25519.pub", (directory / "keys/identity.pub").read_text())
+        _put(home / ".ssh/known_hosts", _known_hosts(keys, hosts) if known_hosts else "", 0o600)
     _put(directory / "net/cables", network.cables(hosts))
     for name, trait in {"ssh": "ssh", "service": "service", "forward": "forwards", "route": "routes"}.items():
         _put(directory / "net" / f"who-{name}", "\n".join(h.name for h in hosts if getattr(h, trait)))

@@ -24,8 +24,10 @@ def blind_guard(pair: Pair, table: Table) -> None:
     unheard = f"-s {FIRST.address} -d {VIP} -j DROP"
     each = "for server in {}; do ip netns exec $server iptables-legacy {} INPUT {}; done"
     base = AT_THE_SWITCH.replace("--net", "--net --mount")
+    assert pair.guard is not None
     with Watched(pair.lab, ()) as watched:
         watched.event(ON, f"{base} sh -c '{each.format(' '.join(SERVERS), '-I', unheard)}'", 6)
+        pair.guard.expect("No destination answers")
         files = pair.lab.run(ON, f"cat {health_folder(pair.deployment.name)}/* | sort | uniq -c").ok().stdout.split()
         watched.event(ON, f"{base} sh -c '{each.format(' '.join(SERVERS), '-D', unheard)}'", 4)
         _, (blind, sees) = watched.records()

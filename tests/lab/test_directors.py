@@ -62,6 +62,7 @@ def test_the_other_director_is_reached_with_the_lab_s_key(pair: Lab) -> None:
     login = "ssh -i /lab/root/.ssh/id_ed25519 -o BatchMode=yes root@{} hostname"
     for place in ("lb2", "10.0.0.3", "fd00:10::3"):
         assert pair.run("director", login.format(place)).ok().stdout == "lb2\n"
+    assert pair.run("lb2", login.format("web1")).ok().stdout == "web1\n", "it sets up real servers, too"
     assert 'name = "lb2"' in pair.run("director", "cat $DSRWIZARD_LAB").ok().stdout
 
 

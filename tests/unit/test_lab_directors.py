@@ -9,14 +9,16 @@ import pytest
 from backends.lab import network, prerequisites
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.errors import LookError
+from dsrwizard.core.plan.engines import refuse_unbuilt
 
 
 @pytest.mark.parametrize("count", range(1, network.MOST_DIRECTORS + 1))
 @pytest.mark.parametrize("text", [network.deployment, network.rich_deployment])
-def test_the_file_names_every_director_as_the_lab_has_it(text, count: int) -> None:  # type: ignore[no-untyped-def]
+def test_the_file_suits_the_lab_and_can_be_applied(text, count: int) -> None:  # type: ignore[no-untyped-def]
     director = loads(text("~/.ssh/id_ed25519", count)).director
-    hosts = network.directors(count)[1:]
+    hosts = network.directors(count)[1:] if count == network.PAIR else ()
     assert [(peer.name, peer.address) for peer in director.peers] == [(host.name, host.address) for host in hosts]
+    refuse_unbuilt(loads(text("~/.ssh/id_ed25519", count)))
     assert (director.engine == "keepalived", director.bgp is not None) == (count == 2, count > 2)
     if director.bgp is not None:
         assert director.bgp.neighbour == network.ROUTER.address
