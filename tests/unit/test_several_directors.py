@@ -268,6 +268,16 @@ def test_a_director_that_could_not_take_over_is_named(keeping: Keeping, other: d
     assert keeping.of("lb2").fix
 
 
+def test_one_director_alone_whose_keepalived_is_down_is_told_once(keeping: Keeping) -> None:
+    director = msgspec.structs.replace(keeping.deployment.director, peers=())
+    keeping.deployment = msgspec.structs.replace(keeping.deployment, director=director)
+    keeping.lets_go()
+    kept(keeping, running=False)
+    assert keeping.named() == [("director-vip", DIRECTOR)]
+    (check,) = [one for one in keeping.verify().failures if one.cause == "director-vip"]
+    assert check.fix == "On the director: systemctl status keepalived; journalctl -u keepalived -n 30"
+
+
 def test_a_table_that_differs_from_the_file_is_named_and_weights_are_not(keeping: Keeping) -> None:
     (service,) = keeping.seen["lb2"].table or ()
     held = tuple(msgspec.structs.replace(one, weight=0) for one in service.entries)

@@ -122,6 +122,8 @@ def _judged(evidence: Evidence, faults: Found, side: _Side) -> list[Check]:
                 f"{on}: systemctl start keepalived" if alone else f"{on}: {taken}; systemctl start keepalived",
             )
         ]  # fmt: skip
+    if not side.seen.running and not deployment.director.peers:
+        return [where.skipped("keepalived does not run, so nobody holds the VIPs: see director.vip.")]
     amiss = list(_amiss(deployment, side))
     if amiss:
         first, fix = amiss[0]
