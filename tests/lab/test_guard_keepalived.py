@@ -14,6 +14,7 @@ from dsrwizard.core.dialects.keepalived.writer import Side, main_text, services_
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.guarding import DestinationPlace, health_path
 from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, health_folder, services_file, vrrp_file
+from dsrwizard.core.plan.keepalived import keepalived_settings
 from tests.lab.harness import SERVERS, VIP, Lab, Process
 
 ONE, OTHER = network.directors(2)
@@ -51,6 +52,7 @@ def guarding(lab: Lab, host: str) -> Process:
 def pair() -> Iterator[Lab]:
     """Two directors with keepalived at work, and real servers that serve; no guard yet."""
     with Lab(directors=2) as lab:
+        lab.know_hosts()
         text = lab.read(ONE.name, FILE).replace("[director]\n", "[director]\nguard = true\n", 1)
         text += "\n[director.vrrp]\npreempt_delay = 1\n"
         for server in SERVERS:
@@ -65,7 +67,9 @@ def pair() -> Iterator[Lab]:
             lab.put(KEEPALIVED_CONF, main_text(deployment, side), host=host.name)
             lab.put(vrrp_file("shop"), vrrp_text(deployment, side), host=host.name)
             lab.put(services_file("shop"), services_text(deployment, guarded=True), host=host.name)
-            lab.run(host.name, "modprobe -q ip_vs; keepalived -t && keepalived").ok()
+            settings = keepalived_settings(deployment, "eth0")
+            wanted = " ".join(f"{key}={value}" for key, (value, *_) in settings.items())
+            lab.run(host.name, f"modprobe -q ip_vs; sysctl -qw {wanted}; keepalived -t && keepalived").ok()
         yield lab
 
 
