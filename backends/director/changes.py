@@ -135,6 +135,8 @@ class DirectorChanges:
 
     def _folder(self, change: FolderChange) -> None:
         path = self._root / change.path.lstrip("/")
+        if not change.new and not path.is_dir():
+            return  # gone with the last file in it
         if path.is_dir() != change.old:
             raise changed_meanwhile(change.path, _there(path.is_dir()), _there(change.old))
         try:

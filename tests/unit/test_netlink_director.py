@@ -194,3 +194,19 @@ def test_who_may_not_load_ip_vs_is_told_before_anything_is_changed(monkeypatch: 
         facts = msgspec.structs.replace(LocalDirector(root=root).observe(deployment), privileged=True)
         planned = plan_director(deployment, facts, frozenset())
         assert ("only root (CAP_SYS_MODULE) may load it. Run `sudo modprobe ip_vs`." in planned.problem) is not may
+
+
+def test_a_folder_of_ours_goes_when_nobody_else_has_put_anything_into_it(tmp_path: Path) -> None:
+    (tmp_path / "etc/keepalived").mkdir(parents=True)
+    folder = FolderChange(path="/etc/keepalived/dsrwizard.d", old=False, new=True)
+    file = FileChange(path="/etc/keepalived/dsrwizard.d/10-shop-vrrp.conf", old=None, new=FileState(content="x\n"))
+    carry_out(tmp_path, folder, file)
+    theirs = tmp_path / "etc/keepalived/dsrwizard.d/theirs.conf"
+    theirs.write_text("y\n")
+    carry_out(tmp_path, file.inverse(), folder.inverse())
+    assert theirs.read_text() == "y\n"
+    theirs.unlink()
+    carry_out(tmp_path, file, file.inverse(), folder.inverse())
+    assert [*(tmp_path / "etc/keepalived").iterdir()] == []
+    with pytest.raises(CommandFailed, match="changed meanwhile"):
+        carry_out(tmp_path, folder, folder)
