@@ -203,8 +203,9 @@ class Engine:
             applier = self._applier(deployment, "apply", watch, stop)
             self._recognise(deployment, applier.run)
             result = applier.apply(now)
-            if result.ok:
-                strike_out(self._journals, deployment, "found", handed_over(deployment, self._books(deployment).owed))
+            if deployment.director.engine == "keepalived":
+                gone = handed_over(self._books(deployment).owed, result)
+                strike_out(self._journals, deployment, "found", gone)
             return result
 
     def roll_back(self, deployment: Deployment, hosts: tuple[str, ...], watch: Observer) -> RunResult:

@@ -46,10 +46,10 @@ from dsrwizard.core.model.keepalived import (
     services_file,
     vrrp_file,
 )
-from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.outcome import HostResult, Outcome, RunResult, StepResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import keepalived_settings, plan_keepalived
-from dsrwizard.core.plan.keepalived_back import refuse_change_back
+from dsrwizard.core.plan.keepalived_back import handed_over, refuse_change_back
 from dsrwizard.core.plan.keepalived_found import keepalived_found
 from dsrwizard.core.plan.keepalived_proof import unfinished, without
 from dsrwizard.core.plan.sending import kept_where_sent
@@ -399,6 +399,20 @@ def test_another_engine_is_refused_while_keepalived_has_the_table() -> None:
     with pytest.raises(UsageError, match="names another engine"):
         refuse_change_back(alone, mine)
     refuse_change_back(SHOP, mine)
+
+
+def test_what_netlink_set_is_keepaliveds_once_it_has_taken_over_even_if_something_else_failed() -> None:
+    vip = AddressChange(interface="eth0", address="10.0.0.10", prefix=32, old=False, new=True)
+    mine = [
+        Owed(host=DIRECTOR, address="local", server="", phase="vip", step="vip", title="", change=vip, order=1),
+        Owed(host="web1", address="10.0.0.101", server="", phase="vip", step="vip", title="", change=vip, order=2),
+    ]
+    for outcome, gone in ((Outcome.CHANGED, mine[:1]), (Outcome.FAILED, [])):
+        step = StepResult(host=DIRECTOR, step="keepalived", outcome=outcome)
+        hosts = (
+            HostResult(host=DIRECTOR, outcome=outcome, steps=(step,)), HostResult(host="web2", outcome=Outcome.FAILED),
+        )  # fmt: skip
+        assert handed_over(mine, RunResult(deployment="shop", hosts=hosts)) == gone
 
 
 def test_the_other_director_cannot_just_leave_the_file() -> None:

@@ -27,6 +27,7 @@ from dsrwizard.core.model.keepalived import (
     KEEPALIVED_FOLDER,
     OWN_FOLDER,
 )
+from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, Phase, Step
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.record.owed import Owed
@@ -39,9 +40,11 @@ def of_keepalived(item: Owed) -> bool:
     return item.step.startswith("keepalived")
 
 
-def handed_over(deployment: Deployment, owed: Sequence[Owed]) -> list[Owed]:
-    """What dsrwizard set by netlink and keepalived owns from now on: it takes it away itself when it stops."""
-    if deployment.director.engine != "keepalived":
+def handed_over(owed: Sequence[Owed], result: RunResult) -> list[Owed]:
+    """What dsrwizard set by netlink and keepalived owns after this run: it takes it away itself when it stops."""
+    here = [step for host in result.hosts if host.host == DIRECTOR for step in host.steps]
+    taken = any(step.step.startswith("keepalived") and step.outcome is Outcome.CHANGED for step in here)
+    if not (taken or result.ok):
         return []
     mine = (AddressChange, ServiceChange, DestinationChange)
     return [item for item in owed if item.host == DIRECTOR and isinstance(item.change, mine)]
