@@ -49,8 +49,8 @@ class KeepalivedApplier(Applier):
         held = self._not_proved() if any(coming.values()) and not self._stop.is_set() else []
         fine = self._one_by_one(directors, coming, held)
         changed = any(step.id == KEEPALIVED_STEP for steps in coming.values() for step in steps)
-        if fine and changed:
-            fine = self._somebody_serves()
+        if changed and not self._tell.failures.keys() & {host.host for host in directors}:
+            fine = self._somebody_serves() and fine
         self._go(plan, directors, fine=fine)
         for host in directors:
             if host.host != DIRECTOR:
@@ -106,10 +106,15 @@ class KeepalivedApplier(Applier):
     def _one_by_one(
         self, directors: Sequence[HostPlan], coming: dict[str, list[Step]], held: Sequence[DestinationPlace]
     ) -> bool:
-        """Whether all of them have what they are to have. After one that has not, the others are left alone."""
-        fine, why = True, ""
+        """Whether all of them have what they are to have. After one that has not, the others are left alone; one that
+        cannot be asked at all, as a dead one, keeps nobody from changing the one that serves."""
+        fine, why, silent = True, "", False
         for host in directors:
             steps = coming[host.host]
+            if host.failure is not None:
+                silent = True
+                self._tell.skip(steps, "it cannot be asked")
+                continue
             if host.problem:
                 fine, why = False, f"{host.host} is not ready"
                 self._tell.skip(steps, "it cannot be planned")
@@ -128,7 +133,7 @@ class KeepalivedApplier(Applier):
                 continue
             fine = self._put(host.host, mine) and self._settled(host.host)
             why = f"{host.host} is not ready"
-        return fine
+        return fine and not silent
 
     def _nobody(self, name: str, steps: Sequence[Step], services: Sequence[str]) -> None:
         """No real server of a service is proved, so keepalived would refuse it."""

@@ -8,12 +8,13 @@ from typing import cast
 
 import msgspec
 
+from dsrwizard.core.dialects.keepalived.reading import weights_in
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.changes import FileChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import CommandFailed
-from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts, VirtualService
-from dsrwizard.core.model.keepalived import KeepalivedFacts, services_file
+from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts, VirtualService
+from dsrwizard.core.model.keepalived import KeepalivedFacts, TableEntry, TableService, services_file
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
@@ -25,6 +26,17 @@ from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.keepalived_run import KeepalivedApplier
 from tests.unit.test_keepalived_plan import ABLE, SHOP, bare, links, put, settled
+
+
+def as_its_files_say(seen: KeepalivedFacts) -> KeepalivedFacts:
+    """The same with the table that keepalived makes of its services file."""
+    state = seen.files.get(services_file("shop"))
+    entries = tuple(
+        TableEntry(address=rip, port=80, method="dr", weight=weight)
+        for (_, rip), weight in weights_in(state.content if state is not None else "").items()
+    )
+    service = TableService(protocol="tcp", address="10.0.0.10", port=80, scheduler="mh", entries=entries)
+    return msgspec.structs.replace(seen, table=(service,) if entries else ())
 
 
 class Machine:
@@ -53,7 +65,7 @@ class Machine:
                 watch.started(step)
             if self.refuses:
                 raise CommandFailed(f"{self.name}: keepalived does not take the new files.")
-            self.seen = self.ends_up_with or put(self.seen, [step])
+            self.seen = self.ends_up_with or as_its_files_say(put(self.seen, [step]))
             if watch is not None:
                 watch.finished(step, True, "")
         if self.seen.running and not any(one.holds for one in self.pair.machines.values()):
@@ -89,11 +101,16 @@ class Pair:
             "lb2": Machine(self, "lb2", "10.0.0.3", there, holds=False),
         }
         self.mute = mute
+        self.dead = ""
+        """The director that nobody can ask."""
 
     def observed(self) -> Observed:
         here, there = (machine.observe(SHOP) for machine in self.machines.values())
         assert isinstance(here, DirectorFacts)
         assert isinstance(there, ServerFacts)
+        if self.dead:
+            failed = {"lb2": Failure(kind="timeout", what="lb2 does not answer.")}
+            return Observed(director=here, failed=failed)
         return Observed(director=here, servers={"lb2": there})
 
     def probe(self, _interface: str, targets: Sequence[ProbeTarget], *_more: object) -> list[Probed]:
@@ -156,6 +173,21 @@ def test_the_director_that_serves_is_left_alone_when_the_other_one_fails(tmp_pat
     assert reads(pair.machines[DIRECTOR]) == before
     outcomes = {host.host: [step.outcome for step in host.steps] for host in result.hosts}
     assert outcomes[DIRECTOR] == [Outcome.NOT_ATTEMPTED]
+
+
+def test_a_dead_director_keeps_nobody_from_changing_the_one_that_serves(tmp_path: Path) -> None:
+    pair = Pair(settled())
+    pair.dead = "lb2"
+    result = pair.apply(tmp_path, HEAVIER)
+    assert [name for name, _ in pair.touched] == [DIRECTOR]
+    assert "weight 5" in reads(pair.machines[DIRECTOR])
+    assert not result.ok, "the other one has the old files"
+    pair.touched.clear()
+    fewer = msgspec.structs.replace(HEAVIER, servers=HEAVIER.servers[:1])
+    pair.apply(tmp_path, fewer)
+    assert "real_server 10.0.0.102 80 {\n        weight 0\n" in reads(pair.machines[DIRECTOR]), (
+        "the other may send to it"
+    )
 
 
 def test_a_table_that_is_not_what_the_files_say_stops_the_run_before_the_serving_director(tmp_path: Path) -> None:
