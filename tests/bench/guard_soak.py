@@ -84,16 +84,20 @@ class Soak:
     """What happened, and what the table became."""
 
     deaths: list[Death] = field(default_factory=list)
-    noises: int = 0
+    noises: list[tuple[float, str]] = field(default_factory=list)
 
-    def wrong(self, removals: Sequence[tuple[float, str]]) -> list[str]:
+    def wrong(self, removals: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
         """The removals, as (when, server), that no death explains."""
         found = []
         for when, server in removals:
             near = [one for one in self.deaths if one.server == server and one.began - GRACE <= when]
             if not any(when <= (one.ended or when) + GRACE for one in near):
-                found.append(f"{server} at {time.strftime('%H:%M:%S', time.gmtime(when))}")
+                found.append((when, server))
         return found
+
+    def before(self, when: float) -> str:
+        """What happened in the seconds before."""
+        return "; ".join(f"{when - at:.1f} s before: {what}" for at, what in self.noises if 0 < when - at < 6)
 
     def missed(self, removals: Sequence[tuple[float, str]], out: Sequence[tuple[float, float, str]]) -> list[str]:
         """Deaths of some seconds after which the server stayed in. `out`: when a server was out already."""
@@ -129,9 +133,10 @@ def run(lab: Lab, minutes: float, chance: random.Random) -> Soak:
 
 
 def _noise(lab: Lab, soak: Soak, chance: random.Random) -> Process:
-    soak.noises += 1
     host, script = chance.choice(NOISE)
-    return lab.spawn(chance.choice(SERVERS) if host == "SERVER" else host, script)
+    host = chance.choice(SERVERS) if host == "SERVER" else host
+    soak.noises.append((time.time(), f"{host}: {script}"))
+    return lab.spawn(host, script)
 
 
 def changes(watch: Process) -> tuple[list[tuple[float, str]], list[tuple[float, float, str]]]:
@@ -178,18 +183,22 @@ def main() -> int:
             watch.wait()
             removals, out = changes(watch)
             alive = guard.status is None
+        events = lab.dsrwizard("events", RICH_FILE, "--json").ok().json["events"]
     records = Records.read(told, {}, {})
     clients = seen(records, 0.0, records.new[-1].began + 2)
     wrong, missed = soak.wrong(removals), soak.missed(removals, out)
     print(
-        f"{wanted.minutes:g} minutes, seed {wanted.seed}: {soak.noises} disturbances, {len(soak.deaths)} deaths, "
+        f"{wanted.minutes:g} minutes, seed {wanted.seed}: {len(soak.noises)} disturbances, {len(soak.deaths)} deaths, "
         f"{len(removals)} removals of a service's server, {len(wrong)} of them wrong, {len(missed)} deaths of "
         f"{NOTICED:.0f} s and more not noticed; {clients.new} connections, {clients.lost} lost, {clients.slow} slow; "
         f"load {os.getloadavg()[0]:.1f}"
     )
-    for what, found in (("wrong", wrong), ("not noticed", missed)):
-        for one in found:
-            print(f"  {what}: {one}")
+    for when, server in wrong:
+        why = [one["message"] for one in events if abs(one["at"] - when) < 1.5 and server in one["message"]]
+        clock = time.strftime("%H:%M:%S", time.gmtime(when))
+        print(f"  wrong: {server} at {clock}. {' '.join(why)} {soak.before(when)}")
+    for one in missed:
+        print(f"  not noticed: {one}")
     if not alive:
         print("  the guard has ended")
     return 0 if alive and not wrong and not missed else 1

@@ -99,7 +99,7 @@ def typo(pair: Pair, table: Table) -> None:
         watched.event(ON, f"sed -i s/lvs_methd/lvs_method/ {path} && {RELOAD}", 3)
         _, (wrong, right) = watched.records()
     by_nat = ["the wrong word took effect: the method is not direct routing"] if "Masq" in table_now else []
-    table.row("typo in a file, reload", wrong, ByHand("0", "0 of 150"), [*judged(wrong, lost=0), *by_nat])
+    table.row("typo in a file, reload", wrong, ByHand("0", "0 of 150"), [*judged(wrong, lost=0, two=1.0), *by_nat])
     table.row("  mended, reload", right, ByHand("0", "0"), judged(right, lost=0))
 
 
@@ -119,6 +119,7 @@ def reboot(pair: Pair, table: Table) -> None:
     taken = float(holds.stdout.split()[0]) - watched.marks[1]
     table.row("reboot of the preferred: it goes", gone, ByHand("0.30", "0/16", "20 of 20"), judged(gone))
     table.row("  it comes back", back, ByHand("-", "1", "20 of 20"), judged(back, two=1.0))
+    table.keep("reboot", pair.said(FIRST))
     early = [f"it took the VIP after {taken:.1f} s, before it could have heard of the other one"] if taken < 3 else []
     table.say("reboot of the preferred", f"it had the VIP {taken:.1f} s after it could speak", early)
 

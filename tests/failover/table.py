@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.failover.figures import Seen
 
@@ -65,6 +67,11 @@ class Table:
         with self._lock:
             self.wrong += [f"{name}: {one}." for one in wrong or ()]
             self._print(f"{'BAD' if wrong else 'ok '} {name}: {words}{''.join(f'; {one}' for one in wrong or ())}")
+
+    def keep(self, name: str, log: str) -> None:
+        """A daemon's log, in the folder that FAILOVER_LOGS names, if any."""
+        if folder := os.environ.get("FAILOVER_LOGS"):
+            (Path(folder) / f"{name}.log").write_text(log, encoding="utf-8")
 
     def _print(self, text: str) -> None:
         print(f"[{time.monotonic() - self._began:4.0f} s] {text}", flush=True)

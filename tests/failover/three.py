@@ -1,21 +1,18 @@
-"""Three directors, active at once: BIRD tells the lab's router of the VIP, with the files that dsrwizard writes."""
+"""Three directors, active at once: BIRD tells the lab's router of the VIP, as `dsrwizard apply` has it do."""
 
 from __future__ import annotations
 
 from backends.lab import network, recipe
-from dsrwizard.core.dialects.bird import writer
+from backends.lab.guest import wizard_command
 from dsrwizard.core.intake.deployment_file import loads
-from dsrwizard.core.model.bird import BIRD_CONF, bird_file, sign_of
+from dsrwizard.core.model.bird import BIRD_CONF, sign_of
 from tests.failover.world import put
-from tests.lab.harness import SERVERS, VIP, Lab
+from tests.lab.harness import DEPLOYMENT_FILE, VIP, Lab
 
 COUNT = 3
 DIRECTORS = network.directors(COUNT)
 NEXT_HOPS = f"ip route show {VIP} | grep -c -e 'nexthop via' -e '{VIP} via'"
 OF_THIS_HOST = "pkill --ns $$ --nslist net -x bird"
-SILENT = (
-    f"sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2 && ip addr replace {VIP}/32 dev lo"
-)
 
 
 class Three:
@@ -26,25 +23,14 @@ class Three:
         self.deployment = loads(network.deployment(recipe.IDENTITY_FILE, COUNT))
 
     def set_up(self) -> None:
-        """The same table on each: where they differ, a connection that moves to another director is lost."""
-        bgp = self.deployment.director.bgp
-        assert bgp is not None
-        for server in SERVERS:
-            self.lab.run(server, SILENT).ok()
-        table = [f"ipvsadm -A -t {VIP}:80 -s mh -b mh-port,mh-fallback"]
-        table += [f"ipvsadm -a -t {VIP}:80 -r {server.address} -g" for server in network.SERVERS]
+        """As an operator does: `apply` on each. The lab has no systemd, so that no guard runs there; what it does when
+        it finds its director fit is done here: the interface comes up by which BIRD announces."""
         sign = sign_of(self.deployment.name)
-        lines = [
-            "modprobe ip_vs", "sysctl -qw net.ipv4.vs.sloppy_tcp=1", SILENT, *table,
-            f"ip link add {sign} type dummy && ip link set {sign} up",
-        ]  # fmt: skip
         for host in DIRECTORS:
-            own = writer.OwnAddresses(host.address, host.address6)
-            text = writer.bird_text(self.deployment, bgp, own)
-            main = writer.with_include(f"router id {host.address};\nprotocol device {{ }}\n")
-            put(self.lab, host.name, {BIRD_CONF: main, bird_file(self.deployment.name): text})
-            self.lab.run(host.name, " && ".join(lines)).ok()
+            put(self.lab, host.name, {BIRD_CONF: "log stderr all;\nprotocol device { }\n"})
             self.start(host)
+            self.lab.run(host.name, wizard_command("apply", DEPLOYMENT_FILE, "--yes")).ok()
+            self.lab.run(host.name, f"ip link add {sign} type dummy && ip link set {sign} up").ok()
         self.settled()
 
     def start(self, host: network.Host) -> None:
