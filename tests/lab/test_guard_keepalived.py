@@ -59,7 +59,7 @@ def pair() -> Iterator[Lab]:
             quiet = "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
             lab.run(server, f"{quiet} && ip addr add {VIP}/32 dev lo").ok()
         for host, peer in ((ONE, OTHER), (OTHER, ONE)):
-            mine = text.replace(f'"{OTHER.address}"', f'"{peer.address}"').replace('"lb2"', f'"x-{peer.name}"')
+            mine = text if host == ONE else text.replace(OTHER.address, ONE.address).replace('"lb2"', '"lb1"')
             lab.put(FILE, mine, host=host.name)
             deployment = loads(mine)
             side = Side(host.address, "eth0", peer.address, host == ONE)
