@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from dsrwizard.core.guard.evidence import said
 from dsrwizard.core.guard.policy import Act, Limits, Said, Ward, carried_out, decide
 from dsrwizard.core.guard.second_look import WITNESSES, asked_again, both
+from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.guarding import DestinationPlace, HeldOut
 from dsrwizard.engine.guard import SECOND_WAIT
 
@@ -47,6 +49,7 @@ def test_where_nobody_else_answers_there_is_no_second_look() -> None:
         (Said(word="unknown"), WELL, Said(word="unknown")),
         (SILENT, SILENT, SILENT),
         (SILENT, Said(word="unknown"), SILENT),
+        (SILENT, Said(word="well", slow=True), SILENT),
     ],
 )
 def test_a_second_look_counts_while_a_witness_answers(second: Said, witness: Said, wanted: Said) -> None:
@@ -128,3 +131,12 @@ def test_half_an_hour_of_short_silences_takes_out_nobody_who_spoke_within_a_thir
                 wrong.append(f"{farm.decided}: {server} {really} {cut}")
     assert wrong == []
     assert acts > 10, "nothing was tried"
+
+
+@pytest.mark.parametrize(("milliseconds", "slow"), [(0.4, False), (79.0, False), (81.0, True), (None, False)])
+def test_who_answers_late_is_well_and_no_good_witness(milliseconds: float | None, slow: bool) -> None:
+    answer = Probed(
+        vip="10.0.0.10", port=80, protocol="tcp", rip="10.0.0.101", mac="02:00:00:00:00:01", signature="syn-ack",
+        answered_by="02:00:00:00:00:01", milliseconds=milliseconds,
+    )  # fmt: skip
+    assert said(answer) == Said(word="well", slow=slow)

@@ -22,6 +22,9 @@ _ENDED = {
 }
 _TWICE = 2
 _WELL = Said(word="well")
+_SLOW = Said(word="well", slow=True)
+SLOW_MILLISECONDS = 80.0
+"""Beyond it the machines or the network are busy: silence for a moment says less then."""
 
 
 def destinations(deployment: Deployment) -> dict[DestinationPlace, ProbeTarget]:
@@ -38,7 +41,7 @@ def destinations(deployment: Deployment) -> dict[DestinationPlace, ProbeTarget]:
 def said(answer: Probed) -> Said:
     """What one probe says."""
     if answer.good:
-        return _WELL
+        return _SLOW if (answer.milliseconds or 0.0) > SLOW_MILLISECONDS else _WELL
     if answer.signature == "unknown":
         return Said(word="unknown", why=answer.problem)
     why = judge(answer)

@@ -33,13 +33,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What the probes of one round say of a destination. `why`: what is wrong, in a sentence. `mute`: nobody answered
-    for its address at all. `silent`: no answer of any kind came until the deadline. `times`: looks of this round that
-    said so, one after the other."""
+    for its address at all. `silent`: no answer of any kind came until the deadline. `slow`: it answered,
+    and late for a network without a router. `times`: looks of this round that said so, one after the other."""
 
     word: ProbeWord
     why: str = ""
     mute: bool = False
     silent: bool = False
+    slow: bool = False
     times: int = 1
 
 

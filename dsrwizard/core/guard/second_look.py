@@ -3,7 +3,8 @@
 Silence takes a probe's whole deadline, so two looks one after the other span twice that, and nothing is won by waiting
 for the next round. Who refuses aloud does so at once: a service that starts again would be caught between two looks, so
 it is asked in the next round. Some that answered the first look are asked again, too. Where none of these witnesses
-answers any more, the second look says nothing: it may be the director that was cut off in between.
+answers any more, or all of them late, the second look says nothing: the director may have been cut off in between, or
+have too much to do.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def both(
     """What two looks say. `second`: the silent ones and the witnesses, as the second look found them."""
     found = dict(said)
     asked = set(witnesses)
-    if not any(second[place].word == "well" for place in asked):
+    if not any(second[place].word == "well" and not second[place].slow for place in asked):
         return found
     for place, now in second.items():
         if place not in asked:
