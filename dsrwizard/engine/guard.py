@@ -34,8 +34,9 @@ OWNERS_SECONDS = 3.0
 """Seconds from one question for the VIPs' owners to the next."""
 TALKS_SECONDS = 2.0
 """Seconds from one conversation with the applications to the next."""
-DOUBT_SECONDS = 0.5
-"""The same, after one that ended badly for the first time."""
+DOUBT_SECONDS = 1.5
+"""The same, after one that ended badly for the first time. It may have taken a second: the next one is not of the same
+moment."""
 TALK_SECONDS = 1.0
 LISTENS = 0.8
 _LONGEST_WAIT = 0.25

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from dsrwizard.core.guard.evidence import said
+from dsrwizard.core.guard.evidence import said, with_talks
 from dsrwizard.core.guard.policy import Act, Limits, Said, Ward, carried_out, decide
 from dsrwizard.core.guard.second_look import WITNESSES, asked_again, both
-from dsrwizard.core.model.answers import Probed
+from dsrwizard.core.model.answers import Probed, Talked
 from dsrwizard.core.model.guarding import DestinationPlace, HeldOut
 from dsrwizard.engine.guard import SECOND_WAIT
 
@@ -131,6 +131,18 @@ def test_half_an_hour_of_short_silences_takes_out_nobody_who_spoke_within_a_thir
                 wrong.append(f"{farm.decided}: {server} {really} {cut}")
     assert wrong == []
     assert acts > 10, "nothing was tried"
+
+
+@pytest.mark.parametrize(("milliseconds", "word"), [(20.0, "dead"), (700.0, "well")])
+def test_an_application_that_says_nothing_is_dead_only_where_others_answer_promptly(
+    milliseconds: float, word: str
+) -> None:
+    one, two = places(2)
+    talks = {
+        one: Talked(rip="10.0.0.101", vip=one.vip, port=80, result="hung", tries=2),
+        two: Talked(rip="10.0.0.102", vip=two.vip, port=80, result="answered", milliseconds=milliseconds),
+    }
+    assert with_talks({one: WELL, two: WELL}, talks)[one].word == word
 
 
 @pytest.mark.parametrize(("milliseconds", "slow"), [(0.4, False), (79.0, False), (81.0, True), (None, False)])

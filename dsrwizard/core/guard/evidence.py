@@ -23,6 +23,8 @@ _ENDED = {
 _TWICE = 2
 _WELL = Said(word="well")
 _SLOW = Said(word="well", slow=True)
+LATE_MILLISECONDS = 500.0
+"""An application whose first byte comes later says nothing of others that have not spoken yet."""
 SLOW_MILLISECONDS = 80.0
 """Beyond it the machines or the network are busy: silence for a moment says less then."""
 
@@ -58,7 +60,11 @@ def with_talks(
 ) -> dict[DestinationPlace, Said]:
     """The same, where the application was asked too. One that takes connections and says nothing, while another server
     of the service answers the same question, serves nobody."""
-    answered = {(place.vip, place.service) for place, one in talks.items() if one.result == "answered"}
+    answered = {
+        (place.vip, place.service)
+        for place, one in talks.items()
+        if one.result == "answered" and (one.milliseconds or 0.0) <= LATE_MILLISECONDS
+    }
     found = dict(heard)
     for place, talked in talks.items():
         ended = _ENDED.get(talked.result)
