@@ -99,6 +99,11 @@ def test_three_directors_share_the_vips_and_each_leaves_as_its_guard_says(lab: L
         routes = "ip route show table main; ip -6 route show table main"
         for host in network.directors(3):
             assert VIP not in lab.run(host.name, routes).ok().stdout, "the kernel protocol of the operator has no VIP"
+        report = dsrwizard(lab, "director", "verify", FILE, "--json").ok().json
+        assert report["verdict"] == "pass", report
+        now = dsrwizard(lab, "director", "status", FILE, "--json").ok().json
+        assert now["guard"]["announces"] is True
+        assert {row["state"] for service in now["services"] for row in service["rows"]} == {"up"}, now
         lab.run("director", "birdc configure").ok()
         lab.run("router", hops(3)).ok()
 
@@ -108,6 +113,8 @@ def test_three_directors_share_the_vips_and_each_leaves_as_its_guard_says(lab: L
 
         lab.run("lb2", "ipvsadm -C").ok()
         lab.wait("router", hops(1))
+        wrong = dsrwizard(lab, "lb2", "verify", FILE, "--json").json["checks"]
+        assert any("does not announce the VIPs" in one["message"] for one in wrong if one["outcome"] == "fail"), wrong
         applied(lab, "lb2")
         lab.wait("router", hops(2))
 
