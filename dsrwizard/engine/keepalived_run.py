@@ -16,7 +16,7 @@ from dsrwizard.core.model.changes import DestinationState, FileChange, ServiceKe
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Destination, DirectorFacts, Failure, ServerFacts, VirtualService
 from dsrwizard.core.model.guarding import DestinationPlace
-from dsrwizard.core.model.keepalived import KeepalivedFacts, TableService, is_services_file, peers_of
+from dsrwizard.core.model.keepalived import KeepalivedFacts, TableService, is_services_file, peers_of, services_of
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import KEEPALIVED_STEP, SETTLE_SECONDS
@@ -67,12 +67,25 @@ class KeepalivedApplier(Applier):
         for host in directors:
             steps = [step for step in host.steps if step.phase != "prepare"]
             gone = self._put(host.host, steps, ready=gone)
+            if steps and gone:
+                self._forgotten(host.host)
         self._let_go(plan, own, gone)
         for host in directors:
             self._put(host.host, [step for step in host.steps if step.phase == "prepare"], ready=gone)
             if host.host != DIRECTOR:
                 self._ended(host.host, None)
         return self._close(plan)
+
+    def _forgotten(self, name: str) -> None:
+        """Waits until a keepalived that goes on has taken the services away: it reads its files in its own time."""
+        keys = {(str(vip.ip), service.protocol, service.port) for vip, service in services_of(self._deployment)}
+
+        def left() -> str:
+            seen = self._seen(name)
+            table = seen.table or () if seen is not None else ()
+            return ", ".join(one.address for one in table if (one.address, one.protocol, one.port) in keys)
+
+        self._until(left, LOOK_SECONDS)
 
     def _of_directors(self, plan: Plan) -> list[HostPlan]:
         """In the plan's order."""
