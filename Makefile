@@ -1,7 +1,7 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
 # make cases     what people report in public, healthy farms of others, every fix that is a command, and the runs at once,
-#                renamed servers, waves and kill points that make test leaves out, in the lab
+#                renamed servers, waves, kill points and three directors that make test leaves out, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
 # make reboots   Debian machines with systemd reboot for real: what of a set-up comes back, and what a teardown leaves
 # make failover  two directors with keepalived and three with BIRD, under load: power cut, split, reboot and more, in figures
@@ -51,7 +51,7 @@ cases: packages $(VENV)/.ready-dev
 	  tests/lab/test_cases.py tests/lab/test_cases_rich.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
 	$(BIN)/python -m pytest -q -n 4 --dist load -m cases \
 	  tests/lab/test_one_run_at_a_time.py tests/lab/test_renamed.py tests/lab/test_revert.py tests/lab/test_kill_points.py \
-	  tests/lab/test_waves.py
+	  tests/lab/test_waves.py tests/lab/test_ecmp.py tests/lab/test_faults_rich.py tests/lab/test_keepalived_alone.py
 
 reboots: $(VENV)/.ready-dev
 	@$(MAKE) --no-print-directory packages NEEDS='$(REBOOTS_NEED)'

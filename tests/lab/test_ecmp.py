@@ -17,6 +17,8 @@ from dsrwizard.core.model.bird import BIRD_CONF, BIRD_FOLDER, sign_of
 from dsrwizard.core.model.deployment import Bgp, Deployment, Director, RealServer, Service, Vip
 from tests.lab.harness import PATIENCE, VIP, VIP6, Lab, Process, Result
 
+pytestmark = pytest.mark.cases
+
 FILE = "/root/spread.toml"
 SERVERS = network.servers(3)
 BGP = Bgp(neighbour=network.ROUTER.address, local_as=network.DIRECTORS_AS, neighbour_as=network.ROUTER_AS)

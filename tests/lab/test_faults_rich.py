@@ -13,7 +13,7 @@ import pytest
 from backends.lab import naming, network
 from tests.lab.harness import RICH_FILE, SERVERS, Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.cases]
 
 FOREIGN = {
     "director": "ipvsadm -A -f 7 -s rr && ipvsadm -a -f 7 -r 10.0.0.200 -g && ipvsadm -A -t 10.0.0.99:443 -s rr && "

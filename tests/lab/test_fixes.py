@@ -195,9 +195,13 @@ def _of(made: Sequence[Made], check: dict[str, str]) -> Made:
     return (about or fitting)[0]
 
 
+OF_TWO_DIRECTORS = {"split-brain", "orphan-vip", "no-standby"}
+"""They need a lab with two directors, and their fixes a systemd: `test_pair_faults` makes and mends them without."""
+
+
 def test_every_fault_s_fix_is_tried() -> None:
     tried = {name.partition("@")[0] for group in GROUPS for name in group}
-    assert {one.kind for one in ALL if one.cause != HEALTHY} <= tried
+    assert {one.kind for one in ALL if one.cause != HEALTHY} <= tried | OF_TWO_DIRECTORS
     assert set(ACTS) <= tried
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.harness import SERVERS, VIP, Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.cases]
 FOREIGN = "10.0.0.77"
 OPERATORS = f"""\
 ! ours since 2019

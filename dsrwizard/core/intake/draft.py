@@ -66,7 +66,7 @@ class DraftPeer(Harmless, msgspec.Struct):
     identity_file: str = ""
 
 
-class DraftVrrp(msgspec.Struct):
+class DraftVrrp(Harmless, msgspec.Struct):
     router_id: str = "51"
     advert_seconds: str = "0.1"
     preempt_delay: str = "60"
