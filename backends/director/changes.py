@@ -272,7 +272,8 @@ class DirectorChanges:
                 "stopped": "keepalived did not stop.",
             }
             what = words.get(change.new, "keepalived does not take the new files.")
-            run(["sh", "-c", text], what, "See `journalctl -u keepalived`.", lines=_SAID)
+            # By standard input: files of the operator's may hold a password, and arguments are for everybody to see.
+            run(["sh", "-s"], what, "See `journalctl -u keepalived`.", lines=_SAID, text=text)
 
     def _units(self, change: UnitChange) -> None:
         if change.of == "networkd":
@@ -291,9 +292,9 @@ class DirectorChanges:
         run(["systemctl", "daemon-reload"], "systemd could not reload its unit files.", "See `systemctl status`.")
 
 
-def run(argv: list[str], what: str, next_: str, lines: int = 1) -> None:
-    """Runs a program without a shell. Raises CommandFailed that begins with `what` and quotes the last `lines` of what
-    the program said."""
+def run(argv: list[str], what: str, next_: str, lines: int = 1, text: str = "") -> None:
+    """Runs a program without a shell, with `text` as its standard input. Raises CommandFailed that begins with `what`
+    and quotes the last `lines` of what the program said."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     program = shutil.which(argv[0], path=path)
     if program is None:
@@ -301,7 +302,7 @@ def run(argv: list[str], what: str, next_: str, lines: int = 1) -> None:
     try:
         done = subprocess.run(
             [program, *argv[1:]],
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             errors="replace",

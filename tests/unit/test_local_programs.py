@@ -1,4 +1,4 @@
-"""Where the product starts a program on the operator's own machine: few places, and one shell, that of ProxyCommand."""
+"""Where the product starts a program on the operator's own machine: few places, and fewer shells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from tests.unit.test_architecture import MODULES, ROOT
 
 STARTS = {
     "backends/director/port.py": "modprobe -n",
-    "backends/director/changes.py": "modprobe and systemctl",
+    "backends/director/changes.py": "modprobe, systemctl, and the script that has keepalived check and read its files",
+    "backends/director/keepalived.py": "the script that looks at keepalived",
+    "backends/director/bird.py": "bird -p and birdc",
     "backends/lab/confine.py": "the lab's kernel, confined",
     "backends/lab/guest.py": "the lab's kernel",
     "backends/lab/inside/agent.py": "what `dsrwizard lab -- COMMAND` names, in the lab",
@@ -55,11 +57,12 @@ def test_python_puts_no_shell_in_between() -> None:
 
 
 def test_one_place_hands_text_to_a_shell() -> None:
-    """A module that starts programs names `sh` nowhere but where ProxyCommand is run, where
-    the director's packet filter is listed, and in the lab's guest."""
+    """A module that starts programs names `sh` nowhere but where ProxyCommand is run, where the director's packet
+    filter is listed, where keepalived is looked at and told to read its files, and in the lab's guest."""
     named = set()
     for place in STARTS:
         for node in ast.walk(ast.parse((ROOT / place).read_text())):
             if isinstance(node, ast.Constant) and node.value in ("sh", "/bin/sh"):
                 named.add(place)
-    assert named == {"backends/ssh/reach.py", "backends/lab/inside/mending.py", "backends/director/look.py"}
+    director = {f"backends/director/{name}.py" for name in ("look", "keepalived", "changes")}
+    assert named == {"backends/ssh/reach.py", "backends/lab/inside/mending.py"} | director

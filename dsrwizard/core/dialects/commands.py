@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from ipaddress import IPv4Address
 
@@ -95,8 +96,27 @@ def _file(change: FileChange) -> tuple[str, ...]:
         return (f"rm -f {path}",)
     if new.target is not None:
         return (f"ln -sfn {shlex.quote(new.target)} {path}",)
+    if (lines := _of_others(change)) is not None:
+        return lines
     unlink = (f"rm -f {path}",) if replaces_link(change) else ()
     return (*unlink, here_document(new, path), f"chmod {new.mode:o} {path}")
+
+
+def _of_others(change: FileChange) -> tuple[str, ...] | None:
+    """Where a line of ours comes into a file of others or goes out of it, that line alone: the rest is theirs, and may
+    hold a password. None for any other change."""
+    old, new, path = change.old, change.new, shlex.quote(change.path)
+    if old is None or new is None or old.target is not None or old.mode != new.mode or not old.content:
+        return None
+    if new.content.startswith(old.content):
+        added = FileState(content=new.content[len(old.content) :])
+        return (here_document(added, path).replace("cat > ", "cat >> ", 1),)
+    before = old.content.splitlines(keepends=True)
+    gone = set(before) - set(new.content.splitlines(keepends=True))
+    if len(gone) == 1 and "".join(line for line in before if line not in gone) == new.content:
+        line = re.sub(r"([][\\.*^$/])", r"\\\1", gone.pop().rstrip("\n"))
+        return (f"sed -i {shlex.quote(f'/^{line}$/d')} {path}",)
+    return None
 
 
 def here_document(state: FileState, path: str) -> str:
