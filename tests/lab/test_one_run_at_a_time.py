@@ -78,6 +78,7 @@ def test_who_waits_comes_after_and_another_users_run_is_seen(clean: Lab) -> None
     lab.dsrwizard("teardown", file, "--yes").ok()
 
 
+@pytest.mark.cases
 def test_a_teardown_without_its_journal_finds_what_is_ours(clean: Lab) -> None:
     lab = clean
     file = write(lab, deployment(client=False))
@@ -139,6 +140,7 @@ def test_a_run_from_another_machine_waits_for_the_servers_that_both_change(clean
     lab.dsrwizard("teardown", shop, "--yes").ok()
 
 
+@pytest.mark.cases
 def test_a_run_that_was_killed_holds_no_server(clean: Lab) -> None:
     lab = clean
     shop, mail = write(lab, deployment(client=False)), elsewhere(lab)

@@ -10,6 +10,7 @@ from tests.lab.harness import VIP, Lab
 from tests.lab.test_guard_keepalived import FILE, pair
 
 __all__ = ["pair"]
+pytestmark = pytest.mark.cases
 PAIR = ("split-brain@director", "orphan-vip@director", "no-standby@lb2")
 """Faults that need two directors."""
 ONE, OTHER = network.directors(network.PAIR)

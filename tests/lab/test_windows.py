@@ -232,6 +232,7 @@ def test_a_second_apply_changes_nothing(farm: Farm) -> None:
     assert farm.state() == before
 
 
+@pytest.mark.cases
 def test_every_fault_is_named(farm: Farm) -> None:
     with farm.lab.spawn("director", [sys.executable, "-c", VERIFIES, FARM]) as process:
         process.send(f"{PASSWORD}\n")
