@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
+from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, Lab
+from tests.lab.keepalived import HOLDS, alone, apply, gone, nothing_to_do, served, table, two
 
 pytestmark = pytest.mark.lab
-HOLDS = f"ip -o addr show to {VIP} | grep -q ."
 FILES = "find /etc/keepalived /etc/systemd/system/keepalived.service.d -mindepth 1 2>/dev/null | sort"
 
 
@@ -17,42 +17,6 @@ FILES = "find /etc/keepalived /etc/systemd/system/keepalived.service.d -mindepth
 def pair() -> Iterator[Lab]:
     with Lab(directors=2) as running:
         yield running
-
-
-def two() -> str:
-    from backends.lab import network
-
-    return network.deployment("~/.ssh/id_ed25519", 2)
-
-
-def alone(engine: str = "keepalived") -> str:
-    """The same with one director."""
-    text = two()
-    start, end = text.index("\n[[director.peers]]"), text.index("\n[[vips]]")
-    return (text[:start] + text[end:]).replace('engine = "keepalived"', f'engine = "{engine}"')
-
-
-def table(lab: Lab, host: str = "director") -> str:
-    return lab.run(host, "ipvsadm -Sn").ok().stdout
-
-
-def served(lab: Lab, times: int = 12) -> set[str]:
-    return {lab.request(VIP) for _ in range(times)}
-
-
-def apply(lab: Lab, text: str) -> str:
-    lab.put("/tmp/shop.toml", text)
-    return lab.dsrwizard("apply", "/tmp/shop.toml", "--yes").ok().stdout
-
-
-def nothing_to_do(lab: Lab) -> None:
-    assert "0 steps on 0 hosts." in lab.dsrwizard("plan", "/tmp/shop.toml").ok().stdout
-
-
-def gone(lab: Lab, host: str) -> None:
-    """Nothing of a deployment is left on a director."""
-    assert f"{VIP}:" not in table(lab, host)
-    assert lab.run(host, HOLDS).status != 0
 
 
 def test_two_directors_take_over_drain_and_leave_nothing(pair: Lab) -> None:

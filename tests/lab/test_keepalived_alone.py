@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.lab.harness import SERVERS, VIP, Lab
+from tests.lab.keepalived import HOLDS, alone, apply, gone, nothing_to_do, served, table
 
 pytestmark = [pytest.mark.lab, pytest.mark.cases]
 FOREIGN = "10.0.0.77"
@@ -25,45 +26,8 @@ virtual_server {FOREIGN} 25 {{
 }}
 """
 CONF = "/etc/keepalived/keepalived.conf"
-HOLDS = f"ip -o addr show to {VIP} | grep -q ."
 FILES = "find /etc/keepalived /etc/systemd/system/keepalived.service.d -mindepth 1 2>/dev/null | sort"
 ARP = "ip neigh flush all"
-
-
-def two() -> str:
-    from backends.lab import network
-
-    return network.deployment("~/.ssh/id_ed25519", 2)
-
-
-def alone(engine: str = "keepalived") -> str:
-    """The same with one director."""
-    text = two()
-    start, end = text.index("\n[[director.peers]]"), text.index("\n[[vips]]")
-    return (text[:start] + text[end:]).replace('engine = "keepalived"', f'engine = "{engine}"')
-
-
-def table(lab: Lab, host: str = "director") -> str:
-    return lab.run(host, "ipvsadm -Sn").ok().stdout
-
-
-def served(lab: Lab, times: int = 12) -> set[str]:
-    return {lab.request(VIP) for _ in range(times)}
-
-
-def apply(lab: Lab, text: str) -> str:
-    lab.put("/tmp/shop.toml", text)
-    return lab.dsrwizard("apply", "/tmp/shop.toml", "--yes").ok().stdout
-
-
-def nothing_to_do(lab: Lab) -> None:
-    assert "0 steps on 0 hosts." in lab.dsrwizard("plan", "/tmp/shop.toml").ok().stdout
-
-
-def gone(lab: Lab, host: str) -> None:
-    """Nothing of a deployment is left on a director."""
-    assert f"{VIP}:" not in table(lab, host)
-    assert lab.run(host, HOLDS).status != 0
 
 
 def test_one_director_with_an_operators_keepalived(lab: Lab) -> None:
