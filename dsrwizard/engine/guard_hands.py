@@ -134,13 +134,11 @@ class Office:
         return done, problems
 
 
-class TableHands:
-    """Weights over netlink. `hold` gives the right to change the director, and raises Locked."""
+class _Hands:
+    """What every kind knows by its office."""
 
-    alarms: tuple[str, ...] = ()
-
-    def __init__(self, office: Office, hold: Callable[[], AbstractContextManager[object]]) -> None:
-        self._office, self._hold = office, hold
+    def __init__(self, office: Office) -> None:
+        self._office = office
 
     @property
     def applied(self) -> Deployment | None:
@@ -149,6 +147,16 @@ class TableHands:
     @property
     def table(self) -> Mapping[ServiceKey, VirtualService]:
         return self._office.seen
+
+
+class TableHands(_Hands):
+    """Weights over netlink. `hold` gives the right to change the director, and raises Locked."""
+
+    alarms: tuple[str, ...] = ()
+
+    def __init__(self, office: Office, hold: Callable[[], AbstractContextManager[object]]) -> None:
+        super().__init__(office)
+        self._hold = hold
 
     def met(self, wards: Wards, *, blind: bool) -> Wards:
         return wards
@@ -181,13 +189,14 @@ class TableHands:
         return self._office.journaled(steps, lambda _, step: self._office.director.apply(step)) if steps else ([], [])
 
 
-class HealthHands:
+class HealthHands(_Hands):
     """Health files for keepalived's FILE_CHECK (keepalived.conf(5)): `0` is well, `1` is dead. A file that is missing
     or holds anything else counts as well there, so each is written from the first round on, moved into place, and
     written again where somebody took it away. None is ever removed."""
 
     def __init__(self, office: Office, folder: Path, clock: Callable[[], float]) -> None:
-        self._office, self._clock = office, clock
+        super().__init__(office)
+        self._clock = clock
         self._paths = {
             place: folder / health_path(office.deployment.name, place).relative_to(FOLDER) for place in office.targets
         }
@@ -200,14 +209,6 @@ class HealthHands:
     @property
     def alarms(self) -> tuple[str, ...]:
         return (*((self._problem,) if self._problem else ()), *self._unserved)
-
-    @property
-    def applied(self) -> Deployment | None:
-        return self._office.applied
-
-    @property
-    def table(self) -> Mapping[ServiceKey, VirtualService]:
-        return self._office.seen
 
     def met(self, wards: Wards, *, blind: bool) -> Wards:
         self._problem = ""

@@ -17,11 +17,9 @@ from dsrwizard.core.model.changes import (
     Change,
     DestinationChange,
     DestinationState,
-    ModuleChange,
     ServiceChange,
     ServiceKey,
     ServiceState,
-    SysctlChange,
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import DirectorFacts, VirtualService
@@ -29,9 +27,8 @@ from dsrwizard.core.model.steps import DIRECTOR, Gate, HostPlan, Step
 from dsrwizard.core.plan.bird import plan_bird
 from dsrwizard.core.plan.director_boot import notes as boot_notes
 from dsrwizard.core.plan.director_boot import persistence
+from dsrwizard.core.plan.director_settings import settings_steps
 from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
-
-MODULE = "ip_vs"
 
 
 def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
@@ -112,7 +109,7 @@ def plan_director(
     notes += _notes(deployment, facts, leaving)
     if not served:
         return HostPlan(host=DIRECTOR, notes=tuple(notes))
-    steps = [*_prepare(deployment, facts)]
+    steps = [*settings_steps(DIRECTOR, settings_of(deployment), facts.sysctls, loaded=facts.module_loaded is not False)]
     vips = [step for vip in served for step in _vip(deployment, facts, vip)]
     steps += [step for step in vips if not step.awaits]
     for vip in served:
@@ -164,33 +161,6 @@ def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
                     "Run dsrwizard on the director and name other machines as real servers."
                 )
     return ""
-
-
-def _prepare(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
-    steps = []
-    if facts.module_loaded is False:
-        steps.append(
-            Step(
-                id="module", purpose="module", host=DIRECTOR, phase="prepare",
-                title=f"Load the kernel module {MODULE}",
-                why="IPVS is the kernel's load balancer.", changes=(ModuleChange(module=MODULE),),
-            )
-        )  # fmt: skip
-    for key, (wanted, default, reason) in settings_of(deployment).items():
-        present = facts.sysctls.get(key)
-        if present is None:
-            if facts.module_loaded is not False or not key.startswith("net.ipv4.vs."):
-                continue  # this kernel does not know it
-            present = default
-        if present != wanted:
-            steps.append(
-                Step(
-                    id=f"sysctl {key}", purpose="setting", host=DIRECTOR, phase="prepare", title=f"{key} = {wanted}",
-                    why=reason,
-                    changes=(SysctlChange(key=key, old=present, new=wanted),),
-                )
-            )  # fmt: skip
-    return steps
 
 
 def _vip(deployment: Deployment, facts: DirectorFacts, vip: Vip) -> list[Step]:

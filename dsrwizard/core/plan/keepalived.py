@@ -24,9 +24,7 @@ from dsrwizard.core.model.changes import (
     FileState,
     FolderChange,
     KeepalivedChange,
-    ModuleChange,
     ServiceChange,
-    SysctlChange,
     UnitChange,
 )
 from dsrwizard.core.model.deployment import Deployment
@@ -47,6 +45,7 @@ from dsrwizard.core.model.keepalived import (
 )
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Step
 from dsrwizard.core.plan.director import by_client, key_of, sysctls, wanted_state
+from dsrwizard.core.plan.director_settings import settings_steps
 from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
 from dsrwizard.core.plan.unlooked import unseen
 
@@ -152,7 +151,12 @@ def _host(deployment: Deployment, host: DirectorHost, observed: Observed, able: 
     if found.problems:
         what = " ".join(found.problems)
         return HostPlan(host=host.name, problem=f"keepalived's files would not do: {what}", notes=found.notes)
-    steps = [*_settings(deployment, host, seen), *_matched(deployment, host, seen)]
+    steps = [
+        *settings_steps(
+            host.name, keepalived_settings(deployment, host.interface), seen.sysctls, loaded=seen.table is not None
+        ),
+        *_matched(deployment, host, seen),
+    ]
     notes = [*found.notes, *_notes(deployment, seen)]
     if isinstance(host.facts, DirectorFacts):
         steps += guard_steps(deployment, host.facts)
@@ -405,31 +409,6 @@ def keepalived_settings(deployment: Deployment, interface: str) -> dict[str, tup
 
 def _settings_wanted(deployment: Deployment, interface: str) -> dict[str, str]:
     return {key: wanted for key, (wanted, *_) in keepalived_settings(deployment, interface).items()}
-
-
-def _settings(deployment: Deployment, host: DirectorHost, seen: KeepalivedFacts) -> list[Step]:
-    steps = []
-    if seen.table is None:
-        steps.append(
-            Step(
-                id="module", purpose="module", host=host.name, phase="prepare", title="Load the kernel module ip_vs",
-                why="IPVS is the kernel's load balancer.", changes=(ModuleChange(module="ip_vs"),),
-            )
-        )  # fmt: skip
-    for key, (wanted, default, reason) in keepalived_settings(deployment, host.interface).items():
-        present = seen.sysctls.get(key)
-        if present is None:
-            if seen.table is not None or not key.startswith("net.ipv4.vs."):
-                continue  # this kernel does not know it
-            present = default
-        if present != wanted:
-            steps.append(
-                Step(
-                    id=f"sysctl {key}", purpose="setting", host=host.name, phase="prepare", title=f"{key} = {wanted}",
-                    why=reason, changes=(SysctlChange(key=key, old=present, new=wanted),),
-                )
-            )  # fmt: skip
-    return steps
 
 
 def _matched(deployment: Deployment, host: DirectorHost, seen: KeepalivedFacts) -> list[Step]:

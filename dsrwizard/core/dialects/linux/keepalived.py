@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dsrwizard.core.dialects.keepalived.putting import process
 from dsrwizard.core.dialects.linux import values
+from dsrwizard.core.dialects.linux.look_at_files import look_at_files
 from dsrwizard.core.dialects.linux.observe import file_of, folders_seen, sections, sysctl_key
 from dsrwizard.core.dialects.linux.values import reading
 from dsrwizard.core.dialects.script_files import body, filled
@@ -40,8 +41,7 @@ def look_script(nonce: str, deployment: str, settings: Iterable[str]) -> str:
         "@PROCESS@": process(),
         "@GUARD@": shlex.quote(f"/etc/systemd/system/dsrwizard-guard-{deployment}.service"),
         "@SETTINGS@": " ".join(map(shlex.quote, paths)) or "''",
-        "@FILES@": " ".join(map(shlex.quote, keepalived_files(deployment))),
-        "@FOLDERS@": " ".join(map(shlex.quote, keepalived_folders())),
+        "@LOOK_AT_FILES@": look_at_files(keepalived_files(deployment), keepalived_folders()),
     }
     return filled(_LOOK, holes)
 

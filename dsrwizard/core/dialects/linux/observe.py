@@ -15,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from dsrwizard.core.dialects.linux import close, packet_filter, routes, values
+from dsrwizard.core.dialects.linux.look_at_files import look_at_files
 from dsrwizard.core.dialects.linux.revert import PLACES
 from dsrwizard.core.dialects.linux.values import Impossible, reading
 from dsrwizard.core.dialects.script_files import body, filled
@@ -55,15 +56,19 @@ def observe_script(
     changes: routes and listeners. `closely` also names the programs behind the listeners, for which ss looks at every
     process of the host, says what filters packets, and takes the close look. For each of `vips` it asks which way
     replies from there to `clients` take, addresses of either family. `rips`: the server's own addresses."""
-    paths = " ".join(shlex.quote(path) for path in files) or "''"
-    needed = " ".join(shlex.quote(path) for path in folders)
     whole = "" if brief else filled(_WHOLE, {"@PROCESSES@": "-p" if closely else ""})
     vips = tuple(vips)
     if closely and not brief:
         near = (*(vip.address for vip in vips), *rips)
         whole += packet_filter.filter_script(near) + close.script(vip.address for vip in vips)
-    holes = {"@NONCE@": nonce, "@WHOLE@": whole, "@WAYS@": _asked(vips, clients, closely), "@FILES@": paths}
-    return filled(_SCRIPT, holes | {"@FOLDERS@": needed, "@PLACES@": " ".join(map(shlex.quote, places))})
+    holes = {
+        "@NONCE@": nonce,
+        "@WHOLE@": whole,
+        "@WAYS@": _asked(vips, clients, closely),
+        "@LOOK_AT_FILES@": look_at_files(files, folders),
+        "@PLACES@": " ".join(map(shlex.quote, places)),
+    }
+    return filled(_SCRIPT, holes)
 
 
 def _asked(vips: Iterable[Vip], clients: Iterable[str], closely: bool) -> str:

@@ -22,14 +22,5 @@ grep -rhoE '^[[:space:]]*(script|misc_path|notify[a-z_]*)[[:space:]]+"?/[^" ]+' 
 find /etc/keepalived -type f -size -512k ! -name '.*' 2>/dev/null | sort | head -n 200 | while read -r f; do
   s "text:$f"; base64 "$f"
 done
-set --
-for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
-s folders; for f in @FOLDERS@; do if [ -d "$f" ]; then echo "yes $f"; else echo "no $f"; fi; done
-s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
-for f in @FILES@; do
-  s "file:$f"
-  if [ -L "$f" ]; then printf 'link '; readlink "$f"
-  elif [ -f "$f" ]; then echo file; base64 "$f" || echo '?'
-  else echo none; fi
-done
+@LOOK_AT_FILES@
 s end

@@ -28,14 +28,5 @@ s networkmanager; if [ -d /run/NetworkManager/devices ]; then echo yes; else ech
 s addr; ip -j -d addr show
 @WAYS@
 @WHOLE@
-set --
-for f in @FILES@; do if [ -f "$f" ] && [ ! -L "$f" ]; then set -- "$@" "$f"; fi; done
-s folders; for f in @FOLDERS@; do if [ -d "$f" ]; then echo "yes $f"; else echo "no $f"; fi; done
-s modes; [ $# = 0 ] || stat -c '%a %n' "$@"
-for f in @FILES@; do
-  s "file:$f"
-  if [ -L "$f" ]; then printf 'link '; readlink "$f"
-  elif [ -f "$f" ]; then echo file; base64 "$f" || echo '?'
-  else echo none; fi
-done
+@LOOK_AT_FILES@
 s end
