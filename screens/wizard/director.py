@@ -28,7 +28,7 @@ from screens.wizard.second_director import SecondDirector, consequences
 
 ENGINES = (
     ("This machine alone (kernel IPVS)", "netlink"),
-    ("This machine and a second director (keepalived)", "keepalived"),
+    ("This machine and a second one (keepalived)", "keepalived"),
     ("Another product: only the servers here", "external"),
 )
 
@@ -79,7 +79,7 @@ class DirectorPane(Pane):
             yield SecondDirector(self.draft)
             guard = YesNoField(
                 field_texts.GUARD, "director.guard", self.draft, "guard",
-                yes="Take them out and let them in again (recommended)", no="Leave it to me",
+                yes="Take them out, let them in (recommended)", no="I drain them by hand",
             )  # fmt: skip
             guard.id = "guard"
             yield guard
