@@ -21,6 +21,7 @@ from tests.unit.diagnosed import (
     only,
 )
 from tests.unit.test_client_rounds import Seen
+from tests.unit.test_several_directors import ADDRESS, OTHER, two
 
 DEAD = "02:00:5e:00:53:01"
 WEB1_MAC = "02:00:0a:00:00:65"
@@ -206,3 +207,18 @@ def test_a_right_entry_on_link_is_no_stale_one(seen: Seen) -> None:
     seen.host.on_link = True
     report = seen.verify()
     assert (report.verdict, find(report, "client.arp", "client").outcome) == ("pass", "pass")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_the_other_director_balances_is_not_astray(seen: Seen, here: bool) -> None:
+    """On the standby there is no fault, and no announcement that would take the VIP from the one that serves; where
+    both hold it, the one fault is that."""
+    seen.host.entries[VIP] = WEB1_MAC  # answered, and past this director
+    seen.farm.deployment = two(seen.farm.deployment)
+    seen.farm.world.strangers |= {ADDRESS: [OTHER], VIP: [OTHER]}
+    if not here:
+        seen.farm.world.machine.links["eth0"].addresses.pop(VIP)
+    report = seen.verify()
+    assert faults(report) == ([("split-brain", "director")] if here else [])
+    assert "arping" not in " ".join(check.fix for check in report.checks)
+    assert (find(report, "client.servers", "client").consequence_of or "") == ("split-brain" if here else "")

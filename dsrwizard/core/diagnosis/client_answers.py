@@ -10,6 +10,7 @@ from dsrwizard.core.diagnosis import director_entry, sentences
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.client_mute import hung, mute, unheard
 from dsrwizard.core.diagnosis.connection_match import ONE_SERVER
+from dsrwizard.core.diagnosis.directors import elsewhere
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
@@ -309,7 +310,10 @@ class Served:
         came = director_entry.came(self.evidence, self.vip, lost)
         if came:
             return self._lost_in_director(where, lost, came)
-        known = self.faults.find(DIRECTOR, "director-vip", "duplicate-vip", "vip-as-source", vip=self.vip.address)
+        known = self.faults.find(
+            DIRECTOR, "director-vip", "duplicate-vip", "split-brain", "orphan-vip", "vip-as-source",
+            vip=self.vip.address,
+        )  # fmt: skip
         # A director that does not answer for the VIP, or lets nobody in, explains it before a table elsewhere does.
         known = known or director_entry.known_fault(self.faults, self.vip, self.service)
         known = known or self._thief(lost) or mismatched(self.faults, self.views, self.vip.address)
@@ -319,6 +323,18 @@ class Served:
         )
         if known is not None:
             return where.follows(known, f"connections to {self.target} did not pass through the director.", evidence)
+        active = elsewhere(self.evidence, self.vip)
+        if active:
+            if answered or where.check == "client.servers":
+                return where.skipped(
+                    f"{active} is the active director for {self.vip.address}: its table has the connections to "
+                    f"{self.target}.",
+                    evidence,
+                )
+            return where.result(
+                "fail", f"Connections to {self.target} are not answered, and {active} is the active director.",
+                evidence, f"Look from there: run dsrwizard verify on {active}.",
+            )  # fmt: skip
         if self.seen.on_link and mac(self.seen.neighbour) in self._rightful():
             return where.result(
                 "fail", f"Connections to {self.target} leave the client host for the right MAC but do not reach IPVS.",

@@ -49,6 +49,12 @@ def holding(evidence: Evidence, vip: Vip) -> Holding:
     return Holding(here=here, others=tuple(dict.fromkeys(name for name in names if name is not None)))
 
 
+def elsewhere(evidence: Evidence, vip: Vip) -> str:
+    """The name of the other director that holds the VIP while this one stands by; empty where that is not so."""
+    found = holding(evidence, vip) if evidence.deployment.director.by_turns else None
+    return " and ".join(found.others) if found is not None and found.here is False else ""
+
+
 def roles(evidence: Evidence, faults: Found) -> list[Check]:
     """One for every VIP, where directors hold them by turns."""
     if not evidence.deployment.director.by_turns:
