@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from backends.lab import network
 from dsrwizard.core.model.keepalived import health_folder
 from tests.failover.pair import FIRST, Pair
@@ -43,11 +41,11 @@ def dead_guard(pair: Pair, table: Table) -> None:
     with Watched(pair.lab, ()) as watched:
         watched.event(ON, "true", 0)
         pair.guard.kill()
-        time.sleep(4)
+        watched.look_on(4)
         watched.event(DYING.name, "lab-service stop", 0)
         pair.lab.wait(ON, OUT)
         out = watched.now() - watched.marks[1]
-        time.sleep(3)
+        watched.look_on(3)
         watched.event(DYING.name, "lab-service start", 5)
         _, (killed, dying, cured) = watched.records()
     late = [f"a dead server was out only after {out:.1f} s"] if out > CHECK_SECONDS else []

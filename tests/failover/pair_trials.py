@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from backends.lab import network
 from dsrwizard.core.model.keepalived import services_file
 from tests.failover.figures import moved
@@ -81,10 +79,10 @@ def graceful_move(pair: Pair, table: Table) -> None:
     with Watched(pair.lab, BOTH) as watched:
         watched.event(ON, "true", 0)
         pair.stop(FIRST)
-        time.sleep(5)
+        watched.look_on(5)
         watched.event(ON, "true", 0)
         pair.start(FIRST)
-        time.sleep(14)
+        watched.look_on(14)
         _, (moving, back) = watched.records()
     table.row("graceful move", moving, ByHand("0.06", "0/3", "20 of 20", "0"), judged(moving, two=1.0))
     table.row("  and back", back, ByHand("-", "0/0", "25 of 25"), judged(back, two=1.0))
@@ -110,11 +108,11 @@ def reboot(pair: Pair, table: Table) -> None:
         watched.event(ON, cable(ON, "nomaster"), 0)
         pair.forget(FIRST)
         _new_network(pair.lab)
-        time.sleep(4)
+        watched.look_on(4)
         watched.event(ON, uncut(ON), 0)
         pair.start(FIRST, IN_REBORN)
         holds = pair.lab.run(ON, [*IN_REBORN, "sh", "-c", f"until {HOLDS}; do sleep 0.1; done; cat /proc/uptime"]).ok()
-        time.sleep(5)
+        watched.look_on(5)
         _, (gone, back) = watched.records()
     taken = float(holds.stdout.split()[0]) - watched.marks[1]
     table.row("reboot of the preferred: it goes", gone, ByHand("0.30", "0/16", "20 of 20"), judged(gone))

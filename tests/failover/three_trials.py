@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from backends.lab import network
 from dsrwizard.core.model.bird import sign_of
 from tests.failover.table import ByHand, Table, judged
@@ -19,10 +17,10 @@ def power_cut(three: Three, table: Table) -> None:
     with Watched(three.lab, ()) as watched:
         watched.event(THIRD, cable(THIRD, "nomaster"), 0)
         gone = _route(three, 2)
-        time.sleep(4)
+        watched.look_on(4)
         watched.event(THIRD, uncut(THIRD), 0)
         there = _route(three, 3)
-        time.sleep(4)
+        watched.look_on(4)
         _, (cut, back) = watched.records()
     table.row("three directors: one's power is cut", cut, BY_HAND, judged(cut))
     table.row("  it comes back", back, BY_HAND, judged(back))
@@ -39,7 +37,7 @@ def kill(three: Three, table: Table) -> None:
         watched.event(THIRD, f"{OF_THIS_HOST} -9", 5)
         watched.event(THIRD, "bird", 0)
         _route(three, 3)
-        time.sleep(4)
+        watched.look_on(4)
         _, (killed, back) = watched.records()
     table.row("three directors: kill -9 of one's bird", killed, BY_HAND, judged(killed))
     table.row("  it is started again", back, ByHand(), judged(back))
@@ -51,10 +49,10 @@ def leave(three: Three, table: Table) -> None:
     with Watched(three.lab, ()) as watched:
         watched.event(THIRD, f"ip link set {sign} down", 0)
         _route(three, 2)
-        time.sleep(3)
+        watched.look_on(3)
         watched.event(THIRD, f"ip link set {sign} up", 0)
         _route(three, 3)
-        time.sleep(3)
+        watched.look_on(3)
         _, (leaving, back) = watched.records()
     table.row("three directors: one withdraws", leaving, ByHand(), judged(leaving))
     table.row("  it announces again", back, ByHand(), judged(back))

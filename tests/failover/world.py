@@ -56,7 +56,11 @@ class Watched:
     def event(self, host: str, script: str, wait: float) -> None:
         """Something happens on a host, and is looked at for so many seconds. Its moment is that before the script."""
         self.marks.append(float(self._lab.run(host, f"cat /proc/uptime; {script}").ok().stdout.split()[0]))
-        time.sleep(wait)
+        self.look_on(wait)
+
+    def look_on(self, seconds: float) -> None:
+        """The load goes on for so long: what it meets then counts to the last event."""
+        time.sleep(seconds)
 
     def now(self) -> float:
         return float(self._lab.read(network.CLIENT.name, "/proc/uptime").split()[0])

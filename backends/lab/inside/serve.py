@@ -78,7 +78,8 @@ def _answer(connection: socket.socket, body: bytes) -> None:
 
 
 def _stream(connection: socket.socket, body: bytes) -> None:
-    """Until the other side is gone, which is an `OSError`."""
+    """The body ten times a second, so that whoever reads sees a gap; until the other side is gone, which is an
+    `OSError`."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n")
     while True:
         connection.sendall(body)

@@ -15,7 +15,7 @@ import msgspec
 from dsrwizard.core.dialects.bird.writer import OwnAddresses, bird_text, included, with_include, without_include
 from dsrwizard.core.model.bird import BIRD_CONF, BIRD_UNIT, BirdFacts, bird_file
 from dsrwizard.core.model.changes import AddressChange, Change, FileChange, FileState, UnitChange
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.deployment import Bgp, Deployment
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.facts import Interface
 from dsrwizard.core.model.steps import DIRECTOR, Step
@@ -37,7 +37,7 @@ def plan_bird(deployment: Deployment, host: str, interfaces: Sequence[Interface]
     bgp = deployment.director.bgp
     if bgp is None:
         return BirdPlan()
-    problem = _problem(deployment, interfaces, bird)
+    problem = _problem(deployment, bgp, interfaces, bird)
     if problem:
         return BirdPlan(problem=problem)
     own = own_addresses(deployment, interfaces)
@@ -108,9 +108,7 @@ def _towards(deployment: Deployment, interfaces: Sequence[Interface]) -> Interfa
     return None
 
 
-def _problem(deployment: Deployment, interfaces: Sequence[Interface], bird: BirdFacts) -> str:
-    bgp = deployment.director.bgp
-    assert bgp is not None  # noqa: S101
+def _problem(deployment: Deployment, bgp: Bgp, interfaces: Sequence[Interface], bird: BirdFacts) -> str:
     if not bird.version:
         return bird.problem or "BIRD is not installed here. Install it (`apt install bird2`), then run this again."
     if bird.problem:

@@ -49,7 +49,7 @@ class _Unit:
             if not self._again:
                 return
             if not self._stopping:
-                time.sleep(self._rest)
+                time.sleep(self._rest)  # RestartSec
 
     def _end_the_rest(self, group: int) -> None:
         end = time.monotonic() + _STOPPING_SECONDS
