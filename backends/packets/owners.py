@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -197,7 +198,10 @@ def _listen(interface: str, wanted: Sequence[bytes], deadline: float, *, first: 
 
 
 def problem_text(interface: str, error: DsrError | OSError) -> str:
-    """An error as the `problem` of a result."""
+    """An error as the `problem` of a result. Which of its errors the kernel gives for an interface that goes depends on
+    the moment."""
+    if isinstance(error, OSError) and error.errno in (errno.ENETDOWN, errno.ENXIO, errno.ENODEV):
+        return f"Cannot send packets from {interface}: it is down or gone."
     if isinstance(error, OSError):
         return f"Cannot send packets from {interface}: {error.strerror or error}."
     return str(error)

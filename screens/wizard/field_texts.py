@@ -73,7 +73,7 @@ INTERFACE = FieldText(
 )
 ENGINE = FieldText(
     "Load balancer",
-    "One director, two of which one stands by, or another product in front of the servers.",
+    "One director, two of which one stands by, or another product in front.",
     "This machine: the kernel's IPVS here is the load balancer, and the only one. dsrwizard sets up the VIP, services "
     "and destinations over netlink. While this machine restarts, nobody is served.\n\nThis machine and a second "
     "director: keepalived on both owns VIP and IPVS table. One director serves and the other takes over when it dies "

@@ -273,7 +273,7 @@ def test_an_interface_that_goes_while_answers_are_waited_for_makes_them_unknown(
     for seen in links["going"].values():
         assert seen["over"]
         assert (seen["results"], seen["signatures"]) == (40, ["unknown"])
-        assert seen["problems"] == ["Cannot send packets from eth0: Network is down."]
+        assert seen["problems"] == ["Cannot send packets from eth0: it is down or gone."]
         assert seen["hearing"] == seen["owners"]
         assert "eth0 is down" in seen["hearing"] or "no interface eth0" in seen["hearing"]
 
