@@ -12,6 +12,7 @@ import msgspec
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.directors import directors_problems
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
+from dsrwizard.core.intake.expressible import product_problems
 from dsrwizard.core.intake.problems import Problem, Refusal, shown
 from dsrwizard.core.model.deployment import Address, Client, Deployment, Director, RealServer, Vip
 from dsrwizard.core.model.errors import UsageError
@@ -45,8 +46,8 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
             if vip not in served:
                 found.add("servers", f"No real server serves the VIP {vip}.", "Add one, or remove the VIP.")
     _client(draft, vips, found)
-    for problem in directors_problems(draft, vips):
-        found.problems.append(problem)
+    found.problems.extend(directors_problems(draft, vips))
+    found.problems.extend(product_problems(draft))
     return found.problems
 
 
