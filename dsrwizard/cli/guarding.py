@@ -49,7 +49,7 @@ def guard(file: Path, every: float, floor: int | None, once: bool) -> int:
     from dsrwizard.core.intake.deployment_file import load
 
     deployment = load(file)
-    if deployment.director.engine == "external":
+    if not deployment.director.in_kernel:
         raise UsageError(
             "A guard needs IPVS on this machine.", "In this deployment, another product is the load balancer.",
             "Use the health checks of that product, and `dsrwizard watch` beside it.",

@@ -258,7 +258,7 @@ class Applier:
     def _still_sent(self, name: str, own: Sequence[Step], ready: bool) -> str:
         """Why the VIP must stay; empty: the steps take none, or nothing is sent to the host. A load balancer that
         cannot be asked is left to the operator, whom the plan has told."""
-        if not self._deployment.director.balances or all(taken(step) is None for step in own):
+        if not self._deployment.director.driven or all(taken(step) is None for step in own):
             return ""
         if not ready:
             return "the director's own steps did not all succeed, so it may still send clients there"

@@ -161,7 +161,7 @@ class Engine:
         from dsrwizard.engine.handshakes import recent_clients
 
         refuse_unbuilt(deployment)
-        balances = deployment.director.balances
+        balances = deployment.director.in_kernel
         director_too = closely or balances or any(item.host == DIRECTOR for item in books.owed)
         whole = msgspec.structs.replace(deployment, servers=(*hosts_of(deployment), *books.leaving))
         hosts = self._hosts_of(deployment.director.interface)
@@ -417,7 +417,7 @@ class Engine:
         client = deployment.client
         if client is None:
             return None
-        balances = deployment.director.balances
+        balances = deployment.director.in_kernel
         director = self._hosts_of(deployment.director.interface).director if balances else None
         return lambda: self._client.use(client, lambda one: look(deployment, one, director))
 
@@ -445,7 +445,7 @@ class Engine:
 
         hosts = self._hosts_of(deployment.director.interface)
         servers = {one.name: hosts.port(one) for one in deployment.servers if one.name in observed.servers}
-        balances = deployment.director.balances
+        balances = deployment.director.in_kernel
         if not balances:
             return Inside(servers)
         director = hosts.director

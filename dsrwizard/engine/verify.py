@@ -88,7 +88,7 @@ def gather(
     peers = [peer.address for peer in deployment.director.peers]
     asked = list(dict.fromkeys([*(vip.address for vip in deployment.vips), *peers, *rips, *_gateways(observed)]))
     vips = [vip.address for vip in deployment.vips]
-    own = deployment.director.balances
+    own = deployment.director.in_kernel
     arriving = wire.arrivals(interface, vips) if own else None
     claims: list[Claim] = []
     hearing = wire.hear(interface, vips, claims.append)
@@ -185,7 +185,7 @@ def _talks(
         for one in probes.result()
         if one.protocol == "tcp" and one.good and canonical(one.vip) in holding
     ]
-    if deployment.director.engine == "external" or not good:
+    if not deployment.director.in_kernel or not good:
         return []
     interface = deployment.director.interface
     found = [*wire.talk(interface, good, TALK_SECONDS)]

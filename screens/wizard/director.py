@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import problems_of_draft
-from dsrwizard.core.model.deployment import Deployment, Director
+from dsrwizard.core.model.deployment import IN_KERNEL, Deployment, Director
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Interface
 from dsrwizard.core.model.foreign import one_line
@@ -117,7 +117,7 @@ class DirectorPane(Pane):
         asked = Deployment(
             name=self.draft.name or "dsr",
             director=Director(
-                interface=self.draft.interface, engine="external" if self.draft.engine == "external" else "netlink"
+                interface=self.draft.interface, engine="netlink" if self.draft.engine in IN_KERNEL else "external"
             ),
             vips=(),
             servers=(),
@@ -157,7 +157,7 @@ class DirectorPane(Pane):
 
     def _recommend(self, facts: DirectorFacts) -> None:
         """Answers for somebody who begins: a guard, where this machine can run it all the time."""
-        if self.draft.engine != "external" and facts.boot is not None and facts.boot.systemd and facts.boot.writable:
+        if self.draft.engine in IN_KERNEL and facts.boot is not None and facts.boot.systemd and facts.boot.writable:
             self.draft.guard = True
             self.query_one("#guard", YesNoField).show()
 
@@ -168,7 +168,7 @@ class DirectorPane(Pane):
         event.stop()
         await self.query_one(SecondDirector).follow()
         self.desk.in_use.clear()
-        if self.draft.engine == "external" and self.draft.guard:
+        if self.draft.engine not in IN_KERNEL and self.draft.guard:
             self.draft.guard = False  # another product has its own health checks
             self.query_one("#guard", YesNoField).show()
         self._tell()
@@ -177,7 +177,7 @@ class DirectorPane(Pane):
     def _tell(self) -> None:
         """Shows what was found: the interface's state, privileges, IPVS."""
         self.set_class(self.facts is None and self._failed is not None, "-unseen")
-        self.set_class(self.draft.engine == "external", "-external")
+        self.set_class(self.draft.engine not in IN_KERNEL, "-external")
         self.query_one("#found", Static).update(Content("\n").join(self._lines()))
         means = [
             _line("ok", sentence, "") if good else _line("warn", sentence, "$text-warning")
@@ -197,7 +197,7 @@ class DirectorPane(Pane):
                 _aside(self._failed.next),
             ]
         lines = [*self._interface_lines(facts)]
-        if self.draft.engine == "external":
+        if self.draft.engine not in IN_KERNEL:
             lines.append(_line("ok", "IPVS is not needed: another product is the load balancer.", ""))
             if not facts.privileged:
                 lines.append(_line("warn", "Not root: probes and ARP checks will be “unknown”.", "$text-warning"))

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from dsrwizard.core.intake.draft import Draft, DraftPeer
-from dsrwizard.core.model.deployment import SHARED_SCHEDULER
+from dsrwizard.core.model.deployment import IN_KERNEL, SHARED_SCHEDULER
 from screens.widgets.field import TextField
 from screens.wizard import field_texts
 
@@ -52,7 +52,7 @@ class SecondDirector(Vertical):
         draft = self._draft
         if draft.engine == "keepalived":
             draft.peers = draft.peers or self._aside or [DraftPeer(name="lb2")]
-        elif draft.peers and (draft.engine == "external" or draft.bgp is None):
+        elif draft.peers and (draft.engine not in IN_KERNEL or draft.bgp is None):
             self._aside, draft.peers = draft.peers, []
         if self._wanted != self._shown:
             await self.recompose()
@@ -60,7 +60,7 @@ class SecondDirector(Vertical):
 
 def consequences(draft: Draft) -> Iterator[tuple[bool, str]]:
     """What the choice means for clients, in sentences: (whether it is good news, sentence)."""
-    if draft.engine == "external":
+    if draft.engine not in IN_KERNEL:
         return
     if draft.bgp is not None:
         count = len(draft.peers) + 1

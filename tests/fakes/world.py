@@ -15,7 +15,7 @@ from typing import Literal
 from dsrwizard.core.model.answers import Arrival, Claim, Told
 from dsrwizard.core.model.bird import BirdFacts
 from dsrwizard.core.model.changes import Change, FileChange, ServiceKey, torn
-from dsrwizard.core.model.deployment import Balancer, Client, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Client, Deployment, Director, EngineName, RealServer, Service, Vip
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import (
     ConnectTimeout,
@@ -139,7 +139,7 @@ class World:
         vip: str = "10.0.0.10",
         services: tuple[Service, ...] | None = None,
         name: str = "shop",
-        engine: Balancer = "netlink",
+        engine: EngineName = "netlink",
     ) -> Deployment:
         """A deployment of all servers of this world behind one VIP."""
         return Deployment(

@@ -8,6 +8,7 @@ from typing import Any
 import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dsrwizard.core.intake.deployment_file import dumps, loads
 from dsrwizard.core.intake.draft import Draft
@@ -19,6 +20,7 @@ from dsrwizard.core.model.deployment import (
     Client,
     Deployment,
     Director,
+    EngineName,
     PeerDirector,
     RealServer,
     Service,
@@ -102,10 +104,21 @@ def spread(draw: st.DrawFn) -> Director:
     bgp = st.builds(
         Bgp, neighbour=st.just("172.31.0.1"), local_as=number, neighbour_as=number, bfd=st.booleans()
     )  # fmt: skip
-    engines: list[Balancer] = ["netlink", "keepalived"]
+    engines: list[EngineName] = ["netlink", "keepalived"]
     return Director(
         interface=draw(INTERFACE), engine=draw(st.sampled_from(engines)), guard=True, peers=peers, bgp=draw(bgp)
     )  # fmt: skip
+
+
+@st.composite
+def appliance(draw: st.DrawFn) -> Balancer:
+    return Balancer(
+        addresses=draw(st.sampled_from([("172.30.0.5",), ("172.30.0.5", "fd30::6")])),
+        user=draw(st.sampled_from(["nsroot", "dsrwizard"])),
+        port=draw(st.none() | st.just(8443)),
+        ca_file=draw(FILE),
+        save=draw(st.booleans()),
+    )
 
 
 @st.composite
@@ -134,7 +147,18 @@ def deployments(draw: st.DrawFn) -> Deployment:
     client = draw(st.none() | st.builds(Client, address=st.just("203.0.113.10"), user=USER, identity_file=FILE))
     four = any(":" not in vip.address for vip in vips)
     director = draw(st.one_of(alone(), pair("172.31.0." if four else "fd31::"), spread()))
-    return Deployment(name=draw(NAME), director=director, vips=vips, servers=servers, client=client)
+    balancer = None
+    if draw(st.integers(0, 3)) == 0:
+        product: EngineName = draw(st.sampled_from(["netscaler", "loadbalancer.org", "barracuda"]))
+        plain = {"scheduler": "wlc", "persistence": 0}  # what all of these products can say
+        vips = tuple(
+            replace(vip, services=tuple(replace(service, **plain) for service in vip.services)) for vip in vips
+        )
+        servers = tuple(replace(server, weight=1) for server in servers)
+        director, balancer = Director(interface=draw(INTERFACE), engine=product), draw(appliance())
+    return Deployment(
+        name=draw(NAME), director=director, vips=vips, servers=servers, client=client, balancer=balancer
+    )  # fmt: skip
 
 
 @given(deployments())

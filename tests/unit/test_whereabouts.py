@@ -15,7 +15,7 @@ from dsrwizard.core.model.changes import (
     ServiceKey,
     SysctlChange,
 )
-from dsrwizard.core.model.deployment import Balancer, Deployment, RealServer, Service
+from dsrwizard.core.model.deployment import Deployment, EngineName, RealServer, Service
 from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
@@ -43,7 +43,7 @@ class Farm:
     servers: dict[str, str] = field(default_factory=lambda: {f"web{n}": f"10.0.0.10{n}" for n in (1, 2, 3)})
     """Name in the file → address."""
     name: str = "shop"
-    balancer: Balancer = "netlink"
+    balancer: EngineName = "netlink"
 
     def deployment(self) -> Deployment:
         servers = tuple(RealServer(name=name, address=address) for name, address in self.servers.items())

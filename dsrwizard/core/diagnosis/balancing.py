@@ -65,7 +65,7 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
     checks = [_leak(faults, view, vip) for view in views if view.leaks(vip)]
     checks += of_vip(evidence, faults, views, vip)
     foreign = strangers(evidence, vip, views)
-    external = evidence.deployment.director.engine == "external"
+    external = not evidence.deployment.director.in_kernel
     if external and not foreign:
         checks.append(
             faults.fail(
@@ -123,7 +123,7 @@ def holds(evidence: Evidence, faults: Found) -> list[Check]:
 
 def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     where = Where(check="director.vip", host=DIRECTOR, vip=vip.address)
-    if evidence.deployment.director.engine == "external":
+    if not evidence.deployment.director.in_kernel:
         return where.skipped("Another product is the load balancer; the ARP audit shows whether it has the VIP.")
     facts = evidence.observed.director
     if facts is None:
@@ -329,7 +329,7 @@ def _about(server: RealServer, vip: Vip, service: Service, cause: Cause) -> Faul
 
 def _blind(where: Where, evidence: Evidence, faults: Found) -> Check | None:
     """Why the kernel's table says nothing, None where it can be read."""
-    if evidence.deployment.director.engine == "external":
+    if not evidence.deployment.director.in_kernel:
         return where.skipped("Another product is the load balancer.")
     facts = evidence.observed.director
     if facts is None:

@@ -144,7 +144,7 @@ def hops(ttl: int) -> int:
 
 
 def _director(served: Served) -> frozenset[str]:
-    if served.evidence.deployment.director.engine == "external":
+    if not served.evidence.deployment.director.in_kernel:
         named = frozenset(strangers(served.evidence, served.vip, served.views))
         told = served.evidence.owner(served.vip.address).told
         return named | {mac(one.by) for one in told if mac(one.mac) in named}

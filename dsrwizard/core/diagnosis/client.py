@@ -201,7 +201,7 @@ class _Vip:
         return min(felt, key=lambda fault: FELT.index(fault.cause), default=None)
 
     def _rightful(self) -> frozenset[str]:
-        if self.evidence.deployment.director.engine == "external":
+        if not self.evidence.deployment.director.in_kernel:
             return frozenset(strangers(self.evidence, self.vip, self.views))
         if self.evidence.deployment.director.by_turns and holding(self.evidence, self.vip).names == (DIRECTOR,):
             return own_macs(self.evidence)  # who sends to another director missed the change

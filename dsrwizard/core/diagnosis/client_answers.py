@@ -95,7 +95,7 @@ class Served:
                     "Verify again. If it still fails, check the logs and the load of the real servers.",
                 )  # fmt: skip
             return where.skipped(f"No connection to {self.target} was answered, so no server can be identified.", seen)
-        if self.evidence.deployment.director.engine == "external":
+        if not self.evidence.deployment.director.in_kernel:
             return where.skipped(f"{message} {self.passage.problem}", seen)
         why = self.passage.problem or (
             "The director's table has no connections from the client host's address."
@@ -427,7 +427,7 @@ class Served:
         return None
 
     def _rightful(self) -> frozenset[str]:
-        if self.evidence.deployment.director.engine == "external":
+        if not self.evidence.deployment.director.in_kernel:
             return frozenset(strangers(self.evidence, self.vip, self.views))
         return director_macs(self.evidence)
 

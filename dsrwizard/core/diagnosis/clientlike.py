@@ -264,7 +264,7 @@ def _half_open(
 ) -> Check:
     evidence, name = view.evidence, view.name
     where = Where(check="server.half_open", host=name, vip=vip.address, service=service.label)
-    if evidence.deployment.director.engine == "external":
+    if not evidence.deployment.director.in_kernel:
         return where.skipped("Another product is the load balancer; its connection table is not on this machine.")
     if evidence.traffic is None or evidence.traffic_problem:
         return where.unknown(

@@ -16,7 +16,7 @@ def persistent(evidence: Evidence, faults: Found) -> list[Check]:
     """One check, where this machine is the director and the deployment is set up."""
     deployment, facts = evidence.deployment, evidence.observed.director
     boot = facts.boot if facts is not None else None
-    if deployment.director.engine == "external" or boot is None or facts is None:
+    if not deployment.director.in_kernel or boot is None or facts is None:
         return []
     where = Where(check="director.persistent", host=DIRECTOR)
     if not evidence.deployed and boot.files.get(unit_file(deployment.name)) is None:

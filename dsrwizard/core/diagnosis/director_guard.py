@@ -19,7 +19,7 @@ _APPLY = "dsrwizard apply sets it up and starts it."
 def guarding(evidence: Evidence, faults: Found) -> list[Check]:
     """One check, where the file asks for a guard and this machine is the director."""
     deployment, facts = evidence.deployment, evidence.observed.director
-    if not deployment.director.guard or deployment.director.engine == "external" or facts is None:
+    if not deployment.director.guard or not deployment.director.in_kernel or facts is None:
         return []
     where = Where(check="director.guard", host=DIRECTOR)
     boot, state = facts.boot, facts.guard

@@ -29,7 +29,7 @@ _USUAL = {"conn_reuse_mode": "1", "run_estimation": "1", "sync_threshold": "3 50
 def settings(evidence: Evidence, faults: Found) -> list[Check]:
     """`director.settings`: one check for each setting that does harm, or one that passes."""
     look = evidence.director_look
-    if look is None or evidence.deployment.director.engine == "external":
+    if look is None or not evidence.deployment.director.in_kernel:
         return []
     where = Where(check="director.settings", host=DIRECTOR)
     found = [*_defences(faults, where, look), *_backup(faults, where, look), *_mute(evidence, faults, where, look)]

@@ -64,7 +64,7 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
         return doubt
     told = dict.fromkeys(way_shown(view, vip, route) for vip, _, route in ways if route)
     evidence = view.evidence
-    if evidence.deployment.director.balances and evidence.observed.director is None:
+    if evidence.deployment.director.in_kernel and evidence.observed.director is None:
         return where.unknown(
             f"Could not check whether {name} bypasses the director in its replies: the director's addresses are "
             "unknown.", "; ".join(told), "On the director: ip addr show",
@@ -75,7 +75,7 @@ def _gateway_of(view: ServerView, faults: Found, family: int) -> Check:
 def own_addresses(view: ServerView) -> set[str]:
     """The addresses of the director, where it is this machine and was looked at."""
     director = view.evidence.observed.director
-    if not view.evidence.deployment.director.balances or director is None:
+    if not view.evidence.deployment.director.in_kernel or director is None:
         return set()
     return {canonical(entry.address) for link in director.interfaces for entry in link.addresses}
 

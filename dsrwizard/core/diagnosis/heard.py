@@ -28,7 +28,7 @@ def heard(evidence: Evidence, faults: Found, views: list[ServerView]) -> list[Ch
 
 def _of_vip(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip) -> list[Check]:
     rightful = director_macs(evidence)
-    if evidence.deployment.director.engine == "external":
+    if not evidence.deployment.director.in_kernel:
         rightful |= frozenset(strangers(evidence, vip, views))
         if not rightful - director_macs(evidence):
             return []  # nobody knows whose claims are right

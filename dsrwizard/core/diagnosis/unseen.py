@@ -94,7 +94,7 @@ def _hosts(evidence: Evidence, views: Sequence[ServerView]) -> Iterator[str]:
             closed.setdefault(looked.chains_problem, []).append(view)
     for why, hidden in closed.items():
         yield f"What the packet filter of {_names(hidden)} does to clients was not seen. {why}".rstrip()
-    if evidence.deployment.director.engine == "external":
+    if not evidence.deployment.director.in_kernel:
         yield "Another product balances: to whom it gives clients' connections was not seen."
     elif evidence.observed.director is None:
         failure = evidence.observed.failed.get(DIRECTOR)

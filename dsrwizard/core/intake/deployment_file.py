@@ -105,6 +105,8 @@ def dumps(deployment: Deployment) -> str:
     parts = [_HEADER, tomli_w.dumps({"name": deployment.name}), table("[director]", director)]
     parts += [table("[[director.peers]]", _flat(peer)) for peer in deployment.director.peers]
     parts += [table(f"[director.{key}]", value) for key, value in tables.items() if isinstance(value, dict)]
+    if deployment.balancer is not None:
+        parts.append(table("[balancer]", _flat(deployment.balancer)))
     for vip in deployment.vips:
         parts.append(table("[[vips]]", {"address": vip.address}))
         parts += [f"[[vips.services]]\n{tomli_w.dumps(_service(deployment, service))}" for service in vip.services]

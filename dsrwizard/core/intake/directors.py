@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import Draft, DraftBgp, DraftPeer, DraftVrrp
 from dsrwizard.core.intake.problems import Problem, Refusal, shown
-from dsrwizard.core.model.deployment import PEER_BELOW, Address
+from dsrwizard.core.model.deployment import IN_KERNEL, PEER_BELOW, Address
 
 MOST_PREEMPT = 1000
 MOST_PRIORITY = 254
@@ -56,7 +56,7 @@ def directors_problems(draft: Draft, vips: Collection[Address]) -> Iterator[Prob
 
 def _sense(draft: Draft) -> Iterator[Problem]:
     """Whether these keys go together."""
-    if draft.engine == "external":
+    if draft.engine not in IN_KERNEL:
         for key, given in (
             ("address", bool(draft.address.strip())),
             ("peers", bool(draft.peers)),

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dsrwizard.core.model.deployment import Bgp, Client, Deployment, PeerDirector, RealServer, Service, Vip, Vrrp
+from dsrwizard.core.model.deployment import (
+    Balancer,
+    Bgp,
+    Client,
+    Deployment,
+    PeerDirector,
+    RealServer,
+    Service,
+    Vip,
+    Vrrp,
+)
 from dsrwizard.core.model.first_words import HTTP_PORTS
 from dsrwizard.core.model.shown import Harmless
 
@@ -80,6 +90,15 @@ class DraftBgp(Harmless, msgspec.Struct):
     bfd: bool = True
 
 
+class DraftBalancer(Harmless, msgspec.Struct):
+    addresses: list[str] = msgspec.field(default_factory=list)
+    user: str = ""
+    port: str = ""
+    ca_file: str = ""
+    save: bool = True
+    method: str = ""
+
+
 class Draft(Harmless, msgspec.Struct):
     name: str = "dsr"
     interface: str = ""
@@ -93,6 +112,7 @@ class Draft(Harmless, msgspec.Struct):
     vips: list[DraftVip] = msgspec.field(default_factory=lambda: [DraftVip()])
     servers: list[DraftServer] = msgspec.field(default_factory=list)
     client: DraftClient | None = None
+    balancer: DraftBalancer | None = None
 
     def filled(self) -> dict[str, object]:
         """What was entered, as the keys and values of a deployment file; numbers must be numbers."""
@@ -104,6 +124,10 @@ class Draft(Harmless, msgspec.Struct):
         }
         if self.client is not None:
             data["client"] = _given(self.client, numbers=("port",))
+        if self.balancer is not None:
+            addresses = [address.strip() for address in self.balancer.addresses if address.strip()]
+            given = _given(self.balancer, numbers=("port",))
+            data["balancer"] = given | {"addresses": addresses, "save": self.balancer.save}
         return data
 
     def _director(self) -> dict[str, object]:
@@ -140,10 +164,11 @@ class Draft(Harmless, msgspec.Struct):
             vips=[_draft_vip(vip) for vip in deployment.vips],
             servers=[_draft_server(server) for server in deployment.servers],
             client=None if client is None else _draft_client(client),
+            balancer=None if deployment.balancer is None else _draft_balancer(deployment.balancer),
         )
 
 
-_Entered = DraftServer | DraftClient | DraftService | DraftPeer | DraftVrrp | DraftBgp
+_Entered = DraftServer | DraftClient | DraftService | DraftPeer | DraftVrrp | DraftBgp | DraftBalancer
 
 
 def _given(draft: _Entered, numbers: tuple[str, ...]) -> dict[str, object]:
@@ -222,6 +247,17 @@ def _draft_client(client: Client) -> DraftClient:
         user=client.user or "",
         port="" if client.port is None else str(client.port),
         identity_file=client.identity_file or "",
+    )
+
+
+def _draft_balancer(balancer: Balancer) -> DraftBalancer:
+    return DraftBalancer(
+        addresses=list(balancer.addresses),
+        user=balancer.user or "",
+        port="" if balancer.port is None else str(balancer.port),
+        ca_file=balancer.ca_file or "",
+        save=balancer.save,
+        method=balancer.method or "",
     )
 
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Address, ip_address
 from typing import get_args
 
 from dsrwizard.core.intake.problems import Refusal, shown
-from dsrwizard.core.model.deployment import SCHEDULERS, Address, Balancer, payload_bytes
+from dsrwizard.core.model.deployment import IN_KERNEL, SCHEDULERS, Address, EngineName, payload_bytes
 
 MAX_PERSISTENCE = 2_678_400
 MAX_WEIGHT = 65_535
@@ -204,7 +204,7 @@ def weight(text: str) -> Refusal | None:
 
 def guard(wanted: bool, engine: str) -> Refusal | None:
     """Checks whether a guard can be had with this engine."""
-    if wanted and engine == "external":
+    if wanted and engine not in IN_KERNEL:
         return Refusal(
             "A guard needs IPVS on this machine.", 'Remove guard, or write engine = "netlink". '
             "With another load balancer, use its own health checks.",
@@ -252,7 +252,7 @@ def protocol(text: str) -> Refusal | None:
 
 
 def engine(text: str) -> Refusal | None:
-    return _one_of(text, "engine", list(get_args(Balancer)))
+    return _one_of(text, "engine", list(get_args(EngineName)))
 
 
 def connect(text: str) -> Refusal | None:

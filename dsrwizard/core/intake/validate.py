@@ -10,11 +10,12 @@ from __future__ import annotations
 import msgspec
 
 from dsrwizard.core.intake import fields
+from dsrwizard.core.intake.balancer import balancer_problems
 from dsrwizard.core.intake.directors import directors_problems
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
 from dsrwizard.core.intake.expressible import product_problems
 from dsrwizard.core.intake.problems import Problem, Refusal, shown
-from dsrwizard.core.model.deployment import Address, Client, Deployment, Director, RealServer, Vip
+from dsrwizard.core.model.deployment import Address, Balancer, Client, Deployment, Director, RealServer, Vip
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.first_words import HTTP_PORTS
 
@@ -48,6 +49,7 @@ def problems_of_draft(draft: Draft) -> list[Problem]:
     _client(draft, vips, found)
     found.problems.extend(directors_problems(draft, vips))
     found.problems.extend(product_problems(draft))
+    found.problems.extend(balancer_problems(draft, vips))
     return found.problems
 
 
@@ -416,6 +418,7 @@ def with_plain_addresses(deployment: Deployment) -> Deployment:
         vips=tuple(_canonical_vip(vip) for vip in deployment.vips),
         servers=tuple(_canonical_server(server) for server in deployment.servers),
         client=client if client is None else _canonical_client(client),
+        balancer=None if deployment.balancer is None else _canonical_balancer(deployment.balancer),
     )
 
 
@@ -432,6 +435,10 @@ def _canonical_director(director: Director) -> Director:
         peers=tuple(msgspec.structs.replace(peer, address=_one_way(peer.address)) for peer in director.peers),
         bgp=bgp if bgp is None else msgspec.structs.replace(bgp, neighbour=_one_way(bgp.neighbour)),
     )
+
+
+def _canonical_balancer(balancer: Balancer) -> Balancer:
+    return msgspec.structs.replace(balancer, addresses=tuple(_one_way(one) for one in balancer.addresses))
 
 
 def _canonical_vip(vip: Vip) -> Vip:

@@ -75,7 +75,7 @@ class LiveRows:
     """The rows of one deployment. `changes` holds what became another state since it was last emptied."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self._external = deployment.director.engine == "external"
+        self._external = not deployment.director.in_kernel
         self._by_turns, self._peers = deployment.director.by_turns, deployment.director.peers
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]

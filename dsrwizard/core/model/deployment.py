@@ -14,7 +14,7 @@ import msgspec
 
 Protocol = Literal["tcp", "udp"]
 Connect = Literal["ssh", "winrm", "manual"]
-Balancer = Literal["netlink", "keepalived", "external"]
+EngineName = Literal["netlink", "keepalived", "external", "netscaler", "loadbalancer.org", "aloha", "barracuda"]
 Winrm = Literal["https", "http"]
 Auth = Literal["ntlm", "kerberos", "basic"]
 KerberosService = Literal["WSMAN", "HTTP"]
@@ -129,6 +129,15 @@ class PeerDirector(_Struct, frozen=True, kw_only=True):
         return _parsed(self.address)
 
 
+IN_KERNEL: frozenset[str] = frozenset({"netlink", "keepalived"})
+"""Engines by which the IPVS of this machine balances."""
+DRIVEN: frozenset[str] = IN_KERNEL | {"netscaler", "loadbalancer.org"}
+"""Engines whose load balancer is read and written from here. The others are set up by their operator, and proved."""
+WEIGHTED_METHODS = ("ROUNDROBIN", "LEASTCONNECTION")
+METHODS = (*WEIGHTED_METHODS, "SOURCEIPHASH", "SRCIPSRCPORTHASH", "SRCIPDESTIPHASH", "DESTINATIONIPHASH")
+"""What a NetScaler may be told to balance by (`lbmethod` of an lbvserver) in place of what the scheduler means.
+The first two heed weights."""
+
 PEER_BELOW = 50
 """How much less VRRP priority the other director has: the preferred one wins by more than any script takes away."""
 
@@ -164,7 +173,7 @@ class Director(_Struct, frozen=True, kw_only=True):
     """
 
     interface: str
-    engine: Balancer = "netlink"
+    engine: EngineName = "netlink"
     guard: bool = False
     guard_floor: int = 50
     address: str | None = None
@@ -173,14 +182,19 @@ class Director(_Struct, frozen=True, kw_only=True):
     bgp: Bgp | None = None
 
     @property
-    def balances(self) -> bool:
+    def in_kernel(self) -> bool:
         """Whether the IPVS of this machine balances, whoever writes its table."""
-        return self.engine != "external"
+        return self.engine in IN_KERNEL
+
+    @property
+    def driven(self) -> bool:
+        """Whether the load balancer can be read and written from here, be it this machine's IPVS or an appliance."""
+        return self.engine in DRIVEN
 
     @property
     def by_turns(self) -> bool:
         """Whether several directors hold the VIPs, one at a time."""
-        return bool(self.peers) and self.bgp is None and self.engine != "external"
+        return bool(self.peers) and self.bgp is None and self.in_kernel
 
     @property
     def vip_interface(self) -> str:
@@ -191,6 +205,19 @@ class Director(_Struct, frozen=True, kw_only=True):
     def interface_of(self, peer: PeerDirector) -> str:
         """The peer's interface in the real servers' network."""
         return peer.interface or self.interface
+
+
+class Balancer(_Struct, frozen=True, kw_only=True):
+    """The load balancer, where it is an appliance. `addresses`: of its management, both of a pair; `port` of its API,
+    None for the product's own; `ca_file` signed its certificate, None: shown once and then pinned; `save`: what an
+    apply changed is kept over a reboot of it; `method`: one of `METHODS`, for every service, None: by its scheduler."""
+
+    addresses: tuple[str, ...] = ()
+    user: str | None = None
+    port: int | None = None
+    ca_file: str | None = None
+    save: bool = True
+    method: str | None = None
 
 
 class RealServer(_Struct, frozen=True, kw_only=True):
@@ -256,6 +283,7 @@ class Deployment(_Struct, frozen=True, kw_only=True):
     vips: tuple[Vip, ...]
     servers: tuple[RealServer, ...]
     client: Client | None = None
+    balancer: Balancer | None = None
 
     def server(self, name: str) -> RealServer:
         """The real server of that name. Raises KeyError."""

@@ -64,7 +64,7 @@ def departed(leaving: Sequence[RealServer], owed: Sequence[Owed]) -> list[Depart
 
 def without_the_dead(plan: Plan, gone: Sequence[Departed], observed: Observed, deployment: Deployment) -> Plan:
     """The plan in which former servers that do not answer are told of, and are no problem."""
-    balances = deployment.director.balances
+    balances = deployment.director.driven
     left = {one.server: _left(one, balances=balances) for one in gone if silent(observed.failed.get(one.server))}
     hosts = [
         HostPlan(host=host.host, failure=left[host.host], notes=(left[host.host].text, *host.notes))

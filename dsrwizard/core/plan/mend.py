@@ -242,7 +242,7 @@ class _Finder:
     # --- the director
 
     def _on_director(self, check: Check) -> Cure:
-        if self._deployment.director.engine == "external":
+        if not self._deployment.director.driven:
             return Cure(check=check, by_hand="Another product is the load balancer here: its operator has to fix this.")
         host = self._plans[DIRECTOR]
         if host.problem:

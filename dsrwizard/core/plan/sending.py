@@ -153,7 +153,7 @@ def kept_where_sent(
     A load balancer that cannot be asked is left to the operator, with a word of warning in the steps.
     """
     named = {server.name: server for server in servers}
-    asked = deployment.director.balances or observed.director is not None
+    asked = deployment.director.driven or observed.director is not None
     facts = observed.director
     sent = _afterwards(sent_now((facts.services or ()) if facts else (), facts), before)
     hosts = []
@@ -162,7 +162,7 @@ def kept_where_sent(
             hosts.append(host)
             continue
         addresses = addresses_of(named.get(host.host), observed.servers.get(host.host))
-        warned = _warned(host, named.get(host.host)) if deployment.director.engine == "external" else host
+        warned = _warned(host, named.get(host.host)) if not deployment.director.driven else host
         hosts.append(_held(warned, addresses, sent) if asked else warned)
     return msgspec.structs.replace(plan, hosts=tuple(hosts))
 

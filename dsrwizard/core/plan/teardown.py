@@ -220,7 +220,7 @@ def _director(
     mine = [item for item in mine if not of_keepalived(item)]
     drains = _drains(mine, facts)
     steps: list[Step] = []
-    here = [other for other in others if other.director.engine != "external"]
+    here = [other for other in others if other.director.in_kernel]
     needed = bool(here) or any(item.host == DIRECTOR for item in shared)
     leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
     ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}

@@ -141,7 +141,7 @@ def _busy(plan: Plan) -> set[str]:
 
 
 def _share(deployment: Deployment, server: RealServer, director: DirectorFacts | None) -> float | None:
-    if deployment.director.engine == "external":
+    if not deployment.director.driven:
         return None
     shares = [0.0]
     for vip in deployment.vips_of(server):

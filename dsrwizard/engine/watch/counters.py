@@ -16,7 +16,7 @@ class CounterReader:
 
     def __init__(self, deployment: Deployment, director: DirectorPort, board: Board) -> None:
         self._deployment = deployment.name
-        self._external = deployment.director.engine == "external"
+        self._external = not deployment.director.driven
         self._director = director
         self._board = board
 

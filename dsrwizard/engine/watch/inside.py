@@ -107,7 +107,7 @@ class Drift:
     # --- looking -------------------------------------------------------------------------------------------------
 
     def _look_here(self) -> None:
-        if self._deployment.director.engine == "external":
+        if not self._deployment.director.in_kernel:
             return
         try:
             seen = self._hosts.director.observe(self._deployment)
@@ -117,7 +117,7 @@ class Drift:
         self._see_here(seen)
 
     def _see_here(self, seen: DirectorFacts | None) -> None:
-        if seen is None or self._deployment.director.engine == "external":
+        if seen is None or not self._deployment.director.in_kernel:
             self._director = None
             return
         # What IPVS is set to is compared at every reading; here it would be older.

@@ -120,7 +120,7 @@ class Poller:
         if self._drift is not None:
             self.board.take_unsettled()
             self._look_in(self._drift)
-        if self._deployment.director.balances:
+        if self._deployment.director.in_kernel:
             self._ended.wait(max(0.0, KERNEL_SECONDS - (time.monotonic() - began)))
         self._counters.look()
         return self.snapshot()

@@ -88,7 +88,7 @@ class Weights:
                 "It was started with --read-only.",
                 "Start it without --read-only to set weights.",
             )
-        if self._deployment.director.engine == "external":
+        if not self._deployment.director.driven:
             raise UsageError(
                 "dsrwizard does not set weights here: another product is the load balancer.",
                 "",

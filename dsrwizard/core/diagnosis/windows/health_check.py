@@ -71,7 +71,7 @@ def _nameless(view: ServerView, facts: WindowsFacts, where: Where, vip: Vip, ser
 def _at_rip(view: ServerView, facts: WindowsFacts, where: Where, vip: Vip, service: Service) -> Check | None:
     """Another product balances, and its check of the RIP gets no answer though the VIP is served."""
     connected = view.connect(vip, service)
-    if view.evidence.deployment.director.engine != "external" or connected is None:
+    if view.evidence.deployment.director.in_kernel or connected is None:
         return None
     own, target = Vip(address=connected.address, services=()), endpoint(connected.address, connected.port)
     if connected.result == "open":

@@ -238,7 +238,7 @@ class _Planner:
                     "them to all profiles if anything connects there, such as a health check."
                 )
         current = self.facts.firewall.current if self.facts.firewall else None
-        if self.deployment.director.engine == "external" and current is not None:
+        if not self.deployment.director.in_kernel and current is not None:
             shut = [
                 str(port)
                 for port in ports
