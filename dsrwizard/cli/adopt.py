@@ -33,8 +33,9 @@ def adopt(
 ) -> int:
     """Make a deployment file of a farm that exists already. Changes nothing on any host.
 
-    Reads this director's IPVS, or with --from: keepalived.conf, ldirectord.cf, the output of ipvsadm -Sn or -Ln, or a
-    NetScaler's ns.conf. Lists, /etc/hosts, Ansible inventories and ssh configs add names and logins.
+    Reads this director's IPVS, or with --from: keepalived.conf, ldirectord.cf, the output of ipvsadm -Sn or -Ln, a
+    NetScaler's ns.conf, or the text of an ALOHA's LB Layer4 tab. Lists, /etc/hosts, Ansible inventories and ssh configs
+    add names and logins.
     """
     from dsrwizard.cli.adopting import adopted
 

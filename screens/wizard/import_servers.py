@@ -35,6 +35,7 @@ KINDS = (
     ("ldirectord.cf", "ldirectord"),
     ("output of ipvsadm -Sn or -Ln", "ipvsadm"),
     ("NetScaler ns.conf", "netscaler"),
+    ("LB Layer4 of an ALOHA", "aloha"),
 )
 SCOPES = (("servers and VIPs with their services", "all"), ("servers only", "servers"))
 EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 10.0.0.102 2\n"

@@ -1,5 +1,5 @@
 """Importers: read what people already have. Lists, CSV, /etc/hosts, Ansible inventories and ssh configs give real
-servers; keepalived.conf, ldirectord.cf, ipvsadm and NetScaler's ns.conf give VIPs and services, too.
+servers; keepalived.conf, ldirectord.cf, ipvsadm, NetScaler's ns.conf and ALOHA's LB Layer4 give VIPs and services, too.
 
 All are pure: text in, what was found and notes out; no text makes one raise. Every thing that was read and not taken
 over has a note. A text that is not recognised is refused (`Imported.refused`), never guessed at. A host without an IP
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsrwizard.core.intake.importers import (
+    aloha,
     ansible,
     ipvsadm,
     keepalived,
@@ -54,6 +55,8 @@ def read(
             result = ipvsadm.parse(text)
         case "netscaler":
             result = netscaler.parse(text)
+        case "aloha":
+            result = aloha.parse(text)
         case "plain":
             result = plain.parse(text, vips, choice)
         case _:

@@ -11,7 +11,9 @@ from dsrwizard.core.intake.importers import ipvsadm, plain
 from dsrwizard.core.intake.importers.common import LONGEST_LINE
 from dsrwizard.core.intake.importers.table import is_header, table
 
-ListKind = Literal["plain", "ansible", "ssh_config", "keepalived", "ldirectord", "ipvsadm", "netscaler", "unknown"]
+ListKind = Literal[
+    "plain", "ansible", "ssh_config", "keepalived", "ldirectord", "ipvsadm", "netscaler", "aloha", "unknown"
+]
 KIND_WORDS: dict[ListKind, str] = {
     "plain": "list, /etc/hosts or CSV",
     "ansible": "Ansible inventory",
@@ -20,6 +22,7 @@ KIND_WORDS: dict[ListKind, str] = {
     "ldirectord": "ldirectord.cf",
     "ipvsadm": "output of ipvsadm",
     "netscaler": "NetScaler ns.conf",
+    "aloha": "LB Layer4 of an ALOHA",
     "unknown": "not recognised",
 }
 
@@ -36,6 +39,8 @@ _NETSCALER = re.compile(
     r"^#NS[0-9]+\.[0-9]|^(add|set|bind)[ \t]+(lb[ \t]+(vserver|group|monitor)|service(Group)?|server)[ \t]+\S",
     re.MULTILINE,
 )
+_ALOHA = re.compile(r"^[ \t]*director[ \t]+\S", re.MULTILINE)
+_IN_A_DIRECTOR = re.compile(r"^[ \t]*(balance|mode|option|check|server)[ \t]+\S", re.MULTILINE)
 _NETSCALER_SURE = re.compile(r"^(add[ \t]+lb[ \t]+vserver|add[ \t]+service|#NS[0-9])", re.MULTILINE)
 _SSH_HOST = re.compile(r"^[ \t]*(Host|Match)([ \t]+|[ \t]*=[ \t]*)\S", re.IGNORECASE | re.MULTILINE)
 _SSH_SETTING = re.compile(
@@ -89,6 +94,8 @@ def _balancer(text: str, significant: list[str]) -> ListKind | None:
         return "netscaler"
     if _KEEPALIVED.search(text) and "{" in text:
         return "keepalived"
+    if _ALOHA.match(significant[0]) and _IN_A_DIRECTOR.search(text):
+        return "aloha"
     if all(_INCLUDES_ALONE.match(line) for line in significant):
         return "keepalived"
     if _LDIRECTORD.search(text) and _REAL.search(text):
@@ -128,7 +135,8 @@ def unrecognised(text: str) -> str:
             return words
     return (
         "The format was not recognised, so nothing was imported. dsrwizard reads lists, CSV, /etc/hosts, Ansible "
-        "inventories, ssh configs, keepalived.conf, ldirectord.cf, ipvsadm -Sn and NetScaler's ns.conf."
+        "inventories, ssh configs, keepalived.conf, ldirectord.cf, ipvsadm -Sn, NetScaler's ns.conf and the LB Layer4 "
+        "text of an ALOHA."
     )
 
 
