@@ -259,3 +259,26 @@ def test_a_machine_with_an_address_of_each_family_is_one_server(shell: Shell, tm
     hosts.append("10.0.0.101 app1.example.com app1")
     assert shell(*arguments, "--from", str(tmp_path / "inventory")) == 0
     assert shell.document()["adopted"]["servers"][0]["user"] == "ops"
+
+
+ALOHA = """\
+director shop_80 10.0.0.10:80 TCP
+   balance {0}
+   mode gateway
+   option tcpcheck
+   server web1 10.0.0.101:80 weight 1 check
+   server web2 10.0.0.102:80 weight 2 check
+"""
+
+
+@pytest.mark.parametrize(("balance", "engine"), [("leastconn", "aloha"), ("dest", "external")])
+def test_the_text_of_an_aloha_names_it_where_a_deployment_can_say_the_same(
+    shell: Shell, tmp_path: Path, balance: str, engine: str
+) -> None:
+    """`dest` does not heed the weights that are written beside it."""
+    text, out = tmp_path / "lb-layer4.txt", tmp_path / "found.toml"
+    text.write_text(ALOHA.format(balance))
+    assert shell("adopt", "--from", str(text), "--interface", "eth0", "--no-login", "-o", str(out)) == 0
+    found = load(out)
+    assert found.director.engine == engine
+    assert [(one.name, one.weight) for one in found.servers] == [("web1", 1), ("web2", 2)]

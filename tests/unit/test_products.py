@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsrwizard.core.intake.deployment_file import FileRefused, loads
 from dsrwizard.core.intake.draft import Draft, DraftServer, DraftService, DraftVip
 from dsrwizard.core.intake.expressible import product_problems
 from dsrwizard.core.intake.problems import Problem
@@ -191,3 +192,30 @@ def test_any_text_in_a_draft_is_told_harmlessly_and_never_crashes(
     for problem in told(draft):
         assert harmless(problem.text)
         assert len(problem.text) < 700
+
+
+FILE = """\
+name = "shop"
+[director]
+interface = "eth0"
+engine = "{0}"
+[[vips]]
+address = "10.0.0.10"
+[[vips.services]]
+port = 80
+scheduler = "fo"
+[[servers]]
+name = "web1"
+address = "10.0.0.101"
+"""
+
+
+@pytest.mark.parametrize("engine", ["aloha", "barracuda"])
+def test_a_file_is_refused_with_its_line_its_key_the_product_and_what_to_write(engine: str) -> None:
+    with pytest.raises(FileRefused) as refused:
+        loads(FILE.format(engine), "shop.toml")
+    assert str(refused.value) == (
+        f"shop.toml, line 9, vips[0].services[0].scheduler: {NAMES[engine]} has no scheduler fo. "
+        'Write scheduler = "wlc", the nearest that it has.'
+    )
+    assert loads(FILE.format(engine).replace('"fo"', '"wlc"')).director.engine == engine

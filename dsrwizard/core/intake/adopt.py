@@ -15,6 +15,7 @@ import msgspec
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.intake.draft import Draft, DraftServer
+from dsrwizard.core.intake.expressible import product_problems
 from dsrwizard.core.intake.importers.common import Collector, Imported, listed, not_taken
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.problems import shown
@@ -131,7 +132,7 @@ def merged(
             notes.append(not_taken(listed(spare), "no service of the farm sends to an address of theirs"))
     joined = Imported(
         servers=servers, notes=list(dict.fromkeys(notes)), vips=farm.vips, interface=farm.interface,
-        external=farm.external,
+        external=farm.external, engine=farm.engine,
     )  # fmt: skip
     return joined, frozenset(logins)
 
@@ -161,11 +162,12 @@ def _join(first: DraftServer, again: DraftServer, vips: int) -> None:
 
 
 def drafted(farm: Imported, name: str, interface: str) -> Draft:
-    """The farm as a draft, to be validated."""
-    return Draft(
-        name=name, interface=interface, engine="external" if farm.external else "netlink", vips=farm.vips,
-        servers=farm.servers,
-    )  # fmt: skip
+    """The farm as a draft, to be validated. A product is named where the deployment can say what stands there, such as
+    weights that its scheduler does not heed; otherwise it is any other product."""
+    draft = Draft(name=name, interface=interface, engine=farm.engine, vips=farm.vips, servers=farm.servers)
+    if not farm.engine or any(product_problems(draft)):
+        draft.engine = "external" if farm.external else "netlink"
+    return draft
 
 
 def seen_here(farm: Imported, facts: DirectorFacts | None, interface: str) -> list[str]:

@@ -16,6 +16,7 @@ from dsrwizard.core.intake.importers.common import Collector, Imported, lines_of
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.importers.ports import split_endpoint
 from dsrwizard.core.intake.problems import shown
+from dsrwizard.core.model.products import ALOHA
 
 DEFAULT_BALANCE = "leastconn"
 DEFAULT_MODE = "nat"
@@ -108,7 +109,7 @@ def parse(text: str) -> Imported:
     if checks:
         found.note(not_taken(f"the health checks ({listed(list(checks))})", "they stay with the ALOHA"))
     result = taken(services, found)
-    result.external = True
+    result.external, result.engine = True, ALOHA.engine
     return result
 
 

@@ -40,6 +40,8 @@ class Imported(Harmless, msgspec.Struct):
     interface: str = ""
     external: bool = False
     """The balancer of this farm is another product, not the kernel's IPVS."""
+    engine: str = ""
+    """Which product that is, as `[director] engine`, where it can be known and a deployment can name it."""
     refused: bool = False
 
 
