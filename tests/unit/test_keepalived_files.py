@@ -16,7 +16,7 @@ from dsrwizard.core.dialects.keepalived.putting import script
 from dsrwizard.core.dialects.keepalived.reading import parse, read
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.changes import KeepalivedChange
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.deployment import Deployment, Vrrp
 from dsrwizard.core.model.guarding import DestinationPlace
 from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, services_file, vrrp_file
 
@@ -121,6 +121,19 @@ def test_each_director_has_its_own_part_in_vrrp() -> None:
         assert "10.0.0.10/32 dev eth0" in text
         assert "fd00::10/128 dev eth0" in text
         assert "vrrp_strict" not in text
+
+
+@pytest.mark.parametrize(("given", "waits"), [(0, 5), (3, 5), (5, 5), (60, 60)])
+def test_the_preferred_director_listens_no_longer_than_it_waits(given: int, waits: int) -> None:
+    """An advert that keepalived ignores while it listens makes it wait longer still."""
+    director = msgspec.structs.replace(shop().director, vrrp=Vrrp(preempt_delay=given))
+    deployment = msgspec.structs.replace(shop(), director=director)
+    assert f"preempt_delay {waits}\n" in writer.vrrp_text(deployment, PREFERRED)
+    assert "vrrp_startup_delay 5\n" in writer.main_text(deployment, PREFERRED)
+
+
+def test_keepalived_asks_nobody_for_its_own_name() -> None:
+    assert "    router_id dsrwizard-shop\n" in writer.main_text(shop(), PREFERRED)
 
 
 def test_a_destination_has_weight_checks_and_the_guards_file() -> None:

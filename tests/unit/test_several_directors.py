@@ -14,6 +14,7 @@ from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Bgp, Deployment, PeerDirector
 from dsrwizard.core.model.facts import Interface, Observed, ServerFacts
 from dsrwizard.core.model.keepalived import ENABLED_LINK, KeepalivedFacts, TableEntry, TableService
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.snapshot import Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.keepalived import keepalived_settings
@@ -227,6 +228,11 @@ def test_both_directors_ready_is_said_of_each(keeping: Keeping) -> None:
     assert keeping.of(DIRECTOR).message == "This director is ready to hold the VIPs."
     assert keeping.of("lb2").message == "lb2 is ready to hold the VIPs."
     assert "6 open connections" in keeping.of("lb2").evidence
+
+
+def test_with_keepalived_nothing_of_dsrwizards_own_has_to_come_back_at_boot(keeping: Keeping) -> None:
+    keeping.world.boot = DirectorBoot(systemd=True, program=("/opt/dsrwizard/bin/dsrwizard",))
+    assert [one for one in keeping.verify().checks if one.check == "director.persistent"] == []
 
 
 @pytest.mark.parametrize("host", [DIRECTOR, "lb2"])

@@ -13,10 +13,11 @@ AS_ROOT = "Run it with sudo."
 
 
 def persistent(evidence: Evidence, faults: Found) -> list[Check]:
-    """One check, where this machine is the director and the deployment is set up."""
+    """One check, where this machine is the director and the deployment is set up. keepalived brings table and VIPs back
+    by itself; `director.keepalived` says whether it starts at boot."""
     deployment, facts = evidence.deployment, evidence.observed.director
     boot = facts.boot if facts is not None else None
-    if not deployment.director.in_kernel or boot is None or facts is None:
+    if deployment.director.engine != "netlink" or boot is None or facts is None:
         return []
     where = Where(check="director.persistent", host=DIRECTOR)
     if not evidence.deployed and boot.files.get(unit_file(deployment.name)) is None:

@@ -92,8 +92,8 @@ def _role(evidence: Evidence, faults: Found, vip: Vip) -> Check:
         )  # fmt: skip
     if found.here:
         return where.passed(f"This director is the active one for {vip.address}.", seen)
-    delay = (evidence.deployment.director.vrrp or Vrrp()).preempt_delay
-    soon = f"; keepalived here takes the VIPs back {delay} s after it has heard the other" if delay else ""
+    delay = (evidence.deployment.director.vrrp or Vrrp()).waits
+    soon = f"; keepalived here takes the VIPs back {delay} s after it has heard the other"
     running = evidence.observed.director is not None and evidence.observed.director.keepalived
     return where.passed(
         f"{found.others[0]} is the active director for {vip.address}; this one is its backup.",

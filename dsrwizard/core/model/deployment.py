@@ -142,6 +142,10 @@ PEER_BELOW = 50
 """How much less VRRP priority the other director has: the preferred one wins by more than any script takes away."""
 
 
+STARTUP_SECONDS = 5
+"""How long a director's keepalived listens before it may take the VIPs."""
+
+
 class Vrrp(_Struct, frozen=True, kw_only=True):
     """How two directors agree on who holds the VIPs (RFC 5798). `advert_seconds`: the holder says so that often, and is
     taken for dead after three of them and a bit; `preempt_delay`: seconds for which the preferred director waits before
@@ -151,6 +155,12 @@ class Vrrp(_Struct, frozen=True, kw_only=True):
     advert_seconds: float = 0.1
     preempt_delay: int = 60
     priority: int = 150
+
+    @property
+    def waits(self) -> int:
+        """Seconds that the preferred director waits in fact: not less than it listens. An advert that it ignores while
+        it listens makes keepalived 2.2.7 wait longer still: 20 s more with 3 s, two minutes more with 0."""
+        return max(self.preempt_delay, STARTUP_SECONDS)
 
 
 class Bgp(_Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from dsrwizard.core.model.changes import (
     ServiceChange,
     UnitChange,
 )
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.deployment import STARTUP_SECONDS, Deployment
 from dsrwizard.core.model.facts import DirectorFacts, Interface, Observed, ServerFacts
 from dsrwizard.core.model.guarding import DestinationPlace
 from dsrwizard.core.model.keepalived import (
@@ -50,7 +50,7 @@ from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
 from dsrwizard.core.plan.unlooked import unseen
 
 KEEPALIVED_STEP, REMOVAL_STEP = "keepalived", "keepalived removal"
-SETTLE_SECONDS = writer.STARTUP_DELAY + 1
+SETTLE_SECONDS = STARTUP_SECONDS + 1
 """How long a keepalived that starts takes until it has the VIPs, where nobody else has them."""
 
 

@@ -21,7 +21,14 @@ _MOST = 200
 
 
 OUR_GLOBALS = frozenset(
-    {"enable_script_security", "script_user", "reload_check_config", "vrrp_startup_delay", "lvs_sync_daemon"}
+    {
+        "router_id",
+        "enable_script_security",
+        "script_user",
+        "reload_check_config",
+        "vrrp_startup_delay",
+        "lvs_sync_daemon",
+    }
 )
 """What a keepalived.conf of our own has in global_defs."""
 

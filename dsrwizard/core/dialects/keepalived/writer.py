@@ -10,13 +10,20 @@ from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from dsrwizard.core.model.deployment import PEER_BELOW, Deployment, RealServer, Service, Vip, Vrrp
+from dsrwizard.core.model.deployment import (
+    PEER_BELOW,
+    STARTUP_SECONDS,
+    Deployment,
+    RealServer,
+    Service,
+    Vip,
+    Vrrp,
+)
 from dsrwizard.core.model.guarding import DestinationPlace, health_path
 from dsrwizard.core.model.keepalived import INCLUDE_LINE, health_folder, services_of, sloppy, synchronised
 
 OURS = "# dsrwizard wrote this for the deployment {name}. Change the deployment file and apply it, not this file.\n"
 CHECK_LOG = "/var/log/keepalived-config-check.log"
-STARTUP_DELAY = 5
 GARP_REFRESH = 1
 """Seconds between two announcements of the VIPs' holder: after a split a router that kept the other MAC learns anew."""
 
@@ -50,7 +57,7 @@ def own_globals(deployment: Deployment, side: Side) -> list[tuple[str, str, str]
             "a mistake in any file of keepalived is put in force at the next reload",
         ),
         (
-            "vrrp_startup_delay", f"vrrp_startup_delay {STARTUP_DELAY}",
+            "vrrp_startup_delay", f"vrrp_startup_delay {STARTUP_SECONDS}",
             "a director that comes back takes the VIPs before it has heard of the other, and connections are lost",
         ),
     ]  # fmt: skip
@@ -72,9 +79,10 @@ def instance(deployment: str) -> str:
 
 
 def main_text(deployment: Deployment, side: Side) -> str:
-    """keepalived.conf where there is none yet."""
+    """keepalived.conf where there is none yet. Without a `router_id` keepalived asks DNS for this machine's name as it
+    starts, and a director that boots while DNS does not answer comes back 10 s later (seen with 2.2.7)."""
     lines = [OURS.format(name=deployment.name).rstrip(), "global_defs {"]
-    lines += ["    enable_script_security", "    script_user nobody"]
+    lines += [f"    router_id {instance(deployment.name)}", "    enable_script_security", "    script_user nobody"]
     lines += [f"    {line}" for _, line, _ in own_globals(deployment, side)]
     return "\n".join((*lines, "}", INCLUDE_LINE, ""))
 
@@ -106,8 +114,8 @@ def vrrp_text(deployment: Deployment, side: Side) -> str:
         f"    priority {vrrp.priority - (0 if side.preferred else PEER_BELOW)}",
         f"    advert_int {vrrp.advert_seconds:g}",
     ]
-    if side.preferred and vrrp.preempt_delay and side.other:
-        lines.append(f"    preempt_delay {vrrp.preempt_delay}")
+    if side.preferred and side.other:
+        lines.append(f"    preempt_delay {vrrp.waits}")
     lines += [f"    garp_master_refresh {GARP_REFRESH}", "    garp_lower_prio_repeat 1"]
     if side.other:
         lines += [f"    unicast_src_ip {side.address}", "    unicast_peer {", f"        {side.other}", "    }"]
