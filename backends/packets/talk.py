@@ -46,6 +46,8 @@ _LEAST = 600
 """Payload from which a segment is called large: what every path carries is less (RFC 791)."""
 _MOST = 1500
 """The largest packet that a client elsewhere sends: what only neighbours with jumbo frames need proves nothing."""
+_UNANSWERED = 65_535
+"""Bytes: no less than the window that our segments grant."""
 _SIOCGIFMTU = 0x8921
 
 _Result = Literal["answered", "closed", "reset", "hung", "unopened", "unknown"]
@@ -167,6 +169,11 @@ class Talk(msgspec.Struct, eq=False, kw_only=True):
                 self.opened, self.peer, self.largest = now, (segment.sequence + 1) & 0xFFFFFFFF, segment.largest
             return
         ends = segment.flags & (transport.RST | transport.FIN)
+        if ends and not segment.size and segment.sequence != self.peer:
+            # It overtook what was said before it. After a FIN that comes again, after a RST it may not.
+            if self.result is None and segment.flags & transport.RST and self._further(segment):
+                self.first_byte, self.result = now, "answered"
+            return
         bare = not segment.size and not ends and not segment.flags & transport.SYN
         if self.large is False and bare and not past:
             self.large = True  # nothing else is acknowledged without the request
@@ -174,6 +181,10 @@ class Talk(msgspec.Struct, eq=False, kw_only=True):
             self.first_byte, self.result = now, "answered"
         elif self.result is None and ends:
             self.result = "reset" if segment.flags & transport.RST else "closed"
+
+    def _further(self, segment: transport.Segment) -> bool:
+        """Whether the server has sent more than came here, and no more than one without answers to it may."""
+        return 0 < (segment.sequence - self.peer) & 0xFFFFFFFF <= _UNANSWERED
 
     def told(self, deadline: float) -> Talked:
         result = self.result or ("hung" if self.opened else "unopened")

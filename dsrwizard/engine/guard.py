@@ -13,7 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from dsrwizard.core.guard.evidence import asked_for, destinations, in_doubt, leaks, macs_of, said, with_talks
+from dsrwizard.core.guard.evidence import (
+    MOST_TALKS,
+    asked_for,
+    destinations,
+    in_doubt,
+    leaks,
+    macs_of,
+    said,
+    with_talks,
+)
 from dsrwizard.core.guard.policy import Decided, Limits, Said, Ward, blindness, carried_out, decide
 from dsrwizard.core.guard.second_look import asked_again, both
 from dsrwizard.core.live.schedule import BUDGET
@@ -119,7 +128,7 @@ class Guard:
 
     def several(self) -> None:
         """As many conversations as it takes to prove anything, and as many rounds once they are known."""
-        enough = max(self._limits.dead_after, self._limits.well_after)
+        enough = max(self._limits.dead_after, self._limits.well_after, MOST_TALKS)
         for _ in range(enough):
             self.round()
             self.look_aside()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -133,13 +134,19 @@ def test_half_an_hour_of_short_silences_takes_out_nobody_who_spoke_within_a_thir
     assert acts > 10, "nothing was tried"
 
 
-@pytest.mark.parametrize(("milliseconds", "word"), [(20.0, "dead"), (700.0, "well")])
+@pytest.mark.parametrize(
+    ("result", "tries", "milliseconds", "word"),
+    [
+        ("hung", 3, 20.0, "dead"), ("hung", 2, 20.0, "well"), ("hung", 3, 300.0, "well"), ("closed", 2, 20.0, "dead"),
+        ("closed", 1, 20.0, "well"), ("reset", 2, 20.0, "dead"), ("reset", 2, 300.0, "well"),
+    ],
+)  # fmt: skip
 def test_an_application_that_says_nothing_is_dead_only_where_others_answer_promptly(
-    milliseconds: float, word: str
+    result: Any, tries: int, milliseconds: float, word: str
 ) -> None:
     one, two = places(2)
     talks = {
-        one: Talked(rip="10.0.0.101", vip=one.vip, port=80, result="hung", tries=2),
+        one: Talked(rip="10.0.0.101", vip=one.vip, port=80, result=result, tries=tries),
         two: Talked(rip="10.0.0.102", vip=two.vip, port=80, result="answered", milliseconds=milliseconds),
     }
     assert with_talks({one: WELL, two: WELL}, talks)[one].word == word

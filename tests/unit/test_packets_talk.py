@@ -26,10 +26,11 @@ def talk(words: bytes = WORDS) -> Talk:
     )  # fmt: skip
 
 
-def said(flags: int, past: int = 0, size: int = 0, largest: int = 0) -> Segment:
-    """A segment of the server's that acknowledges all up to `past` bytes of the request."""
+def said(flags: int, past: int = 0, size: int = 0, largest: int = 0, ahead: int = 0) -> Segment:
+    """A segment of the server's that acknowledges all up to `past` bytes of the request, so many bytes `ahead` of its
+    first."""
     acknowledged = (0xFFFFFFF1 + past) & 0xFFFFFFFF
-    return Segment(80, 40_000, 900, acknowledged, flags, size, largest)
+    return Segment(80, 40_000, (900 if flags & SYN else 901) + ahead, acknowledged, flags, size, largest)
 
 
 def opened(one: Talk) -> Talk:
@@ -53,6 +54,11 @@ def test_the_first_byte_is_an_answer_and_timed_from_the_opening() -> None:
         ([said(ACK | FIN, len(WORDS))], "closed"),
         ([said(ACK | RST, len(WORDS))], "reset"),
         ([said(ACK | PSH, 0, size=20)], "answered"),
+        # It overtook what was said before it.
+        ([said(ACK | FIN, len(WORDS), ahead=20), said(ACK | PSH, len(WORDS), size=20)], "answered"),
+        ([said(ACK | FIN, len(WORDS), ahead=20)], "hung"),
+        ([said(ACK | RST, len(WORDS), ahead=20)], "answered"),
+        ([said(ACK | RST, len(WORDS), ahead=1 << 20)], "hung"),
         # Not of this connection: it acknowledges what was never sent.
         ([said(ACK | PSH, 5000, size=20)], "hung"),
         ([said(ACK | RST, 5000)], "hung"),

@@ -20,10 +20,12 @@ _ENDED = {
     "closed": "it takes connections and closes them at once",
     "reset": "it takes connections and resets them at once",
 }
-_TWICE = 2
+_ENOUGH = {"hung": 3, "closed": 2, "reset": 2}
+"""So many conversations in a row have to end so: a busy application may be late twice, and does not refuse."""
+MOST_TALKS = max(_ENOUGH.values())
 _WELL = Said(word="well")
 _SLOW = Said(word="well", slow=True)
-LATE_MILLISECONDS = 500.0
+LATE_MILLISECONDS = 250.0
 """An application whose first byte comes later says nothing of others that have not spoken yet."""
 SLOW_MILLISECONDS = 80.0
 """Beyond it the machines or the network are busy: silence for a moment says less then."""
@@ -68,7 +70,7 @@ def with_talks(
     found = dict(heard)
     for place, talked in talks.items():
         ended = _ENDED.get(talked.result)
-        if ended is None or talked.tries < _TWICE or found[place].word != "well":
+        if ended is None or talked.tries < _ENOUGH[talked.result] or found[place].word != "well":
             continue
         if (place.vip, place.service) in answered:
             found[place] = Said(word="dead", why=f"The application does not answer: {ended}, and others do answer.")
@@ -77,7 +79,7 @@ def with_talks(
 
 def in_doubt(talked: Talked) -> bool:
     """Whether one more conversation decides about an application."""
-    return talked.result in _ENDED and talked.tries < _TWICE
+    return talked.tries < _ENOUGH.get(talked.result, 0)
 
 
 def asked_for(deployment: Deployment) -> list[str]:
