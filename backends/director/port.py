@@ -164,6 +164,9 @@ class LocalDirector:
                     raise
                 made.append(change)
 
+    def ready(self) -> None:
+        import backends.netlink.messages  # noqa: F401 - loaded here and used later
+
     def _take_back(self, made: Sequence[Change]) -> str:
         """Undoes changes, last first; returns what went wrong with it."""
         stuck = []

@@ -33,11 +33,10 @@ SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
 @contextmanager
 def _route(what: str, *, looking: bool = False) -> Iterator[IPRoute]:
     """A route netlink socket; what the kernel refuses becomes a DsrError that begins with `what`."""
-    from pyroute2 import IPRoute
-    from pyroute2.netlink import NetlinkError
+    from backends.netlink.pyroute import NetlinkError, route_socket
 
     try:
-        with IPRoute() as opened:
+        with route_socket() as opened:
             yield opened
     except NetlinkError as error:
         raise _refused(error.code, what, looking) from None

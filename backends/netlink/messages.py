@@ -13,11 +13,9 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
 from struct import pack
 from typing import Any
 
-from pyroute2.netlink import NetlinkError
-from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket, ipvs
-
 from backends.netlink.decode import FULL_IPV4_MASK, FULL_IPV6_PREFIX, KernelError
 from backends.netlink.numbers import FAMILY, FLAG_PERSISTENT, NLM_F_ACK, NLM_F_REQUEST, VERSION, Command, method_number
+from backends.netlink.pyroute import AsyncGenericNetlinkSocket, GenericNetlinkSocket, NetlinkError, ipvs
 from dsrwizard.core.model.changes import DestinationState, ServiceKey, ServiceState
 
 Attributes = list[tuple[str, Any]]

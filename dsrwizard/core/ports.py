@@ -188,6 +188,10 @@ class DirectorPort(Protocol):
         """Carries out one step's changes in order; on an error those already made are taken back."""
         ...
 
+    def ready(self) -> None:
+        """Loads what changes need, so that one that is urgent waits for nothing."""
+        ...
+
     def services(self) -> Sequence[VirtualService]:
         """Every IPVS service with destinations and counters: one dump."""
         ...

@@ -75,6 +75,7 @@ class Guard:
         watchdog: float = 0.0,
     ) -> None:
         self._deployment = deployment
+        self._director = director
         self._wire, self._folder, self._tell, self._clock = wire, folder, tell, clock
         self._limits = limits or Limits()
         self._targets = destinations(deployment)
@@ -108,6 +109,8 @@ class Guard:
     def run(self, stopped: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Rounds until it is stopped; `beat` is called after each of them."""
         self._stands = True
+        with suppress(DsrError):
+            self._director.ready()
         with suppress(DsrError):
             self._announcement.look()
         aside = [

@@ -85,6 +85,9 @@ class FakeDirector:
             saved="missing" if kept is None else "older" if older else "current",
         )
 
+    def ready(self) -> None:
+        self._world.ready = True
+
     def apply(self, step: Step) -> None:
         self._world.pass_gate(DIRECTOR)
         with self._world.lock:

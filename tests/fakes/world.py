@@ -74,6 +74,8 @@ class World:
         self.done: list[tuple[str, Change]] = []
         """Every change carried out, as (host, change): a run that touches nothing adds nothing."""
         self.dumps = 0
+        self.ready = False
+        """Somebody asked the director to have what changes need."""
         self.foreign_sources_lost = False
         """The director's port on the switch lets out no frames with somebody else's address as sender."""
         self.source_port = 40_000

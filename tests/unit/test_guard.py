@@ -287,6 +287,7 @@ def test_it_runs_until_it_is_stopped_with_a_heartbeat_in_its_file(farm: Guarded)
             stopped.set()
 
     farm.guard.run(stopped, beat)
+    assert farm.world.ready, "an urgent weight would wait until the modules it needs are loaded"
     assert [state.rounds for state in beats if state] == [1, 2, 3]
     last = guard_file.read(farm.deployment.name, farm.folder / "run")
     assert last is not None
