@@ -24,7 +24,7 @@ from dsrwizard.core.guard.evidence import (
     with_talks,
 )
 from dsrwizard.core.guard.policy import Decided, Limits, Said, Ward, blindness, carried_out, decide
-from dsrwizard.core.guard.second_look import asked_again, both
+from dsrwizard.core.guard.second_look import alone, asked_again, both, settled
 from dsrwizard.core.live.schedule import BUDGET
 from dsrwizard.core.model.answers import Owners, Probed, Talked
 from dsrwizard.core.model.deployment import Deployment
@@ -182,12 +182,14 @@ class Guard:
         return msgspec.structs.replace(decided, wards=wards), [*problems, *announced]
 
     def _heard(self) -> dict[DestinationPlace, Said]:
-        """What everybody says now; who kept silent is asked twice. The MAC of one that answers is kept; the others' are
+        """What everybody says now; who kept silent is asked again. The MAC of one that answers is kept; the others' are
         asked for anew."""
         heard = self._probed(self._targets)
         silent, witnesses = asked_again(self._wards, heard, self._limits)
         if silent:
             heard = both(heard, self._probed((*silent, *witnesses), SECOND_WAIT), witnesses)
+            if lone := alone(heard):
+                heard = settled(heard, self._probed((*lone, *witnesses), SECOND_WAIT), witnesses)
         return with_talks(heard, self._talks)
 
     def _probed(self, places: Iterable[DestinationPlace], longer: float = 1.0) -> dict[DestinationPlace, Said]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from screens import clock
 from screens.live.header import guard_words
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
+from tests.fakes.wire import FakeWire
 from tests.fakes.world import World
 
 VIP = "10.0.0.10"
@@ -153,6 +155,23 @@ def test_an_application_that_says_nothing_while_others_answer_is_taken_out_after
     (held,) = farm.rounds().held
     assert held.place.server == "web2"
     assert "says nothing" in held.why
+
+
+@pytest.mark.parametrize(("looks", "out"), [(2, set()), (3, {"web2"})])
+def test_a_busy_service_of_a_server_that_answers_otherwise_is_asked_a_third_time(
+    farm: Guarded, monkeypatch: pytest.MonkeyPatch, looks: int, out: set[str]
+) -> None:
+    probe, left = FakeWire.probe, [looks]
+
+    def probed(wire: FakeWire, *asked: Any) -> Any:
+        dropped = farm.world.servers["web2"].dropped
+        dropped.add(("tcp", 80)) if left[0] > 0 else dropped.discard(("tcp", 80))
+        left[0] -= 1
+        return probe(wire, *asked)
+
+    farm.rounds()
+    monkeypatch.setattr(FakeWire, "probe", probed)
+    assert {held.place.server for held in farm.rounds(1).held} == out
 
 
 def test_a_leak_alarms_and_takes_nobody_out(farm: Guarded) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from dsrwizard.core.guard.evidence import said, with_talks
 from dsrwizard.core.guard.policy import Act, Limits, Said, Ward, carried_out, decide
-from dsrwizard.core.guard.second_look import WITNESSES, asked_again, both
+from dsrwizard.core.guard.second_look import WITNESSES, alone, asked_again, both, settled
 from dsrwizard.core.model.answers import Probed, Talked
 from dsrwizard.core.model.guarding import DestinationPlace, HeldOut
 from dsrwizard.engine.guard import SECOND_WAIT
@@ -56,6 +56,31 @@ def test_where_nobody_else_answers_there_is_no_second_look() -> None:
 def test_a_second_look_counts_while_a_witness_answers(second: Said, witness: Said, wanted: Said) -> None:
     one, two = places(2)
     assert both({one: SILENT, two: WELL}, {one: second, two: witness}, [two]) == {one: wanted, two: WELL}
+
+
+TWICE = Said(word="dead", why="No answer.", silent=True, times=2)
+
+
+def test_who_answers_for_something_else_is_asked_a_third_time() -> None:
+    busy, gone, two = DestinationPlace("10.0.0.10", "tcp/443", "web1"), *places(3)[1:]
+    said = {busy: TWICE, gone: TWICE, places(1)[0]: WELL, two: WELL, DestinationPlace("x", "tcp/1", "web3"): SILENT}
+    assert alone(said) == [busy]
+
+
+@pytest.mark.parametrize(
+    ("third", "witness", "wanted"),
+    [
+        (SILENT, WELL, TWICE),
+        (WELL, WELL, WELL),
+        (WELL, SILENT, WELL),
+        (Said(word="unknown"), WELL, Said(word="unknown")),
+        (SILENT, SILENT, SILENT),
+        (SILENT, Said(word="well", slow=True), SILENT),
+    ],
+)
+def test_a_third_look_decides_while_a_witness_answers(third: Said, witness: Said, wanted: Said) -> None:
+    one, two = places(2)
+    assert settled({one: TWICE, two: WELL}, {one: third, two: witness}, [two]) == {one: wanted, two: WELL}
 
 
 class Simulated:
