@@ -17,7 +17,7 @@ from dsrwizard.core.model.changes import FileState, SavedTableChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import CommandFailed, DsrError, UsageError
 from dsrwizard.core.model.facts import DirectorFacts, Interface, VirtualService
-from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.guarding import GuardState, guard_files
 from dsrwizard.core.model.restoring import (
     FOLDER,
     MAX_BYTES,
@@ -35,7 +35,6 @@ from dsrwizard.core.model.restoring import (
 )
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.director_boot import files_of, saved_change, started, unit_file
-from dsrwizard.core.plan.guard_unit import guard_files
 from dsrwizard.engine import guard_file
 from dsrwizard.engine.guard_file import without_guard
 

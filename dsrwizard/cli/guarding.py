@@ -64,7 +64,8 @@ def guard(file: Path, every: float, floor: int | None, once: bool) -> int:
         with until_signalled() as stopped:
 
             def beat() -> None:
-                ready = ("READY=1",) if watching.state.rounds == 1 else ()
+                # Whoever is started after the guard finds what it has proved: keepalived, its health files.
+                ready = ("READY=1",) if watching.state.rounds == watching.proved_after else ()
                 notify(*ready, "WATCHDOG=1", f"STATUS={watching.state.words[:MOST_STATUS]}")
                 sys.stdout.flush()
                 if stopped():

@@ -129,9 +129,14 @@ class Guard:
             one.join(timeout=3)
         self._publish(msgspec.structs.replace(self.state, ended=True, announces=self._announcement.announces))
 
+    @property
+    def proved_after(self) -> int:
+        """So many rounds prove anything."""
+        return max(self._limits.dead_after, self._limits.well_after)
+
     def several(self) -> None:
         """As many conversations as it takes to prove anything, and as many rounds once they are known."""
-        enough = max(self._limits.dead_after, self._limits.well_after, MOST_TALKS)
+        enough = max(self.proved_after, MOST_TALKS)
         for _ in range(enough):
             self.round()
             self.look_aside()

@@ -23,11 +23,10 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook, KernelWay
 from dsrwizard.core.model.errors import CommandFailed, LookError, NoPrivilege
 from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
-from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.guarding import GuardState, guard_files
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.director_boot import files_of
-from dsrwizard.core.plan.guard_unit import guard_files
 from tests.fakes.host import Refused
 
 if TYPE_CHECKING:

@@ -14,12 +14,11 @@ from dsrwizard.core.model.bird import BIRD_CONF, BirdFacts, OtherSession, bird_f
 from dsrwizard.core.model.changes import AddressChange, AnnounceChange, FileState, SavedTableChange
 from dsrwizard.core.model.deployment import Bgp, Deployment, Service
 from dsrwizard.core.model.errors import UsageError
-from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.guarding import GuardState, guard_files
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.engines import refuse_unbuilt
-from dsrwizard.core.plan.guard_unit import guard_files
 from dsrwizard.engine.engine import Engine
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody

@@ -13,9 +13,8 @@ from backends.notify import watchdog
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.guarding import DestinationPlace, GuardState, HeldOut
+from dsrwizard.core.model.guarding import DestinationPlace, GuardState, HeldOut, guard_files
 from dsrwizard.core.model.restoring import DirectorBoot
-from dsrwizard.core.plan.guard_unit import guard_files
 from dsrwizard.engine.engine import Engine
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody

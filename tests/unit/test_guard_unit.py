@@ -9,10 +9,10 @@ import pytest
 
 from dsrwizard.core.intake.deployment_file import FileRefused, dumps, loads
 from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.guarding import guard_files, guard_unit
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
-from dsrwizard.core.plan.guard_unit import guard_files, guard_unit
 from dsrwizard.engine.engine import Engine
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody

@@ -9,14 +9,16 @@ import msgspec
 import pytest
 
 from dsrwizard.cli import printing
-from dsrwizard.core.model.changes import FileState
+from dsrwizard.core.model.changes import FileChange, FileState
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Bgp, Deployment, PeerDirector
 from dsrwizard.core.model.facts import Interface, Observed, ServerFacts
+from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.keepalived import ENABLED_LINK, KeepalivedFacts, TableEntry, TableService
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.snapshot import Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.guard_unit import GuardPlace, as_seen_from, guard_steps
 from dsrwizard.core.plan.keepalived import keepalived_settings
 from dsrwizard.core.tell.metrics import exposition
 from screens.live.header import Looking, Tally, header_lines
@@ -180,7 +182,8 @@ def kept(pair: Keeping, host: str = DIRECTOR, **other: object) -> None:
     )  # fmt: skip
     settings = {key: value for key, (value, *_) in keepalived_settings(pair.deployment, "eth0").items()}
     seen = KeepalivedFacts(
-        version="2.2.7", systemd=True, running=True, guard_there=True, sysctls=settings, table=services,
+        version="2.2.7", systemd=True, running=True, program="/usr/bin/dsrwizard", sysctls=settings,
+        table=services,
         files={ENABLED_LINK: FileState(target="/lib/systemd/system/keepalived.service")},
     )  # fmt: skip
     pair.seen[host] = msgspec.structs.replace(seen, **other)
@@ -206,7 +209,7 @@ class Keeping(Pair):
         other = Interface(name="eth0", mac=OTHER, up=True)
         servers = dict(found.servers)
         if "lb2" in self.seen:
-            servers["lb2"] = ServerFacts(host="lb2", interfaces=(other,), keepalived=self.seen["lb2"])
+            servers["lb2"] = ServerFacts(host="lb2", privileged=True, interfaces=(other,), keepalived=self.seen["lb2"])
         return msgspec.structs.replace(found, director=director, servers=servers)
 
     def named(self) -> list[tuple[str, str]]:
@@ -309,10 +312,51 @@ def test_one_that_could_not_be_looked_at_is_unknown_and_no_pass(keeping: Keeping
     assert "ssh root@10.0.0.3" in keeping.of("lb2").fix
 
 
-def test_the_other_director_without_a_guard_is_said(keeping: Keeping) -> None:
-    kept(keeping, "lb2", guard_there=False)
-    assert keeping.of("lb2", "director.guard").outcome == "unknown"
-    assert "Install dsrwizard on lb2" in keeping.of("lb2", "director.guard").fix
+def guards(keeping: Keeping, **other: object) -> Check:
+    """What is said of lb2's guard, which is as apply sets it up; `other` of what was seen there is otherwise."""
+    plain = keeping.seen["lb2"]
+    theirs = as_seen_from(keeping.deployment, keeping.deployment.director.peers[0], "10.0.0.2")
+    place = GuardPlace("lb2", systemd=True, writable=True, program=(plain.program,), files={}, runs=False)
+    (step,) = guard_steps(theirs, place)
+    files = {change.path: change.new for change in step.changes if isinstance(change, FileChange)}
+    state = GuardState(deployment="shop", pid=7, since=1.0, at=1.0, every=0.5, floor=50, rounds=9, watchdog=15.0)
+    seen = msgspec.structs.replace(plain, files={**plain.files, **files}, guard=state, guarded=True)
+    keeping.seen["lb2"] = msgspec.structs.replace(seen, **other)
+    try:
+        return keeping.of("lb2", "director.guard")
+    finally:
+        keeping.seen["lb2"] = plain
+
+
+def test_the_guard_of_the_other_director_is_told_of(keeping: Keeping) -> None:
+    check = guards(keeping)
+    assert (check.outcome, check.message) == ("pass", "The guard on lb2 is at work: it holds nothing out.")
+
+
+ENDED = GuardState(deployment="shop", pid=7, since=1.0, at=1.0, every=0.5, floor=50, ended=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fix"),
+    [
+        ({"guarded": False}, "On lb2: systemctl restart dsrwizard-guard-shop.service"),
+        ({"guarded": False, "guard": ENDED}, "On lb2: systemctl restart dsrwizard-guard-shop.service"),
+        ({"guarded": False, "guard": None, "program": ""}, "Install dsrwizard on lb2, then: dsrwizard apply FILE"),
+        ({"guarded": False, "files": {}}, "dsrwizard apply sets it up and starts it."),
+        ({"files": {}}, "dsrwizard apply sets it up and starts it."),
+        ({"guarded": False, "systemd": False}, "On lb2, have this run all the time: dsrwizard guard FILE"),
+    ],
+)
+def test_a_guard_of_the_other_director_that_is_not_at_work_is_its_own_fault(
+    keeping: Keeping, changes: dict[str, object], fix: str
+) -> None:
+    check = guards(keeping, **changes)
+    assert (check.outcome, check.cause, check.host, check.fix) == ("fail", "guard-off", "lb2", fix)
+
+
+def test_a_blind_one_there_is_named(keeping: Keeping) -> None:
+    blind = msgspec.structs.replace(ENDED, ended=False, blind="No destination answers.")
+    assert guards(keeping, guard=blind).message == "The guard on lb2 changes nothing. No destination answers."
 
 
 def test_a_backup_says_that_it_will_take_the_vips_back(keeping: Keeping) -> None:

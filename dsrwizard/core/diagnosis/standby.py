@@ -1,5 +1,5 @@
-"""The checks `director.keepalived` and `director.guard` of every director with keepalived: could it take the VIPs over,
-would it balance as this file says, and does anybody look after what it holds.
+"""The check `director.keepalived` of every director with keepalived: could it take the VIPs over, would it balance as
+this file says, and does anybody look after what it holds.
 
 A keepalived that was killed with all its processes leaves the VIPs and the table (kernel state goes with no process),
 and the other director rightly takes the VIPs, too: an orphan.
@@ -47,8 +47,7 @@ class _Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standby(evidence: Evidence, faults: Found) -> list[Check]:
-    """`director.keepalived` of every director, and whether the others have a guard. Comes before `director.role`, which
-    an orphan explains."""
+    """`director.keepalived` of every director. Comes before `director.role`, which an orphan explains."""
     director = evidence.deployment.director
     if director.engine != "keepalived":
         return []
@@ -58,8 +57,6 @@ def standby(evidence: Evidence, faults: Found) -> list[Check]:
             checks.append(side)
             continue
         checks += _judged(evidence, faults, side)
-        if side.name != DIRECTOR and director.guard and not side.seen.guard_there:
-            checks.append(_unguarded(evidence.deployment, side))
     return checks
 
 
@@ -192,11 +189,3 @@ def _figures(evidence: Evidence, side: _Side) -> str:
     if side.seen.systemd:
         said.append("enabled")
     return ", ".join(said)
-
-
-def _unguarded(deployment: Deployment, side: _Side) -> Check:
-    return Where(check="director.guard", host=side.name).unknown(
-        f"No guard was seen on {side.called}: there keepalived takes out what refuses TCP, and no more.",
-        f"no unit dsrwizard-guard-{deployment.name}.service",
-        f"Install dsrwizard on {side.name}, and have this run there all the time: dsrwizard guard FILE",
-    )

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from dsrwizard.core.model.shown import Shown
 
+_UNITS = "/etc/systemd/system"
+GUARD_UNITS = f"{_UNITS}/dsrwizard-guard-"
+"""How the paths of guards' files begin."""
 FOLDER = Path("/run/dsrwizard")
 """Root's alone, and empty after a boot: by then nothing is held out any more."""
 VERSION = 1
@@ -87,6 +90,17 @@ class GuardState(Shown, frozen=True, kw_only=True):
         """What it holds out at that place."""
         place = DestinationPlace(vip, service, server)
         return next((one for one in self.held if one.place == place), None)
+
+
+def guard_unit(deployment: str) -> str:
+    """The name of the systemd unit that runs a deployment's guard."""
+    return f"dsrwizard-guard-{deployment}.service"
+
+
+def guard_files(deployment: str) -> tuple[str, str, str]:
+    """The deployment file that the guard reads, its unit, and the link by which that is enabled."""
+    unit = guard_unit(deployment)
+    return f"{GUARD_UNITS}{deployment}.toml", f"{_UNITS}/{unit}", f"{_UNITS}/multi-user.target.wants/{unit}"
 
 
 def health_path(deployment: str, place: DestinationPlace) -> Path:

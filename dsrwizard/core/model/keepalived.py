@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.deployment import Deployment, PeerDirector, RealServer, Service, Vip
-from dsrwizard.core.model.guarding import FOLDER
+from dsrwizard.core.model.guarding import FOLDER, GuardState, guard_files
 from dsrwizard.core.model.shown import Shown
 
 KEEPALIVED_FOLDER = "/etc/keepalived"
@@ -46,6 +46,11 @@ def keepalived_files(deployment: str) -> tuple[str, ...]:
     return (
         KEEPALIVED_CONF, vrrp_file(deployment), services_file(deployment), keepalived_drop_in(deployment), ENABLED_LINK,
     )  # fmt: skip
+
+
+def files_looked_at(deployment: str) -> tuple[str, ...]:
+    """Those, and the guard's own."""
+    return (*keepalived_files(deployment), *guard_files(deployment))
 
 
 def keepalived_folders() -> tuple[str, ...]:
@@ -129,8 +134,12 @@ class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     running: bool = False
     other_config: str = ""
     """The file that the running keepalived reads, where it is not the usual one."""
-    guard_there: bool = False
-    """The unit of the deployment's guard is there."""
+    program: str = ""
+    """Where dsrwizard is installed there; empty: it was not found."""
+    guard: GuardState | None = None
+    """What the deployment's guard wrote last there."""
+    guarded: bool = False
+    """That guard is at work, by the clock there."""
     unit: str = ""
     """Path of the package's unit."""
     files: dict[str, FileState | None] = {}

@@ -28,7 +28,7 @@ from dsrwizard.core.plan.bird import plan_bird
 from dsrwizard.core.plan.director_boot import notes as boot_notes
 from dsrwizard.core.plan.director_boot import persistence
 from dsrwizard.core.plan.director_settings import settings_steps
-from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
+from dsrwizard.core.plan.guard_unit import guard_notes, guard_place, guard_steps
 
 
 def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
@@ -126,7 +126,7 @@ def plan_director(
         steps += spread.steps
         notes += spread.notes
     steps += persistence(deployment, facts, tuple(settings_of(deployment)))
-    steps += guard_steps(deployment, facts)
+    steps += guard_steps(deployment, guard_place(DIRECTOR, facts))
     return HostPlan(host=DIRECTOR, steps=tuple(steps), notes=tuple(notes))
 
 
@@ -292,7 +292,7 @@ def _notes(deployment: Deployment, facts: DirectorFacts, leaving: Collection[Cha
         if isinstance(change, DestinationChange)
     }
     ours = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
-    notes = [*boot_notes(deployment, facts), *guard_notes(deployment, facts)]
+    notes = [*boot_notes(deployment, facts), *guard_notes(deployment, guard_place(DIRECTOR, facts))]
     notes += [
         f"IPVS service {text} is not in this deployment. It is left unchanged." for text in facts.foreign_services
     ]

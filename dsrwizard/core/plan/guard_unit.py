@@ -5,97 +5,136 @@ The file lies beside the unit: the operator's own copy may be on another machine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model.bird import sign_of
 from dsrwizard.core.model.changes import Change, FileChange, FileState, UnitChange
-from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.facts import DirectorFacts
-from dsrwizard.core.model.restoring import DirectorBoot
+from dsrwizard.core.model.deployment import Deployment, PeerDirector
+from dsrwizard.core.model.facts import DirectorFacts, ServerFacts
+from dsrwizard.core.model.guarding import guard_files, guard_unit
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.unit_words import OURS, unit_word
 
-_UNITS = "/etc/systemd/system"
-GUARD_UNITS = f"{_UNITS}/dsrwizard-guard-"
-"""How the paths of guards' files begin."""
 WATCHDOG_SECONDS = 15
 """A guard without a heartbeat for so long is started again."""
+GUARD_STEP = "guard-service"
 RUN_IT = "Have this run all the time: dsrwizard guard FILE"
 UnitDiffers = Literal["", "missing", "disabled", "other", "reads-other"]
 """What is wrong with a guard's unit: nothing, it is not there, not enabled, of another text, of another deployment."""
 
 
-def guard_unit(deployment: str) -> str:
-    """The unit's name."""
-    return f"dsrwizard-guard-{deployment}.service"
+class GuardPlace(NamedTuple):
+    """A director as its guard finds it. `program`: what runs dsrwizard there, as words; empty: it is not installed."""
+
+    host: str
+    systemd: bool
+    writable: bool
+    program: tuple[str, ...]
+    files: Mapping[str, FileState | None]
+    runs: bool
+
+    @property
+    def able(self) -> bool:
+        """Whether a unit can be set up there."""
+        return self.systemd and self.writable and bool(self.program)
 
 
-def guard_files(deployment: str) -> tuple[str, str, str]:
-    """The deployment file that the guard reads, the unit, and the link by which it is enabled."""
-    unit = guard_unit(deployment)
-    return (
-        f"{GUARD_UNITS}{deployment}.toml",
-        f"{_UNITS}/{unit}",
-        f"{_UNITS}/multi-user.target.wants/{unit}",
+def guard_place(host: str, facts: DirectorFacts | ServerFacts) -> GuardPlace | None:
+    """None: it was not looked at."""
+    if isinstance(facts, DirectorFacts):
+        boot = facts.boot
+        if boot is None:
+            return None
+        return GuardPlace(host, boot.systemd, boot.writable, boot.program, boot.files, facts.guarded)
+    seen = facts.keepalived
+    if seen is None:
+        return None
+    program = (seen.program,) if seen.program else ()
+    return GuardPlace(host, seen.systemd, facts.privileged, program, seen.files, seen.guarded)
+
+
+def as_seen_from(deployment: Deployment, peer: PeerDirector, own: str) -> Deployment:
+    """The deployment as the other director's guard is to read it. `own`: this machine's address towards it. Only what
+    a guard asks for is turned round: who is preferred by VRRP is not."""
+    director = deployment.director
+    taken = {server.name for server in deployment.servers} | {peer.name}
+    name = next(one for one in ("first", "first-director", "the-first-director") if one not in taken)
+    this = PeerDirector(name=name, address=own, interface=director.interface)
+    turned = msgspec.structs.replace(
+        director, interface=director.interface_of(peer), address=peer.address, peers=(this,)
     )
+    return msgspec.structs.replace(deployment, director=turned)
 
 
-def guard_steps(deployment: Deployment, facts: DirectorFacts) -> list[Step]:
-    """The step that sets the guard up or takes it away; none where nothing is to be changed, or without systemd."""
-    boot = facts.boot
-    if boot is None or not boot.writable or not boot.systemd:
+def guard_steps(deployment: Deployment, place: GuardPlace | None) -> list[Step]:
+    """The step that sets the guard up or takes it away; none where nothing is to be changed, or without systemd. The
+    deployment is as that director's guard is to read it."""
+    if place is None or not place.systemd or not place.writable:
         return []
-    wanted = _wanted(deployment, boot.program)
+    asked = deployment.director.guard
+    if asked and not place.program:
+        return []
+    wanted = _wanted(deployment, place.program)
     changes: list[Change] = [
-        FileChange(path=path, old=boot.files.get(path), new=state)
+        FileChange(path=path, old=place.files.get(path), new=state)
         for path, state in wanted.items()
-        if boot.files.get(path) != state
+        if place.files.get(path) != state
     ]
     unit = guard_unit(deployment.name)
-    runs = facts.guarded
-    if deployment.director.guard and (changes or not runs):
+    if asked and (changes or not place.runs):
         changes += [UnitChange(), UnitChange(of="service", unit=unit, old="stopped", new="running")]
     elif changes:
         changes = [UnitChange(of="service", unit=unit, old="running", new="stopped"), *changes, UnitChange()]
     if not changes:
         return []
+    where = "" if place.host == DIRECTOR else f" on {place.host}"
     return [
         Step(
-            id="guard-service",
+            id=GUARD_STEP,
             purpose="guard-service",
-            host=DIRECTOR,
+            host=place.host,
             phase="vip",
-            title="Run the guard as a systemd unit" if deployment.director.guard else "Remove the guard's systemd unit",
+            title=f"Run the guard{where} as a systemd unit" if asked else f"Remove the guard's systemd unit{where}",
             why="It takes dead real servers out of the table while nobody looks, and lets them in again."
-            if deployment.director.guard
+            if asked
             else "The deployment file does not ask for a guard any more.",
             changes=tuple(changes),
         )
     ]
 
 
-def guard_notes(deployment: Deployment, facts: DirectorFacts) -> list[str]:
+def guard_notes(deployment: Deployment, place: GuardPlace | None) -> list[str]:
     """What an operator has to do where no unit can be written for the guard that the file asks for."""
-    boot = facts.boot
-    if not deployment.director.guard or boot is None or (boot.systemd and boot.writable):
+    if not deployment.director.guard or place is None or place.able:
         return []
-    why = "Only root may write its unit." if boot.systemd else "This machine does not run systemd."
+    if place.host != DIRECTOR:
+        if place.runs:
+            return []
+        why = "dsrwizard is not installed there." if not place.program else "It does not run systemd."
+        what = "Have this run there: dsrwizard guard FILE" if place.program else "Install it, then apply again."
+        return [
+            f"No guard is set up on {place.host}. {why} Without one keepalived there takes out what refuses TCP, and "
+            f"no more. {what}"
+        ]
+    why = "Only root may write its unit." if place.systemd else "This machine does not run systemd."
     return [f"No guard is set up here. {why} {RUN_IT}"]
 
 
-def unit_differs(deployment: Deployment, boot: DirectorBoot) -> UnitDiffers:
+def unit_differs(deployment: Deployment, place: GuardPlace) -> UnitDiffers:
     """What of the unit is not as the deployment asks for. What only root may read is taken for right by others."""
     file, unit, link = guard_files(deployment.name)
-    wanted = _wanted(deployment, boot.program)
-    if boot.files.get(unit) is None:
+    wanted = _wanted(deployment, place.program)
+    if place.files.get(unit) is None:
         return "missing"
-    if boot.files.get(link) != wanted[link]:
+    if place.files.get(link) != wanted[link]:
         return "disabled"
-    if boot.files.get(unit) != wanted[unit]:
+    if place.files.get(unit) != wanted[unit]:
         return "other"
-    return "reads-other" if boot.writable and boot.files.get(file) != wanted[file] else ""
+    return "reads-other" if place.writable and place.files.get(file) != wanted[file] else ""
 
 
 def _wanted(deployment: Deployment, program: Sequence[str]) -> dict[str, FileState | None]:

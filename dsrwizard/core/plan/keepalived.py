@@ -46,7 +46,7 @@ from dsrwizard.core.model.keepalived import (
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Step
 from dsrwizard.core.plan.director import by_client, key_of, sysctls, wanted_state
 from dsrwizard.core.plan.director_settings import settings_steps
-from dsrwizard.core.plan.guard_unit import guard_notes, guard_steps
+from dsrwizard.core.plan.guard_unit import as_seen_from, guard_notes, guard_place, guard_steps
 from dsrwizard.core.plan.unlooked import unseen
 
 KEEPALIVED_STEP, REMOVAL_STEP = "keepalived", "keepalived removal"
@@ -66,12 +66,11 @@ class DirectorHost(NamedTuple):
         """Whether the word of a guard counts here: one is at work, or a unit that runs it is there or is made."""
         if not deployment.director.guard or self.facts is None:
             return False
-        if isinstance(self.facts, DirectorFacts):
-            boot, seen = self.facts.boot, self.facts.keepalived
-            present = seen.files.get(services_file(deployment.name)) if seen is not None else None
-            told = present is not None and "track_file" in present.content
-            return self.facts.guarded or told or (boot is not None and boot.systemd and boot.writable)
-        return self.facts.keepalived is not None and self.facts.keepalived.guard_there
+        seen, place = self.facts.keepalived, guard_place(self.name, self.facts)
+        present = seen.files.get(services_file(deployment.name)) if seen is not None else None
+        told = present is not None and "track_file" in present.content
+        runs = self.facts.guarded if isinstance(self.facts, DirectorFacts) else seen is not None and seen.guarded
+        return runs or told or (place is not None and place.able)
 
     @property
     def privileged(self) -> bool:
@@ -122,6 +121,11 @@ def side_of(deployment: Deployment, host: DirectorHost, observed: Observed) -> S
     return Side(deployment.peer(host.name).address, host.interface, own, False)
 
 
+def of_director(deployment: Deployment, name: str, side: Side) -> Deployment:
+    """The deployment as the guard of a director is to read it."""
+    return deployment if name == DIRECTOR else as_seen_from(deployment, deployment.peer(name), side.other or "")
+
+
 def _own_address(deployment: Deployment, facts: DirectorFacts | None) -> str:
     """The first of the family of the peer, or of a VIP, on the director's interface."""
     director = deployment.director
@@ -158,14 +162,9 @@ def _host(deployment: Deployment, host: DirectorHost, observed: Observed, able: 
         *_matched(deployment, host, seen),
     ]
     notes = [*found.notes, *_notes(deployment, seen)]
-    if isinstance(host.facts, DirectorFacts):
-        steps += guard_steps(deployment, host.facts)
-        notes += guard_notes(deployment, host.facts)
-    elif deployment.director.guard and not guarded:
-        notes.append(
-            f"No guard works on {host.name}: there keepalived takes out what refuses TCP, and no more. Install "
-            f"dsrwizard there, set up dsrwizard-guard-{deployment.name}.service as here, then run this again."
-        )
+    place, theirs = guard_place(host.name, host.facts), of_director(deployment, host.name, side)
+    steps += guard_steps(theirs, place)
+    notes += guard_notes(theirs, place)
     steps += _files(deployment, host, side, seen, files)
     return HostPlan(host=host.name, steps=tuple(steps), notes=tuple(notes))
 

@@ -11,6 +11,7 @@ from dsrwizard.core.dialects.keepalived.writer import without_include
 from dsrwizard.core.model.changes import Change, FileChange, FolderChange, KeepalivedChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import Observed
+from dsrwizard.core.model.guarding import guard_files
 from dsrwizard.core.model.keepalived import (
     INCLUDE_LINE,
     KEEPALIVED_CONF,
@@ -21,6 +22,7 @@ from dsrwizard.core.model.keepalived import (
     vrrp_file,
 )
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.plan.guard_unit import GUARD_STEP, guard_place
 from dsrwizard.core.plan.keepalived import KEEPALIVED_STEP, director_hosts
 from dsrwizard.core.record.owed import Owed
 
@@ -40,6 +42,15 @@ def keepalived_found(deployment: Deployment, observed: Observed) -> list[Owed]:
         for host in director_hosts(deployment, observed)
         if host.facts is not None and host.facts.keepalived is not None
         for number, change in enumerate(_standing(deployment.name, host.facts.keepalived), 1)
+    ] + [
+        Owed(
+            host=host.name, address=addresses[host.name], server="", phase="vip", step=GUARD_STEP,
+            title="Run the guard as a systemd unit", change=FileChange(path=path, old=None, new=state), order=number,
+        )
+        for host in director_hosts(deployment, observed)
+        if host.facts is not None and (place := guard_place(host.name, host.facts)) is not None
+        for number, path in enumerate(guard_files(deployment.name), 101)
+        if (state := place.files.get(path)) is not None
     ]  # fmt: skip
 
 

@@ -33,12 +33,13 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.facts import DirectorFacts, Observed, ServerFacts
+from dsrwizard.core.model.guarding import GUARD_UNITS
 from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.bird import in_order, line_only, of_bird
 from dsrwizard.core.plan.director_boot import NETWORKD
-from dsrwizard.core.plan.guard_unit import GUARD_UNITS
+from dsrwizard.core.plan.guard_unit import GUARD_STEP
 from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.plan.unlooked import unseen
@@ -112,7 +113,9 @@ def _server(
     notes: list[str] = []
     kept = [item for item in owed if of_keepalived(item)]
     steps += _keepalived(kept, facts, others, notes)
-    owed = [item for item in owed if item not in kept]
+    guards = [item for item in owed if item.step == GUARD_STEP]
+    steps += _no_boot(guards, facts, notes)
+    owed = [item for item in owed if item not in kept and item not in guards]
     for step in dict.fromkeys(item.step for item in _backwards(owed)):
         items = [item for item in _backwards(owed) if item.step == step]
         if items[0].phase == "guard" and needed_by:
@@ -278,7 +281,7 @@ def _keepalived(
     return [undo_keepalived(items, changes)] if changes else []
 
 
-def _no_boot(items: Sequence[Owed], facts: DirectorFacts, notes: list[str], what: str = "") -> list[Step]:
+def _no_boot(items: Sequence[Owed], facts: DirectorFacts | ServerFacts, notes: list[str], what: str = "") -> list[Step]:
     """The step, if any, that takes back what keeps the director's table and VIPs; `notes` get more of them."""
     changes: list[Change] = []
     for item in items:

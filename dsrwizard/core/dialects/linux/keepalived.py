@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
+import msgspec
+
 from dsrwizard.core.dialects.keepalived.putting import process
 from dsrwizard.core.dialects.linux import values
 from dsrwizard.core.dialects.linux.look_at_files import look_at_files
@@ -16,12 +18,13 @@ from dsrwizard.core.dialects.linux.observe import file_of, folders_seen, section
 from dsrwizard.core.dialects.linux.values import reading
 from dsrwizard.core.dialects.script_files import body, filled
 from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.guarding import GuardState, state_path
 from dsrwizard.core.model.keepalived import (
     KEEPALIVED_CONF,
     KeepalivedFacts,
     TableEntry,
     TableService,
-    keepalived_files,
+    files_looked_at,
     keepalived_folders,
 )
 
@@ -30,6 +33,9 @@ _VERSION = re.compile(r"Keepalived v([0-9]{1,5}(?:\.[0-9]{1,5}){0,4})", re.ASCII
 _SERVICE = re.compile(r"(TCP|UDP)\s+(\S+):([0-9A-F]{4})\s+(\w+)(?:\s+ops)?(?:\s+persistent ([0-9]{1,10}))?", re.ASCII)
 _ENTRY = re.compile(r"\s*->\s+(\S+):([0-9A-F]{4})\s+(\w+)\s+([0-9]{1,10})\s+([0-9]{1,10})", re.ASCII)
 _CONFIG = re.compile(r"\s(?:-f|--use-file=?)\s*(\S+)")
+_PROGRAM = re.compile(r"/[!-~]+", re.ASCII)
+_DIGITS = 12
+"""Of seconds since the epoch."""
 _METHODS = {"Route": "dr", "Masq": "nat", "Tunnel": "tun", "Local": "local"}
 
 
@@ -39,9 +45,9 @@ def look_script(nonce: str, deployment: str, settings: Iterable[str]) -> str:
     holes = {
         "@NONCE@": nonce,
         "@PROCESS@": process(),
-        "@GUARD@": shlex.quote(f"/etc/systemd/system/dsrwizard-guard-{deployment}.service"),
+        "@GUARD@": shlex.quote(str(state_path(deployment))),
         "@SETTINGS@": " ".join(map(shlex.quote, paths)) or "''",
-        "@LOOK_AT_FILES@": look_at_files(keepalived_files(deployment), keepalived_folders()),
+        "@LOOK_AT_FILES@": look_at_files(files_looked_at(deployment), keepalived_folders()),
     }
     return filled(_LOOK, holes)
 
@@ -58,6 +64,8 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
     running = found.get("running", [])
     config = _CONFIG.search(running[1]) if len(running) > 1 else None
     unit = found.get("unit", [])
+    program = next(iter(found.get("program", [])), "")
+    guard, guarded = _guard(found.get("guard", []))
     with reading(host, "its kernel settings", "sysctl net.ipv4.vs"):
         settings = dict(_settings(found.get("settings", [])))
     return KeepalivedFacts(
@@ -65,7 +73,9 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
         systemd=found.get("systemd") == ["yes"],
         running=bool(running),
         other_config=config[1] if config and config[1] != KEEPALIVED_CONF else "",
-        guard_there=found.get("guard") == ["yes"],
+        program=program if _PROGRAM.fullmatch(program) else "",
+        guard=guard,
+        guarded=guarded,
         unit=unit[0] if unit else "",
         masked=unit[1:] == ["/dev/null"],
         sysctls=settings,
@@ -85,6 +95,16 @@ def _settings(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
         path, _, value = line.rpartition(":")
         yield sysctl_key(path), values.setting(value.strip())
+
+
+def _guard(lines: list[str]) -> tuple[GuardState | None, bool]:
+    """What a guard there wrote last, and whether it is at work: by the clock there, which stands in the first line."""
+    try:
+        state = msgspec.json.decode(base64.b64decode("".join(lines[1:]), validate=True), type=GuardState)
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError):
+        return None, False
+    now = lines[0].strip()
+    return state, now.isascii() and now.isdigit() and len(now) <= _DIGITS and state.alive(float(now))
 
 
 def _text(lines: list[str]) -> str:

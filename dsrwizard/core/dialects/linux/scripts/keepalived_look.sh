@@ -13,7 +13,9 @@ s running; if p=$(keepalived_pid); then echo "$p"; tr '\0' ' ' <"/proc/$p/cmdlin
 s unit; for f in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
   [ ! -e "$f/keepalived.service" ] || { echo "$f/keepalived.service"; readlink "$f/keepalived.service"; break; }
 done
-s guard; [ ! -e @GUARD@ ] || echo yes
+s program; for f in "$(command -v dsrwizard)" /opt/dsrwizard/bin/dsrwizard /usr/local/bin/dsrwizard /root/.local/bin/dsrwizard
+do [ ! -f "$f" ] || [ ! -x "$f" ] || { echo "$f"; break; }; done
+s guard; [ ! -r @GUARD@ ] || { date +%s; head -c 1000000 @GUARD@ | base64; }
 s settings; for f in @SETTINGS@; do [ ! -r "$f" ] || echo "$f:$(cat "$f")"; done
 s table; if [ -r /proc/net/ip_vs ]; then echo table; cat /proc/net/ip_vs; fi
 s named
