@@ -23,6 +23,7 @@ from dsrwizard.cli.lab import lab
 from dsrwizard.cli.options import DRAIN, FILE, INTERVAL, JSON, REVERT_AFTER, WAVE, YES
 from dsrwizard.cli.rehearse import rehearse
 from dsrwizard.cli.restoring import restore
+from dsrwizard.cli.runbook import runbook
 from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -438,21 +439,6 @@ def metrics(file: Path, listen: str, names: tuple[str, ...], token_file: Path | 
 
 
 @commands.command()
-@FILE
-@click.option("--host", metavar="NAME", help="Only this server. Default: every server that is set up by hand.")
-@click.option(
-    "--system", help="The server's system, if the file does not say: linux, windows-2003, windows-2008, windows-2012."
-)
-@click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file, or a folder for several.")
-def runbook(file: Path, host: str | None, system: str | None, form: str, output: Path | None) -> int:
-    """Print the manual steps for servers that dsrwizard does not log in to."""
-    from dsrwizard.cli.runbook import write_runbooks
-
-    return write_runbooks(_load(file), host, system, form, output)
-
-
-@commands.command()
 @click.argument("system", required=False, type=click.Choice(["windows-2012", "windows-2008"]))
 def prepare(system: str | None) -> None:
     """Print what to paste into a Windows server's PowerShell, so that dsrwizard can log in.
@@ -480,3 +466,4 @@ commands.add_command(guard)
 commands.add_command(lab)
 commands.add_command(rehearse)
 commands.add_command(restore)
+commands.add_command(runbook)

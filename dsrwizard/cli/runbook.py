@@ -1,73 +1,45 @@
-"""The command `dsrwizard runbook`: which servers, in which format, and where to write."""
+"""The command `dsrwizard runbook`: what is done by hand on servers and load balancers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
-from dsrwizard import files, out
-from dsrwizard.core.model.deployment import Deployment, RealServer, System
-from dsrwizard.core.model.errors import LookError, UsageError
-from dsrwizard.core.model.foreign import whole
-from dsrwizard.core.tell.runbook import Runbook, html, markdown, runbook, text
+import click
 
-FORMS: dict[str, tuple[str, Callable[[Runbook], str]]] = {
-    "text": (".txt", text),
-    "md": (".md", markdown),
-    "html": (".html", html),
-}
-"""Format → file ending and writer."""
+from dsrwizard.cli.options import FILE
 
 
-def write_runbooks(deployment: Deployment, host: str | None, system: str | None, form: str, output: Path | None) -> int:
-    """Prints the runbooks or writes them to files, and returns the exit code. Raises UsageError and LookError."""
-    chosen = _system(system)
-    books = [runbook(deployment, server, chosen) for server in _servers(deployment, host)]
-    ending, write = FORMS[form]
-    if output is None:
-        out.text("\n".join(write(book) for book in books))
-        return 0
-    several = len(books) > 1 or output.is_dir()
-    for book in books:
-        path = output / f"{deployment.name}-{book.server}{ending}" if several else output
-        save(path, write(book))
-        out.line(f"Written: {path}")
-    return 0
+@click.command()
+@FILE
+@click.option("--host", metavar="NAME", help="Only this server. Default: every server that is set up by hand.")
+@click.option(
+    "--system", help="The server's system, if the file does not say: linux, windows-2003, windows-2008, windows-2012."
+)
+@click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="A file, or a folder for several.")
+@click.option(
+    "--balancer",
+    type=click.Choice(["netscaler", "loadbalancer.org", "aloha", "barracuda", "other"]),
+    help="Only the load balancer's. Default: with those of the servers, where the file names the product.",
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="PATH", help="Tick steps by this output of verify --json."
+)
+@click.option(
+    "--compare", type=click.Path(path_type=Path), metavar="PATH", help="Compare this text of an ALOHA's LB Layer4 tab."
+)
+def runbook(
+    file: Path,
+    host: str | None,
+    system: str | None,
+    form: str,
+    output: Path | None,
+    balancer: str | None,
+    report: Path | None,
+    compare: Path | None,
+) -> int:
+    """Print the manual steps for servers and load balancers that dsrwizard does not set up itself."""
+    from dsrwizard.cli.runbooks import write_runbooks
+    from dsrwizard.core.intake.deployment_file import load
 
-
-def save(path: Path, content: str) -> None:
-    """Writes a runbook and creates its folder. Raises LookError."""
-    try:
-        files.export(path, whole(content))
-    except OSError as problem:
-        raise LookError(
-            f"{path} cannot be written.", f"{problem.strerror or problem}.", "Choose another path with --output."
-        ) from None
-
-
-def _servers(deployment: Deployment, host: str | None) -> list[RealServer]:
-    if host is None:
-        found = [server for server in deployment.servers if server.connect == "manual"]
-        if not found:
-            raise UsageError(
-                "No server of this deployment is set up by hand.", "dsrwizard logs in to all of them.",
-                "Use --host NAME to print a server's runbook anyway.",
-            )  # fmt: skip
-        return found
-    found = [server for server in deployment.servers if server.name == host]
-    if not found:
-        names = ", ".join(server.name for server in deployment.servers)
-        raise UsageError(f"{deployment.name} has no server {host!r}.", "", f"Its servers: {names}.")
-    return found
-
-
-def _system(text: str | None) -> System | None:
-    for known in get_args(System):
-        if text == known:
-            return known  # type: ignore[no-any-return]
-    if text is None:
-        return None
-    raise UsageError(
-        f"There is no runbook for the system {text!r}.", "", f"Choose one of: {', '.join(get_args(System))}."
-    )
+    return write_runbooks(load(file), host, system, form, output, balancer=balancer, report=report, compare=compare)

@@ -24,9 +24,10 @@ from dsrwizard.cli import changing, printing, wiring
 from dsrwizard.cli import forget as forgetting
 from dsrwizard.cli import main as cli
 from dsrwizard.cli.asking import TerminalAsker
+from dsrwizard.core.dialects.aloha.compare import text_differences
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model import errors
-from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.errors import DsrError, LookError
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import HostPlan, Plan
@@ -37,6 +38,7 @@ from dsrwizard.core.tell.incident import incident
 from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.core.tell.runbook import Runbook, html, markdown
 from dsrwizard.core.tell.runbook import text as runbook_text
+from dsrwizard.core.tell.runbook.balancer import balancer_book, balancer_proof, contradictions
 from dsrwizard.core.tell.ticket import ticket
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.timeline import Timeline
@@ -128,7 +130,10 @@ PRINTED: dict[str, list[tuple[str, ...]]] = {
     "events": [("FILE",), ("FILE", "--json")],
     "watch": [("FILE", "--json")],
     "forget": [("FILE", "web1", "--yes"), ("FILE", "web1", "--yes", "--json")],
-    "runbook": [("FILE", "--host", "web1"), ("FILE", "--host", "web1", "--format", "md")],
+    "runbook": [
+        ("FILE", "--host", "web1"), ("FILE", "--host", "web1", "--format", "md"),
+        ("FILE", "--host", "web1", "--report", "FARM"),
+    ],
 }  # fmt: skip
 SHOWN_ELSEWHERE = {
     "metrics": "test_the_page_for_prometheus",
@@ -225,7 +230,8 @@ def test_what_was_typed_is_told_back_harmless(shell: Shell, each: Each) -> None:
             ("plan", text), ("mend", "FILE", "--host", text), ("mend", "FILE", "--cause", text), (text,),
             ("events", "FILE", "--since", text), ("events", "FILE", "--host", text), (f"--{text}",),
             ("runbook", "FILE", "--host", text), ("runbook", "FILE", "--format", text),
-            ("runbook", "FILE", "--system", text), ("explain", text),
+            ("runbook", "FILE", "--system", text), ("explain", text), ("runbook", "FILE", "--balancer", text),
+            ("runbook", "FILE", "--host", "web1", "--report", text), ("runbook", "FILE", "--compare", text),
             ("metrics", "FILE", "--listen", text), ("lab", "fault", text),
         ):  # fmt: skip
             shell("", *arguments)
@@ -287,6 +293,42 @@ def test_a_runbook_takes_no_markup_from_names(each: Each) -> None:
         assert Tags(html(book)).found == Tags(html(plain)).found
 
     each("runbooks", case)
+
+
+def test_a_load_balancers_runbook_takes_no_markup_from_reports_and_texts_of_the_box(each: Each) -> None:
+    external = msgspec.structs.replace(
+        DEPLOYMENT, director=msgspec.structs.replace(DEPLOYMENT.director, engine="external")
+    )
+    vip = external.vips[0].address
+    found = {"arp.audit": "director", "vip.probe": "web1", "server.port": "web1", "client.bypass": "client"}
+
+    def case(text: str) -> None:
+        def made(text: str) -> list[str]:
+            checks = tuple(
+                Check(
+                    check=check, host=host, vip=vip, service="tcp/80", cause=text, message=text, evidence=text,
+                    fix=text, outcome="pass" if check == "server.port" else "fail",
+                )
+                for check, host in found.items()
+            )  # fmt: skip
+            report = Report(deployment=external.name, verdict="fail", checks=checks)
+            tab = f"director a {vip}:80 TCP\n mode gateway\n {text}\n server {text} 10.0.0.101 {text} check\n{text}"
+            book = balancer_book(external, "aloha")
+            said = contradictions(external, report, text)
+            assert said
+            book = msgspec.structs.replace(book, outside=(*said, *book.outside))
+            differences = text_differences(external, tab)
+            proofs = [balancer_proof(step, external, report, differences) for step in book.steps]
+            assert {proof.outcome for proof in proofs} == {"failed", "open"}
+            return [write(book, proofs) for write in (runbook_text, markdown, html)]
+
+        pages, plain = made(text), made("plain")
+        for page in pages:
+            harmless(page)
+        assert structure(pages[1]) == structure(plain[1])
+        assert Tags(pages[2]).found == Tags(plain[2]).found
+
+    each("runbooks of load balancers", case)
 
 
 def test_an_incident_says_nothing_raw(each: Each) -> None:

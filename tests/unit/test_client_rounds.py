@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from dsrwizard.core.diagnosis import diagnose
+from dsrwizard.core.diagnosis.bypass import witnesses
 from dsrwizard.core.model.answers import Arrivals
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Client, Deployment, Service
@@ -357,6 +358,7 @@ def test_behind_a_router_the_hops_prove_the_bypass_and_the_bytes_are_counted(see
     check = find(report, "client.bypass", "client")
     assert check.outcome == "pass"
     assert "TTL 63, the director's own answer to ping with 63" in check.evidence
+    assert witnesses(check) == set(), "whose replies they were is not seen from there"
     assert "IPVS has counted no reply" in check.evidence
     assert report.bypass is not None
     assert (report.bypass.request_bytes, report.bypass.reply_bytes) == (5 * ASKED, 5 * ANSWERED)
@@ -369,6 +371,7 @@ def test_on_link_the_macs_prove_the_bypass(seen: Seen) -> None:
     check = find(seen.verify(), "client.bypass", "client")
     assert check.outcome == "pass"
     assert f"{WEB1_MAC} (web1)" in check.evidence
+    assert witnesses(check) == {"web1", "web2", "web3"}
     assert ROUTER_MAC not in check.evidence
 
 

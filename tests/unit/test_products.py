@@ -5,6 +5,9 @@ The table is that of the products' manuals, written out a second time: scheduler
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -219,3 +222,21 @@ def test_a_file_is_refused_with_its_line_its_key_the_product_and_what_to_write(e
         'Write scheduler = "wlc", the nearest that it has.'
     )
     assert loads(FILE.format(engine).replace('"fo"', '"wlc"')).director.engine == engine
+
+
+PAGE = (Path(__file__).parents[2] / "docs/load-balancers.md").read_text()
+
+
+def test_the_page_has_the_word_of_each_product_for_each_scheduler() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
+    told = {scheduler: words for scheduler, *words in rows}
+    assert list(told) == list(SCHEDULERS)
+    for scheduler, words in told.items():
+        for product, word in zip(PRODUCTS.values(), words, strict=True):
+            assert word == product.methods.get(scheduler, "-"), (product.name, scheduler)
+
+
+def test_the_page_names_each_product_with_its_engine_and_that_none_was_met() -> None:
+    for engine, product in PRODUCTS.items():
+        assert re.search(rf'^\| .*{re.escape(product.name)}.* \| `"{re.escape(engine)}"` \|', PAGE, re.MULTILINE)
+    assert "dsrwizard has never met any of these boxes." in PAGE

@@ -8,6 +8,8 @@ routing it counts none even where the director would forward them.
 
 from __future__ import annotations
 
+import re
+
 from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.client_answers import Served
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac
@@ -18,6 +20,8 @@ from dsrwizard.core.model.snapshot import Bypass
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
 
+_FRAME = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5} \(([^() ]+)\)")
+"""A MAC and the real server that has it."""
 STARTS = (64, 128, 255)
 """TTLs and hop limits that hosts send with (Linux and BSD, Windows, network gear)."""
 
@@ -46,7 +50,7 @@ def bypass(served: Served) -> Check:
         mine = ", ".join(sorted(macs & own))
         return _through(served, names, _joined(f"reply frames from {mine}, the director's MAC", counted))
     if own and macs and served.seen.on_link:
-        by = ", ".join(f"{one} ({_owner(served, one)})" for one in sorted(macs))
+        by = ", ".join(f"{one} ({_owner(served, one)})" for one in sorted(macs))  # `witnesses` reads it
         return where.passed(
             f"Replies of {served.target} bypass the director.", _joined(f"reply frames from {by}", counted)
         )
@@ -136,6 +140,14 @@ def carried(evidence: Evidence, proved: set[tuple[str, str]]) -> Bypass | None:
     ]
     sent, received = sum(one.sent or 0 for one in counted), sum(one.received or 0 for one in counted)
     return Bypass(request_bytes=sent, reply_bytes=received, at=evidence.client.at) if sent else None
+
+
+def witnesses(check: Check) -> frozenset[str]:
+    """The real servers whose reply frames a `client.bypass` that passed saw, by their own MAC; empty where it was not
+    the frames that told."""
+    if check.outcome != "pass":
+        return frozenset()
+    return frozenset(_FRAME.findall(check.evidence.partition("reply frames from ")[2].partition(";")[0]))
 
 
 def hops(ttl: int) -> int:

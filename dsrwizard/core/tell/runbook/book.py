@@ -16,15 +16,20 @@ NAMES: dict[System, str] = {
 }
 
 
-class Runbook(Shown, frozen=True, kw_only=True):
-    """`before`: what to know or have at hand. `outside`: what dsrwizard sees of it without logging in."""
+class HandBook(Shown, frozen=True, kw_only=True):
+    """Manual steps. `before`: what to know or have at hand. `outside`: what dsrwizard sees of it without logging in."""
 
     title: str
-    server: str
-    system: System
     before: tuple[str, ...] = ()
     steps: tuple[RunbookStep, ...] = ()
     outside: tuple[str, ...] = ()
+
+
+class Runbook(HandBook, frozen=True, kw_only=True):
+    """The manual steps for one real server."""
+
+    server: str
+    system: System
 
 
 def declared_system(server: RealServer) -> System:

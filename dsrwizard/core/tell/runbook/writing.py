@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from textwrap import wrap
 
 from dsrwizard.core.tell.markdown import escaped, fenced, prose
-from dsrwizard.core.tell.runbook.book import Runbook
+from dsrwizard.core.tell.runbook.book import HandBook
 from dsrwizard.core.tell.runbook.step import RunbookStep
+from dsrwizard.core.tell.runbook.ticks import StepProof
 
 _STYLE = """\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em; color: #111; }
@@ -29,26 +30,44 @@ def _parts(step: RunbookStep) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         yield "On Server Core, instead", step.core, True
     if step.check:
         yield "Check", step.check, True
+    if step.see:
+        yield "How to see it", step.see, False
     if step.undo:
         yield "Undo", step.undo, True
+    if step.back:
+        yield "Undo by hand", step.back, False
 
 
-def _proof(step: RunbookStep) -> str:
+def _proof(step: RunbookStep, proof: StepProof) -> str:
+    """What was seen, or what would show it."""
+    check = proof.check
+    if proof.outcome == "proved":
+        return f"Proved from outside: {check.message if check is not None else step.proves}"
+    if proof.outcome == "failed" and check is not None:
+        return " ".join(part for part in (f"FAILED: {check.message}", f"Cause: {check.cause}." * bool(check.cause),
+                                          check.fix) if part)  # fmt: skip
     return f"dsrwizard proves this from outside: {step.proves}" if step.proves else ""
 
 
-def text(book: Runbook) -> str:
+def _numbered(book: HandBook, proofs: Sequence[StepProof]) -> Iterator[tuple[int, RunbookStep, StepProof]]:
+    """`proofs`: one for each step, or none at all."""
+    for number, step in enumerate(book.steps):
+        yield number + 1, step, proofs[number] if proofs else StepProof()
+
+
+def text(book: HandBook, proofs: Sequence[StepProof] = ()) -> str:
     """Plain text, for a terminal or a ticket."""
     lines = [*wrap(book.title, 78), "=" * min(len(book.title), 78), ""]
     lines += [line for entry in book.before for line in wrap(entry, 78)]
-    for number, step in enumerate(book.steps, 1):
-        lines += ["", f"{number}. {step.title}", *_indented(step.why, 3)]
+    for number, step, proof in _numbered(book, proofs):
+        done = "[x] " if proof.outcome == "proved" else "[!] " if proof.outcome == "failed" else ""
+        lines += ["", f"{number}. {done}{step.title}", *_indented(step.why, 3)]
         for label, entries, typed in _parts(step):
             lines.append(f"   {label}:")
             for entry in entries:  # what is typed is never broken
                 lines += [f"     {line}" for line in entry.split("\n")] if typed else _indented(entry, 5)
-        if step.proves:
-            lines.append(f"   {_proof(step)}")
+        if seen := _proof(step, proof):
+            lines += _indented(seen, 3)
     outside = [line for entry in book.outside for line in wrap(f"- {entry}", 78, subsequent_indent="  ")]
     return "\n".join([*lines, "", "From outside", *outside, ""])
 
@@ -57,25 +76,27 @@ def _indented(entry: str, depth: int) -> list[str]:
     return wrap(entry, 78, initial_indent=" " * depth, subsequent_indent=" " * depth)
 
 
-def markdown(book: Runbook) -> str:
+def markdown(book: HandBook, proofs: Sequence[StepProof] = ()) -> str:
     """Markdown with a task per step and fenced commands."""
     lines = [f"# {escaped(book.title)}", "", *(f"{prose(line)}  " for line in book.before)]
-    for number, step in enumerate(book.steps, 1):
-        lines += ["", f"## {number}. {escaped(step.title)}", "", "- [ ] done", "", prose(step.why)]
+    for number, step, proof in _numbered(book, proofs):
+        task = "- [x] done" if proof.outcome == "proved" else "- [ ] done"
+        lines += ["", f"## {number}. {escaped(step.title)}", "", task, "", prose(step.why)]
         for label, entries, typed in _parts(step):
             lines += ["", f"**{label}**", ""]
             lines += fenced(entries) if typed else [f"- {prose(entry)}" for entry in entries]
-        if step.proves:
-            lines += ["", f"_{escaped(_proof(step))}_"]
+        if seen := _proof(step, proof):
+            lines += ["", f"_{escaped(seen)}_"]
     return "\n".join([*lines, "", "## From outside", "", *(f"- {prose(line)}" for line in book.outside), ""])
 
 
-def html(book: Runbook) -> str:
+def html(book: HandBook, proofs: Sequence[StepProof] = ()) -> str:
     """One page that needs nothing else, with a box to tick per step."""
     body = [f"<h1>{escape(book.title)}</h1>", *(f"<p>{escape(line)}</p>" for line in book.before)]
-    for number, step in enumerate(book.steps, 1):
+    for number, step, proof in _numbered(book, proofs):
         title = f"{number}. {escape(step.title)}"
-        body.append(f'<h2><label><input type="checkbox">{title}</label></h2>')
+        ticked = " checked" if proof.outcome == "proved" else ""
+        body.append(f'<h2><label><input type="checkbox"{ticked}>{title}</label></h2>')
         body.append(f"<p>{escape(step.why)}</p>")
         for label, entries, typed in _parts(step):
             body.append(f'<p class="label">{label}</p>')
@@ -83,8 +104,9 @@ def html(book: Runbook) -> str:
                 body.append("<pre>" + escape("\n".join(entries)) + "</pre>")
             else:
                 body.append("<ul>" + "".join(f"<li>{escape(entry)}</li>" for entry in entries) + "</ul>")
-        if step.proves:
-            body.append(f"<p><em>{escape(_proof(step))}</em></p>")
+        if seen := _proof(step, proof):
+            tag = "strong" if proof.outcome == "failed" else "em"
+            body.append(f"<p><{tag}>{escape(seen)}</{tag}></p>")
     body.append("<h2>From outside</h2>")
     body.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in book.outside) + "</ul>")
     head = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(book.title)}</title>\n'
