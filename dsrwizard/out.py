@@ -28,6 +28,8 @@ _BAR = "  | "
 _WIDEST = 100
 """Columns of a page: longer lines of prose are hard to read, however wide the terminal is."""
 
+_documents = 0
+
 
 @dataclass(frozen=True)
 class Word:
@@ -85,9 +87,16 @@ def complaint(*said: str) -> None:
 
 def document(content: Any, *, indent: int = 2) -> None:
     """One JSON document; with `indent` 0 on one line."""
+    global _documents  # noqa: PLW0603 - standard output is one for the whole process, too
+    _documents += 1
     encoded = _encoded(content)
     text = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
     _echo(in_json(text) + "\n")
+
+
+def documents_begun() -> int:
+    """How many JSON documents this process has printed, or has begun to print."""
+    return _documents
 
 
 def confirm(question: str) -> bool:

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from dsrwizard import __version__
+from dsrwizard.cli.front import EXAMPLES, EXIT_CODES
 from dsrwizard.cli.main import commands
 
 SHARE = Path(__file__).parents[1] / "share"
@@ -26,12 +27,6 @@ MAN_PAGE = f"man/man1/{NAME}.1"
 
 _ROFF = {"\\": r"\e", "-": r"\-", "~": r"\(ti", "^": r"\(ha", "'": r"\(aq"}
 
-EXIT_STATUS = [
-    ("0", "It is so: the plan could be made, everything was applied, every check that matters was seen to pass."),
-    ("1", "It is not: a check failed, or a host failed."),
-    ("2", "Bad usage, or a bad deployment file. Nothing was looked at or changed."),
-    ("3", "Could not look: no privilege, no IPVS, interrupted, or nobody reads the output."),
-]
 ENVIRONMENT = [
     ("XDG_STATE_HOME", "Folder below which dsrwizard keeps its state; without it ~/.local/state."),
     ("DSRWIZARD_METRICS_TOKEN", "Bearer token of `dsrwizard metrics`, where no --token-file is given."),
@@ -50,13 +45,6 @@ FILES = [
     ("~/.local/state/dsrwizard/crash.txt", "Details where dsrwizard itself failed."),
     ("~/.ssh/config, ~/.ssh/known_hosts", "Read as ssh reads them. An accepted host key is added to known_hosts."),
 ]
-EXAMPLES = [
-    ("The wizard:", ["dsrwizard"]),
-    ("Look, change, prove, and take it back:",
-     ["dsrwizard plan shop.toml", "dsrwizard apply shop.toml", "dsrwizard verify shop.toml",
-      "dsrwizard teardown shop.toml"]),
-    ("A complete DSR network on this machine, with a fault in it:", ["dsrwizard lab --fault vip-missing@web2"]),
-]  # fmt: skip
 
 
 def roff(text: str) -> str:
@@ -97,12 +85,11 @@ def man_page() -> str:
     """dsrwizard(1)."""
     top = click.Context(commands, info_name=NAME, help_option_names=["-h", "--help"])
     first, *rest = inspect.cleandoc(commands.help or "").split("\n\n")
-    about = [each for each in rest if not each.startswith("Exit codes:")]
     parts = [
         f'.TH {NAME.upper()} 1 "" "{NAME} {__version__}" "User Commands"',
         ".nh", ".SH NAME", rf"{NAME} \- set up, prove and watch Layer\-4 Direct Server Return (LVS\-DR)",
         ".SH SYNOPSIS", synopsis(commands, top),
-        ".SH DESCRIPTION", *paragraphs("\n\n".join([first, *about])),
+        ".SH DESCRIPTION", *paragraphs("\n\n".join([first, *rest])),
         ".SH OPTIONS", line("Every command has --help, too."), *options(commands, top),
         ".SH COMMANDS",
     ]  # fmt: skip
@@ -111,7 +98,8 @@ def man_page() -> str:
         inner = click.Context(command, info_name=name, parent=top)
         parts += [f".SS {name}", synopsis(command, inner), ".PP", *paragraphs(command.help or "")]
         parts += options(command, inner)
-    parts += [".SH EXIT STATUS", *listed(EXIT_STATUS), ".SH ENVIRONMENT", *listed(ENVIRONMENT)]
+    parts += [".SH EXIT STATUS", *listed([(str(code), words) for code, words in EXIT_CODES])]
+    parts += [".SH ENVIRONMENT", *listed(ENVIRONMENT)]
     parts += [".SH FILES", *listed(FILES), ".SH EXAMPLES"]
     for about_it, shown in EXAMPLES:
         parts += [".PP", line(about_it), ".PP", ".RS 4", ".nf", *map(line, shown), ".fi", ".RE"]

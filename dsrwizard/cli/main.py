@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,18 +11,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsrwizard import __version__, signals
+from dsrwizard import __version__
 from dsrwizard.cli.adopt import adopt
 from dsrwizard.cli.changing import WAIT, carried_out, mended_by_steps
 from dsrwizard.cli.completion import causes
+from dsrwizard.cli.ending import exit_code
 from dsrwizard.cli.forget import forget
+from dsrwizard.cli.front import FrontPage
 from dsrwizard.cli.guarding import guard
 from dsrwizard.cli.lab import lab
 from dsrwizard.cli.options import DRAIN, FILE, INTERVAL, JSON, REVERT_AFTER, WAVE, YES
 from dsrwizard.cli.rehearse import rehearse
 from dsrwizard.cli.restoring import restore
 from dsrwizard.cli.runbook import runbook
-from dsrwizard.core.model.errors import DsrError, LookError, Stopped, UsageError
+from dsrwizard.core.model.errors import LookError, Stopped, UsageError
 
 if TYPE_CHECKING:
     from dsrwizard.core.api import Engine
@@ -36,80 +36,16 @@ if TYPE_CHECKING:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit code. Errors go to standard error as what, why, next."""
-    try:
-        with signals.handled(_interrupted):
-            code = commands.main(args=list(arguments), prog_name="dsrwizard", standalone_mode=False)
-    except DsrError as problem:
-        _complain(*problem.lines())
-        return problem.exit_code
-    except click.UsageError as problem:
-        help_for = problem.ctx.command_path if problem.ctx else "dsrwizard"
-        _complain(problem.format_message(), f"Try: {help_for} --help")
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        _complain("Interrupted.", "The journal has every change made so far. Run the command again, or run teardown.")
-        return 3
-    except SystemExit:  # click makes it of a broken pipe, with a status that means "it is not"
-        return _unread()
-    except Exception as problem:  # noqa: BLE001 - whatever it is, no traceback reaches the user
-        from dsrwizard import out
-
-        if out.nobody_reads(problem):
-            return _unread()
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC and problem.filename is None:  # click's help
-            _complain(*out.takes_no_more(problem).lines())
-            return 3
-        return _crashed(problem)
-    finally:
-        if "dsrwizard.cli.asking" in sys.modules:
-            from dsrwizard.cli.asking import put_back
-
-            put_back()
-    return int(code or 0)
+    return exit_code(commands, arguments)
 
 
-def _interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _unread() -> int:
-    """The exit code when nobody reads the output: the result is unknown."""
-    from dsrwizard import out
-
-    out.forget()
-    return 3
-
-
-def _complain(*lines: str) -> None:
-    from dsrwizard import out
-
-    out.complaint(*lines)
-
-
-def _crashed(problem: BaseException) -> int:
-    """Handles a defect of dsrwizard: writes the traceback to a file for a report."""
-    from dsrwizard import files
-    from dsrwizard.core.model.foreign import whole
-
-    path = files.state_dir() / "crash.txt"
-    try:
-        files.replace(path, whole("".join(traceback.format_exception(problem))).encode(errors="replace"))
-        where = f"Details are in {path}. Please report them, with what you did."
-    except OSError:
-        where = "Please report it, with what you did."
-    _complain(f"dsrwizard itself failed: {type(problem).__name__}.", where)
-    return 3
-
-
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=FrontPage, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="dsrwizard %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> int:
     """Set up, verify and watch Layer-4 Direct Server Return (LVS-DR) on the director and the real servers.
 
     Without a command, opens the wizard, or the live pane if a deployment is in force. FILE is a deployment file (TOML).
-
-    Exit codes: 0 success; 1 a check or a host failed; 2 usage or file error; 3 could not check.
     """
     if context.invoked_subcommand is not None:
         return 0

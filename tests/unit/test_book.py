@@ -13,6 +13,7 @@ import msgspec.inspect as types
 import pytest
 import yaml
 
+from dsrwizard.cli.front import EXIT_CODES
 from dsrwizard.cli.main import commands
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.causes import CAUSES
@@ -112,6 +113,11 @@ def test_the_words_of_json_are_those_of_the_program() -> None:
     assert [state.strip("`") for state in rows(section("commands.md", "status")) if state[1] != "-"] == list(
         get_args(State)
     )
+
+
+def test_the_exit_codes_are_told_as_the_help_tells_them() -> None:
+    told = re.findall(r"^\| (\d) \| (.+) \|$", section("commands.md", "Exit codes"), re.MULTILINE)
+    assert told == [(str(code), words) for code, words in EXIT_CODES]
 
 
 # --- the deployment file -------------------------------------------------------------------------------------------
