@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -15,6 +17,32 @@ from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.keepalived import keepalived_settings
 
 _SECONDS = 20
+
+
+def runs(root: Path) -> bool | None:
+    """Whether a keepalived of this network namespace runs. One whose namespace may not be read counts as ours: who
+    says that there is none has to have seen it. None: nothing could be read."""
+    try:
+        own = _namespace(root / "proc/self")
+        for process in (root / "proc").iterdir():
+            if process.name.isdigit() and _named(process) == "keepalived" and _namespace(process) in (own, ""):
+                return True
+    except OSError:
+        return None
+    return False
+
+
+def _named(process: Path) -> str:
+    with suppress(OSError):
+        return process.joinpath("comm").read_text("utf-8", "replace").strip()
+    return ""
+
+
+def _namespace(process: Path) -> str:
+    """Empty: not known (a guard's unit may not trace other processes)."""
+    with suppress(OSError):
+        return str(process.joinpath("ns/net").readlink())
+    return ""
 
 
 def with_keepalived(deployment: Deployment, facts: DirectorFacts) -> DirectorFacts:

@@ -23,9 +23,9 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.facts import Connection, DirectorFacts, Interface, Route, VirtualService
-from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.guarding import GuardState, Holdings
 from dsrwizard.core.model.steps import Step
-from dsrwizard.core.model.values import endpoint, machine_id
+from dsrwizard.core.model.values import endpoint, machine_id, parsed
 from dsrwizard.core.plan.director import settings_of
 
 MODULE = "ip_vs"
@@ -201,6 +201,22 @@ class LocalDirector:
             if destination.state.weight != weight:
                 state = msgspec.structs.replace(destination.state, weight=weight)
                 self._ipvs.set_destination(service, address, port, state)
+
+    def holdings(self, deployment: Deployment) -> Holdings:
+        """See `DirectorPort.holdings`. Raises LookError."""
+        from backends.director.keepalived import runs
+
+        wanted = {vip.ip for vip in deployment.vips}
+        return Holdings(
+            vips=tuple(
+                entry.address
+                for link in _network()[0]
+                if link.up
+                for entry in link.addresses
+                if not entry.tentative and parsed(entry.address) in wanted
+            ),
+            keepalived=runs(self._root),
+        )
 
     def sign(self, name: str, *, up: bool) -> None:
         """See `DirectorPort.sign`. Raises NoPrivilege, CommandFailed."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backends.packets.port import Wire
     from dsrwizard.core.guard.policy import Limits
     from dsrwizard.engine.guard import Guard
+    from dsrwizard.engine.timeline import Timeline, note
 
 
 def build_engine(asker: Asker) -> Engine:
@@ -54,6 +55,7 @@ def build_guard(
             limits=limits,
             every=every,
             tell=tell,
+            record=lambda line: note(Timeline(state_dir() / "events", deployment.name), f"guard: {line}"),
             pid=os.getpid(),
             watchdog=watchdog(),
         )

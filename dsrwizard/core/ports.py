@@ -12,7 +12,7 @@ from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
-from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.guarding import GuardState, Holdings
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.shown import Shown
@@ -210,6 +210,10 @@ class DirectorPort(Protocol):
         ...
 
     def set_weight(self, service: ServiceKey, address: str, port: int, weight: int) -> None: ...
+
+    def holdings(self, deployment: Deployment) -> Holdings:
+        """Which of its VIPs this machine has, and whether keepalived runs: cheap enough for every few seconds."""
+        ...
 
     def sign(self, name: str, *, up: bool) -> None:
         """The dummy interface of that name is there and up, or it is not there; nothing is done where it is so."""

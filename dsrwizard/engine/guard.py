@@ -34,6 +34,7 @@ from dsrwizard.core.ports import DirectorPort, WirePort
 from dsrwizard.engine import guard_file
 from dsrwizard.engine.announcing import Announcement
 from dsrwizard.engine.defects import failure_of
+from dsrwizard.engine.directors_seen import DirectorsSeen
 from dsrwizard.engine.guard_hands import Hands, HealthHands, Office, TableHands
 from dsrwizard.engine.journal import Journal
 
@@ -70,6 +71,7 @@ class Guard:
         every: float = EVERY,
         folder: Path = FOLDER,
         tell: Callable[[str], None] = lambda line: None,
+        record: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.time,
         pid: int = 0,
         watchdog: float = 0.0,
@@ -90,6 +92,7 @@ class Guard:
         self._owners: Mapping[str, Owners] = {}
         self._told: tuple[str, ...] = ()
         self._announcement = Announcement(deployment, director, tell)
+        self._directors = DirectorsSeen(deployment, director, record, clock)
         self._stands = False
         """It runs until it is stopped: a few rounds for a look announce nothing and withdraw nothing."""
         now = clock()
@@ -155,7 +158,11 @@ class Guard:
         now = self._clock()
         self._wards = decided.wards
         macs = macs_of(self._targets, self._answers.values())
-        alarms = tuple(dict.fromkeys((*decided.alarms, *problems, *leaks(self._deployment, self._owners, macs))))
+        alarms = tuple(
+            dict.fromkeys(
+                (*self._directors.alarms, *decided.alarms, *problems, *leaks(self._deployment, self._owners, macs))
+            )
+        )
         self._say(alarms)
         self._publish(
             msgspec.structs.replace(
@@ -243,6 +250,7 @@ class Guard:
     def _ask_owners(self) -> float:
         """As above."""
         self._owners = self._wire.owners(self._deployment.director.interface, asked_for(self._deployment), LISTENS)
+        self._directors.look(self._owners)
         self._announcement.look()
         return OWNERS_SECONDS
 

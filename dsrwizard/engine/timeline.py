@@ -107,6 +107,12 @@ class Timeline:
             os.close(descriptor)
 
 
+def note(timeline: Timeline, message: str) -> None:
+    """Writes a line that is nobody's state, beside whichever watch. What cannot be written is left out."""
+    with contextlib.suppress(OSError):
+        timeline.append(Happening(at=time.time(), host=DIRECTOR, message=message))
+
+
 def encoded(entry: Happening) -> bytes:
     """One line of at most `LINE_BYTES`; a message too long for it is cut."""
     line = msgspec.json.encode(entry) + b"\n"

@@ -23,7 +23,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.director_facts import DirectorLook, KernelWay
 from dsrwizard.core.model.errors import CommandFailed, LookError, NoPrivilege
 from dsrwizard.core.model.facts import Connection, DirectorFacts, VirtualService
-from dsrwizard.core.model.guarding import GuardState, guard_files
+from dsrwizard.core.model.guarding import GuardState, Holdings, guard_files
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
 from dsrwizard.core.plan.director_boot import files_of
@@ -148,6 +148,11 @@ class FakeDirector:
                 self._world.ipvs.set_weight(service, address, port, weight)
             except Refused as refused:
                 raise CommandFailed(f"The weight of {address} was not set.", str(refused), "Look again.") from refused
+
+    def holdings(self, deployment: Deployment) -> Holdings:
+        vips = {vip.address for vip in deployment.vips}
+        here = [address for link in self._world.machine.links.values() for address in link.addresses]
+        return Holdings(vips=tuple(one for one in here if one in vips), keepalived=self._world.keepalived_runs)
 
     def sign(self, name: str, *, up: bool) -> None:
         if not self._world.privileged:

@@ -68,6 +68,7 @@ class World:
         """By which BIRD announces."""
         """Deployment → what its guard wrote last."""
         self.guarded = False
+        self.keepalived_runs: bool | None = True
         """A guard is at work."""
         self.running: list[str] = []
         """Units of the director that were started, in order."""

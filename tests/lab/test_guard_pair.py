@@ -62,7 +62,7 @@ def named(lab: Lab) -> set[tuple[str, str]]:
 
 
 def test_one_apply_sets_the_guard_up_on_both_and_the_standby_takes_over_with_the_right_servers(pair: Lab) -> None:
-    text = two().replace("[director]\n", "[director]\nguard = true\n", 1)
+    text = two().replace("[director]\n", "[director]\nguard = true\n", 1) + "\n[director.vrrp]\npreempt_delay = 1\n"
     assert "Run the guard on lb2 as a systemd unit" in apply(pair, text)
     for host in (ONE.name, OTHER.name):
         for path in guard_files("shop"):
@@ -95,6 +95,7 @@ def test_one_apply_sets_the_guard_up_on_both_and_the_standby_takes_over_with_the
     pair.run("web2", f"ip addr add {VIP}/32 dev lo").ok()
     until(pair, "web2", 1, OTHER.name)
     apply(pair, text)  # it starts again what does not run
+    pair.wait(ONE.name, HOLDS)
 
     pair.run(OTHER.name, "systemctl stop dsrwizard-guard-shop.service").ok()
     assert named(pair) == {("guard-off", OTHER.name)}

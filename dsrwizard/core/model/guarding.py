@@ -92,6 +92,14 @@ class GuardState(Shown, frozen=True, kw_only=True):
         return next((one for one in self.held if one.place == place), None)
 
 
+class Holdings(Shown, frozen=True, kw_only=True):
+    """What of a deployment this machine holds now, by a quick look. `vips`: those on its interfaces, as the kernel
+    writes them; `keepalived`: whether it runs here, None: not known."""
+
+    vips: tuple[str, ...] = ()
+    keepalived: bool | None = None
+
+
 def guard_unit(deployment: str) -> str:
     """The name of the systemd unit that runs a deployment's guard."""
     return f"dsrwizard-guard-{deployment}.service"
