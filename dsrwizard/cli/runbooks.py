@@ -16,7 +16,7 @@ from dsrwizard.core.model.errors import LookError, UsageError
 from dsrwizard.core.model.foreign import whole
 from dsrwizard.core.model.products import ALOHA, PRODUCTS
 from dsrwizard.core.tell.runbook import HandBook, StepProof, html, markdown, proof_of, runbook, text
-from dsrwizard.core.tell.runbook.balancer import balancer_book, balancer_proof, box_of, contradictions
+from dsrwizard.core.tell.runbook.balancer import balancer_book, balancer_proofs, box_of, contradictions
 
 MOST_BYTES = 100_000_000
 """A report of the largest deployment has some tens of megabytes."""
@@ -92,7 +92,7 @@ def _balancer(deployment: Deployment, product: str, report: Report | None, compa
         told = [f"{one.message} {one.fix}" if not one.line else f"Line {one.line}: {one.message} {one.fix}"
                 for one in differences]  # fmt: skip
         book = msgspec.structs.replace(book, outside=(*told, *book.outside))
-    return write(book, [balancer_proof(step, deployment, report, differences) for step in book.steps])
+    return write(book, balancer_proofs(book, deployment, report, differences))
 
 
 def _product(deployment: Deployment, host: str | None, balancer: str | None) -> str | None:

@@ -38,7 +38,7 @@ from dsrwizard.core.tell.incident import incident
 from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.core.tell.runbook import Runbook, html, markdown
 from dsrwizard.core.tell.runbook import text as runbook_text
-from dsrwizard.core.tell.runbook.balancer import balancer_book, balancer_proof, contradictions
+from dsrwizard.core.tell.runbook.balancer import balancer_book, balancer_proofs, contradictions
 from dsrwizard.core.tell.ticket import ticket
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.timeline import Timeline
@@ -318,7 +318,7 @@ def test_a_load_balancers_runbook_takes_no_markup_from_reports_and_texts_of_the_
             assert said
             book = msgspec.structs.replace(book, outside=(*said, *book.outside))
             differences = text_differences(external, tab)
-            proofs = [balancer_proof(step, external, report, differences) for step in book.steps]
+            proofs = balancer_proofs(book, external, report, differences)
             assert {proof.outcome for proof in proofs} == {"failed", "open"}
             return [write(book, proofs) for write in (runbook_text, markdown, html)]
 

@@ -7,7 +7,7 @@ they stand on the option line up to 12 and on a line of their own from 13.5 on.
 
 from __future__ import annotations
 
-from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.products import ALOHA
 
 
@@ -24,9 +24,8 @@ def director_name(deployment: Deployment, vip: Vip, service: Service) -> str:
 
 
 def _section(deployment: Deployment, vip: Vip, service: Service) -> str:
-    name = director_name(deployment, vip, service)
     lines = [
-        f"director {name} {vip.ip}:{service.port} {service.protocol.upper()}",
+        head_line(deployment, vip, service),
         f"   balance {ALOHA.methods[service.scheduler]}",
         "   mode gateway",
     ]
@@ -34,11 +33,20 @@ def _section(deployment: Deployment, vip: Vip, service: Service) -> str:
         lines.append(f"   option persistence timeout {service.persistence}s")
     lines.append(f"   option {check_of(service)}")
     for server in deployment.servers_of(vip):
-        if server.weight == 0:
-            continue  # that a weight of 0 holds a server is documented for layer 7 alone: its line is left out
-        weight = 1 if service.scheduler in ALOHA.unweighted else server.weight
-        lines.append(f"   server {server.name} {server.rip_for(vip)}:{service.port} weight {weight} check")
+        if server.weight:  # that a weight of 0 holds a server is documented for layer 7 alone: its line is left out
+            lines.append(server_line(vip, service, server))
     return "\n".join(lines) + "\n"
+
+
+def head_line(deployment: Deployment, vip: Vip, service: Service) -> str:
+    """The line with which a section begins."""
+    return f"director {director_name(deployment, vip, service)} {vip.ip}:{service.port} {service.protocol.upper()}"
+
+
+def server_line(vip: Vip, service: Service, server: RealServer) -> str:
+    """A server's line in the section of a service."""
+    weight = 1 if service.scheduler in ALOHA.unweighted else server.weight
+    return f"   server {server.name} {server.rip_for(vip)}:{service.port} weight {weight} check"
 
 
 def check_of(service: Service) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dsrwizard.core.intake import fields
-from dsrwizard.core.intake.importers.common import Collector, Imported, lines_of, listed, not_taken
+from dsrwizard.core.intake.importers.common import MAX_NOTES, Collector, Imported, lines_of, listed, not_taken
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.importers.ports import split_endpoint
 from dsrwizard.core.intake.problems import shown
@@ -141,15 +141,18 @@ def _read(lines: Sequence[tuple[int, str]]) -> AlohaConfig:
             config.directors.append(_director(rest, number))
             continue
         if not config.directors:
-            config.problems.append(f"Line {number} stands before every director.")
+            if len(config.problems) < MAX_NOTES:
+                config.problems.append(f"Line {number} stands before every director.")
             continue
         here = config.directors[-1]
         if head == "server" and (servers := servers + 1) > _MOST_SERVERS:
             config.problems.append(f"Only the first {_MOST_SERVERS} servers were read.")
             break
         problem = _taken_in(here, head, rest, number)
-        if problem:
+        if problem and len(here.problems) < MAX_NOTES:
             here.problems.append(f"Line {number} ({here.name}): {problem}")
+        elif problem and len(here.problems) == MAX_NOTES:
+            here.problems.append(f"More lines of {here.name} were not understood.")
     for one in config.directors:
         _whole(one)
     return config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.dialects.aloha.writer import aloha_text, director_name, quicker
+from dsrwizard.core.dialects.aloha.writer import aloha_text, director_name, head_line, quicker, server_line
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.tell.runbook.balancer import common
 from dsrwizard.core.tell.runbook.step import RunbookStep
@@ -71,18 +71,17 @@ def setup(deployment: Deployment) -> list[RunbookStep]:
 
 def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
     """A server gets clients."""
-    wanted = f"server {server.name} "
-    sections = aloha_text(deployment).split("\n\n")
-    lines = tuple(
+    lines = [
         line
-        for section in sections
-        for line in (section.split("\n", 1)[0], *(one for one in section.split("\n") if one.strip().startswith(wanted)))
-        if any(one.strip().startswith(wanted) for one in section.split("\n"))
-    )
+        for vip in deployment.vips_of(server)
+        for service in vip.services
+        for line in (head_line(deployment, vip, service), server_line(vip, service, server))
+    ]
     return RunbookStep(
-        title=f"{server.name} gets clients",
+        title=f"{server.name} {'gets clients' if server.weight else 'has no line: its weight is 0'}",
         why="Its line in each director lets clients in.",
-        commands=lines,
+        commands=tuple(lines) if server.weight else (),
+        hand=() if server.weight else ("Nothing is to be done.",),
         see=(
             f"What the box shows of its Layer 4 servers, or similar: {server.name} is up. It speaks of the server's "
             "own "

@@ -108,10 +108,9 @@ def _settings(deployment: Deployment, vip: Vip, service: Service) -> RunbookStep
 def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
     """A server gets clients."""
     mine = [
-        (service_name(deployment, vip, service), rip)
-        for vip, service in common.each(deployment)
-        for one, rip in common.rips(deployment, vip)
-        if one is server
+        (service_name(deployment, vip, service), server.rip_for(vip) or server.address)
+        for vip in deployment.vips_of(server)
+        for service in vip.services
     ]
     named = ", ".join(f"{rip} of {name}" for name, rip in mine)
     status = "Status Enable" if server.weight else "Status stays Disable: its weight is 0"

@@ -11,20 +11,13 @@ def contradictions(deployment: Deployment, report: Report, box: str) -> tuple[st
     """A line for each server and service where the check of a server's own address and the probe of the VIP through it
     differ, for TCP. Empty: nothing contradicts, or nothing was seen."""
     ports = {(check.host, check.service): check for check in report.checks if check.check == "server.port"}
+    probes = {(check.host, check.vip, check.service): check for check in report.checks if check.check == "vip.probe"}
     found = []
     for vip in deployment.vips:
         for service in vip.services:
             for server in deployment.servers_of(vip):
                 port = ports.get((server.name, service.label))
-                probe = next(
-                    (
-                        check
-                        for check in report.checks
-                        if check.check == "vip.probe"
-                        and (check.host, check.vip, check.service) == (server.name, vip.address, service.label)
-                    ),
-                    None,
-                )
+                probe = probes.get((server.name, vip.address, service.label))
                 if port is None or probe is None or service.protocol != "tcp":
                     continue
                 own = endpoint(server.rip_for(vip) or server.address, service.port)

@@ -10,31 +10,40 @@ from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.tell.runbook.balancer.common import TEXT
-from dsrwizard.core.tell.runbook.step import RunbookStep
+from dsrwizard.core.tell.runbook.book import HandBook
 from dsrwizard.core.tell.runbook.ticks import StepProof
 
 
-def balancer_proof(
-    step: RunbookStep,
-    deployment: Deployment,
-    report: Report | None,
-    differences: Sequence[TextDifference] | None = None,
-) -> StepProof:
-    """`differences`: between the deployment and the text of the box; None where it was not given."""
-    if step.proves == TEXT:
-        return _text(differences)
-    if report is None or not step.proves:
-        return StepProof()
-    mine = [check for check in report.checks if check.check == step.proves and step.vip in ("", check.vip)]
-    if step.proves == "client.bypass":
-        return _bypass(step, deployment, mine)
-    if step.server:
-        mine = [check for check in mine if check.host == step.server]
-    failed = next((check for check in mine if check.outcome == "fail"), None)
+def balancer_proofs(
+    book: HandBook, deployment: Deployment, report: Report | None, differences: Sequence[TextDifference] | None = None
+) -> list[StepProof]:
+    """One for each step. `differences`: between the deployment and the text of the box; None where it was not given."""
+    of_host: dict[tuple[str, str], list[Check]] = {}
+    of_all: dict[str, list[Check]] = {}
+    for check in report.checks if report is not None else ():
+        of_host.setdefault((check.check, check.host), []).append(check)
+        of_all.setdefault(check.check, []).append(check)
+    served = {server.name: {vip.address for vip in deployment.vips_of(server)} for server in deployment.servers}
+    proofs = []
+    for step in book.steps:
+        if step.proves == TEXT:
+            proofs.append(_text(differences))
+        elif step.proves == "client.bypass":
+            mine = [check for check in of_all.get(step.proves, ()) if check.vip in served[step.server]]
+            proofs.append(_bypass(step.server, mine))
+        else:
+            found = of_host.get((step.proves, step.server), []) if step.server else of_all.get(step.proves, [])
+            proofs.append(_all([check for check in found if step.vip in ("", check.vip)]))
+    return proofs
+
+
+def _all(checks: Sequence[Check]) -> StepProof:
+    """Proved where every check passed, and there is one."""
+    failed = next((check for check in checks if check.outcome == "fail"), None)
     if failed is not None:
         return StepProof(outcome="failed", check=failed)
-    passed = [check for check in mine if check.outcome == "pass"]
-    return StepProof(outcome="proved", check=passed[0]) if passed and len(passed) == len(mine) else StepProof()
+    proved = bool(checks) and all(check.outcome == "pass" for check in checks)
+    return StepProof(outcome="proved", check=checks[0]) if proved else StepProof()
 
 
 def _text(differences: Sequence[TextDifference] | None) -> StepProof:
@@ -53,13 +62,11 @@ def _text(differences: Sequence[TextDifference] | None) -> StepProof:
     return StepProof(outcome="failed", check=found)
 
 
-def _bypass(step: RunbookStep, deployment: Deployment, checks: Sequence[Check]) -> StepProof:
-    """A reply frame of this server that came from another MAC than the box's proves it, for one service at least, and
-    no check may say the opposite of a service that the server has."""
-    served = {vip.address for vip in deployment.vips_of(deployment.server(step.server))}
-    mine = [check for check in checks if check.vip in served]
-    failed = next((check for check in mine if check.outcome == "fail"), None)
+def _bypass(server: str, checks: Sequence[Check]) -> StepProof:
+    """A reply frame of this server that came from its own MAC proves it, for one service at least, and no check may say
+    the opposite of a service that the server has."""
+    failed = next((check for check in checks if check.outcome == "fail"), None)
     if failed is not None:
         return StepProof(outcome="failed", check=failed)
-    seen = next((check for check in mine if check.outcome == "pass" and step.server in witnesses(check)), None)
+    seen = next((check for check in checks if server in witnesses(check)), None)
     return StepProof(outcome="proved", check=seen) if seen is not None else StepProof()
