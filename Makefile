@@ -27,11 +27,12 @@ OURSELVES := install -q --no-deps --no-build-isolation
 UV := uv==0.13.9
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-# command that must be there = Debian package that brings it. keepalived and bird are for the lab's directors: nothing of
+# command that must be there = Debian package that brings it. keepalived, bird and prometheus are for tests: nothing of
 # them runs on this machine (tests/quiet_install.sh).
 NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=openssh-client ip=iproute2 \
          modprobe=kmod iptables-legacy=iptables ping=iputils-ping arping=iputils-arping curl=curl sudo=sudo mcs=mono-mcs \
-         keepalived=keepalived bird=bird2 groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
+         keepalived=keepalived bird=bird2 groff=groff-base krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user \
+         promtool=prometheus
 
 # What the machines of `make reboots` are made with, as an ordinary user
 REBOOTS_NEED := linux.uml=user-mode-linux mmdebstrap=mmdebstrap fakechroot=fakechroot fakeroot=fakeroot \
