@@ -12,14 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from backends.lab import network
-from tests.failover import guard_trials, pair_trials, three_trials
+from tests.failover import guard_trials, over_trials, pair_trials, three_trials
+from tests.failover.over_trials import Alone
 from tests.failover.pair import Pair
 from tests.failover.table import Table
 from tests.failover.three import COUNT, Three
 from tests.lab.harness import Lab, LabDied
 
 T = TypeVar("T")
-W = TypeVar("W", Pair, Three)
+W = TypeVar("W", Pair, Three, Alone)
 
 
 def of_two(table: Table, chosen: list[str]) -> None:
@@ -50,6 +51,13 @@ def of_guard(table: Table, chosen: list[str]) -> None:
             _each(wanted, pair, table)
 
 
+def of_one(table: Table, chosen: list[str]) -> None:
+    """The trials with a director that goes from netlink to keepalived."""
+    if wanted := _wanted(over_trials.TRIALS, chosen):
+        with Lab(directors=network.PAIR) as lab:
+            _each(wanted, Alone(lab), table)
+
+
 def _wanted(trials: Mapping[str, T], chosen: list[str]) -> dict[str, T]:
     return {name: trial for name, trial in trials.items() if not chosen or name in chosen}
 
@@ -68,6 +76,7 @@ def _each(trials: Mapping[str, Callable[[W, Table], None]], world: W, table: Tab
 def _beside(table: Table, chosen: list[str]) -> None:
     of_three(table, chosen)
     of_guard(table, chosen)
+    of_one(table, chosen)
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ RELOAD = "kill -HUP $(cat /run/keepalived.pid)"
 class Pair:
     """The lab's two directors. `preempt_delay`: seconds until the preferred one takes the VIP back."""
 
-    def __init__(self, lab: Lab, preempt_delay: int = 3) -> None:
+    def __init__(self, lab: Lab, preempt_delay: int = 5) -> None:
         self.lab = lab
         found = loads(network.deployment(recipe.IDENTITY_FILE, network.PAIR))
         director = msgspec.structs.replace(found.director, vrrp=Vrrp(preempt_delay=preempt_delay))

@@ -132,6 +132,12 @@ def test_the_preferred_director_listens_no_longer_than_it_waits(given: int, wait
     assert "vrrp_startup_delay 5\n" in writer.main_text(deployment, PREFERRED)
 
 
+def test_a_director_alone_listens_to_nobody_before_it_serves() -> None:
+    lone = writer.Side("10.0.0.2", "eth0")
+    assert "vrrp_startup_delay" not in writer.main_text(shop(), lone)
+    assert "preempt_delay" not in writer.vrrp_text(shop(), lone)
+
+
 def test_keepalived_asks_nobody_for_its_own_name() -> None:
     assert "    router_id dsrwizard-shop\n" in writer.main_text(shop(), PREFERRED)
 

@@ -181,7 +181,20 @@ def test_a_bare_pair_gets_files_a_unit_and_a_start_and_the_second_plan_is_empty(
 
 def test_the_director_that_serves_is_changed_last() -> None:
     for holder, order in ((DIRECTOR, ["lb2", DIRECTOR]), ("lb2", [DIRECTOR, "lb2"])):
-        assert [host.host for host in plan_keepalived(SHOP, seen(holder=holder), ABLE)] == order
+        observed = seen(bare(running=True), bare(running=True), holder=holder)
+        assert [host.host for host in plan_keepalived(SHOP, observed, ABLE)] == order
+
+
+def test_a_director_that_serves_without_keepalived_is_changed_first() -> None:
+    """The other one would hear nobody, and take VIPs whose connections it does not know."""
+    for holder, order in ((DIRECTOR, [DIRECTOR, "lb2"]), ("lb2", ["lb2", DIRECTOR])):
+        observed = seen(holder=holder)
+        assert [host.host for host in plan_keepalived(SHOP, observed, ABLE)] == order
+        said = [step.interrupts for host in plan_keepalived(SHOP, observed, ABLE) for step in host.steps]
+        assert [one for one in said if "for about 6 s" in one] == [one for one in said if one] != []
+    alone = msgspec.structs.replace(SHOP, director=msgspec.structs.replace(SHOP.director, peers=()))
+    (only,) = plan_keepalived(alone, seen(holder=DIRECTOR), ABLE)
+    assert any("for about 1 s" in step.interrupts for step in only.steps)
 
 
 def test_a_running_keepalived_reads_its_files_again_and_is_never_started_anew() -> None:

@@ -89,15 +89,24 @@ def director_hosts(deployment: Deployment, observed: Observed) -> list[DirectorH
 
 
 def plan_keepalived(deployment: Deployment, observed: Observed, able: frozenset[str]) -> list[HostPlan]:
-    """The plans of all directors: the one that serves now comes last."""
+    """The plans of all directors, in the order in which they are changed."""
     hosts = director_hosts(deployment, observed)
     made = {host.name: _host(deployment, host, observed, able) for host in hosts}
     return [made[host.name] for host in in_turn(deployment, hosts)]
 
 
 def in_turn(deployment: Deployment, hosts: Iterable[DirectorHost]) -> list[DirectorHost]:
-    """Directors in the order in which they are changed: those without the VIPs first."""
-    return sorted(hosts, key=lambda host: holds(deployment, host))
+    """Directors in the order in which they are changed: those without the VIPs first. But where the one that has them
+    runs no keepalived, the other would hear nobody and take them at once, and with them connections that it does not
+    know: measured, 12 of 20 broke."""
+
+    def turn(host: DirectorHost) -> int:
+        seen = host.facts.keepalived if host.facts is not None else None
+        if not holds(deployment, host):
+            return 1
+        return 2 if seen is None or seen.running else 0
+
+    return sorted(hosts, key=turn)
 
 
 def holds(deployment: Deployment, host: DirectorHost) -> bool:
@@ -340,9 +349,10 @@ def _in_force(*, running: bool) -> KeepalivedChange:
 def _gap(deployment: Deployment, host: DirectorHost, seen: KeepalivedFacts) -> str:
     """What clients notice."""
     if not seen.running and holds(deployment, host):
+        seconds = SETTLE_SECONDS if deployment.director.peers else 1
         return (
             f"keepalived takes the VIPs off when it starts and puts them back: new connections wait for about "
-            f"{SETTLE_SECONDS} s. Established ones go on, for the table stays."
+            f"{seconds} s. Established ones go on, for the table stays."
         )
     return ""
 

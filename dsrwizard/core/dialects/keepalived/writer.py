@@ -50,17 +50,21 @@ class Leaving(NamedTuple):
 
 
 def own_globals(deployment: Deployment, side: Side) -> list[tuple[str, str, str]]:
-    """What has to be in `global_defs` for this deployment: keyword, line, and what goes wrong without it."""
+    """What has to be in `global_defs` for this deployment: keyword, line, and what goes wrong without it. A director
+    alone has nobody to listen to, and its clients would wait so long at each start."""
     found = [
         (
             "reload_check_config", f"reload_check_config {CHECK_LOG}",
             "a mistake in any file of keepalived is put in force at the next reload",
-        ),
-        (
-            "vrrp_startup_delay", f"vrrp_startup_delay {STARTUP_SECONDS}",
-            "a director that comes back takes the VIPs before it has heard of the other, and connections are lost",
-        ),
+        )
     ]  # fmt: skip
+    if side.other:
+        found.append(
+            (
+                "vrrp_startup_delay", f"vrrp_startup_delay {STARTUP_SECONDS}",
+                "a director that comes back takes the VIPs before it has heard of the other, and connections are lost",
+            )
+        )  # fmt: skip
     if synchronised(deployment):
         vrrp = deployment.director.vrrp or Vrrp()
         found.append(
