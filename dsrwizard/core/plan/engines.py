@@ -24,7 +24,9 @@ def refuse_unbuilt(deployment: Deployment) -> None:
         return
     if director.engine == "keepalived":
         raise UsageError(
-            '[director.bgp] cannot be set up with engine = "keepalived" yet.', "It can with dsrwizard's own engine.",
+            '[director.bgp] cannot be set up with engine = "keepalived".',
+            "keepalived gives the VIPs to one director, and each that announces them needs them. There the guard takes "
+            "dead real servers out.",
             'Write engine = "netlink" for directors that announce the VIPs.',
         )  # fmt: skip
     if director.peers:
