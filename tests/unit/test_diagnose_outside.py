@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dsrwizard.core.model.answers import Connected, Owners, Ping, Probed
-from dsrwizard.core.model.deployment import Deployment, Service
+from dsrwizard.core.model.deployment import Deployment, EngineName, Service
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.ports import ProbeTarget
 from dsrwizard.engine.verify import verify
@@ -417,3 +417,19 @@ def test_another_real_server_that_has_the_address_is_named() -> None:
     check = only(farm.verify())
     assert (check.cause, check.host) == ("duplicate-rip", "web2")
     assert "02:00:0a:00:00:67 (web3)" in check.fix
+
+
+@pytest.mark.parametrize(
+    ("engine", "box", "runbook"),
+    [("external", "load balancer", "other"), ("aloha", "ALOHA", "aloha"), ("barracuda", "Barracuda", "barracuda")],
+)
+def test_a_load_balancer_that_does_not_answer_is_told_with_where_its_steps_are(
+    engine: EngineName, box: str, runbook: str
+) -> None:
+    farm = Farm()
+    director = msgspec.structs.replace(farm.deployment.director, engine=engine)
+    farm.deployment = msgspec.structs.replace(farm.deployment, director=director)
+    check = only(farm.verify())
+    assert (check.check, check.cause) == ("arp.audit", "director-vip")
+    assert check.message == "No load balancer answers for 10.0.0.10 on the wire."
+    assert check.fix == f"Bring 10.0.0.10 up on the {box}. dsrwizard runbook FILE --balancer {runbook} has the steps."

@@ -79,7 +79,9 @@ def test_the_weight_of_another_product_is_not_ours(tmp_path: Path) -> None:
         watch.poller.set_weight("web1", 0)
     assert {row.state for service in watch.once().services for row in service.rows} == {"up"}
     watch.world.strangers.clear()
-    assert watch.once().services[0].cause == "director-vip"
+    service = watch.once().services[0]
+    assert service.cause == "director-vip"
+    assert service.fix.endswith("dsrwizard runbook FILE --balancer other has the steps.")
 
 
 def test_the_weights_of_keepalived_are_in_the_file(tmp_path: Path) -> None:

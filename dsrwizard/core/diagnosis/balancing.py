@@ -67,14 +67,10 @@ def _audit(evidence: Evidence, faults: Found, views: list[ServerView], vip: Vip)
     foreign = strangers(evidence, vip, views)
     external = not evidence.deployment.director.in_kernel
     if external and not foreign:
-        checks.append(
-            faults.fail(
-                where, Fault(host=DIRECTOR, cause="director-vip", vip=vip.address),
-                f"No load balancer answers for {vip.address} on the wire.",
-                f"who-has {vip.address}: {', '.join(owners.macs) or 'nobody'}",
-                f"Bring {vip.address} up on the load balancer.",
-            )
-        )  # fmt: skip
+        message, fix = sentences.no_owner(evidence.deployment.director.engine, vip.address)
+        fault = Fault(host=DIRECTOR, cause="director-vip", vip=vip.address)
+        seen = f"who-has {vip.address}: {', '.join(owners.macs) or 'nobody'}"
+        checks.append(faults.fail(where, fault, message, seen, fix))
     elif len(foreign) > (1 if external else 0):
         checks.append(
             faults.fail(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsrwizard.core.model.deployment import Service
+from dsrwizard.core.model.products import PRODUCTS
 from dsrwizard.core.model.values import endpoint
 
 
@@ -13,6 +14,17 @@ def unreachable(name: str, rip: str) -> tuple[str, str]:
     return (
         f"{name} does not answer at its address {rip}.",
         f"Check that {name} is switched on and cabled, and that {rip} is its address.",
+    )
+
+
+def no_owner(engine: str, vip: str) -> tuple[str, str]:
+    """No load balancer that is another machine answers for the VIP: message and fix."""
+    product = PRODUCTS.get(engine)
+    box = product.name if product is not None else "load balancer"
+    name = engine if product is not None else "other"
+    return (
+        f"No load balancer answers for {vip} on the wire.",
+        f"Bring {vip} up on the {box}. dsrwizard runbook FILE --balancer {name} has the steps.",
     )
 
 

@@ -76,6 +76,7 @@ class LiveRows:
 
     def __init__(self, deployment: Deployment) -> None:
         self._external = not deployment.director.in_kernel
+        self._engine = deployment.director.engine
         self._by_turns, self._peers = deployment.director.by_turns, deployment.director.peers
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
@@ -292,10 +293,8 @@ class LiveRows:
         if vip in findings.vips and not (owning_.directors and findings.vips[vip].cause == "director-vip"):
             return findings.vips[vip]
         if self._external and owning_.asked and not owning_.strangers:
-            return Finding(
-                cause="director-vip", message=f"No load balancer answers for {vip} on the wire.",
-                fix=f"Bring {vip} up on the load balancer.",
-            )  # fmt: skip
+            message, fix = sentences.no_owner(self._engine, vip)
+            return Finding(cause="director-vip", message=message, fix=fix)
         if not balanced:
             return None
         apply = "Re-apply the deployment."
