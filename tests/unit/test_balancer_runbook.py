@@ -15,6 +15,7 @@ import pytest
 from dsrwizard.cli.main import run
 from dsrwizard.core.dialects.aloha.writer import aloha_text
 from dsrwizard.core.intake.deployment_file import dumps
+from dsrwizard.core.intake.importers import read
 from dsrwizard.core.model.checks import Check, CheckOutcome, Report
 from dsrwizard.core.model.deployment import Balancer, Deployment, Director, RealServer, Service, Vip
 from dsrwizard.core.model.errors import UsageError
@@ -108,6 +109,29 @@ def test_netscaler_is_told_in_its_own_commands_with_the_traps_of_mac_mode() -> N
     assert len(services) == 4
     assert all(" ANY " in line and "-usip YES" in line and "-healthMonitor YES" in line for line in services)
     assert lines[-1] == "save ns config"
+
+
+@pytest.mark.parametrize("scheduler", ["wrr", "wlc", "sh"])
+def test_what_is_typed_on_a_netscaler_is_read_back_as_the_same_farm(scheduler: str) -> None:
+    """By the importer of ns.conf, which was written for the files of others."""
+    weights = (10, 20) if scheduler != "sh" else (1, 1)
+    farm = msgspec.structs.replace(
+        SHOP,
+        vips=tuple(
+            Vip(address=address, services=(Service(port=80, scheduler=scheduler, persistence=60), Service(port=443)))
+            for address in ("10.0.0.10", "10.0.0.11")
+        ),
+        servers=tuple(
+            msgspec.structs.replace(server, weight=weight) for server, weight in zip(SHOP.servers, weights, strict=True)
+        ),
+    )
+    found = read("\n".join(typed(balancer_book(farm, "netscaler"))), kind="netscaler")
+    assert [
+        (vip.address, [(one.port, one.scheduler, one.persistence) for one in vip.services]) for vip in found.vips
+    ] == [(address, [("80", scheduler, "60"), ("443", "wlc", "0")]) for address in ("10.0.0.10", "10.0.0.11")]
+    assert [(server.address, server.weight, server.vips) for server in found.servers] == [
+        (server.address, str(server.weight), None) for server in farm.servers
+    ]
 
 
 @pytest.mark.parametrize(("scheduler", "sessionless"), [("sh", "ENABLED"), ("mh", "ENABLED"), ("wlc", "DISABLED")])
