@@ -196,7 +196,7 @@ def _of(made: Sequence[Made], check: dict[str, str]) -> Made:
 
 
 OF_TWO_DIRECTORS = {"split-brain", "orphan-vip", "no-standby"}
-"""They need a lab with two directors, and their fixes a systemd: `test_pair_faults` makes and mends them without."""
+"""They need a lab with two directors: `test_pair_fixes` runs what is said against them."""
 
 
 def test_every_fault_s_fix_is_tried() -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from dsrwizard.core.dialects.commands import commands
+from dsrwizard.core.dialects.keepalived.putting import script
 from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -136,7 +137,9 @@ def put(facts: KeepalivedFacts, steps: Sequence[Step]) -> KeepalivedFacts:
                 folders[path] = there
             case KeepalivedChange(of="daemon", new=new_state):
                 running = new_state == "running"
-    return msgspec.structs.replace(facts, files=files, folders=folders, texts=texts, running=running, table=TABLE)
+    return msgspec.structs.replace(
+        facts, files=files, folders=folders, texts=texts, running=running, active=running and facts.systemd, table=TABLE
+    )
 
 
 def settled(deployment: Deployment = SHOP, here: KeepalivedFacts | None = None) -> Observed:
@@ -206,6 +209,42 @@ def test_a_running_keepalived_reads_its_files_again_and_is_never_started_anew() 
         assert list(files(step)) == [services_file("shop")]
         assert commands(step.changes[-1]) == ("systemctl reload keepalived",)
         assert not any("restart" in line for change in step.changes for line in commands(change))
+
+
+@pytest.mark.parametrize(
+    ("seen_there", "start", "reload", "stop"),
+    [
+        ({}, "systemctl start keepalived", "systemctl reload keepalived", "systemctl stop keepalived"),
+        ({"systemd": False}, "keepalived", 'kill -HUP "$(pgrep -o -x keepalived)"',
+         'kill "$(pgrep -o -x keepalived)"'),
+    ],
+)  # fmt: skip
+def test_what_is_shown_is_what_is_run_with_systemd_and_without(
+    seen_there: dict[str, object], start: str, reload: str, stop: str
+) -> None:
+    there = bare(**seen_there)
+    fresh = planned(seen(there=there))["lb2"].steps[-1].changes[-1]
+    left = put(there, planned(seen(there=there))["lb2"].steps)
+    heavier = msgspec.structs.replace(
+        SHOP, servers=(msgspec.structs.replace(SHOP.servers[0], weight=5), *SHOP.servers[1:])
+    )
+    again = planned(seen(there=left, holder=DIRECTOR), heavier)["lb2"].steps[-1].changes[-1]
+    for change, wanted in ((fresh, start), (again, reload), (fresh.inverse(), stop)):
+        assert isinstance(change, KeepalivedChange)
+        assert commands(change) == (wanted,)
+        by = "unit" if wanted.startswith("systemctl") else "itself"
+        assert f"\nverb={by}-" in script(change)
+        lines = script(change).partition(f"\n{by}-")[2].partition(";;")[0]
+        assert ("unit" in lines) is (by == "unit") or change.new == "stopped"
+
+
+def test_a_keepalived_that_runs_beside_its_unit_is_told_itself() -> None:
+    left = msgspec.structs.replace(put(bare(), planned(seen())["lb2"].steps), active=False)
+    heavier = msgspec.structs.replace(
+        SHOP, servers=(msgspec.structs.replace(SHOP.servers[0], weight=5), *SHOP.servers[1:])
+    )
+    change = planned(seen(there=left, holder=DIRECTOR), heavier)["lb2"].steps[-1].changes[-1]
+    assert commands(change) == ('kill -HUP "$(pgrep -o -x keepalived)"',)
 
 
 OPERATORS = FileState(content="! ours\nglobal_defs {\n router_id lb1\n}\n", mode=0o640)
@@ -327,8 +366,9 @@ def test_what_was_set_up_from_nothing_is_stopped_and_taken_away_whole() -> None:
 
 def test_an_operators_keepalived_goes_on_with_its_file_as_it_was_even_if_edited_since() -> None:
     here = bare(
-        files={**bare().files, KEEPALIVED_CONF: OPERATORS}, texts={KEEPALIVED_CONF: OPERATORS.content}, running=True
-    )
+        files={**bare().files, KEEPALIVED_CONF: OPERATORS}, texts={KEEPALIVED_CONF: OPERATORS.content}, running=True,
+        active=True,
+    )  # fmt: skip
     steps = planned(seen(here))[DIRECTOR].steps
     after = put(here, steps)
     changes = taken_back(seen(after), steps, DIRECTOR)

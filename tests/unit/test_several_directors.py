@@ -15,6 +15,8 @@ from dsrwizard.core.model.deployment import Bgp, Deployment, PeerDirector
 from dsrwizard.core.model.facts import Interface, Observed, ServerFacts
 from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.keepalived import ENABLED_LINK, KeepalivedFacts, TableEntry, TableService
+from dsrwizard.core.model.linux_facts import LinuxFacts
+from dsrwizard.core.model.packet_filter import FilterChain
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.snapshot import Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
@@ -23,6 +25,7 @@ from dsrwizard.core.plan.keepalived import keepalived_settings
 from dsrwizard.core.tell.metrics import exposition
 from screens.live.header import Looking, Tally, header_lines
 from tests.fakes.engine import engine_of
+from tests.fakes.filters import chains, input_drops
 from tests.fakes.operator import Nobody
 from tests.unit.diagnosed import VIP, Farm, arp_leak
 
@@ -198,6 +201,7 @@ class Keeping(Pair):
             self.deployment, director=msgspec.structs.replace(self.deployment.director, engine="keepalived", guard=True)
         )
         self.seen: dict[str, KeepalivedFacts] = {}
+        self.linux: LinuxFacts | None = None
         kept(self)
         kept(self, "lb2")
 
@@ -209,7 +213,9 @@ class Keeping(Pair):
         other = Interface(name="eth0", mac=OTHER, up=True)
         servers = dict(found.servers)
         if "lb2" in self.seen:
-            servers["lb2"] = ServerFacts(host="lb2", privileged=True, interfaces=(other,), keepalived=self.seen["lb2"])
+            servers["lb2"] = ServerFacts(
+                host="lb2", privileged=True, interfaces=(other,), keepalived=self.seen["lb2"], linux=self.linux
+            )
         return msgspec.structs.replace(found, director=director, servers=servers)
 
     def named(self) -> list[tuple[str, str]]:
@@ -369,3 +375,54 @@ def test_a_backup_says_that_it_will_take_the_vips_back(keeping: Keeping) -> None
 def test_a_table_of_this_director_that_was_not_read_says_nothing(keeping: Keeping) -> None:
     keeping.world.ipvs_problem = "The kernel said no."
     assert ("no-standby", DIRECTOR) not in keeping.named()
+
+
+def filtering(keeping: Keeping, here: tuple[FilterChain, ...], there: tuple[FilterChain, ...]) -> None:
+    """Packet filters of this director and of the other one, as they are looked at."""
+    keeping.world.looked = lambda seen, lost: msgspec.structs.replace(seen, chains=here)
+    keeping.linux = LinuxFacts(chains=there)
+
+
+HERE = "On the director: iptables-legacy -I INPUT -s 10.0.0.3 -p 112 -j ACCEPT (undo: the same with -D)"
+THERE = "On lb2: iptables-legacy -I INPUT -s 10.0.0.2 -p 112 -j ACCEPT (undo: the same with -D)"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "fix"),
+    [
+        ("-p vrrp -j DROP", "-p 112 -j DROP", f"{HERE}. {THERE}"),
+        ("-p vrrp -j DROP", "-p tcp -j DROP", HERE),
+        ("-s 10.0.0.9/32 -p vrrp -j DROP", "-s 10.0.0.2/32 -j DROP", THERE),
+        ("-j ACCEPT", "-p udp -j DROP", "allow VRRP (IP protocol 112) between"),
+    ],
+)
+def test_a_filter_that_keeps_the_directors_from_hearing_each_other_is_named_with_what_opens_it(
+    keeping: Keeping, here: str, there: str, fix: str
+) -> None:
+    keeping.lb2_holds()
+    filtering(keeping, input_drops(here), input_drops(there))
+    assert keeping.named() == [("split-brain", DIRECTOR)]
+    assert keeping.role().fix == fix if fix.startswith("On") else fix in keeping.role().fix
+    assert ("adverts are dropped on" in keeping.role().evidence) is fix.startswith("On")
+
+
+def test_nft_drops_it_by_its_policy(keeping: Keeping) -> None:
+    keeping.lb2_holds()
+    table = (
+        "nft\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n"
+        "\t\ttcp dport 80 accept\n\t}\n}\n"
+    )
+    filtering(keeping, chains(nft=table), ())
+    assert keeping.role().fix.startswith(
+        "On the director: nft insert rule inet filter input ip saddr 10.0.0.3 meta l4proto 112 accept"
+    )
+
+
+@pytest.mark.parametrize("host", [DIRECTOR, "lb2"])
+def test_without_systemd_a_fix_names_what_starts_it_there(keeping: Keeping, host: str) -> None:
+    where = "On the director" if host == DIRECTOR else "On lb2"
+    kept(keeping, host, running=False, systemd=False)
+    if host == "lb2":
+        assert keeping.of(host).fix == "On lb2: keepalived"
+    keeping.lb2_holds()
+    assert keeping.of(host).fix == f"{where}: ip addr del {VIP}/32 dev eth0; keepalived"

@@ -13,6 +13,7 @@ import msgspec
 from dsrwizard.core.diagnosis import sentences
 from dsrwizard.core.diagnosis.evidence import Evidence, mac
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
+from dsrwizard.core.diagnosis.vrrp_filter import muted
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Vip, Vrrp
 from dsrwizard.core.model.steps import DIRECTOR
@@ -78,10 +79,13 @@ def _role(evidence: Evidence, faults: Found, vip: Vip) -> Check:
         orphan = next((one for name in found.names if (one := faults.find(name, "orphan-vip"))), None)
         if orphan is not None:
             return where.follows(orphan, f"two directors hold {vip.address}.", seen)
+        deaf = muted(evidence)
+        dropped = "".join(f"; adverts are dropped on {_called(one.host)} by {one.rule}" for one in deaf)
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="split-brain", vip=vip.address),
-            sentences.split_brain(vip.address, [_called(name) for name in found.names]), seen,
-            "The directors do not hear each other: allow VRRP (IP protocol 112) between "
+            sentences.split_brain(vip.address, [_called(name) for name in found.names]), f"{seen}{dropped}",
+            ". ".join(one.words for one in deaf)
+            or "The directors do not hear each other: allow VRRP (IP protocol 112) between "
             f"{' and '.join(_addresses(evidence))}, and on both: systemctl status keepalived",
         )  # fmt: skip
     if not found.names:

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from dsrwizard.core.diagnosis.filter_match import ClientPacket
+from dsrwizard.core.diagnosis.filter_match import NUMBERS, ClientPacket
 from dsrwizard.core.diagnosis.filter_walk import Hit
 from dsrwizard.core.model.values import canonical
 
@@ -50,6 +50,19 @@ def admitting(hit: Hit, packet: ClientPacket, nic: str = "") -> str:
             f"nft insert rule {_place(hit)} {'ip6' if six else 'ip'} daddr {packet.vip} {protocol} dport {port} accept"
         )
     return f"{_program(hit, packet)} -I {base.name} -d {packet.vip} -p {protocol} --dport {port} -j ACCEPT"
+
+
+def admitting_protocol(hit: Hit, packet: ClientPacket) -> str:
+    """The command that lets in a protocol without ports from one sender, and changes nothing else."""
+    base, six = hit.base, packet.family == 6
+    number = NUMBERS[packet.protocol]
+    if _firewalld(hit):
+        source = f'family="ipv{6 if six else 4}" source address="{packet.client}"'
+        return f"firewall-cmd --add-rich-rule='rule {source} protocol value=\"{packet.protocol}\" accept'"
+    if not base.legacy:
+        sender = f"{'ip6' if six else 'ip'} saddr {packet.client}"
+        return f"nft insert rule {_place(hit)} {sender} meta l4proto {number} accept"
+    return f"{_program(hit, packet)} -I {base.name} -s {packet.client} -p {number} -j ACCEPT"
 
 
 def releasing(hit: Hit, packet: ClientPacket) -> str:

@@ -225,7 +225,7 @@ def in_states(packet: ClientPacket, states: Iterable[str]) -> Applies:
     return "yes" if packet.states & {state.strip().upper() for state in states} else "no"
 
 
-NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58"}
+NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58", "vrrp": "112"}
 
 
 def of_protocol(packet: ClientPacket, name: str) -> Applies:

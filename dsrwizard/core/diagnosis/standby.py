@@ -32,7 +32,7 @@ from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.keepalived import keepalived_settings
 
 _APPLY = "dsrwizard apply puts it right on both directors."
-_START = "systemctl enable --now keepalived; journalctl -u keepalived -n 30"
+_ENABLE = "systemctl enable --now keepalived; journalctl -u keepalived -n 30"
 
 
 class _Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +116,7 @@ def _judged(evidence: Evidence, faults: Found, side: _Side) -> list[Check]:
                 where, Fault(host=side.name, cause="orphan-vip"),
                 f"{side.called} holds {names} and keepalived does not run there: {words}.",
                 "no process keepalived in its network namespace",
-                f"{on}: systemctl start keepalived" if alone else f"{on}: {taken}; systemctl start keepalived",
+                f"{on}: {_start(side.seen)}" if alone else f"{on}: {taken}; {_start(side.seen)}",
             )
         ]  # fmt: skip
     if not side.seen.running and not deployment.director.peers:
@@ -124,14 +124,19 @@ def _judged(evidence: Evidence, faults: Found, side: _Side) -> list[Check]:
     amiss = list(_amiss(deployment, side))
     if amiss:
         first, fix = amiss[0]
+        here = (_start(side.seen), _ENABLE, f"systemctl unmask {KEEPALIVED_UNIT}; {_ENABLE}")
         return [
             faults.fail(
                 where, Fault(host=side.name, cause="no-standby", aside=True),
                 f"{side.called} could not take the VIPs over as it should: {first}.",
-                "; ".join(words for words, _ in amiss), f"{on}: {_START}" if fix == _START else fix,
+                "; ".join(words for words, _ in amiss), f"{on}: {fix}" if fix in here else fix,
             )
         ]  # fmt: skip
     return [where.passed(f"{side.called} is ready to hold the VIPs.", _figures(evidence, side))]
+
+
+def _start(seen: KeepalivedFacts) -> str:
+    return "systemctl start keepalived" if seen.systemd else "keepalived"
 
 
 def _amiss(deployment: Deployment, side: _Side) -> Iterator[tuple[str, str]]:
@@ -141,11 +146,11 @@ def _amiss(deployment: Deployment, side: _Side) -> Iterator[tuple[str, str]]:
         yield "keepalived is not installed there", "Install keepalived there, then: dsrwizard apply FILE"
         return
     if not seen.running:
-        yield "keepalived does not run there", _START
+        yield "keepalived does not run there", _ENABLE if seen.systemd else _start(seen)
     if seen.masked:
-        yield "its unit is masked", f"systemctl unmask {KEEPALIVED_UNIT}; {_START}"
+        yield "its unit is masked", f"systemctl unmask {KEEPALIVED_UNIT}; {_ENABLE}"
     elif seen.systemd and seen.files.get(ENABLED_LINK) is None:
-        yield "its unit is not enabled, so the next boot does not start it", _START
+        yield "its unit is not enabled, so the next boot does not start it", _ENABLE
     if seen.other_config:
         yield f"it reads {seen.other_config} and not the files of this deployment", _APPLY
     for name, value in keepalived_settings(deployment, side.interface).items():

@@ -149,12 +149,15 @@ class KeepalivedChange(_Change, frozen=True, kw_only=True):
     reverse, so that its undo reads the files again once they are as before. They leave nothing behind.
 
     `of="daemon"`: keepalived runs (`"running"`) or does not (`"stopped"`).
+
+    `by`: systemd is told, as long as keepalived runs as its unit, or else keepalived itself.
     """
 
     of: Literal["files", "daemon"] = "files"
     old: str
     new: str
     files: tuple[tuple[str, str], ...] = ()
+    by: Literal["unit", "itself"] = "unit"
 
 
 class ServiceKey(msgspec.Struct, frozen=True):

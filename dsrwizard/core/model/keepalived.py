@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from dsrwizard.core.model.changes import FileState
 from dsrwizard.core.model.deployment import Deployment, PeerDirector, RealServer, Service, Vip
 from dsrwizard.core.model.guarding import FOLDER, GuardState, guard_files
@@ -140,6 +142,8 @@ class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     """What the deployment's guard wrote last there."""
     guarded: bool = False
     """That guard is at work, by the clock there."""
+    active: bool = False
+    """It runs as its systemd unit."""
     unit: str = ""
     """Path of the package's unit."""
     files: dict[str, FileState | None] = {}
@@ -148,3 +152,8 @@ class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
     sysctls: dict[str, str] = {}
     table: tuple[TableService, ...] | None = None
+
+    @property
+    def by(self) -> Literal["unit", "itself"]:
+        """Who is told to start it, to stop it and to have it read its files."""
+        return "unit" if self.systemd and (self.active or not self.running) else "itself"

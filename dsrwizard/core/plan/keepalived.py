@@ -313,13 +313,14 @@ def _files(
                 why="It holds the VIPs while this director serves, balances, and takes dead real servers out. Its "
                 "files are checked before any of them is written.",
                 changes=(
-                    KeepalivedChange(old="read", new="checked", files=checked), *body, _in_force(running=seen.running),
+                    KeepalivedChange(old="read", new="checked", files=checked, by=seen.by), *body, _in_force(seen),
                 ),
                 interrupts=f"Connections to {', '.join(cut)} are cut." if cut else _gap(deployment, host, seen),
             )
         )  # fmt: skip
     if leaving:
         who = ", ".join(dict.fromkeys(f"{one.rip} behind {one.vip} {one.protocol}/{one.port}" for one in leaving))
+        by = seen.by
         last = FileChange(path=path, old=FileState(content=first[path]), new=FileState(content=files[path]))
         steps.append(
             Step(
@@ -327,8 +328,8 @@ def _files(
                 title=f"keepalived{where} forgets {who}",
                 why="It is no longer in the deployment. It has got no new clients since the step before.",
                 changes=(
-                    KeepalivedChange(old="read", new="checked", files=((path, files[path]),)), last,
-                    _in_force(running=True),
+                    KeepalivedChange(old="read", new="checked", files=((path, files[path]),), by=by), last,
+                    KeepalivedChange(old="checked", new="read", by=by),
                 ),
                 interrupts="Connections that it still has are cut.",
             )
@@ -340,10 +341,10 @@ def _with_mode(old: FileState | None, text: str) -> FileState:
     return FileState(content=text, mode=old.mode if old is not None and old.target is None else 0o644)
 
 
-def _in_force(*, running: bool) -> KeepalivedChange:
-    if running:
-        return KeepalivedChange(old="checked", new="read")
-    return KeepalivedChange(of="daemon", old="stopped", new="running")
+def _in_force(seen: KeepalivedFacts) -> KeepalivedChange:
+    if seen.running:
+        return KeepalivedChange(old="checked", new="read", by=seen.by)
+    return KeepalivedChange(of="daemon", old="stopped", new="running", by=seen.by)
 
 
 def _gap(deployment: Deployment, host: DirectorHost, seen: KeepalivedFacts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -81,10 +82,11 @@ def keepalived_back(
     present: Callable[[Change], object],
     back: Callable[[Owed, object], tuple[Change | None, str]],
     others: Sequence[Deployment],
+    by: Literal["unit", "itself"],
 ) -> tuple[list[Change], list[str]]:
     """The changes in their order, and notes about what stays. `present` tells what stands now in the terms of a change,
     `back` makes the change that restores what was there before. `others`: deployments in force beside this one: what
-    they share with it is theirs now."""
+    they share with it is theirs now. `by`: who is told of it, as keepalived runs now."""
     needed = [other.name for other in others if other.director.engine == "keepalived"]
     stop: list[Change] = []
     files: list[Change] = []
@@ -103,6 +105,8 @@ def keepalived_back(
         notes += [note] if note else []
         if made is None:
             continue
+        if isinstance(made, KeepalivedChange):
+            made = msgspec.structs.replace(made, by=by)
         (stop if isinstance(made, KeepalivedChange) else folders if isinstance(made, FolderChange) else files).append(
             made
         )
@@ -112,8 +116,8 @@ def keepalived_back(
     if any(isinstance(one, FileChange) and one.path.startswith("/etc/systemd/") for one in files):
         changes.append(UnitChange())
     if not stop and any(isinstance(one, FileChange) and one.path.startswith(KEEPALIVED_FOLDER) for one in files):
-        changes.insert(0, KeepalivedChange(old="read", new="checked"))
-        changes.append(KeepalivedChange(old="checked", new="read"))
+        changes.insert(0, KeepalivedChange(old="read", new="checked", by=by))
+        changes.append(KeepalivedChange(old="checked", new="read", by=by))
     return [*changes, *folders], notes
 
 

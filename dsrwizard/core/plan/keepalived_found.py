@@ -71,4 +71,4 @@ def _standing(name: str, seen: KeepalivedFacts) -> Iterator[Change]:
     before = None if whole else msgspec.structs.replace(conf, content=without_include(conf.content))
     yield FileChange(path=KEEPALIVED_CONF, old=before, new=conf)
     if whole and seen.running:
-        yield KeepalivedChange(of="daemon", old="stopped", new="running")
+        yield KeepalivedChange(of="daemon", old="stopped", new="running", by=seen.by)

@@ -276,7 +276,8 @@ def _keepalived(
     items: Sequence[Owed], facts: DirectorFacts | ServerFacts, others: Sequence[Deployment], notes: list[str]
 ) -> list[Step]:
     """The step, if any, that takes back keepalived's part; `notes` get more of them."""
-    changes, told = keepalived_back(items, lambda change: standing(change, facts), _back, others)
+    by = facts.keepalived.by if facts.keepalived is not None else "unit"
+    changes, told = keepalived_back(items, lambda change: standing(change, facts), _back, others, by)
     notes += told
     return [undo_keepalived(items, changes)] if changes else []
 

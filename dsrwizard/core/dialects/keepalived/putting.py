@@ -10,6 +10,16 @@ from dsrwizard.core.model.changes import KeepalivedChange
 _PROCESS = body(__package__, "process.sh")
 _CHECK = body(__package__, "check.sh")
 _DAEMON = body(__package__, "daemon.sh")
+_UNIT = {
+    "read": ("systemctl reload keepalived",),
+    "running": ("systemctl start keepalived",),
+    "stopped": ("systemctl stop keepalived",),
+}
+_ITSELF = {
+    "read": ('kill -HUP "$(pgrep -o -x keepalived)"',),
+    "running": ("keepalived",),
+    "stopped": ('kill "$(pgrep -o -x keepalived)"',),
+}
 _FOLDER = "/etc/keepalived/"
 
 
@@ -22,7 +32,7 @@ def script(change: KeepalivedChange) -> str:
     """What carries the change out, for `sh`. Status 1: it did not; the output says why. Empty: nothing to do."""
     verb = {"read": "reload", "running": "start", "stopped": "stop"}.get(change.new)
     if verb is not None:
-        return filled(_DAEMON, {"@PROCESS@": _PROCESS, "@VERB@": verb})
+        return filled(_DAEMON, {"@PROCESS@": _PROCESS, "@VERB@": f"{change.by}-{verb}"})
     put = [
         f"put {path.removeprefix(_FOLDER)} {base64.b64encode(text.encode()).decode()}" for path, text in change.files
     ]
@@ -37,12 +47,6 @@ def in_one_line(change: KeepalivedChange) -> tuple[str, ...]:
 
 def shown_commands(change: KeepalivedChange) -> tuple[str, ...]:
     """The same as an operator would type it."""
-    match change.new:
-        case "read":
-            return ("systemctl reload keepalived",)
-        case "running":
-            return ("systemctl start keepalived",)
-        case "stopped":
-            return ("systemctl stop keepalived",)
-        case _:
-            return ("keepalived -t  # on a copy of /etc/keepalived with the new files",) if change.files else ()
+    if change.new == "checked":
+        return ("keepalived -t  # on a copy of /etc/keepalived with the new files",) if change.files else ()
+    return (_ITSELF if change.by == "itself" else _UNIT)[change.new]

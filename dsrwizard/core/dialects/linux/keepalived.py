@@ -72,6 +72,7 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
         version=version[1] if version else "",
         systemd=found.get("systemd") == ["yes"],
         running=bool(running),
+        active=found.get("active") == ["yes"],
         other_config=config[1] if config and config[1] != KEEPALIVED_CONF else "",
         program=program if _PROGRAM.fullmatch(program) else "",
         guard=guard,

@@ -3,7 +3,7 @@
 
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 @PROCESS@
-unit() { [ -d /run/systemd/system ] && systemctl "$@" keepalived.service; }
+unit() { systemctl "$1" keepalived.service; }
 soon() { # WANTED: waits until it runs (yes) or does not (no)
   i=0
   while [ "$i" -lt 100 ]; do
@@ -19,22 +19,18 @@ health() { # the folders of health files: keepalived watches them, so they have 
   (umask 077 && sed -n 's#^ *file "\(/run/dsrwizard/health/[^/"]*\)/.*#\1#p' /etc/keepalived/dsrwizard.d/*.conf |
     sort -u | while read -r f; do mkdir -p "$f"; done) 2>/dev/null
 }
-verb=@VERB@
-[ "$verb" = stop ] || health
+verb=@VERB@ # by whom, and what
+[ "${verb#*-}" = stop ] || health
 case $verb in
-reload)
-  if unit is-active -q; then unit reload
-  elif p=$(keepalived_pid); then kill -HUP "$p"
-  fi
+unit-reload) unit reload ;;
+itself-reload) ! p=$(keepalived_pid) || kill -HUP "$p" ;;
+unit-start) unit start && soon yes 'did not start' ;;
+itself-start)
+  keepalived_pid >/dev/null || keepalived </dev/null >/dev/null 2>&1
+  soon yes 'did not start'
   ;;
-start)
-  if [ -d /run/systemd/system ]; then unit start
-  else
-    keepalived_pid >/dev/null || keepalived </dev/null >/dev/null 2>&1
-  fi && soon yes 'did not start'
-  ;;
-stop)
-  if unit is-active -q; then unit stop; fi
+*-stop)
+  [ "$verb" != unit-stop ] || unit stop
   ! p=$(keepalived_pid) || kill -TERM "$p"
   soon no 'did not stop'
   ;;

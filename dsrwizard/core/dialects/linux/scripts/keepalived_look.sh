@@ -10,6 +10,7 @@ s begin
 s version; keepalived --version 2>&1 | head -n 1
 s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
 s running; if p=$(keepalived_pid); then echo "$p"; tr '\0' ' ' <"/proc/$p/cmdline"; fi
+s active; [ ! -d /run/systemd/system ] || ! systemctl is-active -q keepalived.service || echo yes
 s unit; for f in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
   [ ! -e "$f/keepalived.service" ] || { echo "$f/keepalived.service"; readlink "$f/keepalived.service"; break; }
 done
