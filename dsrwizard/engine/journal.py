@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from dsrwizard import __version__
+from dsrwizard.core.model.changes import KeepalivedChange
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import LookError
 from dsrwizard.core.model.foreign import in_json
@@ -222,7 +223,7 @@ class Run:
         now = time.time()
         mine = [
             Intent(
-                run=self.id, at=now, address=address, step=step,
+                run=self.id, at=now, address=address, step=_kept(step),
                 machine=self.machines.get(step.host, "") if machine is None else machine,
             )
             for step in steps if not step.owner
@@ -345,3 +346,15 @@ class Journals:
             if deployment is not None and in_force(entries):
                 found.append((max(entry.at for entry in entries), deployment))
         return [deployment for _, deployment in sorted(found, key=lambda pair: -pair[0])], problems
+
+
+def _kept(step: Step) -> Step:
+    """The step without what no undo needs: the files that keepalived was given to check, among them the operator's own,
+    in which a password may stand."""
+    if not any(isinstance(change, KeepalivedChange) and change.files for change in step.changes):
+        return step
+    changes = [
+        msgspec.structs.replace(change, files=()) if isinstance(change, KeepalivedChange) else change
+        for change in step.changes
+    ]
+    return msgspec.structs.replace(step, changes=tuple(changes))

@@ -10,18 +10,18 @@ import msgspec
 
 from dsrwizard.core.dialects.keepalived.reading import weights_in
 from dsrwizard.core.model.answers import Probed
-from dsrwizard.core.model.changes import FileChange
+from dsrwizard.core.model.changes import FileChange, FileState, KeepalivedChange
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import CommandFailed
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts, VirtualService
-from dsrwizard.core.model.keepalived import KeepalivedFacts, TableEntry, TableService, services_file
+from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, KeepalivedFacts, TableEntry, TableService, services_file
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.plan.keepalived import plan_keepalived
 from dsrwizard.core.plan.teardown import teardown_plan
 from dsrwizard.core.ports import DirectorPort, ProbeTarget, ServerPort, WirePort
-from dsrwizard.core.record.owed import owed
+from dsrwizard.core.record.owed import Intent, owed
 from dsrwizard.engine.hosts import Hosts
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.keepalived_run import KeepalivedApplier
@@ -248,3 +248,22 @@ def test_every_file_is_in_the_journal_before_it_is_written(tmp_path: Path) -> No
         if isinstance(item.change, FileChange)
     }
     assert services_file("shop") in paths
+
+
+def test_what_keepalived_was_given_to_check_is_not_in_the_journal(tmp_path: Path) -> None:
+    theirs = "vrrp_instance A {\n    authentication {\n        auth_pass geheim77\n    }\n}\n"
+    operators = {KEEPALIVED_CONF: FileState(content=theirs, mode=0o640)}
+    pair = Pair()
+    for machine in pair.machines.values():
+        machine.seen = msgspec.structs.replace(
+            machine.seen, files={**machine.seen.files, **operators}, texts={KEEPALIVED_CONF: theirs}
+        )
+    assert pair.apply(tmp_path).ok
+    intents = [one for one in Journals(tmp_path).of("shop").entries() if isinstance(one, Intent)]
+    changes = [change for one in intents for change in one.step.changes]
+    assert [change.files for change in changes if isinstance(change, KeepalivedChange) and change.files] == []
+    kept = [change for change in changes if "geheim77" in str(change)]
+    assert {change.path for change in kept if isinstance(change, FileChange)} == {KEEPALIVED_CONF}
+    assert all(isinstance(change, FileChange) for change in kept), "only what puts the file back"
+    assert pair.withdraw(tmp_path).ok
+    assert {machine.seen.files[KEEPALIVED_CONF] for machine in pair.machines.values()} == {operators[KEEPALIVED_CONF]}
