@@ -33,8 +33,10 @@ def runs(root: Path) -> bool | None:
 
 
 def _named(process: Path) -> str:
+    """Its name; empty where it has ended and only waits for its parent."""
     with suppress(OSError):
-        return process.joinpath("comm").read_text("utf-8", "replace").strip()
+        name, _, rest = process.joinpath("stat").read_text("utf-8", "replace").partition("(")[2].rpartition(")")
+        return "" if rest.split()[:1] in (["Z"], ["X"]) else name
     return ""
 
 

@@ -58,6 +58,7 @@ class FakeDirector:
                 boot=self._boot(deployment),
                 guard=world.guards.get(deployment.name),
                 guarded=world.guarded,
+                keepalived=world.keepalived_seen,
                 bird=self._bird(deployment),
             )
 

@@ -29,6 +29,7 @@ from dsrwizard.core.model.facts import (
     VirtualService,
 )
 from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.keepalived import KeepalivedFacts
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.ports import Asker, HostKeyQuestion, SecretQuestion
 from tests.fakes.director import FakeDirector
@@ -69,6 +70,7 @@ class World:
         """Deployment → what its guard wrote last."""
         self.guarded = False
         self.keepalived_runs: bool | None = True
+        self.keepalived_seen: KeepalivedFacts | None = None
         """A guard is at work."""
         self.running: list[str] = []
         """Units of the director that were started, in order."""

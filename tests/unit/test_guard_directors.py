@@ -128,10 +128,10 @@ def test_an_alarm_stands_in_the_timeline(pair: Paired, tmp_path: Path) -> None:
     note(Timeline(tmp_path / "blocked", "shop"), "nobody reads this")
 
 
-def process(root: Path, number: int, name: str, namespace: str = "") -> None:
+def process(root: Path, number: int, name: str, namespace: str = "", state: str = "S") -> None:
     folder = root / "proc" / str(number)
     (folder / "ns").mkdir(parents=True)
-    (folder / "comm").write_text(f"{name}\n")
+    (folder / "stat").write_text(f"{number} ({name}) {state} 1 1 1 0")
     if namespace:
         (folder / "ns/net").symlink_to(namespace)
 
@@ -142,6 +142,7 @@ def test_a_keepalived_of_another_namespace_is_not_ours_and_one_that_hides_it_may
     (tmp_path / "proc/self/ns/net").symlink_to("net:[1]")
     process(tmp_path, 7, "nginx", "net:[1]")
     process(tmp_path, 8, "keepalived", "net:[2]")
+    process(tmp_path, 10, "keepalived", state="Z")  # killed, and its parent has not heard of it yet
     assert runs(tmp_path) is False
     process(tmp_path, 9, "keepalived")
     assert runs(tmp_path) is True

@@ -215,8 +215,8 @@ def test_a_running_keepalived_reads_its_files_again_and_is_never_started_anew() 
     ("seen_there", "start", "reload", "stop"),
     [
         ({}, "systemctl start keepalived", "systemctl reload keepalived", "systemctl stop keepalived"),
-        ({"systemd": False}, "keepalived", 'kill -HUP "$(pgrep -o -x keepalived)"',
-         'kill "$(pgrep -o -x keepalived)"'),
+        ({"systemd": False}, "keepalived", 'kill -HUP $(cat /run/keepalived.pid)',
+         'kill $(cat /run/keepalived.pid)'),
     ],
 )  # fmt: skip
 def test_what_is_shown_is_what_is_run_with_systemd_and_without(
@@ -244,7 +244,7 @@ def test_a_keepalived_that_runs_beside_its_unit_is_told_itself() -> None:
         SHOP, servers=(msgspec.structs.replace(SHOP.servers[0], weight=5), *SHOP.servers[1:])
     )
     change = planned(seen(there=left, holder=DIRECTOR), heavier)["lb2"].steps[-1].changes[-1]
-    assert commands(change) == ('kill -HUP "$(pgrep -o -x keepalived)"',)
+    assert commands(change) == ("kill -HUP $(cat /run/keepalived.pid)",)
 
 
 OPERATORS = FileState(content="! ours\nglobal_defs {\n router_id lb1\n}\n", mode=0o640)

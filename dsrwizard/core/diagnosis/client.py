@@ -8,7 +8,7 @@ from dsrwizard.core.diagnosis.balancing import strangers
 from dsrwizard.core.diagnosis.bypass import bypass
 from dsrwizard.core.diagnosis.client_answers import Served
 from dsrwizard.core.diagnosis.client_large import sizes
-from dsrwizard.core.diagnosis.directors import holding
+from dsrwizard.core.diagnosis.directors import holder_macs
 from dsrwizard.core.diagnosis.evidence import Evidence, director_macs, mac, own_macs
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.mismatch import known as mismatched
@@ -89,7 +89,11 @@ class _Vip:
                 f"On the client: ip neigh show {self.vip.address}",
             )  # fmt: skip
         if found in self._rightful():
-            return where.passed(f"The client host sends {self.vip.address} to the right MAC.", found)
+            director = self._director_of(found)
+            return where.passed(
+                f"The client host sends {self.vip.address} to the right MAC.",
+                f"{found}, which is {director}" if director else found,
+            )
         server = next((view for view in self.views if found in view.macs), None)
         known = (
             self.faults.find(server.name, "arp-leak", "arp-announce", vip=self.vip.address)
@@ -109,6 +113,10 @@ class _Vip:
                 "the director's own MAC is unknown",
             )
         owner = f", which is {server.name}" if server else ""
+        if director := self._director_of(found):
+            owner = f", which is {director} and does not hold it now"
+        elif self.evidence.deployment.director.by_turns and server is None:
+            owner = ", which no director answers with now"
         return self._stale(
             where, f"The client host still sends {self.vip.address} to {found}{owner}.",
             f"neighbour entry {found}; expected {', '.join(sorted(self._rightful()))}",
@@ -203,6 +211,10 @@ class _Vip:
     def _rightful(self) -> frozenset[str]:
         if not self.evidence.deployment.director.in_kernel:
             return frozenset(strangers(self.evidence, self.vip, self.views))
-        if self.evidence.deployment.director.by_turns and holding(self.evidence, self.vip).names == (DIRECTOR,):
-            return own_macs(self.evidence)  # who sends to another director missed the change
-        return director_macs(self.evidence)
+        return holder_macs(self.evidence, self.vip) or director_macs(self.evidence)
+
+    def _director_of(self, found: str) -> str:
+        """Which director has a MAC, in words; empty: none that is known."""
+        if not self.evidence.deployment.director.by_turns:
+            return ""
+        return "this director" if found in own_macs(self.evidence) else self.evidence.peer_macs.get(found, "")

@@ -11,11 +11,12 @@ from ipaddress import ip_address
 import msgspec
 
 from dsrwizard.core.diagnosis import sentences
-from dsrwizard.core.diagnosis.evidence import Evidence, mac
+from dsrwizard.core.diagnosis.evidence import Evidence, mac, own_macs
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.vrrp_filter import muted
 from dsrwizard.core.model.checks import Check
-from dsrwizard.core.model.deployment import Vip, Vrrp
+from dsrwizard.core.model.deployment import Deployment, Vip, Vrrp
+from dsrwizard.core.model.keepalived import KeepalivedFacts
 from dsrwizard.core.model.steps import DIRECTOR
 
 
@@ -48,6 +49,26 @@ def holding(evidence: Evidence, vip: Vip) -> Holding:
         return Holding(here=here, problem=owners.problem)
     names = [evidence.peer_macs.get(mac(one)) for one in owners.macs]
     return Holding(here=here, others=tuple(dict.fromkeys(name for name in names if name is not None)))
+
+
+def holder_macs(evidence: Evidence, vip: Vip) -> frozenset[str]:
+    """MACs of the one director that holds a VIP by turns: who sends to another one missed the change. Empty where that
+    is not so, or not known."""
+    found = holding(evidence, vip) if evidence.deployment.director.by_turns else None
+    if found is None or found.here is None or found.problem or len(found.names) != 1:
+        return frozenset()
+    if found.here:
+        return own_macs(evidence)
+    return frozenset(one for one, name in evidence.peer_macs.items() if name in found.others)
+
+
+def preempts_in(deployment: Deployment, seen: KeepalivedFacts | None) -> int | None:
+    """In how many seconds this director, which is the preferred one and stands by, takes the VIPs back; None: not
+    known. keepalived waits from when it first hears the other one; what is known is when it was started."""
+    if seen is None or not seen.running or seen.age is None:
+        return None
+    left = (deployment.director.vrrp or Vrrp()).waits - seen.age
+    return left if left > 0 else None
 
 
 def elsewhere(evidence: Evidence, vip: Vip) -> str:
@@ -98,6 +119,10 @@ def _role(evidence: Evidence, faults: Found, vip: Vip) -> Check:
         return where.passed(f"This director is the active one for {vip.address}.", seen)
     delay = (evidence.deployment.director.vrrp or Vrrp()).waits
     soon = f"; keepalived here takes the VIPs back {delay} s after it has heard the other"
+    kept = evidence.observed.director.keepalived if evidence.observed.director is not None else None
+    left = preempts_in(evidence.deployment, kept)
+    if left is not None and kept is not None:
+        soon += f": in about {left} s, for it was started {kept.age} s ago"
     running = evidence.observed.director is not None and evidence.observed.director.keepalived
     return where.passed(
         f"{found.others[0]} is the active director for {vip.address}; this one is its backup.",

@@ -8,7 +8,7 @@ and the other director rightly takes the VIPs, too: an orphan.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,12 +16,13 @@ from dsrwizard.core.diagnosis.directors import holding
 from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.model.checks import Check
-from dsrwizard.core.model.deployment import Deployment, Vip
+from dsrwizard.core.model.deployment import Deployment, Vip, Vrrp
 from dsrwizard.core.model.facts import VirtualService
 from dsrwizard.core.model.keepalived import (
     ENABLED_LINK,
     KEEPALIVED_UNIT,
     KeepalivedFacts,
+    SyncDaemon,
     TableEntry,
     TableService,
     services_of,
@@ -31,6 +32,7 @@ from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.keepalived import keepalived_settings
 
+_GLOBALS = "dsrwizard plan FILE names the line of its keepalived.conf that says so: change it, then apply."
 _APPLY = "dsrwizard apply puts it right on both directors."
 _ENABLE = "systemctl enable --now keepalived; journalctl -u keepalived -n 30"
 
@@ -52,11 +54,10 @@ def standby(evidence: Evidence, faults: Found) -> list[Check]:
     if director.engine != "keepalived":
         return []
     checks: list[Check] = []
-    for side in _sides(evidence):
-        if isinstance(side, Check):
-            checks.append(side)
-            continue
-        checks += _judged(evidence, faults, side)
+    sides = list(_sides(evidence))
+    looked = [one for one in sides if isinstance(one, _Side)]
+    for side in sides:
+        checks += [side] if isinstance(side, Check) else _judged(evidence, faults, side, looked)
     return checks
 
 
@@ -101,7 +102,7 @@ def _holds(evidence: Evidence, side: _Side, vip: Vip) -> bool:
     return side.name in holding(evidence, vip).names
 
 
-def _judged(evidence: Evidence, faults: Found, side: _Side) -> list[Check]:
+def _judged(evidence: Evidence, faults: Found, side: _Side, looked: Sequence[_Side]) -> list[Check]:
     where = Where(check="director.keepalived", host=side.name)
     deployment = evidence.deployment
     on = "On the director" if side.name == DIRECTOR else f"On {side.name}"
@@ -121,10 +122,11 @@ def _judged(evidence: Evidence, faults: Found, side: _Side) -> list[Check]:
         ]  # fmt: skip
     if not side.seen.running and not deployment.director.peers:
         return [where.skipped("keepalived does not run, so nobody holds the VIPs: see director.vip.")]
-    amiss = list(_amiss(deployment, side))
+    serves = {_holds(evidence, side, vip) for vip in deployment.vips if not holding(evidence, vip).problem}
+    amiss = list(_amiss(deployment, side, serves.pop() if len(serves) == 1 else None))
     if amiss:
         first, fix = amiss[0]
-        here = (_start(side.seen), _ENABLE, f"systemctl unmask {KEEPALIVED_UNIT}; {_ENABLE}")
+        here = (_start(side.seen), _anew(side.seen), _ENABLE, f"systemctl unmask {KEEPALIVED_UNIT}; {_ENABLE}")
         return [
             faults.fail(
                 where, Fault(host=side.name, cause="no-standby", aside=True),
@@ -132,15 +134,24 @@ def _judged(evidence: Evidence, faults: Found, side: _Side) -> list[Check]:
                 "; ".join(words for words, _ in amiss), f"{on}: {fix}" if fix in here else fix,
             )
         ]  # fmt: skip
-    return [where.passed(f"{side.called} is ready to hold the VIPs.", _figures(evidence, side))]
+    return [where.passed(f"{side.called} is ready to hold the VIPs.", _figures(evidence, side, looked))]
+
+
+def _anew(seen: KeepalivedFacts) -> str:
+    """Starts keepalived anew: the other director takes over meanwhile, or serves already."""
+    if seen.by == "unit":
+        return "systemctl restart keepalived"
+    pid = "/run/keepalived.pid"
+    return f"kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.1; done; keepalived"
 
 
 def _start(seen: KeepalivedFacts) -> str:
     return "systemctl start keepalived" if seen.systemd else "keepalived"
 
 
-def _amiss(deployment: Deployment, side: _Side) -> Iterator[tuple[str, str]]:
-    """What is wrong, in half a sentence, and what to do; the worst first."""
+def _amiss(deployment: Deployment, side: _Side, serves: bool | None) -> Iterator[tuple[str, str]]:
+    """What is wrong, in half a sentence, and what to do; the worst first. `serves`: it has the VIPs; None: not known,
+    or some of them."""
     seen = side.seen
     if not seen.version:
         yield "keepalived is not installed there", "Install keepalived there, then: dsrwizard apply FILE"
@@ -157,8 +168,28 @@ def _amiss(deployment: Deployment, side: _Side) -> Iterator[tuple[str, str]]:
         now = seen.sysctls.get(name)
         if now is not None and now != value[0]:
             yield f"{name} is {now} there, not {value[0]}", _APPLY
+    if seen.running and synchronised(deployment) and seen.sync is not None:
+        yield from _unsynchronised(deployment, side, seen.sync, serves)
     if seen.running and side.table is not None:
         yield from _table(deployment, side.table)
+
+
+def _unsynchronised(
+    deployment: Deployment, side: _Side, daemons: tuple[SyncDaemon, ...], serves: bool | None
+) -> Iterator[tuple[str, str]]:
+    """What keeps the directors from telling each other of connections. keepalived has the one that serves send and the
+    other one listen; both have to use one network and one id."""
+    told = "; ".join(map(str, daemons))
+    number = (deployment.director.vrrp or Vrrp()).router_id
+    if not daemons:
+        yield "no synchronisation daemon runs there, and its scheduler needs one", _anew(side.seen)
+    elif any(one.interface != side.interface or one.id != number for one in daemons):
+        yield f"its synchronisation daemon is {told}, not on {side.interface} with id {number}", _GLOBALS
+    elif serves is not None and (wanted := "master" if serves else "backup") not in {one.state for one in daemons}:
+        what = "it serves" if serves else "it stands by"
+        yield f"its synchronisation daemon is {told}, and {what}, so it has to be {wanted}", _anew(side.seen)
+    elif serves is False and any(one.state == "master" for one in daemons):
+        yield f"its synchronisation daemon is {told}: it sends though it stands by", _anew(side.seen)
 
 
 def _table(deployment: Deployment, table: tuple[TableService, ...]) -> Iterator[tuple[str, str]]:
@@ -182,12 +213,23 @@ def _table(deployment: Deployment, table: tuple[TableService, ...]) -> Iterator[
                 yield f"its IPVS sends to {server.name} in {name} by {entry.method}, not directly", _APPLY
 
 
-def _figures(evidence: Evidence, side: _Side) -> str:
-    """What a takeover would find there: connections, and whether directors tell each other of them."""
-    active = sum(entry.active for one in side.table or () for entry in one.entries)
-    said = [f"keepalived {side.seen.version}", f"{active} open connections"]
+def _open(side: _Side) -> int:
+    return sum(entry.active for one in side.table or () for entry in one.entries)
+
+
+def _figures(evidence: Evidence, side: _Side, looked: Sequence[_Side]) -> str:
+    """What a takeover would find there: connections beside those of the others, and whether directors tell each other
+    of them."""
+    beside = "".join(
+        f" ({'this director' if one.name == DIRECTOR else one.name}: {_open(one)})" for one in looked
+        if one is not side and one.table is not None
+    )  # fmt: skip
+    said = [f"keepalived {side.seen.version}", f"{_open(side)} open connections{beside}"]
     look = evidence.director_look
-    if side.name == DIRECTOR and look is not None and look.sync is not None:
+    if side.seen.sync is not None:
+        if side.seen.sync or synchronised(evidence.deployment):
+            said.append(f"synchronisation: {'; '.join(map(str, side.seen.sync)) or 'off'}")
+    elif side.name == DIRECTOR and look is not None and look.sync is not None:
         said.append(f"synchronisation: {', '.join(look.sync) or 'off'}")
         if synchronised(evidence.deployment) and not look.sync:
             said.append("its scheduler needs it")

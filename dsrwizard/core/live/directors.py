@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.live.last_seen import Heard
 from dsrwizard.core.model.deployment import Deployment, PeerDirector, same_in
@@ -22,16 +24,21 @@ def peers_heard(directors: Iterable[PeerDirector], heard: Heard) -> dict[str, st
     return found
 
 
-def director_rows(deployment: Deployment, heard: Heard, findings: Findings) -> tuple[DirectorRow, ...]:
+def director_rows(
+    deployment: Deployment, heard: Heard, findings: Findings, now: float = 0.0
+) -> tuple[DirectorRow, ...]:
     """A row for each director; none where there is one alone, or BGP has all of them hold the VIPs."""
     if not deployment.director.by_turns:
         return ()
     peers = peers_heard(deployment.director.peers, heard)
     here = tuple(vip.address for vip in deployment.vips if vip.address in findings.held)
     rows = [DirectorRow(name=DIRECTOR, seen=findings.held_known, holds=here)]
+    left = findings.preempts_at - now
     for peer in deployment.director.peers:
         holds = tuple(vip.address for vip in deployment.vips if peer.name in _answering(vip.address, peers, heard))
         rows.append(DirectorRow(name=peer.name, seen=peer.name in peers.values(), holds=holds))
+    if not here and left > 0 and any(row.holds for row in rows):
+        rows[0] = msgspec.structs.replace(rows[0], preempts_in=round(left))
     return tuple(rows)
 
 

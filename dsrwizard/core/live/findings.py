@@ -63,6 +63,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     held: frozenset[str] = frozenset()
     """VIPs that this machine has; `held_known`: it was looked at."""
     held_known: bool = False
+    preempts_at: float = 0.0
+    """When this machine takes the VIPs back from the other director, seconds since the epoch; 0: not known."""
     consent: frozenset[RowPlace] = frozenset()
     """UDP services that keep silent, and whose server has the VIP and a socket that covers it."""
     proved: Proved = Proved()
@@ -86,8 +88,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             places={**kept, **_by_place(names, report, deployment, at)},
         )
 
-    def with_director(self, report: Report, at: float) -> Findings:
-        """What a report says of the VIPs on the director."""
+    def with_director(self, report: Report, at: float, preempts: int | None = None) -> Findings:
+        """What a report says of the VIPs on the director. `preempts`: in how many seconds it takes them back."""
         return msgspec.structs.replace(
             self,
             vips={
@@ -99,6 +101,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
                 check.vip for check in report.checks if (check.check, check.outcome) == ("director.vip", "pass")
             ),
             held_known=True,
+            preempts_at=at + preempts if preempts is not None else 0.0,
         )
 
     def with_consent(self, servers: Iterable[str], places: Iterable[RowPlace]) -> Findings:

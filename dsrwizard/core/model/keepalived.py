@@ -123,6 +123,17 @@ class TableService(Shown, frozen=True, kw_only=True):
     entries: tuple[TableEntry, ...] = ()
 
 
+class SyncDaemon(Shown, frozen=True, kw_only=True):
+    """A daemon of the kernel that tells another director of connections (`master`), or hears of them (`backup`)."""
+
+    state: str
+    interface: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.state} on {self.interface}, id {self.id}"
+
+
 class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     """A look at keepalived and what it needs on a director.
 
@@ -142,6 +153,10 @@ class KeepalivedFacts(Shown, frozen=True, kw_only=True):
     """What the deployment's guard wrote last there."""
     guarded: bool = False
     """That guard is at work, by the clock there."""
+    age: int | None = None
+    """Seconds since its oldest process was started; None: it does not run, or that is not known."""
+    sync: tuple[SyncDaemon, ...] | None = None
+    """None: nobody there could tell (it takes ipvsadm)."""
     active: bool = False
     """It runs as its systemd unit."""
     unit: str = ""

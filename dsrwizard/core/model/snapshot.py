@@ -100,10 +100,14 @@ class DirectorRow(Shown, frozen=True, kw_only=True):
     seen: bool = False
     holds: tuple[str, ...] = ()
     """VIPs that it has now."""
+    preempts_in: int = 0
+    """In about so many seconds it takes the VIPs back from the other one; 0: it does not, or that is not known."""
 
     @property
     def words(self) -> str:
         """What it is, in a word or two."""
+        if self.preempts_in:
+            return f"backup, takes the VIPs back in about {self.preempts_in} s"
         return "active" if self.holds else "backup" if self.seen else "not seen"
 
 

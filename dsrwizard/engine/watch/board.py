@@ -248,7 +248,7 @@ class Board:
                 round=self._round,
                 bypass=self._bypass,
                 guard=guard,
-                directors=director_rows(self._deployment, self._heard, self._findings),
+                directors=director_rows(self._deployment, self._heard, self._findings, now),
                 history=self._history,
                 clock_set=self.time.ahead,
             )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
+from dsrwizard.core.diagnosis.directors import preempts_in
 from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.live.findings import Findings
 from dsrwizard.core.live.last_seen import Heard
@@ -243,7 +244,9 @@ class Drift:
                 and not judge(heard.probes[place][1], seen.servers[one.name])
             ]
             found = findings.with_look(names, report, part, began).with_consent(names, consent)
-            return seen, found.with_director(report, began) if seen.director is not None else found
+            if seen.director is None:
+                return seen, found
+            return seen, found.with_director(report, began, preempts_in(self._deployment, seen.director.keepalived))
 
         seen, found = apart(evidence.observed, concluded, LOOKED)
         self._failed |= {name: why for name, why in seen.failed.items() if name in facts}

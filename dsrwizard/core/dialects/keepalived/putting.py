@@ -16,9 +16,9 @@ _UNIT = {
     "stopped": ("systemctl stop keepalived",),
 }
 _ITSELF = {
-    "read": ('kill -HUP "$(pgrep -o -x keepalived)"',),
+    "read": ("kill -HUP $(cat /run/keepalived.pid)",),
     "running": ("keepalived",),
-    "stopped": ('kill "$(pgrep -o -x keepalived)"',),
+    "stopped": ("kill $(cat /run/keepalived.pid)",),
 }
 _FOLDER = "/etc/keepalived/"
 

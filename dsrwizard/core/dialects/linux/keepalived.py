@@ -22,6 +22,7 @@ from dsrwizard.core.model.guarding import GuardState, state_path
 from dsrwizard.core.model.keepalived import (
     KEEPALIVED_CONF,
     KeepalivedFacts,
+    SyncDaemon,
     TableEntry,
     TableService,
     files_looked_at,
@@ -34,6 +35,7 @@ _SERVICE = re.compile(r"(TCP|UDP)\s+(\S+):([0-9A-F]{4})\s+(\w+)(?:\s+ops)?(?:\s+
 _ENTRY = re.compile(r"\s*->\s+(\S+):([0-9A-F]{4})\s+(\w+)\s+([0-9]{1,10})\s+([0-9]{1,10})", re.ASCII)
 _CONFIG = re.compile(r"\s(?:-f|--use-file=?)\s*(\S+)")
 _PROGRAM = re.compile(r"/[!-~]+", re.ASCII)
+_DAEMON = re.compile(r"(master|backup) sync daemon \(mcast=([!-~]{1,15}), syncid=([0-9]{1,3})\b", re.ASCII)
 _DIGITS = 12
 """Of seconds since the epoch."""
 _METHODS = {"Route": "dr", "Masq": "nat", "Tunnel": "tun", "Local": "local"}
@@ -73,6 +75,8 @@ def parse_look(host: str, nonce: str, text: str) -> KeepalivedFacts:
         systemd=found.get("systemd") == ["yes"],
         running=bool(running),
         active=found.get("active") == ["yes"],
+        age=_age(next(iter(found.get("age", [])), "")),
+        sync=_sync(found.get("sync", [])),
         other_config=config[1] if config and config[1] != KEEPALIVED_CONF else "",
         program=program if _PROGRAM.fullmatch(program) else "",
         guard=guard,
@@ -96,6 +100,18 @@ def _settings(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
         path, _, value = line.rpartition(":")
         yield sysctl_key(path), values.setting(value.strip())
+
+
+def _age(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+def _sync(lines: list[str]) -> tuple[SyncDaemon, ...] | None:
+    """What `ipvsadm -l --daemon` prints; the last line stands only where it could ask."""
+    if lines[-1:] != ["asked"]:
+        return None
+    found = (_DAEMON.match(line) for line in lines)
+    return tuple(SyncDaemon(state=one[1], interface=one[2], id=int(one[3])) for one in found if one is not None)
 
 
 def _guard(lines: list[str]) -> tuple[GuardState | None, bool]:

@@ -10,6 +10,11 @@ s begin
 s version; keepalived --version 2>&1 | head -n 1
 s systemd; if [ -d /run/systemd/system ]; then echo yes; else echo no; fi
 s running; if p=$(keepalived_pid); then echo "$p"; tr '\0' ' ' <"/proc/$p/cmdline"; fi
+s age; [ -z "$p" ] || {
+  up=$(cut -d. -f1 /proc/uptime) && t=$(sed 's/.*) //' "/proc/$p/stat" | cut -d' ' -f20) &&
+    echo $((up - t / $(getconf CLK_TCK 2>/dev/null || echo 100)))
+} 2>/dev/null
+s sync; ! ipvsadm -l --daemon 2>/dev/null || echo asked
 s active; [ ! -d /run/systemd/system ] || ! systemctl is-active -q keepalived.service || echo yes
 s unit; for f in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
   [ ! -e "$f/keepalived.service" ] || { echo "$f/keepalived.service"; readlink "$f/keepalived.service"; break; }
