@@ -9,6 +9,7 @@ from pathlib import Path
 from backends.winrm.gssapi import LIBRARY, Missing, library
 from dsrwizard.core.model.deployment import Auth, RealServer
 from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.ports import SHOW_CERTIFICATES
 
 HTTPS, HTTP = 5986, 5985
 """The ports of WinRM 2.0 and later."""
@@ -46,6 +47,16 @@ class WinrmListener:
         """Address and port, for messages."""
         shown = f"[{self.address}]" if ":" in self.address else self.address
         return f"{shown} port {self.port}"
+
+    @property
+    def shown_by(self) -> str:
+        """The PowerShell that prints the fingerprints of its certificates."""
+        return SHOW_CERTIFICATES
+
+    @property
+    def by_name(self) -> str:
+        """The key of a server for the name in its certificate."""
+        return "dns_name"
 
     @property
     def listener(self) -> str:

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from cryptography import x509
 
 from backends.winrm.certificate import common_name, day, is_for, names_of
-from backends.winrm.place import WinrmListener
 from backends.winrm.reach import ShownCertificate
 from dsrwizard import files
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.model.foreign import one_line
-from dsrwizard.core.ports import SHOW_CERTIFICATES, Asker, HostKeyQuestion
+from dsrwizard.core.ports import Asker, HostKeyQuestion
 from dsrwizard.files import state_dir
 
 # What cryptography thinks of an odd certificate is no news for an operator's terminal.
@@ -34,6 +34,33 @@ _SELF_SIGNED, _UNKNOWN_ISSUER = (18,), (2, 19, 20, 21)
 _EXPIRED, _NOT_YET = (10,), (9,)
 _NAME = 40
 """Characters of a name that a certificate gives itself: fewer than a fingerprint has, so that none is taken for one."""
+
+
+class CertifiedPlace(Protocol):
+    """Where a certificate is shown: a WinRM listener, the management of an appliance. `host` is its name in messages;
+    `listener` the command that shows there what listens, `shown_by` the one that prints the fingerprint; `by_name` the
+    key of the deployment file for the name to verify, empty: there is none."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def at(self) -> str: ...
+    @property
+    def ca_file(self) -> Path | None: ...
+    @property
+    def authorities(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def listener(self) -> str: ...
+    @property
+    def shown_by(self) -> str: ...
+    @property
+    def by_name(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +83,7 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest().upper()
 
 
-def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Asker) -> Trust:
+def check_certificate(place: CertifiedPlace, shown: ShownCertificate, asker: Asker) -> Trust:
     """Returns when the certificate is trusted, known, or has just been accepted, and then written down.
 
     Raises HostKeyChanged, and HostKeyUnknown: also, without a question, where `ca_file` names an authority that has
@@ -91,19 +118,28 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
             f"{place.host}: the certificate of {place.at} has CHANGED.",
             f"It shows SHA-256 {print_}; {file} has {known}."
             " Either the host got a new one, or someone is intercepting the connection.",
-            f"Ask the host's owner what this prints there: {SHOW_CERTIFICATES}."
+            f"Ask the host's owner what this prints there: {place.shown_by}."
             f" Only if it matches, run: {removal(file, place)}"
-            + (f" With dns_name = {_called(names_of(found))} it is verified instead." if shown.verified else ""),
+            + (
+                f" With {place.by_name} = {_called(names_of(found))} it is verified instead."
+                if shown.verified and place.by_name
+                else ""
+            ),
         )
     question = HostKeyQuestion(
-        host=place.host, address=place.at, key_type=_described(found), fingerprint=f"SHA256:{print_}", untrusted=why
+        host=place.host,
+        address=place.at,
+        key_type=_described(found),
+        fingerprint=f"SHA256:{print_}",
+        untrusted=why,
+        shown_by=place.shown_by,
     )
     if not asker.accept_key(question):
         raise HostKeyUnknown(
             f"{place.host}: the certificate of {place.at} is not trusted and was not accepted.",
             f"{why} It shows SHA-256 {print_}.",
-            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES}. Then accept it; or"
-            f" {_other_way(shown, found)}.",
+            f"Compare it with what this prints on that host: {place.shown_by}. Then accept it; or"
+            f" {_other_way(place, shown, found)}.",
         )
     try:
         remember(file, place.address, place.port, print_)
@@ -116,7 +152,7 @@ def check_certificate(place: WinrmListener, shown: ShownCertificate, asker: Aske
     return Trust(fingerprint=print_)
 
 
-def _why(place: WinrmListener, found: x509.Certificate, shown: ShownCertificate) -> str:
+def _why(place: CertifiedPlace, found: x509.Certificate, shown: ShownCertificate) -> str:
     """Why it is not trusted, in one sentence."""
     if shown.verified:
         wanted = f"{place.name} or {place.address}" if place.name else place.address
@@ -132,10 +168,10 @@ def _why(place: WinrmListener, found: x509.Certificate, shown: ShownCertificate)
     return f"It could not be verified: {shown.problem}."
 
 
-def _other_way(shown: ShownCertificate, found: x509.Certificate) -> str:
+def _other_way(place: CertifiedPlace, shown: ShownCertificate, found: x509.Certificate) -> str:
     """What makes the question needless."""
-    if shown.verified and names_of(found):
-        return f"set dns_name to the name it is for, {_called(names_of(found))}"
+    if shown.verified and place.by_name and names_of(found):
+        return f"set {place.by_name} to the name it is for, {_called(names_of(found))}"
     return "set ca_file to the authority that signed it"
 
 
@@ -183,7 +219,7 @@ def remember(file: Path, address: str, port: int, print_: str) -> None:
             os.close(descriptor)
 
 
-def removal(file: Path, place: WinrmListener) -> str:
+def removal(file: Path, place: CertifiedPlace) -> str:
     """The exact command that takes a host's old certificate out of the file."""
     pattern = f"/^{place.address.replace('.', '[.]')} {place.port} /d"
     return f"sed -i {shlex.quote(pattern)} {shlex.quote(str(file))}"

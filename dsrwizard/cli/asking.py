@@ -17,7 +17,13 @@ from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.tell.trust import identity_rows
 
-_WORDS = {"password": "Password", "passphrase": "Passphrase", "sudo": "sudo password", "windows": "Windows password"}
+_WORDS = {
+    "password": "Password",
+    "passphrase": "Passphrase",
+    "sudo": "sudo password",
+    "windows": "Windows password",
+    "balancer": "Load balancer password",
+}
 _INTERRUPT = b"\x03"
 _BAR = "  | "
 _MOST = 3
@@ -56,7 +62,8 @@ class TerminalAsker:
     def accept_key(self, question: HostKeyQuestion) -> bool:
         if question.untrusted:
             what, head = "certificate", "This certificate is not trusted."
-            compared = f"the output of this PowerShell command on the server itself:\n  {SHOW_CERTIFICATES}"
+            what_command = "PowerShell command" if question.shown_by == SHOW_CERTIFICATES else "command"
+            compared = f"the output of this {what_command} on the server itself:\n  {question.shown_by}"
         else:
             what, head = "key", "This host key is unknown."
             compared = (

@@ -26,6 +26,7 @@ from dsrwizard.core.model.steps import Plan, Step
 from dsrwizard.core.plan.departed import DEPARTED, Departed
 from dsrwizard.core.plan.mend import Mending, MendResult
 from dsrwizard.core.plan.waves import names, wave_lines
+from dsrwizard.core.tell.ticket import step_commands, undo_commands
 from dsrwizard.engine.servers.sent import SentScript
 
 _NOW = 10.0
@@ -47,8 +48,8 @@ def step_document(step: Step) -> dict[str, Any]:
         "title": step.title,
         "why": step.why,
         "interrupts": step.interrupts,
-        "commands": [line for change in step.changes for line in commands(change)],
-        "undo": [line for change in step.inverse().changes for line in commands(change)],
+        "commands": [*step_commands(step)],
+        "undo": [*undo_commands(step)],
     }
 
 
@@ -108,9 +109,8 @@ def _step(step: Step, *, undo: bool = False) -> None:
 
 
 def _commands(mark: str, step: Step) -> None:
-    for change in step.changes:
-        for command in commands(change):
-            out.command(f"      {mark}", command)
+    for command in step_commands(step):
+        out.command(f"      {mark}", command)
 
 
 def forgettable(gone: Departed) -> None:

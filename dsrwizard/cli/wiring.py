@@ -13,7 +13,7 @@ from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed,
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.secret import Secret
-from dsrwizard.core.ports import Arriving, Asker, Connector, DirectorPort, Hearing, ProbeTarget
+from dsrwizard.core.ports import Arriving, Asker, BalancerPort, Connector, DirectorPort, Hearing, ProbeTarget
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.locks import SHARED, Locks
@@ -83,7 +83,14 @@ def _engine(asker: Asker, journals: Path) -> Engine:
         events=state_dir() / "events",
         find_winrm=_find_winrm,
         locks=Locks(journals, SHARED, state_dir()),
+        open_balancer=_open_balancer,
     )
+
+
+def _open_balancer(deployment: Deployment, asker: Asker) -> BalancerPort:
+    from backends.netscaler import open_netscaler
+
+    return open_netscaler(deployment, asker)
 
 
 def _director(interface: str) -> DirectorPort:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 from dsrwizard.core.model.answers import Arrival, Arrivals, Claim, Connected, Owners, Ping, Probed, Sent, Talked
+from dsrwizard.core.model.balancer_facts import BalancerFacts
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Service
 from dsrwizard.core.model.director_facts import DirectorLook
@@ -29,6 +30,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
+SHOW_CERTIFICATES = (
+    r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
+    r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }"
+)
+"""PowerShell that prints the SHA-256 of a Windows host's certificates as a `HostKeyQuestion` shows it."""
+
+
 class HostKeyQuestion(Shown, frozen=True, kw_only=True):
     """An SSH host key nobody has seen before; `fingerprint` as `ssh` prints it (`SHA256:…`).
 
@@ -41,17 +49,13 @@ class HostKeyQuestion(Shown, frozen=True, kw_only=True):
     key_type: str
     fingerprint: str
     untrusted: str = ""
-
-
-SHOW_CERTIFICATES = (
-    r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
-    r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }"
-)
-"""PowerShell that prints the SHA-256 of a Windows host's certificates as a `HostKeyQuestion` shows it."""
+    shown_by: str = SHOW_CERTIFICATES
+    """The command that prints the same fingerprint on that host, where it is a certificate."""
 
 
 class SecretQuestion(Shown, frozen=True, kw_only=True):
-    """A secret is needed. `kind`: login password, key passphrase, sudo or Windows password; `detail` says what for.
+    """A secret is needed. `kind`: login password, key passphrase, sudo, Windows or load balancer's
+    password; `detail` says what for.
 
     `prompt` is a question of the server's own, for a one-time code for instance, and `asked` what it says, in one line
     or several. Show that as the host's words; an answer to it is never used again.
@@ -61,7 +65,7 @@ class SecretQuestion(Shown, frozen=True, kw_only=True):
 
     SEVERAL_LINES = frozenset({"asked"})
 
-    kind: Literal["password", "passphrase", "sudo", "windows", "prompt"]
+    kind: Literal["password", "passphrase", "sudo", "windows", "balancer", "prompt"]
     host: str
     user: str
     detail: str = ""
@@ -222,6 +226,51 @@ class DirectorPort(Protocol):
     def guard(self, deployment: str) -> GuardState | None:
         """What the guard of a deployment says of itself on this machine. Raises nothing: None where there is none, or
         it is not known."""
+        ...
+
+
+class BalancerPort(Protocol):
+    """An appliance that balances, by its own API. Every method raises DsrError with what to do next.
+
+    A real server is named by the service (VIP, protocol and port) and its own address there.
+    """
+
+    def observe(self, deployment: Deployment) -> BalancerFacts:
+        """What it is set to and what it says of the servers, read anew. Changes nothing."""
+        ...
+
+    def services(self, deployment: Deployment) -> Sequence[VirtualService]:
+        """The deployment's services with real servers, weights (0: kept out) and counters. What it is set to may be
+        some seconds old, the counters are not."""
+        ...
+
+    def apply(self, deployment: Deployment, step: Step) -> None:
+        """Carries out one step's changes in order, by the calls that they need now; on an error those already made
+        stand, and the error says so (`DsrError.halfway`)."""
+        ...
+
+    def hold(self, deployment: Deployment, service: ServiceKey, address: str) -> None:
+        """Keeps a server out: it is there, and gets no clients."""
+        ...
+
+    def admit(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
+        """Lets a server in that was kept out."""
+        ...
+
+    def drain(self, deployment: Deployment, service: ServiceKey, address: str) -> None:
+        """No new clients for a server; those that it has may go on for a while."""
+        ...
+
+    def weight(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
+        """The weight of a server that has clients, without an interruption."""
+        ...
+
+    def save(self) -> None:
+        """What is set now is kept over a reboot, unless others had left something unsaved before this run."""
+        ...
+
+    def close(self) -> None:
+        """Logs out. Raises nothing."""
         ...
 
 

@@ -12,7 +12,9 @@ from dsrwizard.core.model.facts import Observed
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.model.values import canonical
+from dsrwizard.core.plan.engines import refuse_other_balancer
 from dsrwizard.core.plan.leftovers import Needed, taken_back, with_leftovers
+from dsrwizard.core.plan.netscaler import spelled
 from dsrwizard.core.plan.teardown import struck_out
 from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.accounts import Account, needed_by, orphans
@@ -79,16 +81,20 @@ class Books:
 
     def plan(self, observed: Observed) -> Plan:
         """What brings the hosts to the deployment, and takes back what it no longer has."""
+        refuse_other_balancer(self.deployment, self.mine.deployment, self.owed)
         where = self.whereabouts(observed)
-        return with_leftovers(self.deployment, where, self.owed, self._needed(where), self.leaving)
+        made = with_leftovers(self.deployment, where, self.owed, self._needed(where), self.leaving)
+        return spelled(made, self.deployment, observed)
 
     def back(self, observed: Observed, owed: Sequence[Owed] | None = None, extra: Sequence[Owed] = ()) -> Plan:
         """What takes back everything: first what others left on the deployment's hosts, then its own, and `extra` of
         which no journal tells; or only `owed`."""
+        refuse_other_balancer(self.deployment, self.mine.deployment, self.owed)
         where = self.whereabouts(observed)
         mine = where.rehomed(self.owed if owed is None else owed)
         back = mine if owed is not None else [*self._orphans(where, mine), *mine, *extra]
-        return taken_back(self.deployment, where, self.owed, back, self._needed(where), self.leaving)
+        made = taken_back(self.deployment, where, self.owed, back, self._needed(where), self.leaving)
+        return spelled(made, self.deployment, observed)
 
     def _orphans(self, where: Whereabouts, mine: Sequence[Owed]) -> list[Owed]:
         """What deployments that are gone left on the hosts of this one, as long as it has something to take back."""

@@ -76,15 +76,20 @@ class DirectorSide:
                 if self._stop.is_set():
                     self._tell.skip((step,), "stopped before it")
                     continue
-            gate = step.proof
-            if gate is not None:
-                proof = proofs[gate] if proofs and gate in proofs else self.prove((gate,))[gate]
-                refused = proof.refused or self._keep(gate.server)
-                if refused:
-                    self._hold(step, gate, refused)
-                    continue
+            if step.proof is not None and self._held_back(step, (step.proof, *step.beside), proofs or {}):
+                continue
             fine = self._change(step, _cut(cut.get(step.id, 0)))
         return fine and not self._stop.is_set()
+
+    def _held_back(self, step: Step, gates: Sequence[Gate], proofs: Proofs) -> bool:
+        """Whether one of the gates is not proved, or the server does not keep what was changed."""
+        for gate in gates:
+            proof = proofs[gate] if gate in proofs else self.prove((gate,))[gate]
+            refused = proof.refused or self._keep(gate.server)
+            if refused:
+                self._hold(step, gate, refused)
+                return True
+        return False
 
     def _drained(self, leaving: Mapping[DestinationKey, Step]) -> dict[str, int]:
         drain = Drain(leaving, self._hosts.director.services, self._tell.draining, self._patience, self._stop)

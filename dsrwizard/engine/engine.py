@@ -30,6 +30,7 @@ from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.engines import refuse_unbuilt
 from dsrwizard.core.plan.keepalived_back import handed_over
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
+from dsrwizard.core.plan.netscaler import spelled
 from dsrwizard.core.plan.recognised import missing, recognised, told
 from dsrwizard.core.plan.teardown import taken_back_by_others
 from dsrwizard.core.plan.waves import WaveMode, unproved, waved
@@ -46,6 +47,7 @@ from dsrwizard.core.record.owed import (
 )
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
+from dsrwizard.engine.balancer_director import Doors, OpenBalancer
 from dsrwizard.engine.books import Books, close_account, strike_out
 from dsrwizard.engine.client_door import ClientDoor
 from dsrwizard.engine.defects import apart, failure_of
@@ -76,7 +78,7 @@ class Engine:
     """`director` takes the deployment's interface and gives its port; `open_server` may be replaced by tests;
     `forget` drops every secret that the operator entered; `events` is the folder of the timelines (None: none is
     kept); `find_winrm` tries the ports of WinRM; `revert_after`: see `ServerPort.apply`, 0 is off; `locks` are those of
-    its runs."""
+    its runs; `open_balancer` opens an appliance."""
 
     def __init__(
         self,
@@ -92,8 +94,8 @@ class Engine:
         find_winrm: Callable[[RealServer], Contact] | None = None,
         revert_after: float = REVERT_AFTER,
         locks: Locks | None = None,
+        open_balancer: OpenBalancer | None = None,
     ) -> None:
-        self._make_director = director
         self._wire = wire
         self._connect = connect
         self._asker = asker if isinstance(asker, Quiet) else Quiet(asker)
@@ -101,7 +103,7 @@ class Engine:
         self._open_server = open_server or (
             lambda server: server_port(server, connect, self._asker, journals.adapters_made)
         )
-        self._hosts: dict[str, Hosts] = {}
+        self._doors = Doors(director, open_balancer, self._asker, self._open_server)
         self._watchers: list[Poller] = []
         self._client = ClientDoor(connect, self._asker)
         self._facts: dict[str, ServerFacts] = {}
@@ -117,16 +119,14 @@ class Engine:
         self._leases = Leases(locks or Locks(journals.folder))
         self._lock = threading.Lock()
 
-    def _hosts_of(self, interface: str) -> Hosts:
+    def _hosts_of(self, deployment: Deployment) -> Hosts:
         with self._lock:
-            if interface not in self._hosts:
-                self._hosts[interface] = Hosts(lambda: self._make_director(interface), self._open_server)
-            return self._hosts[interface]
+            return self._doors.of(deployment)
 
     # --- looking -------------------------------------------------------------------------------------------------
 
     def director(self, deployment: Deployment) -> DirectorFacts:
-        return self._hosts_of(deployment.director.interface).director.observe(deployment)
+        return self._hosts_of(deployment).director.observe(deployment)
 
     def address_in_use(self, interface: str, address: str) -> Owners:
         return self._wire.owners(interface, [address], 1.0)[address]
@@ -135,7 +135,7 @@ class Engine:
         from dsrwizard.engine.server_test import tested
 
         find = self.find_winrm if self._find_winrm is not None else None
-        return tested(deployment, server, self._hosts_of(deployment.director.interface), self._wire, find)
+        return tested(deployment, server, self._hosts_of(deployment), self._wire, find)
 
     def find_winrm(self, server: RealServer) -> Contact:
         if self._find_winrm is None:
@@ -162,9 +162,9 @@ class Engine:
 
         refuse_unbuilt(deployment)
         balances = deployment.director.in_kernel
-        director_too = closely or balances or any(item.host == DIRECTOR for item in books.owed)
+        director_too = closely or deployment.director.driven or any(item.host == DIRECTOR for item in books.owed)
         whole = msgspec.structs.replace(deployment, servers=(*hosts_of(deployment), *books.leaving))
-        hosts = self._hosts_of(deployment.director.interface)
+        hosts = self._hosts_of(deployment)
         clients = recent_clients(hosts.director) if closely and balances else []
         observed = self._leases.looked(deployment.name, hosts, lambda holder: hosts.observe(
             whole, seen, director_too=director_too, closely=closely, clients=clients, holder=holder
@@ -228,7 +228,8 @@ class Engine:
         drained = drained_on_purpose(books.mine.entries)
         hosts = self._observe(deployment, books)
         found = apart(hosts, lambda seen: mending(deployment, seen, checks, drained), PLANNED)
-        return msgspec.structs.replace(found, plan=waved(found.plan, self.wave))
+        plan = spelled(waved(found.plan, self.wave), deployment, hosts)
+        return msgspec.structs.replace(found, plan=plan)
 
     def mend(
         self,
@@ -345,7 +346,7 @@ class Engine:
         kind = KeepalivedApplier if deployment.director.engine == "keepalived" else Applier
         return kind(
             deployment,
-            hosts=self._hosts_of(deployment.director.interface),
+            hosts=self._hosts_of(deployment),
             wire=self._wire,
             run=run,
             watch=watch,
@@ -374,7 +375,7 @@ class Engine:
     def _prove_wave(self, deployment: Deployment, servers: Sequence[str]) -> dict[str, str]:
         """A verification after a wave, of which only what concerns these servers counts."""
         wave = tuple(server for server in deployment.servers if server.name in servers)
-        hosts = self._hosts_of(deployment.director.interface)
+        hosts = self._hosts_of(deployment)
         observed = hosts.observe(msgspec.structs.replace(deployment, servers=wave), closely=True)
         client, inside = self._client_look(deployment), self._inside(deployment, observed)
         return unproved(deployment, servers, self._verified(deployment, observed, client, inside))
@@ -417,8 +418,7 @@ class Engine:
         client = deployment.client
         if client is None:
             return None
-        balances = deployment.director.in_kernel
-        director = self._hosts_of(deployment.director.interface).director if balances else None
+        director = self._hosts_of(deployment).director if deployment.director.in_kernel else None
         return lambda: self._client.use(client, lambda one: look(deployment, one, director))
 
     def _proving(self, deployment: Deployment) -> Callable[[Observed], Report]:
@@ -443,10 +443,9 @@ class Engine:
         """The doors into the hosts that could be looked at."""
         from dsrwizard.engine.handshakes import Inside
 
-        hosts = self._hosts_of(deployment.director.interface)
+        hosts = self._hosts_of(deployment)
         servers = {one.name: hosts.port(one) for one in deployment.servers if one.name in observed.servers}
-        balances = deployment.director.in_kernel
-        if not balances:
+        if not deployment.director.in_kernel:
             return Inside(servers)
         director = hosts.director
         kept = frozenset(
@@ -464,12 +463,12 @@ class Engine:
         refuse_unbuilt(deployment)
         poller = Poller(
             deployment,
-            director=self._hosts_of(deployment.director.interface).director,
+            director=self._hosts_of(deployment).director,
             wire=self._wire,
             journal=self._journals.of(deployment.name),
             interval=interval,
             record=Recorder(self._timeline(deployment)) if recorded and self._events is not None else None,
-            hosts=self._hosts_of(deployment.director.interface),
+            hosts=self._hosts_of(deployment),
             quiet=self._asker,
             prove=self._proving(deployment),
             read_only=read_only,
@@ -490,7 +489,7 @@ class Engine:
 
     def close(self) -> None:
         with self._lock:
-            all_hosts, self._hosts = list(self._hosts.values()), {}
+            all_hosts = self._doors.taken()
         # Side by side: a watch waits for its looks, which end with their connections.
         ends = [watcher.close for watcher in self._watchers] + [hosts.close for hosts in all_hosts]
         side_by_side(

@@ -162,4 +162,8 @@ class Hosts:
         with self._lock:
             self._over = True
             ports, self._ports = list(self._ports.values()), {}
-        side_by_side(((str(number), port.close) for number, port in enumerate(ports)), lambda name, what: None)
+        closing = [port.close for port in ports]
+        end = getattr(self.director, "close", None) if "director" in self.__dict__ else None
+        if end is not None:
+            closing.append(end)  # an appliance has a session of ours; this machine has none
+        side_by_side(((str(number), close) for number, close in enumerate(closing)), lambda name, what: None)

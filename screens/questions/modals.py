@@ -96,7 +96,8 @@ class HostKeyModal(Question):
             title, what = "Untrusted certificate", "certificate"
             head = "This certificate is not trusted. Its SHA-256 fingerprint, computed on this machine:"
             digits = question.fingerprint.removeprefix("SHA256:")
-            compare = f"the output of this PowerShell command on the server itself:\n  {SHOW_CERTIFICATES}"
+            kind = "PowerShell command" if question.shown_by == SHOW_CERTIFICATES else "command"
+            compare = f"the output of this {kind} on the server itself:\n  {question.shown_by}"
             then = "this certificate is remembered"
         else:
             title, what = "Unknown host key", "key"
@@ -150,6 +151,7 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
         "passphrase": "Key passphrase",
         "sudo": "sudo password",
         "windows": "Windows password",
+        "balancer": "Load balancer password",
         "prompt": "Question from the server",
     }
 

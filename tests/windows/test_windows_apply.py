@@ -339,7 +339,7 @@ class TestTheSession:
         one.host.adapters.append(spare)
         before = one.host.state()
         steps = [step for step in plan.steps if step.id == "hygiene"]
-        port = one.engine._hosts_of("eth0").port(one.deployment.servers[0])
+        port = one.engine._hosts_of(one.deployment).port(one.deployment.servers[0])
         with pytest.raises(Exception, match="carries the WinRM connection"):
             port.apply(steps, Told())
         assert one.host.state() == before

@@ -279,7 +279,7 @@ def carried_out(farm: Farm, change: Change) -> None:
     """This change alone, past all planning."""
     farm.plan()
     step = Step(id="x", host="win1", phase="vip", title="x", why="x", changes=(change,))
-    port = farm.engine._hosts_of("eth0").port(farm.deployment.servers[0])
+    port = farm.engine._hosts_of(farm.deployment).port(farm.deployment.servers[0])
     port.apply([step], Told())
 
 

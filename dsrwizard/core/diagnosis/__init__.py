@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from dsrwizard.core.diagnosis import balancing
 from dsrwizard.core.diagnosis.answering import answering, sizes
+from dsrwizard.core.diagnosis.appliance import told
 from dsrwizard.core.diagnosis.bypass import carried
 from dsrwizard.core.diagnosis.client import client
 from dsrwizard.core.diagnosis.clientlike import client_like, emits, half_open
@@ -67,7 +68,7 @@ ASIDE = frozenset(
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
         "server.balancer", "director.persistent", "director.guard", "director.role",
-        "director.keepalived",
+        "director.keepalived", "director.balancer",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -94,6 +95,7 @@ def diagnose(evidence: Evidence) -> Report:
     director += heard(evidence, faults, views)
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
     director += balancing.ipvs(evidence, faults, views)
+    director += told(evidence, faults, views)  # after the servers, too: what it says is held against them
     director += guarding(evidence, faults)  # after all that may leave it blind
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]

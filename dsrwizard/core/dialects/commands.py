@@ -19,7 +19,9 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     KeepalivedChange,
     LinkChange,
+    ModeChange,
     ModuleChange,
+    SaveChange,
     SavedTableChange,
     ServiceChange,
     ServiceKey,
@@ -86,7 +88,7 @@ def commands(change: Change) -> tuple[str, ...]:
             return (_destination(change),)
         case KeepalivedChange():
             return shown_commands(change)
-        case WindowsChange():
+        case WindowsChange() | ModeChange() | SaveChange():
             return ()
 
 

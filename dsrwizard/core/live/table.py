@@ -77,6 +77,7 @@ class LiveRows:
     def __init__(self, deployment: Deployment) -> None:
         self._external = not deployment.director.in_kernel
         self._engine = deployment.director.engine
+        self._balancer = "The load balancer" if self._external else "IPVS"
         self._by_turns, self._peers = deployment.director.by_turns, deployment.director.peers
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
@@ -258,6 +259,8 @@ class LiveRows:
         if not mac:
             here = not self._by_turns or group.vip.address in findings.held
             return "director" if balanced and here else ""
+        if self._external and balanced and [*owning_.strangers] == [mac]:
+            return "director"  # the appliance that was asked
         return heard.macs.get(mac, mac)
 
     def _fault(
@@ -299,7 +302,7 @@ class LiveRows:
             return None
         apply = "Re-apply the deployment."
         if found is None:
-            return Finding(cause="ipvs-missing", message=f"IPVS has no service {vip} {label}.", fix=apply)
+            return Finding(cause="ipvs-missing", message=f"{self._balancer} has no service {vip} {label}.", fix=apply)
         differing = []
         if found.state.scheduler != wanted.scheduler:
             differing.append(f"scheduler {found.state.scheduler} instead of {wanted.scheduler}")
@@ -307,16 +310,18 @@ class LiveRows:
             differing.append(f"persistence {found.state.persistence} s instead of {wanted.persistence} s")
         if differing:
             words = " and ".join(differing)
-            return Finding(cause="ipvs-differs", message=f"IPVS has {vip} {label} with {words}.", fix=apply)
+            return Finding(cause="ipvs-differs", message=f"{self._balancer} has {vip} {label} with {words}.", fix=apply)
         foreign = sorted(
             endpoint for endpoint, one in here.items() if endpoint not in group.endpoints and one.state.weight > 0
         )
         if foreign:
             places = ", ".join(f"{address} port {port}" for address, port in foreign)
+            where = "the load balancer" if self._external else "IPVS"
             return Finding(
-                cause="ipvs-differs", message=f"IPVS also sends {vip} {label} to {places}, not in the deployment.",
-                fix="Remove it from IPVS, or add it to the deployment.",
-            )  # fmt: skip
+                cause="ipvs-differs",
+                message=f"{self._balancer} also sends {vip} {label} to {places}, not in the deployment.",
+                fix=f"Remove it from {where}, or add it to the deployment.",
+            )
         return None
 
     def _service_changed(self, group: _Group, fault: Finding | None) -> None:

@@ -242,6 +242,22 @@ class AnnounceChange(_Change, frozen=True, kw_only=True):
     new: bool = True
 
 
+class ModeChange(_Change, frozen=True, kw_only=True):
+    """A feature or a mode of an appliance, for everything that it does: `LB`, `MBF`."""
+
+    of: Literal["feature", "mode"]
+    name: str
+    old: bool
+    new: bool
+
+
+class SaveChange(_Change, frozen=True, kw_only=True):
+    """An appliance's running configuration is kept over its reboot, whoever made it. Its undo is to save again."""
+
+    old: str = "saved"
+    new: str = "saved"
+
+
 class SavedTableChange(_Change, frozen=True, kw_only=True):
     """What `dsrwizard restore` brings back after a reboot of the director is written to a file: the table as the kernel
     has it at that moment, the VIPs and the settings. Its undo removes the file. `rips`: of the real servers."""
@@ -270,4 +286,6 @@ Change = (
     | WindowsChange
     | SavedTableChange
     | KeepalivedChange
+    | ModeChange
+    | SaveChange
 )

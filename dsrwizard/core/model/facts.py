@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from dsrwizard.core.model.balancer_facts import BalancerFacts
 from dsrwizard.core.model.bird import BirdFacts
 from dsrwizard.core.model.changes import DestinationState, FileState, ServiceKey, ServiceState
 from dsrwizard.core.model.director_facts import OtherService
@@ -336,6 +337,9 @@ class DirectorFacts(Shown, frozen=True, kw_only=True):
     """It was at work when this was looked at."""
     keepalived: KeepalivedFacts | None = None
     """None: not looked at, for another engine balances."""
+    balancer: BalancerFacts | None = None
+    """The appliance that balances; `services` are then its virtual servers. None: this machine's IPVS does, or a
+    product that cannot be asked."""
 
     def interface(self, name: str) -> Interface | None:
         for interface in self.interfaces:

@@ -49,13 +49,22 @@ class Step(Shown, frozen=True, kw_only=True):
     """The real server a step on the director is about; it waits for that server's own steps."""
     owner: str = ""
     """The deployment whose journal it belongs to, where that is not the one of the run."""
+    beside: tuple[Gate, ...] = ()
+    """What must be proved as well as `proof`: other protocols that the same change lets in."""
+    calls: tuple[str, ...] | None = None
+    """What is sent to an appliance, and `undo` what takes it back; None: it is about a host, and has commands."""
+    undo: tuple[str, ...] = ()
     awaits: bool = False
     """It puts a VIP up that has no real server yet, and waits until the first one behind it is proved."""
 
     def inverse(self) -> Self:
         """The step that takes this one back."""
         undone = tuple(change.inverse() for change in reversed(self.changes))
-        return msgspec.structs.replace(self, changes=undone, proof=None, title=f"undo: {self.title}")
+        calls = None if self.calls is None else self.undo
+        return msgspec.structs.replace(
+            self, changes=undone, proof=None, beside=(), calls=calls, undo=self.calls or (),
+            title=f"undo: {self.title}",
+        )  # fmt: skip
 
 
 class Gate(Shown, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
         return not isinstance(change, AddressChange) or any(
             same_in(change.address, (vip.address,)) for vip in deployment.vips_of(server)
         )
-    if not deployment.director.in_kernel:
+    if not deployment.director.driven:
         return False  # another product balances now
     if item.step == PERSISTENCE and deployment.director.engine == "keepalived":
         return False  # keepalived's unit brings everything back at boot

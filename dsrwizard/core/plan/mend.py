@@ -15,6 +15,7 @@ from dsrwizard.core.model.changes import (
     DestinationChange,
     FileChange,
     FolderChange,
+    ModeChange,
     ModuleChange,
     SysctlChange,
 )
@@ -272,7 +273,7 @@ class _Finder:
                 named = {word.partition("=")[0] for word in check.fix.split()}
                 return [
                     step for step in _for(host, "setting")
-                    if any(isinstance(change, SysctlChange) and change.key in named for change in step.changes)
+                    if any(_names(change, named) for change in step.changes)
                 ]  # fmt: skip
             case "stale-arp":
                 return [step for step in [self._announcement(check.vip)] if step is not None]
@@ -406,3 +407,8 @@ def _nothing(check: Check) -> Cure:
         check=check,
         by_hand=f"Everything dsrwizard sets up on {where} is in place, so no step fixes this. See the fix below.",
     )
+
+
+def _names(change: object, named: set[str]) -> bool:
+    """Whether a change is of a setting that a fix names, or turns on what an appliance needs."""
+    return isinstance(change, ModeChange) or (isinstance(change, SysctlChange) and change.key in named)

@@ -14,6 +14,7 @@ from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
 from dsrwizard.core.plan.director import plan_director
 from dsrwizard.core.plan.keepalived import plan_keepalived
+from dsrwizard.core.plan.netscaler import plan_netscaler
 from dsrwizard.core.plan.unlooked import unseen
 
 
@@ -47,6 +48,11 @@ def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change]
             hosts.append(unseen(DIRECTOR, observed))
         else:
             hosts.append(plan_director(deployment, observed.director, frozenset(able), leaving))
+    if deployment.director.engine == "netscaler":
+        director = observed.director
+        hosts.append(
+            unseen(DIRECTOR, observed) if director is None else plan_netscaler(deployment, director, frozenset(able))
+        )
     if deployment.director.engine == "keepalived":
         hosts += plan_keepalived(deployment, observed, frozenset(able))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))

@@ -15,6 +15,7 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     KeepalivedChange,
     LinkChange,
+    ModeChange,
     SavedTableChange,
     ServiceChange,
     SysctlChange,
@@ -70,6 +71,11 @@ def standing(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             found = facts.service(key) if isinstance(facts, DirectorFacts) else None
             destination = found.destination(address, port) if found else None
             return destination.state if destination else None
+        case ModeChange(of=of, name=name):
+            balancer = facts.balancer if isinstance(facts, DirectorFacts) else None
+            if balancer is None:
+                return NOT_SEEN
+            return name in (balancer.box.features if of == "feature" else balancer.box.modes)
         case WindowsChange():
             return _windows(change, facts)
         case _:

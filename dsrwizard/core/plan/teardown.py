@@ -23,6 +23,7 @@ from dsrwizard.core.model.changes import (
     FileState,
     FolderChange,
     LinkChange,
+    ModeChange,
     SavedTableChange,
     ServiceChange,
     SysctlChange,
@@ -41,6 +42,7 @@ from dsrwizard.core.plan.bird import in_order, line_only, of_bird
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.guard_unit import GUARD_STEP
 from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
+from dsrwizard.core.plan.netscaler import in_use
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import Owed
@@ -210,7 +212,7 @@ def _director(
     facts = observed.director
     if facts is None:
         return unseen(DIRECTOR, observed)
-    if not facts.privileged:
+    if not facts.privileged and facts.balancer is None:
         return HostPlan(
             host=DIRECTOR,
             problem="Changing IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW. Run it with sudo.",
@@ -251,7 +253,10 @@ def _director(
         if isinstance(item.change, AddressChange) and item.change.new and ip_address(item.change.address) in kept:
             notes.append(f"The VIP {item.change.address} stays: another service uses it.")
             continue
-        if item.phase == "prepare" and needed:
+        if stays := in_use(item.change, facts, mine):
+            notes.append(stays)
+            continue
+        if item.phase == "prepare" and needed and facts.balancer is None:
             notes.append(f"{item.title} stays: another deployment on this director needs it.")
             continue
         if item.phase == "prepare" and unread:
@@ -433,6 +438,8 @@ def _name(change: Change) -> str:
             return f"{address} on {interface}"
         case SavedTableChange(deployment=name):
             return saved_path(name)
+        case ModeChange(of=of, name=name):
+            return f"{of} {name}"
         case WindowsChange(item=item, key=key):
             return f"{item} {key}"
         case _:

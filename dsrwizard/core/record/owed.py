@@ -24,7 +24,9 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     KeepalivedChange,
     LinkChange,
+    ModeChange,
     ModuleChange,
+    SaveChange,
     SavedTableChange,
     ServiceChange,
     SysctlChange,
@@ -178,13 +180,17 @@ def identity(change: Change) -> str:
             return "units"
         case KeepalivedChange(of=of):
             return f"keepalived {of}"
+        case ModeChange(of=of, name=name):
+            return f"{of} {name}"
+        case SaveChange():
+            return "save"
         case SavedTableChange(deployment=name):
             return f"saved {name}"
         case WindowsChange(item=item, key=key):
             return f"windows {item} {key}"
 
 
-STATELESS = (AnnounceChange, UnitChange, ModuleChange)
+STATELESS = (AnnounceChange, UnitChange, ModuleChange, SaveChange)
 """Changes that leave nothing behind: they are not owed."""
 _SETS_UP: tuple[Verb, ...] = ("apply", "mend", "found")
 """What brings hosts to the deployment: after it the deployment is wanted."""

@@ -19,7 +19,9 @@ from dsrwizard.core.model.changes import (
     FolderChange,
     KeepalivedChange,
     LinkChange,
+    ModeChange,
     ModuleChange,
+    SaveChange,
     SavedTableChange,
     ServiceChange,
     ServiceState,
@@ -91,6 +93,10 @@ def difference(change: Change) -> Difference:
             return Difference(symbol=">", what=f"{unit} {'starts' if new == 'running' else 'stops'}")
         case UnitChange():
             return Difference(symbol=">", what="systemd reloads its units")
+        case ModeChange(of=of, name=name):
+            return Difference(symbol=_symbol(change.old, change.new), what=f"{of} {name} of the load balancer")
+        case SaveChange():
+            return Difference(symbol=">", what="the load balancer saves its configuration")
         case SavedTableChange(deployment=name):
             symbol = _symbol(change.old, change.new)
             return Difference(symbol=symbol, what=f"file {saved_path(name)}", new="table, VIPs, settings")

@@ -65,11 +65,13 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
 
 def undo_commands(step: Step) -> tuple[str, ...]:
     """The exact commands that take this step back."""
-    return tuple(line for change in step.inverse().changes for line in commands(change))
+    return step_commands(step.inverse())
 
 
 def step_commands(step: Step) -> tuple[str, ...]:
-    """The exact commands of this step."""
+    """The exact commands of this step, or the calls where it is about an appliance."""
+    if step.calls is not None:
+        return step.calls
     return tuple(line for change in step.changes for line in commands(change))
 
 

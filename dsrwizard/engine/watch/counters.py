@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from dsrwizard.core.dialects.netscaler.reading import for_every_protocol
 from dsrwizard.core.live.readings import Reading
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.ports import DirectorPort
@@ -15,7 +16,7 @@ class CounterReader:
     """Reads what IPVS counts."""
 
     def __init__(self, deployment: Deployment, director: DirectorPort, board: Board) -> None:
-        self._deployment = deployment.name
+        self._deployment = deployment
         self._external = not deployment.director.driven
         self._director = director
         self._board = board
@@ -32,5 +33,7 @@ class CounterReader:
             self._board.read_failed(failure_of(problem).text)
             return
         milliseconds = 1000 * (time.perf_counter() - began)
-        guard = self._director.guard(self._deployment)
+        if not self._deployment.director.in_kernel:
+            services = for_every_protocol(self._deployment, tuple(services))
+        guard = self._director.guard(self._deployment.name)
         self._board.read(Reading(at=self._board.clock(), services=services, guard=guard), milliseconds)

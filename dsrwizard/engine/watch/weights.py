@@ -10,6 +10,7 @@ from dsrwizard.core.model.deployment import Deployment, Service, Vip, same_in
 from dsrwizard.core.model.errors import DsrError, UsageError
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.outcome import Outcome
+from dsrwizard.core.model.products import PRODUCTS
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.director import key_of
@@ -107,10 +108,12 @@ class Weights:
             raise UsageError(f"This deployment has no real server {server}.", "", f"Name one of: {names}.")
         if weight is None:
             return found.weight
-        if isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= HIGHEST:
+        product = PRODUCTS.get(self._deployment.director.engine)
+        most = product.heaviest if product is not None and product.heaviest is not None else HIGHEST
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= most:
             raise UsageError(
                 f"{weight} is not a valid weight.",
-                f"IPVS takes whole numbers from 0 (no new clients) to {HIGHEST}.",
+                f"{product.name if product else 'IPVS'} takes whole numbers from 0 (no new clients) to {most}.",
                 "Twice the weight gets twice the clients.",
             )
         return weight

@@ -1,0 +1,14 @@
+"""NetScaler over NITRO: `open_netscaler` gives the port; nothing is sent before it is used."""
+
+from __future__ import annotations
+
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.ports import Asker, BalancerPort
+
+
+def open_netscaler(deployment: Deployment, asker: Asker) -> BalancerPort:
+    """Logs in with the first use, to the primary of a pair. Safe from many threads. The password is kept in memory for
+    as long as the asker lives (or until `backends.memory.forget`)."""
+    from backends.netscaler.port import NetScaler
+
+    return NetScaler(deployment, asker)
