@@ -22,7 +22,7 @@ from dsrwizard.core.model.deployment import RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.nlb import balanced_macs
 from dsrwizard.core.model.steps import DIRECTOR
-from dsrwizard.core.model.values import canonical
+from dsrwizard.core.model.values import canonical, endpoint
 from dsrwizard.core.plan.director import by_client, key_of, wanted_state
 
 _SHOWN = 8
@@ -284,6 +284,16 @@ def _destination(
             f"A guard holds {server.name} out of {name}. It answers now, and the guard lets it in when it goes on so.",
             f"weight 0; held out because: {guard.why}",
         )
+    if state.weight == 0 and server.weight > 0 and _dead_at_its_address(evidence, service, rip):
+        return faults.fail(
+            where, _about(server, vip, service, "drained"),
+            f"{server.name} gets no new clients of {name}: keepalived asks it at {endpoint(rip, service.port)}, where "
+            "it takes no connection, though it answers through the VIP.",
+            f"weight 0; TCP to {endpoint(rip, service.port)} from here: "
+            f"{evidence.connect(rip, service.port).result}",
+            f"On {server.name}: have the application listen on {rip} port {service.port}, too, and not on the VIP "
+            "alone. keepalived lets it in by itself then.",
+        )  # fmt: skip
     if state.weight == 0 and server.weight > 0:
         by = " A guard held it out and is not running any more." if guard is not None else ""
         return faults.fail(
@@ -317,6 +327,13 @@ def _destination(
     note = "" if state.weight == server.weight else f", the deployment says {server.weight}"
     note += f", threshold {state.upper}" if state.upper else ""
     return where.passed(f"IPVS sends {name} to {server.name}.", f"direct routing, weight {state.weight}{note}")
+
+
+def _dead_at_its_address(evidence: Evidence, service: Service, rip: str) -> bool:
+    """Whether keepalived's TCP_CHECK, which asks the server's own address, finds nothing there."""
+    if evidence.deployment.director.engine != "keepalived" or service.protocol != "tcp":
+        return False
+    return evidence.connect(rip, service.port).result in ("refused", "silent")
 
 
 def _about(server: RealServer, vip: Vip, service: Service, cause: Cause) -> Fault:

@@ -460,6 +460,12 @@ def _notes(deployment: Deployment, seen: KeepalivedFacts) -> list[str]:
         for one in seen.table or ()
         if (one.address, one.protocol, one.port) not in keys
     ]
+    tcp = any(service.protocol == "tcp" for _, service in services_of(deployment))
+    if tcp and seen.files.get(services_file(deployment.name)) is None:
+        notes.append(
+            "keepalived asks each real server at its own address (TCP_CHECK). An application that listens on the VIP "
+            "alone gets no clients: have it listen on the server's address, too."
+        )
     if not seen.systemd:
         notes.append(
             "This machine does not run systemd, so nothing starts keepalived after a reboot, and nobody takes the VIPs "
