@@ -47,10 +47,11 @@ def amiss(deployment: Deployment, here: Holdings, owners: Mapping[str, Owners]) 
         theirs[peer.name] = [vip for vip in mine if own & set(_heard(vip, owners))]
     twice = {name: vips for name, vips in theirs.items() if vips}
     if mine and here.keepalived is False:
-        taken = "".join(f" {name} has taken {', '.join(vips)} too." for name, vips in twice.items())
+        # A sentence each: an answer that is missed once must not begin the count of the other anew.
         return [
             f"This director holds {', '.join(mine)} and keepalived does not run here: nobody takes them off when it "
-            f"fails.{taken} {NAME_IT}"
+            f"fails. {NAME_IT}",
+            *(f"{name} has taken {', '.join(vips)} too: clients reach either." for name, vips in twice.items()),
         ]
     return [
         f"{name} answers for {', '.join(vips)}, which this director holds too: the two do not hear each other, or "
