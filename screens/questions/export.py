@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from textual import on
@@ -16,7 +17,7 @@ from dsrwizard import files
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.foreign import whole
 from dsrwizard.core.model.steps import Plan
-from dsrwizard.core.tell.runbook import Runbook, html, markdown
+from dsrwizard.core.tell.runbook import HandBook, StepProof, html, markdown
 from dsrwizard.core.tell.ticket import ticket
 from dsrwizard.files import state_dir
 from screens import clock
@@ -36,13 +37,13 @@ def write_ticket(path: Path, deployment: Deployment, plan: Plan) -> None:
     _write(path, ticket(deployment, plan, when))
 
 
-def write_runbook(path: Path, book: Runbook) -> tuple[Path, Path]:
-    """Writes the runbook as Markdown and as an HTML page and returns both paths, which end in .md and .html. Raises
-    OSError."""
+def write_runbook(path: Path, book: HandBook, proofs: Sequence[StepProof] = ()) -> tuple[Path, Path]:
+    """Writes the runbook as Markdown and as an HTML page, ticked by the proofs of its steps, and returns both paths,
+    which end in .md and .html. Raises OSError."""
     known = path.suffix.lower() in (".md", ".html", ".htm")
     base = path.with_suffix("") if known else path
     written = (base.with_name(f"{base.name}.md"), base.with_name(f"{base.name}.html"))
-    for target, content in zip(written, (markdown(book), html(book)), strict=True):
+    for target, content in zip(written, (markdown(book, proofs), html(book, proofs)), strict=True):
         _write(target, content)
     return written
 
@@ -100,8 +101,8 @@ class ExportModal(PathModal):
 
 
 class RunbookModal(PathModal):
-    """The export dialog of a runbook."""
+    """The export dialog of a runbook: of a server, or of the load balancer."""
 
-    def __init__(self, deployment: str, server: str) -> None:
-        about = f"The runbook of {server}: as Markdown (.md), and as a page to print (.html) next to it."
+    def __init__(self, deployment: str, server: str, *, whose: str = "") -> None:
+        about = f"The runbook of {whose or server}: as Markdown (.md), and as a page to print (.html) next to it."
         super().__init__("Runbook", about, state_dir() / "runbooks" / f"{deployment}-{server}.md")

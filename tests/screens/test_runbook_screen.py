@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import load
-from dsrwizard.core.model.deployment import Deployment, Service
+from dsrwizard.core.model.deployment import Deployment, Director, Service
 from dsrwizard.session import Session
 from screens.questions.modals import Question
 from screens.runbook import RunbookScreen
@@ -278,6 +278,43 @@ class TestByHand:
             await pilot.press("h", "e", "ctrl+u", *path, "enter")
             await pilot.pause()
             assert "could not be written" in told(app)
+
+
+class TestLoadBalancer:
+    @pytest.mark.parametrize(("engine", "title"), [("external", "Load balancer as"), ("aloha", "ALOHA as")])
+    async def test_its_runbook_is_written_and_ticked_by_the_last_verification(
+        self, make_app: Make, world: World, state: Path, engine: str, title: str
+    ) -> None:
+        world.strangers[VIP] = ["02:00:0a:00:00:42"]
+        made = msgspec.structs.replace(world.deployment(), director=Director(interface="eth0", engine=engine))  # type: ignore[arg-type]
+        app = make_app(deployment=made)
+        page = state / "runbooks" / "shop-load-balancer.md"
+        async with app.run_test(size=(80, 24)) as pilot:
+            await to_review(pilot)
+            assert "l Balancer" in seen(app)
+            await pilot.press("l", "enter")
+            await pilot.pause()
+            assert page.read_text().startswith(f"# {title} the load balancer of shop")
+            assert "- [x] done" not in page.read_text()
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            await pilot.press("right", "enter")
+            await settled(pilot)
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert wizard(app).step == "verify"
+            await pilot.press("l", "enter")
+            await pilot.pause()
+            assert str(page.with_suffix(".html")) in told(app)
+        assert page.read_text().count("- [x] done") >= 4, "each server was proved, and who has the VIP"
+
+    async def test_it_is_there_only_where_another_machine_balances(self, make_app: Make, world: World) -> None:
+        app = make_app(deployment=world.deployment())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await to_review(pilot)
+            assert "Balancer" not in seen(app)
+            await pilot.press("l")
+            assert len(app.screen_stack) == 1, "no dialog"
 
 
 def test_picture(snap_compare: Callable[..., bool], make_app: Make, world: World) -> None:
