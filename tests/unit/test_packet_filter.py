@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dsrwizard.core.dialects.linux.observe import observe_script, parse
-from dsrwizard.core.dialects.linux.packet_filter import LINES, parse_chains
+from dsrwizard.core.dialects.linux.packet_filter import LINES, parse_chains, whole_script
 from dsrwizard.core.model.deployment import Vip
 from dsrwizard.core.model.facts import ServerFacts
 from dsrwizard.core.model.packet_filter import CUT, FilterChain
@@ -217,6 +217,50 @@ def chains_of(facts: ServerFacts) -> tuple[FilterChain, ...]:
 def test_the_script_asks_nft_in_any_posix_shell(tmp_path: Path) -> None:
     assert chains_of(run(tmp_path, nft=NFT.removeprefix("nft\n"))) == found(NFT)
     assert "list ruleset" not in observe_script("n0nce", [])
+
+
+@pytest.mark.parametrize("shown_by", ["proc/modules", "lib/modules/6.1/modules.builtin", None])
+@pytest.mark.parametrize("legacy", ["filter\n", "", None])
+def test_what_the_kernel_has_is_asked_for_and_nothing_else(
+    tmp_path: Path, shown_by: str | None, legacy: str | None
+) -> None:
+    """A host without nft: its nf_tables are listed for both families where its kernel has them, as a module or built
+    in, and the tables of iptables-legacy where it has some. Whether it has nf_tables is looked at once."""
+    programs = {
+        "proc/sys/kernel/osrelease": "6.1\n",
+        "proc/modules": "xt_nf_tables 1 0 - Live 0x0\n",
+        "lib/modules/6.1/modules.builtin": "kernel/net/netfilter/nf_conntrack.ko\n",
+        "bin/grep": f'#!/bin/sh\necho . >>{tmp_path}/greps\nexec {shutil.which("grep")} "$@"\n',
+    }
+    for six in ("", "6"):
+        for kind in ("legacy", "nft"):
+            programs[f"bin/ip{six}tables-{kind}-save"] = f"#!/bin/sh\necho '*filter by {kind}'\n"
+        if legacy is not None:
+            programs[f"proc/net/ip{six}_tables_names"] = legacy
+    if shown_by == "proc/modules":
+        programs[shown_by] += "nf_tables 1 0 - Live 0x0\n"
+    elif shown_by:
+        programs[shown_by] += "kernel/net/netfilter/nf_tables.ko\n"
+    for name, text in programs.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    for name in ("awk", "cat", "head"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
+    script = (
+        whole_script("n0nce").replace("/proc/", f"{tmp_path}/proc/").replace("/lib/modules", f"{tmp_path}/lib/modules")
+    )
+    script = script.replace(":/usr/sbin:/sbin", "")
+    done = subprocess.run(
+        [shutil.which("sh") or "sh"], input=script, capture_output=True, text=True, check=True,
+        env={"PATH": str(tmp_path / "bin")},
+    )  # fmt: skip
+    said = {name: re.findall("by [a-z]+", text) for name, text in re.findall(r"n0nce:(\w+)==\n([^=]*)", done.stdout)}
+    assert done.stderr == ""
+    for six in "46":
+        assert said[f"legacy{six}"] == (["by legacy"] if legacy else [])
+        assert said[f"nft{six}"] == (["by nft"] if shown_by else [])
+    assert (tmp_path / "greps").read_text().count(".") <= 2
 
 
 SERVICES = """*nat

@@ -50,11 +50,19 @@ saved() {
   "$2" -c 2>/dev/null | awk "$near"' END {exit !NR}' || "$2" -c 2>&1
 }
 listed() { nft list ruleset 2>/dev/null | awk "$short"' END {exit !NR}' || nft list ruleset 2>&1; }
-tabled() { grep -qs '^nf_tables ' /proc/modules || grep -qs '/nf_tables[.]ko' "/lib/modules/$(uname -r)/modules.builtin"; }
+tabled() { # asked more than once, looked at once
+  if [ -z "$tabled" ]; then
+    tabled=no; read -r release </proc/sys/kernel/osrelease
+    if grep -qs '^nf_tables ' /proc/modules || grep -qs '/nf_tables[.]ko' "/lib/modules/$release/modules.builtin"; then
+      tabled=yes
+    fi
+  fi
+  [ "$tabled" = yes ]
+}
 tables() {
   s "legacy$1"
   if [ -e "/proc/net/${2}_names" ] && [ ! -r "/proc/net/${2}_names" ]; then echo hidden
-  elif grep -qs . "/proc/net/${2}_names"; then
+  elif [ -e "/proc/net/${2}_names" ] && read -r _ <"/proc/net/${2}_names"; then
     if have "$3-legacy-save"; then saved "$3-legacy" "$3-legacy-save"
     elif have "$3-save" && ! "$3-save" -V 2>/dev/null | grep -q nf_tables; then saved "$3" "$3-save"
     else echo unseen; fi | most
@@ -67,6 +75,7 @@ tables() {
 }
 PATH=$PATH:/usr/sbin:/sbin
 nft=
+tabled=
 s programs
 for p in nft iptables-save iptables-legacy-save iptables-nft-save; do if have "$p"; then echo "$p"; fi; done
 s nft
