@@ -7,13 +7,19 @@ they stand on the option line up to 12 and on a line of their own from 13.5 on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.products import ALOHA
 
 
 def aloha_text(deployment: Deployment) -> str:
     """A director for each service. Needs a deployment that ALOHA can express (`core.intake.expressible`)."""
-    return "\n".join(_section(deployment, vip, service) for vip in deployment.vips for service in vip.services)
+    return "\n".join(
+        section(deployment, vip, service, deployment.servers_of(vip))
+        for vip in deployment.vips
+        for service in vip.services
+    )
 
 
 def director_name(deployment: Deployment, vip: Vip, service: Service) -> str:
@@ -23,7 +29,8 @@ def director_name(deployment: Deployment, vip: Vip, service: Service) -> str:
     return f"dsr_{deployment.name}{address}_{service.port}{'' if service.protocol == 'tcp' else '_udp'}"
 
 
-def _section(deployment: Deployment, vip: Vip, service: Service) -> str:
+def section(deployment: Deployment, vip: Vip, service: Service, servers: Sequence[RealServer] = ()) -> str:
+    """The director of one service, with the lines of these servers."""
     lines = [
         head_line(deployment, vip, service),
         f"   balance {ALOHA.methods[service.scheduler]}",
@@ -32,7 +39,7 @@ def _section(deployment: Deployment, vip: Vip, service: Service) -> str:
     if service.persistence:
         lines.append(f"   option persistence timeout {service.persistence}s")
     lines.append(f"   option {check_of(service)}")
-    for server in deployment.servers_of(vip):
+    for server in servers:
         if server.weight:  # that a weight of 0 holds a server is documented for layer 7 alone: its line is left out
             lines.append(server_line(vip, service, server))
     return "\n".join(lines) + "\n"

@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from dsrwizard.core.model.shown import Shown
 
+COMPARED = "balancer.text"
+"""What proves a step by the text that was copied from a box, and not by packets."""
+
 
 class RunbookStep(Shown, frozen=True, kw_only=True):
     """`commands` are typed as they stand; `hand` is what is clicked where there is no command. `check` says how to see

@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from dsrwizard.core.tell.markdown import escaped, fenced, prose
 from dsrwizard.core.tell.runbook.book import HandBook
-from dsrwizard.core.tell.runbook.step import RunbookStep
+from dsrwizard.core.tell.runbook.step import COMPARED, RunbookStep
 from dsrwizard.core.tell.runbook.ticks import StepProof
 
 _STYLE = """\
@@ -42,10 +42,13 @@ def _proof(step: RunbookStep, proof: StepProof) -> str:
     """What was seen, or what would show it."""
     check = proof.check
     if proof.outcome == "proved":
-        return f"Proved from outside: {check.message if check is not None else step.proves}"
+        by = "" if step.proves == COMPARED else " from outside"
+        return f"Proved{by}: {check.message if check is not None else step.proves}"
     if proof.outcome == "failed" and check is not None:
         return " ".join(part for part in (f"FAILED: {check.message}", f"Cause: {check.cause}." * bool(check.cause),
                                           check.fix) if part)  # fmt: skip
+    if step.proves == COMPARED:
+        return "dsrwizard runbook proves this with --compare"
     return f"dsrwizard proves this from outside: {step.proves}" if step.proves else ""
 
 

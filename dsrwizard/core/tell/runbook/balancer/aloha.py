@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dsrwizard.core.dialects.aloha.writer import aloha_text, director_name, head_line, quicker, server_line
+from dsrwizard.core.dialects.aloha.writer import aloha_text, director_name, head_line, quicker, section, server_line
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.tell.runbook.balancer import common
-from dsrwizard.core.tell.runbook.step import RunbookStep
+from dsrwizard.core.tell.runbook.step import COMPARED, RunbookStep
 
 BEFORE = (
     "Menus are those of the ALOHA documentation 12 to 15.5, or similar. The box is managed at https://ADDRESS:4444.",
@@ -15,7 +15,6 @@ BEFORE = (
 
 def setup(deployment: Deployment) -> list[RunbookStep]:
     """Until servers get clients."""
-    held = [server for server in deployment.servers if server.weight == 0]
     steps = [
         RunbookStep(
             title=f"{vip.address} on the ALOHA",
@@ -40,17 +39,10 @@ def setup(deployment: Deployment) -> list[RunbookStep]:
             why="One director for each service. `mode gateway` is direct server return; without it the box may take "
             "NAT. "
             "The port of a server is always the VIP's: direct routing cannot change ports.",
-            hand=(
-                "Begin without the `server` lines of servers that are not proved yet: add each one in its own step "
-                "below." + (f" {', '.join(one.name for one in held)} has weight 0 and no line." if held else ""),
-            ),
-            commands=tuple(aloha_text(deployment).rstrip("\n").split("\n\n")),
-            see=(
-                "The tab accepts the text and shows it again as it stands here.",
-                "Copy the whole tab into a file and compare it: dsrwizard runbook with --compare and that file.",
-            ),
+            hand=("No server stands in it yet: each gets its line in its own step below, once it is proved.",),
+            commands=tuple(section(deployment, vip, service).rstrip("\n") for vip, service in common.each(deployment)),
+            see=("The tab accepts the text and shows it again as it stands here.",),
             back=(f"Delete the sections {named}, or paste the copy of before.",),
-            proves=common.TEXT,
         )
     )
     udp = next((service for _, service in common.each(deployment) if service.protocol == "udp"), None)
@@ -96,8 +88,15 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
 
 def finish(deployment: Deployment) -> list[RunbookStep]:
     """After the last server."""
-    del deployment
     return [
+        RunbookStep(
+            title="The whole text of the tab",
+            why="With every server that was proved. A server of weight 0 has no line: that holds it.",
+            commands=tuple(aloha_text(deployment).rstrip("\n").split("\n\n")),
+            see=("Copy the whole tab into a file and compare it: dsrwizard runbook with --compare and that file.",),
+            back=("Paste the copy of before.",),
+            proves=COMPARED,
+        ),
         RunbookStep(
             title="Save the configuration",
             why="What is applied and not saved is lost when the box reboots.",

@@ -11,8 +11,6 @@ from dsrwizard.core.tell.runbook.step import RunbookStep
 
 ANY_BOX = "load balancer"
 """How a box is called whose product is not known."""
-TEXT = "balancer.text"
-"""What proves a step whose result is compared with the text of the box, not with packets."""
 
 
 def each(deployment: Deployment) -> Iterator[tuple[Vip, Service]]:

@@ -9,8 +9,8 @@ from dsrwizard.core.dialects.aloha.compare import TextDifference
 from dsrwizard.core.model.checks import Check, Report
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import DIRECTOR
-from dsrwizard.core.tell.runbook.balancer.common import TEXT
 from dsrwizard.core.tell.runbook.book import HandBook
+from dsrwizard.core.tell.runbook.step import COMPARED
 from dsrwizard.core.tell.runbook.ticks import StepProof
 
 
@@ -26,7 +26,7 @@ def balancer_proofs(
     served = {server.name: {vip.address for vip in deployment.vips_of(server)} for server in deployment.servers}
     proofs = []
     for step in book.steps:
-        if step.proves == TEXT:
+        if step.proves == COMPARED:
             proofs.append(_text(differences))
         elif step.proves == "client.bypass":
             mine = [check for check in of_all.get(step.proves, ()) if check.vip in served[step.server]]
@@ -50,13 +50,15 @@ def _text(differences: Sequence[TextDifference] | None) -> StepProof:
     if differences is None:
         return StepProof()
     if not differences:
-        same = Check(check=TEXT, outcome="pass", host=DIRECTOR, message="The text of the box says what the file says.")
+        same = Check(
+            check=COMPARED, outcome="pass", host=DIRECTOR, message="The text of the box says what the file says."
+        )
         return StepProof(outcome="proved", check=same)
     first = differences[0]
     more = f" {len(differences) - 1} more." if len(differences) > 1 else ""
     line = f"Line {first.line}: " if first.line else ""
     found = Check(
-        check=TEXT, outcome="fail", host=DIRECTOR, service=first.service, message=f"{line}{first.message}{more}",
+        check=COMPARED, outcome="fail", host=DIRECTOR, service=first.service, message=f"{line}{first.message}{more}",
         fix=first.fix,
     )  # fmt: skip
     return StepProof(outcome="failed", check=found)
