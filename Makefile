@@ -11,6 +11,7 @@
 # make docs      the book as a site, in .venv-docs/site; a broken link fails it
 # make manual    man page and completions (share/) anew from the commands
 # make mutants   single places of planning, diagnosis, record and dialects changed, and which the tests notice; SEED, COUNT
+# make monkey    keys pressed at random and twice in every screen, 20,000 for each size: crashes, and acts nobody confirmed
 # make kills     the real process killed at every record of its journal, in the lab; half an hour
 # make undo-table  every n-th thing asked of a Windows host fails, before and after it took effect: made, wrong
 # make lock      requirements/*.txt anew from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
@@ -38,7 +39,7 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
 REBOOTS_NEED := linux.uml=user-mode-linux mmdebstrap=mmdebstrap fakechroot=fakechroot fakeroot=fakeroot \
                 mkfs.ext4=e2fsprogs ssh-keygen=openssh-client depmod=kmod setpriv=util-linux
 
-.PHONY: failover guard-soak reboots demo test cases check lint unit bench faults hostile mutants kills undo-table pictures manual docs install-check lock outdated clean packages
+.PHONY: monkey failover guard-soak reboots demo test cases check lint unit bench faults hostile mutants kills undo-table pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
@@ -104,6 +105,10 @@ SEED ?= 1
 COUNT ?= 30
 mutants: $(VENV)/.ready-dev
 	@$(BIN)/python -m tests.mutants --seed $(SEED) --count $(COUNT)
+
+MONKEY ?= 20000
+monkey: $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.monkey --keys $(MONKEY) --seed $(SEED)
 
 kills: packages $(VENV)/.ready-dev
 	DSRWIZARD_KILLS=all $(BIN)/python -m pytest -q tests/lab/test_kill_points.py

@@ -15,6 +15,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.driver import Driver
+from textual.events import Event, Key, Paste
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -29,6 +30,7 @@ from screens.pane import Desk
 from screens.questions.asker import QuestionAsked, ScreenAsker
 from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
+from screens.turns import KeysInTurn
 from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.harmless_lines import HarmlessLines
@@ -138,6 +140,14 @@ class DsrApp(App[int]):
         self._interval = interval
         self._ends = False
         self._engine_end: Thread | None = None
+        self._keys = KeysInTurn(self, super().on_event)
+
+    async def on_event(self, event: Event) -> None:
+        """Hands keys on in turn, everything else at once."""
+        if isinstance(event, Key | Paste) and not event.is_forwarded:
+            await self._keys.take(event)
+        else:
+            await super().on_event(event)
 
     def get_default_screen(self) -> Screen[Any]:
         """Returns the first screen directly; a screen below it would be drawn for nothing."""

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from dsrwizard.core.intake.validate import deployment_of
@@ -22,6 +21,7 @@ from screens.background import in_thread
 from screens.pane import Desk
 from screens.questions.export import RunbookModal, write_runbook
 from screens.questions.modals import Choice, HelpModal, Question
+from screens.questions.once import AnsweredOnce
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.host_words import in_words
@@ -62,7 +62,7 @@ class SystemQuestion(Question):
     """
 
 
-class RunbookScreen(Screen[None]):
+class RunbookScreen(AnsweredOnce[None]):
     """The screen for `name`, a manual server of the desk's draft. Leaves its last verification in `desk.report`."""
 
     BINDINGS = [

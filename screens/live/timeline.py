@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from dsrwizard.core.api import Engine
@@ -21,6 +20,7 @@ from screens.background import in_thread
 from screens.live.cells import STATES
 from screens.live.words import moment
 from screens.questions.modals import HelpModal
+from screens.questions.once import AnsweredOnce
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.glyphs import arrows, glyph
 from screens.widgets.host_words import in_words
@@ -37,7 +37,7 @@ HELP = (
 )
 
 
-class TimelineScreen(Screen[None]):
+class TimelineScreen(AnsweredOnce[None]):
     """The screen. Shows `happenings` at once, and adds the engine's stored events once they are read."""
 
     BINDINGS = [

@@ -17,24 +17,21 @@ from textual.events import Resize
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from dsrwizard.core.api import Engine, Watcher
+from dsrwizard.core.api import Engine
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.history import METRICS
-from dsrwizard.core.model.snapshot import DestinationRow, Happening, ServiceRow, Snapshot
+from dsrwizard.core.model.snapshot import DestinationRow, Happening, Snapshot
 from screens import clock
 from screens.background import in_thread
 from screens.live.cells import titles
 from screens.live.header import Looking, header_lines, old
 from screens.live.table import LiveTable, Wanted
-from screens.live.watching import Watching
-from screens.live.weight import Weighed, WeightModal
+from screens.live.weighing import Weighing
 from screens.live.words import detail_lines, happening_line
-from screens.questions.busy import another_run
 from screens.questions.cause_page import show_cause
 from screens.questions.export import PathModal
-from screens.questions.modals import Choice, HelpModal, Question
+from screens.questions.modals import HelpModal
 from screens.widgets.check_detail import Detail, labelled
 from screens.widgets.check_rows import check_lines, verdict_line
 from screens.widgets.glyphs import glyph
@@ -48,7 +45,7 @@ CHANGING = frozenset({"drain", "restore", "weight", "mend", "apply_again", "tear
 METRIC_WORDS = {"connections": "new connections", "packets": "packets in", "bytes": "bytes in"}
 
 
-class LiveView(Watching):
+class LiveView(Weighing):
     """The view of one deployment. Watches it from `start` to `stop`. `read_only`: no key changes anything."""
 
     BINDINGS = [
@@ -164,10 +161,6 @@ class LiveView(Watching):
         self.set_class(event.size.height >= 26, "-tall")
         self.set_class(event.size.height < 16, "-short")
         self._show_titles()
-
-    @property
-    def table(self) -> LiveTable:
-        return self.query_one(LiveTable)
 
     # Drawing.
 
@@ -316,86 +309,6 @@ class LiveView(Watching):
             text = "\n\n".join(f"{glyph('unknown')} {sentence}" for sentence in unseen)
             self.app.push_screen(HelpModal("Not checked", Content(text)))
 
-    # Weights.
-
-    def action_drain(self) -> None:
-        """Drains the selected server; asks if it is the last that serves."""
-        row = self._chosen_server()
-        if row is not None:
-            self._weigh(row, Weighed(0))
-
-    def action_restore(self) -> None:
-        row = self._chosen_server()
-        if row is not None:
-            self._set(row, None)
-
-    def action_weight(self) -> None:
-        """Asks for a weight and sets it."""
-        row = self._chosen_server()
-        if row is None:
-            return
-
-        def answered(answer: Weighed | None) -> None:
-            if answer is not None:
-                self._weigh(row, answer)
-
-        self.app.push_screen(WeightModal(row, [one for _, one in self._everywhere(row.server)]), answered)
-
-    def _chosen_server(self) -> DestinationRow | None:
-        found = self.table.chosen()
-        if found is None or found[1] is None:
-            self.notify("Select a real server first.", severity="warning", markup=False)
-            return None
-        return found[1]
-
-    def _everywhere(self, server: str) -> list[tuple[ServiceRow, DestinationRow]]:
-        """The server's lines in all its services."""
-        services = self.snapshot.services if self.snapshot else ()
-        return [(service, row) for service in services for row in service.rows if row.server == server]
-
-    def _weigh(self, chosen: DestinationRow, wanted: Weighed) -> None:
-        """Sets the weight; asks first if a service would be left without a server."""
-        server = chosen.server
-        left = [
-            f"{service.vip} {service.service}"
-            for service, row in self._everywhere(server)
-            if wanted.weight == 0
-            and row.weight
-            and (not wanted.here or (row.vip, row.service) == (chosen.vip, chosen.service))
-            and not any(one.weight for one in service.rows if one.server != server)
-        ]
-        if not left:
-            self._set(chosen, wanted)
-            return
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        body = f"{server} is the last server with a weight for {left[0]}{more}. Without it, clients get no answer."
-        choices = (Choice("cancel", "Cancel", "primary"), Choice("drain", "Drain it", "warning"))
-
-        def answered(choice: str | None) -> None:
-            if choice == "drain":
-                self._set(chosen, wanted)
-
-        self.app.push_screen(Question(f"Drain {server}?", body, choices, safe="cancel"), answered)
-
-    def _set(self, chosen: DestinationRow, wanted: Weighed | None) -> None:
-        """None: the deployment's weight, in all services."""
-        watcher = self.watcher
-        if watcher is not None:
-            self.run_worker(self._set_weight(watcher, chosen, wanted), group="live-weight")
-
-    async def _set_weight(self, watcher: Watcher, chosen: DestinationRow, wanted: Weighed | None) -> None:
-        server, weight = chosen.server, wanted.weight if wanted else None
-        vip, service = (chosen.vip, chosen.service) if wanted and wanted.here else ("", "")
-        try:
-            await in_thread(lambda: watcher.set_weight(server, weight, vip, service))
-        except Locked as error:
-            another_run(self.app, error, lambda: self._set(chosen, wanted))
-        except Exception as error:  # noqa: BLE001 - whatever stood in the way is told, and the screen goes on
-            self.notify(str(in_words(error)), title=f"{server}: weight not set", severity="error", markup=False)
-        else:
-            done = {None: "restored to its weight", 0: "drained: no new clients"}.get(weight, f"set to weight {weight}")
-            self.notify(f"{server} {done}{f' in {vip} {service}' if vip else ''}.", markup=False)
-
     # What others do when asked.
 
     def action_tear_down(self) -> None:
@@ -409,7 +322,7 @@ class LiveView(Watching):
 
     def action_mend(self) -> None:
         """Opens the mend screen for the selected server, if it needs it."""
-        row = self._chosen_server()
+        row = self.chosen_server()
         if row is None or self.deployment is None:
             return
         if row.state == "up" and not row.cause:
@@ -419,7 +332,7 @@ class LiveView(Watching):
         self.post_message(self.MendAsked(self.deployment, row))
 
     def action_explain(self) -> None:
-        row = self._chosen_server()
+        row = self.chosen_server()
         if row is not None:
             show_cause(self, row.cause)
 

@@ -9,11 +9,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.intake import fields
 from dsrwizard.core.model.snapshot import DestinationRow
+from screens.questions.once import Dialog
 from screens.widgets.glyphs import glyph
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
@@ -28,7 +28,7 @@ class Weighed:
     here: bool = False
 
 
-class WeightModal(ModalScreen[Weighed | None]):
+class WeightModal(Dialog[Weighed | None]):
     """The dialog. Returns the weight, or None when the operator cancels or changes nothing.
 
     `chosen` is the selected line of the server, `rows` are its lines in all services.
@@ -51,7 +51,7 @@ class WeightModal(ModalScreen[Weighed | None]):
             if len(self._rows) > 1:
                 yield Tick(f"Only in {self._chosen.vip} {self._chosen.service}", id="weight-here", compact=True)
             with Horizontal(classes="modal-buttons"):
-                yield Button("Set", id="weight-set", variant="primary", compact=True)
+                yield Button("Set…", id="weight-set", variant="primary", compact=True)
                 yield Button("Cancel", id="weight-cancel", compact=True)
         yield KeyBar()
 
@@ -66,8 +66,8 @@ class WeightModal(ModalScreen[Weighed | None]):
         wanted = _range({row.wanted_weight for row in self._rows})
         where = "its service" if count == 1 else f"all its {count} services, or in one"
         return (
-            f"{now}; the deployment says {wanted}.\n\nEnter sets it immediately in {where}, until the deployment is "
-            "applied again. The journal keeps the old weight; u restores the deployment's weight."
+            f"{now}; the deployment says {wanted}.\n\nEnter shows what the new weight does to users in {where}, and "
+            "asks. It stands until the deployment is applied again. u restores the deployment's weight."
         )
 
     @on(Input.Changed)

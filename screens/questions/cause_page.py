@@ -5,12 +5,12 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Markdown
 
 from dsrwizard.core.model.causes import CAUSES
 from dsrwizard.pages import page
+from screens.questions.once import Dialog
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 
@@ -23,7 +23,7 @@ def show_cause(asked_from: Widget, cause: str) -> None:
         asked_from.notify("No cause is known for this row, so there is nothing to explain.", markup=False)
 
 
-class CausePage(ModalScreen[None]):
+class CausePage(Dialog[None]):
     """The screen that shows the page, on top of the current screen."""
 
     BINDINGS = [

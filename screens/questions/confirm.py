@@ -8,13 +8,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.plan.waves import wave_lines
 from dsrwizard.core.tell.difference import count_line, interruptions, replaced_or_removed
 from screens.questions.modals import scroll_text
+from screens.questions.once import Dialog
 from screens.widgets.glyphs import glyph
 from screens.widgets.host_plan import plan_rows
 from screens.widgets.keybar import KeyBar
@@ -22,7 +22,7 @@ from screens.widgets.rows import Rows
 from screens.widgets.words import frame_title
 
 
-class ConfirmModal(ModalScreen[bool]):
+class ConfirmModal(Dialog[bool]):
     """The dialog that asks whether to apply a plan. The VIP must be typed only if something existing is replaced or
     removed."""
 

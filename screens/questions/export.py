@@ -10,7 +10,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard import files
@@ -21,6 +20,7 @@ from dsrwizard.core.tell.runbook import HandBook, StepProof, html, markdown
 from dsrwizard.core.tell.ticket import ticket
 from dsrwizard.files import state_dir
 from screens import clock
+from screens.questions.once import Dialog
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 
@@ -52,7 +52,7 @@ def _write(path: Path, content: str) -> None:
     files.export(path, whole(content))
 
 
-class PathModal(ModalScreen[Path | None]):
+class PathModal(Dialog[Path | None]):
     """The dialog that asks for the path of a file to write. Returns None when the operator cancels."""
 
     BINDINGS = [Binding("escape", "cancel", "Cancel", id="export.cancel", tooltip="Write nothing")]

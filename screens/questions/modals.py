@@ -11,12 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
 from dsrwizard.core.tell.trust import identity_rows
+from screens.questions.once import Dialog
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
 from screens.widgets.words import frame_title
@@ -40,7 +41,7 @@ def scroll_text(modal: Screen[Any], pages: int) -> None:
             text.scroll_page_up(animate=False)
 
 
-class Question(ModalScreen[str]):
+class Question(Dialog[str]):
     """A question with buttons. Returns the chosen id. The focus starts on `safe`, which is also the answer of Esc,
     or on `first` where nothing that it does is lost."""
 
@@ -132,7 +133,7 @@ class SecretAnswer:
     for_all: bool = False
 
 
-class SecretModal(ModalScreen[SecretAnswer | None]):
+class SecretModal(Dialog[SecretAnswer | None]):
     """The dialog for a password or passphrase, masked. Returns None when the operator gives none."""
 
     BINDINGS = [
@@ -212,7 +213,7 @@ class SecretModal(ModalScreen[SecretAnswer | None]):
         self.dismiss(None)
 
 
-class HelpModal(ModalScreen[None]):
+class HelpModal(Dialog[None]):
     """A text to read, closed by Esc, F1 or Enter."""
 
     BINDINGS = [

@@ -7,7 +7,6 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Button, ContentSwitcher, Static
 
 from dsrwizard.core.model.errors import DsrError, Locked
@@ -19,6 +18,7 @@ from dsrwizard.core.plan.again import PlanChanged
 from screens.background import in_thread
 from screens.questions.busy import another_run
 from screens.questions.modals import HelpModal
+from screens.questions.once import AnsweredOnce
 from screens.runs.view import RunView
 from screens.widgets.host_words import in_words
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 CHANGED = "The hosts have changed since the plan was made. Nothing was done. This is the plan now."
 
 
-class RunScreen(Screen[T], Generic[T]):
+class RunScreen(AnsweredOnce[T], Generic[T]):
     """Looks at hosts, asks, changes them and tells how that went.
 
     A subclass composes a ContentSwitcher whose children are `PLAN` and `RUN`, the latter with a RunView, and a Static

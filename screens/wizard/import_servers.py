@@ -10,12 +10,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.model.foreign import lines
 from screens.pane import in_thread
+from screens.questions.once import Dialog
 from screens.widgets.field import Menu
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.keybar import KeyBar
@@ -41,7 +41,7 @@ SCOPES = (("servers and VIPs with their services", "all"), ("servers only", "ser
 EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 10.0.0.102 2\n"
 
 
-class ImportServers(ModalScreen["Imported | None"]):
+class ImportServers(Dialog["Imported | None"]):
     """Shows what would be imported as text, file, format or selection change. Returns that, or None."""
 
     BINDINGS = [

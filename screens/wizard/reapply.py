@@ -8,7 +8,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from dsrwizard.core.api import Engine
@@ -17,13 +16,14 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.session import Session
 from screens.pane import Desk, Pane
 from screens.questions.modals import HelpModal
+from screens.questions.once import AnsweredOnce
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
 from screens.wizard.apply import ApplyPane
 from screens.wizard.review import ReviewPane
 
 
-class ReapplyScreen(Screen[bool]):
+class ReapplyScreen(AnsweredOnce[bool]):
     """The screen: the wizard's review and apply for a deployment in force. Returns True if something was applied."""
 
     BINDINGS = [

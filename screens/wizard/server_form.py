@@ -10,7 +10,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.intake.draft import Draft, DraftServer
@@ -24,6 +23,7 @@ from dsrwizard.core.tell.prepare import text as prepare_text
 from dsrwizard.core.tell.runbook import NAMES
 from screens.background import in_thread
 from screens.questions.modals import Choice, HelpModal, Question
+from screens.questions.once import Dialog
 from screens.widgets.field import ChoiceField, Field, TextField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import glyph
@@ -151,7 +151,7 @@ class WayFields(Vertical):
         await self.recompose()
 
 
-class ServerForm(ModalScreen[ServerAnswer | None]):
+class ServerForm(Dialog[ServerAnswer | None]):
     """The dialog that adds or edits a server. Works on a copy; returns None when the operator goes back."""
 
     BINDINGS = [

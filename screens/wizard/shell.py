@@ -224,11 +224,12 @@ class WizardScreen(Screen[None]):
 
     def show_state(self) -> None:
         """Updates stepper, hint, help and key bar."""
-        if not self.is_attached:
+        stepper = self.query_one_optional(Stepper) if self.is_attached else None
+        if stepper is None:  # on the way out the focus moves once more
             return
         pane = self.pane
         self.set_class(pane is not None and pane.roomy, "-roomy")
-        self.query_one(Stepper).marks = tuple(self._mark(info) for info in STEPS)
+        stepper.marks = tuple(self._mark(info) for info in STEPS)
         title, text = self._help()
         said = (self._complaint, self._hint(), title, text)
         if said != self._said:

@@ -45,7 +45,7 @@ async def test_a_drain_waits_for_the_run_and_a_key_tries_again(make_app: Make, s
     async with app.run_test(size=(80, 24)) as pilot:
         await up(pilot)
         with another(tmp_path):
-            await pilot.press("d")
+            await pilot.press("d", "right", "enter")
             await refused(pilot)
             await pilot.press("enter")
             await refused(pilot)

@@ -108,12 +108,12 @@ class TestWatching:
         app = make_app(deployment=shop.deployment(), start="live")
         async with app.run_test(size=(80, 24)) as pilot:
             await comes(pilot, "3/3 up")
-            await pilot.press("down", "d")
+            await pilot.press("down", "d", "right", "enter")
             await comes(pilot, "▼ draining")
             assert weight(shop, "10.0.0.101") == 0
             assert "web1" not in shop.requests(6)
             await comes(pilot, "up → draining")
-            await pilot.press("u")
+            await pilot.press("u", "right", "enter")
             await comes(pilot, "3/3 up")
             assert weight(shop, "10.0.0.101") == 1
 

@@ -72,6 +72,9 @@ class TestWeight:
             await pilot.press("home", "shift+end", "delete", "5", "0")
             assert "in proportion" in seen(app)
             await pilot.press("enter")
+            assert "web1 gets 96 % of the new clients of 10.0.0.10 tcp/80 (now 33 %)." in seen(app)
+            assert weight(shop, "10.0.0.101") == 1, "it asks first"
+            await pilot.press("right", "enter")
             await until(pilot, lambda: weight(shop, "10.0.0.101") == 50)
             await until(pilot, lambda: "web1 set to weight 50" in told(app))
             await comes(pilot, "Weight: 50; the deployment says 1")
@@ -83,6 +86,7 @@ class TestWeight:
             await pilot.press("w", "9", "escape")
             await pilot.press("w", "enter")
             await settled(pilot)
+            assert app.screen.query(LiveView)
             assert weight(shop, "10.0.0.101") == 1
             assert "weight" not in told(app)
 
@@ -98,7 +102,7 @@ class TestWeight:
         async with app.run_test(size=(80, 24)) as pilot:
             await comes(pilot, "10.0.0.10 tcp/443")
             await pilot.press("home", "down", "w", "7", "tab", "space", "shift+tab")
-            await pilot.press("enter")
+            await pilot.press("enter", "right", "enter")
             await until(pilot, lambda: weight(shop, "10.0.0.101") == 7)
             await until(pilot, lambda: "web1 set to weight 7 in 10.0.0.10 tcp/80" in told(app))
             other = shop.ipvs.table[ServiceKey("10.0.0.10", "tcp", 443)].entry("10.0.0.101", 443)
@@ -114,7 +118,7 @@ class TestWeight:
             await pilot.press("home", "down", "w", "0", "enter")
             await pilot.pause()
             assert isinstance(app.screen, Question)
-            assert "is the last server with a weight" in seen(app)
+            assert "web1 is the only healthy server of 3 for 10.0.0.10 tcp/80." in seen(app)
             await pilot.press("enter")
             await settled(pilot)
             assert weight(shop, "10.0.0.101") == 1, "the focus is on Cancel"
@@ -177,7 +181,7 @@ class TestTimeline:
         app = make_app(deployment=shop.deployment(), start="live")
         async with app.run_test(size=(120, 40)) as pilot:
             await up(pilot)
-            await pilot.press("d")
+            await pilot.press("d", "right", "enter")
             await comes(pilot, "up → draining")
             await pilot.press("l")
             await settled(pilot)
@@ -198,7 +202,7 @@ class TestTimeline:
         app = make_app(deployment=shop.deployment(), start="live")
         async with app.run_test(size=(80, 24)) as pilot:
             await up(pilot)
-            await pilot.press("d")
+            await pilot.press("d", "right", "enter")
             await comes(pilot, "up → draining")
             journal = next((tmp_path / "journals").glob("*"))
             journal.unlink()

@@ -1,0 +1,111 @@
+"""Keys in turn: a key waits until what the key before it has begun is there, so that it reaches what it was meant for.
+
+Textual hands each key to the widget that has the focus at that moment. A person on a slow link sends several in one
+piece: `/` and the words to find. The field opens some messages later, and the words would be taken for other keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from textual import events
+from textual.app import App
+from textual.dom import DOMNode
+from textual.screen import Screen
+
+ROUNDS = 3
+"""So often in a row the focus has to stay where it is: a key goes up to the app, what a field makes of it comes down
+and up again, and a screen that opens takes the focus last."""
+TICK = 0.002
+"""Seconds between two looks at a screen that is not there yet."""
+PATIENCE = 5.0
+"""Seconds. What was typed while the program stood still for longer was typed blind, and goes nowhere."""
+
+
+class KeysInTurn:
+    """The queue of keys and pastes of one app. `hand_on` does with one of them what Textual does."""
+
+    def __init__(self, app: App[Any], hand_on: Callable[[events.Event], Awaitable[None]]) -> None:
+        self._app = app
+        self._hand_on = hand_on
+        self._waiting: deque[events.Event] = deque()
+        self._settling: asyncio.Task[None] | None = None
+
+    async def take(self, event: events.Event) -> None:
+        """Hands it on at once, or once those before it have had their effect. To be called by the app for each."""
+        if self._settling is not None:
+            self._waiting.append(event)
+            return
+        await self._give(event)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every key has had its effect."""
+        return self._settling is None and not self._waiting
+
+    async def _give(self, event: events.Event) -> None:
+        screen = self._screen()
+        if screen is None:  # the app is ending
+            return
+        target = screen.focused or screen
+        await self._hand_on(event)
+        self._settling = asyncio.create_task(self._settle(target))
+
+    async def _settle(self, target: DOMNode | None) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._still(target)
+        except TimeoutError:
+            self._waiting.clear()
+        self._settling = None
+        if self._waiting:
+            self._app.call_next(self._next)
+
+    async def _next(self) -> None:
+        if self._settling is None and self._waiting:
+            await self._give(self._waiting.popleft())
+
+    async def _still(self, target: DOMNode | None) -> None:
+        """Until everything that the key went through has done its work, and the focus stays where it is."""
+        await self._through(target)
+        calm, before = 0, self._where()
+        while calm < ROUNDS:
+            screen = self._screen()
+            if screen is None:
+                return
+            await self._through(screen.focused or screen)
+            where = self._where()
+            if not screen.is_mounted:
+                await asyncio.sleep(TICK)
+                continue
+            calm, before = (calm + 1 if where == before else 0), where
+
+    async def _through(self, target: DOMNode | None) -> None:
+        """Until the target and all around it, the app last, have handled what waited for them."""
+        for node in target.ancestors_with_self if target is not None else ():
+            await _handled(node)
+        await _handled(self._app)
+
+    def _screen(self) -> Screen[Any] | None:
+        stack = self._app.screen_stack
+        return stack[-1] if stack else None
+
+    def _where(self) -> tuple[object, object]:
+        screen = self._screen()
+        return screen, screen.focused if screen is not None else None
+
+
+async def _handled(node: DOMNode) -> None:
+    """Until this one has handled what waits in its queue now; at once for one that has ended."""
+    done = asyncio.Event()
+    if not node.is_running or not node.call_later(done.set):
+        return
+    while not done.is_set() and node.is_running:
+        try:
+            async with asyncio.timeout(0.05):
+                await done.wait()
+        except TimeoutError:  # one that ends meanwhile calls nothing
+            continue
