@@ -57,7 +57,7 @@ def _effect(service: ServiceRow, row: DestinationRow, weight: int) -> tuple[bool
         said.append(f"{share} (now {_percent(row.weight or 0, now)}).")
         if not serves(row):
             harm = True
-            why = row.message.rstrip(".") or "it was not seen to answer"
+            why = row.message.rstrip(".") or "no answer was seen"
             said.append(f"{row.server} is not healthy ({why}): they get no answer.")
     lost = sum(one.weight or 0 for one in others if not serves(one))
     if lost and whole and (good or weight):

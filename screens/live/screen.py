@@ -31,7 +31,8 @@ HELP = (
     "check now, p pause, + and - change the interval.\n\nAct: d drain, u restore, w weight, m mend the selected "
     "server, a apply the deployment again, e export the incident as text. X shows what a teardown would undo. d, u "
     "and w say what the weight does to users now, and ask. m, a and X show every step and ask before they change "
-    "anything; every change goes to the journal. Read-only mode does not have these keys.\n\nq quits; the service keeps running without dsrwizard. ^p lists every key by name."
+    "anything; every change goes to the journal. Read-only mode does not have these keys.\n\n"
+    "q quits; the service keeps running without dsrwizard. ^p lists every key by name."
 )
 
 
