@@ -38,7 +38,7 @@ class NotOurs(PermissionError):
         if todo and path.absolute().is_relative_to(state_dir()):
             said += f", or set XDG_STATE_HOME to a folder of {own}, and move the old files there"
         super().__init__(errno.EPERM, said, str(path))
-        self.sentence = f"{said[0].upper()}{said[1:]}."
+        self.said = said
 
 
 def state_dir() -> Path:

@@ -15,6 +15,7 @@ from dsrwizard import files
 from dsrwizard.core.intake.ssh_settings import Settings, SshConfig, SshEntry, Value, matches, read_entries
 from dsrwizard.core.model.errors import HostError
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.words import capital
 
 __all__ = ["Settings", "Value", "broken", "home", "lookup", "matches", "stamp"]
 
@@ -79,7 +80,9 @@ def _text(path: Path, stamps: dict[Path, _Stamp]) -> str | None:
         return None
     except files.NotOurs as error:
         raise HostError(
-            f"The SSH configuration {one_line(str(path))} is not used.", error.sentence, "Then connect again."
+            f"The SSH configuration {one_line(str(path))} is not used.",
+            f"{capital(error.said)}.",
+            "Then connect again.",
         ) from error
     except OSError as error:
         raise broken(str(path), error.strerror or "it cannot be read") from error
@@ -101,6 +104,6 @@ def broken(place: str, why: str) -> HostError:
     """The error for a configuration that cannot be used."""
     return HostError(
         f"The SSH configuration cannot be used: {one_line(place)}.",
-        one_line(f"{why[0].upper()}{why[1:]}."),
+        one_line(f"{capital(why)}."),
         "Fix that line.",
     )

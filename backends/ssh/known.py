@@ -20,6 +20,7 @@ from backends.ssh.config import matches, stamp
 from backends.ssh.expand import File
 from dsrwizard import files
 from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.words import capital
 
 ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
@@ -124,7 +125,7 @@ def _lines(file: File) -> tuple[Known, ...]:
             text = files.read(file.path, _LARGEST, ours=True).decode("utf-8", "surrogateescape")
         except files.NotOurs as error:
             raise HostError(
-                f"The known host keys in {file.text} are not used.", error.sentence, "Then connect again."
+                f"The known host keys in {file.text} are not used.", f"{capital(error.said)}.", "Then connect again."
             ) from error
         except OSError:
             text = ""

@@ -16,6 +16,7 @@ from backends.ssh.transport import Transport
 from dsrwizard.core.model.errors import ConnectTimeout, LoginRefused
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.secret import Secret
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.ports import Asker, SecretQuestion
 
 TRIES = 3
@@ -280,6 +281,6 @@ def _required(route: SshRoute) -> KeyFile | None:
     except KeyProblem as problem:
         raise LoginRefused(
             f"{route.host}: the identity file {route.required_key.text} cannot be used.",
-            f"{str(problem)[0].upper()}{str(problem)[1:]}.",
+            f"{capital(str(problem))}.",
             "Correct identity_file of this host; ssh-keygen -t ed25519 makes a new key.",
         ) from problem

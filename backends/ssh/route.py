@@ -20,6 +20,7 @@ from dsrwizard.core.intake import fields
 from dsrwizard.core.model.deployment import Client, RealServer
 from dsrwizard.core.model.errors import HostError
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.words import capital
 
 CONNECT_TIMEOUT = 8.0
 """Seconds for TCP connect and SSH banner together, unless ConnectTimeout says otherwise."""
@@ -207,7 +208,7 @@ def _identity(host: str, identity: str, tokens: dict[str, str]) -> File:
     except Unfit as why:
         raise HostError(
             f"{host}: its identity_file cannot be used.",
-            f"{str(why)[0].upper()}{str(why)[1:]}.",
+            f"{capital(str(why))}.",
             "Correct it in the deployment.",
         ) from why
 

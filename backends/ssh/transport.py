@@ -17,6 +17,7 @@ from paramiko.packet import Packetizer
 
 from backends.ssh.algorithms import PUBLIC_KEYS, AlgorithmOffer, Algorithms
 from dsrwizard.core.model.errors import HostError
+from dsrwizard.core.model.words import capital
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -247,7 +248,7 @@ class Transport(paramiko.Transport):
         """The error for a server that went beyond a bound."""
         return HostError(
             f"{host}: the SSH server at {at} does what no SSH server does, so the connection was closed.",
-            f"{self.packets.trouble[0].upper()}{self.packets.trouble[1:]}.",
+            f"{capital(self.packets.trouble)}.",
             "Check that host, and check that it is the one that answers there.",
         )
 

@@ -24,6 +24,7 @@ from backends.winrm.reach import ShownCertificate
 from dsrwizard import files
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.ports import Asker, HostKeyQuestion
 from dsrwizard.files import state_dir
 
@@ -200,7 +201,7 @@ def recall(file: Path, address: str, port: int) -> str:
         lines = files.read(file, _LARGEST, ours=True).decode("ascii", "replace").splitlines()
     except files.NotOurs as error:
         raise HostError(
-            f"The known certificates in {file} are not used.", error.sentence, "Then connect again."
+            f"The known certificates in {file} are not used.", f"{capital(error.said)}.", "Then connect again."
         ) from error
     except OSError:
         return ""

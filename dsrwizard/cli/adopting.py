@@ -20,6 +20,7 @@ from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.deployment import Deployment, Director
 from dsrwizard.core.model.errors import DsrError, Locked, LookError, UsageError
 from dsrwizard.core.model.facts import DirectorFacts
+from dsrwizard.core.model.words import capital
 from dsrwizard.files import state_dir
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _read(path: Path) -> Imported:
         text = brought(path, pipes=True)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", "") or "it is not a valid path"
-        raise UsageError(f"{path} cannot be read.", f"{reason[0].upper()}{reason[1:]}.", "Check the path.") from None
+        raise UsageError(f"{path} cannot be read.", f"{capital(reason)}.", "Check the path.") from None
     found = read(text, str(path), opener=included)
     kind = detect(text, str(path))
     if kind in _RUNNING:

@@ -23,6 +23,7 @@ from dsrwizard.core.model.guarding import GuardState
 from dsrwizard.core.model.outcome import HostResult, RunResult, StepResult
 from dsrwizard.core.model.snapshot import DestinationRow, FarmFault, Happening, Rates, ServiceRow, Snapshot, Totals
 from dsrwizard.core.model.steps import Plan, Step
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.plan.departed import DEPARTED, Departed
 from dsrwizard.core.plan.mend import Mending, MendResult
 from dsrwizard.core.plan.waves import names, wave_lines
@@ -95,7 +96,7 @@ def plan(made: Plan, *, as_json: bool = False, scripts: Mapping[str, Sequence[Se
 def waves(made: Plan) -> None:
     """Prints who is in which wave, and what is at stake."""
     for line in wave_lines(made):
-        out.line(f"{line[:1].upper()}{line[1:]}.")
+        out.line(f"{capital(line)}.")
 
 
 def _step(step: Step, *, undo: bool = False) -> None:

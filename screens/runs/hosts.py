@@ -94,7 +94,8 @@ class HostRuns:
         for host in plan.hosts:
             self._steps |= {(step.host, step.id): step for step in host.steps}
             if host.host not in self.hosts:
-                self.hosts[host.host] = HostRun(host.host, of=len(host.steps), last=host.problem)
+                state = "left out" if host.problem and not host.steps else "waiting"
+                self.hosts[host.host] = HostRun(host.host, of=len(host.steps), state=state, last=host.problem)
 
     def rolled_back(self, hosts: Iterable[str]) -> None:
         """Marks these hosts as rolled back."""
@@ -185,6 +186,16 @@ class HostRuns:
 
     def broken(self) -> list[str]:
         return [run.host for run in self.hosts.values() if run.broken]
+
+    @property
+    def total(self) -> int:
+        """The number of hosts that take part."""
+        return len(self.hosts) - self.counted(("left out",))
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has begun on any host."""
+        return self.counted(("waiting",)) == self.total
 
     @property
     def done(self) -> int:

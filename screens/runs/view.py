@@ -111,7 +111,7 @@ class RunView(Vertical):
     # What the owner does.
 
     def take_plan(self, plan: Plan, unseen: dict[str, Failure]) -> None:
-        """Shows one row per host of this plan, all waiting; `unseen` has the errors of hosts that could not be
+        """Shows one row per host of this plan, waiting or left out; `unseen` has the errors of hosts that could not be
         observed."""
         self.runs = HostRuns(plan, unseen)
         self.error = None
@@ -257,5 +257,5 @@ class RunView(Vertical):
             return f"{glyph('working')} Stopping: running commands finish, nothing new starts."
         if self.draining:
             return f"{glyph('working')} Waiting for connections: {self.draining}. Press x to wait no longer."
-        total = len(self.runs.hosts)
+        total = self.runs.total
         return f"{glyph('working')} {self.doing}: {self.runs.done} of {total} hosts done."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.text import Text
 from textual import events, on
@@ -20,16 +21,23 @@ from screens.widgets.toggles import Dot
 from screens.widgets.words import entry
 
 
+class Characters(NamedTuple):
+    """What can be typed: a regular expression, and what to say of everything else."""
+
+    pattern: str
+    words: str
+
+
 @dataclass(frozen=True)
 class FieldText:
     """The texts of a field. `hint` is the consequence of the value, not its definition; `example` is the
-    placeholder; `allowed` is a regular expression of the characters that can be typed at all."""
+    placeholder; `allowed` is what can be typed at all."""
 
     label: str
     hint: str
     help: str
     example: str = ""
-    allowed: str | None = None
+    allowed: Characters | None = None
     longest: int = 255
 
 
@@ -49,7 +57,8 @@ class Field(Vertical):
     Field.-focused > .field-row > .field-label { color: $foreground; text-style: bold; }
     Field > .field-row > .field-note { width: 1fr; height: auto; padding-left: 2; color: $text-muted; }
     Field > .field-problem { display: none; height: auto; width: 1fr; padding-left: 14; color: $text-error; }
-    Field.-problem > .field-problem { display: block; }
+    Field.-refused > .field-problem { display: block; color: $text-warning; }
+    Field.-problem > .field-problem { display: block; color: $text-error; }
     Field.-problem > .field-row > .field-label { color: $text-error; }
     Field.-warn > .field-row > .field-note { color: $text-warning; }
     Field.-good > .field-row > .field-note { color: $text-success; }
@@ -91,6 +100,12 @@ class Field(Vertical):
         self._attribute = attribute
         self._width = width
         self._problem = ""
+        self._refused = ""
+
+    @property
+    def edits(self) -> tuple[object, str]:
+        """What it edits, and which attribute of it."""
+        return self._target, self._attribute
 
     @property
     def value(self) -> str:
@@ -140,8 +155,20 @@ class Field(Vertical):
         if problem == self._problem:
             return
         self._problem = problem
-        self.set_class(bool(problem), "-problem")
-        self.query_one(".field-problem", Static).update(f"{glyph('problem')} {problem}" if problem else "")
+        self._tell()
+
+    def refuse(self, why: str) -> None:
+        """Says why what was typed did not go into the field, until it is left; empty: nothing was refused."""
+        if why != self._refused:
+            self._refused = why
+            self._tell()
+
+    def _tell(self) -> None:
+        self.set_class(bool(self._problem), "-problem")
+        self.set_class(bool(self._refused), "-refused")
+        said = [f"{glyph('problem')} {self._problem}"] if self._problem else []
+        said += [f"{glyph('warn')} {self._refused}"] if self._refused else []
+        self.query_one(".field-problem", Static).update("\n".join(said))
 
     def note(self, text: str | Content, *, good: bool = False, warn: bool = False) -> None:
         """Shows the result of a background check beside the control."""
@@ -157,21 +184,44 @@ class Field(Vertical):
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         self.remove_class("-focused")
+        self.refuse("")
         self.post_message(self.Left(self))
+
+
+class TypedLine(Input):
+    """A line of text that says why it does not take something."""
+
+    class Refused(Message):
+        """What was typed or pasted did not go in."""
+
+    def insert_text_at_cursor(self, text: str) -> None:
+        """Blanks around what is pasted come from where it was copied; a blank that is typed is told of."""
+        super().insert_text_at_cursor(text.strip() or text)
+
+    def restricted(self) -> None:
+        self.post_message(self.Refused())
 
 
 class TextField(Field):
     """A text field of one line."""
 
-    def control(self) -> Input:
-        return Input(
+    def control(self) -> TypedLine:
+        allowed = self.text.allowed
+        return TypedLine(
             self.value,
             placeholder=f"e.g. {self.text.example}" if self.text.example else "",
-            restrict=self.text.allowed,
+            restrict=allowed.pattern if allowed else None,
             max_length=self.text.longest,
             compact=True,
             select_on_focus=False,
         )
+
+    @on(TypedLine.Refused)
+    def turned_away(self, event: TypedLine.Refused) -> None:
+        event.stop()
+        full = len(self.value) >= self.text.longest
+        words = self.text.allowed.words if self.text.allowed and not full else ""
+        self.refuse(words or f"At most {self.text.longest} characters fit here.")
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:

@@ -34,40 +34,42 @@ class Form(Vertical):
     def __init__(self, problems: Callable[[], list[Problem]], *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._problems = problems
-        self._live: set[str] = set()
-        self._all = False
+        self._loud: dict[tuple[int, str], object] = {}
+        """Fields whose problems are shown, by what they edit: it stays the same where others are added or removed, and
+        is held here so that nothing else gets its number."""
 
     @on(Field.Changed)
     def field_changed(self, event: Field.Changed) -> None:
         event.stop()
-        if self._all or self._live:
+        if self._loud:
             self.show()
         self.post_message(self.Edited(event.field))
 
     @on(Field.Left)
     def field_left(self, event: Field.Left) -> None:
         if event.field.edited:
-            self._live.add(event.field.key)
+            self._speak_of(event.field)
             self.show()
 
-    def forget(self) -> None:
-        """Call after fields were added or removed, because keys then mean other fields. Keeps showing all problems
-        if it did before."""
-        self._live.clear()
-        self.show()
+    def _speak_of(self, field: Field) -> None:
+        target, attribute = field.edits
+        self._loud[id(target), attribute] = target
 
     def show(self) -> None:
-        """Shows each field's first problem, if it is due to be shown."""
+        """Shows each field's first problem, if it is due to be shown. Call it after fields were added or removed, too:
+        what nobody has touched yet keeps quiet."""
         first: dict[str, str] = {}
         for problem in self._problems():
             first.setdefault(problem.key, problem.text)
         for field in self.query(Field):
-            loud = self._all or field.key in self._live
+            target, attribute = field.edits
+            loud = (id(target), attribute) in self._loud
             field.complain(first.get(field.key, "") if loud else "")
 
     def show_all(self) -> bool:
         """Shows every field's problem and focuses the first. False: no field belongs to any problem."""
-        self._all = True
+        for field in self.query(Field):
+            self._speak_of(field)
         self.show()
         wrong = next((field for field in self.query(Field) if field.problem), None)
         if wrong is not None:

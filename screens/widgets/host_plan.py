@@ -10,6 +10,7 @@ from dsrwizard.core.model.changes import FileChange, ModuleChange, SysctlChange
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.plan.waves import wave_lines
 from dsrwizard.core.tell.difference import LEGEND, StepGroup, difference, file_difference, groups, symbols
 from dsrwizard.core.tell.ticket import step_commands, undo_commands
@@ -157,7 +158,7 @@ def step_text(step: Step, *, undo: bool = True) -> Content:
             blocks.append(_block(one_line(f"Changes in {change.path}"), barred(file_difference(change))))
     if undo:
         none = _no_undo(step)
-        undone = "\n".join(map(command_text, undo_commands(step))) or none[:1].upper() + none[1:]
+        undone = "\n".join(map(command_text, undo_commands(step))) or capital(none)
         blocks.append(_block("Undo", undone))
     return Content("\n\n").join(block for block in blocks if block.plain)
 

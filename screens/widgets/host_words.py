@@ -10,6 +10,7 @@ from screens.widgets.glyphs import Name, glyph
 
 WORDS: dict[str, tuple[Name, str, str]] = {
     "waiting": ("todo", "waiting", "dim"),
+    "left out": ("dash", "left out", "warn"),
     "running": ("working", "working", "accent"),
     "in part": ("warn", "in part", "warn"),
     Outcome.UNCHANGED: ("ok", "unchanged", "dim"),
@@ -48,6 +49,21 @@ LIKELY: dict[str, str] = {
     "answer": "The host's output was not understood: a login script prints text, or a tool is missing.",
 }
 """The most likely reason for each kind of failure."""
+
+SHORT: dict[str, str] = {
+    "name-unknown": "name has no address",
+    "refused": "connection refused",
+    "timeout": "does not answer",
+    "key-unknown": "host key unknown",
+    "key-changed": "host key CHANGED",
+    "login": "login refused",
+    "privilege": "neither root nor sudo",
+    "interface": "no such interface",
+    "lost": "connection lost",
+    "answer": "answer not understood",
+    "busy": "another run is there",
+}
+"""The same in a few words, for the cell of a table that names the host beside it."""
 
 EDIT_HELPS = frozenset({"name-unknown", "refused", "timeout", "login", "privilege", "interface"})
 """Kinds of failure that another value in the deployment may fix."""

@@ -44,9 +44,12 @@ class KeyBar(Widget):
     """
 
     _lines: reactive[tuple[tuple[ShownKey, ...], ...]] = reactive(())
+    _behind = reactive(False)
+    """Whether a dialog is over this screen: its keys do nothing now."""
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self.app.screen_change_signal.subscribe(self, self._screen_changed)
         self.show_keys()
 
     def on_resize(self) -> None:
@@ -55,6 +58,10 @@ class KeyBar(Widget):
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if self.is_attached and screen is self.screen:
             self.show_keys()
+
+    def _screen_changed(self, screen: Screen[object]) -> None:
+        if self.is_attached:
+            self._behind = screen is not self.screen
 
     def show_keys(self) -> None:
         """Reads the active bindings again."""
@@ -86,6 +93,8 @@ class KeyBar(Widget):
         self.styles.height = max(1, len(self._lines))
 
     def render(self) -> Content:
+        if self._behind:
+            return Content("")
         lines, room = [], max(self.content_size.width, 1)
         for line in self._lines:
             parts: list[Content] = []
@@ -100,7 +109,7 @@ class KeyBar(Widget):
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or offset.y >= len(self._lines):
+        if self._behind or offset is None or offset.y >= len(self._lines):
             return
         start = 0
         for shown in self._lines[offset.y]:

@@ -16,6 +16,7 @@ from dsrwizard.core.model.facts import Failure, Interface, Listener, ServerFacts
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.windows_facts import WindowsFacts
 from screens.widgets.glyphs import Name, glyph
+from screens.widgets.host_words import SHORT
 
 _STYLES: dict[str, str] = {
     "ok": "$text-success",
@@ -34,7 +35,7 @@ LABEL = 13
 def test_words(test: ServerTest, deployment: Deployment, server: RealServer) -> tuple[Name, str]:
     """The test result as a sign and a few words, for the table."""
     if test.failure is not None:
-        return "fail", test.failure.what
+        return "fail", SHORT.get(test.failure.kind, test.failure.what)
     signs = [sign for sign, _, _ in findings(test, deployment, server)]
     if "fail" in signs:
         return "fail", next(text for sign, _, text in findings(test, deployment, server) if sign == "fail")

@@ -287,7 +287,7 @@ class ApplyPane(ByHand):
             return
         if event.result is not None:
             self.desk.result = event.result
-        if event.error is not None and not any(run.state != "waiting" for run in self.view.runs.hosts.values()):
+        if event.error is not None and self.view.runs.untouched:
             self._applied = False
         self.desk.report = None
         if isinstance(event.error, Locked):
@@ -341,7 +341,7 @@ class ApplyPane(ByHand):
             return f"{glyph('ok')} Nothing to do: every host already matches the deployment."
         if not self._applied:
             return "Nothing has been applied yet. Press a to apply the plan."
-        total, broken, waiting = len(runs.hosts), self._undecided(), self._waiting()
+        total, broken, waiting = runs.total, self._undecided(), self._waiting()
         if broken:
             return f"{glyph('fail')} {runs.done} of {total} hosts done; failed: {', '.join(broken)}."
         if waiting:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from screens.widgets.field import FieldText
+from screens.widgets.field import Characters, FieldText
 
-_NUMBER = r"[0-9]*"
-_NO_SPACE = r"\S*"
+_NUMBER = Characters(r"[0-9]*", "Only digits go here.")
+_NO_SPACE = Characters(r"\S*", "No blanks here.")
 
 NAME = FieldText(
     "Name",

@@ -45,7 +45,7 @@ class ImportServers(Dialog["Imported | None"]):
     """Shows what would be imported as text, file, format or selection change. Returns that, or None."""
 
     BINDINGS = [
-        Binding("escape", "back", "Back", id="import.back", tooltip="Import nothing"),
+        Binding("escape", "back", "Cancel", id="import.back", tooltip="Import nothing"),
         Binding(
             "ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Import the servers found", key_display="^n"
         ),

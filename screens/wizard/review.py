@@ -15,6 +15,7 @@ from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, Plan, Step
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.plan.waves import waved
 from dsrwizard.core.tell.difference import count_line, interruptions
 from screens.pane import Desk, in_thread
@@ -271,7 +272,7 @@ class ReviewPane(ByHand):
 
 
 def _summary(plan: Plan, moved: int, gone: int) -> str:
-    lines = [f"{count_line(plan)[:1].upper()}{count_line(plan)[1:]}."]
+    lines = [f"{capital(count_line(plan))}."]
     if moved or gone:
         changed = ", ".join(
             part

@@ -155,7 +155,7 @@ class ServerForm(Dialog[ServerAnswer | None]):
     """The dialog that adds or edits a server. Works on a copy; returns None when the operator goes back."""
 
     BINDINGS = [
-        Binding("escape", "back", "Back", id="server.back", tooltip="Discard the changes"),
+        Binding("escape", "back", "Cancel", id="server.back", tooltip="Discard the changes"),
         Binding("ctrl+n,ctrl+s", "save", "Save", id="server.save", tooltip="Save this server", key_display="^n"),
         Binding(
             "ctrl+t", "save_and_test", "Save and test", id="server.test", tooltip="Save it and test the connection"

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Connection tests that run at the same time."""
+_TEST = 22
+"""Cells that the last test's words need."""
 NONE_YET = "No real servers yet. Press a to add one, or i to import a list, an Ansible inventory or an ssh config."
 
 
@@ -177,10 +179,10 @@ class ServersPane(Pane):
         wrong = {_index_of(problem.key) for problem in self.problems()}
         for number, server in enumerate(self.draft.servers):
             sign, said = self._said(number, server, wrong)
-            name = Text(one_line(server.name) or "(no name)", no_wrap=True)
+            name = Text(one_line(server.name) or "(no name)", no_wrap=True, overflow="ellipsis")
             table.add_row(
                 name,
-                Text(one_line(server.address), no_wrap=True),
+                Text(one_line(server.address), no_wrap=True, overflow="ellipsis"),
                 Text(one_line(server.weight), justify="right"),
                 Text(one_line(_login(server)), no_wrap=True, overflow="ellipsis"),
                 Text(f"{glyph(sign)} {said}" if said else "", no_wrap=True, overflow="ellipsis"),
@@ -197,11 +199,15 @@ class ServersPane(Pane):
         """Sizes each column to its content, within limits; the test result gets the rest."""
         servers = self.draft.servers
         widths = {
-            "Name": min(max([4, *(len(server.name) for server in servers)]), 20),
+            "Name": min(max([4, *(len(server.name) for server in servers)]), 28),
             "Address": min(max([8, *(len(server.address) for server in servers)]), 28),
             "Weight": 6,
             "Login": min(max([5, *(len(_login(server)) for server in servers)]), 16),
         }
+        room = self.content_size.width - 2 * (len(widths) + 1) - _TEST
+        for label, least in (("Name", 12), ("Login", 8), ("Address", 15), ("Name", 8), ("Login", 6)):
+            over = sum(widths.values()) - room
+            widths[label] = max(widths[label] - max(over, 0), min(widths[label], least))
         for label, width in widths.items():
             table.add_column(label, width=width)
         taken = sum(widths.values()) + 2 * (len(widths) + 1)

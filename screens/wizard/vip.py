@@ -11,9 +11,10 @@ from textual.widgets import Button, Static
 
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import DraftService, DraftVip
+from dsrwizard.core.intake.own_addresses import own_address
 from dsrwizard.core.intake.problems import Problem
 from dsrwizard.core.intake.validate import problems_of_draft
-from dsrwizard.core.model.deployment import SCHEDULERS
+from dsrwizard.core.model.deployment import SCHEDULERS, Deployment, Director
 from dsrwizard.core.model.errors import DsrError
 from screens.pane import Desk, Pane, in_thread
 from screens.widgets.field import ChoiceField, Field, TextField
@@ -119,6 +120,7 @@ class VipPane(Pane):
         super().__init__(desk)
         self._asked: set[tuple[str, str]] = set()
         self._drawn: list[tuple[int, ...]] = []
+        self._looked = False
 
     def compose(self) -> ComposeResult:
         with Form(self.problems):
@@ -139,11 +141,16 @@ class VipPane(Pane):
     # What the wizard asks.
 
     def problems(self) -> list[Problem]:
-        return [
+        found = [
             problem
             for problem in problems_of_draft(self.draft)
             if problem.key == "name" or problem.key.startswith("vips")
         ]
+        here = self.desk.director.interfaces if self.desk.director is not None else ()
+        for number, vip in enumerate(self.draft.vips):
+            if refusal := own_address(here, vip.address):
+                found.append(refusal.at(f"vips[{number}].address"))
+        return found
 
     def show_problems(self) -> None:
         self.query_one(Form).show_all()
@@ -237,7 +244,7 @@ class VipPane(Pane):
         async with boxes.batch():
             await boxes.remove_children()
             await boxes.mount_all(self._boxes())
-        self.query_one(Form).forget()
+        self.query_one(Form).show()
         for field in self.query(Field):
             self._look_up(field)
 
@@ -247,9 +254,13 @@ class VipPane(Pane):
         """Asks on the network who has the VIP, in the background. Only warns, because this deployment itself may
         answer."""
         interface, address = self.draft.interface.strip(), field.value.strip()
-        if not (field.key.startswith("vips[") and field.key.endswith("].address")):
+        if not (field.key.startswith("vips[") and field.key.endswith("].address")) or fields.vip(address):
             return
-        if fields.vip(address) or fields.director_interface(interface):
+        if self.desk.director is None and not self._looked:
+            self._looked = True
+            self.run_worker(self._look(), group="own")
+        here = self.desk.director.interfaces if self.desk.director is not None else ()
+        if fields.director_interface(interface) or own_address(here, address):
             return
         if address in self.desk.in_use:
             self._say(field, self.desk.in_use[address])
@@ -257,6 +268,18 @@ class VipPane(Pane):
             self._asked.add((interface, address))
             field.note(f"{glyph('working')} checking whether it is free")
             self.run_worker(self._ask(interface, address), group="in-use")
+
+    async def _look(self) -> None:
+        """Looks which addresses are this machine's own: none of them can be a VIP."""
+        asked = Deployment(
+            name=self.draft.name or "dsr", director=Director(interface="", engine="external"), vips=(), servers=()
+        )
+        try:
+            self.desk.director = await in_thread(lambda: self.engine().director(asked))
+        except DsrError:
+            return  # the next step looks again, and says why it cannot
+        self.query_one(Form).show()
+        self.refreshed()
 
     async def _ask(self, interface: str, address: str) -> None:
         try:

@@ -13,6 +13,7 @@ from dsrwizard.core.guard.policy import Said
 from dsrwizard.core.model.answers import Owners, Probed, Talked
 from dsrwizard.core.model.deployment import Deployment, same_in
 from dsrwizard.core.model.guarding import DestinationPlace
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.ports import ProbeTarget
 
 _ENDED = {
@@ -52,7 +53,7 @@ def said(answer: Probed) -> Said:
     if answer.signature == "silence" and answer.protocol == "udp":
         return Said(word="unknown", why="It does not answer the UDP probe, which some services rightly do.")
     return Said(
-        word="dead", why=f"{why[:1].upper()}{why[1:]}",
+        word="dead", why=capital(why),
         mute=answer.signature == "no-mac", silent=answer.signature in ("no-mac", "silence"),
     )  # fmt: skip
 

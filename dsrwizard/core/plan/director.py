@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import msgspec
 
+from dsrwizard.core.intake.own_addresses import own_address
 from dsrwizard.core.model.bird import BirdFacts
 from dsrwizard.core.model.changes import (
     AddressChange,
@@ -153,6 +154,9 @@ def _problem(deployment: Deployment, facts: DirectorFacts) -> str:
     if facts.interface(deployment.director.interface) is None:
         names = ", ".join(interface.name for interface in facts.interfaces if interface.name != "lo")
         return f"This machine has no interface {deployment.director.interface!r}. Its interfaces: {names}."
+    for vip in deployment.vips:
+        if refusal := own_address(facts.interfaces, vip.address):
+            return f"The VIP cannot be used: {refusal.message} {refusal.hint}"
     for server in deployment.servers:
         for rip in filter(None, (server.address, server.address6)):
             if any(interface.has(rip) for interface in facts.interfaces):

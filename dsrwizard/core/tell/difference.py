@@ -32,7 +32,7 @@ from dsrwizard.core.model.changes import (
 from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
-from dsrwizard.core.plan.waves import wave_of
+from dsrwizard.core.plan.waves import names, wave_of
 from dsrwizard.core.record.owed import identity
 
 Symbol = Literal["+", "~", "-", ">"]
@@ -212,7 +212,7 @@ def symbols(plan: Plan) -> tuple[str, ...]:
 
 
 def count_line(plan: Plan) -> str:
-    """`9 steps on 4 hosts, 1 host unchanged, 1 host cannot be planned`."""
+    """`9 steps on 4 hosts, 1 host unchanged, 1 host cannot be planned: web4`."""
     busy = [host for host in plan.hosts if host.steps]
     same = [host for host in plan.hosts if not host.steps and not host.problem]
     broken = [host for host in plan.hosts if host.problem]
@@ -220,7 +220,8 @@ def count_line(plan: Plan) -> str:
     if same:
         parts.append(f"{_count(len(same), 'host')} unchanged")
     if broken:
-        parts.append(f"{_count(len(broken), 'host')} cannot be planned")
+        named = [host.host for host in broken]
+        parts.append(f"{_count(len(broken), 'host')} cannot be planned: {names(named)}")
     return ", ".join(parts)
 
 

@@ -10,6 +10,7 @@ from dsrwizard.core.intake.importers.common import Collector, Imported, lines_of
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.importers.ports import split_endpoint, well_known
 from dsrwizard.core.intake.problems import shown
+from dsrwizard.core.model.words import capital
 
 _LINE = re.compile(r"(\s*)([A-Za-z][\w-]*)\s*=\s*(.*)$", re.ASCII)
 _METHODS = {"gate": "dr", "masq": "nat", "ipip": "tun"}
@@ -89,7 +90,7 @@ def _reals(value: str, place: str, found: Collector) -> list[Behind]:
     """`address[->address][:port] gate|masq|ipip [weight] ["request", "receive"]`."""
     words = value.split('"', maxsplit=1)[0].replace(",", " ").split()
     if not words:
-        found.note(f"{place[0].upper()}{place[1:]} has no address after real=.")
+        found.note(f"{capital(place)} has no address after real=.")
         return []
     first, arrow, rest = words[0].partition("->")
     host, written = split_endpoint(rest if arrow else first)

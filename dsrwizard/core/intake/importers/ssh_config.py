@@ -30,6 +30,7 @@ from dsrwizard.core.intake.ssh_settings import (
     read_entries,
     unknown_criteria,
 )
+from dsrwizard.core.model.words import capital
 
 _FIELDS = {"hostname": "address", "user": "user", "port": "port", "identityfile": "identity_file"}
 _WAYS = {"proxyjump": "ProxyJump", "proxycommand": "ProxyCommand"}
@@ -128,7 +129,7 @@ class _SshReader:
             self._found.note(not_taken("some includes", "files include each other too deeply"))
             return
         place = place.strip()
-        self._found.note(f"{place[:1].upper()}{place[1:]} of the ssh config was not understood.")
+        self._found.note(f"{capital(place)} of the ssh config was not understood.")
 
     def _condition(self, condition: SshCondition, place: str) -> None:
         if condition.keyword == "match":

@@ -12,6 +12,7 @@ from dsrwizard.core.intake.expressible import product_problems
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.products import ALOHA, BARRACUDA, LOADBALANCER_ORG, NETSCALER, PRODUCTS
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.tell.runbook.balancer import aloha, barracuda, common, loadbalancer_org, netscaler, other
 from dsrwizard.core.tell.runbook.book import HandBook
 from dsrwizard.core.tell.runbook.step import RunbookStep
@@ -63,7 +64,7 @@ def balancer_book(deployment: Deployment, product: str) -> BalancerBook:
     vips = ", ".join(vip.address for vip in deployment.vips)
     met = f"dsrwizard has never met a real {box}: " if product != OTHER else "It is not written for your product: "
     return BalancerBook(
-        title=f"{box[0].upper()}{box[1:]} as the load balancer of {deployment.name}",
+        title=f"{capital(box)} as the load balancer of {deployment.name}",
         product=product,
         before=(
             f"VIP{'s' if len(deployment.vips) > 1 else ''}: {vips}. The real servers are set up first: dsrwizard "
