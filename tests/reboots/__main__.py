@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.reboots.checks import everything
-from tests.reboots.farm import MANAGERS, VIP, Farm
+from tests.reboots.farm import DIRECTORS, MANAGERS, Farm
 from tests.reboots.guests import GuestFailed
 from tests.reboots.image import NOBODY, code, image, opened, ordinary
 from tests.reboots.table import Table
@@ -62,7 +62,7 @@ def run(folder: Path, built: Path) -> int:
 
             signal.signal(signal.SIGTERM, stop)
             signal.signal(signal.SIGINT, stop)
-            everything(farm, table, MANAGERS, tuple(VIP))
+            everything(farm, table, MANAGERS, DIRECTORS)
     except GuestFailed as problem:
         table.note("the run", "-", str(problem))
     return 0 if table.printed() else 1

@@ -9,7 +9,7 @@ work=$(mktemp -d "$(dirname "$out")/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export TMPDIR=$work PATH=$PATH:/usr/sbin:/sbin
 packages=systemd,systemd-sysv,udev,dbus,openssh-server,iproute2,iputils-ping,iputils-arping,procps,kmod,sudo,netbase
-packages=$packages,ifupdown,network-manager,netplan.io,ipvsadm,python3,iptables,nftables
+packages=$packages,ifupdown,network-manager,netplan.io,ipvsadm,python3,iptables,nftables,keepalived,bird2
 sources=()
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list; do
     [ -s "$file" ] && sources+=("$file")
@@ -50,7 +50,7 @@ rm -f "$r"/etc/ssh/ssh_host_*
 rm -rf "$r"/var/lib/apt/lists/* "$r"/var/cache/apt/*
 s() { systemctl -q --root="$r" "$@"; }
 s enable lab-agent lab-serve
-s disable systemd-networkd-wait-online NetworkManager-wait-online NetworkManager
+s disable systemd-networkd-wait-online NetworkManager-wait-online NetworkManager keepalived bird
 s mask getty@tty1.service serial-getty@tty0.service console-getty.service apt-daily.timer apt-daily-upgrade.timer \
     dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
 # A third of a boot would be udev's look at terminals and memory devices that no check is about

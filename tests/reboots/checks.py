@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.reboots import reverts
+from tests.reboots import pair, reverts
 from tests.reboots.farm import ADDRESS, FIRST, VIP, VIP6, Farm, name_of, outage
 from tests.reboots.guests import Asker, GuestFailed
 from tests.reboots.table import Table, differs, silent
@@ -224,13 +224,21 @@ def everything(farm: Farm, table: Table, managers: Sequence[str], directors: Seq
     servers(farm, table)
     turns = Turns()
 
+    def changing(work: Callable[[], None]) -> None:
+        with turns.changing:
+            work()
+
     def one(name: str) -> None:
         try:
-            one_director(farm, table, name, turns)
+            if name in directors:
+                one_director(farm, table, name, turns)
+                return
+            with turns.busy:
+                pair.pair(farm, table, changing)
         except GuestFailed as problem:
             table.note("the run", name, str(problem))
 
-    farm.each(directors, one)
+    farm.each((pair.PREFERRED, *directors), one)
     teardown(farm, table, FIRST)
     reverts.rebooted(farm, table)
     proved(farm, table, FIRST, "after that apply")

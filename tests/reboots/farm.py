@@ -17,12 +17,18 @@ MANAGERS = ("networkd", "ifupdown", "nm", "netplan")
 ADDRESS = {
     "client": "10.0.0.50", "networkd": "10.0.0.101", "ifupdown": "10.0.0.102", "nm": "10.0.0.103",
     "netplan": "10.0.0.104", "director-networkd": "10.0.0.2", "director-ifupdown": "10.0.0.3",
-    "director-nm": "10.0.0.4", "director-netplan": "10.0.0.5",
+    "director-nm": "10.0.0.4", "director-netplan": "10.0.0.5", "lb1": "10.0.0.6", "lb2": "10.0.0.7",
 }  # fmt: skip
+DIRECTORS = ("director-networkd", "director-ifupdown", "director-nm", "director-netplan")
+PAIR = {"lb1": "networkd", "lb2": "ifupdown"}
+"""Two directors that share a VIP by keepalived, and their network managers. The first is the preferred one."""
 VIP = {
     "director-networkd": "10.0.0.10", "director-ifupdown": "10.0.0.11", "director-nm": "10.0.0.12",
-    "director-netplan": "10.0.0.13",
+    "director-netplan": "10.0.0.13", **dict.fromkeys(PAIR, "10.0.0.14"),
 }  # fmt: skip
+PREEMPT_SECONDS = 3
+"""How long the preferred director of the pair waits: a minute, its default, would be waited for at every reboot."""
+BGP_NAME, BGP_VIP = "shop-bgp", "203.0.113.10"
 VIP6 = "fd00::10"
 FIRST = "director-networkd"
 """The director with which real servers are tried; its deployment has an IPv6 VIP, too."""
@@ -35,9 +41,14 @@ def mac(name: str) -> str:
     return "02:00:" + bytes(map(int, ADDRESS[name].split("."))).hex(":")
 
 
+def manager_of(machine: str) -> str:
+    """Its network manager; a real server is called by it."""
+    return PAIR.get(machine) or machine.removeprefix("director-")
+
+
 def name_of(director: str) -> str:
-    """The deployment of a director: each has one of its own."""
-    return "shop-" + director.removeprefix("director-")
+    """The deployment of a director: each has one of its own, but for the pair."""
+    return "shop-pair" if director in PAIR else "shop-" + director.removeprefix("director-")
 
 
 def network(manager: str, address: str, last: str) -> dict[str, str]:
@@ -71,6 +82,15 @@ def network(manager: str, address: str, last: str) -> dict[str, str]:
     }
 
 
+def of_pair() -> str:
+    """What makes a deployment one of two directors."""
+    _, other = PAIR
+    return (
+        f'engine = "keepalived"\nguard = true\n[director.vrrp]\npreempt_delay = {PREEMPT_SECONDS}\n'
+        f'[[director.peers]]\nname = "{other}"\naddress = "{ADDRESS[other]}"\nuser = "root"\n'
+    )
+
+
 class Farm(Segment):
     """`image`: of all guests; `code`: the folder with the product."""
 
@@ -96,8 +116,7 @@ class Farm(Segment):
     def boot(self, *names: str) -> None:
         """Starts machines side by side and waits until they are up."""
         for name in names:
-            manager = name.removeprefix("director-")
-            director = name in VIP
+            manager, director = manager_of(name), name in VIP
             guest = Guest(
                 self.dir, name, self._image, self.socket, mac(name), self._seed(name, manager), 512 if director else 256
             )
@@ -146,6 +165,8 @@ class Farm(Segment):
         if name in VIP:
             files["/root/.ssh/id_ed25519"] = (self._keys / "identity").read_text()
             files["/root/.ssh/known_hosts"] = "".join(f"{ADDRESS[one]} {key}\n" for one, key in public.items())
+        if name in PAIR:  # a boot does not wait for names that nobody tells it
+            files["/etc/resolv.conf"] = "nameserver 192.0.2.53\n"
         last = ADDRESS[name].rpartition(".")[2]
         return files | network(manager, ADDRESS[name], last)
 
@@ -154,18 +175,35 @@ class Farm(Segment):
     def deployment(self, director: str) -> str:
         first = director == FIRST
         text = f'name = "{name_of(director)}"\n[director]\ninterface = "vec0"\n'
+        if director in PAIR:
+            text += of_pair()
         for vip in (VIP[director], VIP6) if first else (VIP[director],):
-            text += f'[[vips]]\naddress = "{vip}"\n[[vips.services]]\nprotocol = "tcp"\nport = 80\nscheduler = "rr"\n'
+            text += f'[[vips]]\naddress = "{vip}"\n[[vips.services]]\nprotocol = "tcp"\nport = 80\n'
+            text += "" if director in PAIR else 'scheduler = "rr"\n'
+        text += self._behind(first)
+        return f'{text}[client]\naddress = "{ADDRESS["client"]}"\nuser = "root"\n'
+
+    def announcing(self) -> str:
+        """A deployment whose director tells a router of the VIP: the client is that router."""
+        return (
+            f'name = "{BGP_NAME}"\n[director]\ninterface = "vec0"\nguard = true\n'
+            '[director.bgp]\nneighbour = "10.0.0.1"\nlocal_as = 65010\nneighbour_as = 65000\n'
+            f'[[vips]]\naddress = "{BGP_VIP}"\n[[vips.services]]\nport = 80\n{self._behind(False)}'
+        )
+
+    def _behind(self, first: bool) -> str:
+        """The real servers."""
+        text = ""
         for name in self.servers:
             six = f'address6 = "fd00::{ADDRESS[name].rpartition(".")[2]}"\n' if first else ""
             text += f'[[servers]]\nname = "{name}"\naddress = "{ADDRESS[name]}"\n{six}connect = "ssh"\nuser = "root"\n'
-        return f'{text}[client]\naddress = "{ADDRESS["client"]}"\nuser = "root"\n'
+        return text
 
-    def dsrwizard(self, director: str, words: str, seconds: float = 300) -> tuple[int, str]:
-        """Runs a command with the director's own deployment: exit code and what it printed."""
+    def dsrwizard(self, director: str, words: str, seconds: float = 300, text: str = "") -> tuple[int, str]:
+        """Runs a command with the director's own deployment, or another one: exit code and what it printed."""
         guest = self.at[director]
         file = f"/root/{name_of(director)}.toml"
-        script = f"cat >{file} <<'X'\n{self.deployment(director)}X\nexport HOME=/root LC_ALL=C.UTF-8\ncd\n"
+        script = f"cat >{file} <<'X'\n{text or self.deployment(director)}X\nexport HOME=/root LC_ALL=C.UTF-8\ncd\n"
         command, _, options = words.partition(" ")
         return guest.result(guest.send(f"{script}/opt/dsrwizard/bin/dsrwizard {command} {file} {options}"), seconds)
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from tests.reboots.farm import MANAGERS, VIP, mac
+from tests.reboots.farm import DIRECTORS, MANAGERS, PAIR, mac
 from tests.reboots.guests import Asker
 
 
@@ -39,7 +39,7 @@ class Table:
 
     def printed(self) -> bool:
         """Prints the table and the sums; whether all is as it should be."""
-        for title, machines in (("real server", MANAGERS), ("director", tuple(VIP))):
+        for title, machines in (("real server", MANAGERS), ("director", DIRECTORS), ("of two directors", tuple(PAIR))):
             rows = [check for check, machine in self.cells if machine in machines]
             print(f"\n{title:58}" + "".join(f"{one.removeprefix('director-'):>10}" for one in machines))
             for check in dict.fromkeys(rows):
