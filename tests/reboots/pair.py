@@ -183,9 +183,8 @@ def orphan(farm: Farm, table: Table) -> None:
         f"sleep .05; done; systemctl show -p SubState keepalived; ip -o addr show to {ADDRESS_OF_VIP}"
     )
     state, *left = farm.at[PREFERRED].run(script).splitlines()
-    late = (
-        f"only by the next keepalived, which is in {state}" if state.endswith(("start", "running", "start-pre")) else ""
-    )
+    begun = state.partition("=")[2] in ("start-pre", "start", "start-post", "running")
+    late = f"only by the next keepalived, which is in {state}" if begun else ""
     table.note("keepalived killed: its unit takes the VIP off", PREFERRED, " ".join(left) or late)
 
 
