@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from dsrwizard.core.intake.opening import brought, included
@@ -41,6 +42,29 @@ SCOPES = (("servers and VIPs with their services", "all"), ("servers only", "ser
 EXAMPLE = "# paste a list here, one server per line:\n# web1 10.0.0.101\n# web2 10.0.0.102 2\n"
 
 
+SHOWN = 200
+"""Lines of the preview at most."""
+_SIGNS: dict[str, Name] = {"refused": "problem", "incomplete": "warn", "there": "dash", "new": "ok"}
+"""What became of a line, the worst first, with its sign."""
+
+
+class PathLine(Input):
+    """The path of a file. A list that is pasted here goes where lists go."""
+
+    class Pasted(Message):
+        """Several lines were pasted."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def on_paste(self, event: events.Paste) -> None:
+        if "\n" in event.text.strip():
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.Pasted(event.text))
+
+
 class ImportServers(Dialog["Imported | None"]):
     """Shows what would be imported as text, file, format or selection change. Returns that, or None."""
 
@@ -51,10 +75,11 @@ class ImportServers(Dialog["Imported | None"]):
         ),
     ]
 
-    def __init__(self, vips: Sequence[str] = ()) -> None:
-        """`vips`: those of the draft, which are no real servers."""
+    def __init__(self, vips: Sequence[str] = (), there: Sequence[str] = ()) -> None:
+        """`vips`: those of the draft, which are no real servers; `there`: the names of its servers."""
         super().__init__()
         self._vips = tuple(vips)
+        self._there = frozenset(name.lower() for name in there)
         self._file_name = ""
         self._imported: Imported | None = None
 
@@ -62,7 +87,7 @@ class ImportServers(Dialog["Imported | None"]):
         with Vertical(classes="modal", id="import"):
             with Horizontal(classes="import-row"):
                 yield Label("File", classes="field-label")
-                yield Input(placeholder="file path, then Enter; or paste below", id="path", compact=True)
+                yield PathLine(placeholder="file path, then Enter; or paste a list", id="path", compact=True)
             yield TextArea("", id="list", soft_wrap=False, compact=True, placeholder=EXAMPLE, tab_behavior="focus")
             with Horizontal(classes="import-row"):
                 yield Label("Format", classes="field-label")
@@ -84,7 +109,7 @@ class ImportServers(Dialog["Imported | None"]):
 
     def on_mount(self) -> None:
         self.query_one(".modal").border_title = frame_title("Import real servers")
-        self.query_one("#list").focus()
+        self.query_one("#path").focus()
         self._preview()
 
     @on(Input.Submitted, "#path")
@@ -100,6 +125,13 @@ class ImportServers(Dialog["Imported | None"]):
             return
         self._file_name = path
         self.query_one("#list", TextArea).load_text(text)
+
+    @on(PathLine.Pasted)
+    def pasted(self, event: PathLine.Pasted) -> None:
+        event.stop()
+        there = self.query_one("#list", TextArea)
+        there.load_text(lines(event.text, LONGEST, tabs=True))
+        there.focus()
 
     @on(Input.Submitted, "#choice")
     def choice_entered(self, event: Input.Submitted) -> None:
@@ -119,6 +151,7 @@ class ImportServers(Dialog["Imported | None"]):
 
     def _preview(self) -> None:
         from dsrwizard.core.intake.importers import KIND_WORDS, detect, read
+        from dsrwizard.core.intake.importers.outcome import outcomes
 
         text = self.query_one("#list", TextArea).text
         preview = self.query_one("#preview", Static)
@@ -135,6 +168,9 @@ class ImportServers(Dialog["Imported | None"]):
         opener = included if self._file_name else None
         found = read(text, self._file_name, kind, choice, opener=opener, vips=self._vips)
         self._imported = found
+        told = sorted(outcomes(found, self._there), key=lambda one: list(_SIGNS).index(one.becomes))
+        refused = [one.server for one in told if one.becomes == "refused"]
+        found.servers = [server for server in found.servers if server not in refused]
         names = ", ".join(f"{server.name} {server.address}".strip() for server in found.servers[:4])
         more = f" and {len(found.servers) - 4} more" if len(found.servers) > 4 else ""
         count = len(found.servers)
@@ -148,6 +184,8 @@ class ImportServers(Dialog["Imported | None"]):
         if len(found.notes) > 2:
             lines.append(f"{len(found.notes)} notes (scroll with tab and the arrow keys):")
         lines += [f"{glyph('warn')} {note}" for note in found.notes]
+        if len(told) > 4 or any(one.becomes != "new" for one in told):
+            lines += [f"{glyph(_SIGNS[one.becomes])} {one.says}" for one in told[:SHOWN]]
         preview.update("\n".join(lines))
 
     @on(Button.Pressed, "#take")

@@ -306,7 +306,10 @@ class ServersPane(Pane):
     def action_import(self) -> None:
         from screens.wizard.import_servers import ImportServers
 
-        self.app.push_screen(ImportServers([vip.address for vip in self.draft.vips]), self._imported)
+        self.app.push_screen(
+            ImportServers([vip.address for vip in self.draft.vips], [server.name for server in self.draft.servers]),
+            self._imported,
+        )
 
     def _imported(self, imported: Imported | None) -> None:
         if imported is None or not imported.servers:

@@ -18,7 +18,7 @@ from screens.wizard.servers import ServersPane
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
-from tests.screens.driving import field, seen, settled, type_text, wizard
+from tests.screens.driving import field, seen, settled, type_text, wizard, wizard_draft
 
 Make = Callable[..., DsrApp]
 SMALL = (80, 24)
@@ -191,3 +191,27 @@ def test_a_draft_has_no_problem_that_only_this_machine_can_see() -> None:
     from dsrwizard.core.intake.validate import problems_of_draft
 
     assert not [one for one in problems_of_draft(Draft()) if "own address" in one.text]
+
+
+async def test_a_path_that_is_typed_at_once_is_no_server_and_a_bad_address_is_refused_in_the_preview(
+    make_app: Make, lab: World
+) -> None:
+    from textual import events
+    from textual.widgets import TextArea
+
+    app = make_app()
+    async with app.run_test(size=(80, 40)) as pilot:
+        await pilot.press("ctrl+n", "ctrl+n", "i")
+        await pilot.pause()
+        before = len(wizard_draft(app).servers)
+        await type_text(pilot, "/nope.txt")
+        assert app.screen.query_one(TextArea).text == "", "the file's name goes into its field"
+        path = app.screen.query_one("#path")
+        path.post_message(events.Paste("web1 10.0.0.101\nbad 10.0.0.999\nweb7 10.0.0.107 5\n"))
+        await pilot.pause()
+        assert "✗ bad 10.0.0.999: not imported." in seen(app)
+        assert "web1 is in the list already" in seen(app)
+        assert "✓ web7 10.0.0.107, weight 5" in seen(app)
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert [server.name for server in wizard_draft(app).servers[before:]] == ["web7"]
