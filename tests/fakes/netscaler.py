@@ -41,6 +41,8 @@ class Manners:
     reverse: bool = True
     """It has lists from a part to what it is in."""
     server_takes_services: bool = True
+    sessions_end: bool = True
+    """A failover ends the sessions of both nodes; otherwise they go on, with a secondary, too."""
 
 
 class Refusal(Exception):
@@ -129,7 +131,8 @@ class FakeNetScaler:
 
     def failover(self) -> None:
         self.primary = 1 - self.primary
-        self.sessions.clear()
+        if self.manners.sessions_end:
+            self.sessions.clear()
 
     def snapshot(self) -> tuple[Config, Config, bool]:
         return copy.deepcopy((self.running, self.saved, self.unsaved))

@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from backends.netscaler import door
+from backends.netscaler.nitro import Nitro
 from backends.netscaler.port import NetScaler
+from backends.winrm.trust import Trust
 from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.core.model.errors import DsrError, HostKeyChanged, HostKeyUnknown, LoginRefused
+from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion
 from tests.fakes.box_shop import BoxShop, Operator
 from tests.fakes.netscaler import PASSWORD, FakeNetScaler
@@ -48,6 +51,13 @@ def test_the_certificate_is_asked_about_once_and_then_pinned(shop: BoxShop, tmp_
         assert not false.log, "nothing was sent to it, no password either"
     finally:
         false.close()
+
+
+def test_one_that_changes_between_two_connections_gets_no_password(shop: BoxShop) -> None:
+    place = door.management(shop.deployment().balancer or Balancer(), "127.0.0.1")
+    with pytest.raises(HostKeyChanged, match="is not the one that was shown before"):
+        Nitro(place, Trust(fingerprint="00" * 32)).log_in(Secret(PASSWORD))
+    assert not shop.box.log
 
 
 def test_a_certificate_that_is_not_accepted_gets_no_password(shop: BoxShop) -> None:
