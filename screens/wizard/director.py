@@ -19,6 +19,7 @@ from dsrwizard.core.model.deployment import IN_KERNEL, Deployment, Director
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Interface
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.core.model.products import PRODUCTS
 from screens.pane import Desk, Pane, in_thread
 from screens.widgets.field import ChoiceField, Field, RadioField, TextField, YesNoField
 from screens.widgets.form import Form
@@ -31,6 +32,12 @@ ENGINES = (
     ("This machine and a second one (keepalived)", "keepalived"),
     ("Another product: only the servers here", "external"),
 )
+
+
+def _engines(engine: str) -> tuple[tuple[str, str], ...]:
+    """The choices; a product that a file names is one more."""
+    product = PRODUCTS.get(engine)
+    return ENGINES if product is None else (*ENGINES, (f"{product.name}, with [balancer] as in the file", engine))
 
 
 class DirectorPane(Pane):
@@ -64,6 +71,8 @@ class DirectorPane(Pane):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._failed: DsrError | None = None
+        self._appliance = self.draft.balancer
+        """Set aside while another engine is chosen."""
 
     def compose(self) -> ComposeResult:
         key = "director.interface"
@@ -74,7 +83,7 @@ class DirectorPane(Pane):
             typed = TextField(field_texts.INTERFACE, key, self.draft, "interface", width=20)
             typed.id = "typed"
             yield typed
-            yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", ENGINES)
+            yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", _engines(self.draft.engine))
             yield Static("", id="means", markup=False)
             yield SecondDirector(self.draft)
             guard = YesNoField(
@@ -168,6 +177,8 @@ class DirectorPane(Pane):
         event.stop()
         await self.query_one(SecondDirector).follow()
         self.desk.in_use.clear()
+        self._appliance = self.draft.balancer or self._appliance
+        self.draft.balancer = self._appliance if self.draft.engine in PRODUCTS else None
         if self.draft.engine not in IN_KERNEL and self.draft.guard:
             self.draft.guard = False  # another product has its own health checks
             self.query_one("#guard", YesNoField).show()

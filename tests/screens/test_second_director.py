@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import dumps, loads
 from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.intake.validate import deployment_of
+from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.session import Session
 from tests.fakes.world import World
 from tests.screens.driving import field, focused_key, seen, settled, type_text, typed, wizard, wizard_draft
@@ -94,3 +97,25 @@ class TestOneDirectorOrTwo:
             await settled(pilot)
             assert wizard(app).step == "director"
             assert "packets would go round between the two" in _read(app)
+
+
+class TestAnApplianceOfTheFile:
+    async def test_it_is_a_choice_more_and_goes_on_as_it_is(self, make_app: Make, lab: World) -> None:
+        deployment = msgspec.structs.replace(
+            lab.deployment(engine="netscaler"), balancer=Balancer(addresses=("10.1.0.5",), user="nsroot")
+        )
+        draft = Draft.from_deployment(deployment)
+        app = make_app(session=Session(draft=draft, step="director", visited={"vip", "director"}))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("enter")  # resume
+            await settled(pilot)
+            assert "NetScaler, with [balancer] as in the file" in _read(app)
+            field(app, "director.engine").take_focus()
+            await pilot.pause()
+            await pilot.press("down", "down", "space")
+            await settled(pilot)
+            assert wizard_draft(app).engine == "external"
+            assert wizard_draft(app).balancer is None, "else the file would be refused"
+            await pilot.press("down", "space")
+            await settled(pilot)
+            assert deployment_of(wizard_draft(app)) == deployment
