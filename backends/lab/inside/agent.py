@@ -7,15 +7,18 @@ import os
 import select
 import signal
 import struct
-import sys
 import termios
-import traceback
 import tty
 
 from backends.lab import frames
 from backends.lab.inside import kernel
 
 _CONSOLE = "/dev/tty1"
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_NOT_FOUND, _NOT_STARTED = 127, 126  # a shell's statuses
+
+
+_NOBODY = 0  # the process of a command that could not be started
 
 
 class _Session:
@@ -35,6 +38,7 @@ class Agent:
 
     def __init__(self, hosts: dict[str, tuple[int, ...]]) -> None:
         self._hosts = hosts
+        self._own = tuple(os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in kernel.NAMESPACES)
         self._sessions: dict[int, _Session] = {}
         self._decoder = frames.Decoder()
         self._taken = 0
@@ -165,10 +169,7 @@ class Agent:
         elif kind == frames.SIZE and session.terminal:
             _set_size(session.stdin, *(int(word) for word in payload.split()))
         elif kind == frames.SIGNAL:
-            try:
-                os.killpg(session.pid, int(payload))
-            except ProcessLookupError:  # just forked, it does not lead a group yet
-                os.kill(session.pid, int(payload))
+            os.killpg(session.pid, int(payload))
 
     def _spawn(self, number: int, payload: bytes) -> None:
         host, cwd, mode, size, env, argv = frames.read_spawn(payload)
@@ -189,49 +190,65 @@ class Agent:
             errors, writer = os.pipe()
             theirs[2:] = [writer]
             outputs[errors] = frames.ERRORS
-        pid = os.fork()
-        if pid == 0:
-            _become(self._hosts[host.decode()], theirs, terminal=terminal, cwd=cwd, env=env, argv=argv)
+        try:
+            pid = self._start(self._hosts[host.decode()], theirs, terminal=terminal, cwd=cwd, env=env, argv=argv)
+        except OSError as error:
+            pid, missing = _NOBODY, isinstance(error, FileNotFoundError)
+            why = "command not found" if missing else error.strerror
+            os.write(theirs[2], os.fsencode(f"{os.fsdecode(argv[0])}: {why}\n"))
         for descriptor in set(theirs):
             os.close(descriptor)
         for descriptor in {stdin, *outputs}:
             os.set_blocking(descriptor, False)
         self._sessions[number] = _Session(pid, stdin, outputs, terminal=terminal)
+        if pid == _NOBODY:
+            self._close(number, self._sessions[number], _NOT_FOUND if missing else _NOT_STARTED)
+
+    def _start(
+        self,
+        namespaces: tuple[int, ...],
+        stdio: list[int],
+        *,
+        terminal: bool,
+        cwd: bytes,
+        env: list[bytes],
+        argv: list[bytes],
+    ) -> int:
+        """Starts the command on the host whose namespaces these are. Raises `OSError` when it cannot be started.
+
+        This process goes there itself and comes back: a fork, to go there in the child, would cost more than many a
+        command does, as every page that either of the two touches is a fault, which is dear in here.
+        """
+        variables = dict(word.partition(b"=")[::2] for word in env)
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+        if terminal:  # opened by the leader of a session that has none, it becomes that session's
+            actions.append((os.POSIX_SPAWN_OPEN, 0, os.ttyname(stdio[0]), os.O_RDWR, 0))
+        actions += [(os.POSIX_SPAWN_DUP2, each, number) for number, each in enumerate(stdio) if number or not terminal]
+        try:
+            for namespace in namespaces:
+                kernel.set_namespace(namespace)
+            try:
+                os.chdir(cwd)
+            except OSError:
+                os.chdir("/")  # a directory of this machine that the user's guest may not enter
+            program = _find(argv[0], variables.get(b"PATH", os.defpath.encode()))
+            return os.posix_spawn(
+                program, argv, variables, file_actions=actions, setsid=True, setsigdef=_IGNORED_BY_PYTHON
+            )
+        finally:
+            for namespace in self._own:
+                kernel.set_namespace(namespace)
 
 
 def _set_size(terminal: int, rows: int, cols: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
 
-def _become(
-    namespaces: tuple[int, ...], stdio: list[int], *, terminal: bool, cwd: bytes, env: list[bytes], argv: list[bytes]
-) -> None:
-    """Turns the forked process into the command, on the host whose namespaces these are. Never returns."""
-    try:
-        signal.set_wakeup_fd(-1)
-        for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(ignored_by_python, signal.SIG_DFL)
-        os.setsid()
-        if terminal:
-            fcntl.ioctl(stdio[0], termios.TIOCSCTTY, 0)
-        for number, descriptor in enumerate(stdio):
-            os.dup2(descriptor, number)
-        for namespace in namespaces:
-            kernel.set_namespace(namespace)
-        try:
-            os.chdir(cwd)
-        except OSError:
-            os.chdir("/")  # a directory of this machine that the user's guest may not enter
-        variables = dict(word.partition(b"=")[::2] for word in env)
-        os.environb.update(variables)  # execvpe looks for the program along the PATH it is given
-        os.execvpe(argv[0], argv, variables)  # noqa: S606 - the command as given, no shell between
-    except FileNotFoundError:
-        print(f"{os.fsdecode(argv[0])}: command not found", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(127)
-    except OSError as error:
-        print(f"{os.fsdecode(argv[0])}: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(126)
-    except BaseException:  # noqa: BLE001 - a forked process must not return into the agent
-        traceback.print_exc()
-    finally:
-        os._exit(126)
+def _find(name: bytes, path: bytes) -> bytes:
+    """The program of that name along the path, from where this process is now."""
+    if b"/" in name:
+        return name
+    for directory in path.split(b":"):
+        if os.access(program := b"%s/%s" % (directory or b".", name), os.X_OK):
+            return program
+    raise FileNotFoundError(name)

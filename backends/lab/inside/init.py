@@ -60,7 +60,24 @@ def _boot(recipe: str, files_allowed: int) -> None:
     for host in hosts.values():
         host.wait_until_up()
     _note("ready")
-    agent.Agent({name: host.namespaces for name, host in hosts.items()}).serve()
+    _serve({name: host.namespaces for name, host in hosts.items()})
+
+
+def _serve(hosts: dict[str, tuple[int, ...]]) -> None:
+    """Has the agent work until the other end is gone. It is another process, as it goes from host to host, and the
+    first one's root and namespaces are what others go by: /proc/1."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            kernel.adopt_orphans()
+            agent.Agent(hosts).serve()
+        except BaseException:  # noqa: BLE001 - see main
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(0)
+    while os.wait()[0] != pid:
+        pass
 
 
 def _prepare(recipe: str) -> None:
@@ -123,7 +140,7 @@ class _Host:
         """Holds the namespaces from now on, whatever becomes of the process; names them for `ip` in the batch."""
         self.wait_until_up()  # they are there
         pid, name = self._pid, self.name
-        self.namespaces = tuple(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in ("net", "uts", "mnt"))
+        self.namespaces = tuple(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kernel.NAMESPACES)
         os.close(os.open(f"/run/netns/{name}", os.O_CREAT | os.O_WRONLY))
         kernel.mount(f"/proc/{pid}/ns/net", f"/run/netns/{name}", "", kernel.MS_BIND)
 

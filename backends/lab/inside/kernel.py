@@ -13,7 +13,10 @@ MNT_DETACH = 2
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWNET = 0x40000000
+NAMESPACES = ("net", "uts", "mnt")
+"""What a host has of its own, as in /proc/PID/ns; the mounts last, as they bring another /proc."""
 _POWER_OFF = 0x4321FEDC
+_PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -50,6 +53,11 @@ def unshare(flags: int) -> None:
 def set_namespace(descriptor: int) -> None:
     """setns(2); os.setns came with Python 3.12."""
     _check(_libc.setns(descriptor, 0), "setns")
+
+
+def adopt_orphans() -> None:
+    """From now on orphans among this process's descendants are its children."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def set_hostname(name: str) -> None:
