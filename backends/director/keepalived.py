@@ -16,7 +16,8 @@ from dsrwizard.core.model.facts import DirectorFacts
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.keepalived import keepalived_settings
 
-_SECONDS = 20
+_SECONDS = 60
+"""A director below an attack or its backup is slow, and then its keepalived is looked at."""
 
 
 def runs(root: Path) -> bool | None:
@@ -57,7 +58,11 @@ def with_keepalived(deployment: Deployment, facts: DirectorFacts) -> DirectorFac
             ["/bin/sh", "-s"], input=script, capture_output=True, text=True, errors="replace", timeout=_SECONDS,
             check=False,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LookError("keepalived could not be looked at.", f"The shell says: {error}.", "Run it again.") from None
+    except subprocess.TimeoutExpired:
+        why = f"The shell did not finish within {_SECONDS} s: this machine has too much to do, or a program hangs."
+        raise LookError("keepalived could not be looked at.", why, "See what it does (top), then try again.") from None
+    except OSError as error:
+        why = f"/bin/sh could not be run: {error.strerror}."
+        raise LookError("keepalived could not be looked at.", why, "Try again.") from None
     seen = parse_look(DIRECTOR, nonce, done.stdout)
     return msgspec.structs.replace(facts, keepalived=seen, sysctls={**facts.sysctls, **seen.sysctls})

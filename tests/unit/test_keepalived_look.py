@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+
 import pytest
 
+from backends.director.keepalived import with_keepalived
 from dsrwizard.core.dialects.linux.keepalived import parse_look
 from dsrwizard.core.model.changes import FileState
-from dsrwizard.core.model.errors import AnswerUnreadable
+from dsrwizard.core.model.errors import AnswerUnreadable, LookError
+from dsrwizard.core.model.facts import DirectorFacts
 from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, TableEntry, TableService
 from dsrwizard.core.plan.keepalived_proof import unfinished
 from tests.unit.test_keepalived_plan import SHOP
@@ -88,3 +93,24 @@ def test_nonsense_from_another_director_is_unreadable_or_left_out(old: str, new:
     except AnswerUnreadable:
         return
     assert unfinished(SHOP, found)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (subprocess.TimeoutExpired(["/bin/sh", "-s"], 60), "did not finish within 60 s"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "/bin/sh could not be run: Cannot allocate memory."),
+    ],
+)
+def test_a_look_that_fails_says_why_and_shows_no_program_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("backends.director.keepalived.subprocess.run", run)
+    with pytest.raises(LookError) as caught:
+        with_keepalived(SHOP, DirectorFacts())
+    told = " ".join(caught.value.lines())
+    assert words in told
+    assert "[" not in told

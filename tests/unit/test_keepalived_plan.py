@@ -276,6 +276,13 @@ def test_what_stands_in_the_way_is_said_and_nothing_is_planned(changes: dict[str
     assert not host.steps
 
 
+def test_where_this_machine_could_not_be_looked_at_the_other_director_is_not_said_to_lack_anything() -> None:
+    for host in planned(msgspec.structs.replace(seen(), director=None)).values():
+        assert host.problem
+        assert "no address" not in host.problem
+        assert not host.steps
+
+
 def test_a_director_that_is_a_real_server_is_refused_with_the_loop() -> None:
     observed = seen()
     assert observed.director is not None

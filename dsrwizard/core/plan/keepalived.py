@@ -119,6 +119,8 @@ def side_of(deployment: Deployment, host: DirectorHost, observed: Observed) -> S
     """What VRRP calls this director; a text says why that is not known."""
     director = deployment.director
     own = director.address or _own_address(deployment, observed.director)
+    if not own and observed.director is None:
+        return "This machine could not be looked at, so the address that both directors speak to is not known."
     if not own:
         return (
             f"{director.interface} of this director has no address that the other director could speak to. "
