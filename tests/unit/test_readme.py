@@ -65,3 +65,14 @@ def test_what_is_installed_by_hand_is_tried_by_a_make_target() -> None:
     assert len(by_lock) == 2
     for words in by_lock:
         assert re.search(rf'/locked/bin/pip" install -q --disable-pip-version-check {re.escape(words)} && ', makefile)
+
+
+def test_it_is_short_says_what_it_does_first_and_then_the_two_commands_and_what_it_does_not_do() -> None:
+    assert len(README.splitlines()) <= 150
+    title, about, *_ = README.split("\n\n")
+    assert title == "# dsrwizard"
+    assert about.startswith("dsrwizard sets up ")
+    begin = README.partition("\n## ")[0]
+    assert begin.index("    make demo ") < begin.index("    make test ") < begin.index("**What it does not do.**")
+    said = " ".join(begin.split())
+    assert "Nobody takes a dead server out of the table unless `dsrwizard guard` runs" in said
