@@ -6,7 +6,7 @@
 # make reboots   Debian machines with systemd reboot for real: what of a set-up comes back, and what a teardown leaves
 # make failover  two directors with keepalived and three with BIRD, under load: power cut, split, reboot and more, in figures
 # make guard-soak  flapping servers, load and healthy noise for MINUTES: does the guard take out one that is well?
-# make pictures  the screens of the README     make install-check  the README's ways to install, in scratch
+# make pictures  the README's screens and film     make install-check  the README's ways to install, in scratch
 # make hostile   every hostile case: files, inventories, frames, hosts; tried and failed per class
 # make docs      the book as a site, in .venv-docs/site; a broken link fails it
 # make manual    man page and completions (share/) anew from the commands
@@ -119,6 +119,7 @@ undo-table: $(VENV)/.ready-dev
 
 pictures: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tests.cast
 
 manual: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.manual
