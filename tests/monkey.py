@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -252,11 +253,18 @@ async def one_app(place: int, size: tuple[int, int], tally: Tally, play: Callabl
                     await arrive(pilot, keys, tally)
                     await play(pilot)
         except Exception as error:  # noqa: BLE001 - whatever ends the program is what is looked for
-            tally.crashes.append(f"{name}: {type(error).__name__}: {error}")
+            tally.crashes.append(f"{name}: {type(error).__name__}: {error} {_where(error)}")
+            print(f"{size[0]}x{size[1]}: {tally.crashes[-1]}", flush=True)
         finally:
             os.chdir("/")
         if len(world.done) > before and not witness.given:
             tally.unasked.append(f"{name}: a host was changed, and no dialog was answered")
+
+
+def _where(error: BaseException) -> str:
+    """The last lines of this project that it came from."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if "site-packages" not in one.filename]
+    return " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames[-4:]))
 
 
 def _text(app: DsrApp) -> str:

@@ -149,6 +149,12 @@ class Recorder:
         except OSError as problem:
             self._failed(problem)
 
+    def past(self) -> tuple[Happening, ...]:
+        """What the file tells already; nothing, where it cannot be read."""
+        with contextlib.suppress(LookError):
+            return self._timeline.read()
+        return ()
+
     def __call__(self, entry: Happening) -> None:
         """Writes a state change."""
         if entry.state == "info":  # what the operator did is in the journal

@@ -11,11 +11,14 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.snapshot import Round, Snapshot
+from dsrwizard.core.model.guarding import UNGUARDED
+from dsrwizard.core.model.snapshot import Round, ServiceRow, Snapshot
 from screens import clock
-from screens.live.cells import STATES
+from screens.live.cells import STATES, faults
+from screens.live.order import ORDERS, worst
 from screens.widgets.glyphs import glyph
 from screens.widgets.numbers import age, counted, milliseconds
+from screens.widgets.rows import fit
 
 SHOWN_ROUND = 2.0
 """Seconds. A longer round of probes is shown in the header."""
@@ -23,6 +26,7 @@ SHOWN_FAULTS = 2
 """Faults of the director or the network that have a line each; the log has all."""
 WORST = ("vip-dead", "leaking", "unreachable", "drifted", "unknown", "draining")
 """The states that are not up; those that harm clients come first."""
+HARMFUL = ("vip-dead", "leaking", "unreachable")
 _COLOURS = {"good": "$text-success", "bad": "bold $text-error", "warn": "$text-warning"}
 
 
@@ -53,6 +57,7 @@ class Looking:
     """The error that kept the engine from watching."""
     filtered: str = ""
     """The table's filter, as a sentence."""
+    order: str = ORDERS[0]
 
 
 def header_lines(
@@ -60,6 +65,8 @@ def header_lines(
 ) -> list[Content]:
     """The header: deployment and counts, then ages; more lines only for a filter or a problem."""
     lines = _joined(_who(deployment, tally, looking, verified=snapshot is not None and bool(snapshot.verdict)), width)
+    if snapshot is not None and (worst_said := headline(snapshot, looking)):
+        lines.append(Content.styled(fit(worst_said[0], width).rstrip(), _COLOURS[worst_said[1]]))
     problem = (snapshot.problem if snapshot else "") or looking.problem
     if snapshot is None or snapshot.read_at is None:
         said = f"{glyph('fail')} No numbers yet: {problem}" if problem else f"Reading{glyph('working')}"
@@ -81,6 +88,43 @@ def header_lines(
     if looking.filtered:
         lines.append(Content.styled(looking.filtered, "$text-accent"))
     return lines
+
+
+SAID = {
+    "vip-dead": "does not answer for {vip}",
+    "unreachable": "is unreachable",
+    "leaking": "answers ARP for {vip} and takes its traffic",
+    "drifted": "differs from the deployment",
+    "unknown": "could not be checked for {vip}",
+    "draining": "gets no new clients of {vip}",
+}
+"""State → the headline's words."""
+
+
+def headline(snapshot: Snapshot, looking: Looking) -> tuple[str, str] | None:
+    """The worst thing in words, since when, the key that helps, and the colour; None: there is nothing."""
+    if snapshot.read_at is None or (found := worst(snapshot)) is None:
+        return None
+    service, row = found
+    if row is None:
+        words, _, colour = next(iter([*service_faults(service)]), ("", "warn", "bad"))
+        what, since, mends = f"{service.vip} {service.service}: {words or service.message}", 0.0, False
+    elif row.state == "unknown" and row.probe is None:
+        return None  # the first look is under way
+    else:
+        what = f"{row.server} {SAID[row.state].format(vip=row.vip)}"
+        since, colour = row.since, STATES[row.state][2]
+        mends = row.state in ("vip-dead", "leaking", "drifted")
+    cause = row.cause if row is not None else service.cause
+    key = "" if looking.read_only else "m mend" if mends else "u restore" if cause == "drained" else ""
+    key = key or ("x why" if cause else "enter details")
+    ages = [age(clock.now() - since)] if since else []
+    return " · ".join([f"{glyph('fail' if colour == 'bad' else 'warn')} {what}", *ages, key]), colour
+
+
+def service_faults(service: ServiceRow) -> list[tuple[str, str, str]]:
+    """What is wrong with a service as a whole: words, sign and colour."""
+    return [(words, sign, "bad") for sign, words in faults(service)]
 
 
 def fault_words(snapshot: Snapshot) -> list[str]:
@@ -162,9 +206,15 @@ def _ages(snapshot: Snapshot, tally: Tally, looking: Looking, width: int) -> lis
         whole.append(Content(pace))
     if snapshot.proof_age is not None:
         style = {"fail": _COLOURS["bad"], "pass": ""}.get(snapshot.verdict, _COLOURS["warn"])
-        whole.append(Content.styled(f"verify {snapshot.verdict} {since(snapshot.proof_age)}", style))
-    if snapshot.unseen:
-        whole.append(Content.styled(f"{len(snapshot.unseen)} unseen (i)", _COLOURS["warn"]))
+        said = f"verify {snapshot.verdict} {since(snapshot.proof_age)}"
+        if snapshot.verdict == "pass" and any(tally.states[state] for state in HARMFUL):
+            said, style = f"last verify passed {since(snapshot.proof_age)} ago, before this", _COLOURS["warn"]
+        whole.append(Content.styled(said, style))
+    unseen = [line for line in snapshot.unseen if line != UNGUARDED or guard_words(snapshot) is None]
+    if unseen:
+        whole.append(Content.styled(f"{len(unseen)} unseen (i)", _COLOURS["warn"]))
+    if looking.order != ORDERS[0]:
+        whole.append(Content(f"by {looking.order}" if looking.order != "file" else "as in the file"))
     return whole
 
 

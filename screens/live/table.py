@@ -6,9 +6,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from textual import events
+
 from dsrwizard.core.model.history import METRICS, Metric
 from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot
 from screens.live.cells import STATES, faults, layout, server_parts, service_parts
+from screens.live.order import worst
 from screens.widgets.rows import ListRow, Rows
 
 WHOLE = -1
@@ -63,6 +66,8 @@ class LiveTable(Rows):
         """Whether the numbers are out of date."""
         self.metric: Metric = METRICS[0]
         """The metric of the trend column."""
+        self.untouched = True
+        """Until the operator presses a key, the cursor is on the worst row, whichever that is."""
         self.wanted = Wanted()
         self._starts: list[int] = []
         self._count = 0
@@ -84,9 +89,23 @@ class LiveTable(Rows):
             self._shape = shape
             self._reshape(snapshot)
             self.rows_changed(key)
+        elif key and self.key != key and self.index_of(key) >= 0:  # rows have changed places
+            self.rows_changed(key)
         else:
             self.refresh()
+        if self.untouched and (found := worst(snapshot)) is not None:
+            service, row = found
+            worst_key = f"{service.vip} {service.service}" + (f" {row.server}" if row is not None else "")
+            if worst_key != self.key:
+                self.put_cursor(worst_key)
         self._tell_moved()
+
+    def on_key(self) -> None:
+        self.untouched = False
+
+    def on_click(self, event: events.Click) -> None:
+        self.untouched = False
+        super().on_click(event)
 
     def want(self, wanted: Wanted) -> None:
         """Sets the filter."""

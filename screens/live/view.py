@@ -26,6 +26,7 @@ from screens import clock
 from screens.background import in_thread
 from screens.live.cells import titles
 from screens.live.header import Looking, header_lines, old
+from screens.live.order import ORDERS
 from screens.live.table import LiveTable, Wanted
 from screens.live.weighing import Weighing
 from screens.live.words import detail_lines, happening_line
@@ -69,6 +70,9 @@ class LiveView(Weighing):
                                                                                   "server's fault"),
         Binding("t", "metric", "Trend of…", id="live.trend", show=False,
                 tooltip="Trend lines of connections, packets or bytes"),
+        Binding("s", "sort", "Sort by…", id="live.sort", show=False,
+                tooltip="Sort the servers by the next column: state, name, weight, connections, rates, answer, or the "
+                        "file's order"),
         Binding("i", "unseen", "Not checked", id="live.unseen", show=False,
                 tooltip="Show what could not be checked, and why"),
         Binding("plus,equals_sign", "interval(1)", "Slower", id="live.slower", show=False, tooltip="Poll less often"),
@@ -186,7 +190,7 @@ class LiveView(Weighing):
     def _show_header(self) -> None:
         looking = Looking(
             interval=self.interval, paused=self.paused, read_only=self.read_only, problem=self.problem,
-            filtered=self._narrowed(),
+            filtered=self._narrowed(), order=self.order,
         )  # fmt: skip
         header = self.query_one("#live-header", Static)
         width = max((header.content_size.width or self.size.width) or 78, 20)
@@ -292,6 +296,14 @@ class LiveView(Weighing):
         table.refresh()
         self._show_titles()
         self.notify(f"Trend lines of {METRIC_WORDS[table.metric]} per second.", markup=False)
+
+    def action_sort(self) -> None:
+        """Sorts the servers of each service by the next column."""
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.sort()
+        self.redraw()
+        said = "as in the deployment file" if self.order == "file" else f"by {self.order}"
+        self.notify(f"Servers {said}{', the worst first' if self.order == ORDERS[0] else ''}.", markup=False)
 
     def action_pause(self) -> None:
         self.toggle_pause()

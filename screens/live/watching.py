@@ -20,6 +20,7 @@ from dsrwizard.core.model.snapshot import Snapshot
 from screens import clock
 from screens.background import in_thread, let_keys_through
 from screens.live.header import Tally
+from screens.live.order import ORDERS, arranged
 from screens.widgets.host_words import in_words
 
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -32,9 +33,12 @@ class Watching(Vertical):
     class Polled(Message, bubble=False):
         """The observer through which the engine reports to this view."""
 
-        def __init__(self, snapshot: Snapshot, turn: int) -> None:
+        def __init__(self, snapshot: Snapshot, turn: int, order: str = ORDERS[0]) -> None:
             super().__init__()
-            self.snapshot = snapshot
+            self.plain = snapshot
+            """With its rows as the deployment file has them."""
+            self.snapshot = arranged(snapshot, order)
+            """Sorted on the poller's thread, as it is counted there: no key waits for it."""
             self.tally = Tally.of(snapshot)
             """Counted on the poller's thread, so that no key waits for it."""
             self.turn = turn
@@ -55,9 +59,11 @@ class Watching(Vertical):
         self.read_only = read_only
         self.interval = interval
         self.paused = False
+        self.order = ORDERS[0]
         self.deployment: Deployment | None = None
         self.watcher: Watcher | None = None
         self.snapshot: Snapshot | None = None
+        self._plain: Snapshot | None = None
         self.tally = Tally()
         self.problem = ""
         """The error that kept the engine from watching."""
@@ -85,7 +91,7 @@ class Watching(Vertical):
 
     async def _open(self, deployment: Deployment, turn: int, interval: float, paused: bool) -> None:
         def show(snapshot: Snapshot) -> None:
-            picture = self.Polled(snapshot, turn)
+            picture = self.Polled(snapshot, turn, self.order)
             with self._handing:
                 waits, self._newest = self._newest is not None, picture
             if not waits:  # pictures do not pile up before a terminal that stands still for hours
@@ -129,8 +135,14 @@ class Watching(Vertical):
     def polled(self, event: Polled) -> None:
         if event.turn == self._turn:
             clock.agree()
+            self._plain = event.plain
             self.snapshot, self.tally = event.snapshot, event.tally
             self.redraw()
+
+    def sort(self) -> None:
+        """Puts the rows that are shown in the order of now."""
+        if self._plain is not None:
+            self.snapshot = arranged(self._plain, self.order)
 
     def toggle_pause(self) -> None:
         """Pauses or resumes polling."""

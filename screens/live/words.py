@@ -41,8 +41,8 @@ def detail_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow | 
 
 def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[str, str]]:
     yield f"{service.vip} {service.service}", service.message
-    yield "Cause", with_words(service.cause)
     yield "Fix", service.fix
+    yield "Cause", with_words(service.cause)
     owner = {"director": "this director only, as it should be", "": "not known yet"}.get(service.owner, service.owner)
     yield "VIP answered by", owner
     yield "Replies", _reply_words(service)
@@ -56,8 +56,8 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
 
 def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
     yield f"{row.server} {row.address}", _state_words(row)
+    yield "Fix", row.fix  # before the cause: four lines are in sight at 80x24, and the first has the cause in words
     yield "Cause", with_words(row.cause) + (f", seen {age(row.found_age)} ago" if row.found_age is not None else "")
-    yield "Fix", row.fix
     yield "Probe", _probe_words(row)
     yield "Answers", latency_words(row.latency)
     yield (

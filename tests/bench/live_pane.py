@@ -84,7 +84,7 @@ def ours(rows: int, notes: Path) -> None:
             let_keys_through()
             self.query_one(LiveTable).focus()
 
-        def key_s(self) -> None:
+        def key_z(self) -> None:
             view = self.query_one(LiveView)
             real = view.redraw
 
@@ -134,7 +134,7 @@ def datatable(rows: int, notes: Path) -> None:
                 table.add_column(str(number), key=str(number))
             table.focus()
 
-        def key_s(self) -> None:
+        def key_z(self) -> None:
             def show(picture: object) -> None:
                 self.call_from_thread(self.take, picture)
 
@@ -234,7 +234,7 @@ def measured(program: str, rows: int) -> Figures:
         seen = Seen(program, rows, notes)
         try:
             seen.drain(3.0)
-            began = seen.press(b"s")
+            began = seen.press(b"z")
             first = seen.until(b"web0x0") - began
             seen.drain(3.0)
             painted, told = [], []

@@ -25,10 +25,17 @@ async def type_text(pilot: Pilot[int], text: str) -> None:
     """Presses the keys of a text, without a pause but after Enter."""
     for character in text:
         if character == "\n":
-            await pilot.pause()
+            await taken(pilot)
             await pilot.press("enter")
         else:
             pilot.app.post_message(events.Key(NAMES.get(character, character), character))
+    await taken(pilot)
+
+
+async def taken(pilot: Pilot[int]) -> None:
+    """Until every key that was typed has had its effect."""
+    await pilot.pause()
+    await until(pilot, lambda: getattr(pilot.app, "_keys").idle)  # noqa: B009 - an app of any kind
     await pilot.pause()
 
 

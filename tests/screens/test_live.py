@@ -123,7 +123,10 @@ class TestWatching:
         app = make_app(deployment=shop.deployment(), start="live")
         async with app.run_test(size=(80, 24)) as pilot:
             await comes(pilot, "1/3 up")
-            await pilot.press("down", "d")
+            table = app.screen.query_one(LiveTable)
+            table.untouched = False
+            table.put_cursor("10.0.0.10 tcp/80 web1")
+            await pilot.press("d")
             assert isinstance(app.screen, Question)
             await pilot.press("enter")
             await settled(pilot)
@@ -285,8 +288,9 @@ class TestDrawing:
         monkeypatch.setattr("screens.clock.now", lambda: 1_000_100.0)
         snapshot = picture(problem="IPVS cannot be read.")
         lines = header_lines(World.lab().deployment(), snapshot, Tally.of(snapshot), Looking(), 80)
-        assert "counters 100 s" in lines[1].plain
-        assert "Old numbers, 100 s: IPVS cannot be read." in lines[3].plain
+        assert "web3 does not answer for 10.0.0.10 · 6 min" in lines[1].plain
+        assert "counters 100 s" in lines[2].plain
+        assert "Old numbers, 100 s: IPVS cannot be read." in lines[4].plain
 
     @pytest.mark.parametrize("width", [80, 120])
     def test_no_count_is_green_before_a_verification_has_ended(self, width: int) -> None:

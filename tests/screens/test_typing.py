@@ -19,7 +19,7 @@ from screens.questions.export import PathModal
 from screens.questions.modals import Choice, HelpModal, Question, SecretModal
 from screens.questions.once import AnsweredOnce
 from tests.fakes.pictures import destination, healthy, picture, service
-from tests.screens.driving import NAMES, seen, settled, until
+from tests.screens.driving import NAMES, seen, settled, taken, until
 from tests.screens.test_snapshots import live_app
 
 Make = Callable[..., DsrApp]
@@ -30,8 +30,7 @@ async def burst(pilot: Pilot[int], *keys: str) -> None:
     for key in keys:
         pilot.app.post_message(events.Key(NAMES.get(key, key), key if len(key) == 1 else None))
     await settled(pilot)
-    await until(pilot, lambda: pilot.app._keys.idle)  # type: ignore[attr-defined]
-    await pilot.pause()
+    await taken(pilot)
 
 
 class TestTyping:

@@ -15,14 +15,13 @@ import pytest
 from dsrwizard.cli import printing
 from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.errors import Locked
-from dsrwizard.core.model.guarding import GuardState, state_path
+from dsrwizard.core.model.guarding import UNGUARDED, GuardState, state_path
 from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.engine import guard_file
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.guard import Guard
 from dsrwizard.engine.journal import Journals
 from dsrwizard.engine.locks import Locks
-from dsrwizard.engine.watch.board import UNGUARDED
 from screens import clock
 from screens.live.header import guard_words
 from tests.fakes.engine import engine_of

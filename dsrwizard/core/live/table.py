@@ -26,7 +26,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.facts import Destination, Stats, VirtualService
 from dsrwizard.core.model.guarding import HeldOut
 from dsrwizard.core.model.history import NOTHING, History, Metric
-from dsrwizard.core.model.snapshot import DestinationRow, Latency, ServiceRow, Totals
+from dsrwizard.core.model.snapshot import DestinationRow, Latency, ServiceRow, State, Totals
 from dsrwizard.core.plan.director import key_of
 
 _NO_TOTALS = Totals()
@@ -82,6 +82,8 @@ class LiveRows:
         self._vips = deployment.vips
         self._groups = [_Group(deployment, vip, service) for vip in deployment.vips for service in vip.services]
         self._ahead = 0.0
+        self._past: dict[RowPlace, tuple[State, float]] = {}
+        self._remembers_until = 0.0
         self.changes: list[StateChange] = []
         self.unsettled: set[str] = set()
         """Servers whose state on the wire has changed; the caller that looks at them empties it."""
@@ -90,6 +92,11 @@ class LiveRows:
             self._index[group.vip.address, group.service.label, ""] = len(self._index)
             for slot in group.slots:
                 self._index[slot.place] = len(self._index)
+
+    def remember(self, past: Mapping[RowPlace, tuple[State, float]], until: float) -> None:
+        """What an earlier watch has seen: place → state and since when. A place that is found in this state before
+        `until` has been so since then."""
+        self._past, self._remembers_until = dict(past), until
 
     def rows(
         self,
@@ -242,11 +249,17 @@ class LiveRows:
         result = judged(slot.server, group.service, slot.place[0], seen)
         previous = slot.judgement
         if not slot.seen_before or result.state != previous.state:
-            slot.since = at
+            slot.since = self._since(slot, result.state, at)
         if not slot.seen_before or (result.state, result.cause) != (previous.state, previous.cause):
             self.changes.append(StateChange(slot.place, previous.state if slot.seen_before else "", result))
         slot.judgement, slot.seen_before = result, True
         return result
+
+    def _since(self, slot: _Slot, state: State, at: float) -> float:
+        if not self._past or at > self._remembers_until:
+            return at
+        known, since = self._past.get(slot.place, ("", at))
+        return min(since, at) if known == state else at
 
     def _owner(self, group: _Group, owning_: Owning, heard: Heard, findings: Findings, balanced: bool) -> str:
         """Nobody else answers, and the director is this machine, which does not hear itself: it is the owner, unless

@@ -15,6 +15,8 @@ VERSION = 1
 SILENT_SECONDS = 5.0
 """A guard whose last round is older than this is not at work."""
 
+UNGUARDED = "No guard is seen at work here, though the deployment asks for one: nobody takes dead servers out."
+
 
 class DestinationPlace(Shown, frozen=True):
     """A destination: a real server behind one service of a VIP. `service` as `tcp/80`."""

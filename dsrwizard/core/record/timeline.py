@@ -91,13 +91,19 @@ def wanted(entries: Iterable[Happening], since: float = 0.0, host: str = "") -> 
     return tuple(entry for entry in entries if entry.at >= since and host in ("", entry.host))
 
 
-def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
-    """The snapshot of a single look with what only the timeline knows: when each state began, and what happened."""
-    events = tuple(events)
+def begun(events: Iterable[Happening]) -> dict[tuple[str, str, str], Happening]:
+    """(host, VIP, service) → the line with which its last state began. `events` in order of time."""
     last: dict[tuple[str, str, str], Happening] = {}
     for entry in events:
         if entry.state not in ("info", entry.before):  # with the state it had, only its cause became known
             last[entry.host, entry.vip, entry.service] = entry
+    return last
+
+
+def remembered(snapshot: Snapshot, events: Iterable[Happening]) -> Snapshot:
+    """The snapshot of a single look with what only the timeline knows: when each state began, and what happened."""
+    events = tuple(events)
+    last = begun(events)
 
     def row_since(row: DestinationRow) -> DestinationRow:
         known = [last.get((row.server, row.vip, row.service)), last.get((row.server, "", ""))]

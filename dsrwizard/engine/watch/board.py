@@ -19,16 +19,18 @@ from dsrwizard.core.live.table import LiveRows
 from dsrwizard.core.model.answers import Owners, Probed
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.guarding import GuardState
+from dsrwizard.core.model.guarding import UNGUARDED, GuardState
 from dsrwizard.core.model.history import History
 from dsrwizard.core.model.snapshot import Bypass, Happening, Round, ServiceRow, Snapshot, State
 from dsrwizard.core.model.steps import DIRECTOR
+from dsrwizard.core.record.timeline import begun
 from dsrwizard.engine.timeline import Recorder
 from dsrwizard.engine.watch.timepiece import Timepiece
 
 KEPT_HAPPENINGS = 500
 SHOWN_UNKNOWN = 20
-UNGUARDED = "No guard is seen at work here, though the deployment asks for one: nobody takes dead servers out."
+FINDING_SECONDS = 30.0
+"""So long after its start a watch finds what was so before; what it sees later is new."""
 KEPT_SECONDS = 8.0
 """Readings older than this are of no use for a rate."""
 
@@ -60,6 +62,14 @@ class Board:
         self._lock = threading.Lock()
         self._telling = threading.Lock()
         self._table = LiveRows(deployment)
+        self._table.remember(
+            {
+                (vip, service, host): (entry.state, self.time.kept(entry.at))
+                for (host, vip, service), entry in begun(record.past() if record is not None else ()).items()
+                if entry.state != "info"
+            },
+            self.clock() + FINDING_SECONDS,
+        )
         self._readings: list[Reading] = []
         self._before: Reading | None = None
         self._reading: Reading | None = None
