@@ -1,5 +1,7 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
+# make long      every fault of the lab, least privilege, revert, runs side by side, undo of a Windows host and more that
+#                takes minutes: make test leaves it out, CI runs it
 # make cases     what people report in public, healthy farms of others, every fix that is a command, and the runs at once,
 #                renamed servers, waves, kill points and three directors that make test leaves out, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
@@ -39,14 +41,18 @@ NEEDS := linux.uml=user-mode-linux ipvsadm=ipvsadm sshd=openssh-server ssh=opens
 REBOOTS_NEED := linux.uml=user-mode-linux mmdebstrap=mmdebstrap fakechroot=fakechroot fakeroot=fakeroot \
                 mkfs.ext4=e2fsprogs ssh-keygen=openssh-client depmod=kmod setpriv=util-linux
 
-.PHONY: monkey failover guard-soak reboots demo test cases check lint unit bench faults hostile mutants kills undo-table pictures manual docs install-check lock outdated clean packages
+.PHONY: long monkey failover guard-soak reboots demo test cases check lint unit bench faults hostile mutants kills undo-table pictures manual docs install-check lock outdated clean packages
 
 demo: packages $(VENV)/.ready
 	@$(BIN)/dsrwizard lab
 
 test: packages lint
-	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder -m "not cases" \
+	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder -m "not (cases or long or exhaustive)" \
 	  tests/lab tests/screens tests/ssh tests/windows tests/hostile tests/unit tests/fakes
+
+long: packages $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder -m "(long or exhaustive) and not cases" \
+	  tests/lab tests/windows tests/unit
 
 cases: packages $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q -n 4 --dist load \
@@ -78,7 +84,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -q -n 3 -m "not exhaustive" tests/unit tests/fakes
+	$(BIN)/python -m pytest -q -n 3 -m "not (exhaustive or long)" tests/unit tests/fakes
 
 bench: packages $(VENV)/.ready-dev $(VENV)-bench/.ready
 	$(BIN)/python -m tests.bench.startup

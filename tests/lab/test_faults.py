@@ -19,7 +19,7 @@ from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 from tests.lab.test_cases import FAULTY
 from tests.lab.test_pair_faults import PAIR
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 TOGETHER = (
     ("rip-only-listener@web1", "vip-missing@web2", "arp-announce@web3", "director-vip@director"),

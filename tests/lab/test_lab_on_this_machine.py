@@ -19,6 +19,8 @@ from backends.lab.launch import KNOWN_HOSTS_VARIABLE
 from tests.lab.harness import SERVERS, Lab
 from tests.lab.test_lab_itself import ROOT, guests_of, launcher
 
+pytestmark = pytest.mark.long
+
 NOBODY = 65534
 
 

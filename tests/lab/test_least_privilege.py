@@ -14,6 +14,8 @@ from backends.lab import recipe
 from tests.lab.harness import SERVERS, VIP, Lab, Result
 from tests.lab.test_deploy import answers, state
 
+pytestmark = pytest.mark.long
+
 PAGE = (Path(__file__).parents[2] / "docs/least-privilege.md").read_text()
 FILE = "/etc/dsrwizard/shop.toml"
 AS_OPERATOR = ["setpriv", "--reuid", "oper", "--regid", "oper", "--clear-groups"]

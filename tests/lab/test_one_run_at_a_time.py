@@ -13,7 +13,7 @@ from tests.lab.harness import SERVERS, VIP, Lab
 from tests.lab.test_deploy import answers, clean, deployment, write
 
 __all__ = ["clean"]
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 JOURNAL = "~/.local/state/dsrwizard/journal/shop.jsonl"
 
 

@@ -9,7 +9,7 @@ from tests.lab.harness import SERVERS, Lab
 from tests.lab.test_deploy import DUMP, clean, deployment, signal_sshd, write
 
 __all__ = ["clean"]
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 AFTER = 30
 PATIENCE = 240

@@ -15,7 +15,7 @@ import pytest
 from backends.lab import guest
 from tests.lab.harness import DEPLOYMENT_FILE, VIP, Lab, Process
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 SOON = 10.0
 NEXT_LOOK = 60.0

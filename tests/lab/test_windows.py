@@ -21,7 +21,7 @@ from tests.lab.terminal import ENTER, NEXT, QUIT, RIGHT, SECONDS, Terminal
 from tests.windows.faults import FAULTS
 from tests.windows.pwsh.found import needed
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 PASSWORD = f"canary-{secrets.token_hex(8)}"
 """Looked for afterwards wherever it must not be."""

@@ -77,7 +77,7 @@ class Copy:
 
     def tested(self, files: Sequence[str], passed_over: Sequence[str], *, first: bool = True) -> str:
         """What failed first, or all of it; empty: nothing. Names of tests end with a line break."""
-        words = [sys.executable, "-m", "pytest", "-q", "-n0" if first else "-n2", "-m", "not exhaustive"]
+        words = [sys.executable, "-m", "pytest", "-q", "-n0" if first else "-n2", "-m", "not (exhaustive or long)"]
         words += ["--tb=no", *(["-x"] if first else []), *files]
         words += [f"--deselect={name}" for name in passed_over] + [f"--ignore={name}" for name in ABOUT_FILES]
         environment = os.environ | {"PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -21,6 +21,8 @@ from tests.windows.host.machine import CHANGING
 from tests.windows.host.model import Adapter, Device, Process, fresh_loopback
 from tests.windows.test_windows_undo import crowded, seen
 
+pytestmark = pytest.mark.long
+
 DIALECTS = ["2008 R2", "2025"]
 Farms = Callable[..., Farm]
 

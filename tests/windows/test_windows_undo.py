@@ -23,6 +23,8 @@ from tests.windows.host import VERSIONS, Address, Binding, Site, WindowsHost
 from tests.windows.host.machine import ANY, CHANGING
 from tests.windows.host.model import fresh_loopback
 
+pytestmark = pytest.mark.long
+
 Fails = Set[tuple[str, int]]
 Made = Callable[[str], WindowsHost]
 DIALECTS = ["2008 R2", "2025"]
