@@ -335,7 +335,7 @@ class DsrApp(App[int]):
         """Quits; asks first if a run would be interrupted."""
         running = self._at_work()
         if not running:
-            self.leave()
+            self.leave(self._way_back())
             return
         body = (
             f"{running}\n\nStop finishes the running commands and starts no new ones. The journal has every change "
@@ -379,12 +379,20 @@ class DsrApp(App[int]):
             if not self._at_work():
                 self.leave()
 
-    def leave(self) -> None:
-        """Ends the program: saves the session, answers open questions with no, closes connections."""
+    def _way_back(self) -> str:
+        """What the operator reads after quitting: what goes on, and how to come back."""
+        wizard = self._wizard()
+        if wizard is None or wizard.step == "live":
+            return "The service keeps running without dsrwizard. To come back, run the same command again."
+        return "What you entered is saved. To go on, run the same command again."
+
+    def leave(self, said: str = "") -> None:
+        """Ends the program: saves the session, answers open questions with no, closes connections. `said`: what the
+        terminal shows afterwards."""
         wizard = self._wizard()
         if wizard is not None:
             wizard.save()
-        self.exit(0)
+        self.exit(0, message=Text(said) if said else None)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
         self.asker.close()

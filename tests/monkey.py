@@ -240,7 +240,7 @@ async def one_app(place: int, size: tuple[int, int], tally: Tally, play: Callabl
         os.chdir(scratch)  # whatever path it types is below here
         before = len(world.done)
 
-        def quits() -> None:
+        def quits(said: str = "") -> None:
             tally.quits += 1
 
         app.leave = quits  # type: ignore[method-assign] # it is counted, and the program goes on

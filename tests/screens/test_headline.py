@@ -140,3 +140,16 @@ class TestSince:
         assert since["web1"][1] == 5000.0, "it was in another state then"
         assert since["web3"][1] == 5000.0
         record.close()
+
+
+@pytest.mark.parametrize(("keys", "words"), [(("q",), "The service keeps running"), (("ctrl+e", "ctrl+q"), "is saved")])
+async def test_quitting_says_how_to_come_back(
+    keys: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = live_app(healthy())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        await pilot.press(*keys)
+    said = " ".join(capsys.readouterr().err.split())
+    assert words in said
+    assert "run the same command again" in said
