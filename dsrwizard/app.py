@@ -418,6 +418,13 @@ class DsrApp(App[int]):
 
     # The palette.
 
+    def action_command_palette(self) -> None:
+        """Opens the palette."""
+        from screens.questions.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette's entries: every action that works now, named `area: Verb` after the binding's id, and the
         app's own."""

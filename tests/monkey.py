@@ -262,9 +262,9 @@ async def one_app(place: int, size: tuple[int, int], tally: Tally, play: Callabl
 
 
 def _where(error: BaseException) -> str:
-    """The last lines of this project that it came from."""
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "site-packages" not in one.filename]
-    return " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames[-4:]))
+    """The last lines that it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames[-6:]))
 
 
 def _text(app: DsrApp) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.command import CommandList
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
@@ -104,6 +105,8 @@ class TestAnswersOnce:
                 found |= below(one)
             return found
 
+        import screens.live.screen
+        import screens.questions.palette
         import screens.runbook
         import screens.runs.mend
         import screens.wizard.reapply  # noqa: F401 - known once imported
@@ -113,6 +116,19 @@ class TestAnswersOnce:
         stays = {"WizardScreen", "LiveScreen"}
         assert {kind.__name__ for kind in ours if not issubclass(kind, AnsweredOnce)} == stays
         assert not any(ModalScreen in kind.__bases__ and kind.__name__ != "Dialog" for kind in ours)
+
+
+async def test_a_page_key_before_the_palette_is_drawn_ends_nothing() -> None:
+    app = live_app(healthy())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        await pilot.press("ctrl+p")
+        rows = app.screen.query_one(CommandList)
+        rows._index_to_line.clear()  # as between two lists
+        rows.highlighted = 0
+        app.screen._action_command_list("page_down")  # type: ignore[attr-defined]
+        await burst(pilot, "escape", "escape")
+        assert app.screen.query(LiveView)
 
 
 class TestEffects:

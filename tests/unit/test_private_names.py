@@ -21,6 +21,7 @@ import winrm.transport
 from packaging.requirements import Requirement
 from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket
 from textual.app import App
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.drivers.linux_driver import LinuxDriver
 from textual.widgets._toggle_button import ToggleButton
@@ -41,6 +42,7 @@ USED: dict[type, set[str]] = {
 REPLACED: dict[type, set[str]] = {
     App: {"_fatal_error"},
     DOMNode: {"_inherit_bindings"},
+    CommandPalette: {"_action_command_list"},
     ToggleButton: {"_button"},
     LinuxDriver: {"_file"},
     winrm.transport.Transport: {"_get_message_response_text"},
