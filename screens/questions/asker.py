@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any
@@ -11,13 +12,21 @@ from textual.message import Message
 
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from screens.questions.host_keys import HostKeysModal
 from screens.questions.modals import HostKeyModal, SecretAnswer, SecretModal
+
+AskerAnswer = SecretAnswer | bool | frozenset[int] | None
+AskerQuestion = SecretQuestion | HostKeyQuestion | tuple[HostKeyQuestion, ...]
+GATHERING = 0.4
+"""Seconds without another unknown key after which those that came are asked of; every host is reached about at once."""
+GATHERED = 3.0
+"""Seconds of gathering at most."""
 
 
 class QuestionAsked(Message, bubble=False):
     """One question; a worker thread waits for `future`."""
 
-    def __init__(self, question: SecretQuestion | HostKeyQuestion, future: Future[SecretAnswer | bool | None]) -> None:
+    def __init__(self, question: AskerQuestion, future: Future[AskerAnswer]) -> None:
         super().__init__()
         self.question = question
         self.future = future
@@ -34,9 +43,10 @@ class ScreenAsker:
         self._app = app
         self._turn = Lock()
         self._state = Lock()
-        self._waiting: Future[SecretAnswer | bool | None] | None = None
+        self._waiting: Future[AskerAnswer] | None = None
         self._closed = False
         self._for_all: dict[str, Secret] = {}
+        self._keys: list[tuple[HostKeyQuestion, Future[bool]]] = []
 
     def secret(self, question: SecretQuestion) -> Secret | None:
         with self._turn:
@@ -51,8 +61,35 @@ class ScreenAsker:
             return answer.secret
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
+        """Several hosts whose keys are unknown at the same time become one list."""
+        mine: Future[bool] = Future()
+        with self._state:
+            self._keys.append((question, mine))
         with self._turn:
-            return self._put(question) is True
+            if not mine.done():  # else it stood in the list of somebody who was first
+                self._ask_all(self._gathered(question))
+        return mine.result()
+
+    def _gathered(self, question: HostKeyQuestion) -> list[tuple[HostKeyQuestion, Future[bool]]]:
+        """The questions to put together: certificates are asked one by one, for each has a reason of its own."""
+        began, seen = time.monotonic(), -1
+        while not question.untrusted and seen != len(self._keys) and time.monotonic() - began < GATHERED:
+            seen = len(self._keys)
+            time.sleep(GATHERING)
+        with self._state:
+            mine = [one for one in self._keys if one[0] is question or not (one[0].untrusted or question.untrusted)]
+            self._keys = [one for one in self._keys if one not in mine]
+        return mine
+
+    def _ask_all(self, asked: list[tuple[HostKeyQuestion, Future[bool]]]) -> None:
+        questions = tuple(question for question, _ in asked)
+        if len(questions) == 1:
+            accepted = frozenset({0}) if self._put(questions[0]) is True else frozenset()
+        else:
+            answer = self._put(questions)
+            accepted = answer if isinstance(answer, frozenset) else frozenset()
+        for number, (_, future) in enumerate(asked):
+            future.set_result(number in accepted)
 
     def close(self) -> None:
         """Ends all waiting and forgets the secrets; called when the app ends."""
@@ -66,14 +103,16 @@ class ScreenAsker:
     def ask(self, asked: QuestionAsked) -> None:
         """Shows the dialog for one question; called by the app, on its loop."""
         future = asked.future
-        if isinstance(asked.question, HostKeyQuestion):
+        if isinstance(asked.question, tuple):
+            self._app.push_screen(HostKeysModal(asked.question), lambda ticked: answer(future, ticked))
+        elif isinstance(asked.question, HostKeyQuestion):
             modal = HostKeyModal(asked.question, self._app.size.width)
             self._app.push_screen(modal, lambda choice: answer(future, choice == "accept"))
         else:
             self._app.push_screen(SecretModal(asked.question), lambda given: answer(future, given))
 
-    def _put(self, question: SecretQuestion | HostKeyQuestion) -> SecretAnswer | bool | None:
-        future: Future[SecretAnswer | bool | None] = Future()
+    def _put(self, question: AskerQuestion) -> AskerAnswer:
+        future: Future[AskerAnswer] = Future()
         with self._state:
             if self._closed:
                 return None
@@ -83,7 +122,7 @@ class ScreenAsker:
         return future.result()
 
 
-def answer(future: Future[SecretAnswer | bool | None], value: SecretAnswer | bool | None) -> None:
+def answer(future: Future[AskerAnswer], value: AskerAnswer) -> None:
     """Answers a question once; a later answer to the same question is dropped."""
     if not future.done():
         future.set_result(value)

@@ -35,7 +35,7 @@ from screens.wizard.server_form import ServerAnswer, ServerForm
 if TYPE_CHECKING:
     from dsrwizard.core.intake.importers import Imported
 
-AT_ONCE = 16
+AT_ONCE = 64
 """Connection tests that run at the same time."""
 _TEST = 22
 """Cells that the last test's words need."""

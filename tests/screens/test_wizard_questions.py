@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, SelectionList, Static
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.session import Session
 from screens.background import in_thread
+from screens.questions.host_keys import HostKeysModal
 from screens.questions.modals import HostKeyModal, Question, SecretModal
 from tests.fakes.world import FINGERPRINT, World
 from tests.screens.driving import seen, settled, told, type_text, typed, until, wizard, wizard_draft
@@ -92,7 +94,7 @@ class TestQuestions:
         app = make_app()
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press("ctrl+n", "ctrl+n", "t")
-            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal) and "Refuse" in seen(app))
             assert FINGERPRINT in seen(app)
             assert isinstance(app.screen.focused, Button)
             assert app.screen.focused.id == "choice-refuse"
@@ -100,26 +102,92 @@ class TestQuestions:
             await settled(pilot)
             assert "✗ Login" in seen(app)
             await pilot.press("t")
-            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal) and "Refuse" in seen(app))
             await pilot.press("right", "enter")
             await settled(pilot)
             assert "Debian" in seen(app)
 
-    async def test_questions_of_several_hosts_come_one_after_another(self, make_app: Make, lab: World) -> None:
+    async def test_unknown_keys_of_several_hosts_are_one_list_and_only_the_ticked_are_accepted(
+        self, make_app: Make, lab: World
+    ) -> None:
         for server in lab.servers.values():
             server.key = "unknown"
         app = make_app()
-        hosts = []
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press("ctrl+n", "ctrl+n", "T")
-            for number in range(3):
-                await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
-                assert len([one for one in app.screen_stack if isinstance(one, HostKeyModal)]) == 1
-                hosts.append(str(app.screen.query_one(".modal").border_title))
-                await pilot.press("escape")
-                await until(pilot, lambda n=number: shown_again(app, hosts[n]))  # type: ignore[misc]
+            await until(pilot, lambda: "Unknown host keys of 3 servers" in seen(app))
+            assert "Unknown host keys of 3 servers" in seen(app)
+            assert seen(app).count(FINGERPRINT) == 3
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+            assert "None is ticked." in seen(app), "nothing is accepted that nobody chose"
+            chosen = app.screen.query_one(SelectionList)
+            chosen.focus()
+            await pilot.press("home", "space")
+            await pilot.pause()
+            assert "Accept 1 ticked" in seen(app)
+            (number,) = chosen.selected
+            modal = app.screen
+            assert isinstance(modal, HostKeysModal)
+            name = modal._questions[number].host
+            await pilot.press("ctrl+n")
             await settled(pilot)
-        assert sorted(hosts) == [f"Unknown host key: web{number}" for number in (1, 2, 3)]
+            assert {one for one in lab.servers if lab.servers[one].key == "known"} == {name}
+            assert seen(app).count("host key unknown") == 2
+
+    async def test_keys_are_compared_with_a_file_and_one_that_differs_cannot_be_accepted(
+        self, make_app: Make, lab: World, tmp_path: Path
+    ) -> None:
+        for server in lab.servers.values():
+            server.key = "unknown"
+        other = "SHA256:" + "A" * 43
+        (tmp_path / "keys").write_text(f"256 {FINGERPRINT} root@web1 (ED25519)\n256 {other} root@web2 (ED25519)\n")
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "T")
+            await until(pilot, lambda: "Unknown host keys of 3 servers" in seen(app))
+            app.screen.query_one("#keys-file", Input).value = str(tmp_path / "keys")
+            await pilot.press("enter")
+            await until(pilot, lambda: "has 1 of these keys; they are ticked." in unframed(app))
+            assert "1 differ from it" in unframed(app)
+            await pilot.press("f2")
+            await pilot.pause()
+            assert "Accept 2 ticked" in seen(app)
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert {name: lab.servers[name].key for name in ("web1", "web2", "web3")} == {
+                "web1": "known", "web2": "unknown", "web3": "known",
+            }  # fmt: skip
+
+    @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+    async def test_fifty_keys_fit_in_one_list_with_its_buttons_in_sight(
+        self, make_app: Make, size: tuple[int, int]
+    ) -> None:
+        app = make_app()
+        questions = [
+            HostKeyQuestion(host=f"web{n}", address=f"10.0.0.{n}", key_type="ssh-ed25519", fingerprint=FINGERPRINT)
+            for n in range(1, 51)
+        ]
+        async with app.run_test(size=size) as pilot:
+            asked = [asyncio.create_task(in_thread(partial(app.asker.accept_key, one))) for one in questions]
+            await until(pilot, lambda: "Unknown host keys of 50 servers" in seen(app))
+            assert all(button.region.bottom < size[1] for button in app.screen.query(Button))
+            assert "Accept 0 ticked" in seen(app)
+            await pilot.press("f2")
+            await pilot.pause()
+            await pilot.press("ctrl+n")
+            assert await asyncio.gather(*asked) == [True] * 50
+
+    async def test_escape_accepts_none_of_many_keys(self, make_app: Make, lab: World) -> None:
+        for server in lab.servers.values():
+            server.key = "unknown"
+        app = make_app()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "T")
+            await until(pilot, lambda: "Unknown host keys of 3 servers" in seen(app))
+            await pilot.press("f2", "escape")
+            await settled(pilot)
+            assert {server.key for server in lab.servers.values()} == {"unknown"}
 
     async def test_a_secret_is_masked_and_can_serve_all(self, make_app: Make) -> None:
         app = make_app()
@@ -188,7 +256,7 @@ class TestQuestions:
         app = make_app()
         async with app.run_test(size=(80, 24)) as pilot:
             asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
-            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal) and "Refuse" in seen(app))
             await pilot.pause()
             shown = seen(app)
             assert "Untrusted certificate: win1" in shown
@@ -204,7 +272,7 @@ class TestQuestions:
         question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint=FINGERPRINT)
         async with app.run_test(size=(80, 24)) as pilot:
             asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
-            await until(pilot, lambda: isinstance(app.screen, HostKeyModal))
+            await until(pilot, lambda: isinstance(app.screen, HostKeyModal) and "Refuse" in seen(app))
             await pilot.press("ctrl+q")
             assert await asyncio.wait_for(asked, 5) is False
         assert app.asker.accept_key(question) is False
@@ -226,6 +294,6 @@ class TestQuestions:
         assert "s3cret" not in (state / "defects.log").read_text()
 
 
-def shown_again(app: DsrApp, title: str) -> bool:
-    """The modal of this title is gone: either the next one stands there or the wizard."""
-    return not (isinstance(app.screen, HostKeyModal) and str(app.screen.query_one(".modal").border_title) == title)
+def unframed(app: DsrApp) -> str:
+    """What is seen as one line, without frames."""
+    return " ".join(seen(app).replace("│", " ").split())
