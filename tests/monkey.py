@@ -34,7 +34,7 @@ from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.watch.poller import Poller
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Question
-from screens.questions.once import AnsweredOnce
+from screens.questions.once import OneAnswer
 from tests.fakes.engine import engine_of, factory
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -148,14 +148,14 @@ def watched(witness: Witness) -> Iterator[None]:
         weigh(self, *args, **kwargs)
 
     put(Poller, "set_weight", weighed)
-    leave = AnsweredOnce.dismiss
+    leave = OneAnswer.dismiss
 
-    def dismissed(self: AnsweredOnce[Any], result: Any = None) -> Any:
+    def dismissed(self: Any, result: Any = None) -> Any:
         if not self._answered and self.is_active:
             witness.answered(self, result)
         return leave(self, result)
 
-    put(AnsweredOnce, "dismiss", dismissed)
+    put(OneAnswer, "dismiss", dismissed)
     connect = socket.socket.connect
 
     def nowhere(self: socket.socket, address: Any) -> None:

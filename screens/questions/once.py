@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen, Screen
@@ -10,20 +10,27 @@ from textual.screen import ModalScreen, Screen
 T = TypeVar("T")
 
 
-class AnsweredOnce(Screen[T], Generic[T]):
-    """A screen that is left once. Two keys of one burst reach it before it is gone; without this, the second answer
-    would take away the screen below."""
+class OneAnswer(Generic[T]):
+    """What a screen that is left once has. Two keys of one burst reach it before it is gone; without this, the second
+    answer would take away the screen below. It is no screen itself: Textual takes the styles of a dialog from the first
+    base that is one, and they have to be those of `ModalScreen`."""
 
     _answered = False
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Leaves with this result; does nothing on a screen that has answered, or that another one covers."""
-        if self._answered or not self.is_active:
+        screen: Any = self
+        if self._answered or not screen.is_active:
             return AwaitComplete()
         self._answered = True
-        left: AwaitComplete = super().dismiss(result)
+        above: Any = super()
+        left: AwaitComplete = above.dismiss(result)
         return left
 
 
-class Dialog(AnsweredOnce[T], ModalScreen[T], Generic[T]):
+class AnsweredOnce(OneAnswer[T], Screen[T]):
+    """The base class of screens that are left and are no dialogs."""
+
+
+class Dialog(OneAnswer[T], ModalScreen[T]):
     """The base class of all dialogs."""

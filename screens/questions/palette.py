@@ -6,10 +6,10 @@ from contextlib import suppress
 
 from textual.command import CommandPalette
 
-from screens.questions.once import AnsweredOnce
+from screens.questions.once import OneAnswer
 
 
-class Palette(CommandPalette, AnsweredOnce[None]):
+class Palette(OneAnswer[None], CommandPalette):
     """The palette. A page key that arrives before its list is drawn moves nothing."""
 
     def _action_command_list(self, action: str) -> None:

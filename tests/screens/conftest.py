@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from textual.app import App
+from textual.pilot import Pilot
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import dumps
 from tests.fakes.engine import factory
 from tests.fakes.world import World
+from tests.screens.driving import taken
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -25,6 +27,19 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DSRWIZARD_LAB", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return tmp_path / "state" / "dsrwizard"
+
+
+@pytest.fixture(autouse=True)
+def keys_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that a test presses has had its effect when the test goes on."""
+    press = Pilot.press
+
+    async def pressed(pilot: Pilot[int], *keys: str) -> None:
+        await press(pilot, *keys)
+        if isinstance(pilot.app, DsrApp):
+            await taken(pilot)
+
+    monkeypatch.setattr(Pilot, "press", pressed)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from textual import events
 from textual.pilot import Pilot
@@ -35,7 +36,8 @@ async def type_text(pilot: Pilot[int], text: str) -> None:
 async def taken(pilot: Pilot[int]) -> None:
     """Until every key that was typed has had its effect."""
     await pilot.pause()
-    await until(pilot, lambda: getattr(pilot.app, "_keys").idle)  # noqa: B009 - an app of any kind
+    app: Any = pilot.app
+    await until(pilot, lambda: app._keys.idle or not app.is_running or app._exit)
     await pilot.pause()
 
 

@@ -18,7 +18,7 @@ from screens.live.table import LiveTable
 from screens.live.view import LiveView
 from screens.questions.export import PathModal
 from screens.questions.modals import Choice, HelpModal, Question, SecretModal
-from screens.questions.once import AnsweredOnce
+from screens.questions.once import OneAnswer
 from tests.fakes.pictures import destination, healthy, picture, service
 from tests.screens.driving import NAMES, seen, settled, taken, until
 from tests.screens.test_snapshots import live_app
@@ -114,7 +114,7 @@ class TestAnswersOnce:
         ours = {kind for kind in below(Screen) if kind.__module__.startswith("screens.")}
         assert SecretModal in ours
         stays = {"WizardScreen", "LiveScreen"}
-        assert {kind.__name__ for kind in ours if not issubclass(kind, AnsweredOnce)} == stays
+        assert {kind.__name__ for kind in ours if not issubclass(kind, OneAnswer)} == stays
         assert not any(ModalScreen in kind.__bases__ and kind.__name__ != "Dialog" for kind in ours)
 
 
