@@ -37,7 +37,7 @@ def _lines(deployment: Deployment, plan: Plan, when: str) -> Iterator[str]:
     yield f"- Real servers: {escaped(', '.join(f'{server.name} ({server.address})' for server in deployment.servers))}"
     if when:
         yield f"- Planned from what was seen {when}"
-    yield f"- Total: {count_line(plan)}"
+    yield f"- Total: {escaped(count_line(plan))}"
     yield ""
     yield from _section(
         "What could interrupt traffic", interruptions(plan), "Nothing in this plan interrupts existing traffic."
