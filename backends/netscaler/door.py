@@ -12,11 +12,10 @@ from backends.winrm.place import system_bundle
 from backends.winrm.reach import ShownCertificate
 from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError
+from dsrwizard.core.ports import CertificateOf
 
 HTTPS = 443
 CONNECT_SECONDS = 10.0
-SHOW = "openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert"
-"""In the NetScaler's shell: prints the SHA-256 of the certificate that its management has as shipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Management:
     ca_file: Path | None
     authorities: str
     name: str = ""
-    shown_by: str = SHOW
+    certificate_of: CertificateOf = "netscaler"
     by_name: str = ""
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from backends.winrm.gssapi import LIBRARY, Missing, library
 from dsrwizard.core.model.deployment import Auth, RealServer
 from dsrwizard.core.model.errors import HostError
-from dsrwizard.core.ports import SHOW_CERTIFICATES
+from dsrwizard.core.ports import CertificateOf
 
 HTTPS, HTTP = 5986, 5985
 """The ports of WinRM 2.0 and later."""
@@ -49,9 +49,9 @@ class WinrmListener:
         return f"{shown} port {self.port}"
 
     @property
-    def shown_by(self) -> str:
-        """The PowerShell that prints the fingerprints of its certificates."""
-        return SHOW_CERTIFICATES
+    def certificate_of(self) -> CertificateOf:
+        """Which command prints the fingerprints of its certificates."""
+        return "windows"
 
     @property
     def by_name(self) -> str:

@@ -25,7 +25,7 @@ from dsrwizard import files
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.words import capital
-from dsrwizard.core.ports import Asker, HostKeyQuestion
+from dsrwizard.core.ports import SHOW_CERTIFICATES, Asker, CertificateOf, HostKeyQuestion
 from dsrwizard.files import state_dir
 
 # What cryptography thinks of an odd certificate is no news for an operator's terminal.
@@ -39,8 +39,8 @@ _NAME = 40
 
 class CertifiedPlace(Protocol):
     """Where a certificate is shown: a WinRM listener, the management of an appliance. `host` is its name in messages;
-    `listener` the command that shows there what listens, `shown_by` the one that prints the fingerprint; `by_name` the
-    key of the deployment file for the name to verify, empty: there is none."""
+    `listener` the command that shows there what listens, `certificate_of` which one prints the fingerprint; `by_name`
+    the key of the deployment file for the name to verify, empty: there is none."""
 
     @property
     def host(self) -> str: ...
@@ -59,7 +59,7 @@ class CertifiedPlace(Protocol):
     @property
     def listener(self) -> str: ...
     @property
-    def shown_by(self) -> str: ...
+    def certificate_of(self) -> CertificateOf: ...
     @property
     def by_name(self) -> str: ...
 
@@ -119,7 +119,7 @@ def check_certificate(place: CertifiedPlace, shown: ShownCertificate, asker: Ask
             f"{place.host}: the certificate of {place.at} has CHANGED.",
             f"It shows SHA-256 {print_}; {file} has {known}."
             " Either the host got a new one, or someone is intercepting the connection.",
-            f"Ask the host's owner what this prints there: {place.shown_by}."
+            f"Ask the host's owner what this prints there: {SHOW_CERTIFICATES[place.certificate_of]}."
             f" Only if it matches, run: {removal(file, place)}"
             + (
                 f" With {place.by_name} = {_called(names_of(found))} it is verified instead."
@@ -133,14 +133,14 @@ def check_certificate(place: CertifiedPlace, shown: ShownCertificate, asker: Ask
         key_type=_described(found),
         fingerprint=f"SHA256:{print_}",
         untrusted=why,
-        shown_by=place.shown_by,
+        certificate_of=place.certificate_of,
     )
     if not asker.accept_key(question):
         raise HostKeyUnknown(
             f"{place.host}: the certificate of {place.at} is not trusted and was not accepted.",
             f"{why} It shows SHA-256 {print_}.",
-            f"Compare it with what this prints on that host: {place.shown_by}. Then accept it; or"
-            f" {_other_way(place, shown, found)}.",
+            f"Compare it with what this prints on that host: {SHOW_CERTIFICATES[place.certificate_of]}."
+            f" Then accept it; or {_other_way(place, shown, found)}.",
         )
     try:
         remember(file, place.address, place.port, print_)

@@ -14,8 +14,8 @@ from typing import Any
 from dsrwizard import out, signals
 from dsrwizard.core.model.foreign import rows
 from dsrwizard.core.model.secret import Secret
-from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
-from dsrwizard.core.tell.trust import identity_rows
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.tell.trust import compared_with, identity_rows
 
 _WORDS = {
     "password": "Password",
@@ -62,8 +62,7 @@ class TerminalAsker:
     def accept_key(self, question: HostKeyQuestion) -> bool:
         if question.untrusted:
             what, head = "certificate", "This certificate is not trusted."
-            what_command = "PowerShell command" if question.shown_by == SHOW_CERTIFICATES else "command"
-            compared = f"the output of this {what_command} on the server itself:\n  {question.shown_by}"
+            compared = compared_with(question)
         else:
             what, head = "key", "This host key is unknown."
             compared = (

@@ -30,11 +30,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
-SHOW_CERTIFICATES = (
-    r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
-    r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }"
-)
-"""PowerShell that prints the SHA-256 of a Windows host's certificates as a `HostKeyQuestion` shows it."""
+CertificateOf = Literal["windows", "netscaler"]
+SHOW_CERTIFICATES: Mapping[CertificateOf, str] = {
+    "windows": r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
+    r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }",
+    "netscaler": "openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert",
+}
+"""What prints there the SHA-256 that a `HostKeyQuestion` shows: PowerShell on a Windows host; in a NetScaler's shell,
+of the certificate that its management has as shipped."""
 
 
 class HostKeyQuestion(Shown, frozen=True, kw_only=True):
@@ -49,8 +52,9 @@ class HostKeyQuestion(Shown, frozen=True, kw_only=True):
     key_type: str
     fingerprint: str
     untrusted: str = ""
-    shown_by: str = SHOW_CERTIFICATES
-    """The command that prints the same fingerprint on that host, where it is a certificate."""
+    certificate_of: CertificateOf = "windows"
+    """Which of `SHOW_CERTIFICATES` prints the same fingerprint there. No text: whatever can be put beside a fingerprint
+    can pass for one."""
 
 
 class SecretQuestion(Shown, frozen=True, kw_only=True):

@@ -15,8 +15,8 @@ from textual.screen import Screen
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.secret import Secret
-from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion, SecretQuestion
-from dsrwizard.core.tell.trust import identity_rows
+from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.core.tell.trust import compared_with, identity_rows
 from screens.questions.once import Dialog
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
@@ -97,8 +97,7 @@ class HostKeyModal(Question):
             title, what = "Untrusted certificate", "certificate"
             head = "This certificate is not trusted. Its SHA-256 fingerprint, computed on this machine:"
             digits = question.fingerprint.removeprefix("SHA256:")
-            kind = "PowerShell command" if question.shown_by == SHOW_CERTIFICATES else "command"
-            compare = f"the output of this {kind} on the server itself:\n  {question.shown_by}"
+            compare = compared_with(question)
             then = "this certificate is remembered"
         else:
             title, what = "Unknown host key", "key"

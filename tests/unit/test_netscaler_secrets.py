@@ -17,6 +17,7 @@ from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.core.model.errors import DsrError, HostKeyChanged, HostKeyUnknown, LoginRefused
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion
+from dsrwizard.core.tell.trust import compared_with
 from tests.fakes.box_shop import BoxShop, Operator
 from tests.fakes.netscaler import PASSWORD, FakeNetScaler
 from tests.windows.certificates import issue
@@ -38,7 +39,8 @@ def test_the_certificate_is_asked_about_once_and_then_pinned(shop: BoxShop, tmp_
     shop.engine = shop.fresh()
     shop.engine.observe(deployment)
     (question,) = (one for one in shop.operator.asked if isinstance(one, HostKeyQuestion))
-    assert question.shown_by == door.SHOW
+    assert question.certificate_of == "netscaler"
+    assert "/nsconfig/ssl/ns-server.cert" in compared_with(question)
     another = issue(tmp_path / "another.pem", "ns.example").file
     false = FakeNetScaler(another, another)
     try:

@@ -2,7 +2,7 @@
 
 Host, address, kind and reason come from elsewhere, a certificate's names from whoever answers. Each of their rows
 begins with a label of ours or with its indent, and a bar. The fingerprint, which was worked out here, has no bar, and
-comes first: nothing else can stand in its place.
+comes first: nothing else can stand in its place. The command to compare it with is one of ours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsrwizard.core.model.foreign import rows
-from dsrwizard.core.ports import HostKeyQuestion
+from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion
 
 _LABELS = 12
 _MOST = 3
@@ -25,3 +25,9 @@ def identity_rows(question: HostKeyQuestion, width: int) -> Iterator[str]:
     for label, text in known:
         for number, row in enumerate(rows(text, width - _LABELS - 4, _MOST) if text else ()):
             yield f"  {'' if number else label:<{_LABELS}}| {row}"
+
+
+def compared_with(question: HostKeyQuestion) -> str:
+    """What a certificate's fingerprint is to be compared with, in two lines."""
+    kind = "PowerShell command" if question.certificate_of == "windows" else "command"
+    return f"the output of this {kind} on the server itself:\n  {SHOW_CERTIFICATES[question.certificate_of]}"
