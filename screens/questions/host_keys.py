@@ -22,6 +22,7 @@ from screens.questions.once import Dialog
 from screens.widgets.glyphs import glyph
 from screens.widgets.keybar import KeyBar
 from screens.widgets.rows import fit
+from screens.widgets.toggles import Ticks
 from screens.widgets.words import frame_title
 
 LARGEST = 20_000_000
@@ -52,7 +53,7 @@ class HostKeysModal(Dialog[frozenset[int]]):
         with Vertical(classes="modal", id="host-keys"):
             yield Static(ABOUT, markup=False, classes="modal-body")
             yield Input(placeholder="file with keys, then Enter; empty: compare by eye", id="keys-file", compact=True)
-            yield SelectionList[int](*self._selections(()), id="keys-list", compact=True)
+            yield Ticks[int](*self._selections(()), id="keys-list", compact=True)
             yield Static("", markup=False, id="keys-said", classes="modal-note")
             with Horizontal(classes="modal-buttons"):
                 yield Button("Refuse all", id="refuse", variant="primary", compact=True)

@@ -1,13 +1,21 @@
-"""A radio button and a checkbox whose state can be read without colour: (•) and ( ), [x] and [ ]. Labels are plain
-text."""
+"""A radio button, a checkbox and a list to tick whose state can be read without colour: (•) and ( ), [x] and [ ].
+Labels are plain text."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
 from textual.content import Content
-from textual.widgets import Checkbox, RadioButton
+from textual.strip import Strip
+from textual.widgets import Checkbox, RadioButton, SelectionList
 
 from dsrwizard.core.model.foreign import one_line
 from screens.widgets.glyphs import ascii_only
+
+
+T = TypeVar("T")
 
 
 class Dot(RadioButton):
@@ -36,3 +44,17 @@ class Tick(Checkbox):
     @property
     def _button(self) -> Content:
         return Content(f"[{'x' if self.value else ' '}]")
+
+
+class Ticks(SelectionList[T]):
+    """A list of which some are ticked."""
+
+    def render_line(self, y: int) -> Strip:
+        drawn = super().render_line(y)
+        index = self.scroll_offset.y + y
+        if index >= self.option_count:
+            return drawn
+        sign = "x" if self.get_option_at_index(index).value in self.selected else " "
+        rest = list(drawn)[3:]  # Textual draws an X in either case, in two colours
+        style = (rest[0].style or Style.null()) + Style(meta={"option": index})
+        return Strip([Segment(f"[{sign}]", style), *rest])

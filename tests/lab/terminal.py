@@ -10,7 +10,7 @@ import pyte
 
 from tests.lab.harness import Lab, Process
 
-NEXT, RIGHT, ENTER, ESC, QUIT = "\x0e", "\x1b[C", "\r", "\x1b", "\x11"
+NEXT, RIGHT, ENTER, ESC, QUIT, TICK_ALL = "\x0e", "\x1b[C", "\r", "\x1b", "\x11", "\x1bOQ"
 SECONDS = 120.0
 """For one screen: Python is slow in the lab, and the machine may be busy."""
 

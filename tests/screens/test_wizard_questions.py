@@ -118,6 +118,7 @@ class TestQuestions:
             await until(pilot, lambda: "Unknown host keys of 3 servers" in seen(app))
             assert "Unknown host keys of 3 servers" in seen(app)
             assert seen(app).count(FINGERPRINT) == 3
+            assert (seen(app).count("[ ]"), seen(app).count("[x]")) == (3, 0)
             await pilot.press("ctrl+n")
             await pilot.pause()
             assert "None is ticked." in seen(app), "nothing is accepted that nobody chose"
@@ -126,6 +127,7 @@ class TestQuestions:
             await pilot.press("home", "space")
             await pilot.pause()
             assert "Accept 1 ticked" in seen(app)
+            assert (seen(app).count("[ ]"), seen(app).count("[x]")) == (2, 1), "it reads without colour"
             (number,) = chosen.selected
             modal = app.screen
             assert isinstance(modal, HostKeysModal)
