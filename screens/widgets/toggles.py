@@ -14,7 +14,6 @@ from textual.widgets import Checkbox, RadioButton, SelectionList
 from dsrwizard.core.model.foreign import one_line
 from screens.widgets.glyphs import ascii_only
 
-
 T = TypeVar("T")
 
 
