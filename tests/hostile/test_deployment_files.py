@@ -80,10 +80,29 @@ def check(code: int, out: str, err: str, options: tuple[str, ...]) -> None:
         what, *rest = err.splitlines()
         assert what
         assert rest, "nothing says what to do"
-        assert out == ""
         assert len(err) < MESSAGE
+        if options:
+            told(out, err)
+        else:
+            assert out == ""
     elif options:
         json.loads(out)
+
+
+def told(out: str, err: str) -> None:
+    """The refusal as JSON: one document with the words of standard error, and nothing beside it."""
+    document = json.loads(out)
+    assert set(document) == {"error", "exit_code"}
+    assert document["exit_code"] == 2
+    error = document["error"]
+    assert set(error) == {"kind", "what", "why", "next"}
+    assert error["kind"] == "usage"
+    assert error["what"]
+    assert error["next"], "nothing says what to do"
+    for said in (error["what"], error["why"], error["next"]):
+        assert not raw(said), raw(said)
+        assert said in err, "not what standard error says"
+    assert len(out) < MESSAGE
 
 
 def test_hostile_files_are_refused_in_words_or_planned(
@@ -92,6 +111,7 @@ def test_hostile_files_are_refused_in_words_or_planned(
 ) -> None:  # fmt: skip
     plans, files = Plans(tmp_path, monkeypatch, capsys), tally("deployment files")
     codes: set[int] = set()
+    in_json = 0
     for seed in range(scale(300, 10_000)):
         plans.file.write_bytes(Maker(seed).spoiled(plans.texts[seed % 2]))
         options = ("--json",) if seed % 5 == 0 else ()
@@ -103,9 +123,11 @@ def test_hostile_files_are_refused_in_words_or_planned(
             assert done == [], done
             assert time.monotonic() - began < SECONDS
             check(code, out, err, options)
+            in_json += bool(options) and code == 2
     assert not list(tmp_path.glob("**/PWNED"))
     files.settle()
     assert codes >= {0, 2} or codes >= {1, 2}
+    assert in_json, "no refusal was read as JSON"
     assert plans.reached > files.tried // 20, "too few files came as far as a plan"
 
 
