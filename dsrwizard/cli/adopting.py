@@ -111,9 +111,10 @@ def _usable(output: Path | None, force: bool) -> None:
 def _read(path: Path) -> Imported:
     try:
         text = brought(path, pipes=True)
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", "") or "it is not a valid path"
-        raise UsageError(f"{path} cannot be read.", f"{capital(reason)}.", "Check the path.") from None
+    except OSError as problem:
+        raise UsageError(
+            f"{path} cannot be read.", f"{capital(problem.strerror or str(problem))}.", "Check the path."
+        ) from None
     found = read(text, str(path), opener=included)
     kind = detect(text, str(path))
     if kind in _RUNNING:

@@ -15,7 +15,7 @@ from textual.widgets.selection_list import Selection
 
 from dsrwizard.core.intake.known_keys import KeptKey, compared, kept_keys
 from dsrwizard.core.intake.opening import brought
-from dsrwizard.core.model.foreign import lines
+from dsrwizard.core.model.foreign import lines, one_line
 from dsrwizard.core.ports import HostKeyQuestion
 from screens.background import in_thread
 from screens.questions.once import Dialog
@@ -27,6 +27,8 @@ from screens.widgets.words import frame_title
 
 LARGEST = 20_000_000
 """Characters of a file of keys."""
+PATH = 200
+"""Characters of its path that are shown: more would push the buttons out of sight."""
 ABOUT = (
     "No known_hosts file has these keys. Compare each fingerprint with what this prints on that server's console: "
     "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Or enter a file that has them: known_hosts, the output of "
@@ -85,12 +87,11 @@ class HostKeysModal(Dialog[frozenset[int]]):
             self.query_one("#keys-list").focus()
             return
         try:
-            text = await in_thread(lambda: lines(brought(Path(path).expanduser()), LARGEST, tabs=True))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", "") or "it is not a valid path"
-            self._say(f"{glyph('problem')} {path} cannot be read: {reason}.")
+            text = await in_thread(lambda: lines(brought(Path(path)), LARGEST, tabs=True))
+        except OSError as error:
+            self._say(f"{glyph('problem')} {one_line(path, PATH)} cannot be read: {error.strerror}.")
             return
-        self._compare(kept_keys(text), path)
+        self._compare(kept_keys(text), one_line(path, PATH))
 
     def _compare(self, keys: list[KeptKey], path: str) -> None:
         for number, one in enumerate(self._questions):

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from dsrwizard.core.intake.opening import brought, included
-from dsrwizard.core.model.foreign import lines
+from dsrwizard.core.model.foreign import lines, one_line
 from screens.pane import in_thread
 from screens.questions.once import Dialog
 from screens.widgets.field import Menu
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LONGEST = 1_000_000
 """The most bytes that are read from a file. A larger file is not a list of servers."""
+PATH = 200
+"""Characters of its path that are shown."""
 KINDS = (
     ("detect the format", ""),
     ("list or CSV: name address [weight]", "plain"),
@@ -120,7 +122,8 @@ class ImportServers(Dialog["Imported | None"]):
             text = await in_thread(lambda: _read(path))
         except OSError as error:
             self.query_one("#preview", Static).update(
-                f"{glyph('problem')} {path} cannot be read: {error.strerror}. Enter the path of a text file."
+                f"{glyph('problem')} {one_line(path, PATH)} cannot be read: {error.strerror}."
+                " Enter the path of a text file."
             )
             return
         self._file_name = path

@@ -34,7 +34,10 @@ from screens.pane import Desk, Pane
 from screens.questions.cause_page import CausePage
 from screens.questions.confirm import ConfirmModal
 from screens.questions.export import ExportModal, PathModal, RunbookModal
+from screens.questions.host_keys import HostKeysModal
 from screens.questions.modals import Choice, HelpModal, HostKeyModal, Question, SecretModal
+from screens.questions.once import AnsweredOnce, Dialog
+from screens.questions.palette import Palette
 from screens.runbook import RunbookScreen, SystemQuestion
 from screens.runs.mend import MendScreen
 from screens.runs.run_screen import RunScreen
@@ -60,6 +63,7 @@ KNOWN = {
     "since": 1.0, "at": 2.0,
 }  # fmt: skip
 """What an answer must name rightly to be shown in its place; the other way each of these is hostile, too."""
+TRUE, OTHER = "SHA256:" + "T" * 43, "SHA256:" + "O" * 43
 OURS = re.compile(
     r"\x1b\]22;[a-z-]+\x07|\x1b\[[0-9;:]*m|\x1b\[\d+;\d+H|\x1b\[\?(2026|25|1049|1000|1003|1015|1006|2004|1004|2048)[hl]|\x1b\[\d*[KJ]"
 )
@@ -185,6 +189,9 @@ async def importing(tour: Tour, pilot: Pilot[Any]) -> None:
     tour.app.screen.query_one("#path", Input).value = str(path)
     tour.app.screen.query_one("#path", Input).focus()
     await keys(tour, pilot, "enter")
+    tour.app.screen.query_one("#path", Input).value = f"/{tour.text}"
+    tour.app.screen.query_one("#path", Input).focus()
+    await keys(tour, pilot, "enter")
     await keys(tour, pilot, "ctrl+n")
 
 
@@ -193,6 +200,33 @@ async def toasts(tour: Tour, pilot: Pilot[Any]) -> None:
     tour.app.notify(str(DsrError(tour.text, tour.text, tour.text)), markup=True, severity="error")
     await pilot.pause()
     tour.look()
+
+
+async def host_keys(tour: Tour, pilot: Pilot[Any]) -> None:
+    """A host of any name, two whose names and kinds come from elsewhere, and files: one that has a key, one that has
+    another for it, and one of hostile words."""
+    questions = (
+        tour.fill.of(HostKeyQuestion, untrusted=""),
+        tour.fill.of(HostKeyQuestion, untrusted="", host="web1", key_type="ssh-ed25519"),
+        tour.fill.of(HostKeyQuestion, untrusted="", host="web2", key_type="ssh-ed25519", fingerprint=TRUE),
+    )
+    await tour.show(HostKeysModal(questions))
+    await settled(tour, pilot)
+    tour.look()
+    for name, content in (
+        ("same", f"256 {TRUE} web2 (ED25519)\n256 {TRUE} {tour.text}"), ("other", f"256 {OTHER} web2 (ED25519)"),
+        ("hostile", tour.text), ("none", None),
+    ):  # fmt: skip
+        path = Path.cwd() / name
+        if content is not None:
+            path.write_text(content, errors="replace")
+        file = tour.app.screen.query_one("#keys-file", Input)
+        file.value = str(path)
+        file.focus()
+        await keys(tour, pilot, "enter")
+    tour.app.screen.query_one("#keys-file", Input).value = f"/{tour.text}"
+    tour.app.screen.query_one("#keys-file", Input).focus()
+    await keys(tour, pilot, "enter", "f2", "ctrl+n")
 
 
 def rows_of(tour: Tour) -> tuple[DestinationRow, ...]:
@@ -217,6 +251,7 @@ STOPS: dict[str, Stop] = {
     "runbook": screen(lambda tour: RunbookScreen(tour.desk, "web2"), "escape", "v", "down", "down", "enter", "escape",
                       "c", "e"),
     "host key": screen(lambda tour: HostKeyModal(tour.fill.of(HostKeyQuestion, untrusted="")), "pagedown"),
+    "host keys": host_keys,
     "certificate": screen(lambda tour: HostKeyModal(tour.fill.of(HostKeyQuestion)), "pagedown"),
     "secret": screen(lambda tour: SecretModal(tour.fill.of(SecretQuestion))),
     "confirm": screen(lambda tour: ConfirmModal(tour.fill.of(Plan), "10.0.0.10", rows=True, title=tour.text),
@@ -236,7 +271,13 @@ WITHOUT = ("vip", "cause", "server form", "runbook export")
 SEEN_WITHIN = {
     WizardScreen: "the steps", PathModal: "export", SystemQuestion: "runbook", Pane: "the steps",
     RunScreen: "mend, teardown",
+    HostKeysModal: "host keys",
 }  # fmt: skip
+NOTHING_SHOWN: dict[type[Screen[Any]], str] = {
+    AnsweredOnce: "a base class: those that derive from it are gone through",
+    Dialog: "a base class: those that derive from it are gone through",
+    Palette: "Textual's own, over commands that have names of dsrwizard's own",
+}
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -282,7 +323,7 @@ def test_every_screen_is_gone_through() -> None:
     source = inspect.getsource(importlib.import_module(__name__)).partition("STOPS:")[2].partition("SEEN_WITHIN")[0]
     shown = {made for made in found if re.search(rf"\b{made.__name__}\(", source)}
     live = {made for made in found if made.__name__ == "LiveScreen"}  # the step "live" in a screen of its own
-    assert found - shown - live - set(SEEN_WITHIN) - {ImportServers} == set()
+    assert found - shown - live - set(SEEN_WITHIN) - set(NOTHING_SHOWN) - {ImportServers} == set()
     assert {one.id for one in STEPS} - {"apply", "review"} <= set(STOPS)
 
 

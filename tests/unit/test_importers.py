@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backends.ssh import config
 from dsrwizard.core.intake.draft import DraftServer
 from dsrwizard.core.intake.importers import Imported, ListKind, ansible, detect, plain, read, ssh_config
-from dsrwizard.core.intake.opening import included
+from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.model.foreign import harmless
 
 INI = """\
@@ -415,3 +415,9 @@ def test_settings_of_an_inventory_plugin_are_none() -> None:
     found = read("plugin: aws_ec2\nregions: [eu-central-1]\nhostnames:\n  - tag:Name\n", "aws_ec2.yml")
     assert found.servers == []
     told(found, "ansible-inventory --list")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "half \ud800"])
+def test_what_is_no_path_cannot_be_read_and_is_no_defect(path: str) -> None:
+    with pytest.raises(OSError, match="it is not a valid path"):
+        brought(Path(path))

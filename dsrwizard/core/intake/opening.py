@@ -19,9 +19,12 @@ _KEEPALIVED = Path("/etc/keepalived")
 
 def brought(path: Path, *, pipes: bool = False) -> str:
     """The text of a file, `~` at its beginning put in; with `pipes` also of `<(command)` of a shell. Raises OSError,
-    also for what is too large or no file."""
+    also for what is too large, no file, or no path."""
     path = brought_path(path)
-    return decoded(files.piped(path, _MOST, _PIPE_SECONDS) if pipes else files.read(path, _MOST))
+    try:
+        return decoded(files.piped(path, _MOST, _PIPE_SECONDS) if pipes else files.read(path, _MOST))
+    except ValueError:  # a NUL in it, or what no encoding of paths can write
+        raise OSError(errno.EINVAL, "it is not a valid path", str(path)) from None
 
 
 def brought_path(path: Path) -> Path:
