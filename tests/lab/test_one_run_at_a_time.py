@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import signal
+import time
 
 import pytest
 
 from backends.lab.guest import wizard_command
 from backends.lab.network import VIP_TWO
-from tests.lab.harness import SERVERS, VIP, Lab
+from tests.lab.harness import SERVERS, VIP, Lab, Process
 from tests.lab.test_deploy import answers, clean, deployment, write
 
 __all__ = ["clean"]
@@ -112,6 +113,13 @@ def elsewhere(lab: Lab) -> str:
 LOCKED = "[ -s /run/dsrwizard.lock ]"
 
 
+def gives_a_sign(stopped: Process) -> None:
+    """A run that lives tells the servers so; after a minute without a word their locks are free."""
+    stopped.signal(signal.SIGCONT)
+    time.sleep(0.2)
+    stopped.signal(signal.SIGSTOP)
+
+
 def test_a_run_from_another_machine_waits_for_the_servers_that_both_change(clean: Lab) -> None:
     lab = clean
     shop, mail = write(lab, deployment(client=False)), elsewhere(lab)
@@ -124,8 +132,10 @@ def test_a_run_from_another_machine_waits_for_the_servers_that_both_change(clean
     assert "apply of shop has been running since" in refused.stderr
     assert "user root, on director" in refused.stderr
     assert "It changes web1, too." in refused.stderr
+    gives_a_sign(run)
     assert VIP_TWO not in lab.run("web1", "ip -br addr show dev lo").ok().stdout
     lab.run("router", wizard_command("plan", mail)).ok()
+    gives_a_sign(run)
     with lab.spawn("router", wizard_command("apply", mail, "--yes", "--wait", "120")) as waiting:
         assert waiting.wait_for(lambda: "Waiting for up to" in waiting.stderr), waiting.stderr
         run.signal(signal.SIGCONT)
