@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.model.steps import Plan
+from dsrwizard.core.model.words import capital
 from dsrwizard.core.plan.waves import wave_lines
 from dsrwizard.core.tell.difference import count_line, interruptions, replaced_or_removed
 from screens.questions.modals import scroll_text
@@ -87,7 +88,7 @@ class ConfirmModal(Dialog[bool]):
         self.query_one("#confirm-cancel").focus()
 
     def _body(self) -> Content:
-        lines = [Content(f"{count_line(self._plan)}.".capitalize())]
+        lines = [Content(capital(f"{count_line(self._plan)}."))]
         broken = [host.host for host in self._plan.hosts if host.problem]
         if broken:
             lines.append(Content(f"Left out, because no plan could be made: {', '.join(broken)}."))
