@@ -17,8 +17,17 @@ OUT = 4.5
 BALANCERS = 0.5
 """The same, of a fault of the whole service."""
 
+
+def rank(row: DestinationRow) -> float:
+    """The lower, the sooner somebody has to look."""
+    number = RANKS[row.state]
+    if row.state == "draining" and row.wanted_weight == 0:
+        return RANKS["up"]
+    return OUT if row.weight == 0 and row.state in ("vip-dead", "unreachable") else number
+
+
 _KEYS: dict[str, Callable[[DestinationRow], Any]] = {
-    "state": lambda row: rank(row),  # noqa: PLW0108 - it is defined below
+    "state": rank,
     "server": lambda row: row.server,
     "weight": lambda row: -(row.weight or 0),
     "active": lambda row: -row.active,
@@ -29,14 +38,6 @@ _KEYS: dict[str, Callable[[DestinationRow], Any]] = {
 }
 ORDERS = (*_KEYS, "file")
 """By what the rows of a service are sorted; `file`: as the deployment file has them."""
-
-
-def rank(row: DestinationRow) -> float:
-    """The lower, the sooner somebody has to look."""
-    number = RANKS[row.state]
-    if row.state == "draining" and row.wanted_weight == 0:
-        return RANKS["up"]
-    return OUT if row.weight == 0 and row.state in ("vip-dead", "unreachable") else number
 
 
 def service_rank(service: ServiceRow) -> float:
@@ -74,13 +75,18 @@ def worst(snapshot: Snapshot) -> tuple[ServiceRow, DestinationRow | None] | None
         level = service_rank(service)
         if level >= RANKS["up"] or (best is not None and level > best[0]):
             continue
-        row = min(service.rows, key=lambda one: (rank(one), one.since), default=None)
-        if row is not None and rank(row) > level:
+        row = _taker(service) or min(service.rows, key=lambda one: (rank(one), one.since), default=None)
+        if row is not None and rank(row) > level and row.server != service.owner:
             row = None
         at = (level, row.since if row is not None else 0.0)
         if best is None or at < best:
             best, found = at, (service, row)
     return found
+
+
+def _taker(service: ServiceRow) -> DestinationRow | None:
+    """The server that answers for the VIP: its row has the cause, the fix and the key that mends it."""
+    return next((row for row in service.rows if row.server == service.owner and row.state == "leaking"), None)
 
 
 def _took(row: DestinationRow) -> float:

@@ -82,6 +82,7 @@ class ScreenAsker:
         return mine
 
     def _ask_all(self, asked: list[tuple[HostKeyQuestion, Future[bool]]]) -> None:
+        asked.sort(key=lambda one: (len(one[0].host), one[0].host))  # web2 before web10
         questions = tuple(question for question, _ in asked)
         if len(questions) == 1:
             accepted = frozenset({0}) if self._put(questions[0]) is True else frozenset()

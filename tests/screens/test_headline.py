@@ -92,8 +92,15 @@ class TestHeader:
     def test_the_worst_thing_in_words(self, state: str, words: str) -> None:
         snapshot = farm(state, "up")
         snapshot = arranged(snapshot, "state")
-        assert words.replace("unreachable · 4 min · x why", "unreachable") in lines(snapshot)
+        assert words in lines(snapshot)
         assert ("m mend" in lines(snapshot, read_only=True)) is False
+
+    def test_a_server_that_answers_for_the_vip_is_the_worst_and_not_its_service(self) -> None:
+        (one,) = farm("vip-dead", "leaking", "up").services
+        snapshot = picture((msgspec.structs.replace(one, owner="web2"),))
+        assert "web2 answers ARP for 10.0.0.10 and takes its traffic · 4 min · m mend" in lines(snapshot)
+        stranger = picture((msgspec.structs.replace(one, owner="02:00:00:00:00:99"),))
+        assert "VIP answered by 02:00:00:00:00:99" in lines(stranger)
 
     def test_a_farm_that_is_well_has_none(self) -> None:
         assert worst(healthy()) is None
