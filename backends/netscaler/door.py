@@ -6,10 +6,11 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from backends.winrm.place import system_bundle
-from backends.winrm.reach import ShownCertificate
+from backends.winrm.reach import ShownCertificate, judged
 from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostError
 from dsrwizard.core.ports import CertificateOf
@@ -68,16 +69,7 @@ def management(balancer: Balancer, address: str) -> Management:
 def shown_certificate(place: Management) -> ShownCertificate:
     """The certificate as it is shown now, its chain judged apart from its name. Raises ConnectionRefused,
     ConnectTimeout, HostError."""
-    chain = ssl.create_default_context(cafile=place.authorities)
-    chain.check_hostname = False
-    try:
-        return ShownCertificate(_shake_hands(place, chain), verified=True)
-    except ssl.SSLCertVerificationError as error:
-        anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        anything.check_hostname = False
-        anything.verify_mode = ssl.CERT_NONE
-        der = _shake_hands(place, anything)
-        return ShownCertificate(der, verified=False, code=error.verify_code, problem=error.verify_message)
+    return judged(partial(_shake_hands, place), place.authorities)
 
 
 def _shake_hands(place: Management, context: ssl.SSLContext) -> bytes:

@@ -6,7 +6,9 @@ import errno
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from backends.winrm.contact import look_around
 from backends.winrm.place import HTTP, HTTPS, WinrmListener
@@ -45,21 +47,27 @@ def wait_until_open(place: WinrmListener) -> None:
 
 
 def shown_certificate(place: WinrmListener) -> ShownCertificate:
-    """The certificate of an HTTPS listener. Raises as `wait_until_open`, and HostError where TLS is old or missing.
+    """The certificate of an HTTPS listener. Raises as `wait_until_open`, and HostError where TLS is old or missing."""
+    return judged(partial(_shake_hands, place), place.authorities)
+
+
+def judged(shake_hands: Callable[[ssl.SSLContext], bytes], authorities: str) -> ShownCertificate:
+    """The certificate that a handshake gives in DER. `shake_hands` lets SSLCertVerificationError through.
 
     The chain is judged apart from the name: OpenSSL looks at the name before it looks at the signatures, so that a
     wrong name alone would say nothing about who signed.
     """
-    chain = ssl.create_default_context(cafile=place.authorities)
+    chain = ssl.create_default_context(cafile=authorities)
     chain.check_hostname = False
     try:
-        return ShownCertificate(_shake_hands(place, chain), verified=True)
+        return ShownCertificate(shake_hands(chain), verified=True)
     except ssl.SSLCertVerificationError as error:
         anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anything.check_hostname = False
         anything.verify_mode = ssl.CERT_NONE
-        der = _shake_hands(place, anything)
-        return ShownCertificate(der, verified=False, code=error.verify_code, problem=error.verify_message)
+        return ShownCertificate(
+            shake_hands(anything), verified=False, code=error.verify_code, problem=error.verify_message
+        )
 
 
 def _shake_hands(place: WinrmListener, context: ssl.SSLContext) -> bytes:

@@ -76,9 +76,8 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
         hand=() if server.weight else ("Nothing is to be done.",),
         see=(
             f"What the box shows of its Layer 4 servers, or similar: {server.name} is up. It speaks of the server's "
-            "own "
-            "address.",
-            "With a client host in the file, dsrwizard verify sees its replies bypass the box.",
+            "own address.",
+            common.BYPASSES,
         ),
         back=("Take the line out and apply: that holds the server.",),
         proves="client.bypass",
@@ -110,8 +109,7 @@ def finish(deployment: Deployment) -> list[RunbookStep]:
             hand=(
                 "Push the service ipvsd (LB Layer4) to the peer, and save there, too.",
                 "`service vrrp` of both nodes has `track_svc haproxy ipvsd`: otherwise the pair does not fail over "
-                "when "
-                "layer 4 stops.",
+                "when layer 4 stops.",
                 "Fail over once and run dsrwizard verify again: the VIP's MAC is then that of the other node.",
             ),
             see=("dsrwizard verify passes on either node.",),

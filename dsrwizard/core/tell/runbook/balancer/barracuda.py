@@ -117,8 +117,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
     return RunbookStep(
         title=f"Direct Server Return for {server.name}, then clients",
         why="Direct Server Return is set per real server. A server that is left out answers through the box, and "
-        "nothing "
-        "in the GUI says so.",
+        "nothing in the GUI says so.",
         hand=(
             f"Edit the real server {named}: Direct Server Return is Enable, Status Disable.",
             f"When the step above is proved: {status}.",
@@ -127,8 +126,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
             "Edit the real server again: Direct Server Return is still Enable.",
             HEALTH.format(server.name, f"{mine[0][1] if mine else server.address}"),
             "With a client host in the file, dsrwizard verify sees its replies bypass the box: the only proof that "
-            "Direct "
-            "Server Return is on for this server.",
+            "Direct Server Return is on for this server.",
         ),
         back=("Status Disable; its connections end by their idle timeout. Then Direct Server Return Disable.",),
         proves="client.bypass",
@@ -138,13 +136,12 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
 
 def finish(deployment: Deployment) -> list[RunbookStep]:
     """After the last server."""
-    vips = ", ".join(vip.address for vip in deployment.vips)
     return [
         RunbookStep(
             title="A pair",
             why="Both boxes share the configuration. At a failover the VIP moves to the MAC of the other box.",
             hand=("Fail over once, and run dsrwizard verify again.",),
-            see=(f"dsrwizard verify passes with another MAC for {vips}.",),
+            see=(common.passes_with(deployment, "another MAC"),),
             back=("Fail back.",),
         ),
         RunbookStep(

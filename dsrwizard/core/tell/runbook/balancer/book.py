@@ -76,12 +76,10 @@ def balancer_book(deployment: Deployment, product: str) -> BalancerBook:
         steps=tuple(steps),
         outside=(
             "The box proves the servers' own addresses. dsrwizard verify proves the VIP: who has it (arp.audit), "
-            "whether "
-            "each server answers it at its own MAC (vip.probe), and, with a client host in the file, that replies do "
-            "not come back through the box (client.bypass).",
+            "whether each server answers it at its own MAC (vip.probe), and, with a client host in the file, that "
+            "replies do not come back through the box (client.bypass).",
             f"Where the {box} shows a server as up and the probe of the VIP through it fails, the probe is right: "
-            "clients "
-            "that it sends there get no answer.",
+            "clients that it sends there get no answer.",
         ),
     )
 

@@ -11,6 +11,8 @@ from dsrwizard.core.tell.runbook.step import RunbookStep
 
 ANY_BOX = "load balancer"
 """How a box is called whose product is not known."""
+BYPASSES = "With a client host in the file, dsrwizard verify sees its replies bypass the box."
+"""How it is seen that direct server return is in force for a server."""
 
 
 def each(deployment: Deployment) -> Iterator[tuple[Vip, Service]]:
@@ -63,3 +65,8 @@ def owner(vip: Vip, box: str) -> RunbookStep:
         proves="arp.audit",
         vip=vip.address,
     )
+
+
+def passes_with(deployment: Deployment, mac_of: str) -> str:
+    """How it is seen that a failover to another box has taken place."""
+    return f"dsrwizard verify passes with {mac_of} for {', '.join(vip.address for vip in deployment.vips)}."

@@ -10,8 +10,7 @@ from dsrwizard.core.tell.runbook.step import RunbookStep
 RELOAD = "lbcli --action reload-ldirectord"
 BEFORE = (
     "Type the commands as root on the active appliance of a pair. Where SSH is off (secure mode), the web interface "
-    "has "
-    "the same words.",
+    "has the same words.",
     "Every value is pasted into a shell on the appliance. The names here have letters, digits, `.`, `_`, `:` and `-` "
     "alone; keep to that in yours.",
     "There is no dry run. Keep the output of this for the undo: lbcli --action list --function dumpconfig",
@@ -70,8 +69,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
     return RunbookStep(
         title=f"{server.name} gets clients" if lets_in else f"{server.name} stays halted: its weight is 0",
         why="One virtual service after the other, by its name: `--services all` would touch servers of that name "
-        "behind "
-        "every other VIP of the appliance, too.",
+        "behind every other VIP of the appliance, too.",
         commands=tuple(f"lbcli --action online --vip {label} --rip {server.name}" for label in labels)
         if lets_in
         else (),
@@ -79,7 +77,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
         undo=tuple(f"lbcli --action drain --vip {label} --rip {server.name}" for label in labels) if lets_in else (),
         see=(
             "System Overview, or similar, shows it as online. That is its own address, and not the VIP.",
-            "With a client host in the file, dsrwizard verify sees its replies bypass the box.",
+            common.BYPASSES,
         ),
         proves="client.bypass",
         server=server.name,
@@ -88,13 +86,12 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
 
 def finish(deployment: Deployment) -> list[RunbookStep]:
     """After the last server."""
-    vips = ", ".join(vip.address for vip in deployment.vips)
     return [
         RunbookStep(
             title="The other appliance of a pair",
             why="A pair synchronises by itself once it is paired. LVS-DR is not possible in AWS.",
             hand=("Fail over once in a quiet hour, and run dsrwizard verify again.",),
-            see=(f"dsrwizard verify passes with the MAC of the other appliance for {vips}.",),
+            see=(common.passes_with(deployment, "the MAC of the other appliance"),),
             back=("Fail back.",),
         )
     ]

@@ -80,8 +80,8 @@ def setup(deployment: Deployment) -> list[RunbookStep]:
         RunbookStep(
             title="Servers and monitors",
             why="The box learns a server's MAC from its monitor. USER, FTP, LDAP and other scripted monitors do not "
-            "teach "
-            "it: all traffic then loops back to the box (CTX138969). These monitors ask the server's own address.",
+            "teach it: all traffic then loops back to the box (CTX138969). These monitors ask the server's "
+            "own address.",
             commands=(
                 *(f"add server {name} {rip} {comment}" for name, rip in servers.values()),
                 *(
@@ -162,8 +162,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
     return RunbookStep(
         title=f"{server.name} gets clients" if lets_in else f"{server.name} stays without clients: its weight is 0",
         why="Its services are enabled once it is proved. Response bytes of a virtual server that grow say the "
-        "opposite of "
-        "direct server return: replies come back through the box.",
+        "opposite of direct server return: replies come back through the box.",
         commands=tuple(f"enable service {member}" for _, member in mine) if lets_in else (),
         check=(
             *(f"show service {member}" for _, member in mine),
@@ -172,7 +171,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
         undo=tuple(f"disable service {member} {DRAIN_SECONDS} -graceFul YES" for _, member in mine) if lets_in else (),
         see=(
             "`stat lb vserver`: total response bytes stay 0. With a hash and -sessionless, connections are 0, too.",
-            "With a client host in the file, dsrwizard verify sees its replies bypass the box.",
+            common.BYPASSES,
         ),
         proves="client.bypass",
         server=server.name,
@@ -181,7 +180,6 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
 
 def finish(deployment: Deployment) -> list[RunbookStep]:
     """After the last server."""
-    vips = ", ".join(vip.address for vip in deployment.vips)
     return [
         RunbookStep(
             title="Save",
@@ -194,13 +192,12 @@ def finish(deployment: Deployment) -> list[RunbookStep]:
         RunbookStep(
             title="The other node of a pair",
             why="What is typed on the primary goes to the secondary. A pair that does not synchronise fails over "
-            "without "
-            "these virtual servers.",
+            "without these virtual servers.",
             hand=("Fail over once in a quiet hour (`force ha failover`), and run dsrwizard verify again.",),
             check=("show ha node",),
             see=(
                 "HA sync and propagation are ENABLED and without errors on both nodes.",
-                f"dsrwizard verify passes with the MAC of the other node for {vips}.",
+                common.passes_with(deployment, "the MAC of the other node"),
             ),
             back=("Fail back.",),
         ),

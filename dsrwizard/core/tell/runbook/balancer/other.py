@@ -99,7 +99,7 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
         hand=(f"{'Enable' if server.weight else 'Do not enable'} the member {server.name}.",),
         see=(
             "The box's counter of bytes from the server to the client, where it has one, stays 0.",
-            "With a client host in the file, dsrwizard verify sees its replies bypass the box.",
+            common.BYPASSES,
         ),
         back=("Disable the member; its connections end by their idle timeout.",),
         proves="client.bypass",
@@ -109,13 +109,12 @@ def admit(deployment: Deployment, server: RealServer) -> RunbookStep:
 
 def finish(deployment: Deployment) -> list[RunbookStep]:
     """After the last server."""
-    vips = ", ".join(vip.address for vip in deployment.vips)
     return [
         RunbookStep(
             title="Keep it: save, and the other box of a pair",
             why="What is not saved is lost at a reboot, and what the other box does not have is lost at a failover.",
             hand=("Save the configuration. Fail over once in a quiet hour, and run dsrwizard verify again.",),
-            see=(f"dsrwizard verify passes with the MAC of the other box for {vips}.",),
+            see=(common.passes_with(deployment, "the MAC of the other box"),),
             back=("Save again after the undo.",),
         )
     ]
