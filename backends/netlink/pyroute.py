@@ -24,8 +24,8 @@ def _named() -> None:
 
 _named()
 
-from pyroute2.netlink import NetlinkError  # noqa: E402
-from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket, ipvs  # noqa: E402
+from pyroute2.netlink import NetlinkError  # noqa: E402 - after its name is in place
+from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket, ipvs  # noqa: E402 - as above
 
 __all__ = ["AsyncGenericNetlinkSocket", "GenericNetlinkSocket", "NetlinkError", "ipvs", "route_socket"]
 

@@ -285,7 +285,7 @@ class NetScaler:
                 wrong = secret
                 nitro.close()
                 continue
-            except BaseException:
+            except BaseException:  # ctrl+c, too, leaves no session open there
                 nitro.close()
                 raise
             return nitro

@@ -165,11 +165,11 @@ def _servers(deployment: Deployment, host: str | None, *, alone: bool) -> list[R
 
 
 def _system(text: str | None) -> System | None:
-    for known in get_args(System):
-        if text == known:
-            return known  # type: ignore[no-any-return]
     if text is None:
         return None
+    known: dict[str, System] = {word: word for word in get_args(System)}
+    if text in known:
+        return known[text]
     raise UsageError(
         f"There is no runbook for the system {text!r}.", "", f"Choose one of: {', '.join(get_args(System))}."
     )

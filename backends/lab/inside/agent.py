@@ -16,8 +16,6 @@ from backends.lab.inside import kernel
 _CONSOLE = "/dev/tty1"
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _NOT_FOUND, _NOT_STARTED = 127, 126  # a shell's statuses
-
-
 _NOBODY = 0  # the process of a command that could not be started
 
 
