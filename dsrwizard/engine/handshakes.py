@@ -115,14 +115,19 @@ def _look(
         of_client = _missed(tries[-1], of_client, good) if tries[-1].of_client else of_client
         if not of_client:
             break
-        told = _try(interface, of_client, held, wire, server, own)
+        told = _try(interface, of_client, held, wire, server, own, _senders(tries))
         if all(sent.problem for sent in told.sent):
             others += of_client
             break
         tries.append(told)
     if others:
-        tries.append(_try(interface, others, held, wire, server))
+        tries.append(_try(interface, others, held, wire, server, used=_senders(tries)))
     return ClientLike(tries=tuple(tries))
+
+
+def _senders(tries: Sequence[Try]) -> set[str]:
+    """What no next try may come from: it could not be told from an earlier one."""
+    return {sent.source for one in tries for sent in one.sent}
 
 
 def _missed(
@@ -147,8 +152,9 @@ def _try(
     wire: WirePort,
     server: ServerPort,
     client: Mapping[int, str] | None = None,
+    used: Collection[str] = (),
 ) -> Try:
-    senders = {**sources(secrets.randbits(128), held), **(client or {})}
+    senders = {**sources(secrets.randbits(128), held, used), **(client or {})}
     families = {6 if ":" in target.vip else 4 for target in targets}
     sent: list[Sent] = []
 

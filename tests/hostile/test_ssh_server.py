@@ -162,7 +162,7 @@ RUNS: dict[str, tuple[Way, str]] = {
     "nobody reads the script": (ways.executing(ways.deaf), "did not finish within 4 s"),
     "nobody takes the script from the network": (
         ways.executing(ways.without_ears),
-        "does not read what is sent|did not finish within 4 s",
+        "does not read what is sent|did not finish within 4 s|broke while the script was being sent",
     ),
     "the end without a status": (ways.executing(ways.after(ways.status())), "the connection broke, or the shell"),
     "a foul signal": (ways.executing(ways.after(ways.status(signal=b"KILL\x1b[2J"))), "the connection broke, or"),

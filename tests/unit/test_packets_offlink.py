@@ -149,3 +149,8 @@ def test_an_address_of_nowhere_is_for_documentation_and_not_one_of_ours(number: 
     assert int.from_bytes(packed(found[6])[:4], "big") == int(NETWORK6.network_address) >> 96
     other = sources(number, held=["192.0.2.200", "fe80::1"])
     assert other[4].startswith("198.51.100.")
+    used: set[str] = set()
+    for _ in range(200):
+        fresh = set(sources(number, used=used).values())
+        assert fresh.isdisjoint(used)
+        used |= fresh
