@@ -194,7 +194,9 @@ def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = (
         parts.append((trend(line, form.trend) + " ", "accent"))
     if form.why:
         why = (row.message or row.cause) if form.why >= IN_WORDS else (row.cause or row.message)
-        parts.append((fit(why, form.why) + " ", style if row.state != "up" else "dim"))
+        doubt = bool(row.missed) and not why
+        why = "last look failed" if doubt else why
+        parts.append((fit(why, form.why) + " ", "warn" if doubt else style if row.state != "up" else "dim"))
     probe, probe_style = probe_word(row)
     if probe == "none" and form.probe > 8:
         probe = "no answer"
@@ -221,7 +223,9 @@ def _weight(weight: int | None, form: Columns) -> str:
 
 
 def probe_word(row: DestinationRow) -> RowPart:
-    """The last probe's result in one word."""
+    """The last probe's result in one word; `missed`: it failed, and the one before did not."""
+    if row.missed:
+        return "missed", "warn"
     if row.probe is None:
         return glyph("dash"), "dim"
     if row.probe.good:

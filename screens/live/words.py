@@ -56,6 +56,7 @@ def _service_lines(snapshot: Snapshot, service: ServiceRow) -> Iterator[tuple[st
 
 def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) -> Iterator[tuple[str, str]]:
     yield f"{row.server} {row.address}", _state_words(row)
+    yield "", missed_words(row)
     yield "Fix", row.fix  # before the cause: four lines are in sight at 80x24, and the first has the cause in words
     yield "Cause", with_words(row.cause) + (f", seen {age(row.found_age)} ago" if row.found_age is not None else "")
     yield "Probe", _probe_words(row)
@@ -117,6 +118,15 @@ def latency_words(latency: Latency) -> str:
     if latency.minimum is None or latency.median is None or latency.maximum is None:
         return lost
     return f"min/median/max {latency.minimum:.1f}/{latency.median:.1f}/{latency.maximum:.1f} ms, {lost}"
+
+
+def missed_words(row: DestinationRow) -> str:
+    """That the last look failed, when, and what follows; empty: it did not."""
+    if not row.missed:
+        return ""
+    when = f"{clock_time(row.missed_at)} ({age(clock.now() - row.missed_at)} ago)"
+    said = f"{row.missed} after {row.probe.signature}" if row.probe and not row.probe.good else row.missed
+    return f"Last look failed, {when}: {said}. A second one in a row changes the state."
 
 
 def _probe_words(row: DestinationRow) -> str:

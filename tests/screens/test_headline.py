@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -114,6 +115,23 @@ class TestHeader:
     def test_a_guard_that_is_missed_is_told_once(self) -> None:
         snapshot = msgspec.structs.replace(farm("up"), unseen=(UNGUARDED,))
         assert "1 unseen" in lines(snapshot), "no other line says so"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_look_that_failed_alone_is_told_with_its_moment_and_changes_no_state(size: tuple[int, int]) -> None:
+    (one,) = healthy().services
+    missed = msgspec.structs.replace(one.rows[0], missed="silence", missed_at=AT - 1.6)
+    app = live_app(picture((msgspec.structs.replace(one, rows=(missed, *one.rows[1:])),)))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        await pilot.press("home", "down")
+        when = time.strftime("%H:%M:%S", time.localtime(AT - 1.6))
+        text = seen(app)
+        assert f"Last look failed, {when} (2.0 s ago): silence." in text
+        assert sum("missed" in line for line in text.splitlines()) == 1
+        assert ("last look failed" in text) is (size[0] > 100)
+        app.screen.query_one(LiveTable).show(healthy())
+        await until(pilot, lambda: "ook failed" not in seen(app))
 
 
 class TestSince:

@@ -253,9 +253,33 @@ def test_one_lost_packet_is_no_outage(tmp_path: Path) -> None:
     assert set(watch.states().values()) == {"up"}
     wire.lost = 2
     watch.once()
+    assert set(watch.states().values()) == {"up"}, "the whole look failed, and it stands alone"
+    wire.lost = 3
+    watch.once()
     assert "vip-dead" in watch.states().values()
     watch.once()
     assert set(watch.states().values()) == {"up"}
+
+
+def test_a_lost_look_is_no_line_in_the_log_and_a_second_one_is(watch: Watch) -> None:
+    def look() -> DestinationRow:
+        watch.now += 1.0
+        watch.poller._probes.slice()
+        watch.poller.board.refresh()
+        return watch.row("web1")
+
+    server = watch.world.servers["web1"]
+    before = watch.row("web1").since
+    server.reachable = False
+    first = look()
+    assert (first.state, first.missed, first.missed_at, first.since) == ("up", "no-mac", watch.now, before)
+    server.reachable = True
+    assert (look().missed, watch.row("web1").since) == ("", before)
+    assert not [line for line in watch.poller.snapshot().happenings if line.host == "web1"]
+    server.reachable = False
+    look()
+    assert (look().state, watch.row("web1").missed) == ("unreachable", "")
+    assert {line.state for line in watch.poller.snapshot().happenings if line.host == "web1"} == {"unreachable"}
 
 
 # --- what cannot be looked at ----------------------------------------------------------------------------------------

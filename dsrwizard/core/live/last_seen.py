@@ -32,6 +32,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Times are seconds since the epoch. `macs`: MAC → server name, as learnt by probing and from facts."""
 
     probes: Mapping[RowPlace, tuple[float, Probed]] = {}
+    missed: Mapping[RowPlace, tuple[float, Probed]] = {}
+    """Looks that failed, or failed otherwise than before, and stand alone so far: the one after decides."""
     owners: Mapping[str, tuple[float, Owners]] = {}
     claims: Mapping[str, Mapping[str, float]] = {}
     """VIP → MAC → when it last named the VIP as its own without being asked."""
@@ -42,11 +44,18 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """RIP → since when nobody answers for it; a RIP that answers is not in it."""
     latency: Mapping[str, Latency] = {}
     """Server name → what its probes took."""
+    unheard: frozenset[tuple[str, str]] = frozenset()
+    """(VIP, MAC) of a real server that the last question did not hear, and the one before did."""
 
     def with_probes(self, at: float, answers: Mapping[RowPlace, Probed], latency: Mapping[str, Latency]) -> Heard:
-        """With these answers, all of them made `at`."""
+        """With these answers, all of them made `at`. A look that is worse than, or bad in another way than, what is
+        known of a place changes nothing until the next one at it is no better; a good one counts at once."""
         probes, macs, gone = dict(self.probes), dict(self.macs), dict(self.gone)
+        missed = {place: look for place, look in self.missed.items() if place not in answers}
         for place, answer in answers.items():
+            if place not in self.missed and _worse(self.probes.get(place), answer):
+                missed[place] = (at, answer)
+                continue
             probes[place] = (at, answer)
             if answer.signature == "no-mac":
                 gone.setdefault(answer.rip, at)
@@ -57,13 +66,24 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         if len(macs) > MOST_MACS + len(probes):
             shown = {answer.mac: place[2] for place, (_, answer) in probes.items() if answer.mac}
             macs = dict(list(macs.items())[-MOST_MACS // 2 :]) | shown
-        return msgspec.structs.replace(self, probes=probes, macs=macs, gone=gone, latency=latency)
+        return msgspec.structs.replace(
+            self, probes=probes, missed=missed, macs=macs, gone=gone, latency=latency
+        )  # fmt: skip
 
     def with_owners(self, at: float, owners: Mapping[str, Owners]) -> Heard:
         """With these answers to who-has. The claims beside them are left to the listener, which knows their kind: a
-        server that leaks answers others as well, and that is no second fault."""
-        timed = {**self.owners, **{vip: (at, found) for vip, found in owners.items()}}
-        return msgspec.structs.replace(self, owners=timed)
+        server that leaks answers others as well, and that is no second fault. A real server that answered counts until
+        two questions in a row do not hear it."""
+        timed, unheard = dict(self.owners), {one for one in self.unheard if one[0] not in owners}
+        for vip, found in owners.items():
+            before = timed[vip][1].macs if vip in timed and not found.problem else ()
+            silent = [
+                mac for mac in before if mac not in found.macs and mac in self.macs and (vip, mac) not in self.unheard
+            ]
+            unheard |= {(vip, mac) for mac in silent}
+            kept = msgspec.structs.replace(found, macs=(*found.macs, *silent)) if silent else found
+            timed[vip] = (at, kept)
+        return msgspec.structs.replace(self, owners=timed, unheard=frozenset(unheard))
 
     def with_claims(self, vip: str, at: float, macs: Iterable[str]) -> Heard:
         """With claims of a VIP by these MACs. Where there are too many, the oldest by strangers go."""
@@ -86,6 +106,14 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         lies, must not take another's answers on itself."""
         shown = {answer.mac: place[2] for place, (_, answer) in self.probes.items() if answer.mac}
         return msgspec.structs.replace(self, macs={**self.macs, **macs, **shown})
+
+
+def _worse(known: tuple[float, Probed] | None, answer: Probed) -> bool:
+    """Whether an answer is bad and says something else than what is known of its place. Where nothing is known, it is
+    no worse."""
+    if known is None or answer.good or known[1].signature == "unknown":
+        return False
+    return known[1].good or known[1].signature != answer.signature
 
 
 class Owning(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,7 +159,7 @@ class LiveRows:
         active = inactive = 0
         for slot in group.slots:
             destination = here.get(slot.endpoint)
-            timed = heard.probes.get(slot.place)
+            timed, missed = heard.probes.get(slot.place), heard.missed.get(slot.place)
             judgement = self._judge(
                 slot, group, at, balanced, destination, timed[1] if timed else None, heard, findings, owning_, fault,
                 held.get(slot.place),
@@ -188,6 +188,8 @@ class LiveRows:
                     message=judgement.message, fix=judgement.fix,
                     found_age=at - judgement.found if judgement.found else None,
                     probe=timed[1] if timed else None, probe_age=at - timed[0] if timed else None,
+                    missed=missed[1].signature if missed else "",
+                    missed_at=missed[0] + self._ahead if missed else 0.0,
                     latency=heard.latency.get(name, _NO_LATENCY), arp=arp,
                 )
             )  # fmt: skip

@@ -137,6 +137,11 @@ class DestinationRow(Shown, frozen=True, kw_only=True, gc=False):
     """Seconds since the look began that found the cause; None: it is of this moment, or there is none."""
     probe: Probed | None = None
     probe_age: float | None = None
+    missed: str = ""
+    """The signature of the last probe where it failed, or failed in another way than `probe`, and stands alone so far:
+    a second one in a row changes the state. Empty: the last probe is `probe`."""
+    missed_at: float = 0.0
+    """When that was, seconds since the epoch; 0: there is none."""
     latency: Latency = Latency()
     arp: Literal["silent", "leaks", "unknown"] = "unknown"
 

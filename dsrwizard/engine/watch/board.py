@@ -138,11 +138,13 @@ class Board:
     def probed(self, at: float, answers: Mapping[RowPlace, Probed], round_: Round) -> None:
         """A slice was probed."""
         with self._lock:
-            before = self._heard.probes
+            before, missed = self._heard.probes, self._heard.missed
             self._latencies.add(at, ((place[2], answer) for place, answer in answers.items()))
             self._heard = self._heard.with_probes(at, answers, self._latencies.of_all(at))
             self._round = round_
-            new = any(_word(before.get(place)) != _word((at, answer)) for place, answer in answers.items())
+            new = self._heard.missed.keys() != missed.keys() or any(
+                _word(before.get(place)) != _word((at, answer)) for place, answer in answers.items()
+            )
         if new:
             self.changed.set()
 

@@ -116,6 +116,10 @@ class Poller:
             thread.start()
         for thread in threads:
             thread.join()
+        if self.board.heard.missed:  # nobody looks a second time later
+            self._guarded("probes", self._probes.all)
+        if self.board.heard.unheard:
+            self._guarded("audit", self._audit.all)
         self.board.refresh()
         if self._drift is not None:
             self.board.take_unsettled()
