@@ -3,14 +3,15 @@ clock."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsrwizard.core.model.history import Metric
-from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow
+from dsrwizard.core.model.snapshot import DestinationRow, Rates, ServiceRow
 from screens import clock
 from screens.widgets.glyphs import Name, glyph
-from screens.widgets.numbers import brief, milliseconds, short, trend
+from screens.widgets.numbers import brief, milliseconds, short, trend, volume
 from screens.widgets.rows import RowPart, fit, right
 
 STATES: dict[str, tuple[Name, str, str]] = {
@@ -42,12 +43,17 @@ result of ARP."""
 ARP: dict[str, tuple[str, str]] = {"silent": ("silent", "dim"), "leaks": ("LEAKS", "bad"), "unknown": ("?", "warn")}
 METRIC_TITLES: dict[Metric, str] = {"connections": "new/s", "packets": "pkt/s", "bytes": "B/s"}
 
+SHARED = 75
+"""From this width on, each server's share of its service's traffic has a column."""
 WIDE = 108
 """From this width on, numbers get wider columns."""
 REASONED = 116
 """From this width on, the cause has its own column."""
 IN_WORDS = 30
 """A cause column this wide shows words; a narrower one shows the id (the longest is 17)."""
+TREND = 12
+"""A trend line with its scale that is shorter than this shows nothing, where nothing else would be missed."""
+SHARES: dict[Metric, str] = {"connections": "%new", "packets": "%pkt", "bytes": "%B"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Columns:
     why: int
     probe: int
     rate: int = 5
+    share: int = 4
     arp: int = 6
 
     @property
@@ -71,21 +78,23 @@ class Columns:
 
 def layout(width: int) -> Columns:
     """The columns for this width in cells. A wizard pane has 75 on a terminal of 80 columns."""
+    if width < SHARED:
+        return Columns(
+            server=8 + max(width - 70, 0), state=14, weight=3, connections=7, trend=0, why=0, probe=7, share=0
+        )
     if width < WIDE:
-        spare = max(width - 71, 0)
-        server = 8
-        line = min(spare, 6)
-        server += min(spare - line, 8)
-        line += min(spare - line - (server - 8), 14)
-        server += max(spare - line - (server - 8), 0)
-        return Columns(server=server, state=14, weight=3, connections=7, trend=line, why=0, probe=7)
+        spare, line = width - SHARED, 0
+        if spare > TREND:
+            line = TREND + min(max(spare - TREND - 9, 0), 8)
+            spare -= line + 1
+        return Columns(server=8 + spare, state=14, weight=3, connections=7, trend=line, why=0, probe=7)
     if width < REASONED:
-        return Columns(server=14, state=18, weight=5, connections=11, trend=width - 89, why=0, probe=9)
+        return Columns(server=14, state=18, weight=5, connections=11, trend=width - 94, why=0, probe=9)
     spare = width - 90
-    line = min(9 + (spare - 26) // 4, 20)
+    line = min(9 + (spare - 26) // 4, 24)
     why = min(spare - line, 70)
     return Columns(
-        server=14 + spare - line - why, state=18, weight=5, connections=11, trend=line, why=why, probe=9
+        server=12 + spare - line - why, state=17, weight=4, connections=10, trend=line, why=why, probe=9
     )  # fmt: skip
 
 
@@ -101,9 +110,11 @@ def titles(width: int, metric: Metric = "connections") -> str:
         right("pkt/s", form.rate),
         right("B/s", form.rate),
     ]
+    if form.share:
+        cells.append(right(SHARES[metric], form.share))
     if form.trend:
-        name = METRIC_TITLES[metric]
-        cells.append(fit(f"trend {name}" if form.trend > 10 else name, form.trend))
+        name = f"{METRIC_TITLES[metric]} max"
+        cells.append(right(f"trend {name}" if form.trend > 15 else name, form.trend))
     if form.why:
         cells.append(fit("cause", form.why))
     cells.append(fit("answer", form.probe))
@@ -137,11 +148,12 @@ def service_parts(service: ServiceRow, width: int, line: tuple[float, ...] = ())
             parts.append((right(text, start - used), ""))
             used = start
     if form.trend and form.wide:  # elsewhere the words need the trend's room
-        parts.append((" " * (start + 1 - used) + trend(line, form.trend), "accent"))
+        start += form.share + 1
+        parts.append((" " * (start + 1 - used) + scaled(line, form.trend), "accent"))
         used = start + 1 + form.trend
         start = used
     parts.append((" " * max(start + 1 - used, 1), ""))
-    return (*parts, replies(service))
+    return (*parts, replies(service, width - 2 - max(start + 1, used + 1)))
 
 
 def _service_name(service: ServiceRow, form: Columns) -> list[RowPart]:
@@ -170,15 +182,56 @@ def faults(service: ServiceRow) -> Iterator[tuple[Name, str]]:
         yield "warn", f"{short(service.totals.out_packets)} replies came through the director"
 
 
-def replies(service: ServiceRow) -> RowPart:
-    """The path of replies: in direct routing the director sees none of them."""
+def replies(service: ServiceRow, room: int = 14) -> RowPart:
+    """The path of replies: in direct routing the director sees none of them, and IPVS counts what it sees. `room` in
+    cells."""
     if service.totals.out_packets:
         return (f"{short(service.totals.out_packets)} replies came through the director", "bad")
-    return ("replies direct", "good")
+    seen = volume(service.totals.out_bytes)
+    said = (f"replies direct: the director saw {seen}", f"replies direct: {seen} seen", f"replies direct, {seen}")
+    return (next((one for one in said if len(one) <= room), "replies direct"), "good")
 
 
-def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = ()) -> tuple[RowPart, ...]:
-    """The line of a real server."""
+def scaled(line: tuple[float, ...], width: int) -> str:
+    """A trend line and, behind it, what its full bar stands for; exactly `width` cells."""
+    if not line or width < 6:
+        return trend(line, width)
+    bars = width - 2
+    while (text := _scale(line[-bars:])) and bars + 1 + len(text) > width:
+        bars = width - 1 - len(text)
+    return f"{trend(line, bars)} {text}".rjust(width)
+
+
+def _scale(line: tuple[float, ...]) -> str:
+    """The highest of these in at most four cells."""
+    return re.sub(r"\.\d(?=[kMGTP])", "", short(max(line)))
+
+
+def share(row: DestinationRow, service: ServiceRow, metric: Metric) -> float | None:
+    """The server's part of its service's traffic now, 0 to 1; None: there is none, or it is not known."""
+    mine, whole = (rate_of(one.rates, metric) for one in (row, service))
+    return min(mine / whole, 1.0) if mine is not None and whole else None
+
+
+def rate_of(rates: Rates, metric: Metric) -> float | None:
+    match metric:
+        case "connections":
+            return rates.connections
+        case "packets":
+            return rates.in_packets
+        case "bytes":
+            return rates.in_bytes
+
+
+def percent(part: float | None) -> str:
+    """`0.25` as `25%`; a dash: not known."""
+    return glyph("dash") if part is None else f"{100 * part:.0f}%"
+
+
+def server_parts(
+    row: DestinationRow, form: Columns, line: tuple[float, ...] = (), part: float | None = None
+) -> tuple[RowPart, ...]:
+    """The line of a real server. `part`: its share of the traffic."""
     style = STATES[row.state][2]
     slash = f"{short(row.active)}/{short(row.inactive)}"
     parts: list[RowPart] = [
@@ -190,8 +243,10 @@ def server_parts(row: DestinationRow, form: Columns, line: tuple[float, ...] = (
         (right(short(row.rates.in_packets), form.rate) + " ", ""),
         (right(short(row.rates.in_bytes), form.rate) + " ", ""),
     ]
+    if form.share:
+        parts.append((right(percent(part), form.share) + " ", ""))
     if form.trend:
-        parts.append((trend(line, form.trend) + " ", "accent"))
+        parts.append((scaled(line, form.trend) + " ", "accent"))
     if form.why:
         why = (row.message or row.cause) if form.why >= IN_WORDS else (row.cause or row.message)
         doubt = bool(row.missed) and not why

@@ -10,7 +10,7 @@ from textual import events
 
 from dsrwizard.core.model.history import METRICS, Metric
 from dsrwizard.core.model.snapshot import DestinationRow, ServiceRow, Snapshot
-from screens.live.cells import STATES, faults, layout, server_parts, service_parts
+from screens.live.cells import STATES, faults, layout, server_parts, service_parts, share
 from screens.live.order import worst
 from screens.widgets.rows import ListRow, Rows
 
@@ -195,7 +195,7 @@ class LiveTable(Rows):
             parts, key = service_parts(service, self.line_width, line), f"{service.vip} {service.service}"
         else:
             line = self._line(server.vip, server.service, server.server)
-            parts = server_parts(server, layout(self.line_width), line)
+            parts = server_parts(server, layout(self.line_width), line, share(server, service, self.metric))
             key = f"{server.vip} {server.service} {server.server}"
         if self.old:
             parts = tuple((text, "old") for text, _ in parts)

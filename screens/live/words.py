@@ -9,12 +9,15 @@ from dsrwizard.core.model.causes import with_words
 from dsrwizard.core.model.history import METRICS
 from dsrwizard.core.model.snapshot import Bypass, DestinationRow, Happening, Latency, ServiceRow, Snapshot, Totals
 from screens import clock
-from screens.live.cells import METRIC_TITLES, STATES, replies
+from screens.live.cells import METRIC_TITLES, STATES, percent, replies, share
 from screens.widgets.glyphs import arrows
 from screens.widgets.numbers import age, counted, short, trend, volume
 
 LINE = 30
 """The number of readings in a trend line of the details."""
+
+
+WHOLES = {"connections": "new connections", "packets": "packets", "bytes": "bytes"}
 
 
 def clock_time(at: float) -> str:
@@ -72,6 +75,7 @@ def _server_lines(snapshot: Snapshot, service: ServiceRow, row: DestinationRow) 
     weight = "not in IPVS" if row.weight is None else str(row.weight)
     other = row.weight is not None and row.weight != row.wanted_weight
     yield "Weight", f"{weight}; the deployment says {row.wanted_weight}" if other else weight
+    yield "Share", share_words(row, service)
     yield "Replies", _reply_words(service)
     yield "Counted", total_words(row.totals) if row.weight is not None else ""
     yield (
@@ -90,8 +94,8 @@ def _reply_words(service: ServiceRow) -> str:
     if service.present is None:
         return "unknown: IPVS is not read here"
     if service.totals.out_packets:
-        return replies(service)[0] + ": something routes them through it"
-    return "direct: the director saw none"
+        return f"{replies(service)[0]} ({volume(service.totals.out_bytes)}): something routes them through it"
+    return f"direct: the director saw none ({volume(service.totals.out_bytes)}, counted by IPVS)"
 
 
 def bypass_words(bypass: Bypass | None) -> str:
@@ -120,6 +124,16 @@ def latency_words(latency: Latency) -> str:
     return f"min/median/max {latency.minimum:.1f}/{latency.median:.1f}/{latency.maximum:.1f} ms, {lost}"
 
 
+def share_words(row: DestinationRow, service: ServiceRow) -> str:
+    """The server's part of its service, of each metric; empty where nothing flows."""
+    now = [f"{percent(part)} of {WHOLES[one]}" for one in METRICS if (part := share(row, service, one)) is not None]
+    ever = row.totals.connections / service.totals.connections if service.totals.connections else None
+    said = [f"{', '.join(now)} now"] if now else []
+    if ever is not None:
+        said.append(f"{percent(min(ever, 1.0))} of all connections that were counted")
+    return "; ".join(said)
+
+
 def missed_words(row: DestinationRow) -> str:
     """That the last look failed, when, and what follows; empty: it did not."""
     if not row.missed:
@@ -142,4 +156,5 @@ def _trends(snapshot: Snapshot, vip: str, service: str, server: str = "") -> Ite
         line = snapshot.history.line(metric, vip, service, server)
         if line:
             bars = trend(line, min(LINE, len(line)))
-            yield METRIC_TITLES[metric], f"{bars} {short(line[-1])} now, {short(max(line))} at most"
+            top = max(line[-LINE:])
+            yield METRIC_TITLES[metric], f"{bars} {short(line[-1])} now; a full bar is {short(top)}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
@@ -15,8 +16,9 @@ from textual.pilot import Pilot
 from dsrwizard.app import DsrApp
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.errors import CommandFailed
-from dsrwizard.core.model.snapshot import Snapshot
-from screens.live.cells import layout, server_parts, titles
+from dsrwizard.core.model.history import METRICS, Metric
+from dsrwizard.core.model.snapshot import Rates, Snapshot
+from screens.live.cells import SHARES, layout, percent, scaled, server_parts, service_parts, share, titles
 from screens.live.header import Looking, Tally, header_lines
 from screens.live.table import LiveTable
 from screens.live.view import LiveView
@@ -279,10 +281,53 @@ class TestDrawing:
 
     def test_a_row_fits_its_titles_at_every_width(self) -> None:
         row = destination("a-server-with-a-long-name", active=123456, inactive=7_654_321)
-        for width in (75, 78, 96, 118, 200):
-            text = "".join(part for part, _ in server_parts(row, layout(width)))
+        for width in (*range(70, 130), 200):
+            text = "".join(part for part, _ in server_parts(row, layout(width), (1.0, 12_345.0)))
             assert len(text) + 2 <= width
             assert len(titles(width)) == len(text) + 2
+            for metric in METRICS:
+                assert "…" not in titles(width, metric), "every title is read whole"
+                assert (f" {SHARES[metric]} " in titles(width, metric)) is (width >= 75)
+
+    @pytest.mark.parametrize(("metric", "parts"), [("connections", (75, 25, 0)), ("bytes", (50, 25, 25))])
+    def test_each_servers_share_is_of_its_service(self, metric: Metric, parts: tuple[int, ...]) -> None:
+        rates = [
+            Rates(connections=c, in_packets=1.0, in_bytes=b) for c, b in ((6.0, 200.0), (2.0, 100.0), (0.0, 100.0))
+        ]
+        rows = tuple(
+            msgspec.structs.replace(destination(f"web{number}"), rates=one) for number, one in enumerate(rates, 1)
+        )
+        whole = msgspec.structs.replace(
+            service("10.0.0.10", rows), rates=Rates(connections=8.0, in_packets=3.0, in_bytes=400.0)
+        )
+        shares = [share(row, whole, metric) for row in rows]
+        assert [percent(one) for one in shares] == [f"{part}%" for part in parts]
+        text = "".join(part for part, _ in server_parts(rows[0], layout(75), (), shares[0]))
+        assert f" {parts[0]}% " in text
+
+    def test_nothing_that_flows_has_no_share(self) -> None:
+        idle = msgspec.structs.replace(service("10.0.0.10", (destination("web1"),)), rates=Rates(connections=0.0))
+        assert [share(idle.rows[0], idle, one) for one in METRICS] == [None, None, None]
+
+    @pytest.mark.parametrize(
+        ("line", "width", "text"),
+        [
+            ((1.0, 4.0, 8.0), 9, "  ▂▅█ 8"), ((), 9, ""), ((8.0, 1.0, 2.0), 4, "█▂▃"),
+            ((12_345.0,) * 20, 9, "█████ 12k"), ((0.0, 0.0), 9, "▁▁ 0"), ((100.0, *(1.0,) * 7), 9, "███████ 1"),
+        ],
+    )  # fmt: skip
+    def test_a_trend_says_what_its_full_bar_is(self, line: tuple[float, ...], width: int, text: str) -> None:
+        assert scaled(line, width).strip() == text.strip()
+        assert len(scaled(line, width)) == width
+
+    @pytest.mark.parametrize(
+        ("width", "words"),
+        [(75, "replies direct, 0 B"), (117, "replies direct: 0 B seen"), (160, "replies direct: the director saw 0 B")],
+    )  # fmt: skip
+    def test_what_the_director_sees_of_replies_is_a_figure(self, width: int, words: str) -> None:
+        text = "".join(part for part, _ in service_parts(service("10.0.0.10", (destination("web1"),)), width))
+        assert text.endswith(words)
+        assert len(text) + 2 <= width
 
     def test_the_header_tells_how_old_the_numbers_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("screens.clock.now", lambda: 1_000_100.0)
