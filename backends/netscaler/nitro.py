@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from typing import Any
 from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
-
-from backends.netscaler.door import CONNECT_SECONDS, Management, no_connection
+from backends.appliance import https
+from backends.appliance.door import Management
+from backends.appliance.https import Https, unreadable
 from backends.winrm.trust import Trust
-from dsrwizard.core.model.errors import (
-    AnswerUnreadable,
-    CommandFailed,
-    ConnectionLost,
-    HostError,
-    HostKeyChanged,
-    LoginRefused,
-    NoPrivilege,
-)
+from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, HostError, LoginRefused, NoPrivilege
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.secret import Secret
 
-ANSWER_SECONDS = 30.0
-LARGEST = 32_000_000
-"""Bytes of one answer: some 20,000 services with all they are asked for."""
 SESSION_SECONDS = 900
 MISSING, EXISTS, INVALID, SAVING, EXPIRED, TIMED_OUT, NOT_ALLOWED = 258, 273, 278, 293, 444, 1027, 2138
 _SAID = 200
@@ -55,10 +42,7 @@ class Nitro:
 
     def __init__(self, place: Management, trust: Trust) -> None:
         self.place = place
-        self._http = requests.Session()
-        self._http.trust_env = False
-        self._http.verify = False if trust.fingerprint else trust.authorities or True
-        self._http.mount("https://", _Pinned(trust))
+        self._https = Https(place, trust)
         self._token = ""
 
     def log_in(self, password: Secret) -> None:
@@ -84,7 +68,7 @@ class Nitro:
             with contextlib.suppress(Exception):
                 self._exchange("POST", "config/logout", {"logout": {}})
             self._token = ""
-        self._http.close()
+        self._https.close()
 
     def get(self, path: str) -> list[NitroRow]:
         """The objects at a path: as they come, one alone or none at all, with keys in lower case and values as text."""
@@ -105,33 +89,10 @@ class Nitro:
         if body is not None:
             headers["Content-Type"] = "application/json"
         text = None if body is None else json.dumps(body)
-        try:
-            with self._http.request(
-                method, f"{self.place.url}/{path}", data=text, headers=headers, stream=True, allow_redirects=False,
-                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-            ) as answer:  # fmt: skip
-                raw = b""
-                for piece in answer.iter_content(65_536):
-                    raw += piece
-                    if len(raw) > LARGEST:
-                        raise self._unreadable(path, "more than any NetScaler sends", method)
-                status = answer.status_code
-        except requests.exceptions.SSLError as error:
-            raise HostKeyChanged(
-                f"{self.place.host}: the certificate of {self.place.at} is not the one that was shown before.",
-                "It changed between two connections, or does not carry that address.",
-                "Do not log in. Ask the NetScaler's owner which certificate it has.",
-            ) from error
-        except requests.exceptions.ConnectTimeout as error:
-            raise no_connection(self.place, TimeoutError()) from error
-        except (requests.exceptions.RequestException, OSError) as error:
-            lost = ConnectionLost(
-                f"{self.place.host}: the connection to {self.place.at} broke.",
-                f"Whether {_named(method, path)} was carried out is not known." if method != "GET" else "",
-                "Look again.",
-            )
-            lost.begun = method != "GET"
-            raise lost from error
+        status, raw = self._https.exchange(
+            method, f"/{path}", text, headers, changes=method != "GET", what=_named(method, path),
+            largest=https.LARGEST,
+        )  # fmt: skip
         return self._understood(method, path, status, raw)
 
     def _understood(self, method: str, path: str, status: int, raw: bytes) -> dict[str, Any]:
@@ -142,9 +103,10 @@ class Nitro:
         except (ValueError, RecursionError):
             if status == 401:
                 raise SessionOver from None
-            raise self._unreadable(path, f"HTTP status {status} and something that is not JSON", method) from None
+            what = f"HTTP status {status} and something that is not JSON"
+            raise unreadable(self.place, what, changes=method != "GET") from None
         if not isinstance(answer, dict):
-            raise self._unreadable(path, "JSON that is no answer of NITRO", method)
+            raise unreadable(self.place, "JSON that is no answer of NITRO", changes=method != "GET")
         code = answer.get("errorcode", 0)
         code = code if isinstance(code, int) and not isinstance(code, bool) else -1
         if status in (200, 201) and not code:
@@ -165,17 +127,9 @@ class Nitro:
         refused.code = code
         raise refused
 
-    def _unreadable(self, path: str, what: str, method: str) -> AnswerUnreadable:
-        found = AnswerUnreadable(
-            f"{self.place.host}: {self.place.at} gave an answer that was not accepted.", f"It answered {what}.",
-            "Check address and port under [balancer].",
-        )  # fmt: skip
-        found.begun = method != "GET"
-        return found
-
 
 def _named(method: str, path: str) -> str:
-    return one_line(f"{method} {path}", 160)
+    return https.named(f"{method} {path}")
 
 
 def _text(value: object) -> str:
@@ -184,28 +138,3 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return " ".join(_text(one) for one in value)
     return one_line(str(value), 1_000) if isinstance(value, str | int | float) else ""
-
-
-class _Pinned(HTTPAdapter):
-    """Asks every connection for the certificate with this fingerprint, where there is one."""
-
-    def __init__(self, trust: Trust) -> None:
-        self._print = trust.fingerprint
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        if self._print:
-            options["assert_fingerprint"] = self._print
-        super().init_poolmanager(*arguments, **options)
-
-
-def _silence() -> None:
-    """What these libraries log holds passwords and session ids; what matters reaches the operator as a HostError."""
-    for name in ("urllib3", "requests"):
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        logger.setLevel(logging.CRITICAL + 1)
-        logger.addHandler(logging.NullHandler())
-
-
-_silence()

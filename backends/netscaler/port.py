@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from backends.appliance.door import shown_certificate
 from backends.memory import Memory, memory_of
 from backends.netscaler import door
 from backends.netscaler.looking import facts_of, look
@@ -270,7 +271,7 @@ class NetScaler:
 
     def _logged_in(self, address: str) -> Nitro:
         place = door.management(self._balancer, address)
-        trust = check_certificate(place, door.shown_certificate(place), self._asker)
+        trust = check_certificate(place, shown_certificate(place), self._asker)
         slot = ("netscaler", place.user, self._balancer.addresses)
         question = SecretQuestion(kind="balancer", host=place.host, user=place.user, detail=f"at {place.at}")
         wrong: Secret | None = None

@@ -23,6 +23,7 @@ _WORDS = {
     "sudo": "sudo password",
     "windows": "Windows password",
     "balancer": "Load balancer password",
+    "api-key": "Key of the load balancer's API",
 }
 _INTERRUPT = b"\x03"
 _BAR = "  | "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
+from dsrwizard.core.model.products import LOADBALANCER_ORG, PRODUCTS
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Arriving, Asker, BalancerPort, Connector, DirectorPort, Hearing, ProbeTarget
 from dsrwizard.engine.engine import Engine
@@ -88,6 +89,10 @@ def _engine(asker: Asker, journals: Path) -> Engine:
 
 
 def _open_balancer(deployment: Deployment, asker: Asker) -> BalancerPort:
+    if PRODUCTS[deployment.director.engine] is LOADBALANCER_ORG:
+        from backends.loadbalancer_org import open_loadbalancer_org
+
+        return open_loadbalancer_org(deployment, asker)
     from backends.netscaler import open_netscaler
 
     return open_netscaler(deployment, asker)

@@ -30,14 +30,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
-CertificateOf = Literal["windows", "netscaler"]
+CertificateOf = Literal["windows", "netscaler", "loadbalancer.org"]
 SHOW_CERTIFICATES: Mapping[CertificateOf, str] = {
     "windows": r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
     r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }",
     "netscaler": "openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert",
+    "loadbalancer.org": "openssl s_client -connect 127.0.0.1:9443 </dev/null | openssl x509 -noout -fingerprint "
+    "-sha256",
 }
 """What prints there the SHA-256 that a `HostKeyQuestion` shows: PowerShell on a Windows host; in a NetScaler's shell,
-of the certificate that its management has as shipped."""
+of the certificate that its management has as shipped; in a Loadbalancer.org's, of the one that its API shows."""
 
 
 class HostKeyQuestion(Shown, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ class HostKeyQuestion(Shown, frozen=True, kw_only=True):
 
 class SecretQuestion(Shown, frozen=True, kw_only=True):
     """A secret is needed. `kind`: login password, key passphrase, sudo, Windows or load balancer's
-    password; `detail` says what for.
+    password, or the key of that one's API; `detail` says what for.
 
     `prompt` is a question of the server's own, for a one-time code for instance, and `asked` what it says, in one line
     or several. Show that as the host's words; an answer to it is never used again.
@@ -69,7 +71,7 @@ class SecretQuestion(Shown, frozen=True, kw_only=True):
 
     SEVERAL_LINES = frozenset({"asked"})
 
-    kind: Literal["password", "passphrase", "sudo", "windows", "balancer", "prompt"]
+    kind: Literal["password", "passphrase", "sudo", "windows", "balancer", "api-key", "prompt"]
     host: str
     user: str
     detail: str = ""

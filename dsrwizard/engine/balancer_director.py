@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
-from dsrwizard.core.dialects.netscaler.reading import services
+from dsrwizard.core.dialects.appliances import dialect_of
 from dsrwizard.core.model.answers import Arrival
 from dsrwizard.core.model.changes import ServiceKey
 from dsrwizard.core.model.deployment import Deployment, RealServer
@@ -74,7 +74,7 @@ class BalancerDirector:
         return DirectorFacts(
             privileged=seen.privileged, hostname=seen.hostname, kernel=seen.kernel, machine=seen.machine,
             interfaces=seen.interfaces, default_routes=seen.default_routes, module_loaded=True,
-            services=services(self._now(), facts.box), balancer=facts,
+            services=dialect_of(deployment).services(self._now(), facts), balancer=facts,
         )  # fmt: skip
 
     def apply(self, step: Step) -> None:

@@ -12,9 +12,9 @@ from dsrwizard.core.model.facts import Observed
 from dsrwizard.core.model.outcome import Outcome
 from dsrwizard.core.model.steps import DIRECTOR, Plan
 from dsrwizard.core.model.values import canonical
+from dsrwizard.core.plan.appliance import spelled
 from dsrwizard.core.plan.engines import refuse_other_balancer
 from dsrwizard.core.plan.leftovers import Needed, taken_back, with_leftovers
-from dsrwizard.core.plan.netscaler import spelled
 from dsrwizard.core.plan.teardown import struck_out
 from dsrwizard.core.plan.whereabouts import Whereabouts
 from dsrwizard.core.record.accounts import Account, needed_by, orphans

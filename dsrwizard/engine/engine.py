@@ -26,11 +26,11 @@ from dsrwizard.core.model.keepalived import hosts_of
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.model.steps import DIRECTOR, Plan
+from dsrwizard.core.plan.appliance import spelled
 from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.engines import refuse_unbuilt
 from dsrwizard.core.plan.keepalived_back import handed_over
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
-from dsrwizard.core.plan.netscaler import spelled
 from dsrwizard.core.plan.recognised import missing, recognised, told
 from dsrwizard.core.plan.teardown import taken_back_by_others
 from dsrwizard.core.plan.waves import WaveMode, unproved, waved

@@ -152,6 +152,7 @@ class SecretModal(Dialog[SecretAnswer | None]):
         "sudo": "sudo password",
         "windows": "Windows password",
         "balancer": "Load balancer password",
+        "api-key": "Key of the load balancer's API",
         "prompt": "Question from the server",
     }
 

@@ -6,17 +6,16 @@ Bodies and refusals are those of the NITRO reference. What nobody could verify w
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from tests.fakes.https_box import FakeBox, HttpsNodes, Reply
 
 Fields = dict[str, Any]
 USER, PASSWORD = "nsroot", "a-Secret/of:the\\box"
@@ -69,7 +68,7 @@ class Config:
     """Server → service groups."""
 
 
-class FakeNetScaler:
+class FakeNetScaler(FakeBox):
     """`log` has (node, method, path, body) of every request; `changed` those that changed something. `nodes`: one, or
     two of which `primary` is the first."""
 
@@ -99,25 +98,20 @@ class FakeNetScaler:
         self.errors: list[str] = []
         self._lock = threading.RLock()
         self._count = 0
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self._servers: list[ThreadingHTTPServer] = []
-        self.port = 0
-        for number in range(nodes):
-            server = _Server((f"127.0.0.{number + 1}", self.port), _handler(self, number))
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-            self.port = server.server_address[1]
-            self._servers.append(server)
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self._nodes = HttpsNodes(
+            certificate, key, nodes, self._reply, b"<html><body>Citrix NetScaler: log in</body></html>"
+        )
+        self.port = self._nodes.port
+        self.addresses = self._nodes.addresses
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return tuple(f"127.0.0.{number + 1}" for number in range(len(self._servers)))
+    def _reply(self, node: int, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Reply:
+        token = unquote(headers.get("Cookie", "").partition("NITRO_AUTH_TOKEN=")[2])
+        body = json.loads(raw) if raw else None
+        status, document, fault = self.answer(node, method, path.removeprefix("/nitro/v1/"), body, token)
+        return Reply(status, json.dumps(document).encode(), fault)
 
     def close(self) -> None:
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        self._nodes.close()
 
     # --- what a test does to it
 
@@ -437,49 +431,3 @@ class FakeNetScaler:
         except Refusal:
             config.bindings.pop()
             raise
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are no news."""
-
-
-def _handler(box: FakeNetScaler, node: int) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = 1 << 16
-
-        def _serve(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            raw = self.rfile.read(length)
-            cookie = self.headers.get("Cookie", "")
-            token = unquote(cookie.partition("NITRO_AUTH_TOKEN=")[2])
-            path = self.path.removeprefix("/nitro/v1/")
-            status, document, fault = box.answer(node, self.command, path, json.loads(raw) if raw else None, token)
-            data = json.dumps(document).encode()
-            if fault in ("drop", "refuse"):
-                self.close_connection = True
-                with contextlib.suppress(OSError):
-                    self.connection.shutdown(2)
-                return
-            if fault == "cut":
-                data = data[: len(data) // 2]
-            if fault == "page":
-                data = b"<html><body>Citrix NetScaler: log in</body></html>"
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-            self.wfile.flush()
-
-        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - as http.server wants them
-
-        def log_message(self, *args: Any) -> None:
-            """The test reads `log`."""
-
-    return Handler

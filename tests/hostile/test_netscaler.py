@@ -66,7 +66,7 @@ def test_whatever_it_answers_is_an_error_or_a_plan(
 
 
 def test_a_flood_and_a_redirect_end(shop: BoxShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.netscaler.nitro.LARGEST", 100_000)
+    monkeypatch.setattr("backends.appliance.https.LARGEST", 100_000)
     honest = shop.box._got
     flood = {"server": [{"name": f"s{number}", "ipaddress": "10.9.9.9"} for number in range(9_000)]}
     monkeypatch.setattr(

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from backends.loadbalancer_org.port import LoadbalancerOrg
+from backends.netscaler.port import NetScaler
+from dsrwizard.cli.wiring import _open_balancer
 from dsrwizard.core.intake.deployment_file import FileRefused, dumps, loads
 from dsrwizard.core.model.deployment import Deployment
-from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.plan.engines import refuse_unbuilt
+from tests.fakes.box_shop import Operator
 
 ROOT = Path(__file__).parents[2]
 BALANCER = '[balancer]\naddresses = ["10.1.0.5", "10.1.0.6"]\nuser = "nsroot"\n'
@@ -125,11 +128,11 @@ def test_an_appliance_has_no_guard_and_no_second_director_of_ours(engine: str) -
     refused("yours is another product", engine=engine, more='address = "10.0.0.2"')
 
 
-@pytest.mark.parametrize("engine", ["loadbalancer.org"])
-def test_what_is_not_there_yet_is_said(engine: str) -> None:
-    with pytest.raises(UsageError) as error:
-        refuse_unbuilt(read(engine))
-    assert "cannot be set up from here yet" in error.value.what
-    refuse_unbuilt(read("netscaler"))
-    refuse_unbuilt(read("aloha"))
-    refuse_unbuilt(read("barracuda"))
+@pytest.mark.parametrize("engine", ["netscaler", "loadbalancer.org", "aloha", "barracuda"])
+def test_every_product_can_be_worked_with(engine: str) -> None:
+    refuse_unbuilt(read(engine))
+
+
+@pytest.mark.parametrize(("engine", "kind"), [("netscaler", NetScaler), ("loadbalancer.org", LoadbalancerOrg)])
+def test_each_driven_product_has_its_own_driver(engine: str, kind: type) -> None:
+    assert type(_open_balancer(read(engine), Operator())) is kind

@@ -6,10 +6,8 @@ what a kill at that moment leaves.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.steps import DIRECTOR
 from tests.fakes.box_shop import VIP, BoxShop
+from tests.fakes.moments import applied_well, failures, moments_of, taken_back_well
 from tests.fakes.netscaler import Config
 
 State = tuple[Config, Config, bool]
@@ -31,68 +30,12 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BoxShop]:
     assert not made.box.errors
 
 
-class Moments:
-    """What a kill leaves at every moment of a run."""
-
-    def __init__(self, shop: BoxShop) -> None:
-        self._shop = shop
-        self.taken: list[tuple[str, Path, State]] = []
-        shop.box.on_change = self._note
-
-    def _note(self, method: str, path: str, body: Any) -> None:
-        when = "before" if method.isupper() else "after"
-        kept = self._shop.folder / f"moment-{len(self.taken)}"
-        shutil.copytree(self._shop.folder / "journal", kept)
-        self.taken.append((f"{when} {method.upper()} {path}", kept, self._shop.box.snapshot()))
-
-    def go_back(self, number: int) -> str:
-        """The world as it was at a moment, with a new process."""
-        shop = self._shop
-        shop.box.on_change = lambda method, path, body: None
-        what, kept, state = self.taken[number]
-        shop.engine.close()
-        shutil.rmtree(shop.folder / "journal")
-        shutil.copytree(kept, shop.folder / "journal")
-        shop.box.restore(state)
-        shop.engine = shop.fresh()
-        return what
-
-
-def moments_of(shop: BoxShop, run: Callable[[], object]) -> Moments:
-    (shop.folder / "journal").mkdir(exist_ok=True)
-    moments = Moments(shop)
-    run()
-    return moments
-
-
-def failures(shop: BoxShop, moments: Moments, after: Callable[[], str]) -> list[str]:
-    found = []
-    for number in range(len(moments.taken)):
-        what = moments.go_back(number)
-        wrong = after()
-        if wrong:
-            found.append(f"{what}: {wrong}")
-    return found
-
-
 def applied(shop: BoxShop, deployment: Deployment) -> str:
-    result = shop.apply(deployment)
-    if not result.ok:
-        return str([host.failure for host in result.hosts if host.failure])
-    if shop.served() != ["web1", "web2"]:
-        return f"served by {shop.served()}"
-    if shop.box.unsaved:
-        return "not saved"
-    return "" if shop.plan(deployment).empty else "a second apply would write"
+    return applied_well(shop, deployment, ["web1", "web2"]) or ("not saved" if shop.box.unsaved else "")
 
 
 def taken_back(shop: BoxShop, deployment: Deployment, before: State) -> str:
-    result = shop.teardown(deployment)
-    if not result.ok:
-        return str([host.failure for host in result.hosts if host.failure])
-    if shop.ours():
-        return f"left: {shop.ours()}"
-    return "" if shop.box.running == before[0] else "something of others is not as it was"
+    return taken_back_well(shop, deployment, lambda: shop.box.running == before[0])
 
 
 @pytest.mark.exhaustive

@@ -12,6 +12,7 @@ from dsrwizard.core.diagnosis.evidence import Evidence
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.diagnosis.server_view import ServerView
+from dsrwizard.core.dialects.appliances import dialect_of
 from dsrwizard.core.dialects.netscaler import words
 from dsrwizard.core.model.balancer_facts import BalancerFacts, BoxState
 from dsrwizard.core.model.causes import Cause
@@ -55,6 +56,15 @@ def _whole(evidence: Evidence, faults: Found, balancer: BalancerFacts) -> Iterat
             f"On the {balancer.product}: enable lb vserver "
             + words.vserver_name(evidence.deployment.name, vip, _first_port(evidence, vip)),
         )  # fmt: skip
+    floating = balancer.ldirectord.floating
+    for one in evidence.deployment.vips if floating is not None else ():
+        if floating is not None and str(one.ip) not in floating:
+            yield faults.fail(
+                Where(check="director.balancer", host=DIRECTOR, vip=one.address),
+                Fault(host=DIRECTOR, cause="director-vip", vip=one.address),
+                f"{one.address} is no floating IP of the {balancer.product}: it does not take it.",
+                f"floating IPs: {', '.join(sorted(floating)[:5]) or 'none'}", _APPLY,
+            )  # fmt: skip
     kept = Where(check="director.persistent", host=DIRECTOR)
     if balancer.unsaved:
         by_file = "" if balancer.save else " The file has save = false."
@@ -77,22 +87,24 @@ def _parts(
     evidence: Evidence, faults: Found, views: Sequence[ServerView], facts: DirectorFacts, balancer: BalancerFacts
 ) -> Iterator[Check]:
     states = {(one.vip, one.service, one.server): one for one in balancer.states}
+    dialect = dialect_of(evidence.deployment)
     for vip in evidence.deployment.vips:
         for service in vip.services:
             where = Where(check="director.balancer", host=DIRECTOR, vip=vip.address, service=service.label)
-            found = facts.service(words.key_at(vip, service.port))
+            found = facts.service(dialect.key_at(vip, service))
             if found is None:
+                count = len(balancer.box.vservers) + len(balancer.ldirectord.virtuals)
                 yield faults.fail(
                     where, Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label),
-                    f"The {balancer.product} has no virtual server {vip.address} port {service.port}.",
-                    f"none of {len(balancer.box.vservers)} there", _APPLY,
+                    f"The {balancer.product} has no {dialect.noun} {vip.address} port {service.port}.",
+                    f"none of {count} there", _APPLY,
                 )  # fmt: skip
                 continue
             wanted = ServiceState(scheduler=service.scheduler, persistence=service.persistence)
             if found.state != wanted:
                 yield faults.fail(
                     where, Fault(host=DIRECTOR, cause="ipvs-differs", vip=vip.address, service=service.label),
-                    f"The virtual server {vip.address} port {service.port} is set to something else.",
+                    f"The {dialect.noun} {vip.address} port {service.port} is set to something else.",
                     _set(found.state), _APPLY,
                 )  # fmt: skip
             for view in views:
@@ -126,11 +138,13 @@ def _server(
         return faults.fail(
             where, Fault(host=DIRECTOR, cause=cause, vip=vip.address, service=service.label, server=name),
             f"{name} gets no clients of {vip.address} {service.label}: the {product} {said}.",
-            "disabled or not bound" if weight == 0 else "not bound to the virtual server", _APPLY,
+            _kept_out(balancer, weight, dialect_of(evidence.deployment).noun), _APPLY,
         )  # fmt: skip
     if state is None or weight == 0:
         return where.passed(f"The {product} sends no clients to {name}, as the file says.", "weight 0")
-    monitor = f" ({state.monitor} asks {rip}: {state.said})" if state.monitor else ""
+    monitor = f" ({state.monitor} asks {rip}{f': {state.said}' if state.said else ''})" if state.monitor else ""
+    if not state.state:
+        return _untold(where, known, dead, product, f"weight {weight}{monitor}", (name, vip, service))
     if state.state.upper() == "UP":
         if dead:
             what = known.cause if known is not None else "no answer"
@@ -152,14 +166,33 @@ def _server(
             else state.state,
         )
     if dead:
-        message = (
-            f"The {product} says {name} {state.state or 'nothing'}, and the VIP does not answer through it either."
-        )
+        message = f"The {product} says {name} {state.state}, and the VIP does not answer through it either."
         return where.follows(known, message, state.state) if known is not None else where.unknown(message, dead)
     return where.unknown(
-        f"The {product} says {name} {state.state or 'nothing'}; the VIP answers through it, and gets no clients.",
+        f"The {product} says {name} {state.state}; the VIP answers through it, and gets no clients.",
         f"{state.state}{monitor}", f"Look at that monitor, and at the way from the {product} to {rip}.",
     )  # fmt: skip
+
+
+def _kept_out(balancer: BalancerFacts, weight: int | None, noun: str) -> str:
+    if weight is None:
+        return f"not behind the {noun}"
+    return "disabled or not bound" if balancer.box.vservers else "weight 0"
+
+
+def _untold(
+    where: Where, known: Fault | None, dead: str, product: str, seen: str, place: tuple[str, Vip, Service]
+) -> Check:
+    """A server of a product that does not say whether it is up."""
+    name, vip, service = place
+    if not dead:
+        return where.passed(f"The {product} has {name}, and the VIP answers through it.", seen)
+    what = known.cause if known is not None else "no answer"
+    message = f"The {product} may send clients to {name}; the VIP is dead through it: {what}."
+    seen = f"{seen}. Through {name}, {vip.address} {service.label}: {dead}"
+    if known is not None:
+        return where.follows(known, message, seen)
+    return where.unknown(message, seen, "Look at the checks of that server.")
 
 
 _STOPS: tuple[Cause, ...] = (

@@ -25,6 +25,18 @@ class NitroCall(msgspec.Struct, frozen=True, kw_only=True):
         return one_line(f"{self.method} /nitro/v1/{self.path}{body}")
 
 
+class LbcliCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to a Loadbalancer.org appliance: actions of `lbcli`, carried out in order."""
+
+    actions: tuple[dict[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        """The request on one line, as it stands in reviews and tickets."""
+        body = json.dumps({"lbcli": list(self.actions)}, separators=(",", ":"))
+        return one_line(f"POST /api/v2/ {body}")
+
+
 Fields = dict[str, str]
 """An object as the appliance tells it, numbers as text."""
 
@@ -51,10 +63,27 @@ class Box(Harmless, msgspec.Struct, kw_only=True):
         return msgspec.convert(msgspec.to_builtins(self), Box)
 
 
+class Ldirectord(Harmless, msgspec.Struct, kw_only=True):
+    """The part of a Loadbalancer.org's configuration that a deployment may touch; its texts are harmless as they are
+    read.
+
+    `virtuals`: label of a layer 4 service → fields; `reals`: label → label of a real server → fields; `layer7`: label
+    of a layer 7 service → its address and ports. `floating`: the addresses that it takes, None where it did not say.
+    """
+
+    virtuals: dict[str, Fields] = {}
+    reals: dict[str, dict[str, Fields]] = {}
+    layer7: dict[str, Fields] = {}
+    floating: set[str] | None = None
+
+    def copy(self) -> Ldirectord:
+        return msgspec.convert(msgspec.to_builtins(self), Ldirectord)
+
+
 class BoxState(Shown, frozen=True, kw_only=True):
     """What the appliance says of one real server in one service. `state`: UP, DOWN, OUT OF SERVICE, GOING OUT OF
-    SERVICE, as it says it; `monitor` and `said`: the monitor behind that and its last answer. `request_bytes` and
-    `response_bytes` are its counters, None where they were not read."""
+    SERVICE, as it says it, empty for a product that does not say; `monitor` and `said`: the monitor behind that and its
+    last answer. `request_bytes` and `response_bytes` are its counters, None where they were not read."""
 
     vip: str
     service: str
@@ -70,8 +99,10 @@ class BoxState(Shown, frozen=True, kw_only=True):
 
 class BalancerFacts(Shown, frozen=True, kw_only=True):
     """An appliance. `at`: the address it was read at; `role`: Primary, or empty for one without a peer. `unsaved`: its
-    running configuration is not its saved one; None: it does not say. `save`: the deployment wants it saved. `pair`:
-    what stands in the way of its peer's taking over, in sentences. `off`: VIPs whose virtual server is disabled."""
+    running configuration is not its saved one; None: it does not say. `save`: the deployment wants it saved,
+    and it is not by itself. `pair`:
+    what stands in the way of its peer's taking over, in sentences. `off`: VIPs whose virtual server is disabled. `box`
+    is a NetScaler's configuration, `ldirectord` that of a Loadbalancer.org."""
 
     product: str
     at: str
@@ -82,3 +113,4 @@ class BalancerFacts(Shown, frozen=True, kw_only=True):
     off: tuple[str, ...] = ()
     states: tuple[BoxState, ...] = ()
     box: Box = msgspec.field(default_factory=Box)
+    ldirectord: Ldirectord = msgspec.field(default_factory=Ldirectord)

@@ -243,9 +243,10 @@ class AnnounceChange(_Change, frozen=True, kw_only=True):
 
 
 class ModeChange(_Change, frozen=True, kw_only=True):
-    """A feature or a mode of an appliance, for everything that it does: `LB`, `MBF`."""
+    """A feature or a mode of an appliance, for everything that it does: `LB`, `MBF`; or a floating IP that it takes,
+    for whatever service."""
 
-    of: Literal["feature", "mode"]
+    of: Literal["feature", "mode", "floating IP"]
     name: str
     old: bool
     new: bool

@@ -12,20 +12,11 @@ from dsrwizard.core.model.products import PRODUCTS
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.record.owed import Owed
 
-_UNBUILT = ("loadbalancer.org",)
-
 
 def refuse_unbuilt(deployment: Deployment) -> None:
     """Raises UsageError for an engine that is described in a file and not set up yet: half of it would be worse than
     none."""
     director = deployment.director
-    if director.engine in _UNBUILT:
-        product = PRODUCTS[director.engine].name
-        raise UsageError(
-            f"A {product} cannot be set up from here yet.",
-            "This version knows its place in the file, and does not speak its API.",
-            'Write engine = "external" and remove [balancer]: the servers are set up, and all of it is proved.',
-        )
     if director.bgp is None:
         return
     if director.engine == "keepalived":
@@ -50,7 +41,8 @@ def refuse_other_balancer(deployment: Deployment, before: Deployment | None, owe
     if before is None or not any(isinstance(change, ServiceChange | DestinationChange) for change in mine):
         return
     was, now = _place(before), _place(deployment)
-    if now and was == now and _APPLIANCE in now[0]:
+    product = PRODUCTS.get(deployment.director.engine)
+    if now and was == now and product is not None and product.joins:
         keys = {key_at(vip, port) for vip in deployment.vips for port in ports_of(vip)}
         for change in mine:
             other = next(
@@ -66,7 +58,7 @@ def refuse_other_balancer(deployment: Deployment, before: Deployment | None, owe
                 raise UsageError(
                     f"{other.address} port {other.port} was set up for {change.service.protocol} and is for "
                     f"{other.protocol} alone now.",
-                    "Both are one virtual server on the NetScaler, which stays in the books under the first.",
+                    f"Both are one virtual server on the {product.name}, which stays in the books under the first.",
                     "Tear the deployment down with its former file, then apply this one.",
                 )  # fmt: skip
     if was == now or (was and was[0] == "kernel" and not now):
@@ -78,9 +70,6 @@ def refuse_other_balancer(deployment: Deployment, before: Deployment | None, owe
         f"What was set up there ({', '.join(was[1:]) or 'IPVS of this machine'}) would stay and go on balancing.",
         "Tear the deployment down with its former file, then apply this one.",
     )
-
-
-_APPLIANCE = "netscaler"
 
 
 def _place(deployment: Deployment) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from dsrwizard.core.model.changes import Change
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
+from dsrwizard.core.plan.appliance import PLANNERS
 from dsrwizard.core.plan.director import plan_director
 from dsrwizard.core.plan.keepalived import plan_keepalived
-from dsrwizard.core.plan.netscaler import plan_netscaler
 from dsrwizard.core.plan.unlooked import unseen
 
 
@@ -48,11 +48,10 @@ def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change]
             hosts.append(unseen(DIRECTOR, observed))
         else:
             hosts.append(plan_director(deployment, observed.director, frozenset(able), leaving))
-    if deployment.director.engine == "netscaler":
+    planner = PLANNERS.get(deployment.director.engine)
+    if planner is not None:
         director = observed.director
-        hosts.append(
-            unseen(DIRECTOR, observed) if director is None else plan_netscaler(deployment, director, frozenset(able))
-        )
+        hosts.append(unseen(DIRECTOR, observed) if director is None else planner(deployment, director, frozenset(able)))
     if deployment.director.engine == "keepalived":
         hosts += plan_keepalived(deployment, observed, frozenset(able))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))

@@ -75,6 +75,9 @@ def standing(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             balancer = facts.balancer if isinstance(facts, DirectorFacts) else None
             if balancer is None:
                 return NOT_SEEN
+            if of == "floating IP":
+                floating = balancer.ldirectord.floating
+                return NOT_SEEN if floating is None else name in floating
             return name in (balancer.box.features if of == "feature" else balancer.box.modes)
         case WindowsChange():
             return _windows(change, facts)

@@ -38,11 +38,11 @@ from dsrwizard.core.model.guarding import GUARD_UNITS
 from dsrwizard.core.model.restoring import saved_path
 from dsrwizard.core.model.steps import DIRECTOR, UNDO, HostPlan, Phase, Plan, Step
 from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.appliance import in_use
 from dsrwizard.core.plan.bird import in_order, line_only, of_bird
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.guard_unit import GUARD_STEP
 from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
-from dsrwizard.core.plan.netscaler import in_use
 from dsrwizard.core.plan.standing import NOT_SEEN, standing
 from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import Owed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dsrwizard.core.dialects.netscaler.reading import for_every_protocol
+from dsrwizard.core.dialects.appliances import dialect_of
 from dsrwizard.core.live.readings import Reading
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.ports import DirectorPort
@@ -34,6 +34,6 @@ class CounterReader:
             return
         milliseconds = 1000 * (time.perf_counter() - began)
         if not self._deployment.director.in_kernel:
-            services = for_every_protocol(self._deployment, tuple(services))
+            services = dialect_of(self._deployment).for_every_protocol(self._deployment, tuple(services))
         guard = self._director.guard(self._deployment.name)
         self._board.read(Reading(at=self._board.clock(), services=services, guard=guard), milliseconds)

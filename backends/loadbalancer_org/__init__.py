@@ -1,0 +1,14 @@
+"""Loadbalancer.org over its API v2: `open_loadbalancer_org` gives the port; nothing is sent before it is used."""
+
+from __future__ import annotations
+
+from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.ports import Asker, BalancerPort
+
+
+def open_loadbalancer_org(deployment: Deployment, asker: Asker) -> BalancerPort:
+    """Asks with the first use. Safe from many threads. Password and key are kept in memory for as long as the asker
+    lives (or until `backends.memory.forget`)."""
+    from backends.loadbalancer_org.port import LoadbalancerOrg
+
+    return LoadbalancerOrg(deployment, asker)

@@ -1,0 +1,143 @@
+"""What is asked of every appliance that is driven from here, whatever its make. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dsrwizard.core.dialects.loadbalancer_org import calls as org_calls
+from dsrwizard.core.dialects.loadbalancer_org import reading as org_reading
+from dsrwizard.core.dialects.loadbalancer_org import words as org_words
+from dsrwizard.core.dialects.netscaler import calls as nitro_calls
+from dsrwizard.core.dialects.netscaler import reading as nitro_reading
+from dsrwizard.core.dialects.netscaler import words as nitro_words
+from dsrwizard.core.model.balancer_facts import BalancerFacts, Box, Ldirectord
+from dsrwizard.core.model.changes import Change, ServiceKey
+from dsrwizard.core.model.deployment import Deployment, Service, Vip
+from dsrwizard.core.model.facts import VirtualService
+
+
+class Trial(Protocol):
+    """A copy of an appliance's configuration that changes are tried on; equal to another one where all is equal."""
+
+    def copy(self) -> Trial: ...
+
+    def carry_out(self, change: Change, deployment: Deployment, *, leaves: bool = False) -> list[str]:
+        """Makes the change, and tells the calls that it takes."""
+        ...
+
+
+class ApplianceDialect(Protocol):
+    """How one make says what a deployment says. `noun`: what a service is called there."""
+
+    noun: str
+
+    def key_at(self, vip: Vip, service: Service) -> ServiceKey:
+        """Which of its services is this one: a product may have one for several."""
+        ...
+
+    def label(self, deployment: str, key: ServiceKey) -> str:
+        """What it is called there, where dsrwizard makes it."""
+        ...
+
+    def services(self, deployment: Deployment, facts: BalancerFacts) -> tuple[VirtualService, ...]: ...
+
+    def for_every_protocol(
+        self, deployment: Deployment, found: tuple[VirtualService, ...]
+    ) -> tuple[VirtualService, ...]:
+        """The same for each service of the deployment, for whoever shows or counts, and changes nothing."""
+        ...
+
+    def trial(self, facts: BalancerFacts) -> Trial: ...
+
+
+class _BoxTrial:
+    def __init__(self, box: Box) -> None:
+        self._box = box
+
+    def copy(self) -> _BoxTrial:
+        return _BoxTrial(self._box.copy())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BoxTrial) and other._box == self._box
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def carry_out(self, change: Change, deployment: Deployment, *, leaves: bool = False) -> list[str]:
+        made = nitro_calls.calls(change, self._box, deployment, leaves=leaves)
+        for call in made:
+            nitro_calls.take(self._box, call)
+        return [call.text for call in made]
+
+
+class _LdirectordTrial:
+    def __init__(self, config: Ldirectord) -> None:
+        self._config = config
+
+    def copy(self) -> _LdirectordTrial:
+        return _LdirectordTrial(self._config.copy())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _LdirectordTrial) and other._config == self._config
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def carry_out(self, change: Change, deployment: Deployment, *, leaves: bool = False) -> list[str]:
+        made = org_calls.calls(change, self._config, deployment, leaves=leaves)
+        for call in made:
+            org_calls.take(self._config, call)
+        return [call.text for call in made]
+
+
+class _NetScalerDialect:
+    noun = "virtual server"
+
+    def key_at(self, vip: Vip, service: Service) -> ServiceKey:
+        return nitro_words.key_at(vip, service.port)
+
+    def label(self, deployment: str, key: ServiceKey) -> str:
+        return nitro_words.vserver_name(deployment, key.address, key.port)
+
+    def services(self, deployment: Deployment, facts: BalancerFacts) -> tuple[VirtualService, ...]:
+        return nitro_reading.services(deployment, facts.box)
+
+    def for_every_protocol(
+        self, deployment: Deployment, found: tuple[VirtualService, ...]
+    ) -> tuple[VirtualService, ...]:
+        return nitro_reading.for_every_protocol(deployment, found)
+
+    def trial(self, facts: BalancerFacts) -> Trial:
+        return _BoxTrial(facts.box.copy())
+
+
+class _LoadbalancerOrgDialect:
+    noun = "virtual service"
+
+    def key_at(self, vip: Vip, service: Service) -> ServiceKey:
+        return org_words.key_of(vip, service)
+
+    def label(self, deployment: str, key: ServiceKey) -> str:
+        return org_words.virtual_label(deployment, key)
+
+    def services(self, deployment: Deployment, facts: BalancerFacts) -> tuple[VirtualService, ...]:
+        return org_reading.services(deployment, facts.ldirectord)
+
+    def for_every_protocol(
+        self, deployment: Deployment, found: tuple[VirtualService, ...]
+    ) -> tuple[VirtualService, ...]:
+        del deployment
+        return found
+
+    def trial(self, facts: BalancerFacts) -> Trial:
+        return _LdirectordTrial(facts.ldirectord.copy())
+
+
+_DIALECTS: Mapping[str, ApplianceDialect] = {
+    "netscaler": _NetScalerDialect(),
+    "loadbalancer.org": _LoadbalancerOrgDialect(),
+}
+
+
+def dialect_of(deployment: Deployment) -> ApplianceDialect:
+    """Raises KeyError for a deployment whose load balancer is no appliance that is driven."""
+    return _DIALECTS[deployment.director.engine]
