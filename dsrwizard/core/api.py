@@ -10,6 +10,7 @@ from typing import Protocol
 
 from dsrwizard.core.model.answers import Connected, Owners, Ping
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.connection_table import ConnectionTable
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.errors import Locked
@@ -215,6 +216,11 @@ class Watcher(Protocol):
 
         In all its services, or only in those of one VIP, or of one label (`tcp/80`). Raises DsrError.
         """
+        ...
+
+    def connections(self, vip: str, service: str, server: str = "") -> ConnectionTable:
+        """What IPVS has in its connection table now for a service, of one real server or of all: read once, for a
+        second at most. Raises nothing: why it cannot be read is in the table."""
         ...
 
     def look_now(self) -> None:

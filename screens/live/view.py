@@ -6,6 +6,7 @@ Nothing is drawn while the view is hidden or a dialog covers it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 
@@ -25,6 +26,7 @@ from dsrwizard.core.model.snapshot import DestinationRow, Happening, Snapshot
 from screens import clock
 from screens.background import in_thread
 from screens.live.cells import titles
+from screens.live.connections import ConnectionsScreen
 from screens.live.header import Looking, header_lines, old
 from screens.live.order import ORDERS
 from screens.live.table import LiveTable, Wanted
@@ -56,14 +58,17 @@ class LiveView(Weighing):
         Binding("m", "mend", "Mend…", id="live.mend",
                 tooltip="Show the fix for this server; nothing is changed until you agree"),
         Binding("v", "verify", "Verify", id="live.verify", tooltip="Run every check now"),
-        Binding("f", "not_up", "Not up", id="live.not-up", tooltip="Show only servers that are not up, or all again"),
+        Binding("f", "not_up", "Not up", id="live.not-up", show=False,
+                tooltip="Show only servers that are not up, or all again"),
         Binding("slash", "find", "Find", id="live.find", key_display="/",
                 tooltip="Show only rows with these words in name, address, VIP, state or cause"),
         Binding("l", "timeline", "Log", id="live.log", tooltip="Show all stored events, including earlier days"),
+        Binding("c", "clients", "Clients", id="live.clients",
+                tooltip="Show who is connected to this server, out of the director's connection table"),
         Binding("a", "apply_again", "Re-apply…", id="live.apply",
                 tooltip="Check every host and show what differs from the deployment; asks before it changes anything"),
-        Binding("p", "pause", "Pause", id="live.pause", tooltip="Pause or resume polling"),
         Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Quit dsrwizard; the service keeps running"),
+        Binding("space", "pause", "Pause", id="live.pause", show=False, tooltip="Pause or resume polling"),
         Binding("e", "export", "Export incident…", id="live.export", show=False,
                 tooltip="Write a text for a ticket: what is wrong, since when, and why"),
         Binding("x", "explain", "Explain", id="live.explain", show=False, tooltip="Explain the cause of this "
@@ -347,6 +352,24 @@ class LiveView(Weighing):
         row = self.chosen_server()
         if row is not None:
             show_cause(self, row.cause)
+
+    def action_clients(self) -> None:
+        """Shows who is connected to the server under the cursor, or to the whole service."""
+        found, watcher, deployment = self.table.chosen(), self.watcher, self.deployment
+        if found is None or watcher is None or deployment is None:
+            return
+        service, row = found
+        rows = service.rows if row is None else (row,)
+        names, host = {one.address: one.server for one in rows}, row.server if row is not None else ""
+
+        def happenings() -> list[Happening]:
+            every = self.snapshot.happenings if self.snapshot else ()
+            return [one for one in every if host in ("", one.host)]
+
+        about = f"{service.vip} {service.service}" + (f" to {host}" if host else "")
+        read = partial(watcher.connections, service.vip, service.service, host)
+        stored = partial(self._engine().events, deployment, 0.0, host)
+        self.app.push_screen(ConnectionsScreen(about, names, read, happenings, stored))
 
     def action_timeline(self) -> None:
         if self.deployment is not None:

@@ -16,6 +16,7 @@ from functools import partial
 from dsrwizard.core.live.readings import KERNEL_SECONDS
 from dsrwizard.core.live.schedule import BUDGET
 from dsrwizard.core.model.checks import Report
+from dsrwizard.core.model.connection_table import ConnectionTable
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
@@ -26,6 +27,7 @@ from dsrwizard.engine.journal import Journal
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.timeline import Recorder
 from dsrwizard.engine.watch.board import Board
+from dsrwizard.engine.watch.clients import clients_of
 from dsrwizard.engine.watch.counters import CounterReader
 from dsrwizard.engine.watch.inside import Drift
 from dsrwizard.engine.watch.probing import AUDIT_LISTENS, Ear, OwnerAudit, Probes
@@ -65,6 +67,7 @@ class Poller:
     ) -> None:
         self.deployment = deployment.name
         self._deployment = deployment
+        self._director = director
         self._record = record
         self._interval = interval
         self._ended = threading.Event()
@@ -151,6 +154,10 @@ class Poller:
             self.board.noted(self._weights.set(server, weight, vip, service))
         finally:
             self.look_now()
+
+    def connections(self, vip: str, service: str, server: str = "") -> ConnectionTable:
+        at = self.board.time.shown(self.board.clock())
+        return clients_of(self._deployment, self._director, vip, service, server, at)
 
     def look_now(self) -> None:
         self._read_now.set()
