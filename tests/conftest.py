@@ -4,6 +4,7 @@ its first test."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -38,6 +39,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: _LAB_ENDS * number / len(lab) for number, name in enumerate(lab)}
     place |= {name: number / len(others) for number, name in enumerate(others)}
     items[:] = [item for name in sorted(modules, key=place.__getitem__) for item in modules[name]]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests and what they import stay to the end. Garbage is not looked for among them, neither while they
+    are collected nor after every screen."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
