@@ -60,7 +60,8 @@ def _boot(machine: Machine) -> dict[str, list[str]]:
         "sysctl_lines": [f"{path}:{line}" for path in settings for line in texts[path] if SETS.match(line)],
         "enabled": [*links, *(path for path, file in machine.files.items() if path in RUN and file.mode & 0o111)],
         "boot": [],
-        **{f"boot:{path}": lines for path, lines in texts.items() if path not in settings},
+        "boot_files": (read := [path for path in texts if path not in settings]),
+        "boot_lines": [f"{path}:{line}" for path in read for line in texts[path]],
     }
 
 

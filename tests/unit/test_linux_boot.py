@@ -170,6 +170,13 @@ def test_debians_link_to_sysctl_conf_is_told_by_its_own_name() -> None:
     assert [(one.path, one.value) for one in boot.settings] == [("/etc/sysctl.conf", "1")]
 
 
+def test_a_path_with_a_colon_keeps_its_lines() -> None:
+    files = ["/etc/sysctl.d/a", "/etc/sysctl.d/a:b.conf", "/etc/sysctl.d/c.conf"]
+    lines = ["/etc/sysctl.d/a:b.conf:net.ipv4.ip_forward=1", "/etc/sysctl.d/c.conf:# a:b", "/elsewhere:x:y", ""]
+    boot = parse({"sysctl_files": files, "sysctl_lines": lines}, systemd=True)
+    assert [(one.path, one.value) for one in boot.settings] == [("/etc/sysctl.d/a:b.conf", "1")]
+
+
 def tuned(farm: Farm, again: str) -> None:
     written(farm, "/etc/tuned/active_profile", "mine\n")
     written(farm, "/etc/tuned/mine/tuned.conf", "[sysctl]\nnet.ipv4.conf.all.arp_ignore=0\n")

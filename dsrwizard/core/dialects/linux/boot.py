@@ -19,30 +19,33 @@ _LENGTH = 1000
 
 
 def parse(found: Mapping[str, Sequence[str]], *, systemd: bool) -> Boot:
-    """The sections `sysctl_files`, `sysctl_lines`, `enabled`, and `boot:` with the path of a file for each."""
+    """The sections `sysctl_files` and `boot_files` (a path a line), `sysctl_lines` and `boot_lines` (`path:line`, from
+    those files), `enabled`."""
     enabled = [line.strip() for line in list(found.get("enabled", ()))[:_LINES]]
-    texts = {
-        name.removeprefix("boot:"): [line[:_LENGTH] for line in list(lines)[:_LINES]]
-        for name, lines in found.items()
-        if name.startswith("boot:/") and len(name) < _LENGTH
-    }
+    texts = _by_file(found.get("boot_files", ()), found.get("boot_lines", ()))
     return Boot(settings=tuple(_settings(found, systemd)), files=tuple(_files(texts, enabled, systemd)))
 
 
 def _settings(found: Mapping[str, Sequence[str]], systemd: bool) -> Iterator[BootSetting]:
-    paths = [line.strip() for line in list(found.get("sysctl_files", ()))[:_LINES]]
-    written: dict[str, list[str]] = {path: [] for path in paths}
-    for line in list(found.get("sysctl_lines", ()))[:_LINES]:
-        path, colon, text = line[:_LENGTH].partition(":")
-        if colon and path in written:
-            written[path].append(text)
-    for path in order(paths, systemd=systemd):
+    written = _by_file(found.get("sysctl_files", ()), found.get("sysctl_lines", ()))
+    for path in order(written, systemd=systemd):
         # Debian's 99-sysctl.conf is a link to it.
         linked = path.endswith("/99-sysctl.conf") and bool(written[path]) and written[path] == written.get(CONF)
         for text in written[path]:
             setting = line_of(CONF if linked else path, text)
             if setting is not None:
                 yield setting
+
+
+def _by_file(paths: Sequence[str], lines: Sequence[str]) -> dict[str, list[str]]:
+    """The lines of each file. A path may have a colon in it."""
+    written: dict[str, list[str]] = {path: [] for line in paths[:_LINES] if (path := line.strip()).startswith("/")}
+    for line in lines:
+        places = [at for at, sign in enumerate(line[:_LENGTH]) if sign == ":" and line[:at] in written]
+        path, text = (line[: places[-1]], line[places[-1] + 1 :]) if places else ("", "")
+        if text.strip() and len(written[path]) < _LINES:
+            written[path].append(text[:_LENGTH])
+    return written
 
 
 def order(paths: Iterable[str], *, systemd: bool) -> list[str]:

@@ -39,6 +39,10 @@ set -- $(grep -rslE '@NAMES@' /etc/network /etc/systemd/network /run/systemd/net
   /etc/sysconfig /etc/init.d /etc/rc.d /etc/local.d /etc/conf.d /etc/crontab /etc/cron.d /var/spool/cron \
   /etc/udev/rules.d /etc/tuned /usr/lib/tuned /usr/local/sbin /usr/local/bin/*.sh /root/*.sh 2>/dev/null | head -n 40)
 IFS=$old
+s boot_files
+n=$#
 for f in "$@" /etc/rc.local /etc/network/interfaces /etc/tuned/active_profile /etc/tuned/tuned-main.conf; do
-  if [ -f "$f" ]; then s "boot:$f"; grep -siEv -m 300 'psk|pass|secret|private' "$f"; fi
+  if [ -f "$f" ]; then printf '%s\n' "$f"; set -- "$@" "$f"; fi
 done
+shift "$n"
+s boot_lines; [ $# = 0 ] || grep -sHiEv -m 300 'psk|pass|secret|private' "$@"

@@ -8,8 +8,9 @@ vrfs=$(grep -ls '^DEVTYPE=vrf' /sys/class/net/*/uevent)
 close=@CLOSE@
 hops=
 ask() { # FAMILY CLIENT ROUTE
-  d=$(printf '%s' "$3" | sed -n 's/.*"dev":"\([^"]*\)".*/\1/p')
-  g=$(printf '%s' "$3" | sed -n 's/.*"gateway":"\([^"]*\)".*/\1/p')
+  d=; g=
+  case $3 in *'"dev":"'*) d=${3##*'"dev":"'}; d=${d%%'"'*};; esac
+  case $3 in *'"gateway":"'*) g=${3##*'"gateway":"'}; g=${g%%'"'*};; esac
   case $close$d in no*|yes|yeslo|yes-*) return;; esac
   g=${g:-$2}
   hops="${hops:+$hops

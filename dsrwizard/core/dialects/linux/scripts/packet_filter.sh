@@ -53,9 +53,7 @@ listed() { nft list ruleset 2>/dev/null | awk "$short"' END {exit !NR}' || nft l
 tabled() { # asked more than once, looked at once
   if [ -z "$tabled" ]; then
     tabled=no; read -r release </proc/sys/kernel/osrelease
-    if grep -qs '^nf_tables ' /proc/modules || grep -qs '/nf_tables[.]ko' "/lib/modules/$release/modules.builtin"; then
-      tabled=yes
-    fi
+    if grep -qsE '^nf_tables |/nf_tables[.]ko' /proc/modules "/lib/modules/$release/modules.builtin"; then tabled=yes; fi
   fi
   [ "$tabled" = yes ]
 }
