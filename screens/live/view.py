@@ -27,11 +27,12 @@ from screens import clock
 from screens.background import in_thread
 from screens.live.cells import titles
 from screens.live.connections import ConnectionsScreen
+from screens.live.farm_screen import FarmScreen
 from screens.live.header import Looking, header_lines, old
 from screens.live.order import ORDERS
 from screens.live.table import LiveTable, Wanted
 from screens.live.weighing import Weighing
-from screens.live.words import detail_lines, happening_line
+from screens.live.words import detail_lines, happening_line, nothing_to_mend
 from screens.questions.cause_page import show_cause
 from screens.questions.export import PathModal
 from screens.questions.modals import HelpModal
@@ -63,6 +64,8 @@ class LiveView(Weighing):
         Binding("slash", "find", "Find", id="live.find", key_display="/",
                 tooltip="Show only rows with these words in name, address, VIP, state or cause"),
         Binding("l", "timeline", "Log", id="live.log", tooltip="Show all stored events, including earlier days"),
+        Binding("p", "picture", "Picture", id="live.picture",
+                tooltip="Draw client, director and servers, with the arrow that is broken and its cause"),
         Binding("c", "clients", "Clients", id="live.clients",
                 tooltip="Show who is connected to this server, out of the director's connection table"),
         Binding("a", "apply_again", "Re-apply…", id="live.apply",
@@ -71,8 +74,8 @@ class LiveView(Weighing):
         Binding("space", "pause", "Pause", id="live.pause", show=False, tooltip="Pause or resume polling"),
         Binding("e", "export", "Export incident…", id="live.export", show=False,
                 tooltip="Write a text for a ticket: what is wrong, since when, and why"),
-        Binding("x", "explain", "Explain", id="live.explain", show=False, tooltip="Explain the cause of this "
-                                                                                  "server's fault"),
+        Binding("x", "explain", "Explain", id="live.explain", show=False,
+                tooltip="Explain the cause of this row's fault"),
         Binding("t", "metric", "Trend of…", id="live.trend", show=False,
                 tooltip="Trend lines of connections, packets or bytes"),
         Binding("s", "sort", "Sort by…", id="live.sort", show=False,
@@ -338,9 +341,13 @@ class LiveView(Weighing):
             self.post_message(self.ApplyAsked(self.deployment))
 
     def action_mend(self) -> None:
-        """Opens the mend screen for the selected server, if it needs it."""
-        row = self.chosen_server()
-        if row is None or self.deployment is None:
+        """Opens the mend screen for the selected server, if it needs it; of a service's line, says where to mend."""
+        found = self.table.chosen()
+        if found is None or self.deployment is None:
+            return
+        service, row = found
+        if row is None:
+            self.notify(nothing_to_mend(service), severity="warning", markup=False)
             return
         if row.state == "up" and not row.cause:
             self.notify(f"{row.server} is up: nothing to mend.", markup=False)
@@ -349,9 +356,10 @@ class LiveView(Weighing):
         self.post_message(self.MendAsked(self.deployment, row))
 
     def action_explain(self) -> None:
-        row = self.chosen_server()
-        if row is not None:
-            show_cause(self, row.cause)
+        found = self.table.chosen()
+        if found is not None:
+            service, row = found
+            show_cause(self, service.cause if row is None else row.cause)
 
     def action_clients(self) -> None:
         """Shows who is connected to the server under the cursor, or to the whole service."""
@@ -370,6 +378,18 @@ class LiveView(Weighing):
         read = partial(watcher.connections, service.vip, service.service, host)
         stored = partial(self._engine().events, deployment, 0.0, host)
         self.app.push_screen(ConnectionsScreen(about, names, read, happenings, stored))
+
+    def action_picture(self) -> None:
+        """Draws the service under the cursor; comes back to the row that was chosen there."""
+        if self.deployment is None or self.snapshot is None:
+            return
+
+        def answered(key: str | None) -> None:
+            if key:
+                self.table.untouched = False
+                self.table.put_cursor(key)
+
+        self.app.push_screen(FarmScreen(self.deployment, lambda: self.snapshot, self.table.key), answered)
 
     def action_timeline(self) -> None:
         if self.deployment is not None:

@@ -124,6 +124,26 @@ def latency_words(latency: Latency) -> str:
     return f"min/median/max {latency.minimum:.1f}/{latency.median:.1f}/{latency.maximum:.1f} ms, {lost}"
 
 
+def nothing_to_mend(service: ServiceRow) -> str:
+    """Why `m` mends nothing on a service's line, and what helps instead."""
+    name = f"{service.vip} {service.service}"
+    taker = next((row for row in service.rows if row.server == service.owner or row.state == "leaking"), None)
+    if taker is not None:
+        return f"{taker.server} answers for {service.vip}: m mends that on the line of {taker.server}."
+    if service.cause or service.present is False:
+        what = service.message or f"IPVS has no service {name}."
+        again = service.present is False or "apply" in service.fix.lower()
+        return f"{what} m mends real servers, and this is none's fault. " + (
+            "Press a: it applies the deployment again." if again else service.fix or "x explains it."
+        )
+    if service.totals.out_packets:
+        return f"{name}: replies come through the director. m mends real servers: v finds whose gateway it is."
+    ill = next((row for row in service.rows if row.state != "up"), None)
+    if ill is not None:
+        return f"m mends a real server: put the cursor on {ill.server}, which is {STATES[ill.state][1]}."
+    return f"{name} has no fault: nothing to mend."
+
+
 def share_words(row: DestinationRow, service: ServiceRow) -> str:
     """The server's part of its service, of each metric; empty where nothing flows."""
     now = [f"{percent(part)} of {WHOLES[one]}" for one in METRICS if (part := share(row, service, one)) is not None]
