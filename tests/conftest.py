@@ -29,12 +29,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spreads the modules of the lab among the others: their tests wait for guests, which takes time and little of the
-    processors."""
+    """Spreads the modules of the lab among the others, the longest first: their tests wait for guests, which takes time
+    and little of the processors."""
     modules: dict[str, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
     lab = [name for name in modules if name.startswith("tests/lab/")]
+    lab.sort(key=lambda name: all(item.get_closest_marker("long") is None for item in modules[name]))
     others = [name for name in modules if name not in lab]
     place = {name: _LAB_ENDS * number / len(lab) for number, name in enumerate(lab)}
     place |= {name: number / len(others) for number, name in enumerate(others)}

@@ -211,14 +211,15 @@ FAULTS: tuple[LabFault, ...] = (
         (Action(
             "",
             "p=$(cat /run/keepalived.pid) && kill -9 $p $(pgrep -P $p)",
-            "ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; rm -f /run/keepalived*.pid; keepalived",
+            f"{_RUNS_KEEPALIVED} || {{ ip addr del $VIP/$LENGTH dev eth0 2>/dev/null; rm -f /run/keepalived*.pid; "
+            "keepalived; }",
         ),),
         f"{_RUNS_KEEPALIVED} && ip -o addr show to $VIP | grep -q .",
         "keepalived does not run and hold the VIP, as in a lab with two directors", learned=True,
     ),
     LabFault(
         "no-standby", (PEER,), "keepalived was stopped on the other director.",
-        (Action("", "kill $(cat /run/keepalived.pid)", "keepalived"),),
+        (Action("", "kill $(cat /run/keepalived.pid)", f"{_RUNS_KEEPALIVED} || keepalived"),),
         _RUNS_KEEPALIVED, "keepalived does not run, as it does in a lab with two directors", users="all",
     ),
     LabFault(

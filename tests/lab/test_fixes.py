@@ -196,7 +196,7 @@ def _of(made: Sequence[Made], check: dict[str, str]) -> Made:
 
 
 OF_TWO_DIRECTORS = {"split-brain", "orphan-vip", "no-standby"}
-"""They need a lab with two directors: `test_pair_fixes` runs the fix of the first, `test_pair_faults` mends all."""
+"""They need a lab with two directors: `test_pair_fixes` runs their fixes there."""
 
 
 def test_every_fault_s_fix_is_tried() -> None:

@@ -22,6 +22,7 @@ from dsrwizard.core.model.snapshot import Snapshot
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.guard_unit import GuardPlace, as_seen_from, guard_steps
 from dsrwizard.core.plan.keepalived import keepalived_settings
+from dsrwizard.core.plan.mend import mending
 from dsrwizard.core.tell.metrics import exposition
 from screens.live.header import Looking, Tally, header_lines
 from tests.fakes.engine import engine_of
@@ -358,6 +359,14 @@ def test_a_guard_of_the_other_director_that_is_not_at_work_is_its_own_fault(
 ) -> None:
     check = guards(keeping, **changes)
     assert (check.outcome, check.cause, check.host, check.fix) == ("fail", "guard-off", "lb2", fix)
+
+
+def test_a_guard_of_the_other_director_is_mended_there(keeping: Keeping) -> None:
+    check = guards(keeping, guarded=False, guard=ENDED)
+    ((cure,), plan) = (made := mending(keeping.deployment, keeping.observed(), [check], frozenset())).cures, made.plan
+    assert cure.by_hand == ""
+    assert [(step.host, step.purpose) for step in cure.steps] == [("lb2", "guard-service")]
+    assert [host.host for host in plan.hosts] == ["lb2"]
 
 
 def test_a_blind_one_there_is_named(keeping: Keeping) -> None:

@@ -156,12 +156,14 @@ class _Finder:
         if check.cause in ("director-setting", "guard-off") and check.host == DIRECTOR:
             made = self._on_director(check)  # some settings are apply's own, and so is a guard where systemd runs it
             return made if made.steps else _by_hand(check)
+        if check.cause == "guard-off" and check.host in self._plans:
+            return self._on_other_director(check)
         return _by_hand(check)
 
     def together(self, cures: Sequence[Cure]) -> Plan:
         """Every step once, each host's in the plan's order and those of no plan after them."""
         chosen = {(step.host, step.id): step for cure in cures for step in cure.steps}
-        names = [DIRECTOR, *self._servers]
+        names = [DIRECTOR, *(peer.name for peer in self._deployment.director.peers), *self._servers]
         involved = {step.host for step in chosen.values()} | {step.server for step in chosen.values()}
         hosts = []
         for name in names:
@@ -260,6 +262,13 @@ class _Finder:
         drained = check.cause == "drained" and any(place_of(change) in self._drained for change in _destinations(steps))
         notes = (f"{check.server} was drained on purpose in the live pane.",) if drained else ()
         return Cure(check=check, steps=tuple(steps), notes=notes)
+
+    def _on_other_director(self, check: Check) -> Cure:
+        host = self._plans[check.host]
+        if host.problem:
+            return Cure(check=check, by_hand=f"{check.host} cannot be changed from here. {host.problem}")
+        steps = _for(host, "guard-service")
+        return Cure(check=check, steps=tuple(steps)) if steps else _by_hand(check)
 
     def _of_director(self, check: Check, host: HostPlan) -> list[Step]:
         match check.cause:
