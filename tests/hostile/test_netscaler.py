@@ -12,6 +12,8 @@ from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.steps import DIRECTOR
 from tests.fakes.box_shop import VIP, BoxShop
 
+pytestmark = pytest.mark.long
+
 KINDS = (
     "config/nsfeature", "config/nsmode", "config/server", "config/service", "config/lbvserver", "config/lbmonitor",
     "config/lbvserver_service_binding", "config/service_lbmonitor_binding", "config/svcbindings", "stat/hanode",

@@ -48,6 +48,8 @@ from tests.hostile.engine import Hostile
 from tests.hostile.filling import Filler, with_deployment
 from tests.hostile.texts import FORGED, harmless, unforged
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = World.lab().deployment()
 Each = Callable[[str, Callable[[str], None]], None]

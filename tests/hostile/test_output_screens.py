@@ -55,6 +55,8 @@ from tests.hostile.filling import with_deployment
 from tests.hostile.texts import HOSTILE, acts, harmless, unforged
 from tests.screens.conftest import state  # noqa: F401 - a state directory of each test's own
 
+pytestmark = pytest.mark.long
+
 DEPLOYMENT = World.lab().deployment()
 KNOWN = {
     "host": "web2", "server": "web2", "deployment": "shop", "vip": "10.0.0.10", "service": "tcp/80",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, VIP, Lab
 from tests.lab.test_deploy import answers, state
+
+pytestmark = pytest.mark.long
 
 KEEPALIVED = f"""\
 ! the farm as keepalived would make it

@@ -9,6 +9,8 @@ import pytest
 from backends.lab import network
 from tests.lab.harness import VIP, Lab
 
+pytestmark = pytest.mark.long
+
 PEER = """\
 global_defs {{
     router_id {name}

@@ -23,6 +23,8 @@ from tests.fakes.rule_sets import DESTINATION, rule_set
 from tests.lab.harness import Lab, Process
 from tests.unit.filtered import behind, walked
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(60)
 PORTS = (80, 8080)
 SENDERS = {"client": "203.0.113.10", "director": "10.0.0.2"}

@@ -17,6 +17,8 @@ from dsrwizard.core.model.keepalived import KEEPALIVED_CONF, health_folder, serv
 from dsrwizard.core.plan.keepalived import keepalived_settings
 from tests.lab.harness import SERVERS, VIP, Lab, Process
 
+pytestmark = pytest.mark.long
+
 ONE, OTHER = network.directors(2)
 FILE = "/lab/shop.toml"
 

@@ -11,6 +11,8 @@ import pytest
 from backends.lab.healthy import HEALTHY_SETTINGS
 from tests.lab.cases import BAD_STATES, CaseLab, Said, grouped
 
+pytestmark = pytest.mark.long
+
 HEALTHY = (
     # The first group is the small one: what a verification once convicted farms of.
     ("healthy:bogon-input@web1", "healthy:bogon-blackhole@web2", "healthy:redirect@web3", "healthy:rc-local@web2",

@@ -9,7 +9,7 @@ import pytest
 from tests.lab.harness import DEPLOYMENT_FILE, SERVERS, Lab
 from tests.lab.keepalived import HOLDS, alone, apply, gone, nothing_to_do, served, table, two
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 FILES = "find /etc/keepalived /etc/systemd/system/keepalived.service.d -mindepth 1 2>/dev/null | sort"
 
 

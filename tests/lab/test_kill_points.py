@@ -18,6 +18,8 @@ from backends.lab.guest import wizard_command
 from tests.lab.harness import SERVERS, VIP, Lab
 from tests.lab.test_deploy import answers, deployment, state, write
 
+pytestmark = pytest.mark.long
+
 ALL = os.environ.get("DSRWIZARD_KILLS") == "all"
 SCRIPT = Path(__file__).parent / "scripts" / "kill_at.py"
 JOURNAL = "~/.local/state/dsrwizard/journal/shop.jsonl"

@@ -13,7 +13,7 @@ from dsrwizard.core.intake.importers.aloha import read_config, scheduler_of
 from tests.lab.harness import VIP, Lab
 from tests.lab.test_deploy import write
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 BOX = "lb2"
 METHODS = {"gateway": "-g", "nat": "-m", "tunnel": "-i", "": "-m"}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.harness import SERVERS, VIP, Lab, Process
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 FILE = "/root/shop.toml"
 ASKING = f"while :; do curl -s -m 5 http://{VIP}/ || echo LOST; done"

@@ -10,6 +10,8 @@ import pytest
 
 from tests.lab.harness import OPS_HOST, OPS_PASSWORD, OPS_USER, ROOT_PASSWORD, Lab
 
+pytestmark = pytest.mark.long
+
 WRONG = "canary-wrong-5e77"
 ADDRESSES = {"web1": "10.0.0.101", "web2": "10.0.0.102", "web3": "10.0.0.103"}
 

@@ -13,6 +13,8 @@ from textual.pilot import Pilot
 
 from tests.monkey import PLACES, SIZES, Tally, bursts, one_app, press, told, twice
 
+pytestmark = pytest.mark.long
+
 SEED = 7
 KEYS = 120
 

@@ -22,6 +22,8 @@ from tests.screens.conftest import SIZES
 from tests.screens.driving import seen, settled
 from tests.screens.test_review_apply import applied
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., DsrApp]
 VIP = "10.0.0.10"
 

@@ -19,6 +19,8 @@ from screens.widgets.rows import Rows
 from tests.fakes.world import World
 from tests.screens.driving import seen, settled, told, wizard, wizard_draft
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., DsrApp]
 VIP = "10.0.0.10"
 

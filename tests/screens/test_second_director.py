@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+import pytest
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import dumps, loads
@@ -14,6 +15,8 @@ from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.session import Session
 from tests.fakes.world import World
 from tests.screens.driving import field, focused_key, seen, settled, type_text, typed, wizard, wizard_draft
+
+pytestmark = pytest.mark.long
 
 Make = Callable[..., DsrApp]
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.fakes.program import Program
 
+pytestmark = pytest.mark.long
+
 LEFT = "\x1b[?1049l"
 """What leaves the alternate screen (xterm's control sequences)."""
 NEXT, RIGHT, ENTER = "\x0e", "\x1b[C", "\r"

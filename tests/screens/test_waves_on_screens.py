@@ -18,6 +18,8 @@ from tests.screens.conftest import SIZES
 from tests.screens.driving import seen, settled, until, wizard
 from tests.screens.test_review_apply import rows, to_review
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., DsrApp]
 VIP = "10.0.0.10"
 

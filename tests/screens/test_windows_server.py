@@ -19,6 +19,8 @@ from tests.screens.driving import field, focused_key, seen, settled, type_text, 
 from tests.windows.conftest import Farm, shop
 from tests.windows.host import WindowsHost
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., DsrApp]
 
 

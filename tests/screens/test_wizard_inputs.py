@@ -24,6 +24,8 @@ from tests.fakes.world import World
 from tests.screens.conftest import SIZES
 from tests.screens.driving import field, focused_key, seen, settled, told, type_text, typed, wizard, wizard_draft
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., DsrApp]
 
 

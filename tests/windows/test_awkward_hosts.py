@@ -13,6 +13,8 @@ from tests.windows.diagnosed import SOME, look, set_up, verify
 from tests.windows.host import Address, Binding, Event, Site, WindowsHost
 from tests.windows.host.model import fresh_loopback
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., Farm]
 IIS = "{4dc3e181-e14b-4a21-b022-59fc669b0914}"
 ENDED = "0x800706D9"

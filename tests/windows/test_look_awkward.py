@@ -18,6 +18,8 @@ from tests.windows.diagnosed import SOME, evidence, look, port, set_up, verify
 from tests.windows.faults import carrier
 from tests.windows.host import Address, Binding, Event, Rule, Site, WindowsHost
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., Farm]
 IIS = "{4dc3e181-e14b-4a21-b022-59fc669b0914}"
 

@@ -24,6 +24,8 @@ from tests.windows.diagnosed import SOME, evidence, look
 from tests.windows.host import Address, Binding, Site, WindowsHost
 from tests.windows.host.machine import BUSY
 
+pytestmark = pytest.mark.long
+
 BOTH = shop(VIP, VIP6)
 
 

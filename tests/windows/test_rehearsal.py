@@ -22,6 +22,8 @@ from dsrwizard.engine.rehearse import Rehearser
 from tests.windows.conftest import Farm, ModelConnector, shop
 from tests.windows.host import VERSIONS, Adapter, Rule, WindowsHost
 
+pytestmark = pytest.mark.long
+
 SOME = ["2008 R2", "2022"]
 APPLICATION = "{00000000-0000-0000-0000-000000000000}"
 Start = Callable[[WindowsHost], None]

@@ -23,6 +23,8 @@ from tests.windows.host import Address, WindowsHost
 from tests.windows.host.files import INHERITED
 from tests.windows.test_windows_undo import crowded, seen
 
+pytestmark = pytest.mark.long
+
 DIALECTS = ["2008 R2", "2025"]
 PLACE = r"C:\Windows\dsrwizard"
 LONG = 400.0
