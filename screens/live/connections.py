@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from dsrwizard.core.model.connection_table import ConnectionTable
 from dsrwizard.core.model.facts import Connection
+from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.snapshot import Happening
 from dsrwizard.core.record.timeline import in_order_of_time
 from screens import clock
@@ -206,7 +207,7 @@ class ConnectionsScreen(AnsweredOnce[None]):
         elif not table.total:
             text = f"No connections. Read {age(clock.now() - table.at)} ago."
         else:
-            states = [f"{counted(number)} {state}" for state, number in table.states[:STATES_SHOWN]]
+            states = [f"{counted(number)} {one_line(state)}" for state, number in table.states[:STATES_SHOWN]]
             rest = table.total - sum(number for _, number in table.states[:STATES_SHOWN])
             states += [f"{counted(rest)} other"] if rest else []
             ending = "" if table.total == 1 else "s"
@@ -224,7 +225,7 @@ class ConnectionsScreen(AnsweredOnce[None]):
             meaning = MEANINGS.get(one.state, "")
             path = f"{_client(one)} {glyph('arrow')} {one.vip} {one.protocol}/{one.port} {glyph('arrow')} {name}"
             lines = [
-                (path, f"{one.state}{f': {meaning}' if meaning else ''}."),
+                (one_line(path), f"{one_line(one.state)}{f': {meaning}' if meaning else ''}."),
                 ("", f"IPVS forgets it in {one.expires} s, unless the client sends something."),
             ]
         self.query_one("#clients-detail", Detail).show(lines)

@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from textual.widgets import Input, Log, Static, TextArea
 import screens
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.connection_table import ConnectionTable
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.foreign import harmless as plain
 from dsrwizard.core.model.foreign import one_line
-from dsrwizard.core.model.snapshot import DestinationRow
+from dsrwizard.core.model.snapshot import DestinationRow, Snapshot
 from dsrwizard.core.model.steps import Plan
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from screens.live.connections import ConnectionsScreen
+from screens.live.farm_screen import FarmScreen
 from screens.live.timeline import TimelineScreen
 from screens.live.weight import WeightModal
 from screens.pane import Desk, Pane
@@ -235,6 +239,11 @@ def rows_of(tour: Tour) -> tuple[DestinationRow, ...]:
     return tour.fill.each(DestinationRow)
 
 
+def connections_of(tour: Tour, **known: str) -> ConnectionsScreen:
+    read = partial(tour.fill.of, ConnectionTable, **known)
+    return ConnectionsScreen(tour.text, {}, read, tour.engine.events, tour.engine.events)
+
+
 STOPS: dict[str, Stop] = {
     "vip": step("vip"),
     "director": step("director", "f5"),
@@ -250,6 +259,10 @@ STOPS: dict[str, Stop] = {
     "reapply": screen(lambda tour: ReapplyScreen(DEPLOYMENT, tour.built), "down", "enter", "escape"),
     "timeline": screen(lambda tour: TimelineScreen(DEPLOYMENT, tour.built, tour.engine.events()),
                        "home", "enter", "escape", "f"),
+    "connections": screen(lambda tour: connections_of(tour, problem=""), "down", "end", "r"),
+    "no connections": screen(connections_of, "r"),
+    "picture": screen(lambda tour: FarmScreen(DEPLOYMENT, partial(tour.fill.of, Snapshot), "10.0.0.10 tcp/80"),
+                      "down", "end", "x", "escape", "right"),
     "runbook": screen(lambda tour: RunbookScreen(tour.desk, "web2"), "escape", "v", "down", "down", "enter", "escape",
                       "c", "e"),
     "host key": screen(lambda tour: HostKeyModal(tour.fill.of(HostKeyQuestion, untrusted="")), "pagedown"),
@@ -273,7 +286,7 @@ WITHOUT = ("vip", "cause", "server form", "runbook export")
 SEEN_WITHIN = {
     WizardScreen: "the steps", PathModal: "export", SystemQuestion: "runbook", Pane: "the steps",
     RunScreen: "mend, teardown",
-    HostKeysModal: "host keys",
+    HostKeysModal: "host keys", ConnectionsScreen: "connections",
 }  # fmt: skip
 NOTHING_SHOWN: dict[type[Screen[Any]], str] = {
     AnsweredOnce: "a base class: those that derive from it are gone through",
