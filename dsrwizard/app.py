@@ -25,9 +25,11 @@ from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.foreign import lines, one_line, whole
 from dsrwizard.engine.defects import Defect
-from dsrwizard.session import Session
+from dsrwizard.engine.seats import Seats
+from dsrwizard.session import Session, state_dir
 from screens.pane import Desk
 from screens.questions.asker import QuestionAsked, ScreenAsker
+from screens.questions.discard import unsaved
 from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
 from screens.turns import KeysInTurn
@@ -99,6 +101,9 @@ class DsrApp(App[int]):
         Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="All actions by name"),
         Binding("ctrl+e", "edit", "Edit deployment", id="app.edit", tooltip="Open this deployment in the wizard"),
         Binding(
+            "ctrl+z", "suspend", "Suspend", id="app.suspend", tooltip="Back to the shell; fg comes back", show=False
+        ),
+        Binding(
             "ctrl+q",
             "quit",
             "Quit",
@@ -141,6 +146,9 @@ class DsrApp(App[int]):
         self._ends = False
         self._engine_end: Thread | None = None
         self._keys = KeysInTurn(self, super().on_event)
+        self._seats = Seats(state_dir())
+        self._elsewhere = ""
+        """Who has the wizard open in another terminal, as a sentence."""
 
     async def on_event(self, event: Event) -> None:
         """Hands keys on in turn, everything else at once."""
@@ -158,9 +166,20 @@ class DsrApp(App[int]):
         self._first = self._first_draft()
         session = self._found
         if session is None or (session.draft == self._first and session.step in ("", STEPS[0].id)):
-            return WizardScreen(Desk(Session(draft=self._first), self.engine))
+            return WizardScreen(self._desk(Session(draft=self._first)))
         self._resumes = True
-        return WizardScreen(Desk(session, self.engine), waiting=True)
+        return WizardScreen(self._desk(session), waiting=True)
+
+    def _desk(self, session: Session) -> Desk:
+        """The state for a wizard. Its session is kept unless another terminal has the wizard open."""
+        self._elsewhere = self._seats.take("wizard")
+        session.kept = not self._elsewhere
+        return Desk(session, self.engine)
+
+    def _tell_elsewhere(self) -> None:
+        if self._elsewhere:
+            said = f"{self._elsewhere} What you enter here is not saved when you quit."
+            self.notify(said, title="Another terminal", severity="warning", timeout=20)
 
     # What leaves for the terminal: lines, toasts, the clipboard.
 
@@ -197,6 +216,7 @@ class DsrApp(App[int]):
             self.set_interval(1.0, self._look_for_terminal)
         for notice in self._notices:
             self.notify(notice, severity="warning", timeout=20, markup=False)
+        self._tell_elsewhere()
         if self._lab_problem:
             self.notify(self._lab_problem, title="The lab's deployment file", severity="warning", markup=False)
         if self._resumes and self._found is not None:
@@ -239,7 +259,7 @@ class DsrApp(App[int]):
             return
         if choice == "anew":
             self._found = Session(draft=self._first)  # written over the old one
-            await wizard.start_over(Desk(self._found, self.engine))
+            await wizard.start_over(self._desk(self._found))
         else:
             await wizard.resume()
 
@@ -251,12 +271,18 @@ class DsrApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Enables editing of the deployment in force from its live pane."""
         if action == "edit":
-            return self._start == "live" and len(self.screen_stack) == 1 and not self._read_only
+            return self._start == "live" and len(self.screen_stack) == 1 and self._may_change()
         return True
+
+    def _may_change(self) -> bool:
+        """Whether the live view is not read-only."""
+        from screens.live.view import LiveView
+
+        return not any(view.read_only for view in self.screen.query(LiveView))
 
     async def action_edit(self) -> None:
         """Opens the live pane's deployment as a draft. The deployment in force keeps running."""
-        await self._leave_live(Desk(Session(draft=self._first_draft(), visited=set(INPUT_STEPS)), self.engine))
+        await self._leave_live(self._desk(Session(draft=self._first_draft(), visited=set(INPUT_STEPS))))
 
     async def _leave_live(self, desk: Desk) -> None:
         """Opens the wizard on top of the live pane, which stops watching. The first screen cannot be replaced."""
@@ -265,6 +291,7 @@ class DsrApp(App[int]):
         for view in self.screen.query(LiveView):
             view.stop()
         await self.push_screen(WizardScreen(desk))
+        self._tell_elsewhere()
 
     # Taking a deployment back.
 
@@ -318,7 +345,7 @@ class DsrApp(App[int]):
         """Opens the wizard with the earlier input, without the results of the removed deployment."""
         wizard = self._wizard()
         draft = Draft.from_deployment(deployment) if wizard is None else wizard.desk.session.draft
-        desk = Desk(Session(draft=draft, visited=set(INPUT_STEPS)), self.engine)
+        desk = self._desk(Session(draft=draft, visited=set(INPUT_STEPS)))
         if wizard is None:
             await self._leave_live(desk)
         else:
@@ -332,10 +359,15 @@ class DsrApp(App[int]):
     # Leaving.
 
     async def action_quit(self) -> None:
-        """Quits; asks first if a run would be interrupted."""
+        """Quits; asks first if a run would be interrupted, or something typed would be lost."""
         running = self._at_work()
-        if not running:
+        lost = unsaved(self.screen_stack)
+        if not running and not lost:
             self.leave(self._way_back())
+            return
+        if not running:
+            choices = (Choice("stay", "Stay", "primary"), Choice("quit", "Quit", "warning"))
+            self.push_screen(Question("Quit?", f"{lost} It is not kept.", choices, safe="stay"), self._lost_answered)
             return
         body = (
             f"{running}\n\nStop finishes the running commands and starts no new ones. The journal has every change "
@@ -349,6 +381,10 @@ class DsrApp(App[int]):
         return next(
             (text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), ""
         )
+
+    def _lost_answered(self, choice: str | None) -> None:
+        if choice == "quit":
+            self.leave(self._way_back())
 
     def _quit_answered(self, choice: str | None) -> None:
         if choice != "stop":
@@ -384,7 +420,19 @@ class DsrApp(App[int]):
         wizard = self._wizard()
         if wizard is None or wizard.step == "live":
             return "The service keeps running without dsrwizard. To come back, run the same command again."
+        if not wizard.desk.session.kept:
+            return "What you entered here is not saved: another terminal has the wizard open."
         return "What you entered is saved. To go on, run the same command again."
+
+    def action_suspend(self) -> None:
+        """Stops the program as ctrl+z does, unless a run is under way: a server takes back what nobody proves."""
+        running = self._at_work()
+        if running:
+            self.notify(f"Not now: {running}", severity="warning", markup=False)
+        elif os.getsid(0) == os.getpid():
+            self.notify("No shell is behind this terminal. ctrl+q quits.", severity="warning", markup=False)
+        else:
+            self.action_suspend_process()
 
     def leave(self, said: str = "") -> None:
         """Ends the program: saves the session, answers open questions with no, closes connections. `said`: what the
@@ -396,6 +444,7 @@ class DsrApp(App[int]):
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
         self.asker.close()
+        self._seats.leave()
         self._engine_end = Thread(target=self.engine.close, name="dsrwizard-close", daemon=True)
         self._engine_end.start()
         super().exit(*args, **kwargs)

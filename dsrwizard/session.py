@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dsrwizard import files
-from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.intake.draft import Draft, DraftServer
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.files import state_dir
@@ -79,31 +79,45 @@ def forget_deployment(name: str) -> None:
         raise DsrError(f"{path} could not be removed.", _reason(error), "Remove it by hand.") from None
 
 
+class OpenForm(msgspec.Struct):
+    """A real server's form that is open: the server as it is typed, and its number in the draft; -1: a new one."""
+
+    server: DraftServer
+    number: int = -1
+
+
 class _Saved(msgspec.Struct):
     draft: Draft
     step: str = ""
     visited: list[str] = []
     ticks: dict[str, list[str]] = {}
+    form: OpenForm | None = None
 
 
 @dataclass
 class Session:
     """The wizard's draft, the step the operator is at (its id), the steps visited, what was ticked in runbooks (server,
-    address and system → titles of steps), and the file they are kept in."""
+    address and system → titles of steps), the form that is open, and the file they are kept in."""
 
     draft: Draft = field(default_factory=Draft)
     step: str = ""
     visited: set[str] = field(default_factory=set)
     ticks: dict[str, set[str]] = field(default_factory=dict)
+    form: OpenForm | None = None
     path: Path = field(default_factory=lambda: state_dir() / _FILE)
+    kept: bool = True
+    """Whether it is saved at all: not while another terminal has the wizard open, whose session is in that file."""
 
     def save(self) -> None:
         """Writes the session, whole or not at all. Raises DsrError when the disk does not take it."""
+        if not self.kept:
+            return
         saved = _Saved(
             draft=self.draft,
             step=self.step,
             visited=sorted(self.visited),
             ticks={book: sorted(titles) for book, titles in self.ticks.items() if titles},
+            form=self.form,
         )
         try:
             content = msgspec.json.format(msgspec.json.encode(saved))
@@ -140,6 +154,7 @@ class Session:
             step=saved.step,
             visited=set(saved.visited),
             ticks={book: set(titles) for book, titles in saved.ticks.items()},
+            form=saved.form,
             path=path,
         )
 

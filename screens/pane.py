@@ -105,6 +105,9 @@ class Pane(VerticalScroll, can_focus=False):
     class Edited(Said):
         """The draft was changed. Results of later steps are out of date."""
 
+    class Typed(Said):
+        """Something that is not in the draft yet was typed. The session is to be saved."""
+
     class Refreshed(Said):
         """The hint, the mark in the stepper, the label of Next or the problems may have changed."""
 

@@ -189,6 +189,11 @@ class Engine(Protocol):
         """`interval` in seconds. `recorded`: what it sees goes into the timeline. `read_only`: no weight is set."""
         ...
 
+    def seat(self, deployment: str) -> str:
+        """Takes the right to change this deployment from a terminal, which one terminal has until it is closed. Empty:
+        this one has it; else who has it, in a sentence. Runs do not need it: they have their lease."""
+        ...
+
     def events(self, deployment: Deployment, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
         """The timeline in order of time: what watches of this deployment saw and what the operator did, from `since`
         on (seconds since the epoch), of one host when it is named. Raises LookError."""

@@ -36,15 +36,7 @@ from dsrwizard.core.plan.teardown import taken_back_by_others
 from dsrwizard.core.plan.waves import WaveMode, unproved, waved
 from dsrwizard.core.plan.whereabouts import Home
 from dsrwizard.core.ports import Asker, DirectorPort, OpenConnector, ServerPort, WirePort
-from dsrwizard.core.record.owed import (
-    Entry,
-    Owed,
-    RunEnded,
-    Verb,
-    deployed_since,
-    drained_on_purpose,
-    in_force,
-)
+from dsrwizard.core.record.owed import Entry, Owed, RunEnded, Verb, deployed_since, drained_on_purpose, in_force
 from dsrwizard.core.record.timeline import of_journal
 from dsrwizard.engine.apply import Applier
 from dsrwizard.engine.balancer_director import Doors, OpenBalancer
@@ -58,6 +50,7 @@ from dsrwizard.engine.journals_elsewhere import into_the_books, remarks, strange
 from dsrwizard.engine.keepalived_run import KeepalivedApplier
 from dsrwizard.engine.leases import Leases
 from dsrwizard.engine.locks import Locks
+from dsrwizard.engine.seats import Seats
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
 
@@ -117,6 +110,7 @@ class Engine:
         self.revert_after, self.patience = revert_after, Patience()
         self.wave: WaveMode = "auto"
         self._leases = Leases(locks or Locks(journals.folder))
+        self._seats = Seats(journals.folder)
         self._lock = threading.Lock()
 
     def _hosts_of(self, deployment: Deployment) -> Hosts:
@@ -477,6 +471,9 @@ class Engine:
         self._watchers = [*(watcher for watcher in self._watchers if not watcher.over), poller]
         return poller
 
+    def seat(self, deployment: str) -> str:
+        return self._seats.take(deployment)
+
     def events(self, deployment: Deployment, since: float = 0.0, host: str = "") -> tuple[Happening, ...]:
         from dsrwizard.engine.timeline import events
 
@@ -488,6 +485,7 @@ class Engine:
         return Timeline(self._events or self._journals.folder / "events", deployment.name)
 
     def close(self) -> None:
+        self._seats.leave()
         with self._lock:
             all_hosts = self._doors.taken()
         # Side by side: a watch waits for its looks, which end with their connections.

@@ -51,10 +51,10 @@ def _effect(service: ServiceRow, row: DestinationRow, weight: int) -> tuple[bool
             harm = True
             said.append(f"No other server for {name} is healthy. New clients get no answer until one is.")
         else:
-            said.append(f"{name}: new clients go to {_named(good)}. {row.server} gets none.")
+            said.append(f"{name}: new clients go to {named(good)}. {row.server} gets none.")
     else:
-        share = f"{row.server} gets {_percent(weight, whole)} of the new clients of {name}"
-        said.append(f"{share} (now {_percent(row.weight or 0, now)}).")
+        share = f"{row.server} gets {percent(weight, whole)} of the new clients of {name}"
+        said.append(f"{share} (now {percent(row.weight or 0, now)}).")
         if not serves(row):
             harm = True
             why = row.message.rstrip(".") or "no answer was seen"
@@ -62,14 +62,14 @@ def _effect(service: ServiceRow, row: DestinationRow, weight: int) -> tuple[bool
     lost = sum(one.weight or 0 for one in others if not serves(one))
     if lost and whole and (good or weight):
         bad = [one for one in others if not serves(one)]
-        said.append(f"{_percent(lost, whole)} of them go to {_named(bad)}, which {_do(bad)} not healthy.")
+        said.append(f"{percent(lost, whole)} of them go to {named(bad)}, which {do(bad)} not healthy.")
     if weight == 0 and row.active:
         ends = "connection stays" if row.active == 1 else "connections stay"
         said.append(f"About {counted(row.active)} open {ends} with {row.server} until they end.")
     return harm, " ".join(said)
 
 
-def _named(rows: Sequence[DestinationRow]) -> str:
+def named(rows: Sequence[DestinationRow]) -> str:
     names = list(_names(rows))
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
@@ -80,9 +80,9 @@ def _names(rows: Sequence[DestinationRow]) -> Iterator[str]:
         yield f"{counted(len(rows) - NAMED)} more"
 
 
-def _do(rows: Sequence[DestinationRow]) -> str:
+def do(rows: Sequence[DestinationRow]) -> str:
     return "is" if len(rows) == 1 else "are"
 
 
-def _percent(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "0 %"

@@ -53,6 +53,8 @@ class Looking:
     interval: float = 1.0
     paused: bool = False
     read_only: bool = False
+    elsewhere: str = ""
+    """Who has this deployment open in another terminal, as a sentence."""
     problem: str = ""
     """The error that kept the engine from watching."""
     filtered: str = ""
@@ -85,6 +87,8 @@ def header_lines(
         lines += [Content.styled(line, _COLOURS[colour] if colour else "") for line in words]
     if snapshot is not None:
         lines += [Content.styled(line, _COLOURS["bad"]) for line in fault_words(snapshot)]
+    if looking.elsewhere:
+        lines.append(Content.styled(f"{glyph('warn')} Read-only: {looking.elsewhere}", _COLOURS["warn"]))
     if looking.filtered:
         lines.append(Content.styled(looking.filtered, "$text-accent"))
     return lines
@@ -177,7 +181,7 @@ def _who(deployment: Deployment | None, tally: Tally, looking: Looking, *, verif
         if number:
             sign, word, style = STATES[state]
             parts.append(Content.styled(f"{glyph(sign)} {counted(number)} {word}", _COLOURS[style]))
-    if looking.read_only:
+    if looking.read_only and not looking.elsewhere:
         parts.append(Content.styled("read-only", "bold"))
     if looking.paused:
         parts.append(Content.styled("PAUSED", _COLOURS["warn"]))

@@ -167,6 +167,7 @@ class LiveView(Weighing):
         yield TitledLog("Events", id="live-log")
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.set_interval(0.5, self.redraw)
 
     def on_resize(self, event: Resize) -> None:
@@ -197,8 +198,8 @@ class LiveView(Weighing):
 
     def _show_header(self) -> None:
         looking = Looking(
-            interval=self.interval, paused=self.paused, read_only=self.read_only, problem=self.problem,
-            filtered=self._narrowed(), order=self.order,
+            interval=self.interval, paused=self.paused, read_only=self.read_only, elsewhere=self.elsewhere,
+            problem=self.problem, filtered=self._narrowed(), order=self.order,
         )  # fmt: skip
         header = self.query_one("#live-header", Static)
         width = max((header.content_size.width or self.size.width) or 78, 20)

@@ -23,6 +23,8 @@ from screens.live.header import Tally
 from screens.live.order import ORDERS, arranged
 from screens.widgets.host_words import in_words
 
+SEAT_SECONDS = 2.0
+"""Between two looks whether the terminal that has the deployment open is closed."""
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -56,7 +58,9 @@ class Watching(Vertical):
     ) -> None:
         super().__init__(id=id)
         self._engine = engine
-        self.read_only = read_only
+        self._asked_for = read_only
+        self.elsewhere = ""
+        """Who has this deployment open in another terminal, as a sentence; empty: nobody."""
         self.interval = interval
         self.paused = False
         self.order = ORDERS[0]
@@ -71,9 +75,17 @@ class Watching(Vertical):
         self._handing = Lock()
         self._newest: Watching.Polled | None = None
 
+    @property
+    def read_only(self) -> bool:
+        """Whether no key changes anything: the operator wants it so, or another terminal has the deployment open."""
+        return self._asked_for or bool(self.elsewhere)
+
     def redraw(self) -> None:
         """Called when there is something new to show."""
         raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.set_interval(SEAT_SECONDS, self._seat_again)
 
     def on_unmount(self) -> None:
         self.stop()
@@ -98,7 +110,10 @@ class Watching(Vertical):
                 self.post_message(self.Woken())
 
         def work() -> Watcher:
-            watcher = self._engine().watch(deployment, interval, read_only=self.read_only)
+            engine = self._engine()
+            if not self._asked_for:
+                self.elsewhere = engine.seat(deployment.name)
+            watcher = engine.watch(deployment, interval, read_only=self._asked_for)
             watcher.pause(paused)
             watcher.start(show)
             return watcher
@@ -114,8 +129,24 @@ class Watching(Vertical):
             watcher.set_interval(self.interval)  # a key may have come meanwhile
             watcher.pause(self.paused)
             self.problem = ""
+            self.refresh_bindings()
         else:
             _close(watcher)
+
+    def _seat_again(self) -> None:
+        """Looks whether the other terminal is closed now."""
+        if self.elsewhere and self.deployment is not None:
+            self.run_worker(self._ask_for_seat(self.deployment.name), group="live-seat", exclusive=True)
+
+    async def _ask_for_seat(self, name: str) -> None:
+        try:
+            self.elsewhere = await in_thread(lambda: self._engine().seat(name))
+        except Exception:  # noqa: BLE001 - then the other one has it still
+            return
+        if not self.elsewhere:
+            self.notify(f"The other terminal has closed {name}. Its keys work here now.", markup=False)
+            self.refresh_bindings()
+        self.redraw()
 
     def stop(self) -> None:
         """Stops watching. The threads end by themselves; nothing waits for them."""

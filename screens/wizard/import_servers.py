@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Label, Static, TextArea
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.model.foreign import lines, one_line
 from screens.pane import in_thread
+from screens.questions.discard import leave
 from screens.questions.once import Dialog
 from screens.widgets.field import Menu
 from screens.widgets.glyphs import Name, glyph
@@ -71,7 +72,7 @@ class ImportServers(Dialog["Imported | None"]):
     """Shows what would be imported as text, file, format or selection change. Returns that, or None."""
 
     BINDINGS = [
-        Binding("escape", "back", "Cancel", id="import.back", tooltip="Import nothing"),
+        Binding("escape", "back", "Cancel", id="import.back", tooltip="Import nothing; asks if you pasted a list"),
         Binding(
             "ctrl+n,ctrl+s", "take", "Import", id="import.take", tooltip="Import the servers found", key_display="^n"
         ),
@@ -83,6 +84,8 @@ class ImportServers(Dialog["Imported | None"]):
         self._vips = tuple(vips)
         self._there = frozenset(name.lower() for name in there)
         self._file_name = ""
+        self._loaded = ""
+        """The file's text as it was read."""
         self._imported: Imported | None = None
 
     def compose(self) -> ComposeResult:
@@ -126,7 +129,7 @@ class ImportServers(Dialog["Imported | None"]):
                 " Enter the path of a text file."
             )
             return
-        self._file_name = path
+        self._file_name, self._loaded = path, text
         self.query_one("#list", TextArea).load_text(text)
 
     @on(PathLine.Pasted)
@@ -202,7 +205,13 @@ class ImportServers(Dialog["Imported | None"]):
 
     @on(Button.Pressed, "#cancel")
     def action_back(self) -> None:
-        self.dismiss(None)
+        """Leaves the dialog; asks first if that loses a list. A file can be read again."""
+        leave(self, self.unsaved())
+
+    def unsaved(self) -> str:
+        """What leaving would lose, as a sentence; empty: nothing."""
+        typed = self.query_one("#list", TextArea).text != self._loaded
+        return "The list is not imported." if typed else ""
 
 
 def _read(text: str) -> str:

@@ -22,6 +22,7 @@ from dsrwizard.core.tell.prepare import COMMAND
 from dsrwizard.core.tell.prepare import text as prepare_text
 from dsrwizard.core.tell.runbook import NAMES
 from screens.background import in_thread
+from screens.questions.discard import leave
 from screens.questions.modals import Choice, HelpModal, Question
 from screens.questions.once import Dialog
 from screens.widgets.field import ChoiceField, Field, TextField
@@ -53,6 +54,7 @@ ADAPTERS = (
     ("the built-in pseudo-interface", "pseudo"),
 )
 Find = Callable[[RealServer], Contact]
+Keep = Callable[[DraftServer], None]
 OF_THE_WAY = (
     "user",
     "port",
@@ -95,8 +97,7 @@ class ServesVips(Vertical):
             yield Tick(vip, chosen is None or vip in chosen, compact=True)
 
     @on(Tick.Changed)
-    def ticked(self, event: Tick.Changed) -> None:
-        event.stop()
+    def ticked(self) -> None:
         ticks = list(self.query(Tick))
         chosen = [vip for vip, tick in zip(self._vips, ticks, strict=True) if tick.value]
         self._server.vips = None if len(chosen) == len(self._vips) else chosen
@@ -155,7 +156,7 @@ class ServerForm(Dialog[ServerAnswer | None]):
     """The dialog that adds or edits a server. Works on a copy; returns None when the operator goes back."""
 
     BINDINGS = [
-        Binding("escape", "back", "Cancel", id="server.back", tooltip="Discard the changes"),
+        Binding("escape", "back", "Cancel", id="server.back", tooltip="Leave the form; asks if you changed something"),
         Binding("ctrl+n,ctrl+s", "save", "Save", id="server.save", tooltip="Save this server", key_display="^n"),
         Binding(
             "ctrl+t", "save_and_test", "Save and test", id="server.test", tooltip="Save it and test the connection"
@@ -172,13 +173,25 @@ class ServerForm(Dialog[ServerAnswer | None]):
         Binding("f3", "find", "Find WinRM", id="server.find", tooltip="Try both WinRM ports; no login"),
     ]
 
-    def __init__(self, draft: Draft, index: int | None, key: str = "", find: Find | None = None) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        index: int | None,
+        key: str = "",
+        find: Find | None = None,
+        *,
+        typed: DraftServer | None = None,
+        keep: Keep | None = None,
+    ) -> None:
         """`index` of the server to edit, None for a new one. `key`: the field to focus first. `find` tries the ports of
-        WinRM and blocks meanwhile."""
+        WinRM and blocks meanwhile. `typed`: what an earlier form had in it when the program ended; `keep` is given what
+        this one has in it, with each change."""
         super().__init__()
         self._find = find
+        self._keep = keep
         servers = draft.servers
-        self._server = _next(draft) if index is None else msgspec.structs.replace(servers[index])
+        self._before = _next(draft) if index is None else servers[index]
+        self._server = msgspec.structs.replace(typed or self._before)
         self._index = index if index is not None else len(servers)
         self._new = index is None
         rest = [server for number, server in enumerate(servers) if number != index]
@@ -290,6 +303,7 @@ class ServerForm(Dialog[ServerAnswer | None]):
                 server.auth = auth
             if winrm == "http":
                 server.ca_file = ""
+            self._hand_over()
             await self.query_one(WayFields).recompose()
             form = self.query_one(Form)
             form.show()
@@ -301,6 +315,7 @@ class ServerForm(Dialog[ServerAnswer | None]):
     async def edited(self, event: Form.Edited) -> None:
         """Shows other fields for another connection method."""
         event.stop()
+        self._hand_over()
         if event.field.key.endswith(".connect"):
             await self.query_one(WayFields).follow()
             self.query_one(Form).show()
@@ -331,7 +346,14 @@ class ServerForm(Dialog[ServerAnswer | None]):
 
     @on(Button.Pressed, "#cancel")
     def action_back(self) -> None:
-        self.dismiss(None)
+        """Leaves the form; asks first if that loses something."""
+        name = self._server.name.strip() or "this server"
+        leave(self, f"What you entered for {name} is not saved." if self._server != self._before else "")
+
+    @on(Tick.Changed)
+    def _hand_over(self) -> None:
+        if self._keep is not None:
+            self._keep(self._server)
 
     def _finish(self, *, test: bool) -> None:
         problems = self._problems()

@@ -23,6 +23,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure
 from dsrwizard.core.model.foreign import one_line
+from dsrwizard.session import OpenForm
 from screens.pane import Desk, Pane, in_thread
 from screens.questions.modals import Choice, Question
 from screens.widgets.field import Field, TextField
@@ -162,6 +163,7 @@ class ServersPane(Pane):
 
     def entered(self) -> None:
         self._fill()
+        self._open_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("edit", "remove", "test", "test_all") and not self.draft.servers:
@@ -255,11 +257,9 @@ class ServersPane(Pane):
         return self.engine().find_winrm(server)
 
     def action_add(self) -> None:
-        self.app.push_screen(ServerForm(self.draft, None, find=self._find), self._added)
+        self._open_form(-1)
 
-    def _added(self, answer: ServerAnswer | None) -> None:
-        if answer is None:
-            return
+    def _added(self, answer: ServerAnswer) -> None:
         self.draft.servers.append(answer.server)
         self._changed()
         self.query_one(ServerTable).move_cursor(row=len(self.draft.servers) - 1)
@@ -273,17 +273,40 @@ class ServersPane(Pane):
             return
         first = next((problem.key for problem in self.problems() if _index_of(problem.key) == row), "")
 
-        def edited(answer: ServerAnswer | None) -> None:
-            if answer is None:
-                return
-            self._forget(self.draft.servers[row].name)
-            self._forget(answer.server.name)
-            self.draft.servers[row] = answer.server
-            self._changed()
-            if answer.test:
-                self.action_test()
+        self._open_form(row, first)
 
-        self.app.push_screen(ServerForm(self.draft, row, first, self._find), edited)
+    def _edited(self, row: int, answer: ServerAnswer) -> None:
+        self._forget(self.draft.servers[row].name)
+        self._forget(answer.server.name)
+        self.draft.servers[row] = answer.server
+        self._changed()
+        if answer.test:
+            self.action_test()
+
+    def _open_form(self, number: int, first: str = "", typed: DraftServer | None = None) -> None:
+        """The form of the server with this number; -1: of a new one. What is typed is kept in the session meanwhile, so
+        that a lost terminal does not lose it."""
+
+        def keep(server: DraftServer) -> None:
+            self.session.form = OpenForm(server, number)
+            self.post_message(self.Typed(self))
+
+        def answered(answer: ServerAnswer | None) -> None:
+            self.session.form = None
+            self.post_message(self.Typed(self))
+            if answer is not None and number < 0:
+                self._added(answer)
+            elif answer is not None:
+                self._edited(number, answer)
+
+        index = number if number >= 0 else None
+        self.app.push_screen(ServerForm(self.draft, index, first, self._find, typed=typed, keep=keep), answered)
+
+    def _open_again(self) -> None:
+        """The form that was open when the program ended."""
+        form = self.session.form
+        if form is not None and form.number < len(self.draft.servers):
+            self._open_form(form.number, typed=form.server)
 
     def action_remove(self) -> None:
         server = self._current()

@@ -294,9 +294,14 @@ class WizardScreen(Screen[None]):
         for pane in self.query(Pane):
             if _index(pane.step_id) > _index(event.pane.step_id) and pane.step_id not in INPUT_STEPS:
                 pane.out_of_date = True
+        self.save_soon()
+        self.show_state()
+
+    @on(Pane.Typed)
+    def save_soon(self) -> None:
+        """Saves the session in a moment, once for many keys."""
         if self._save_timer is None:
             self._save_timer = self.set_timer(SAVE_AFTER, self.save)
-        self.show_state()
 
     @on(Pane.Refreshed)
     def refreshed(self, event: Pane.Refreshed) -> None:
