@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
+from textual.worker import NoActiveWorker, get_current_worker
+
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.engine.defects import Defect
 
@@ -20,7 +22,8 @@ async def in_thread(work: Callable[[], T], name: str = "dsrwizard-screen") -> T:
 
     Not asyncio's pool: that one has few threads, and asyncio waits for them at exit, so hosts that do not answer would
     delay the other screens and the way out. Cancelling the caller stops the waiting; the thread ends by its own
-    deadline. What nobody thought of is a `Defect`: the screen says so and lives on.
+    deadline. What nobody thought of is a `Defect`: the screen says so and lives on. Where the screen of the worker that
+    waits is being taken away meanwhile, that worker is over: it would write on what is half gone.
     """
     future: Future[T] = Future()
 
@@ -36,7 +39,21 @@ async def in_thread(work: Callable[[], T], name: str = "dsrwizard-screen") -> T:
                 future.set_result(result)
 
     Thread(target=run, name=name, daemon=True).start()
-    return await asyncio.wrap_future(future)
+    try:
+        return await asyncio.wrap_future(future)
+    finally:
+        if _leaving():
+            raise asyncio.CancelledError
+
+
+def _leaving() -> bool:
+    """Whether the screen that this worker works for is being taken away."""
+    try:
+        node = get_current_worker().node
+    except NoActiveWorker:  # a message is handled: its widget does not go before it is
+        return False
+    # Textual says so by a display that no style has asked for.
+    return not node.is_attached or (not node.display and node.styles.display != "none")
 
 
 def let_keys_through() -> None:

@@ -39,7 +39,9 @@ def _effect(service: ServiceRow, chosen: list[DestinationRow], weight: int | Non
             said.append(f"{name}: new clients go to {named(good)}. {named(chosen)} {_get(chosen)} none.")
         elif served:
             harm = True
-            all_of_them = f"all {counted(len(served))} healthy servers" if len(served) > 1 else "the only healthy server"
+            all_of_them = (
+                f"all {counted(len(served))} healthy servers" if len(served) > 1 else "the only healthy server"
+            )
             said.append(f"{named(served)} {do(served)} {all_of_them} for {name}. New clients get no answer.")
         else:
             harm = True

@@ -60,6 +60,8 @@ class Looking:
     filtered: str = ""
     """The table's filter, as a sentence."""
     order: str = ORDERS[0]
+    marked: int = 0
+    """Servers that are chosen together."""
 
 
 def header_lines(
@@ -89,6 +91,9 @@ def header_lines(
         lines += [Content.styled(line, _COLOURS["bad"]) for line in fault_words(snapshot)]
     if looking.elsewhere:
         lines.append(Content.styled(f"{glyph('warn')} Read-only: {looking.elsewhere}", _COLOURS["warn"]))
+    if looking.marked:
+        chosen = f"{counted(looking.marked)} server{'' if looking.marked == 1 else 's'} chosen"
+        lines.append(Content.styled(f"{chosen}: d, u and w act on all. space adds, esc drops.", "$text-accent"))
     if looking.filtered:
         lines.append(Content.styled(looking.filtered, "$text-accent"))
     return lines

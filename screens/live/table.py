@@ -69,6 +69,8 @@ class LiveTable(Rows):
         self.untouched = True
         """Until the operator presses a key, the cursor is on the worst row, whichever that is."""
         self.wanted = Wanted()
+        self.marked: tuple[str, ...] = ()
+        """Servers that the operator has chosen together, in the order of choosing; in all their services."""
         self._starts: list[int] = []
         self._count = 0
         self._shape: tuple[int, ...] = ()
@@ -117,6 +119,27 @@ class LiveTable(Rows):
         if self.snapshot is not None:
             self.show(self.snapshot)
             self.put_cursor(key)
+
+    def mark(self) -> None:
+        """Chooses the server under the cursor together with others, or no longer; on a service's line, all servers of
+        it that are shown."""
+        found = self.chosen()
+        if found is None:
+            return
+        service, row = found
+        shown = [one for one in service.rows if not self.wanted or self.wanted.server(one)]
+        names = [row.server] if row is not None else [one.server for one in shown]
+        if all(name in self.marked for name in names):
+            self.marked = tuple(name for name in self.marked if name not in names)
+        else:
+            self.marked = tuple(dict.fromkeys((*self.marked, *names)))
+        self.refresh()
+        if row is not None:
+            self.action_move(1)
+
+    def mark_none(self) -> None:
+        self.marked = ()
+        self.refresh()
 
     def _reshape(self, snapshot: Snapshot) -> None:
         self._starts, self._count = [], 0
@@ -199,7 +222,7 @@ class LiveTable(Rows):
             key = f"{server.vip} {server.service} {server.server}"
         if self.old:
             parts = tuple((text, "old") for text, _ in parts)
-        return ListRow(key, parts)
+        return ListRow(key, parts, marked=server is not None and server.server in self.marked)
 
     def _line(self, vip: str, service: str, server: str = "") -> tuple[float, ...]:
         return self.snapshot.history.line(self.metric, vip, service, server) if self.snapshot else ()

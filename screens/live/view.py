@@ -44,7 +44,7 @@ from screens.widgets.host_words import in_words
 from screens.widgets.numbers import counted
 from screens.widgets.rows import Rows
 
-CHANGING = frozenset({"drain", "restore", "weight", "mend", "apply_again", "tear_down"})
+CHANGING = frozenset({"drain", "restore", "weight", "mark", "mend", "apply_again", "tear_down"})
 """Actions that change something; read-only mode does not have them."""
 METRIC_WORDS = {"connections": "new connections", "packets": "packets in", "bytes": "bytes in"}
 
@@ -87,6 +87,8 @@ class LiveView(Weighing):
         Binding("minus", "interval(-1)", "Faster", id="live.faster", show=False, tooltip="Poll more often"),
         Binding("X", "tear_down", "Tear down…", id="live.tear-down", key_display="X", show=False,
                 tooltip="Show what would be undone; nothing is changed until you type the VIP"),
+        Binding("space", "mark", "Choose several", id="live.mark", show=False,
+                tooltip="Choose this server together with others; d, u and w then act on all of them"),
         Binding("escape", "show_all", "Show all", id="live.all", show=False, tooltip="Show every row again"),
     ]  # fmt: skip
     DEFAULT_CSS = """
@@ -199,7 +201,7 @@ class LiveView(Weighing):
     def _show_header(self) -> None:
         looking = Looking(
             interval=self.interval, paused=self.paused, read_only=self.read_only, elsewhere=self.elsewhere,
-            problem=self.problem, filtered=self._narrowed(), order=self.order,
+            problem=self.problem, filtered=self._narrowed(), order=self.order, marked=len(self.table.marked),
         )  # fmt: skip
         header = self.query_one("#live-header", Static)
         width = max((header.content_size.width or self.size.width) or 78, 20)
@@ -257,7 +259,7 @@ class LiveView(Weighing):
         if not self.is_mounted:
             return True
         if action == "show_all":
-            return bool(self.table.wanted) or self.has_class("-finding")
+            return bool(self.table.wanted or self.table.marked) or self.has_class("-finding")
         if self.query_one("#live-find").has_focus:
             return False
         if action == "unseen":
@@ -286,8 +288,16 @@ class LiveView(Weighing):
         self.remove_class("-finding")
         self.table.focus()
 
+    def action_mark(self) -> None:
+        """Chooses this server together with others."""
+        self.table.mark()
+        self._show_header()
+        self.refresh_bindings()
+
     def action_show_all(self) -> None:
-        """Removes the filter."""
+        """Removes the filter; without one, nothing is chosen any more."""
+        if not self.table.wanted and not self.has_class("-finding"):
+            self.table.mark_none()
         self.remove_class("-finding")
         self.query_one("#live-find", Input).clear()
         self._want(Wanted())

@@ -31,14 +31,15 @@ class Weighed:
 class WeightModal(Dialog[Weighed | None]):
     """The dialog. Returns the weight, or None when the operator cancels or changes nothing.
 
-    `chosen` is the selected line of the server, `rows` are its lines in all services.
+    `chosen` has the selected line of each server, `rows` are their lines in all services.
     """
 
     BINDINGS = [Binding("escape", "cancel", "Cancel", id="weight.cancel", tooltip="Change nothing")]
 
-    def __init__(self, chosen: DestinationRow, rows: Sequence[DestinationRow]) -> None:
+    def __init__(self, chosen: Sequence[DestinationRow], rows: Sequence[DestinationRow]) -> None:
         super().__init__()
-        self._chosen = chosen
+        self._chosen = chosen[0]
+        self._several = len(chosen)
         self._rows = rows
         self._present = {row.weight for row in rows if row.weight is not None}
 
@@ -48,7 +49,7 @@ class WeightModal(Dialog[Weighed | None]):
             start = str(min(self._present)) if len(self._present) == 1 else ""
             yield Input(start, id="weight", compact=True, max_length=8, select_on_focus=True)
             yield Static(id="weight-says", markup=False, classes="modal-note")
-            if len(self._rows) > 1:
+            if len(self._rows) > 1 and self._several == 1:
                 yield Tick(f"Only in {self._chosen.vip} {self._chosen.service}", id="weight-here", compact=True)
             with Horizontal(classes="modal-buttons"):
                 yield Button("Set…", id="weight-set", variant="primary", compact=True)
@@ -56,11 +57,18 @@ class WeightModal(Dialog[Weighed | None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(".modal").border_title = frame_title(f"Weight of {self._chosen.server}")
+        self.query_one(".modal").border_title = frame_title(
+            f"Weight of {self._chosen.server}" if self._several == 1 else f"Weight of {self._several} servers"
+        )
         self.query_one(Input).focus()
         self._say()
 
     def _body(self) -> str:
+        if self._several > 1:
+            return (
+                "Enter shows what the new weight does to users, and asks. It stands until the deployment is applied "
+                "again. u restores the deployment's weights."
+            )
         count = len(self._rows)
         now = "It is not in IPVS." if not self._present else f"Now {_range(self._present)}"
         wanted = _range({row.wanted_weight for row in self._rows})

@@ -10,15 +10,19 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, ScrollableContainer, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Label, RadioSet, Select, Static
+from textual.widgets import Input, Label, OptionList, RadioSet, Select, Static
 
 from screens.widgets.glyphs import glyph
 from screens.widgets.toggles import Dot
 from screens.widgets.words import entry
+
+LEAST_LIST = 5
+"""Lines below a menu's line that are enough for its list."""
+LONGEST_LIST = 12
 
 
 class Characters(NamedTuple):
@@ -247,8 +251,29 @@ class Menu(Select[str]):
     class Entered(Message):
         """Enter was pressed while the list was closed."""
 
+    DEFAULT_CSS = """
+    Menu > SelectCurrent { height: 1; }
+    Menu > SelectOverlay { text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+
     def action_enter(self) -> None:
         self.post_message(self.Entered())
+
+    def watch_expanded(self, expanded: bool) -> None:
+        """The list stays within the pane, so that the frame, the hint and the keys are not painted over: below the
+        line, or above it where there is more room."""
+        inside = next((one for one in self.ancestors if isinstance(one, ScrollableContainer)), None)
+        if not expanded or inside is None:
+            return
+        overlay = self.query_one("SelectOverlay", OptionList)
+        # The key bar may take a line more when the list opens.
+        below = inside.content_region.bottom - self.region.bottom - 1
+        above = self.region.y - inside.content_region.y
+        if below >= min(LEAST_LIST, overlay.option_count) or below >= above:
+            overlay.styles.max_height, overlay.styles.offset = max(min(below, LONGEST_LIST), 1), (0, 0)
+        else:
+            height = min(above, LONGEST_LIST, overlay.option_count)
+            overlay.styles.max_height, overlay.styles.offset = height, (0, -height - 1)
 
 
 class ChoiceField(Field):

@@ -36,6 +36,8 @@ class ListRow:
     key: str
     parts: tuple[RowPart, ...]
     selectable: bool = True
+    marked: bool = False
+    """Whether the operator has chosen it together with others."""
 
     @property
     def text(self) -> str:
@@ -260,7 +262,8 @@ class Rows(ScrollView, can_focus=True):
         else:
             style, over = self.rich_style, False
         sign = (">" if ascii_only() else "›") if here else " "
-        segments = [Segment(f"{sign} ", style)]
+        mark = ("*" if ascii_only() else "•") if row.marked else " "
+        segments = [Segment(f"{sign}{mark}", style)]
         left = width - 2
         for said, name in row.parts:
             if left <= 0:

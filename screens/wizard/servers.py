@@ -6,13 +6,12 @@ from asyncio import Semaphore
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable, Input, Static
 
 from dsrwizard.core.api import ServerTest
 from dsrwizard.core.intake.draft import Draft, DraftClient, DraftServer, add_vips
@@ -22,7 +21,6 @@ from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Failure
-from dsrwizard.core.model.foreign import one_line
 from dsrwizard.session import OpenForm
 from screens.pane import Desk, Pane, in_thread
 from screens.questions.modals import Choice, Question
@@ -32,28 +30,15 @@ from screens.widgets.glyphs import Name, glyph
 from screens.widgets.server_facts import details, test_words
 from screens.wizard import field_texts
 from screens.wizard.server_form import ServerAnswer, ServerForm
+from screens.wizard.server_table import ServerTable
+from screens.wizard.several import DraftWeights, who
 
 if TYPE_CHECKING:
     from dsrwizard.core.intake.importers import Imported
 
 AT_ONCE = 64
 """Connection tests that run at the same time."""
-_TEST = 22
-"""Cells that the last test's words need."""
 NONE_YET = "No real servers yet. Press a to add one, or i to import a list, an Ansible inventory or an ssh config."
-
-
-class ServerTable(DataTable[Text]):
-    """The table of real servers. Enter edits the one under the cursor."""
-
-    help_text = (
-        "Each real server must be in the director's layer-2 network. dsrwizard logs in by SSH (root or sudo) or by "
-        "WinRM (an administrator), or you set it up by hand from a runbook. a adds one, Enter edits, d removes, i "
-        "imports. t tests the one under the cursor, T tests all: the test connects as apply will, and changes "
-        "nothing."
-    )
-    hint = "Each replies to clients directly: it needs the VIP (no ARP) and a gateway."
-    help_title = "Real servers"
 
 
 class ServersPane(Pane):
@@ -68,6 +53,9 @@ class ServersPane(Pane):
     )
     DEFAULT_CSS = """
     ServersPane ServerTable { height: auto; max-height: 50%; min-height: 2; width: 1fr; overflow-x: hidden; }
+    ServersPane #servers-find { height: 1; display: none; background: $panel; }
+    ServersPane.-finding #servers-find { display: block; }
+    ServersPane #servers-several { height: auto; color: $text-accent; }
     ServersPane #none { display: none; color: $text-muted; height: auto; }
     ServersPane.-empty #none { display: block; }
     ServersPane #servers-problem { color: $text-error; height: auto; }
@@ -107,7 +95,13 @@ class ServersPane(Pane):
             tooltip="Test the connection to every server; changes nothing",
             key_display="T",
         ),
-    ]
+        Binding("w", "weight", "Weight", id="servers.weight", tooltip="The weight of the chosen servers", show=False),
+        Binding("space", "mark", "Choose several", id="servers.mark", show=False,
+                tooltip="Choose this server together with others; t, d and w then act on all of them"),
+        Binding("slash", "find", "Find", id="servers.find", key_display="/", show=False,
+                tooltip="Show only servers with these words in name, address or login"),
+        Binding("escape", "show_all", "Show all", id="servers.all", tooltip="Show and choose as before", show=False),
+    ]  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -119,7 +113,9 @@ class ServersPane(Pane):
         self._loud = False
 
     def compose(self) -> ComposeResult:
-        yield ServerTable(cursor_type="row", zebra_stripes=False, id="servers-table")
+        yield Input(id="servers-find", compact=True, placeholder="name, address or login; enter, or esc")
+        yield ServerTable(id="servers-table")
+        yield Static("", id="servers-several", markup=False)
         yield Static(NONE_YET, id="none", markup=False)
         yield Static("", id="servers-problem", markup=False)
         yield Static("", id="tested", markup=False)
@@ -154,8 +150,10 @@ class ServersPane(Pane):
             return
         table = self.query_one(ServerTable)
         index = _index_of(key)
-        if index is not None and index < table.row_count:
-            table.move_cursor(row=index)
+        if index is not None:
+            if table.words:
+                self.action_show_all()
+            table.put_cursor(index)
         table.focus()
 
     def first_focus(self) -> Widget | None:
@@ -166,8 +164,10 @@ class ServersPane(Pane):
         self._open_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("edit", "remove", "test", "test_all") and not self.draft.servers:
+        if action in ("edit", "remove", "test", "test_all", "weight", "mark", "find") and not self.draft.servers:
             return None
+        if action == "show_all":
+            return self.is_mounted and self._narrowed()
         return True
 
     # The table.
@@ -175,45 +175,16 @@ class ServersPane(Pane):
     def _fill(self) -> None:
         """Draws the table from the draft, keeping the cursor."""
         table = self.query_one(ServerTable)
-        row = table.cursor_row
-        table.clear(columns=True)
-        self._columns(table)
         wrong = {_index_of(problem.key) for problem in self.problems()}
-        for number, server in enumerate(self.draft.servers):
-            sign, said = self._said(number, server, wrong)
-            name = Text(one_line(server.name) or "(no name)", no_wrap=True, overflow="ellipsis")
-            table.add_row(
-                name,
-                Text(one_line(server.address), no_wrap=True, overflow="ellipsis"),
-                Text(one_line(server.weight), justify="right"),
-                Text(one_line(_login(server)), no_wrap=True, overflow="ellipsis"),
-                Text(f"{glyph(sign)} {said}" if said else "", no_wrap=True, overflow="ellipsis"),
-            )
-        if self.draft.servers:
-            table.move_cursor(row=min(row, len(self.draft.servers) - 1))
+        table.fill(
+            self.draft.servers, lambda number, server: self._said(number, server, wrong), self.content_size.width
+        )
+        self._tell_chosen()
         self.set_class(not self.draft.servers, "-empty")
         general = [problem.text for problem in self.problems() if problem.key == "servers"] if self._loud else []
         self.query_one("#servers-problem", Static).update("\n".join(f"{glyph('problem')} {text}" for text in general))
         self._show_details()
         self.refreshed()
-
-    def _columns(self, table: ServerTable) -> None:
-        """Sizes each column to its content, within limits; the test result gets the rest."""
-        servers = self.draft.servers
-        widths = {
-            "Name": min(max([4, *(len(server.name) for server in servers)]), 28),
-            "Address": min(max([8, *(len(server.address) for server in servers)]), 28),
-            "Weight": 6,
-            "Login": min(max([5, *(len(_login(server)) for server in servers)]), 16),
-        }
-        room = self.content_size.width - 2 * (len(widths) + 1) - _TEST
-        for label, least in (("Name", 12), ("Login", 8), ("Address", 15), ("Name", 8), ("Login", 6)):
-            over = sum(widths.values()) - room
-            widths[label] = max(widths[label] - max(over, 0), min(widths[label], least))
-        for label, width in widths.items():
-            table.add_column(label, width=width)
-        taken = sum(widths.values()) + 2 * (len(widths) + 1)
-        table.add_column("Test", width=max(self.content_size.width - taken, 12))
 
     def _said(self, number: int, server: DraftServer, wrong: set[int | None]) -> tuple[Name, str]:
         if number in wrong:
@@ -241,15 +212,92 @@ class ServersPane(Pane):
             width = self.content_size.width - self.scrollbar_size_vertical
             shown = details(test, deployment, deployment.server(server.name), width)
         elif server is not None:
-            number = self.query_one(ServerTable).cursor_row
+            number = self.query_one(ServerTable).number
             mine = [problem.text for problem in self.problems() if _index_of(problem.key) == number]
             shown = Content("\n".join(f"{glyph('problem')} {text}" for text in mine))
         self.query_one("#tested", Static).update(shown)
 
     def _current(self) -> DraftServer | None:
-        row = self.query_one(ServerTable).cursor_row
+        number = self.query_one(ServerTable).number
         servers = self.draft.servers
-        return servers[row] if 0 <= row < len(servers) else None
+        return servers[number] if 0 <= number < len(servers) else None
+
+    # Finding, and several at once.
+
+    def _narrowed(self) -> bool:
+        table = self.query_one(ServerTable)
+        return self.has_class("-finding") or bool(table.words) or bool(table.marked(self.draft.servers))
+
+    def _tell_chosen(self) -> None:
+        """How many servers are found, and how many are chosen together."""
+        table, count, said = self.query_one(ServerTable), len(self.draft.servers), list[str]()
+        if table.words:
+            said.append(f"Only “{' '.join(table.words)}”: {table.shown} of {count}. esc shows all.")
+        chosen = len(table.marked(self.draft.servers))
+        if chosen:
+            said.append(f"{chosen} of {count} chosen: t, d and w act on all. space adds, esc drops.")
+        several = self.query_one("#servers-several", Static)
+        several.update("\n".join(said))
+        several.display = bool(said)
+
+    def action_find(self) -> None:
+        """Opens the find bar; the table filters as you type."""
+        self.add_class("-finding")
+        self.query_one("#servers-find", Input).focus()
+
+    @on(Input.Changed, "#servers-find")
+    def found(self, event: Input.Changed) -> None:
+        event.stop()
+        self.query_one(ServerTable).words = tuple(event.value.casefold().split())
+        self._fill()
+
+    @on(Input.Submitted, "#servers-find")
+    def find_entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.remove_class("-finding")
+        self.query_one(ServerTable).focus()
+
+    def action_show_all(self) -> None:
+        """Removes the filter; without one, nothing is chosen any more."""
+        table = self.query_one(ServerTable)
+        if not table.words and not self.has_class("-finding"):
+            table.mark_none()
+        table.words = ()
+        self.remove_class("-finding")
+        self.query_one("#servers-find", Input).clear()
+        self._fill()
+        table.focus()
+
+    def action_mark(self) -> None:
+        """Chooses the server under the cursor together with others, and goes to the next."""
+        server, table = self._current(), self.query_one(ServerTable)
+        if server is not None:
+            table.mark(server)
+            self._fill()
+            table.action_cursor_down()
+
+    def _chosen(self) -> list[DraftServer]:
+        """Those chosen together, else the one under the cursor."""
+        current = self._current()
+        return self.query_one(ServerTable).marked(self.draft.servers) or ([current] if current is not None else [])
+
+    def action_weight(self) -> None:
+        """Asks for the weight of the chosen servers."""
+        chosen = self._chosen()
+        if not chosen:
+            return
+
+        def answered(weight: str | None) -> None:
+            if weight is None:
+                return
+            for server in chosen:
+                self._forget(server.name)
+                server.weight = weight
+            self._changed()
+
+        weights = {server.weight for server in chosen}
+        start = weights.pop() if len(weights) == 1 else ""
+        self.app.push_screen(DraftWeights(who(chosen), start), answered)
 
     # Adding, editing, removing, importing.
 
@@ -262,13 +310,13 @@ class ServersPane(Pane):
     def _added(self, answer: ServerAnswer) -> None:
         self.draft.servers.append(answer.server)
         self._changed()
-        self.query_one(ServerTable).move_cursor(row=len(self.draft.servers) - 1)
+        self.query_one(ServerTable).put_cursor(len(self.draft.servers) - 1)
         if answer.test:
             self.action_test()
 
     @on(DataTable.RowSelected)
     def action_edit(self) -> None:
-        row = self.query_one(ServerTable).cursor_row
+        row = self.query_one(ServerTable).number
         if self._current() is None:
             return
         first = next((problem.key for problem in self.problems() if _index_of(problem.key) == row), "")
@@ -309,22 +357,25 @@ class ServersPane(Pane):
             self._open_form(form.number, typed=form.server)
 
     def action_remove(self) -> None:
-        server = self._current()
-        if server is None:
+        chosen = self._chosen()
+        if not chosen:
             return
 
         def answered(choice: str | None) -> None:
             if choice == "remove":
-                self._forget(server.name)
-                self.draft.servers.remove(server)
+                for server in chosen:
+                    self._forget(server.name)
+                self.draft.servers = [one for one in self.draft.servers if not any(one is gone for gone in chosen)]
                 self._changed()
 
+        them, keep = ("the servers", "Keep them") if len(chosen) > 1 else ("the server", "Keep it")
         body = (
-            f"Remove {server.name or server.address} from the deployment? Nothing is done on the server now. The "
-            "review shows what will change."
+            f"Remove {who(chosen, names=True)} from the deployment? Nothing is done on {them} now. The review shows "
+            "what will change."
         )
-        choices = (Choice("keep", "Keep it", "primary"), Choice("remove", "Remove", "warning"))
-        self.app.push_screen(Question("Remove real server", body, choices, safe="keep"), answered)
+        title = "Remove real server" if len(chosen) == 1 else f"Remove {len(chosen)} real servers"
+        choices = (Choice("keep", keep, "primary"), Choice("remove", "Remove", "warning"))
+        self.app.push_screen(Question(title, body, choices, safe="keep"), answered)
 
     def action_import(self) -> None:
         from screens.wizard.import_servers import ImportServers
@@ -376,8 +427,7 @@ class ServersPane(Pane):
     # Testing.
 
     def action_test(self) -> None:
-        server = self._current()
-        if server is not None:
+        for server in self._chosen():
             self._test(server)
 
     def action_test_all(self) -> None:
@@ -427,10 +477,6 @@ class ServersPane(Pane):
             field.note(f"{glyph('ok')} reached", good=True)
         else:
             field.note(f"{glyph('fail')} {failure.what}", warn=True)
-
-
-def _login(server: DraftServer) -> str:
-    return f"{server.connect} {server.user}".strip() if server.connect != "manual" else "by hand"
 
 
 def _index_of(key: str) -> int | None:

@@ -98,6 +98,9 @@ class Hostile:
     def events(self, *_: Any) -> tuple[Happening, ...]:
         return self.fill.each(Happening)
 
+    def seat(self, *_: Any) -> str:
+        return ""
+
     def watch(self, *_: Any, **__: Any) -> Hostile:
         return self
 

@@ -271,7 +271,7 @@ STOPS: dict[str, Stop] = {
     "secret": screen(lambda tour: SecretModal(tour.fill.of(SecretQuestion))),
     "confirm": screen(lambda tour: ConfirmModal(tour.fill.of(Plan), "10.0.0.10", rows=True, title=tour.text),
                       "pagedown"),
-    "weight": screen(lambda tour: WeightModal(rows_of(tour)[0], rows_of(tour)), "9", "enter"),
+    "weight": screen(lambda tour: WeightModal(rows_of(tour)[:1], rows_of(tour)), "9", "enter"),
     "question": screen(lambda tour: Question(tour.text, "one line", (Choice("ok", "OK"),), safe="ok")),
     "help": screen(lambda tour: HelpModal(tour.text, Content("words"))),
     "cause": screen(lambda tour: CausePage("vip-missing"), "pagedown"),

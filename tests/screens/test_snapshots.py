@@ -73,6 +73,9 @@ class StillEngine:
     ) -> StillWatcher:
         return StillWatcher(self._snapshot)
 
+    def seat(self, deployment: str) -> str:
+        return ""
+
     def close(self) -> None: ...
 
 
