@@ -154,7 +154,9 @@ class DsrApp(App[int]):
         """Hands keys on in turn, everything else at once."""
         if isinstance(event, Key | Paste) and not event.is_forwarded:
             await self._keys.take(event)
-        else:
+        elif (
+            not isinstance(event, Key | Paste) or self.screen_stack
+        ):  # a key that comes back from a screen that is gone
             await super().on_event(event)
 
     def get_default_screen(self) -> Screen[Any]:

@@ -71,7 +71,7 @@ class LiveView(Weighing):
         Binding("a", "apply_again", "Re-apply…", id="live.apply",
                 tooltip="Check every host and show what differs from the deployment; asks before it changes anything"),
         Binding("q", "app.quit", "Quit", id="live.quit", tooltip="Quit dsrwizard; the service keeps running"),
-        Binding("space", "pause", "Pause", id="live.pause", show=False, tooltip="Pause or resume polling"),
+        Binding("P", "pause", "Pause", id="live.pause", key_display="P", show=False, tooltip="Pause or resume polling"),
         Binding("e", "export", "Export incident…", id="live.export", show=False,
                 tooltip="Write a text for a ticket: what is wrong, since when, and why"),
         Binding("x", "explain", "Explain", id="live.explain", show=False,
@@ -154,6 +154,7 @@ class LiveView(Weighing):
         super().__init__(engine, id=id, read_only=read_only, interval=interval)
         self._drawn: Snapshot | None = None
         self._logged: tuple[Happening, ...] = ()
+        self._log_width = 0
         self._verifying = False
         self._report: Report | None = None
         self._leaving = False
@@ -176,6 +177,7 @@ class LiveView(Weighing):
         self.set_class(event.size.height >= 26, "-tall")
         self.set_class(event.size.height < 16, "-short")
         self._show_titles()
+        self.call_after_refresh(self._wrap_log)
 
     # Drawing.
 
@@ -222,17 +224,25 @@ class LiveView(Weighing):
         self.query_one("#live-titles", Static).update(titles(table.line_width or self.size.width, table.metric))
 
     def _show_log(self, happenings: tuple[Happening, ...]) -> None:
+        log = self.query_one("#live-log", TitledLog)
+        width = max(log.scrollable_content_region.width, 20)
+        if width != self._log_width:
+            log.clear()
+            self._log_width, self._logged = width, ()
         if happenings == self._logged:
             return
-        log = self.query_one("#live-log", TitledLog)
         fresh = happenings
         if self._logged and self._logged[-1] in happenings:
             last = len(happenings) - 1 - happenings[::-1].index(self._logged[-1])
             fresh = happenings[last + 1 :]
-        width = max(log.scrollable_content_region.width, 20)
         for entry in fresh:
             log.write_lines(wrap(happening_line(entry), width, subsequent_indent=" " * 10))
         self._logged = happenings
+
+    def _wrap_log(self) -> None:
+        """Events are as wide as the view is now."""
+        if self.is_mounted and self._logged:
+            self._show_log(self._logged)
 
     @on(Rows.Moved, "#live-table")
     def _show_detail(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input, Static
 
 from dsrwizard.core.intake import fields
@@ -45,7 +45,8 @@ class WeightModal(Dialog[Weighed | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal"):
-            yield Static(self._body(), markup=False, classes="modal-body")
+            with VerticalScroll(classes="modal-text", can_focus=False):
+                yield Static(self._body(), markup=False, classes="modal-body")
             start = str(min(self._present)) if len(self._present) == 1 else ""
             yield Input(start, id="weight", compact=True, max_length=8, select_on_focus=True)
             yield Static(id="weight-says", markup=False, classes="modal-note")

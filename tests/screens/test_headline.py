@@ -13,7 +13,7 @@ from dsrwizard.core.model.snapshot import Happening, Snapshot
 from screens.live.header import Looking, Tally, header_lines
 from screens.live.order import arranged, worst
 from screens.live.table import LiveTable
-from tests.fakes.pictures import AT, destination, healthy, picture, service
+from tests.fakes.pictures import AT, destination, healthy, picture, service, two_faults
 from tests.screens.conftest import SIZES
 from tests.screens.driving import seen, until
 from tests.screens.test_snapshots import live_app
@@ -178,3 +178,15 @@ async def test_quitting_says_how_to_come_back(
     said = " ".join(capsys.readouterr().err.split())
     assert words in said
     assert "run the same command again" in said
+
+
+async def test_events_are_as_wide_as_the_terminal_is_now() -> None:
+    words = " ".join(f"word{number}" for number in range(16))
+    snapshot = msgspec.structs.replace(two_faults(), happenings=(Happening(at=AT, host="web1", message=words),))
+    app = live_app(snapshot)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "word0" in seen(app))
+        assert words not in seen(app)
+        await pilot.resize_terminal(170, 40)
+        await until(pilot, lambda: words in seen(app))
+        assert seen(app).count("word0 ") == 1

@@ -171,7 +171,7 @@ class TestWatching:
         app = make_app(deployment=shop.deployment(), start="live")
         async with app.run_test(size=(80, 24)) as pilot:
             await comes(pilot, "3/3 up")
-            await pilot.press("space")
+            await pilot.press("P")
             assert "PAUSED" in seen(app)
             await pilot.press("minus")
             assert "every 0.5 s" in seen(app)
@@ -179,7 +179,7 @@ class TestWatching:
             dumps = shop.dumps
             await asyncio.sleep(0.7)
             assert shop.dumps <= dumps + 1, "at most the poll under way"
-            await pilot.press("space")
+            await pilot.press("P")
             await until(pilot, lambda: shop.dumps > dumps + 1, "polling again")
 
     async def test_verify_from_here(self, make_app: Make, shop: World) -> None:

@@ -173,3 +173,17 @@ class TestEffects:
             app.screen.query_one(LiveTable).put_cursor("10.0.0.10 tcp/80 web1")
             await burst(pilot, "d", "d", "enter", "d")
             assert "only healthy server of 2" in seen(app)
+
+
+async def test_a_key_that_comes_back_when_no_screen_is_left_ends_nothing() -> None:
+    app = live_app(healthy())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        key = events.Key("x", "x")
+        key._set_forwarded()
+        stack, app._screen_stacks["_default"] = app._screen_stacks["_default"], []
+        try:
+            await app.on_event(key)
+        finally:
+            app._screen_stacks["_default"] = stack
+        assert app._exception is None

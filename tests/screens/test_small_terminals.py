@@ -1,0 +1,86 @@
+"""Small terminals: a menu's list stays within its pane, where it paints over neither frame nor hint nor keys, and no
+dialog loses its buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.screen import Screen
+from textual.widgets import Button
+
+from dsrwizard.app import DsrApp
+from dsrwizard.core.model.deployment import SCHEDULERS
+from dsrwizard.core.ports import SecretQuestion
+from screens.live.weight import WeightModal
+from screens.questions.export import PathModal
+from screens.questions.modals import Choice, Question, SecretModal
+from screens.wizard.several import DraftWeights
+from tests.fakes.pictures import destination, healthy
+from tests.fakes.world import World
+from tests.screens.driving import field
+from tests.screens.test_snapshots import live_app
+
+Make = Callable[..., DsrApp]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 18), (60, 15), (120, 40)], ids=str)
+@pytest.mark.parametrize("key", ["vips[0].services[0].protocol", "vips[0].services[0].scheduler"])
+async def test_the_list_leaves_frame_hint_and_keys_alone(
+    make_app: Make, lab: World, size: tuple[int, int], key: str
+) -> None:
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        field(app, key).take_focus()
+        await pilot.pause()
+        before = app.screen.query_one("#panes").region
+        await pilot.press("space")
+        await pilot.pause()
+        overlay = field(app, key).query_one("SelectOverlay")
+        assert overlay.region.height >= 2
+        within = app.screen.query_one("#vip").content_region
+        assert within.y <= overlay.region.y
+        assert overlay.region.bottom <= within.bottom, (overlay.region, within)
+        assert before.y == app.screen.query_one("#panes").region.y
+        line = field(app, key).control_widget.region
+        assert not overlay.region.overlaps(line), "what is chosen now stays in sight"
+        await pilot.press("escape")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)], ids=str)
+async def test_a_list_that_is_cut_is_scrolled(make_app: Make, lab: World, size: tuple[int, int]) -> None:
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        field(app, "vips[0].services[0].scheduler").take_focus()
+        await pilot.press("space", "end", "enter")
+        assert field(app, "vips[0].services[0].scheduler").value == list(SCHEDULERS)[-1]
+
+
+QUESTION = SecretQuestion(
+    host="web1", kind="sudo", user="ops", detail="It is asked for because sudo on web1 wants it.", refused=True
+)
+ROW = destination("web1")
+DIALOGS: dict[str, Callable[[], Screen[Any]]] = {
+    "weight": lambda: WeightModal([ROW], [ROW, ROW]),
+    "weight of several": lambda: WeightModal([ROW, ROW], [ROW, ROW]),
+    "weight in the wizard": lambda: DraftWeights("3 servers", "1"),
+    "path": lambda: PathModal("Export", "A text for a ticket: what is wrong, since when and why.", Path("/a/file")),
+    "secret": lambda: SecretModal(QUESTION),
+    "question": lambda: Question("Sure?", "word " * 400, (Choice("no", "No"), Choice("yes", "Yes")), safe="no"),
+}
+
+
+@pytest.mark.parametrize("size", [(60, 15), (60, 18), (80, 24)], ids=str)
+@pytest.mark.parametrize("name", DIALOGS)
+async def test_no_dialog_loses_its_buttons(name: str, size: tuple[int, int]) -> None:
+    app = live_app(healthy())
+    async with app.run_test(size=size) as pilot:
+        await app.push_screen(DIALOGS[name]())
+        await pilot.pause()
+        await pilot.pause()
+        frame = app.screen.query_one(".modal").content_region
+        for button in app.screen.query(Button):
+            assert frame.contains_region(button.region), (button.label, button.region, frame)
+            assert button.region.height == 1
