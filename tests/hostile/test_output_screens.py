@@ -52,6 +52,7 @@ from screens.widgets.server_facts import LABEL
 from screens.wizard.import_servers import ImportServers
 from screens.wizard.reapply import ReapplyScreen
 from screens.wizard.server_form import ServerForm
+from screens.wizard.several import DraftWeights
 from screens.wizard.shell import STEPS, WizardScreen
 from tests.fakes.world import World
 from tests.hostile.engine import Hostile
@@ -247,10 +248,10 @@ def connections_of(tour: Tour, **known: str) -> ConnectionsScreen:
 STOPS: dict[str, Stop] = {
     "vip": step("vip"),
     "director": step("director", "f5"),
-    "servers": step("servers", "T", "down", "e", "escape", "i", "escape"),
+    "servers": step("servers", "T", "down", "e", "escape", "i", "escape", "space", "slash", "w", "enter", "escape"),
     "review and apply": review_and_apply,
     "verify": step("verify", "down", "f", "enter", "escape", "x", "escape"),
-    "live": step("live", "down", "down", "enter", "t", "slash", "escape", "i", "escape"),
+    "live": step("live", "down", "down", "enter", "t", "slash", "escape", "i", "escape", "space", "d", "escape"),
     "mend": screen(lambda tour: MendScreen(DEPLOYMENT, tour.built, tour.engine.verify(DEPLOYMENT).checks[1:2]),
                    "pagedown", "ctrl+n", "pagedown", "right", "enter", "down", "c", "r"),
     "mend a row": screen(lambda tour: MendScreen(DEPLOYMENT, tour.built, row=rows_of(tour)[2])),
@@ -272,6 +273,7 @@ STOPS: dict[str, Stop] = {
     "confirm": screen(lambda tour: ConfirmModal(tour.fill.of(Plan), "10.0.0.10", rows=True, title=tour.text),
                       "pagedown"),
     "weight": screen(lambda tour: WeightModal(rows_of(tour)[:1], rows_of(tour)), "9", "enter"),
+    "weights": screen(lambda tour: DraftWeights(tour.text, tour.text), "enter"),
     "question": screen(lambda tour: Question(tour.text, "one line", (Choice("ok", "OK"),), safe="ok")),
     "help": screen(lambda tour: HelpModal(tour.text, Content("words"))),
     "cause": screen(lambda tour: CausePage("vip-missing"), "pagedown"),
