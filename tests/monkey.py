@@ -56,6 +56,8 @@ PLACES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("live, export", True, ("e",)),
     ("live, mend", True, ("home", "down", "down", "m")),
     ("live, log", True, ("l",)),
+    ("live, picture", True, ("p",)),
+    ("live, clients", True, ("home", "down", "c")),
     ("live, re-apply", True, ("a",)),
     ("live, teardown", True, ("X",)),
     ("live, teardown, sure", True, ("X", "ctrl+n")),
