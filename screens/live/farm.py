@@ -21,6 +21,8 @@ MOST_LINES = 2
 """Lines of a cause's words; the page of the cause has the rest."""
 _STEM = 5
 _INDENT = " " * 11
+_WHOLE = 74
+"""On narrower terminals the arrows go before the addresses."""
 _ASCII = str.maketrans({"│": "|", "├": "+", "└": "+", "─": "-", "▶": ">", "▼": "v"})
 
 
@@ -115,7 +117,8 @@ def _server(
         (
             (f"{' ' * _STEM}{'└' if last else '├'}", ""),
             (f"{there} ", _colour(there)),
-            (f"{fit(row.server, 11)} {fit(row.address, 15)} ", ""),
+            (f"{fit(row.server, 11)} ", ""),
+            (f"{fit(row.address, 15)} " if room + len(_INDENT) >= _WHOLE else "", ""),
             (f"{fit(f'{glyph(sign)} {word}', 13)} ", style),
             (f"{part:>4} ", ""),
             (f"{back} ", _colour(back)),

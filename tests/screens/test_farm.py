@@ -63,6 +63,14 @@ def test_the_cause_is_under_its_server_and_its_fix() -> None:
     assert lines[other + 1].startswith("│ arp-leak: It answers ARP for the VIP"), "the stem goes on to the next server"
 
 
+@pytest.mark.parametrize("width", [58, 74, 110])
+def test_the_way_back_is_in_sight_at_every_width(width: int) -> None:
+    (one,) = two_faults().services
+    rows = [row.text for row in farm_rows(DEPLOYMENT, two_faults(), one, width)]
+    assert max(map(len, rows)) <= width
+    assert [text for text in rows if "web3" in text and "─✗──▶ client" in text]
+
+
 def test_a_server_that_answers_for_the_vip_breaks_the_arrow_to_the_director() -> None:
     (one,) = two_faults().services
     lines = drawn(one)
