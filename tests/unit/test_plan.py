@@ -240,9 +240,19 @@ def test_each_host_has_its_own_problem() -> None:
     assert not made.empty
 
 
-def test_another_products_director_is_none_of_ours() -> None:
-    deployment = msgspec.structs.replace(shop(), director=Director(interface="eth0", engine="external"))
-    assert [host.host for host in plan(deployment, Observed(servers={"web1": server()})).hosts] == ["web1"]
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("external", "The load balancer is set up by hand: see dsrwizard runbook FILE --balancer other."),
+        ("barracuda", "Barracuda is set up by hand: see dsrwizard runbook FILE --balancer barracuda."),
+        ("aloha", "ALOHA is set up by hand: see dsrwizard runbook FILE --balancer aloha."),
+    ],
+)
+def test_another_products_director_is_set_up_by_hand(engine: str, says: str) -> None:
+    deployment = msgspec.structs.replace(shop(), director=Director(interface="eth0", engine=engine))  # type: ignore
+    director, web1 = plan(deployment, Observed(servers={"web1": server()})).hosts
+    assert (director.host, director.steps, web1.host) == ("director", (), "web1")
+    assert director.notes[0].startswith(says)
 
 
 _VALUES = st.sampled_from(["0", "1", "2", "3", "8"])

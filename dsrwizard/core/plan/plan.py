@@ -13,6 +13,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan
 from dsrwizard.core.plan.appliance import PLANNERS
+from dsrwizard.core.plan.by_hand import set_up_by_hand
 from dsrwizard.core.plan.director import plan_director
 from dsrwizard.core.plan.keepalived import plan_keepalived
 from dsrwizard.core.plan.unlooked import unseen
@@ -54,6 +55,8 @@ def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change]
         hosts.append(unseen(DIRECTOR, observed) if director is None else planner(deployment, director, frozenset(able)))
     if deployment.director.engine == "keepalived":
         hosts += plan_keepalived(deployment, observed, frozenset(able))
+    if not deployment.director.driven:
+        hosts.append(HostPlan(host=DIRECTOR, notes=(set_up_by_hand(deployment.director.engine),)))
     return Plan(deployment=deployment.name, hosts=(*hosts, *servers))
 
 
