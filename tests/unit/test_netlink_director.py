@@ -13,6 +13,7 @@ from backends.director.port import LocalDirector
 from backends.netlink import ipvs
 from dsrwizard.core.model.bird import bird_file
 from dsrwizard.core.model.changes import Change, FileChange, FileState, FolderChange, SysctlChange
+from dsrwizard.core.model.deployment import Director
 from dsrwizard.core.model.errors import CommandFailed, DsrError, LookError
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.plan.director import plan_director
@@ -194,6 +195,13 @@ def test_who_may_not_load_ip_vs_is_told_before_anything_is_changed(monkeypatch: 
         facts = msgspec.structs.replace(LocalDirector(root=root).observe(deployment), privileged=True)
         planned = plan_director(deployment, facts, frozenset())
         assert ("only root (CAP_SYS_MODULE) may load it. Run `sudo modprobe ip_vs`." in planned.problem) is not may
+
+
+def test_the_interfaces_are_there_to_choose_from_before_one_is_chosen(root: Path) -> None:
+    """As the wizard asks when it begins."""
+    asked = msgspec.structs.replace(World.lab().deployment(), director=Director(interface=""))
+    facts = LocalDirector(root=root).observe(asked)
+    assert facts.interface("lo") is not None
 
 
 def test_a_folder_of_ours_goes_when_nobody_else_has_put_anything_into_it(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
     redirects = (
         "The director forwards packets out of the interface they came in on. It must not tell clients to bypass it."
     )
-    return {
+    found = {
         "net.ipv4.vs.expire_nodest_conn": (
             "1", "0", "Connections to a removed real server end at once instead of timing out.",
         ),
@@ -46,8 +46,10 @@ def sysctls(interface: str) -> dict[str, tuple[str, str, str]]:
             "1", "0", "A persistent client moves away from a drained real server instead of staying on it.",
         ),
         "net.ipv4.conf.all.send_redirects": ("0", "1", redirects),
-        f"net.ipv4.conf.{nic}.send_redirects": ("0", "1", redirects),
     }  # fmt: skip
+    if nic:  # else none has been chosen yet
+        found[f"net.ipv4.conf.{nic}.send_redirects"] = ("0", "1", redirects)
+    return found
 
 
 def sysctl_keys(interface: str) -> tuple[str, ...]:
