@@ -19,25 +19,23 @@ from dsrwizard.core.model.deployment import IN_KERNEL, Deployment, Director
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import DirectorFacts, Interface
 from dsrwizard.core.model.foreign import one_line
-from dsrwizard.core.model.products import PRODUCTS
 from screens.pane import Desk, Pane, in_thread
 from screens.widgets.field import ChoiceField, Field, RadioField, TextField, YesNoField
 from screens.widgets.form import Form
 from screens.widgets.glyphs import Name, glyph
 from screens.wizard import field_texts
+from screens.wizard.appliance import Appliance, at_fields
 from screens.wizard.second_director import SecondDirector, consequences
 
 ENGINES = (
     ("This machine alone (kernel IPVS)", "netlink"),
     ("This machine and a second one (keepalived)", "keepalived"),
-    ("Another product: only the servers here", "external"),
+    ("NetScaler, set up from here", "netscaler"),
+    ("Loadbalancer.org, set up from here", "loadbalancer.org"),
+    ("HAProxy ALOHA, by hand: its text is written for you", "aloha"),
+    ("Barracuda, by hand: a checklist is written for you", "barracuda"),
+    ("Any other product, by hand: only the servers here", "external"),
 )
-
-
-def _engines(engine: str) -> tuple[tuple[str, str], ...]:
-    """The choices; a product that a file names is one more."""
-    product = PRODUCTS.get(engine)
-    return ENGINES if product is None else (*ENGINES, (f"{product.name}, with [balancer] as in the file", engine))
 
 
 class DirectorPane(Pane):
@@ -55,6 +53,7 @@ class DirectorPane(Pane):
     DirectorPane Field { margin-bottom: 1; }
     DirectorPane RadioField { margin-bottom: 0; }
     DirectorPane SecondDirector Field { margin-bottom: 0; }
+    DirectorPane Appliance Field { margin-bottom: 0; }
     DirectorPane #means { height: auto; width: 1fr; margin-bottom: 1; padding-left: 14; }
     DirectorPane #typed { display: none; }
     DirectorPane.-unseen #typed { display: block; }
@@ -71,8 +70,6 @@ class DirectorPane(Pane):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._failed: DsrError | None = None
-        self._appliance = self.draft.balancer
-        """Set aside while another engine is chosen."""
 
     def compose(self) -> ComposeResult:
         key = "director.interface"
@@ -83,9 +80,10 @@ class DirectorPane(Pane):
             typed = TextField(field_texts.INTERFACE, key, self.draft, "interface", width=20)
             typed.id = "typed"
             yield typed
-            yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", _engines(self.draft.engine))
+            yield RadioField(field_texts.ENGINE, "director.engine", self.draft, "engine", ENGINES)
             yield Static("", id="means", markup=False)
             yield SecondDirector(self.draft)
+            yield Appliance(self.draft)
             guard = YesNoField(
                 field_texts.GUARD, "director.guard", self.draft, "guard",
                 yes="Take them out, let them in (recommended)", no="I drain them by hand",
@@ -100,7 +98,8 @@ class DirectorPane(Pane):
     # What the wizard asks.
 
     def problems(self) -> list[Problem]:
-        return [problem for problem in problems_of_draft(self.draft) if problem.key.startswith("director.")]
+        mine = ("director.", "balancer")
+        return [at_fields(problem) for problem in problems_of_draft(self.draft) if problem.key.startswith(mine)]
 
     def show_problems(self) -> None:
         self.query_one(Form).show_all()
@@ -176,9 +175,8 @@ class DirectorPane(Pane):
     async def edited(self, event: Form.Edited) -> None:
         event.stop()
         await self.query_one(SecondDirector).follow()
+        await self.query_one(Appliance).follow()
         self.desk.in_use.clear()
-        self._appliance = self.draft.balancer or self._appliance
-        self.draft.balancer = self._appliance if self.draft.engine in PRODUCTS else None
         if self.draft.engine not in IN_KERNEL and self.draft.guard:
             self.draft.guard = False  # another product has its own health checks
             self.query_one("#guard", YesNoField).show()

@@ -78,10 +78,52 @@ ENGINE = FieldText(
     "and destinations over netlink. While this machine restarts, nobody is served.\n\nThis machine and a second "
     "director: keepalived on both owns VIP and IPVS table. One director serves and the other takes over when it dies "
     "(VRRP). dsrwizard writes keepalived's files here and, by SSH, there. keepalived must be installed on both."
-    "\n\nBoth need root and the kernel module ip_vs.\n\nAnother product: the load balancer is a NetScaler, ALOHA, "
-    "Barracuda, Loadbalancer.org appliance or the like. This machine is then only a host in the servers' network: the "
-    "real servers are set up, and every check that does not need the director's kernel runs as usual. Nothing on this "
-    "machine is changed.",
+    "\n\nBoth need root and the kernel module ip_vs.\n\nNetScaler and Loadbalancer.org are set up over their own API, "
+    "with the exact calls in the review before anything is sent. ALOHA, Barracuda and any other are set up by hand: "
+    "the key l on Review writes their steps. With each of these this machine is only a host in the servers' network: "
+    "the real servers are set up, and every check that does not need the director's kernel runs as usual. Nothing on "
+    "this machine is changed.",
+)
+BALANCER_ADDRESS = FieldText(
+    "Managed at",
+    "dsrwizard speaks HTTPS with it here. Its certificate is shown to you first.",
+    "The appliance's own address for its management: of a NetScaler the NSIP. It is not the VIP. The certificate is "
+    "shown once with its fingerprint, unless an authority that this machine trusts has signed it, and then pinned: "
+    "another one is refused. The password is sent after that.",
+    "10.1.0.5",
+    _NO_SPACE,
+    45,
+)
+BALANCER_SECOND = FieldText(
+    "Its pair at",
+    "Empty: it has none. Of a NetScaler pair, the primary is found.",
+    "The management address of the other one of a pair. Of two NetScalers the primary is found, and nothing is written "
+    "to a secondary. Of two Loadbalancer.org appliances, write the active one first.",
+    "",
+    _NO_SPACE,
+    45,
+)
+BALANCER_USER = FieldText(
+    "Log in as",
+    "The password is asked for when it is needed, and is not kept.",
+    "A user of the appliance. On a NetScaler it needs the command policy network or superuser. On a Loadbalancer.org "
+    "it is the user of its API, which also has a key that is asked for.",
+    "dsrwizard",
+    _NO_SPACE,
+    64,
+)
+BALANCER_PORT = FieldText(
+    "HTTPS port",
+    "Empty: 443 on a NetScaler, 9443 on a Loadbalancer.org.",
+    "The port of its HTTPS management. Port 80 is refused: it would carry the password in clear text.",
+    "",
+    _NUMBER,
+    5,
+)
+BALANCER_CA = FieldText(
+    "CA file",
+    "Empty: decided by the fingerprint, where no trusted authority signed it.",
+    "A file with the certificate of the authority that signed the appliance's certificate, in PEM form.",
 )
 PEER_NAME = FieldText(
     "Second: name",

@@ -103,22 +103,23 @@ class TestOneDirectorOrTwo:
 
 
 class TestAnApplianceOfTheFile:
-    async def test_it_is_a_choice_more_and_goes_on_as_it_is(self, make_app: Make, lab: World) -> None:
+    async def test_it_goes_on_as_it_is_and_comes_back_when_the_mind_changes(self, make_app: Make, lab: World) -> None:
         deployment = msgspec.structs.replace(
-            lab.deployment(engine="netscaler"), balancer=Balancer(addresses=("10.1.0.5",), user="nsroot")
+            lab.deployment(engine="netscaler"),
+            balancer=Balancer(addresses=("10.1.0.5",), user="nsroot", method="SRCIPSRCPORTHASH", save=False),
         )
         draft = Draft.from_deployment(deployment)
         app = make_app(session=Session(draft=draft, step="director", visited={"vip", "director"}))
         async with app.run_test(size=(120, 40)) as pilot:
             await pilot.press("enter")  # resume
             await settled(pilot)
-            assert "NetScaler, with [balancer] as in the file" in _read(app)
+            assert typed(app, "balancer.addresses[0]") == "10.1.0.5"
             field(app, "director.engine").take_focus()
             await pilot.pause()
-            await pilot.press("down", "down", "space")
+            await pilot.press(*["down"] * 4, "space")
             await settled(pilot)
             assert wizard_draft(app).engine == "external"
             assert wizard_draft(app).balancer is None, "else the file would be refused"
-            await pilot.press("down", "space")
+            await pilot.press(*["up"] * 4, "space")
             await settled(pilot)
             assert deployment_of(wizard_draft(app)) == deployment

@@ -231,12 +231,12 @@ class TestDirector:
             await pilot.press("ctrl+n")
             await settled(pilot)
             assert "modprobe ip_vs" in seen(app)
-            await pilot.press("tab", "down", "down", "space")
+            await pilot.press("tab", "up", "space")
             await settled(pilot)
             assert wizard_draft(app).engine == "external"
             assert "IPVS is not needed" in seen(app)
             lab.ipvs_problem = ""
-            await pilot.press("up", "up", "space", "f5")
+            await pilot.press("down", "space", "f5")
             await settled(pilot)
             assert "IPVS is loaded" in seen(app)
 
@@ -259,7 +259,7 @@ class TestDirector:
             await pilot.press("down", "space")
             await settled(pilot)
             assert not wizard_draft(app).guard
-            await pilot.press("up", "space", "shift+tab", "down", "down", "space")
+            await pilot.press("up", "space", "shift+tab", "up", "space")
             await settled(pilot)
             draft = wizard_draft(app)
             assert (draft.engine, draft.guard) == ("external", False), "another product has its own health checks"
