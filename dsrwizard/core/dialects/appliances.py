@@ -12,7 +12,7 @@ from dsrwizard.core.dialects.netscaler import calls as nitro_calls
 from dsrwizard.core.dialects.netscaler import reading as nitro_reading
 from dsrwizard.core.dialects.netscaler import words as nitro_words
 from dsrwizard.core.model.balancer_facts import BalancerFacts, Box, Ldirectord
-from dsrwizard.core.model.changes import Change, ServiceKey
+from dsrwizard.core.model.changes import Change, DestinationChange, ServiceChange, ServiceKey
 from dsrwizard.core.model.deployment import Deployment, Service, Vip
 from dsrwizard.core.model.facts import VirtualService
 
@@ -49,6 +49,14 @@ class ApplianceDialect(Protocol):
         ...
 
     def trial(self, facts: BalancerFacts) -> Trial: ...
+
+    def made_by_us(self, deployment: Deployment, facts: BalancerFacts, change: Change) -> bool:
+        """Whether what a change is about carries the deployment's name there."""
+        ...
+
+    def unnamed(self, deployment: Deployment, facts: BalancerFacts) -> list[str]:
+        """What stays where only names tell what is ours, in sentences: it carries none."""
+        ...
 
 
 class _BoxTrial:
@@ -109,6 +117,23 @@ class _NetScalerDialect:
     def trial(self, facts: BalancerFacts) -> Trial:
         return _BoxTrial(facts.box.copy())
 
+    def made_by_us(self, deployment: Deployment, facts: BalancerFacts, change: Change) -> bool:
+        box = facts.box
+        if not isinstance(change, ServiceChange | DestinationChange):
+            return False
+        vserver = nitro_words.vserver_at(box, deployment.name, change.service.address, change.service.port)
+        if vserver and nitro_words.of_ours(deployment.name, vserver, box.vservers[vserver]):
+            return True
+        if isinstance(change, ServiceChange):
+            return False
+        server = nitro_words.server_with(deployment, change.address)
+        service = nitro_words.service_at(box, deployment, server, change.address, change.port)
+        return bool(service) and nitro_words.of_ours(deployment.name, service, box.services[service])
+
+    def unnamed(self, deployment: Deployment, facts: BalancerFacts) -> list[str]:
+        on = [what for what, there in (("LB", facts.box.features), ("MBF", facts.box.modes)) if what in there]
+        return [f"{' and '.join(on)} stay{'s' if len(on) == 1 else ''} on."] if on else []
+
 
 class _LoadbalancerOrgDialect:
     noun = "virtual service"
@@ -130,6 +155,16 @@ class _LoadbalancerOrgDialect:
 
     def trial(self, facts: BalancerFacts) -> Trial:
         return _LdirectordTrial(facts.ldirectord.copy())
+
+    def made_by_us(self, deployment: Deployment, facts: BalancerFacts, change: Change) -> bool:
+        if not isinstance(change, ServiceChange | DestinationChange):
+            return False
+        own = org_words.virtual_label(deployment.name, change.service)
+        return org_words.virtual_at(facts.ldirectord, deployment.name, change.service) == own
+
+    def unnamed(self, deployment: Deployment, facts: BalancerFacts) -> list[str]:
+        floating = facts.ldirectord.floating or set()
+        return [f"{vip.address} stays a floating IP." for vip in deployment.vips if str(vip.ip) in floating]
 
 
 _DIALECTS: Mapping[str, ApplianceDialect] = {

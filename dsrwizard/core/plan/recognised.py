@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from dsrwizard.core.dialects.appliances import dialect_of
 from dsrwizard.core.dialects.linux.plan import GUARD, ifupdown_file, key, unit_file, unit_link
 from dsrwizard.core.dialects.windows.firewall import rule_name
 from dsrwizard.core.dialects.windows.plan import nic_of, target
+from dsrwizard.core.model.balancer_facts import BalancerFacts
 from dsrwizard.core.model.changes import (
     FORMER_GUARD_FILE,
     GUARD_FILE,
@@ -28,6 +30,7 @@ from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observed, ServerFacts
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
+from dsrwizard.core.plan.appliance import PLANNERS
 from dsrwizard.core.plan.bird import bare_bird
 from dsrwizard.core.plan.director import key_of, plan_director, settings_of
 from dsrwizard.core.plan.keepalived_found import SETTINGS_STAY, keepalived_found
@@ -75,6 +78,8 @@ def recognised(deployment: Deployment, observed: Observed) -> FoundByName:
             found.strange |= {server.name: held} if held else {}
     if observed.director is not None and deployment.director.engine == "netlink":
         _director(found, deployment, observed.director)
+    if observed.director is not None and deployment.director.engine in PLANNERS:
+        _appliance(found, deployment, observed.director)
     for item in keepalived_found(deployment, observed):
         found.items.append(item)
         found.notes.setdefault(item.host, [SETTINGS_STAY])
@@ -260,6 +265,36 @@ def _elsewhere(step: Step, facts: DirectorFacts, nic: str) -> bool:
     )
 
 
+def _appliance(found: FoundByName, deployment: Deployment, facts: DirectorFacts) -> None:
+    """Its virtual services and what is behind them, by their names alone; of others', what they were set to before is
+    not known, and they stay."""
+    balancer = facts.balancer
+    if balancer is None:
+        return
+    dialect = dialect_of(deployment)
+    nothing = BalancerFacts(product=balancer.product, at=balancer.at, save=False)
+    bare = msgspec.structs.replace(facts, services=(), balancer=nothing)
+    every = frozenset(server.name for server in deployment.servers)
+    steps = [
+        step for step in PLANNERS[deployment.director.engine](deployment, bare, every).steps
+        if all(dialect.made_by_us(deployment, balancer, change) for change in step.changes)
+    ]  # fmt: skip
+    before = len(found.items)
+    _take(found, DIRECTOR, "local", facts, steps)
+    ours = {item.change.service for item in found.items[before:] if isinstance(item.change, ServiceChange)}
+    theirs = [
+        f"the {dialect.noun} {one.key.address} {one.key.protocol}/{one.key.port}"
+        for one in facts.services or () if one.key not in ours
+    ]  # fmt: skip
+    if len(found.items) == before:
+        if theirs:
+            found.strange[DIRECTOR] = theirs
+        return
+    notes = [f"{_NOT_KNOWN}: {text}" for text in dialect.unnamed(deployment, balancer)]
+    notes += [f"{_NOT_KNOWN}: {one} has another name than dsrwizard's and stays as it is set." for one in theirs]
+    found.notes.setdefault(DIRECTOR, []).extend(notes)
+
+
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
@@ -272,7 +307,7 @@ def missing(found: FoundByName, owed: Sequence[Owed]) -> list[Owed]:
 def told(plan: Plan, found: FoundByName, deployment: Deployment, observed: Observed) -> Plan:
     """The plan with what cannot be known, what stands and is nobody's, and the hosts that could not be looked at."""
     hosts = {host.host: host for host in plan.hosts}
-    balances = deployment.director.engine == "netlink"
+    balances = deployment.director.engine == "netlink" or deployment.director.engine in PLANNERS
     names = [*([DIRECTOR] if balances else []), *(one.name for one in deployment.servers if one.connect != "manual")]
     for name in names:
         looked = observed.director is not None if name == DIRECTOR else name in observed.servers
