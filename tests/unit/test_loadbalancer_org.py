@@ -313,6 +313,23 @@ def test_a_server_through_which_the_vip_is_dead_may_still_get_clients_and_that_i
     assert found.consequence_of == "vip-missing"
 
 
+def test_mend_puts_right_what_was_changed_there(shop: OrgShop) -> None:
+    deployment = shop.deployment()
+    well(shop.apply(deployment))
+    shop.world.strangers[VIP] = ["02:00:0a:00:00:42"]
+    config = shop.box.config
+    config.floating.discard(VIP)
+    config.virtuals[LABEL].update(forwardingmethod="masq")
+    config.reals[LABEL]["web3"].update(weight="0")
+    shop.box.reboot()
+    assert shop.served() == []
+    report = shop.engine.verify(deployment)
+    assert {one.cause for one in report.failures} == {"director-vip", "ipvs-differs", "drained"}
+    done = shop.engine.mend(deployment, shop.engine.mend_plan(deployment, *report.failures), lambda event: None)
+    assert all(one.cured for one in done.mended)
+    assert shop.served() == ["web1", "web2", "web3"]
+
+
 # --- drain, restore --------------------------------------------------------------------------------------------------
 
 

@@ -75,7 +75,7 @@ def _address(config: Ldirectord, vip: Vip) -> Iterator[Step]:
     address = str(vip.ip)
     if config.floating is not None and address not in config.floating:
         yield Step(
-            id=f"floating IP {vip.address}", host=DIRECTOR, phase="prepare", purpose="setting", vip=vip.address,
+            id=f"floating IP {vip.address}", host=DIRECTOR, phase="prepare", purpose="vip", vip=vip.address,
             title=f"{vip.address} is a floating IP of the appliance",
             why="Of a pair, the active appliance has it; without it nobody answers ARP for the VIP.",
             changes=(ModeChange(of="floating IP", name=address, old=False, new=True),),
