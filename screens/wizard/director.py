@@ -29,12 +29,12 @@ from screens.wizard.second_director import SecondDirector, consequences
 
 ENGINES = (
     ("This machine alone (kernel IPVS)", "netlink"),
-    ("This machine and a second one (keepalived)", "keepalived"),
+    ("This machine and a second (keepalived)", "keepalived"),
     ("NetScaler, set up from here", "netscaler"),
     ("Loadbalancer.org, set up from here", "loadbalancer.org"),
-    ("HAProxy ALOHA, by hand: its text is written for you", "aloha"),
-    ("Barracuda, by hand: a checklist is written for you", "barracuda"),
-    ("Any other product, by hand: only the servers here", "external"),
+    ("HAProxy ALOHA, by hand with its text", "aloha"),
+    ("Barracuda, by hand with a checklist", "barracuda"),
+    ("Any other product, by hand", "external"),
 )
 
 

@@ -116,7 +116,7 @@ class TestAnApplianceOfTheFile:
             assert typed(app, "balancer.addresses[0]") == "10.1.0.5"
             field(app, "director.engine").take_focus()
             await pilot.pause()
-            await pilot.press(*["down"] * 4, "space")
+            await pilot.press(*["down"] * 6, "space")  # from the first choice
             await settled(pilot)
             assert wizard_draft(app).engine == "external"
             assert wizard_draft(app).balancer is None, "else the file would be refused"
