@@ -216,6 +216,7 @@ class DsrApp(App[int]):
             for number in signals.heeded():
                 asyncio.get_running_loop().add_signal_handler(number, self._asked_to_end)
             self.set_interval(1.0, self._look_for_terminal)
+            self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))  # the shell was there
         for notice in self._notices:
             self.notify(notice, severity="warning", timeout=20, markup=False)
         self._tell_elsewhere()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGTERM, Signals
+from signal import SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, Signals
 
 import pyte
 import pytest
@@ -88,3 +88,17 @@ def test_an_apply_that_ignores_the_hang_up_outlives_its_terminal(applying: Progr
     applying.go()
     assert applying.status() == 0
     assert applying.done > 10
+
+
+def test_a_program_that_comes_back_from_the_shell_paints_everything_again(tmp_path: Path) -> None:
+    with Program(tmp_path, "watch", "FILE", applied=True, terminal=True) as program:
+        program.until(lambda: "web3" in shown(program) and "q Quit" in shown(program))
+        stat = Path(f"/proc/{program.process.pid}/stat")
+        program.process.send_signal(SIGTSTP)
+        program.until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        program.said = ""  # the shell has written over it
+        program.process.send_signal(SIGCONT)
+        program.until(lambda: "web3" in shown(program) and "q Quit" in shown(program) and "State" in shown(program))
+        program.process.send_signal(SIGTERM)
+        assert program.status() == 0
+        assert program.modes_now() == program.modes
