@@ -58,12 +58,7 @@ long: packages $(VENV)/.ready-dev
 	  tests/lab tests/screens tests/windows tests/hostile tests/unit
 
 cases: packages $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -q -n 4 --dist load \
-	  tests/lab/test_cases.py tests/lab/test_cases_rich.py tests/lab/test_healthy_farms.py tests/lab/test_fixes.py
-	$(BIN)/python -m pytest -q -n 4 --dist load -m cases \
-	  tests/lab/test_one_run_at_a_time.py tests/lab/test_renamed.py tests/lab/test_revert.py tests/lab/test_kill_points.py \
-	  tests/lab/test_waves.py tests/lab/test_ecmp.py tests/lab/test_faults_rich.py \
-	  tests/lab/test_keepalived_alone.py tests/lab/test_pair_faults.py tests/lab/test_windows.py
+	$(BIN)/python -m pytest -q -n 4 --dist load -m cases tests/lab
 
 reboots: $(VENV)/.ready-dev
 	@$(MAKE) --no-print-directory packages NEEDS='$(REBOOTS_NEED)'
