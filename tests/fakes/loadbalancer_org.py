@@ -97,7 +97,7 @@ class FakeLoadbalancerOrg(FakeBox):
         effect; `path` has its actions."""
         self.faults: list[tuple[Callable[[dict[str, Any]], bool], str]] = []
         """The next request with an action that fits: see `Reply`; `busy`; `failed`: that action alone; `idle`: it says
-        success and does nothing."""
+        success and does nothing; `torn`: that action is the last one that is carried out, and the connection ends."""
         self.errors: list[str] = []
         self._lock = threading.RLock()
         self._before: dict[tuple[str, str], Any] = {}
@@ -161,6 +161,8 @@ class FakeLoadbalancerOrg(FakeBox):
             names = " ".join(action["action"] for action in actions)
             if changes:
                 self.on_change("POST", names, actions)
+            if fault == "torn":
+                actions, fault = actions[: at + 1], "drop"
             told = self._carried_out(actions, at if fault in ("failed", "idle") else -1, fault)
             if changes:
                 self.on_change("post", names, actions)

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from dsrwizard.core.dialects.loadbalancer_org.calls import calls
+from dsrwizard.core.model.balancer_facts import Ldirectord
+from dsrwizard.core.model.changes import ServiceChange, ServiceKey, ServiceState
 from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.errors import DsrError, UsageError
 from dsrwizard.core.model.outcome import RunResult
@@ -136,6 +139,7 @@ def test_a_server_is_added_with_weight_0_and_halted_before_anything_is_reloaded(
     assert "online web2" not in sent(shop)
     at = sent(shop).index("add-rip web2")
     assert sent(shop)[at : at + 3] == ["add-rip web2", "halt web2", "reload-ldirectord"]
+    assert {one["weight"] for one in shop.box.changed if one["action"] == "add-rip"} == {"0"}, "a halt does not show"
 
 
 # --- what others have ------------------------------------------------------------------------------------------------
@@ -413,11 +417,30 @@ def test_an_action_that_it_refuses_is_named_and_a_later_apply_goes_on(make: Make
 
 def test_one_that_says_success_and_does_nothing_is_found_out(make: Make) -> None:
     shop = make(by_hand=True)
-    shop.box.faults = [(lambda one: one["action"] == "add-vip", "idle")] * 9
+    shop.box.faults = [(lambda one: one["action"] == "edit-rip", "idle")] * 9
     result = shop.apply(shop.deployment())
     (director,) = (host for host in result.hosts if host.host == DIRECTOR)
     assert director.failure is not None
+    assert "did not take" in director.failure.what
     assert shop.served() == []
+
+
+@pytest.mark.parametrize("action", ["add-vip", "edit-vip", "add-rip", "edit-rip"])
+def test_a_request_that_breaks_off_before_its_reload_is_reloaded_by_the_same_run(make: Make, action: str) -> None:
+    shop = make(by_hand=True, servers=1)
+    shop.box.faults = [(lambda one: one["action"] == action, "torn")]
+    well(shop.apply(shop.deployment()))
+    assert not shop.box.faults
+    assert shop.served() == ["web1"]
+    assert shop.box.running == shop.box.config
+
+
+def test_a_service_of_others_is_not_deleted_whatever_is_to_leave(shop: OrgShop) -> None:
+    theirs(shop)
+    config = Ldirectord(virtuals={"hand.made": {"server": VIP, "ports": "80", "protocol": "tcp"}}, reals={})
+    key = ServiceKey(VIP, "tcp", 80)
+    change = ServiceChange(service=key, old=ServiceState(scheduler="wlc"), new=None)
+    assert calls(change, config, shop.deployment()) == ()
 
 
 def test_a_dump_without_its_services_is_not_an_empty_one(shop: OrgShop, monkeypatch: pytest.MonkeyPatch) -> None:
