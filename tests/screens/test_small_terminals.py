@@ -17,10 +17,11 @@ from dsrwizard.core.ports import SecretQuestion
 from screens.live.weight import WeightModal
 from screens.questions.export import PathModal
 from screens.questions.modals import Choice, Question, SecretModal
+from screens.widgets.keybar import KeyBar
 from screens.wizard.several import DraftWeights
 from tests.fakes.pictures import destination, healthy
 from tests.fakes.world import World
-from tests.screens.driving import field
+from tests.screens.driving import field, seen, until
 from tests.screens.test_snapshots import live_app
 
 Make = Callable[..., DsrApp]
@@ -84,3 +85,16 @@ async def test_no_dialog_loses_its_buttons(name: str, size: tuple[int, int]) -> 
         for button in app.screen.query(Button):
             assert frame.contains_region(button.region), (button.label, button.region, frame)
             assert button.region.height == 1
+
+
+async def test_what_pops_up_leaves_the_keys_in_sight() -> None:
+    app = live_app(healthy())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        app.notify("word " * 30)
+        await until(pilot, lambda: bool(app.screen.query("Toast")))
+        await pilot.pause()
+        bar = app.screen.query_one(KeyBar).region
+        assert bar.height == 2
+        for toast in app.screen.query("Toast"):
+            assert not toast.region.overlaps(bar), (toast.region, bar)
