@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 
 import click
+
+from dsrwizard.core.model.errors import UsageError
 
 GROUPS = (
     ("Set up", ("adopt", "plan", "apply", "teardown")),
@@ -40,6 +43,20 @@ EXIT_CODES = (
 
 class FrontPage(click.Group):
     """The group of all commands; its help has them by purpose, with their first sentence whole."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name.endswith(".toml") and self.get_command(ctx, name) is None:
+            file = shlex.quote(name)
+            raise UsageError(
+                f"{name} is a file, and a command comes before it.",
+                "",
+                f"Watch it: dsrwizard watch {file}. See what apply would change: dsrwizard plan {file}. "
+                "All commands: dsrwizard --help.",
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(name) for name in self.commands)

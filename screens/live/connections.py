@@ -175,7 +175,7 @@ class ConnectionsScreen(AnsweredOnce[None]):
         table, width = self._table, self._rows.line_width
         several = len(self._names) > 1
         self.query_one("#clients-titles", Static).update(
-            _line(("Client", "State", "Expires", "Server"), width, several)
+            f"  {_line(TITLES, width, several)}"  # beside the cursor's place
         )
         rows = [self._row(one, width, several) for one in table.first] if table is not None else []
         if table is not None and table.more:

@@ -43,6 +43,11 @@ async def test_the_list_and_the_way_back(make_app: Make, shop: World, size: tupl
         text = seen(app)
         assert "Connections of 10.0.0.10 tcp/80 to web1" in text
         assert "203.0.113.10:50001 ESTABLISHED 900 s" in text
+        titles, row = (
+            next(strip.text for strip in app.screen._compositor.render_strips() if word in strip.text)
+            for word in ("Expires", "203.0.113.10:50001 ")
+        )
+        assert titles.index("State") == row.index("ESTABLISHED"), "a title stands above its column"
         assert "203.0.113.77" not in text, "it is another server's"
         assert "web1: SYN_RECV: the client has not" in text, "the first line is explained"
         assert ("Events, the latest first" in text) is beside

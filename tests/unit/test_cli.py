@@ -169,6 +169,7 @@ def test_a_failed_step_quotes_the_host(shell: Shell) -> None:
         (["plan"], "Missing argument 'FILE'"),
         (["plan", "--nonsense"], "--nonsense"),
         (["nonsense"], "nonsense"),
+        (["my shop.toml"], "Watch it: dsrwizard watch 'my shop.toml'."),
         (["apply", "x.toml", "y.toml"], "y.toml"),
     ],
 )
