@@ -13,15 +13,15 @@ from typing import TypeVar
 
 from backends.appliance import door
 from backends.appliance.door import Management, shown_certificate
+from backends.appliance.weights import ByWeight
 from backends.loadbalancer_org.lbcli import DUMP, LBCLI_API, Lbcli, LbcliRefused
 from backends.loadbalancer_org.looking import facts_of, look
 from backends.memory import Memory, memory_of
 from backends.winrm.trust import Trust, check_certificate
 from dsrwizard.core.dialects.loadbalancer_org.calls import RELOAD, calls
 from dsrwizard.core.dialects.loadbalancer_org.reading import services
-from dsrwizard.core.dialects.loadbalancer_org.words import server_with
 from dsrwizard.core.model.balancer_facts import BalancerFacts, LbcliCall, Ldirectord
-from dsrwizard.core.model.changes import Change, DestinationChange, DestinationState, SaveChange, ServiceKey
+from dsrwizard.core.model.changes import Change, DestinationChange, SaveChange
 from dsrwizard.core.model.deployment import Balancer, Deployment
 from dsrwizard.core.model.errors import ConnectionLost, DsrError, HostError, LoginRefused, LookError
 from dsrwizard.core.model.facts import VirtualService
@@ -39,7 +39,7 @@ FRESH_SECONDS = 5.0
 T = TypeVar("T")
 
 
-class LoadbalancerOrg:
+class LoadbalancerOrg(ByWeight):
     """One operator's way to it. Requests are made one at a time."""
 
     def __init__(self, deployment: Deployment, asker: Asker, *, memory: Memory | None = None) -> None:
@@ -118,24 +118,7 @@ class LoadbalancerOrg:
         if unsure is not None:
             self._open().send([RELOAD])
 
-    def hold(self, deployment: Deployment, service: ServiceKey, address: str) -> None:
-        self._to(deployment, service, address, 0)
-
-    def admit(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
-        self._to(deployment, service, address, weight)
-
-    def drain(self, deployment: Deployment, service: ServiceKey, address: str) -> None:
-        self._to(deployment, service, address, 0)
-
-    def weight(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
-        self._to(deployment, service, address, weight)
-
-    def _to(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
-        if server_with(deployment, address) is None:
-            raise LookError(f"{address} is no real server of this deployment.")
-        change = DestinationChange(
-            service=service, address=address, port=service.port, old=None, new=DestinationState(weight=weight)
-        )
+    def _weigh(self, deployment: Deployment, change: DestinationChange) -> None:
         with self._lock:
             self._config = None
             self._carry_out(deployment, change, False, [])

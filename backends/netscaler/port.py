@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from backends.appliance.door import shown_certificate
+from backends.appliance.weights import ByWeight
 from backends.memory import Memory, memory_of
 from backends.netscaler import door
 from backends.netscaler.looking import facts_of, look
@@ -19,9 +20,8 @@ from backends.netscaler.nitro import EXISTS, MISSING, SAVING, Nitro, NitroRefuse
 from backends.winrm.trust import check_certificate
 from dsrwizard.core.dialects.netscaler.calls import SAVE, calls, take
 from dsrwizard.core.dialects.netscaler.reading import services
-from dsrwizard.core.dialects.netscaler.words import server_with
 from dsrwizard.core.model.balancer_facts import BalancerFacts, Box, NitroCall
-from dsrwizard.core.model.changes import Change, DestinationChange, DestinationState, SaveChange, ServiceKey
+from dsrwizard.core.model.changes import Change, DestinationChange, SaveChange
 from dsrwizard.core.model.deployment import Balancer, Deployment
 from dsrwizard.core.model.errors import ConnectionLost, DsrError, HostError, LoginRefused, LookError
 from dsrwizard.core.model.facts import VirtualService
@@ -42,7 +42,7 @@ MOST_SWITCHES = 3
 T = TypeVar("T")
 
 
-class NetScaler:
+class NetScaler(ByWeight):
     """One operator's way to it. Calls are made one at a time."""
 
     def __init__(
@@ -139,24 +139,7 @@ class NetScaler:
             )  # fmt: skip
         return count + 1
 
-    def hold(self, deployment: Deployment, service: ServiceKey, address: str) -> None:
-        self._to(deployment, service, address, 0)
-
-    def admit(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
-        self._to(deployment, service, address, weight)
-
-    def drain(self, deployment: Deployment, service: ServiceKey, address: str) -> None:
-        self._to(deployment, service, address, 0)
-
-    def weight(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
-        self._to(deployment, service, address, weight)
-
-    def _to(self, deployment: Deployment, service: ServiceKey, address: str, weight: int) -> None:
-        if server_with(deployment, address) is None:
-            raise LookError(f"{address} is no real server of this deployment.")
-        change = DestinationChange(
-            service=service, address=address, port=service.port, old=None, new=DestinationState(weight=weight)
-        )
+    def _weigh(self, deployment: Deployment, change: DestinationChange) -> None:
         with self._lock:
             self._box = None
             self._carried_out(deployment, change, False)

@@ -126,7 +126,7 @@ class _NetScalerDialect:
             return True
         if isinstance(change, ServiceChange):
             return False
-        server = nitro_words.server_with(deployment, change.address)
+        server = deployment.server_at(change.address)
         service = nitro_words.service_at(box, deployment, server, change.address, change.port)
         return bool(service) and nitro_words.of_ours(deployment.name, service, box.services[service])
 

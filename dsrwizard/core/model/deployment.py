@@ -302,6 +302,13 @@ class Deployment(_Struct, frozen=True, kw_only=True):
                 return server
         raise KeyError(name)
 
+    def server_at(self, rip: str) -> RealServer | None:
+        """The real server with this address, however it is written."""
+        return next(
+            (one for one in self.servers if same_in(rip, tuple(text for text in (one.address, one.address6) if text))),
+            None,
+        )
+
     def peer(self, name: str) -> PeerDirector:
         """The other director of that name. Raises KeyError."""
         for peer in self.director.peers:

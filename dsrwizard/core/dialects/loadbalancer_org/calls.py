@@ -90,7 +90,7 @@ class _LbWork:
                 self.do({"action": "delete-rip", **where}, RELOAD)
             return
         if not real:
-            server = words.server_with(self._deployment, change.address)
+            server = self._deployment.server_at(change.address)
             where["rip"] = server.name if server else change.address
             self.do({"action": "add-rip", **where, "ip": change.address, "weight": "0"}, {"action": "halt", **where},
                     RELOAD)  # fmt: skip

@@ -10,7 +10,7 @@ import re
 
 from dsrwizard.core.model.balancer_facts import Fields, Ldirectord
 from dsrwizard.core.model.changes import ServiceKey, ServiceState
-from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.products import LOADBALANCER_ORG
 from dsrwizard.core.model.values import canonical, parsed
 
@@ -103,13 +103,6 @@ def real_at(config: Ldirectord, virtual: str, rip: str) -> str:
     """The label of the real server with this address behind a virtual service; empty: none."""
     behind = config.reals.get(virtual, {})
     return next((label for label, one in behind.items() if same(one.get("server", ""), rip)), "")
-
-
-def server_with(deployment: Deployment, rip: str) -> RealServer | None:
-    """The deployment's server at this address."""
-    wanted = canonical(rip)
-    return next((one for one in deployment.servers
-                 if wanted in {canonical(text) for text in (one.address, one.address6) if text}), None)  # fmt: skip
 
 
 def number(text: str) -> int:

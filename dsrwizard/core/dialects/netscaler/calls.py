@@ -119,7 +119,7 @@ class _Work:
 
     def _serves(self, rip: str, port: int) -> bool:
         """Whether the deployment still has this server behind a port, and goes on."""
-        server = words.server_with(self._deployment, rip) if self._leaves else None
+        server = self._deployment.server_at(rip) if self._leaves else None
         vips = self._deployment.vips_of(server) if server is not None else ()
         return any(port in words.ports_of(vip) for vip in vips)
 
@@ -140,7 +140,7 @@ class _Work:
     def destination(self, change: DestinationChange) -> None:
         key, rip, port = change.service, change.address, change.port
         vserver = words.vserver_at(self.box, self._deployment.name, key.address, key.port)
-        server = words.server_with(self._deployment, rip)
+        server = self._deployment.server_at(rip)
         service = words.service_at(self.box, self._deployment, server, rip, port)
         if change.new is None:
             self._remove(vserver, service)

@@ -150,17 +150,10 @@ def _same(text: str, address: str) -> bool:
         return False
 
 
-def server_with(deployment: Deployment, rip: str) -> RealServer | None:
-    """The deployment's server at this address."""
-    wanted = canonical(rip)
-    return next((one for one in deployment.servers
-                 if wanted in {canonical(text) for text in (one.address, one.address6) if text}), None)  # fmt: skip
-
-
 def shared(deployment: Deployment, rip: str, port: int) -> bool:
     """Whether several VIPs have this port on this server: one service stands behind all of them, so it cannot be off
     for one and on for another, and a server is kept out of a VIP by not being bound to it."""
-    server = server_with(deployment, rip)
+    server = deployment.server_at(rip)
     vips = deployment.vips_of(server) if server is not None else ()
     return sum(port in ports_of(vip) for vip in vips) > 1
 
