@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 
 from backends.appliance.door import CONNECT_SECONDS, Management, no_connection
 from backends.winrm.trust import Trust
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer
 from dsrwizard.core.model.errors import AnswerUnreadable, ConnectionLost, HostKeyChanged
 from dsrwizard.core.model.foreign import one_line
 
@@ -19,11 +20,16 @@ LARGEST = 32_000_000
 """Bytes of one answer: some 20,000 services with all they are asked for."""
 
 
+AnswerHeard = Callable[[ApplianceAnswer], None]
+"""Is told every answer to a request that changes nothing, before anybody makes sense of it; logins are none."""
+
+
 class Https:
     """A session. Its connections are made to one place, with the certificate that was accepted there."""
 
-    def __init__(self, place: Management, trust: Trust) -> None:
+    def __init__(self, place: Management, trust: Trust, heard: AnswerHeard | None = None) -> None:
         self.place = place
+        self._heard = heard
         self._http = requests.Session()
         self._http.trust_env = False
         self._http.verify = False if trust.fingerprint else trust.authorities or True
@@ -51,6 +57,11 @@ class Https:
                     raw += piece
                     if len(raw) > largest:
                         raise unreadable(self.place, f"more than any {self.place.host} sends", changes=changes)
+                if self._heard is not None and not changes:
+                    self._heard(ApplianceAnswer(
+                        method=method, base=self.place.api.path, path=path, sent=text, status=answer.status_code,
+                        body=raw,
+                    ))  # fmt: skip
                 return answer.status_code, raw
         except requests.exceptions.SSLError as error:
             raise HostKeyChanged(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.ports import Asker, BalancerPort
 
@@ -12,3 +15,15 @@ def open_loadbalancer_org(deployment: Deployment, asker: Asker) -> BalancerPort:
     from backends.loadbalancer_org.port import LoadbalancerOrg
 
     return LoadbalancerOrg(deployment, asker)
+
+
+def read_loadbalancer_org(deployment: Deployment, asker: Asker, heard: Callable[[ApplianceAnswer], None]) -> None:
+    """Makes every read of a run, and nothing else. Raises DsrError; `heard` has then been told what was answered until
+    then."""
+    from backends.loadbalancer_org.port import LoadbalancerOrg
+
+    port = LoadbalancerOrg(deployment, asker, heard=heard)
+    try:
+        port.observe(deployment)
+    finally:
+        port.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 from backends.appliance import https
 from backends.appliance.door import Management, ManagementApi
-from backends.appliance.https import Https, unreadable
+from backends.appliance.https import AnswerHeard, Https, unreadable
 from backends.winrm.trust import Trust
 from dsrwizard.core.dialects.loadbalancer_org.words import HARMLESS_WORD
 from dsrwizard.core.model.errors import CommandFailed, HostError, LoginRefused, UsageError
@@ -47,9 +47,11 @@ class LbcliRefused(CommandFailed):
 class Lbcli:
     """One operator's way to one appliance; there is no login and no session."""
 
-    def __init__(self, place: Management, trust: Trust, password: Secret, key: Secret) -> None:
+    def __init__(
+        self, place: Management, trust: Trust, password: Secret, key: Secret, heard: AnswerHeard | None = None
+    ) -> None:
         self.place = place
-        self._https = Https(place, trust)
+        self._https = Https(place, trust, heard)
         self._password, self._key = password, key
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from backends.appliance import door
 from backends.appliance.door import Management, shown_certificate
+from backends.appliance.https import AnswerHeard
 from backends.appliance.weights import ByWeight
 from backends.loadbalancer_org.lbcli import DUMP, LBCLI_API, Lbcli, LbcliRefused
 from backends.loadbalancer_org.looking import facts_of, look
@@ -42,10 +43,13 @@ T = TypeVar("T")
 class LoadbalancerOrg(ByWeight):
     """One operator's way to it. Requests are made one at a time."""
 
-    def __init__(self, deployment: Deployment, asker: Asker, *, memory: Memory | None = None) -> None:
+    def __init__(
+        self, deployment: Deployment, asker: Asker, *, memory: Memory | None = None, heard: AnswerHeard | None = None
+    ) -> None:
         self._balancer = deployment.balancer or Balancer()
         self._asker = asker
         self._memory = memory or memory_of(asker)
+        self._heard = heard
         self._lock = threading.RLock()
         self._lbcli: Lbcli | None = None
         self._config: tuple[float, Ldirectord] | None = None
@@ -183,7 +187,7 @@ class LoadbalancerOrg(ByWeight):
                 given.append(secret)
             if len(given) < len(slots):
                 break
-            lbcli = Lbcli(place, trust, *given)
+            lbcli = Lbcli(place, trust, given[0], given[1], self._heard)
             try:
                 lbcli.read(DUMP)
             except LoginRefused:

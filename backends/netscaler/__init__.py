@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.ports import Asker, BalancerPort
 
@@ -12,3 +15,15 @@ def open_netscaler(deployment: Deployment, asker: Asker) -> BalancerPort:
     from backends.netscaler.port import NetScaler
 
     return NetScaler(deployment, asker)
+
+
+def read_netscaler(deployment: Deployment, asker: Asker, heard: Callable[[ApplianceAnswer], None]) -> None:
+    """Makes every read of a run, and nothing else but its login and logout. Raises DsrError; `heard` has then been told
+    what was answered until then."""
+    from backends.netscaler.port import NetScaler
+
+    port = NetScaler(deployment, asker, heard=heard)
+    try:
+        port.read_all(deployment)
+    finally:
+        port.close()

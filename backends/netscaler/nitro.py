@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from backends.appliance import https
 from backends.appliance.door import Management
-from backends.appliance.https import Https, unreadable
+from backends.appliance.https import AnswerHeard, Https, unreadable
 from backends.winrm.trust import Trust
 from dsrwizard.core.model.errors import AnswerUnreadable, CommandFailed, HostError, LoginRefused, NoPrivilege
 from dsrwizard.core.model.foreign import one_line
@@ -40,9 +40,9 @@ class NitroRefused(CommandFailed):
 class Nitro:
     """A session. `send` and `get` raise HostError and its kinds, SessionOver, and NitroRefused."""
 
-    def __init__(self, place: Management, trust: Trust) -> None:
+    def __init__(self, place: Management, trust: Trust, heard: AnswerHeard | None = None) -> None:
         self.place = place
-        self._https = Https(place, trust)
+        self._https = Https(place, trust, heard)
         self._token = ""
 
     def log_in(self, password: Secret) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from backends.appliance.door import shown_certificate
+from backends.appliance.https import AnswerHeard
 from backends.appliance.weights import ByWeight
 from backends.memory import Memory, memory_of
 from backends.netscaler import door
@@ -23,7 +25,15 @@ from dsrwizard.core.dialects.netscaler.reading import services
 from dsrwizard.core.model.balancer_facts import BalancerFacts, Box, NitroCall
 from dsrwizard.core.model.changes import Change, DestinationChange, SaveChange
 from dsrwizard.core.model.deployment import Balancer, Deployment
-from dsrwizard.core.model.errors import ConnectionLost, DsrError, HostError, LoginRefused, LookError
+from dsrwizard.core.model.errors import (
+    AnswerUnreadable,
+    ConnectionLost,
+    DsrError,
+    HostError,
+    LoginRefused,
+    LookError,
+    NoPrivilege,
+)
 from dsrwizard.core.model.facts import VirtualService
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.steps import Step
@@ -46,12 +56,14 @@ class NetScaler(ByWeight):
     """One operator's way to it. Calls are made one at a time."""
 
     def __init__(
-        self, deployment: Deployment, asker: Asker, *, memory: Memory | None = None, save_again: float = SAVE_AGAIN
-    ) -> None:
+        self, deployment: Deployment, asker: Asker, *, memory: Memory | None = None, save_again: float = SAVE_AGAIN,
+        heard: AnswerHeard | None = None,
+    ) -> None:  # fmt: skip
         self._balancer = deployment.balancer or Balancer()
         self._asker = asker
         self._memory = memory or memory_of(asker)
         self._save_again = save_again
+        self._heard = heard
         self._lock = threading.RLock()
         self._session: Nitro | None = None
         self._box: tuple[float, Box] | None = None
@@ -77,6 +89,14 @@ class NetScaler(ByWeight):
                 self._box = box
             rows = self._get(lambda nitro: nitro.get("stat/service"))
             return services(deployment, box[1], {row.get("name", ""): row for row in rows})
+
+    def read_all(self, deployment: Deployment) -> None:
+        """Every read of a run, and that of its version."""
+        with self._lock:
+            with suppress(NitroRefused, NoPrivilege, AnswerUnreadable):
+                self._get(lambda nitro: nitro.get("config/nsversion"))
+            self.observe(deployment)
+            self.services(deployment)
 
     # --- changing ------------------------------------------------------------------------------------------------
 
@@ -262,7 +282,7 @@ class NetScaler(ByWeight):
             secret = self._memory.obtain(self._asker, slot, question, wrong)
             if secret is None:
                 break
-            nitro = Nitro(place, trust)
+            nitro = Nitro(place, trust, self._heard)
             try:
                 nitro.log_in(secret)
             except LoginRefused:

@@ -14,6 +14,7 @@ GROUPS = (
     ("Check and fix", ("verify", "mend", "explain")),
     ("Watch", ("status", "watch", "events", "metrics", "guard")),
     ("Servers set up by hand, and Windows", ("runbook", "prepare", "rehearse")),
+    ("Load balancers of the trade", ("balancer",)),
     ("After a reboot or a loss", ("restore", "forget")),
     ("Try it on this machine", ("lab",)),
 )

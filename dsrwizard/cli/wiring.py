@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Client, Deployment, RealServer
 from dsrwizard.core.model.products import LOADBALANCER_ORG, PRODUCTS
@@ -96,6 +97,19 @@ def _open_balancer(deployment: Deployment, asker: Asker) -> BalancerPort:
     from backends.netscaler import open_netscaler
 
     return open_netscaler(deployment, asker)
+
+
+def read_balancer(deployment: Deployment, asker: Asker, heard: Callable[[ApplianceAnswer], None]) -> None:
+    """Makes every read of a run on an appliance that is driven, and changes nothing there. Raises DsrError; `heard` has
+    then been told what was answered until then."""
+    if PRODUCTS[deployment.director.engine] is LOADBALANCER_ORG:
+        from backends.loadbalancer_org import read_loadbalancer_org
+
+        read_loadbalancer_org(deployment, asker, heard)
+        return
+    from backends.netscaler import read_netscaler
+
+    read_netscaler(deployment, asker, heard)
 
 
 def _director(interface: str) -> DirectorPort:

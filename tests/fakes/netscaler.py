@@ -81,6 +81,7 @@ class FakeNetScaler(FakeBox):
         self.log: list[tuple[int, str, str, Any]] = []
         self.changed: list[tuple[int, str, str, Any]] = []
         self.sessions: set[str] = set()
+        self.version = "NetScaler NS14.1: Build 73.37.nc, Date: Jun 05 2026, 02:11:47   (64-bit)"
         self.most_sessions = 20
         self.others = 0
         """Sessions of other people."""
@@ -242,6 +243,8 @@ class FakeNetScaler(FakeBox):
                          "haerrsyncfailure": "0"}]  # fmt: skip
             case "stat", "service":
                 rows = [{"name": one, **self.counters.get(one, {})} for one in config.services]
+            case "config", "nsversion":
+                return {kind: {"version": self.version, "mode": "1"}}
             case "config", "hanode":
                 rows = [{"id": "0", "hasync": "ENABLED", "haprop": "ENABLED"}]
             case "config", "nsconfig":

@@ -27,7 +27,9 @@ from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.dialects.aloha.compare import text_differences
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model import errors
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer
 from dsrwizard.core.model.checks import Check, Report
+from dsrwizard.core.model.deployment import Balancer
 from dsrwizard.core.model.errors import DsrError, LookError
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from dsrwizard.core.model.steps import HostPlan, Plan
@@ -139,6 +141,7 @@ PRINTED: dict[str, list[tuple[str, ...]]] = {
 }  # fmt: skip
 SHOWN_ELSEWHERE = {
     "metrics": "test_the_page_for_prometheus",
+    "balancer": "test_a_transcript_says_nothing_raw",
     "explain": "prints pages of dsrwizard's own",
     "restore": "reads a file of root's own: tests/unit/test_restoring.py",
     "prepare": "prints blocks of dsrwizard's own",
@@ -234,7 +237,8 @@ def test_what_was_typed_is_told_back_harmless(shell: Shell, each: Each) -> None:
             ("runbook", "FILE", "--host", text), ("runbook", "FILE", "--format", text),
             ("runbook", "FILE", "--system", text), ("explain", text), ("runbook", "FILE", "--balancer", text),
             ("runbook", "FILE", "--host", "web1", "--report", text), ("runbook", "FILE", "--compare", text),
-            ("metrics", "FILE", "--listen", text), ("lab", "fault", text),
+            ("metrics", "FILE", "--listen", text), ("lab", "fault", text), ("balancer", text, "FILE"),
+            ("balancer", "record", text),
         ):  # fmt: skip
             shell("", *arguments)
 
@@ -331,6 +335,35 @@ def test_a_load_balancers_runbook_takes_no_markup_from_reports_and_texts_of_the_
         assert Tags(pages[2]).found == Tags(plain[2]).found
 
     each("runbooks of load balancers", case)
+
+
+def test_a_transcript_says_nothing_raw(
+    shell: Shell, each: Each, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    driven = msgspec.structs.replace(
+        DEPLOYMENT, director=msgspec.structs.replace(DEPLOYMENT.director, engine="netscaler"),
+        balancer=Balancer(addresses=("10.1.0.5",), user="nsroot"),
+    )  # fmt: skip
+    shell.file.write_text(dumps(driven))
+
+    def case(text: str) -> None:
+        word = text.encode("utf-8", "backslashreplace").decode()
+        row = {"name": text, text: text, "message": text, "version": text, "state": f"UP {text}"}
+
+        def read(deployment: Any, asker: Any, heard: Callable[[ApplianceAnswer], None]) -> None:
+            del deployment, asker
+            for path, body in ((f"/config/{word}", json.dumps({"service": [row]})), ("/config/service", word)):
+                heard(ApplianceAnswer(method="GET", base="/api", path=path, sent=None, status=200, body=body.encode()))
+            raise LookError(text, text, text)
+
+        monkeypatch.setattr(wiring, "read_balancer", read)
+        shell("", "balancer", "record", "FILE", "--output", str(tmp_path / "answers.json"))
+        harmless((tmp_path / "answers.json").read_text(), but="\n")
+        shell("", "balancer", "record", "FILE")
+        harmless(shell.out, but="\n")
+        assert len(json.loads(shell.out)["answers"]) == 2
+
+    each("transcripts", case)
 
 
 def test_an_incident_says_nothing_raw(each: Each) -> None:

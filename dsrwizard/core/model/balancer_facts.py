@@ -37,6 +37,18 @@ class LbcliCall(msgspec.Struct, frozen=True, kw_only=True):
         return one_line(f"POST /api/v2/ {body}")
 
 
+class ApplianceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back for a request that changes nothing, byte for byte. `base`: the path of the API; `path`: what
+    follows, names in it quoted as they were sent; `sent`: the request's body. Not to be shown as it is."""
+
+    method: str
+    base: str
+    path: str
+    sent: str | None
+    status: int
+    body: bytes
+
+
 Fields = dict[str, str]
 """An object as the appliance tells it, numbers as text."""
 
