@@ -93,6 +93,7 @@ class Applier:
 
     def apply(self, plan: Plan) -> RunResult:
         """Guard, VIP, destination at weight 0, probe, weight: in this order for every server."""
+        plan = self._changed_here(plan)
         self._tell.open(plan)
         self._by_wave = bool(plan.waves)
         director = of_host(plan, DIRECTOR)
@@ -109,6 +110,13 @@ class Applier:
         self._leave(plan)
         self._director.carry_out(last)
         return self._close(plan)
+
+    def _changed_here(self, plan: Plan) -> Plan:
+        """Without a load balancer that is set up by hand: it has notes alone, and nothing of it is looked at."""
+        director = of_host(plan, DIRECTOR)
+        if self._deployment.director.driven or director is None or director.steps or director.problem:
+            return plan
+        return msgspec.structs.replace(plan, hosts=tuple(host for host in plan.hosts if host is not director))
 
     def _wave(self, plan: Plan, number: int, hosts: Sequence[HostPlan]) -> None:
         if plan.waves and not self._blocked and not self._stop.is_set():
