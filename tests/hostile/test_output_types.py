@@ -51,6 +51,7 @@ RAW = {
     "deployment": "looked at when a deployment file is read",
     "intake.draft.DraftService": "a datagram as it was typed",
     "model.facts.VirtualService": "the kernel's own", "model.facts.Destination": "the kernel's own",
+    "model.facts.Connection": "the kernel's own: addresses as they were parsed, states in its words",
 }  # fmt: skip
 """Structs of the core, or whole modules, that may hold a text as it is, and why."""
 ROOTS = (api.Engine, api.Watcher, ports.Asker, printing, ticket, incident, exposition, html, Imported, Problem, Session)
