@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dsrwizard.core.model.balancer_facts import ApplianceAnswer
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer, Box
+from dsrwizard.core.model.deployment import Balancer, Deployment, Director
 from dsrwizard.core.ports import Asker, BalancerPort
 
 
@@ -25,5 +25,17 @@ def read_netscaler(deployment: Deployment, asker: Asker, heard: Callable[[Applia
     port = NetScaler(deployment, asker, heard=heard)
     try:
         port.read_all(deployment)
+    finally:
+        port.close()
+
+
+def farm_of(balancer: Balancer, asker: Asker) -> Box:
+    """The virtual servers in MAC mode of a NetScaler, with what is behind them; changes nothing. Raises DsrError."""
+    from backends.netscaler.port import NetScaler
+
+    way = Deployment(name="adopted", director=Director(interface="lo"), vips=(), servers=(), balancer=balancer)
+    port = NetScaler(way, asker)
+    try:
+        return port.farm()
     finally:
         port.close()

@@ -41,6 +41,26 @@ def facts_of(nitro: Nitro, deployment: Deployment) -> BalancerFacts:
     )  # fmt: skip
 
 
+def farm(nitro: Nitro) -> Box:
+    """Every virtual server, with what is behind those in MAC mode. Raises HostError."""
+    box = Box(
+        vservers=_named(nitro.get(f"config/lbvserver?attrs={_VSERVER},connfailover")),
+        servers=_named(nitro.get("config/server?attrs=name,ipaddress,state,comment")),
+        services=_named(nitro.get(f"config/service?attrs={_SERVICE}")),
+    )
+    for name, vserver in box.vservers.items():
+        if vserver.get("m", "").upper() != "MAC":
+            continue
+        bound = _of(nitro, "lbvserver_service_binding", name)
+        box.bindings[name] = {row.get("servicename", ""): _weight(row) for row in bound}
+        box.grouped[name] = [
+            row.get("servicegroupname", "") for row in _of(nitro, "lbvserver_servicegroup_binding", name)
+        ]
+    for group in dict.fromkeys(group for groups in box.grouped.values() for group in groups):
+        box.members[group] = _of(nitro, "servicegroup_servicegroupmember_binding", group)
+    return box
+
+
 def _look(nitro: Nitro, deployment: Deployment) -> tuple[Box, dict[str, tuple[str, str]]]:
     box = Box(
         features=_on(nitro.get("config/nsfeature"), "feature", "lb"),

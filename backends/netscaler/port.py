@@ -17,7 +17,7 @@ from backends.appliance.https import AnswerHeard
 from backends.appliance.weights import ByWeight
 from backends.memory import Memory, memory_of
 from backends.netscaler import door
-from backends.netscaler.looking import facts_of, look
+from backends.netscaler.looking import facts_of, farm, look
 from backends.netscaler.nitro import EXISTS, MISSING, SAVING, Nitro, NitroRefused, NitroRow, SessionOver
 from backends.winrm.trust import check_certificate
 from dsrwizard.core.dialects.netscaler.calls import SAVE, calls, take
@@ -97,6 +97,11 @@ class NetScaler(ByWeight):
                 self._get(lambda nitro: nitro.get("config/nsversion"))
             self.observe(deployment)
             self.services(deployment)
+
+    def farm(self) -> Box:
+        """Every virtual server in MAC mode with what is behind it, whoever made it. Changes nothing."""
+        with self._lock:
+            return self._get(farm)
 
     # --- changing ------------------------------------------------------------------------------------------------
 

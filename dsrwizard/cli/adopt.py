@@ -16,6 +16,9 @@ import click
     metavar="FILE",
     help="Adopt what this file says instead of this director's IPVS; repeatable, for names and logins of servers.",
 )
+@click.option(
+    "--netscaler", default="", metavar="USER@ADDRESS", help="Adopt what this NetScaler is set to, read over NITRO."
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path), metavar="OUT", help="Write the deployment file here.")
 @click.option("--force", is_flag=True, help="Overwrite OUT if it exists.")
 @click.option("--name", default="", metavar="NAME", help="The deployment's name. Default: as OUT.")
@@ -24,6 +27,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def adopt(
     sources: tuple[Path, ...],
+    netscaler: str,
     output: Path | None,
     force: bool,
     name: str,
@@ -33,10 +37,13 @@ def adopt(
 ) -> int:
     """Make a deployment file of a farm that exists already. Changes nothing on any host.
 
-    Reads this director's IPVS, or with --from: keepalived.conf, ldirectord.cf, the output of ipvsadm -Sn or -Ln, a
-    NetScaler's ns.conf, or the text of an ALOHA's LB Layer4 tab. Lists, /etc/hosts, Ansible inventories and ssh configs
-    add names and logins.
+    Reads this director's IPVS; with --netscaler the virtual servers in MAC mode of a NetScaler; or with --from:
+    keepalived.conf, ldirectord.cf, the output of ipvsadm -Sn or -Ln, a NetScaler's ns.conf, or the text of an ALOHA's
+    LB Layer4 tab. Lists, /etc/hosts, Ansible inventories and ssh configs add names and logins.
     """
     from dsrwizard.cli.adopting import adopted
 
-    return adopted(sources, output, force=force, name=name, interface=interface, no_login=no_login, as_json=as_json)
+    return adopted(
+        sources, output, force=force, name=name, interface=interface, no_login=no_login, as_json=as_json,
+        netscaler=netscaler,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -13,11 +14,13 @@ from dsrwizard import files, out
 from dsrwizard.cli.changing import leased
 from dsrwizard.core.intake import adopt as adopting
 from dsrwizard.core.intake import fields
+from dsrwizard.core.intake.draft import DraftBalancer
 from dsrwizard.core.intake.importers import KIND_WORDS, Imported, ListKind, detect, read
+from dsrwizard.core.intake.importers.netscaler import live
 from dsrwizard.core.intake.importers.plain import addresses_of, names_of
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
-from dsrwizard.core.model.deployment import Deployment, Director
+from dsrwizard.core.model.deployment import Balancer, Deployment, Director
 from dsrwizard.core.model.errors import DsrError, Locked, LookError, UsageError
 from dsrwizard.core.model.facts import DirectorFacts
 from dsrwizard.core.model.words import capital
@@ -54,19 +57,23 @@ def adopted(
     interface: str,
     no_login: bool,
     as_json: bool,
+    netscaler: str = "",
 ) -> int:
     """Makes and writes the deployment file, and returns the exit code. Raises UsageError, LookError and DsrError."""
     from dsrwizard.cli import wiring
 
     _usable(output, force)
     told = [(str(path), _read(path)) for path in sources]
+    balancer = _managed(netscaler) if netscaler else None
+    if balancer is not None:
+        told.insert(0, (f"the NetScaler at {balancer.addresses[0]}", _netscaler(balancer)))
     with closing(wiring.build_engine(Unanswering())) as engine, _undisturbed(engine):
         facts = _director(engine, interface)
         farm, lists, labels = _farm(told, facts)
         farm, logins = adopting.merged(farm, lists, addresses_of(_hosts()))
-        ours = _set_up_as(farm)
+        ours = _set_up_as(farm) or (farm.name if fields.name(farm.name) is None else "")
         name = name or ours or (output.stem if output is not None and fields.name(output.stem) is None else _NAME)
-        deployment = _deployment(farm, facts, name, interface)
+        deployment = _deployment(farm, facts, name, interface, balancer)
         told_of = [f"dsrwizard set this farm up itself, as {ours}."] if ours else []
         notes = [*farm.notes, *told_of, *adopting.seen_here(farm, facts, deployment.director.interface)]
         if no_login:
@@ -147,7 +154,7 @@ def _farm(
     lists = [found for _, found in told if not found.vips]
     if len(farms) > 1:
         raise UsageError(
-            "More than one file has VIPs.", "A deployment is one farm.", "Adopt each of them into a file of its own."
+            "More than one of them has VIPs.", "A deployment is one farm.", "Adopt each of them into a file of its own."
         )
     labels = [path for path, _ in told]
     if farms:
@@ -185,7 +192,41 @@ def _hosts() -> str:
         return ""
 
 
-def _deployment(farm: Imported, facts: DirectorFacts | None, name: str, interface: str) -> Deployment:
+def _managed(text: str) -> DraftBalancer:
+    """Where a NetScaler is managed: `USER@ADDRESS` or `USER@ADDRESS:PORT`, IPv6 in brackets where a port follows."""
+    user, _, place = text.rpartition("@")
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(\d+))?", place, re.ASCII)
+    plain = re.fullmatch(r"([^:]*):(\d+)", place, re.ASCII)
+    match = bracketed or plain
+    address, port = (match[1], match[2] or "") if match else (place, "")
+    if not user or fields.parsed(address) is None:
+        raise UsageError(
+            f"{text} does not say where the NetScaler is managed.", "",
+            "Write its user and its management address: --netscaler nsroot@10.1.0.5",
+        )  # fmt: skip
+    return DraftBalancer(addresses=[address], user=user, port=port)
+
+
+def _netscaler(place: DraftBalancer) -> Imported:
+    from dsrwizard.cli import wiring
+    from dsrwizard.cli.asking import TerminalAsker
+
+    if place.port and not 0 < int(place.port[:6]) < 65_536:
+        raise UsageError(f"{place.port} is not a valid port.", "", "Write the port of its HTTPS management.")
+    port = int(place.port) if place.port else None
+    box = wiring.netscaler_farm(Balancer(addresses=tuple(place.addresses), user=place.user, port=port), TerminalAsker())
+    found = live(box)
+    if found.refused:
+        raise DsrError(
+            f"The NetScaler at {place.addresses[0]} has nothing to adopt.", "\n".join(found.notes[:20]),
+            "DSR takes virtual servers with -m MAC. To set up a new farm, run `dsrwizard`.",
+        )  # fmt: skip
+    return found
+
+
+def _deployment(
+    farm: Imported, facts: DirectorFacts | None, name: str, interface: str, balancer: DraftBalancer | None
+) -> Deployment:
     chosen = interface or (adopting.director_interface(facts, farm, farm.interface) if facts else "") or farm.interface
     if not chosen:
         raise UsageError(
@@ -193,7 +234,7 @@ def _deployment(farm: Imported, facts: DirectorFacts | None, name: str, interfac
             "No interface of this machine is in the real servers' network.",
             "Name it with --interface, for example --interface eth0.",
         )
-    draft = adopting.drafted(farm, name, chosen)
+    draft = adopting.drafted(farm, name, chosen, balancer)
     problems = problems_of_draft(draft)
     if problems:
         raise UsageError("The farm cannot be written as a deployment.", problems[0].message, problems[0].hint)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
-from dsrwizard.core.model.balancer_facts import ApplianceAnswer
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer, Box
 from dsrwizard.core.model.contact import Contact
-from dsrwizard.core.model.deployment import Client, Deployment, RealServer
+from dsrwizard.core.model.deployment import Balancer, Client, Deployment, RealServer
 from dsrwizard.core.model.products import LOADBALANCER_ORG, PRODUCTS
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import Arriving, Asker, BalancerPort, Connector, DirectorPort, Hearing, ProbeTarget
@@ -110,6 +110,13 @@ def read_balancer(deployment: Deployment, asker: Asker, heard: Callable[[Applian
     from backends.netscaler import read_netscaler
 
     read_netscaler(deployment, asker, heard)
+
+
+def netscaler_farm(balancer: Balancer, asker: Asker) -> Box:
+    """The virtual servers in MAC mode of a NetScaler, with what is behind them; changes nothing. Raises DsrError."""
+    from backends.netscaler import farm_of
+
+    return farm_of(balancer, asker)
 
 
 def _director(interface: str) -> DirectorPort:

@@ -66,6 +66,8 @@ class Config:
     """vserver → service groups."""
     members: dict[str, list[str]] = field(default_factory=dict)
     """Server → service groups."""
+    in_groups: dict[str, list[Fields]] = field(default_factory=dict)
+    """Service group → rows of its members."""
 
 
 class FakeNetScaler(FakeBox):
@@ -270,6 +272,8 @@ class FakeNetScaler(FakeBox):
                         for s, m in config.monitored if s == name]  # fmt: skip
             case "config", ("svcbindings" | "server_servicegroup_binding") if not self.manners.reverse:
                 raise self._refused(1, "Invalid object name")
+            case "config", "servicegroup_servicegroupmember_binding":
+                rows = [{"servicegroupname": name, **one} for one in config.in_groups.get(name, [])]
             case "config", "svcbindings":
                 rows = [{"servicename": s, "vservername": v} for v, s, _ in config.bindings if s == name]
             case "config", "server_servicegroup_binding":

@@ -14,7 +14,7 @@ import msgspec
 
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.deployment_file import dumps
-from dsrwizard.core.intake.draft import Draft, DraftServer
+from dsrwizard.core.intake.draft import Draft, DraftBalancer, DraftServer
 from dsrwizard.core.intake.expressible import product_problems
 from dsrwizard.core.intake.importers.common import Collector, Imported, listed, not_taken
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
@@ -132,7 +132,7 @@ def merged(
             notes.append(not_taken(listed(spare), "no service of the farm sends to an address of theirs"))
     joined = Imported(
         servers=servers, notes=list(dict.fromkeys(notes)), vips=farm.vips, interface=farm.interface,
-        external=farm.external, engine=farm.engine,
+        external=farm.external, engine=farm.engine, name=farm.name,
     )  # fmt: skip
     return joined, frozenset(logins)
 
@@ -161,12 +161,15 @@ def _join(first: DraftServer, again: DraftServer, vips: int) -> None:
     first.vips = None if len(set(served)) >= vips else list(dict.fromkeys(served))
 
 
-def drafted(farm: Imported, name: str, interface: str) -> Draft:
-    """The farm as a draft, to be validated. A product is named where the deployment can say what stands there, such as
-    weights that its scheduler does not heed; otherwise it is any other product."""
+def drafted(farm: Imported, name: str, interface: str, balancer: DraftBalancer | None = None) -> Draft:
+    """The farm as a draft, to be validated; `balancer`: where it was read, kept if it is driven. A product is named
+    where the deployment can say what stands there, such as weights that its scheduler does not heed; otherwise it is
+    any other product."""
     draft = Draft(name=name, interface=interface, engine=farm.engine, vips=farm.vips, servers=farm.servers)
     if not farm.engine or any(product_problems(draft)):
         draft.engine = "external" if farm.external else "netlink"
+    elif balancer is not None:
+        draft.balancer = balancer
     return draft
 
 

@@ -57,7 +57,8 @@ class Box(Harmless, msgspec.Struct, kw_only=True):
     """The part of a NetScaler's configuration that a deployment may touch; its texts are harmless as they are read.
 
     Name → fields; `bindings`: vserver → service → weight; `groups`: server → service groups that it is in; `grouped`:
-    vserver → service groups behind it; `monitored`: service → monitors; `monitors`: name → type.
+    vserver → service groups behind it; `monitored`: service → monitors; `monitors`: name → type. `members`: service
+    group → its members, where a farm is adopted.
     """
 
     features: set[str] = set()
@@ -69,6 +70,7 @@ class Box(Harmless, msgspec.Struct, kw_only=True):
     bindings: dict[str, dict[str, int]] = {}
     groups: dict[str, list[str]] = {}
     grouped: dict[str, list[str]] = {}
+    members: dict[str, list[Fields]] = {}
     monitored: dict[str, list[str]] = {}
 
     def copy(self) -> Box:

@@ -43,6 +43,8 @@ class Imported(Harmless, msgspec.Struct):
     engine: str = ""
     """Which product that is, as `[director] engine`, where it can be known and a deployment can name it."""
     refused: bool = False
+    name: str = ""
+    """The deployment that dsrwizard set this farm up as, where the balancer says so."""
 
 
 class Collector:

@@ -15,6 +15,7 @@ from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.importers.common import Collector, Imported, lines_of, not_taken
 from dsrwizard.core.intake.importers.farm import Balanced, Behind, taken
 from dsrwizard.core.intake.problems import shown
+from dsrwizard.core.model.balancer_facts import Box, Fields
 
 _COMMAND = re.compile(r"\s*(add|bind|set|enable|disable|unset|rename|link)\s+", re.IGNORECASE)
 _SCHEDULERS = {
@@ -23,6 +24,12 @@ _SCHEDULERS = {
 }  # fmt: skip
 _DEFAULT_METHOD = "LEASTCONNECTION"
 _DEFAULT_MINUTES = 2
+_OURS, _COMMENT = "dsr_", "dsrwizard "
+"""How the names and the comments of what dsrwizard makes begin."""
+_OUT = "out"
+"""Instead of the weight of a member that is disabled: the product has no weight 0."""
+_EVERY_PORT = "65535"
+"""What NITRO says for `*`."""
 _UDP = {"UDP", "DNS", "RADIUS", "SIP_UDP", "TFTP", "SYSLOGUDP", "QUIC", "DTLS", "MSSQL_UDP", "PPTP"}
 _MODES = {"": "IP (addresses are rewritten)", "IP": "IP (addresses are rewritten)", "IPTUNNEL": "IPTUNNEL",
           "TOS": "TOS (layer-3 DSR)"}  # fmt: skip
@@ -50,6 +57,8 @@ class _Config:
     vservers: dict[str, _Vserver] = field(default_factory=dict)
     disabled: set[str] = field(default_factory=set)
     others: dict[str, None] = field(default_factory=dict)
+    called: dict[str, str] = field(default_factory=dict)
+    """Name of a server → what it is to be called, where that is another."""
 
 
 def parse(text: str) -> Imported:
@@ -81,6 +90,104 @@ def parse(text: str) -> Imported:
     result = taken(services, found)
     result.external = True
     return result
+
+
+def live(box: Box) -> Imported:
+    """The same from what the NetScaler is set to now. `engine` is set where a deployment can drive all of it."""
+    found = Collector()
+    config = _Config(
+        servers={name: one.get("ipaddress", "") for name, one in box.servers.items()},
+        services={
+            name: (one.get("servername", "") or one.get("ipaddress", ""), _port(one), {})
+            for name, one in box.services.items()
+        },
+        groups={name: [_member(one) for one in members] for name, members in box.members.items()},
+        disabled={name for name, one in (*box.servers.items(), *box.services.items()) if _off(one)},
+        called={name: _called(name, one) for name, one in box.servers.items()},
+    )  # fmt: skip
+    services: list[Balanced] = []
+    undriven: list[str] = []
+    for name, one in box.vservers.items():
+        options = {f"-{key}": one[key] for key in ("m", "lbmethod", "persistencetype", "timeout") if one.get(key)}
+        bound = [(service, str(weight)) for service, weight in box.bindings.get(name, {}).items()]
+        bound += [(group, "") for group in box.grouped.get(name, [])]
+        kind = one.get("servicetype", "").upper()
+        vserver = _Vserver(kind, one.get("ipv46", ""), _port(one), "as it is now", options, bound)
+        if one.get("m", "").upper() != "MAC":
+            mode = _MODES.get(one.get("m", "").upper(), "another")
+            found.note(not_taken(f"lb vserver {shown(name)[1:-1]}", f"its mode is {mode}, and not MAC"))
+            continue
+        services.append(_balanced(name, vserver, config, found))
+        undriven += _undriven(name, box)
+        for note in _besides(name, one):
+            found.note(note)
+    result = taken(services, found)
+    result.external = True
+    names = {_set_up_as(name, one) for name, one in box.vservers.items() if name in box.bindings}
+    result.name = names.pop() if len(names) == 1 else ""
+    if undriven:
+        result.notes.append(f"dsrwizard does not set this NetScaler up: {undriven[0]}.")
+    elif not result.refused:
+        result.engine = "netscaler"
+    return result
+
+
+def _besides(name: str, one: Fields) -> list[str]:
+    """Notes on what a virtual server is set to besides, and a deployment has no word for."""
+    what, notes = f"lb vserver {shown(name)[1:-1]}", []
+    if one.get("state", "").upper() == "DISABLED":
+        notes.append(f"{what} is disabled there.")
+    failover = one.get("connfailover", "").upper()
+    if failover not in ("", "DISABLED"):
+        notes.append(not_taken(f"-connfailover {shown(failover)[1:-1]} of {what}", "it stays there as it is"))
+    by_client = one.get("lbmethod", "").upper() == "SOURCEIPHASH"
+    if (one.get("sessionless", "").upper() == "ENABLED") is not by_client:
+        wanted = "ENABLED" if by_client else "DISABLED"
+        notes.append(f"{what}: an apply sets -sessionless to {wanted}, as its method needs.")
+    return notes
+
+
+def _undriven(name: str, box: Box) -> list[str]:
+    """Why a deployment cannot drive a virtual server as it is, as clauses."""
+    one, what = box.vservers[name], f"lb vserver {shown(name)[1:-1]}"
+    kinds = {one.get("servicetype", ""), *(box.services.get(bound, {}).get("servicetype", "ANY")
+                                           for bound in box.bindings.get(name, {}))}  # fmt: skip
+    found = []
+    if kinds != {"ANY"}:
+        found.append(f"{what} or a service behind it is of type {shown(', '.join(sorted(kinds - {'ANY'})))[1:-1]}")
+    if one.get("td", "") not in ("", "0"):
+        found.append(f"{what} is in a traffic domain")
+    if box.grouped.get(name):
+        found.append(f"{what} has service groups")
+    if one.get("lbmethod", _DEFAULT_METHOD).upper() not in _SCHEDULERS:
+        found.append(f"the method of {what} is none that a scheduler of IPVS stands for")
+    return found
+
+
+def _set_up_as(name: str, one: Fields) -> str:
+    """The deployment that dsrwizard made an object for; empty: somebody else made it."""
+    comment = one.get("comment", "")
+    return comment.removeprefix(_COMMENT) if name.startswith(_OURS) and comment.startswith(_COMMENT) else ""
+
+
+def _called(name: str, one: Fields) -> str:
+    """A server's name without what dsrwizard puts before it."""
+    made_for = _set_up_as(name, one)
+    return name.removeprefix(f"{_OURS}{made_for}_") if made_for else name
+
+
+def _member(one: Fields) -> tuple[str, str, str]:
+    """A member of a service group: server, port, weight."""
+    weight = _OUT if _off(one) else one.get("weight", "")
+    return one.get("servername", "") or one.get("ip", ""), _port(one), weight
+
+
+def _port(one: Fields) -> str:
+    return "*" if one.get("port") == _EVERY_PORT else one.get("port", "")
+
+
+def _off(one: Fields) -> bool:
+    return one.get("state", "").upper() == "DISABLED" or one.get("svrstate", "").upper() == "OUT OF SERVICE"
 
 
 def _take(command: str, words: Sequence[str], number: int, config: _Config, found: Collector) -> None:
@@ -175,9 +282,9 @@ def _behind(server: str, port: str, weight: str, method: str, config: _Config, *
     return Behind(
         address=address,
         port=None if port == "*" else fields.whole_number(port) or 0,
-        weight=0 if off else number or 1,
+        weight=0 if off or weight == _OUT else number or 1,
         method=method,
-        name="" if server == address else server,
+        name="" if server == address else config.called.get(server, server),
     )
 
 
