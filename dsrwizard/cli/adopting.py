@@ -65,9 +65,9 @@ def adopted(
     _usable(output, force)
     told = [(str(path), _read(path)) for path in sources]
     balancer = _managed(netscaler) if netscaler else None
-    if balancer is not None:
-        told.insert(0, (f"the NetScaler at {balancer.addresses[0]}", _netscaler(balancer)))
     with closing(wiring.build_engine(Unanswering())) as engine, _undisturbed(engine):
+        if balancer is not None:
+            told.insert(0, (f"the NetScaler at {balancer.addresses[0]}", _netscaler(balancer)))
         facts = _director(engine, interface)
         farm, lists, labels = _farm(told, facts)
         farm, logins = adopting.merged(farm, lists, addresses_of(_hosts()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,22 @@ def test_whatever_it_answers_is_a_farm_or_notes_and_harmless(box: Box) -> None:
     found = live(box)
     assert found.refused == (not found.vips)
     assert all(note.isprintable() and len(note) < 5_000 for note in found.notes)
+
+
+def test_no_run_changes_it_while_it_is_read(shop: BoxShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_hand(shop)
+    honest, held = command._undisturbed, []
+
+    @contextmanager
+    def undisturbed(engine: Any) -> Iterator[None]:
+        with honest(engine):
+            held.append(len(shop.box.log))
+            yield
+
+    monkeypatch.setattr(command, "_undisturbed", undisturbed)
+    assert adopt(shop)[0] == 0
+    assert held == [0], "nothing was read before"
+    assert shop.box.log
 
 
 def test_two_farms_are_not_one(shop: BoxShop, tmp_path: Path, capsys: Capture) -> None:
