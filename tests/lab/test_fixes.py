@@ -17,6 +17,8 @@ from backends.lab.naming import ALL
 from tests.lab.cases import CaseLab, difference, expected, grouped
 from tests.lab.harness import DEPLOYMENT_FILE, HOSTS
 
+pytestmark = pytest.mark.long
+
 GROUPS = (
     # The first group is the small one.
     ("vip-missing@web1", "arp-leak@web2", "firewall@web3", "ipvs-differs:extra@director"),

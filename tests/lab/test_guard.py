@@ -11,7 +11,7 @@ from tests.lab.harness import SERVERS, VIP, Lab, Process
 from tests.lab.test_deploy import answers, clean, deployment, write
 
 __all__ = ["clean"]
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 URL = f"http://{VIP}/"
 CABLE = "nsenter --target=1 --net ip link set vdirector"
 """The director's, at the switch."""

@@ -39,6 +39,8 @@ from dsrwizard.core.model.steps import Step
 from dsrwizard.core.ports import Answer
 from tests.fakes.step_watch import Told
 
+pytestmark = pytest.mark.long
+
 SHELLS = [shell for shell in (["dash"], ["bash"], ["busybox", "sh"]) if shutil.which(shell[0])]
 _IP = """#!/bin/sh
 case "$1 $2" in

@@ -26,6 +26,8 @@ from tests.windows.host.model import DUPLICATE, Binding, Row, nic
 from tests.windows.pasting import in_powershell, said_to_type
 from tests.windows.test_printed_lines import VERSIONS
 
+pytestmark = pytest.mark.long
+
 BOTH = shop(VIP, VIP6)
 NLB = {"unicast": "02:bf:0a:00:00:0a", "multicast": "03:bf:0a:00:00:0a", "igmp": "01:00:5e:7f:00:0a"}
 Change = Callable[[Evidence], Evidence]

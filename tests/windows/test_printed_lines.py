@@ -21,6 +21,8 @@ from tests.windows.faults import FAULTS, UNTOLD_2008
 from tests.windows.host import Address, Binding, Event, Rule, Site, WindowsHost
 from tests.windows.pasting import in_powershell, said_to_type, undo_in
 
+pytestmark = pytest.mark.long
+
 VERSIONS = ["2008", "2008 R2", "2012", "2012 R2", "2016", "2019", "2022", "2025"]
 NAMES = {
     "plain": ("Ethernet", "Default Web Site"),

@@ -24,6 +24,8 @@ from tests.windows.conftest import VIP, Farm, shop
 from tests.windows.diagnosed import NOW, SOME
 from tests.windows.host import Binding, Rule, Site, WindowsHost
 
+pytestmark = pytest.mark.long
+
 Document = dict[str, Any]
 HUGE = int("9" * 4_000)
 

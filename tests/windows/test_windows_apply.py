@@ -14,6 +14,8 @@ from tests.windows.conftest import VIP, VIP6, Farm, shop
 from tests.windows.host import VERSIONS, Adapter, Address, Binding, Rule, Site, WindowsHost
 from tests.windows.host.model import fresh_loopback
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., Farm]
 SOME = ["2008 R2", "2025"]
 """One of each dialect."""
