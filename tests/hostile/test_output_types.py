@@ -39,6 +39,7 @@ from dsrwizard.session import Session
 from tests.fakes.world import World
 from tests.hostile.filling import with_deployment
 from tests.hostile.texts import HOSTILE, harmless
+from tests.parsing import parsed
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = World.lab().deployment()
@@ -138,7 +139,7 @@ def test_nobody_writes_to_the_terminal_but_the_writer() -> None:
     found = set()
     for package in ("dsrwizard", "screens", "backends"):
         for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(parsed(path.read_text())):
                 if not isinstance(node, ast.Call):
                     continue
                 called = ast.unparse(node.func)

@@ -7,6 +7,8 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.parsing import parsed
+
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -30,7 +32,7 @@ class Place:
 
 def places(path: str, source: str) -> list[Place]:
     """Every change that can be made to this file, in the order of the file."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     lines = [0]
     data = source.encode()
     for line in data.splitlines(keepends=True):

@@ -331,7 +331,7 @@ def test_no_aloha_is_driven_as_long_as_a_verb_is_not_known(monkeypatch: pytest.M
 
 
 def test_nothing_of_the_program_has_a_command_of_an_aloha() -> None:
-    """Beside the table of verbs, and the pages that ask for its output."""
+    """Beside the table of verbs, and what asks for its output: the pages, and `balancer record`."""
     root = Path(__file__).parents[2]
     naming = {
         str(path.relative_to(root))
@@ -339,7 +339,7 @@ def test_nothing_of_the_program_has_a_command_of_an_aloha() -> None:
         for path in (root / package).rglob("*.py")
         if "alohactl2" in path.read_text()
     }
-    assert naming == {"dsrwizard/core/dialects/aloha/verbs.py"}
+    assert naming == {"dsrwizard/core/dialects/aloha/verbs.py", "dsrwizard/core/tell/transcript.py"}
 
 
 def test_an_exit_that_leaves_the_box_without_its_configuration_stops_everything() -> None:

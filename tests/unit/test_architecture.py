@@ -13,6 +13,7 @@ import pytest
 from dsrwizard.core.dialects.advice import Advice
 from dsrwizard.core.dialects.linux.advice import LinuxAdvice
 from dsrwizard.core.dialects.windows.advice import WindowsAdvice
+from tests.parsing import parsed
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("dsrwizard", "screens", "backends")
@@ -37,7 +38,7 @@ def test_no_other_distribution_owns_our_names(package: str) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_says_what_it_contains(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path.read_text())
     docstring = ast.get_docstring(tree)
     assert docstring
     assert len(path.read_text().splitlines()) <= 500, "over 500 lines means it is two things"
@@ -51,7 +52,7 @@ def test_the_core_is_pure() -> None:
         if path.parent.name == "scripts":
             continue  # sent to hosts as text; the test below holds that nothing here runs it
         names = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -85,7 +86,7 @@ def test_the_name_of_a_type_means_one_thing() -> None:
     for path in MODULES:
         if path.parent.name == "scripts":
             continue  # programs of their own, on other machines
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path.read_text()).body:
             for name in filter(_names_a_type, _defined(node)):
                 places.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert {name: found for name, found in places.items() if len(found) > 1 and name not in SAME_NAME} == {}
@@ -102,7 +103,7 @@ def test_what_is_sent_to_hosts_is_never_run_here() -> None:
     assert not [folder for folder in folders if (folder / "__init__.py").exists()]
     readers = set()
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 named = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
                 assert not any("scripts" in name.split(".") for name in named), path
@@ -135,7 +136,7 @@ def test_one_module_of_the_diagnosis_asks_what_a_server_runs() -> None:
     asking = {
         str(path.relative_to(folder)): sorted(found)
         for path in folder.rglob("*.py")
-        if path.parent.name != "windows" and (found := _asks_for_the_system(ast.parse(path.read_text())))
+        if path.parent.name != "windows" and (found := _asks_for_the_system(parsed(path.read_text())))
     }
     assert set(asking) == {CHOOSES}, asking
 

@@ -11,6 +11,7 @@ import pytest
 
 from backends.lab import naming as lab
 from dsrwizard.core.model.causes import APPLICATION, CAUSES, CURABLE, DEADLY, FELT, STOPS, Cause, by_hand, with_words
+from tests.parsing import parsed
 from tests.windows.faults import FAULTS as WINDOWS
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ def named_in_rules() -> frozenset[str]:
     return frozenset(
         node.value
         for path in (ROOT / "dsrwizard/core/diagnosis").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsing import parsed
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "dsrwizard/pages").glob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -24,7 +26,7 @@ def texts(page: str) -> str:
 def held_by(path: str) -> set[str]:
     """`test_x` and `TestY::test_x` of a file."""
     found = set()
-    for node in ast.parse((ROOT / path).read_text()).body:
+    for node in parsed((ROOT / path).read_text()).body:
         members = [(f"{node.name}::", each) for each in node.body] if isinstance(node, ast.ClassDef) else [("", node)]
         functions = [(prefix, each.name) for prefix, each in members if isinstance(each, FUNCTIONS)]
         found |= {prefix + name for prefix, name in functions if name.startswith("test_")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from tests.parsing import parsed
 from tests.unit.test_architecture import MODULES, ROOT
 
 STARTS = {
@@ -44,13 +45,13 @@ def starts(tree: ast.AST) -> list[ast.Call]:
 
 
 def test_programs_are_started_in_known_places() -> None:
-    found = {str(path.relative_to(ROOT)) for path in MODULES if starts(ast.parse(path.read_text()))}
+    found = {str(path.relative_to(ROOT)) for path in MODULES if starts(parsed(path.read_text()))}
     assert found == set(STARTS)
 
 
 def test_python_puts_no_shell_in_between() -> None:
     for path in MODULES:
-        for call in starts(ast.parse(path.read_text())):
+        for call in starts(parsed(path.read_text())):
             assert not [word for word in call.keywords if word.arg == "shell"], path
             assert isinstance(call.func, ast.Attribute)
             assert not call.func.attr.startswith(("system", "popen")), path
@@ -61,7 +62,7 @@ def test_one_place_hands_text_to_a_shell() -> None:
     filter is listed, where keepalived is looked at and told to read its files, and in the lab's guest."""
     named = set()
     for place in STARTS:
-        for node in ast.walk(ast.parse((ROOT / place).read_text())):
+        for node in ast.walk(parsed((ROOT / place).read_text())):
             if isinstance(node, ast.Constant) and node.value in ("sh", "/bin/sh"):
                 named.add(place)
     director = {f"backends/director/{name}.py" for name in ("look", "keepalived", "changes")}

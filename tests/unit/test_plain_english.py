@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsing import parsed
+
 ROOT = Path(__file__).parents[2]
 STILTED = re.compile(
     r"""taken\ over | took\ over | it\ is\ so\b | could\ not\ look\b | who\ balances | to\ mend\ first
@@ -37,7 +39,7 @@ FILES = sorted(
 
 def texts(source: str) -> list[str]:
     """Every text of a module but its comments and internal docstrings; a command's docstring is its help."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     helps = {
         node.body[0]
         for node in ast.walk(tree)

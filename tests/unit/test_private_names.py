@@ -26,6 +26,8 @@ from textual.dom import DOMNode
 from textual.drivers.linux_driver import LinuxDriver
 from textual.widgets._toggle_button import ToggleButton
 
+from tests.parsing import parsed
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("dsrwizard", "screens", "backends")
 MODULES = sorted(
@@ -80,7 +82,7 @@ def defined(tree: ast.AST) -> set[str]:
 
 @functools.cache
 def module_classes(path: str) -> dict[str, ast.ClassDef]:
-    tree = ast.parse(Path(path).read_text())
+    tree = parsed(Path(path).read_text())
     return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
@@ -117,7 +119,7 @@ def assigned(kind: type) -> set[str]:
 
 
 def test_every_private_name_of_another_package_is_listed() -> None:
-    trees = [ast.parse(path.read_text()) for path in MODULES]
+    trees = [parsed(path.read_text()) for path in MODULES]
     ours = set().union(*map(defined, trees))
     read = set().union(*(attributes(tree, ast.Load) | by_text(tree) for tree in trees))
     named = set().union(*USED.values())
@@ -129,7 +131,7 @@ def test_every_private_name_of_another_package_is_listed() -> None:
 def test_no_module_of_ours_imports_a_private_one() -> None:
     found = set()
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] not in PACKAGES:
                 words = [*node.module.split("."), *(alias.name for alias in node.names)]
                 found |= {f"{path.name}: {node.module}" for word in words if private(word)}

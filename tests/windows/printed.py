@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.parsing import parsed
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(
     r"\b(?:netsh|appcmd|wlbs|nlb|pnputil|devcon|ipconfig|netstat|setspn) |\bwinrm (?:quickconfig|set|create|get|enum)"
@@ -33,7 +35,7 @@ def templates() -> list[Template]:
         for path in sorted((ROOT / top).rglob("*.py")):
             source = path.read_text("utf-8")
             if COMMAND.search(source):
-                found += [_template(path, node) for node in _texts(ast.parse(source))]
+                found += [_template(path, node) for node in _texts(parsed(source))]
     return [one for one in found if COMMAND.search(one.text)]
 
 
