@@ -17,6 +17,8 @@ from tests.windows.pwsh.found import MISSING, NoPowerShell, asked_in_vain, pwsh
 
 _LAB_ENDS = 0.8
 """The part of the modules among which those of the lab are spread: a long one last would be waited for alone."""
+_LONGEST = "tests/lab/test_deploy.py"
+"""The module of the lab that takes longest, some minutes in one worker: it begins first."""
 set_hypothesis_home_dir(Path(sys.prefix) / ".hypothesis")
 
 
@@ -35,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
     lab = [name for name in modules if name.startswith("tests/lab/")]
-    lab.sort(key=lambda name: all(item.get_closest_marker("long") is None for item in modules[name]))
+    lab.sort(key=lambda name: (name != _LONGEST, all(one.get_closest_marker("long") is None for one in modules[name])))
     others = [name for name in modules if name not in lab]
     place = {name: _LAB_ENDS * number / len(lab) for number, name in enumerate(lab)}
     place |= {name: number / len(others) for number, name in enumerate(others)}
