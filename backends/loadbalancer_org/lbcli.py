@@ -7,6 +7,7 @@ an `ldirectord` in it. Passwords and keys are in no message.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from base64 import b64encode
@@ -121,10 +122,8 @@ class Lbcli:
             return json.loads(raw), None
         except (ValueError, RecursionError):
             text = raw.decode("utf-8", "replace").strip()
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             return [json.loads(line) for line in text.splitlines() if line.strip()], None
-        except (ValueError, RecursionError):
-            pass
         if text.startswith(("<", "{", "[")) or not _LINE.search(text):
             what = "something that is neither JSON nor a status"
             raise unreadable(self.place, what, changes=changes)

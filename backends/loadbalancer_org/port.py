@@ -194,7 +194,7 @@ class LoadbalancerOrg(ByWeight):
                 wrong = given
                 lbcli.close()
                 continue
-            except BaseException:
+            except BaseException:  # ctrl+c, too, leaves no connection open there
                 lbcli.close()
                 raise
             return lbcli

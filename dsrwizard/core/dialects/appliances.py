@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from dsrwizard.core.dialects.loadbalancer_org import calls as org_calls
@@ -59,41 +60,31 @@ class ApplianceDialect(Protocol):
         ...
 
 
+@dataclass
 class _BoxTrial:
-    def __init__(self, box: Box) -> None:
-        self._box = box
+    box: Box
 
     def copy(self) -> _BoxTrial:
-        return _BoxTrial(self._box.copy())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BoxTrial) and other._box == self._box
-
-    __hash__ = None  # type: ignore[assignment]
+        return _BoxTrial(self.box.copy())
 
     def carry_out(self, change: Change, deployment: Deployment, *, leaves: bool = False) -> list[str]:
-        made = nitro_calls.calls(change, self._box, deployment, leaves=leaves)
+        made = nitro_calls.calls(change, self.box, deployment, leaves=leaves)
         for call in made:
-            nitro_calls.take(self._box, call)
+            nitro_calls.take(self.box, call)
         return [call.text for call in made]
 
 
+@dataclass
 class _LdirectordTrial:
-    def __init__(self, config: Ldirectord) -> None:
-        self._config = config
+    config: Ldirectord
 
     def copy(self) -> _LdirectordTrial:
-        return _LdirectordTrial(self._config.copy())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _LdirectordTrial) and other._config == self._config
-
-    __hash__ = None  # type: ignore[assignment]
+        return _LdirectordTrial(self.config.copy())
 
     def carry_out(self, change: Change, deployment: Deployment, *, leaves: bool = False) -> list[str]:
-        made = org_calls.calls(change, self._config, deployment, leaves=leaves)
+        made = org_calls.calls(change, self.config, deployment, leaves=leaves)
         for call in made:
-            org_calls.take(self._config, call)
+            org_calls.take(self.config, call)
         return [call.text for call in made]
 
 

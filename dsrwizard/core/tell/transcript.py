@@ -6,6 +6,7 @@ it stands, so that a name in a binding is still the name of the service.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -124,10 +125,8 @@ class _Hidden:
 
     def _text(self, text: str, key: str, depth: int) -> str:
         if text.lstrip()[:1] in ("{", "["):
-            try:
+            with contextlib.suppress(ValueError, RecursionError):  # it only begins like JSON
                 return json.dumps(self._value(json.loads(text), key, depth + 1))
-            except (ValueError, RecursionError):
-                pass
         if "version" in key or key in ("firmware", "build", "release"):
             return self._of_version(text)
         if key in TEXTS:
