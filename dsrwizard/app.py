@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 CLOSING_SECONDS = 7.0
 """How long the connections have for their end, once the screens are gone."""
 LAB = "DSRWIZARD_LAB"
+LAB_ENDS = "DSRWIZARD_LAB_ENDS"
+"""Set where the lab was started for the wizard alone, and goes with it."""
 """Environment variable set by `dsrwizard lab`: the path of a deployment file with values to start from."""
 
 
@@ -420,6 +422,8 @@ class DsrApp(App[int]):
 
     def _way_back(self) -> str:
         """What the operator reads after quitting: what goes on, and how to come back."""
+        if os.environ.get(LAB_ENDS):
+            return "The lab has ended, and nothing of it is left. To try it again, run the same command again."
         wizard = self._wizard()
         if wizard is None or wizard.step == "live":
             return "The service keeps running without dsrwizard. To come back, run the same command again."

@@ -61,7 +61,8 @@ def launch(
                     _make(machine, file, names)
             with _raw_terminal(wanted=on_terminal):
                 joint = _Joint(machine, on_terminal=on_terminal, rows=rows, cols=cols)
-                return joint.run(command, env={"DSRWIZARD_LAB": file})
+                env = {"DSRWIZARD_LAB": file} | ({} if command else {"DSRWIZARD_LAB_ENDS": "yes"})
+                return joint.run(command, env=env)
     except _Ended as ended:
         return 128 + ended.number
     finally:

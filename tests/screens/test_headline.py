@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dsrwizard.app import LAB_ENDS
 from dsrwizard.core.model.guarding import UNGUARDED
 from dsrwizard.core.model.snapshot import Happening, Snapshot
 from screens.live.header import Looking, Tally, header_lines
@@ -178,6 +179,18 @@ async def test_quitting_says_how_to_come_back(
     said = " ".join(capsys.readouterr().err.split())
     assert words in said
     assert "run the same command again" in said
+
+
+async def test_a_lab_that_ends_with_the_wizard_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(LAB_ENDS, "yes")
+    app = live_app(healthy())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        await pilot.press("q")
+    assert "The lab has ended" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "keeps running" not in said
 
 
 async def test_events_are_as_wide_as_the_terminal_is_now() -> None:
