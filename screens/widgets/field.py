@@ -259,11 +259,18 @@ class Menu(Select[str]):
     def action_enter(self) -> None:
         self.post_message(self.Entered())
 
+    def on_mount(self) -> None:
+        # The pane may scroll or change its height while the list is open: where the list goes is decided again.
+        self.screen.screen_layout_refresh_signal.subscribe(self, lambda _: self._place())
+
     def watch_expanded(self, expanded: bool) -> None:
+        self._place()
+
+    def _place(self) -> None:
         """The list stays within the pane, so that the frame, the hint and the keys are not painted over: below the
         line, or above it where there is more room."""
         inside = next((one for one in self.ancestors if isinstance(one, ScrollableContainer)), None)
-        if not expanded or inside is None:
+        if not self.expanded or inside is None:
             return
         overlay = self.query_one("SelectOverlay", OptionList)
         # The key bar may take a line more when the list opens.

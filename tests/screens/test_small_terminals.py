@@ -21,7 +21,7 @@ from screens.widgets.keybar import KeyBar
 from screens.wizard.several import DraftWeights
 from tests.fakes.pictures import destination, healthy
 from tests.fakes.world import World
-from tests.screens.driving import field, seen, until
+from tests.screens.driving import field, seen, settled, until
 from tests.screens.test_snapshots import live_app
 
 Make = Callable[..., DsrApp]
@@ -29,19 +29,22 @@ Make = Callable[..., DsrApp]
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 18), (60, 15), (120, 40)], ids=str)
 @pytest.mark.parametrize("key", ["vips[0].services[0].protocol", "vips[0].services[0].scheduler"])
+@pytest.mark.parametrize("hasty", [False, True], ids=["after the form moved", "while the form moves"])
 async def test_the_list_leaves_frame_hint_and_keys_alone(
-    make_app: Make, lab: World, size: tuple[int, int], key: str
+    make_app: Make, lab: World, size: tuple[int, int], key: str, hasty: bool
 ) -> None:
     app = make_app()
     async with app.run_test(size=size) as pilot:
-        field(app, key).take_focus()
-        await pilot.pause()
         before = app.screen.query_one("#panes").region
+        field(app, key).take_focus()
+        if not hasty:
+            await settled(pilot)
         await pilot.press("space")
-        await pilot.pause()
-        overlay = field(app, key).query_one("SelectOverlay")
+        overlay, pane = field(app, key).query_one("SelectOverlay"), app.screen.query_one("#vip")
+        await until(pilot, lambda: overlay.region.height >= 2 and pane.content_region.y <= overlay.region.y)
+        await settled(pilot)
+        within = pane.content_region
         assert overlay.region.height >= 2
-        within = app.screen.query_one("#vip").content_region
         assert within.y <= overlay.region.y
         assert overlay.region.bottom <= within.bottom, (overlay.region, within)
         assert before.y == app.screen.query_one("#panes").region.y
