@@ -13,7 +13,7 @@ from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import dumps
 from tests.fakes.engine import factory
 from tests.fakes.world import World
-from tests.screens.driving import taken
+from tests.screens.driving import laid_out, taken
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -31,8 +31,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def keys_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that a test presses has had its effect when the test goes on."""
-    press = Pilot.press
+    """A key that a test presses has had its effect when the test goes on, and a pause ends with the layout done."""
+    press, pause = Pilot.press, Pilot.pause
+
+    async def paused(pilot: Pilot[int], delay: float | None = None) -> None:
+        await pause(pilot, delay)
+        if isinstance(pilot.app, DsrApp):
+            await laid_out(pilot)
 
     async def pressed(pilot: Pilot[int], *keys: str) -> None:
         await press(pilot, *keys)
@@ -40,6 +45,7 @@ def keys_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
             await taken(pilot)
 
     monkeypatch.setattr(Pilot, "press", pressed)
+    monkeypatch.setattr(Pilot, "pause", paused)
 
 
 @pytest.fixture

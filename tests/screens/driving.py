@@ -41,6 +41,18 @@ async def taken(pilot: Pilot[int]) -> None:
     await pilot.pause()
 
 
+async def laid_out(pilot: Pilot[int]) -> None:
+    """Until the screen on top has its layout: on a busy machine that is later than one round of messages."""
+    app: Any = pilot.app
+
+    def done() -> bool:
+        if not app.is_running or app._exit or not app.screen_stack:
+            return True
+        return not (app.screen._layout_required or app.screen._scroll_required)
+
+    await until(pilot, done)
+
+
 async def settled(pilot: Pilot[int]) -> None:
     """Until background looks have ended and what they found is shown."""
     await pilot.app.workers.wait_for_complete()
