@@ -34,6 +34,7 @@ from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
 from screens.turns import KeysInTurn
 from screens.widgets.ascii_lines import AsciiLines
+from screens.widgets.contrast import readable
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
 from screens.widgets.harmless_lines import HarmlessLines
 from screens.wizard.shell import INPUT_STEPS, STEPS, WizardScreen
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
 CLOSING_SECONDS = 7.0
 """How long the connections have for their end, once the screens are gone."""
 LAB = "DSRWIZARD_LAB"
+"""Environment variable set by `dsrwizard lab`: the path of a deployment file with values to start from."""
 LAB_ENDS = "DSRWIZARD_LAB_ENDS"
 """Set where the lab was started for the wizard alone, and goes with it."""
-"""Environment variable set by `dsrwizard lab`: the path of a deployment file with values to start from."""
 
 
 @runtime_checkable
@@ -185,7 +186,12 @@ class DsrApp(App[int]):
             said = f"{self._elsewhere} What you enter here is not saved when you quit."
             self.notify(said, title="Another terminal", severity="warning", timeout=20)
 
-    # What leaves for the terminal: lines, toasts, the clipboard.
+    # What leaves for the terminal: colours, lines, toasts, the clipboard.
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's variables, readable: themes have letters that hardly stand out from their own grounds."""
+        self.theme_variables = made = readable(super().get_css_variables())
+        return made
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """The line filters: one removes harmful characters, then Textual's own, and one for ASCII-only consoles."""
@@ -316,8 +322,7 @@ class DsrApp(App[int]):
 
     def _busy(self) -> bool:
         """Whether something is changing hosts now; if so, says so. Two runs at once would change the same hosts."""
-        running = self._at_work()
-        if running:
+        if running := self._at_work():
             self.notify(f"Not now: {running}", severity="warning", markup=False)
         return bool(running)
 
@@ -372,7 +377,8 @@ class DsrApp(App[int]):
             return
         if not running:
             choices = (Choice("stay", "Stay", "primary"), Choice("quit", "Quit", "warning"))
-            self.push_screen(Question("Quit?", f"{lost} It is not kept.", choices, safe="stay"), self._lost_answered)
+            question = Question("Quit?", f"{lost} It is not kept.", choices, safe="stay")
+            self.push_screen(question, lambda said: self.leave(self._way_back()) if said == "quit" else None)
             return
         body = (
             f"{running}\n\nStop finishes the running commands and starts no new ones. The journal has every change "
@@ -386,10 +392,6 @@ class DsrApp(App[int]):
         return next(
             (text for screen in self.screen_stack if isinstance(screen, Runs) and (text := screen.running())), ""
         )
-
-    def _lost_answered(self, choice: str | None) -> None:
-        if choice == "quit":
-            self.leave(self._way_back())
 
     def _quit_answered(self, choice: str | None) -> None:
         if choice != "stop":

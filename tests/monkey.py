@@ -39,7 +39,7 @@ from tests.fakes.engine import engine_of, factory
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
 
-SIZES = ((80, 24), (120, 40), (60, 15))
+SIZES = ((80, 24), (120, 40), (200, 50), (60, 15))
 COMMON = (
     "enter", "enter", "enter", "escape", "escape", "tab", "shift+tab", "up", "down", "left", "right", "right", "space",
     "backspace", "delete", "home", "end", "pageup", "pagedown", "ctrl+n", "ctrl+n", "f1", "ctrl+p", "slash",

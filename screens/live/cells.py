@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsrwizard.core.model.history import Metric
-from dsrwizard.core.model.snapshot import DestinationRow, Rates, ServiceRow
+from dsrwizard.core.model.snapshot import STATE_WORDS, DestinationRow, Rates, ServiceRow
 from screens import clock
 from screens.widgets.glyphs import Name, glyph
 from screens.widgets.numbers import brief, milliseconds, short, trend, volume
@@ -17,8 +17,8 @@ from screens.widgets.rows import RowPart, fit, right
 STATES: dict[str, tuple[Name, str, str]] = {
     "up": ("ok", "up", "good"),
     "draining": ("down", "draining", "warn"),
-    "vip-dead": ("fail", "VIP dead", "bad"),
-    "leaking": ("warn", "LEAKING", "bad"),
+    "vip-dead": ("fail", STATE_WORDS["vip-dead"], "bad"),
+    "leaking": ("warn", STATE_WORDS["leaking"], "bad"),
     "drifted": ("stale", "drifted", "warn"),
     "unreachable": ("fail", "unreachable", "bad"),
     "unknown": ("unknown", "unknown", "warn"),

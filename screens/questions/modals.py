@@ -81,6 +81,12 @@ class Question(Dialog[str]):
         event.stop()
         self.dismiss((event.button.id or "").removeprefix("choice-"))
 
+    def key_label(self, binding: Binding) -> str | None:
+        """Esc is called what the button is that it presses."""
+        if binding.action != "safe":
+            return None
+        return next((choice.label for choice in self._choices if choice.id == self._safe), None)
+
     def action_safe(self) -> None:
         self.dismiss(self._safe)
 

@@ -67,7 +67,7 @@ class Rows(ScrollView, can_focus=True):
     Rows > .rows--accent { color: $text-accent; }
     Rows > .rows--old { color: $text-disabled; }
     Rows > .rows--cursor { background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold; }
-    Rows > .rows--cursor-blurred { background: $block-cursor-blurred-background; }
+    Rows > .rows--cursor-blurred { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False, tooltip="Up one row"),
@@ -258,7 +258,7 @@ class Rows(ScrollView, can_focus=True):
         if here and self.has_focus:
             style, over = self.get_component_rich_style("rows--cursor"), True
         elif here:
-            style, over = self.rich_style + self.get_component_rich_style("rows--cursor-blurred", partial=True), False
+            style, over = self.rich_style + self._ground("rows--cursor-blurred"), False
         else:
             style, over = self.rich_style, False
         sign = (">" if ascii_only() else "›") if here else " "
@@ -280,6 +280,9 @@ class Rows(ScrollView, can_focus=True):
     def _part_style(self, name: str) -> Style:
         full = self.get_component_rich_style(f"rows--{name}")  # the partial one knows no translucent colours
         return Style(color=full.color, bold=full.bold or None, dim=full.dim or None, underline=full.underline or None)
+
+    def _ground(self, name: str) -> Style:
+        return Style(bgcolor=self.get_component_rich_style(name).bgcolor)
 
     def on_focus(self) -> None:
         self.refresh()

@@ -86,7 +86,7 @@ class Stepper(Widget):
         parts: list[Content] = []
         for number, mark in enumerate(self.marks, 1):
             parts += [Content(f"{number} "), _piece(mark), Content("\n")]
-            parts += [Content.styled(f"    {_WORDS[mark.state]}\n\n", "dim")]
+            parts += [Content.styled(f"    {_WORDS[mark.state]}\n\n", "$text-muted")]
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:

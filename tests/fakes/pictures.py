@@ -127,7 +127,7 @@ def picture(services: tuple[ServiceRow, ...] | None = None, *, problem: str = ""
         happenings=(
             Happening(at=AT - 90, host="web2", message="Weight 1 → 0 for web2 in 10.0.0.10 tcp/80"),
             Happening(
-                at=AT - 60, host="web3", message="10.0.0.10 tcp/80: up → vip-dead.", state="vip-dead", before="up",
+                at=AT - 60, host="web3", message="10.0.0.10 tcp/80: up → VIP dead.", state="vip-dead", before="up",
                 vip="10.0.0.10", service="tcp/80", cause="vip-missing",
             ),
         ),

@@ -16,7 +16,7 @@ from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.session import Session
 from screens.background import in_thread
 from screens.questions.host_keys import HostKeysModal
-from screens.questions.modals import HostKeyModal, Question, SecretModal
+from screens.questions.modals import Choice, HostKeyModal, Question, SecretModal
 from tests.fakes.world import FINGERPRINT, World
 from tests.screens.driving import seen, settled, told, type_text, typed, until, wizard, wizard_draft
 
@@ -98,6 +98,7 @@ class TestQuestions:
             assert FINGERPRINT in seen(app)
             assert isinstance(app.screen.focused, Button)
             assert app.screen.focused.id == "choice-refuse"
+            assert "esc Refuse" in seen(app), "Esc is called what its button is"
             await pilot.press("enter")
             await settled(pilot)
             assert "✗ Login" in seen(app)
@@ -299,3 +300,16 @@ class TestQuestions:
 def unframed(app: DsrApp) -> str:
     """What is seen as one line, without frames."""
     return " ".join(seen(app).replace("│", " ").split())
+
+
+@pytest.mark.parametrize(("safe", "said"), [("stay", "esc Stay"), ("go", "esc Leave it")])
+async def test_the_key_bar_calls_esc_what_the_button_is_that_it_presses(make_app: Make, safe: str, said: str) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        answers: list[str | None] = []
+        choices = (Choice("stay", "Stay", "primary"), Choice("go", "Leave it", "warning"))
+        app.push_screen(Question("Quit?", "Something.", choices, safe=safe), answers.append)
+        await settled(pilot)
+        assert said in seen(app)
+        await pilot.press("escape")
+        assert answers == [safe]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from dsrwizard.core.live.findings import FaultKey
 from dsrwizard.core.live.judge import Judged
 from dsrwizard.core.live.readings import RowPlace
-from dsrwizard.core.model.snapshot import FarmFault, Happening, State
+from dsrwizard.core.model.snapshot import STATE_WORDS, FarmFault, Happening, State
 from dsrwizard.core.model.steps import DIRECTOR
 
 SINGLE_LINES = 3
@@ -72,7 +72,8 @@ def _news(change: StateChange) -> bool:
 
 def _line(host: str, change: StateChange, what: str, at: float, *, many: bool = False) -> Happening:
     before, now = change.before, change.now
-    step = f"{before} → {now.state}" if before and before != now.state else now.state
+    was, word = (STATE_WORDS.get(one, one) for one in (before, now.state))
+    step = f"{was} → {word}" if before and before != now.state else word
     return Happening(
         at=at, host=host, message=f"{what}: {step}. {now.message}".strip(), state=now.state, before=before,
         vip="" if many else change.place[0], service="" if many else change.place[1], cause=now.cause,

@@ -14,6 +14,8 @@ from dsrwizard.core.model.shown import Shown
 QUICKLY = 1_000
 """A row whose texts are plain and no longer than this together needs no look at each: there are ten thousand."""
 State = Literal["up", "draining", "vip-dead", "leaking", "drifted", "unreachable", "unknown"]
+STATE_WORDS: dict[str, str] = {"vip-dead": "VIP dead", "leaking": "LEAKING"}
+"""What a sentence and a screen say where the id is no word; every other state is its own."""
 
 
 # Ten thousand rows come each second. Frozen and made of plain values, they form no cycles: with `gc=False` the garbage
