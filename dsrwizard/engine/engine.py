@@ -446,7 +446,10 @@ class Engine:
             item.change.key for item in self._books(deployment).owed
             if item.host == DIRECTOR and isinstance(item.change, SysctlChange)
         )  # fmt: skip
-        return Inside(servers, director.connections, lambda lost: director.look(deployment, lost), kept)
+        return Inside(
+            servers, director.connections, lambda lost: director.look(deployment, lost), kept,
+            lambda: director.holdings(deployment),
+        )  # fmt: skip
 
     def watch(
         self, deployment: Deployment, interval: float = 1.0, *, recorded: bool = True, read_only: bool = False

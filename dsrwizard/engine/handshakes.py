@@ -19,6 +19,7 @@ from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.doc_addresses import is_documentation, sources
 from dsrwizard.core.model.errors import DsrError
 from dsrwizard.core.model.facts import Connection, Failure, HalfOpenLook
+from dsrwizard.core.model.guarding import Holdings
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.ports import DirectorPort, ProbeTarget, ServerPort, WirePort
 from dsrwizard.engine.hosts import side_by_side
@@ -44,6 +45,8 @@ class Inside:
     """A look at the director's own path, for these packets that came in (none: those of a client elsewhere)."""
     kept: frozenset[str] = frozenset()
     """The director's settings that the journal says are ours."""
+    holdings: Callable[[], Holdings] | None = None
+    """Which VIPs this director has at this moment."""
 
 
 def recent_clients(director: DirectorPort) -> list[str]:

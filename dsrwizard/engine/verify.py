@@ -13,6 +13,7 @@ from contextlib import closing
 import msgspec
 
 from dsrwizard.core.diagnosis import Evidence, diagnose
+from dsrwizard.core.diagnosis.directors import in_doubt
 from dsrwizard.core.diagnosis.handshakes import ClientLike
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sized, Talked
 from dsrwizard.core.model.checks import Check, Report
@@ -29,6 +30,8 @@ from dsrwizard.engine.handshakes import Inside, try_client_like, watch_traffic
 
 AUDIT_SECONDS = 2.0
 """How long answers to who-has are collected: a second, slower owner must be heard (field guide, probe C)."""
+AGAIN = 2
+"""So often is asked again who holds the VIPs, where nobody does or two do: a handover takes up to 4 s."""
 CONNECT_SECONDS = 2.0
 TALK_SECONDS = 1.0
 """What an application may take for its first byte until it is asked again, with more patience."""
@@ -51,7 +54,7 @@ def verify(
 ) -> Report:
     """Gathers what is missing, diagnoses, and hands every check to `seen` in order. Failures of hosts are in the
     report; raises what `seen` raises."""
-    evidence = gather(deployment, observed, wire, client, inside, deployed)
+    evidence = looked_again(gather(deployment, observed, wire, client, inside, deployed), wire, inside)
     also = [CLIENT] if isinstance(evidence.client, ClientView) else []
     report = apart(evidence.observed, lambda seen: diagnose(among(evidence, seen)), "diagnosed", *also)
     if seen is not None:
@@ -136,6 +139,23 @@ def gather(
             claims=_taken(claims),
             hearing_problem=hearing.problem,
         )
+
+
+def looked_again(evidence: Evidence, wire: WirePort, inside: Inside | None) -> Evidence:
+    """The evidence with a later look at who holds the VIPs, where the first found none or two."""
+    deployment = evidence.deployment
+    asked = [*(vip.address for vip in deployment.vips), *(peer.address for peer in deployment.director.peers)]
+    for _ in range(AGAIN):
+        if inside is None or inside.holdings is None or not in_doubt(evidence):
+            break
+        answers = wire.owners(deployment.director.interface, asked, AUDIT_SECONDS)
+        try:
+            held = inside.holdings().vips
+        except DsrError:
+            break
+        later = {canonical(address): found for address, found in answers.items()}
+        evidence = msgspec.structs.replace(evidence, owners={**evidence.owners, **later}, held=held)
+    return evidence
 
 
 def _sized(wire: WirePort, pings: Future[Mapping[str, Ping]], talks: Future[Sequence[Talked]]) -> list[Sized]:

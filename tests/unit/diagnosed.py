@@ -89,6 +89,7 @@ class Farm:
             {server.name: self.world.open_server(server, Nobody()) for server in servers},
             self.world.director().connections,
             lambda lost: self.world.director().look(self.deployment, lost),
+            holdings=lambda: self.world.director().holdings(self.deployment),
         )
 
 

@@ -3,12 +3,14 @@ and whom a client still sends to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from dsrwizard.core.dialects.linux.keepalived import parse_look
+from dsrwizard.core.model.answers import Owners
 from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.deployment import Client
 from dsrwizard.core.model.keepalived import SyncDaemon
@@ -37,7 +39,7 @@ def stands_by(keeping: Keeping) -> None:
 def test_a_preferred_director_that_has_just_come_up_says_when_it_takes_the_vips(keeping: Keeping) -> None:
     stands_by(keeping)
     kept(keeping, age=18)
-    assert keeping.role().evidence.endswith("in about 42 s, for it was started 18 s ago")
+    assert keeping.role().evidence.endswith("preempt in progress, in about 42 s, for it was started 18 s ago")
     keeping.world.keepalived_seen = keeping.seen[DIRECTOR]
     (row, _) = keeping.status().directors
     assert row.words == "backup, takes the VIPs back in about 42 s"
@@ -57,6 +59,63 @@ def test_who_holds_them_takes_nothing_back(keeping: Keeping) -> None:
     keeping.world.keepalived_seen = keeping.seen[DIRECTOR]
     assert "in about" not in keeping.role().evidence
     assert keeping.status().directors[0].words == "active"
+
+
+# -- a handover while verify looks
+
+
+class Meanwhile:
+    """The farm's wire; something happens while it is asked who has the VIPs, so often."""
+
+    def __init__(self, keeping: Keeping, happens: Callable[[int], None]) -> None:
+        self._wire, self._happens, self.asked = keeping.world.wire(), happens, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._wire, name)
+
+    def owners(self, interface: str, addresses: Sequence[str], deadline: float = 1.0) -> Mapping[str, Owners]:
+        if VIP not in addresses:
+            return self._wire.owners(interface, addresses, deadline)
+        self.asked += 1
+        heard = self._wire.owners(interface, addresses, deadline)
+        self._happens(self.asked)
+        return heard
+
+
+def directors_in(keeping: Keeping, happens: Callable[[int], None]) -> tuple[list[tuple[str, str]], Check]:
+    """What is named of the directors, and the role."""
+    wire = Meanwhile(keeping, happens)
+    report = keeping.verify(wire=wire)  # type: ignore[arg-type]
+    (role,) = [one for one in report.checks if one.check == "director.role"]
+    return [(one.cause, one.host) for one in report.failures if one.cause != "guard-off"], role
+
+
+def test_vips_that_come_here_between_the_looks_are_held_by_somebody(keeping: Keeping) -> None:
+    keeping.lets_go()
+    named, role = directors_in(keeping, lambda times: keeping.world.machine.links["eth0"].addresses.update({VIP: 32}))
+    assert named == []
+    assert role.message == f"This director is the active one for {VIP}."
+
+
+def test_vips_that_go_while_the_wire_is_asked_are_not_held_twice(keeping: Keeping) -> None:
+    synchronising(keeping, (daemon("master"),), (daemon("backup"),))
+    keeping.lb2_holds()  # it has answered already; this director was looked at before
+
+    def happens(times: int) -> None:
+        if times == 1:
+            keeping.lets_go()
+
+    named, role = directors_in(keeping, happens)
+    assert named == [], "nor is a daemon in a wrong state, for it was looked at before"
+    assert role.message == f"lb2 is the active director for {VIP}; this one is its backup."
+
+
+def test_vips_that_nobody_takes_are_named_after_three_looks(keeping: Keeping) -> None:
+    keeping.lets_go()
+    wire = Meanwhile(keeping, lambda times: None)
+    report = keeping.verify(wire=wire)  # type: ignore[arg-type]
+    assert wire.asked == 3
+    assert ("director-vip", DIRECTOR) in [(one.cause, one.host) for one in report.failures]
 
 
 # -- whether they tell each other of connections

@@ -15,7 +15,7 @@ from dsrwizard.core.diagnosis.evidence import Evidence, mac, own_macs
 from dsrwizard.core.diagnosis.found import Fault, Found, Where
 from dsrwizard.core.diagnosis.vrrp_filter import muted
 from dsrwizard.core.model.checks import Check
-from dsrwizard.core.model.deployment import Deployment, Vip, Vrrp
+from dsrwizard.core.model.deployment import Deployment, Vip, Vrrp, same_in
 from dsrwizard.core.model.keepalived import KeepalivedFacts
 from dsrwizard.core.model.steps import DIRECTOR
 
@@ -38,7 +38,9 @@ def holding(evidence: Evidence, vip: Vip) -> Holding:
     """Who holds it now."""
     facts = evidence.observed.director
     here = None
-    if facts is not None:
+    if evidence.held is not None:
+        here = same_in(vip.address, evidence.held)
+    elif facts is not None:
         here = any(
             link.up and ip_address(entry.address) == vip.ip and not entry.tentative
             for link in facts.interfaces
@@ -49,6 +51,15 @@ def holding(evidence: Evidence, vip: Vip) -> Holding:
         return Holding(here=here, problem=owners.problem)
     names = [evidence.peer_macs.get(mac(one)) for one in owners.macs]
     return Holding(here=here, others=tuple(dict.fromkeys(name for name in names if name is not None)))
+
+
+def in_doubt(evidence: Evidence) -> bool:
+    """Whether a VIP has no holder or two. This machine's addresses and the wire are looked at one after the other, and
+    the wire for seconds: a handover meanwhile looks like either."""
+    if not evidence.deployment.director.by_turns:
+        return False
+    found = [holding(evidence, vip) for vip in evidence.deployment.vips]
+    return any(one.here is not None and not one.problem and len(one.names) != 1 for one in found)
 
 
 def holder_macs(evidence: Evidence, vip: Vip) -> frozenset[str]:
@@ -122,7 +133,7 @@ def _role(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     kept = evidence.observed.director.keepalived if evidence.observed.director is not None else None
     left = preempts_in(evidence.deployment, kept)
     if left is not None and kept is not None:
-        soon += f": in about {left} s, for it was started {kept.age} s ago"
+        soon += f": preempt in progress, in about {left} s, for it was started {kept.age} s ago"
     running = evidence.observed.director is not None and evidence.observed.director.keepalived
     return where.passed(
         f"{found.others[0]} is the active director for {vip.address}; this one is its backup.",

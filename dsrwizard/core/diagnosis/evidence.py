@@ -62,6 +62,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Which connections that came in made no entry in IPVS; None: nobody listened."""
     kept: frozenset[str] = frozenset()
     """The director's settings that the journal says are ours."""
+    held: tuple[str, ...] | None = None
+    """The VIPs that this machine had when `owners` were asked again; None: they were not."""
     deployed: dict[str, float] = {}
     """Since when a server has its VIPs, in seconds since the epoch; not known of one that is missing."""
 

@@ -102,6 +102,14 @@ def _holds(evidence: Evidence, side: _Side, vip: Vip) -> bool:
     return side.name in holding(evidence, vip).names
 
 
+def _had(evidence: Evidence, side: _Side, vip: Vip) -> bool | None:
+    """Whether the director had the VIP when it was looked at; None: its addresses are not known."""
+    here, there = evidence.observed.director, evidence.observed.servers.get(side.name)
+    links = here.interfaces if side.name == DIRECTOR and here else there.interfaces if there else ()
+    known = [link for link in links if link.name == side.interface]
+    return any(link.has(vip.address) for link in known) if known else None
+
+
 def _judged(evidence: Evidence, faults: Found, side: _Side, looked: Sequence[_Side]) -> list[Check]:
     where = Where(check="director.keepalived", host=side.name)
     deployment = evidence.deployment
@@ -123,6 +131,8 @@ def _judged(evidence: Evidence, faults: Found, side: _Side, looked: Sequence[_Si
     if not side.seen.running and not deployment.director.peers:
         return [where.skipped("keepalived does not run, so nobody holds the VIPs: see director.vip.")]
     serves = {_holds(evidence, side, vip) for vip in deployment.vips if not holding(evidence, vip).problem}
+    if any(_had(evidence, side, vip) not in (None, _holds(evidence, side, vip)) for vip in deployment.vips):
+        serves = set()  # they have changed over since it was looked at, and its daemons with them
     amiss = list(_amiss(deployment, side, serves.pop() if len(serves) == 1 else None))
     if amiss:
         first, fix = amiss[0]
