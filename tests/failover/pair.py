@@ -83,6 +83,19 @@ class Pair:
             self.lab.run(host.name, RELOAD).ok()
         self.settled()
 
+    def scheduled(self, scheduler: str) -> None:
+        """All services have this scheduler from now on, by an apply."""
+        vips = tuple(
+            msgspec.structs.replace(
+                vip, services=tuple(msgspec.structs.replace(one, scheduler=scheduler) for one in vip.services)
+            )
+            for vip in self.deployment.vips
+        )
+        self.deployment = msgspec.structs.replace(self.deployment, vips=vips)
+        put(self.lab, FIRST.name, {FILE: dumps(self.deployment)})
+        self.lab.dsrwizard("apply", FILE, "--yes").ok()
+        self.settled()
+
     def start(self, host: network.Host, enter: Sequence[str] = ()) -> None:
         """Starts keepalived as its unit would. `enter`: words that enter the director's network first."""
         unit = [sys.executable, "-I", "-S", str(INSIDE / "unit.py"), keepalived_drop_in(self.deployment.name)]

@@ -31,6 +31,18 @@ def power_cut(pair: Pair, table: Table) -> None:
     table.say("power cut", f"the other director had the VIP after {_told(taken)}")
 
 
+def synchronised(pair: Pair, table: Table) -> None:
+    """A scheduler that counts connections: the other director knows them by IPVS's daemons alone."""
+    pair.scheduled("wlc")
+    pair.lab.wait(SECOND.name, "ipvsadm -l --daemon | grep -q ^backup")
+    with Watched(pair.lab, BOTH, settle=6.0) as watched:
+        watched.event(ON, cable(ON, "nomaster"), 6)
+        _, (cut,) = watched.records()
+    pair.lab.run(ON, uncut(ON)).ok()
+    pair.scheduled("mh")
+    table.row("power cut, wlc and sync daemons", cut, ByHand("0.30", "0/16", "20 of 20"), judged(cut))
+
+
 def split_again(pair: Pair, table: Table) -> None:
     """Twice more: without announcements after it, half of such splits left the router with the wrong MAC for ever."""
     with Watched(pair.lab, BOTH) as watched:
@@ -141,6 +153,7 @@ def _told(seconds: float | None) -> str:
 
 TRIALS = {
     "power-cut": power_cut,
+    "sync": synchronised,
     "split": split_again,
     "carrier": carrier_loss,
     "kill": kill_all,

@@ -95,6 +95,10 @@ def test_vips_that_come_here_between_the_looks_are_held_by_somebody(keeping: Kee
     named, role = directors_in(keeping, lambda times: keeping.world.machine.links["eth0"].addresses.update({VIP: 32}))
     assert named == []
     assert role.message == f"This director is the active one for {VIP}."
+    keeping.lets_go()
+    wire = Meanwhile(keeping, lambda times: keeping.world.machine.links["eth0"].addresses.update({VIP: 32}))
+    (held,) = [one for one in keeping.verify(wire=wire).checks if one.check == "director.vip"]  # type: ignore[arg-type]
+    assert (held.outcome, held.message) == ("pass", f"The director holds {VIP}.")
 
 
 def test_vips_that_go_while_the_wire_is_asked_are_not_held_twice(keeping: Keeping) -> None:
@@ -108,6 +112,17 @@ def test_vips_that_go_while_the_wire_is_asked_are_not_held_twice(keeping: Keepin
     named, role = directors_in(keeping, happens)
     assert named == [], "nor is a daemon in a wrong state, for it was looked at before"
     assert role.message == f"lb2 is the active director for {VIP}; this one is its backup."
+
+
+def test_a_keepalived_that_is_down_explains_the_empty_table_of_its_director(keeping: Keeping) -> None:
+    """The table goes with it, and whoever makes it by hand has keepalived refuse to start over it."""
+    keeping.lets_go()
+    keeping.lb2_holds()
+    keeping.world.ipvs.table.clear()
+    kept(keeping, running=False, table=())
+    assert keeping.named() == [("no-standby", DIRECTOR)]
+    (check,) = [one for one in keeping.verify().checks if one.check == "director.ipvs"]
+    assert check.consequence_of == "no-standby"
 
 
 def test_vips_that_nobody_takes_are_named_after_three_looks(keeping: Keeping) -> None:
@@ -160,6 +175,13 @@ def test_one_that_is_in_a_wrong_state_is_named(
     assert keeping.named() == [("no-standby", "lb2")]
     assert words in keeping.of("lb2").message
     assert keeping.of("lb2").fix.startswith(fix)
+
+
+def test_a_wrong_daemon_beside_a_right_file_was_started_by_somebody(keeping: Keeping) -> None:
+    synchronising(keeping, (daemon("master"),), (daemon("backup", "lo"),))
+    texts = {"/etc/keepalived/keepalived.conf": "global_defs {\n    lvs_sync_daemon eth0 dsrwizard-shop id 51\n}\n"}
+    kept(keeping, "lb2", sync=(daemon("backup", "lo"),), active=True, texts=texts)
+    assert keeping.of("lb2").fix == "On lb2: systemctl restart keepalived"
 
 
 def test_the_one_that_serves_has_to_send(keeping: Keeping) -> None:

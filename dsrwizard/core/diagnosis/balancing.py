@@ -18,7 +18,7 @@ from dsrwizard.core.dialects.commands import commands
 from dsrwizard.core.model.causes import UNPROVED, Cause
 from dsrwizard.core.model.changes import DestinationChange, DestinationState, ServiceChange, ServiceState, flag_words
 from dsrwizard.core.model.checks import Check
-from dsrwizard.core.model.deployment import RealServer, Service, Vip
+from dsrwizard.core.model.deployment import RealServer, Service, Vip, same_in
 from dsrwizard.core.model.facts import Destination, VirtualService
 from dsrwizard.core.model.nlb import balanced_macs
 from dsrwizard.core.model.steps import DIRECTOR
@@ -132,6 +132,8 @@ def _holds(evidence: Evidence, faults: Found, vip: Vip) -> Check:
     if usable:
         link, entry = usable
         return where.passed(f"The director holds {vip.address}.", f"{entry.address}/{entry.prefix} on {link.name}")
+    if evidence.held is not None and same_in(vip.address, evidence.held):
+        return where.passed(f"The director holds {vip.address}.", "It has come here while this was looked at.")
     if evidence.deployment.director.by_turns and not found:
         known = faults.find(DIRECTOR, "director-vip", vip=vip.address)
         if known is not None:
@@ -198,6 +200,9 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, pres
     name = f"{vip.address} {service.label}"
     own = by_client(evidence.deployment, service)
     wanted = wanted_state(service, present, own)
+    stopped = faults.find(DIRECTOR, "no-standby", "orphan-vip") if _stopped(evidence) else None
+    if present is None and stopped is not None:
+        return where.follows(stopped, f"keepalived makes {name} when it starts.", "not in the kernel's table")
     if present is None:
         return faults.fail(
             where, Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label),
@@ -229,6 +234,12 @@ def _service(evidence: Evidence, faults: Found, vip: Vip, service: Service, pres
     return where.passed(f"IPVS balances {name}.", f"scheduler {present.state.scheduler}{told}")
 
 
+def _stopped(evidence: Evidence) -> bool:
+    """Whether keepalived is to have the table and does not run: it takes its table with it."""
+    facts = evidence.observed.director
+    return facts is not None and facts.keepalived is not None and not facts.keepalived.running
+
+
 def _destination(
     evidence: Evidence,
     faults: Found,
@@ -248,6 +259,7 @@ def _destination(
     name = f"{vip.address} {service.label}"
     if there is None:
         fault = Fault(host=DIRECTOR, cause="ipvs-missing", vip=vip.address, service=service.label)
+        fault = (faults.find(DIRECTOR, "no-standby", "orphan-vip") if _stopped(evidence) else None) or fault
         return where.follows(fault, f"{server.name} is not behind {name}.")
     found = next((one for one in there if one.port == service.port), None)
     wanted = DestinationState(weight=server.weight)

@@ -191,10 +191,14 @@ def _unsynchronised(
     other one listen; both have to use one network and one id."""
     told = "; ".join(map(str, daemons))
     number = (deployment.director.vrrp or Vrrp()).router_id
+    line = f"lvs_sync_daemon {side.interface} "
     if not daemons:
         yield "no synchronisation daemon runs there, and its scheduler needs one", _anew(side.seen)
     elif any(one.interface != side.interface or one.id != number for one in daemons):
-        yield f"its synchronisation daemon is {told}, not on {side.interface} with id {number}", _GLOBALS
+        yield (
+            f"its synchronisation daemon is {told}, not on {side.interface} with id {number}",
+            (_anew(side.seen) if any(line in text for text in side.seen.texts.values()) else _GLOBALS),
+        )
     elif serves is not None and (wanted := "master" if serves else "backup") not in {one.state for one in daemons}:
         what = "it serves" if serves else "it stands by"
         yield f"its synchronisation daemon is {told}, and {what}, so it has to be {wanted}", _anew(side.seen)
