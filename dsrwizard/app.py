@@ -11,11 +11,10 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from rich.text import Text
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.events import Event, Key, Paste
 from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -32,7 +31,7 @@ from screens.questions.asker import QuestionAsked, ScreenAsker
 from screens.questions.discard import unsaved
 from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
-from screens.turns import KeysInTurn
+from screens.turns import AppInTurn
 from screens.widgets.ascii_lines import AsciiLines
 from screens.widgets.contrast import readable
 from screens.widgets.glyphs import terminal_is_ascii, use_ascii
@@ -85,7 +84,7 @@ class LazyEngine:
             self._engine.close()
 
 
-class DsrApp(App[int]):
+class DsrApp(AppInTurn):
     """The Textual app: the wizard, or the live pane of a deployment in force.
 
     `engine_factory` is called on a worker thread when the engine is first needed. `session` is one found on disk:
@@ -148,19 +147,9 @@ class DsrApp(App[int]):
         self._interval = interval
         self._ends = False
         self._engine_end: Thread | None = None
-        self._keys = KeysInTurn(self, super().on_event)
         self._seats = Seats(state_dir())
         self._elsewhere = ""
         """Who has the wizard open in another terminal, as a sentence."""
-
-    async def on_event(self, event: Event) -> None:
-        """Hands keys on in turn, everything else at once."""
-        if isinstance(event, Key | Paste) and not event.is_forwarded:
-            await self._keys.take(event)
-        elif (
-            not isinstance(event, Key | Paste) or self.screen_stack
-        ):  # a key that comes back from a screen that is gone
-            await super().on_event(event)
 
     def get_default_screen(self) -> Screen[Any]:
         """Returns the first screen directly; a screen below it would be drawn for nothing."""

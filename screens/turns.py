@@ -1,7 +1,8 @@
 """Keys in turn: a key waits until what the key before it has begun is there, so that it reaches what it was meant for.
 
 Textual hands each key to the widget that has the focus at that moment. A person on a slow link sends several in one
-piece: `/` and the words to find. The field opens some messages later, and the words would be taken for other keys.
+piece: `/` and the words to find. The field opens some messages later, and the words would be taken for other keys. A
+click on a button or on the key bar does the same, so clicks wait and are waited for, too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from typing import Any
 from textual import events
 from textual.app import App
 from textual.dom import DOMNode
+from textual.errors import NoWidget
 from textual.screen import Screen
 
+TURNED = events.Key | events.Paste | events.MouseDown | events.MouseUp
+"""What waits for its turn."""
 ROUNDS = 3
 """So often in a row the focus has to stay where it is: a key goes up to the app, what a field makes of it comes down
 and up again, and a screen that opens takes the focus last."""
@@ -23,6 +27,25 @@ TICK = 0.002
 """Seconds between two looks at a screen that is not there yet."""
 PATIENCE = 5.0
 """Seconds. What was typed while the program stood still for longer was typed blind, and goes nowhere."""
+
+
+class AppInTurn(App[int]):
+    """An app whose keys, pastes and clicks are taken in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys = KeysInTurn(self, super().on_event)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Hands keys and clicks on in turn, everything else at once."""
+        if isinstance(event, TURNED) and not event.is_forwarded:
+            await self._keys.take(event)
+        elif not isinstance(event, TURNED) or self.screen_stack:  # a key that comes back from a screen that is gone
+            await super().on_event(event)
+
+    def simulate_key(self, key: str) -> None:
+        """A click on the key bar: the key comes before those that were typed after the click."""
+        self._keys.ahead(events.Key(key, None))
 
 
 class KeysInTurn:
@@ -33,6 +56,11 @@ class KeysInTurn:
         self._hand_on = hand_on
         self._waiting: deque[events.Event] = deque()
         self._settling: asyncio.Task[None] | None = None
+
+    def ahead(self, event: events.Event) -> None:
+        """Takes it before those that wait: it is the effect of what came before them."""
+        self._waiting.appendleft(event)
+        self._app.call_next(self._next)
 
     async def take(self, event: events.Event) -> None:
         """Hands it on at once, or once those before it have had their effect. To be called by the app for each."""
@@ -50,7 +78,7 @@ class KeysInTurn:
         screen = self._screen()
         if screen is None:  # the app is ending
             return
-        target = screen.focused or screen
+        target = self._target(screen, event)
         await self._hand_on(event)
         self._settling = asyncio.create_task(self._settle(target))
 
@@ -88,6 +116,14 @@ class KeysInTurn:
         for node in target.ancestors_with_self if target is not None else ():
             await _handled(node)
         await _handled(self._app)
+
+    def _target(self, screen: Screen[Any], event: events.Event) -> DOMNode:
+        if isinstance(event, events.MouseEvent):
+            try:
+                return self._app.get_widget_at(event.x, event.y)[0]
+            except NoWidget:
+                return screen
+        return screen.focused or screen
 
     def _screen(self) -> Screen[Any] | None:
         stack = self._app.screen_stack

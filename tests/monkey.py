@@ -1,6 +1,6 @@
-"""A monkey at the keyboard: every binding of every screen twice in one piece, and bursts of any keys, over the real
-engine and a farm in memory. Nothing may end the program but its own keys to quit, and nothing may change a host before
-a dialog was answered with the answer that acts.
+"""A monkey at keyboard and mouse: every binding of every screen twice in one piece, a click on all that it shows, and
+bursts of any keys and clicks, over the real engine and a farm in memory. Nothing may end the program but its own
+keys to quit, and nothing may change a host before a dialog was answered with the answer that acts.
 
 Run: python -m tests.monkey [--keys 20000] [--seed 1] [--size 80x24]     (make monkey)
 """
@@ -27,6 +27,7 @@ from typing import Any
 from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import OptionList
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.deployment_file import dumps
@@ -35,6 +36,9 @@ from dsrwizard.engine.watch.poller import Poller
 from screens.questions.confirm import ConfirmModal
 from screens.questions.modals import Question
 from screens.questions.once import OneAnswer
+from screens.widgets.keybar import KeyBar
+from screens.widgets.rows import Rows
+from screens.wizard.stepper import Stepper
 from tests.fakes.engine import engine_of, factory
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
@@ -44,6 +48,7 @@ COMMON = (
     "enter", "enter", "enter", "escape", "escape", "tab", "shift+tab", "up", "down", "left", "right", "right", "space",
     "backspace", "delete", "home", "end", "pageup", "pagedown", "ctrl+n", "ctrl+n", "f1", "ctrl+p", "slash",
 )  # fmt: skip
+CLICK = "click at "
 LETTERS = "abcdefghijklmnopqrstuvwxyzADMUWX0123456789"
 NAMED = {".": "full_stop", "/": "slash", "-": "minus", "+": "plus"}
 PLACES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
@@ -193,11 +198,41 @@ def farm(folder: Path, live: bool) -> tuple[World, DsrApp]:
     return world, DsrApp(factory(world, journals), deployment=deployment, start="live", ascii_only=False)
 
 
+def typed(key: str) -> events.Key:
+    return events.Key(NAMED.get(key, key), key if len(key) == 1 else None)
+
+
+def clicked(where: str) -> list[events.Event]:
+    """As a terminal reports a click: there, down, up. `where`: as `click at` makes it."""
+    x, y = map(int, where.removeprefix(CLICK).split(","))
+    kinds = (events.MouseMove, events.MouseDown, events.MouseUp)
+    return [kind(None, x, y, 0, 0, int(kind is not events.MouseMove), False, False, False, x, y) for kind in kinds]
+
+
+def at(x: int, y: int) -> str:
+    """A click there, among keys."""
+    return f"{CLICK}{x},{y}"
+
+
+def clickable(app: DsrApp) -> list[str]:
+    """A click on all that the screen on top shows: each key of its bar, button, field, menu, header and row."""
+    spots = []
+    for widget in app.screen.query("*"):
+        shown = widget.region.intersection(app.screen.region)
+        if isinstance(widget, KeyBar | Rows | Stepper | OptionList):
+            step = shown.width if isinstance(widget, Rows | OptionList) else 6
+            spots += [(shown.x + x, y) for y in range(shown.y, shown.bottom) for x in range(2, shown.width, step)]
+        elif shown.area and not widget.children:
+            spots.append((shown.x + min(2, shown.width - 1), shown.y))
+    return [at(x, y) for x, y in dict.fromkeys(spots)]
+
+
 async def press(pilot: Pilot[int], keys: Sequence[str], tally: Tally) -> None:
     """All of them in one piece, then until they had their effect."""
     app = pilot.app
     for key in keys:
-        app.post_message(events.Key(NAMED.get(key, key), key if len(key) == 1 else None))
+        for event in clicked(key) if key.startswith(CLICK) else [typed(key)]:
+            app.post_message(event)
     tally.keys += len(keys)
     taken = asyncio.Event()
     app.call_later(taken.set)
@@ -228,6 +263,9 @@ def any_keys(app: DsrApp, dice: random.Random) -> list[str]:
     own = offered(app)
     for _ in range(dice.randint(1, 10)):
         throw = dice.random()
+        if throw > 0.95:
+            keys.append(at(dice.randrange(app.size.width), dice.randrange(app.size.height)))
+            continue
         key = dice.choice(own) if own and throw < 0.5 else dice.choice(COMMON) if throw < 0.8 else dice.choice(LETTERS)
         keys += [key] * (2 if dice.random() < 0.3 else 1)
     return keys
@@ -296,6 +334,30 @@ async def twice(place: int, size: tuple[int, int], tally: Tally, dice: random.Ra
         await one_app(place, size, tally, play)
 
 
+async def each_click(place: int, size: tuple[int, int], tally: Tally) -> None:
+    """A click on all that the place shows, each from the same place; what opens is left by Escape."""
+    left: list[str] | None = None
+
+    async def play(pilot: Pilot[int]) -> None:
+        nonlocal left
+        app: DsrApp = pilot.app  # type: ignore[assignment]
+        if left is None:
+            left = clickable(app)
+        here = _where_it_is(app)
+        while left:
+            await press(pilot, [left.pop()], tally)
+            if _where_it_is(app) != here and not await back(pilot, place, tally):
+                return  # the rest from a new start
+
+    await one_app(place, size, tally, play)
+    while left:
+        await one_app(place, size, tally, play)
+
+
+def _where_it_is(app: DsrApp) -> tuple[object, ...]:
+    return (*app.screen_stack, getattr(app.screen_stack[0], "step", ""))
+
+
 async def back(pilot: Pilot[int], place: int, tally: Tally) -> bool:
     """Whether Escape led to the live view, and its keys from there to the place."""
     if not PLACES[place][1]:
@@ -352,6 +414,7 @@ async def main(arguments: Sequence[str]) -> int:
         if not given.bursts:
             for place in range(len(PLACES)):
                 await twice(place, size, tally, dice)
+                await each_click(place, size, tally)
         await bursts(size, max(given.keys - tally.keys, 0), tally, dice)
         print(told(size, tally, time.monotonic() - began), flush=True)
         bad += len(tally.crashes) + len(tally.unasked)
