@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dsrwizard.core.model.balancer_facts import ApplianceAnswer
-from dsrwizard.core.model.deployment import Deployment
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer, Ldirectord
+from dsrwizard.core.model.deployment import Balancer, Deployment, Director
 from dsrwizard.core.ports import Asker, BalancerPort
 
 
@@ -25,5 +25,17 @@ def read_loadbalancer_org(deployment: Deployment, asker: Asker, heard: Callable[
     port = LoadbalancerOrg(deployment, asker, heard=heard)
     try:
         port.observe(deployment)
+    finally:
+        port.close()
+
+
+def farm_of(balancer: Balancer, asker: Asker) -> Ldirectord:
+    """Every virtual service of a Loadbalancer.org with what is behind it; changes nothing. Raises DsrError."""
+    from backends.loadbalancer_org.port import LoadbalancerOrg
+
+    way = Deployment(name="adopted", director=Director(interface="lo"), vips=(), servers=(), balancer=balancer)
+    port = LoadbalancerOrg(way, asker)
+    try:
+        return port.farm()
     finally:
         port.close()

@@ -12,17 +12,19 @@ import msgspec
 
 from dsrwizard import files, out
 from dsrwizard.cli.changing import leased
+from dsrwizard.core.dialects.loadbalancer_org import farm as of_loadbalancer_org
 from dsrwizard.core.intake import adopt as adopting
 from dsrwizard.core.intake import fields
 from dsrwizard.core.intake.draft import DraftBalancer
 from dsrwizard.core.intake.importers import KIND_WORDS, Imported, ListKind, detect, read
-from dsrwizard.core.intake.importers.netscaler import live
+from dsrwizard.core.intake.importers import netscaler as of_netscaler
 from dsrwizard.core.intake.importers.plain import addresses_of, names_of
 from dsrwizard.core.intake.opening import brought, included
 from dsrwizard.core.intake.validate import deployment_of, problems_of_draft
 from dsrwizard.core.model.deployment import Balancer, Deployment, Director
 from dsrwizard.core.model.errors import DsrError, Locked, LookError, UsageError
 from dsrwizard.core.model.facts import DirectorFacts
+from dsrwizard.core.model.products import LOADBALANCER_ORG, NETSCALER, Product
 from dsrwizard.core.model.words import capital
 from dsrwizard.files import state_dir
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 HERE = "this director's IPVS"
 _NAME = "adopted"
+_OPTIONS = {"netscaler": "--netscaler nsroot@10.1.0.5", "loadbalancer.org": "--loadbalancer-org loadbalancer@10.1.0.5"}
 _RUNNING: dict[ListKind, str] = {"keepalived": "keepalived", "ldirectord": "ldirectord"}
 
 
@@ -58,16 +61,20 @@ def adopted(
     no_login: bool,
     as_json: bool,
     netscaler: str = "",
+    loadbalancer_org: str = "",
 ) -> int:
     """Makes and writes the deployment file, and returns the exit code. Raises UsageError, LookError and DsrError."""
     from dsrwizard.cli import wiring
 
     _usable(output, force)
     told = [(str(path), _read(path)) for path in sources]
-    balancer = _managed(netscaler) if netscaler else None
+    if netscaler and loadbalancer_org:
+        raise UsageError("Two load balancers are named.", "A deployment is one farm.", "Adopt each into its own file.")
+    which = NETSCALER if netscaler else LOADBALANCER_ORG
+    balancer = _managed(netscaler or loadbalancer_org, which) if netscaler or loadbalancer_org else None
     with closing(wiring.build_engine(Unanswering())) as engine, _undisturbed(engine):
         if balancer is not None:
-            told.insert(0, (f"the NetScaler at {balancer.addresses[0]}", _netscaler(balancer)))
+            told.insert(0, (f"the {which.name} at {balancer.addresses[0]}", _appliance(balancer, which)))
         facts = _director(engine, interface)
         farm, lists, labels = _farm(told, facts)
         farm, logins = adopting.merged(farm, lists, addresses_of(_hosts()))
@@ -192,8 +199,8 @@ def _hosts() -> str:
         return ""
 
 
-def _managed(text: str) -> DraftBalancer:
-    """Where a NetScaler is managed: `USER@ADDRESS` or `USER@ADDRESS:PORT`, IPv6 in brackets where a port follows."""
+def _managed(text: str, product: Product) -> DraftBalancer:
+    """Where an appliance is managed: `USER@ADDRESS` or `USER@ADDRESS:PORT`, IPv6 in brackets where a port follows."""
     user, _, place = text.rpartition("@")
     bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(\d+))?", place, re.ASCII)
     plain = re.fullmatch(r"([^:]*):(\d+)", place, re.ASCII)
@@ -201,25 +208,30 @@ def _managed(text: str) -> DraftBalancer:
     address, port = (match[1], match[2] or "") if match else (place, "")
     if not user or fields.parsed(address) is None:
         raise UsageError(
-            f"{text} does not say where the NetScaler is managed.", "",
-            "Write its user and its management address: --netscaler nsroot@10.1.0.5",
+            f"{text} does not say where the {product.name} is managed.", "",
+            f"Write its user and its management address: {_OPTIONS[product.engine]}",
         )  # fmt: skip
     return DraftBalancer(addresses=[address], user=user, port=port)
 
 
-def _netscaler(place: DraftBalancer) -> Imported:
+def _appliance(place: DraftBalancer, product: Product) -> Imported:
     from dsrwizard.cli import wiring
     from dsrwizard.cli.asking import TerminalAsker
 
     if place.port and not 0 < int(place.port[:6]) < 65_536:
         raise UsageError(f"{place.port} is not a valid port.", "", "Write the port of its HTTPS management.")
     port = int(place.port) if place.port else None
-    box = wiring.netscaler_farm(Balancer(addresses=tuple(place.addresses), user=place.user, port=port), TerminalAsker())
-    found = live(box)
+    balancer = Balancer(addresses=tuple(place.addresses), user=place.user, port=port)
+    if product is NETSCALER:
+        found = of_netscaler.live(wiring.netscaler_farm(balancer, TerminalAsker()))
+        takes = "virtual servers with -m MAC"
+    else:
+        found = of_loadbalancer_org.live(wiring.loadbalancer_org_farm(balancer, TerminalAsker()))
+        takes = "layer 4 services with direct routing (gate)"
     if found.refused:
         raise DsrError(
-            f"The NetScaler at {place.addresses[0]} has nothing to adopt.", "\n".join(found.notes[:20]),
-            "DSR takes virtual servers with -m MAC. To set up a new farm, run `dsrwizard`.",
+            f"The {product.name} at {place.addresses[0]} has nothing to adopt.", "\n".join(found.notes[:20]),
+            f"DSR takes {takes}. To set up a new farm, run `dsrwizard`.",
         )  # fmt: skip
     return found
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsrwizard.core.model.answers import Claim, Connected, Owners, Ping, Probed, Sent, Talked
-from dsrwizard.core.model.balancer_facts import ApplianceAnswer, Box
+from dsrwizard.core.model.balancer_facts import ApplianceAnswer, Box, Ldirectord
 from dsrwizard.core.model.contact import Contact
 from dsrwizard.core.model.deployment import Balancer, Client, Deployment, RealServer
 from dsrwizard.core.model.products import LOADBALANCER_ORG, PRODUCTS
@@ -117,6 +117,20 @@ def netscaler_farm(balancer: Balancer, asker: Asker) -> Box:
     from backends.netscaler import farm_of
 
     return farm_of(balancer, asker)
+
+
+def loadbalancer_org_farm(balancer: Balancer, asker: Asker) -> Ldirectord:
+    """Every virtual service of a Loadbalancer.org; changes nothing. Raises DsrError."""
+    from backends import loadbalancer_org
+
+    return loadbalancer_org.farm_of(balancer, asker)
+
+
+def read_barracuda(balancer: Balancer, asker: Asker) -> Any:
+    """What a Barracuda has of services, as JSON; changes nothing. Raises DsrError."""
+    from backends import barracuda
+
+    return barracuda.read_barracuda(balancer, asker)
 
 
 def _director(interface: str) -> DirectorPort:

@@ -30,16 +30,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
-CertificateOf = Literal["windows", "netscaler", "loadbalancer.org"]
+CertificateOf = Literal["windows", "netscaler", "loadbalancer.org", "barracuda"]
 SHOW_CERTIFICATES: Mapping[CertificateOf, str] = {
     "windows": r"Get-ChildItem Cert:\LocalMachine\My | ForEach-Object { [BitConverter]::ToString("
     r"[Security.Cryptography.SHA256]::Create().ComputeHash($_.RawData)) -replace '-' }",
     "netscaler": "openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert",
     "loadbalancer.org": "openssl s_client -connect 127.0.0.1:9443 </dev/null | openssl x509 -noout -fingerprint "
     "-sha256",
+    "barracuda": "openssl s_client -connect <ITS ADDRESS>:443 </dev/null | openssl x509 -noout -fingerprint -sha256",
 }
 """What prints there the SHA-256 that a `HostKeyQuestion` shows: PowerShell on a Windows host; in a NetScaler's shell,
-of the certificate that its management has as shipped; in a Loadbalancer.org's, of the one that its API shows."""
+of the certificate that its management has as shipped; in a Loadbalancer.org's, of the one that its API shows. A
+Barracuda has no shell: on a machine beside it."""
 
 
 class HostKeyQuestion(Shown, frozen=True, kw_only=True):

@@ -238,7 +238,8 @@ def test_what_was_typed_is_told_back_harmless(shell: Shell, each: Each) -> None:
             ("runbook", "FILE", "--system", text), ("explain", text), ("runbook", "FILE", "--balancer", text),
             ("runbook", "FILE", "--host", "web1", "--report", text), ("runbook", "FILE", "--compare", text),
             ("metrics", "FILE", "--listen", text), ("lab", "fault", text), ("balancer", text, "FILE"),
-            ("balancer", "record", text), ("adopt", "--netscaler", text),
+            ("balancer", "record", text), ("balancer", "look", text), ("adopt", "--netscaler", text),
+            ("adopt", "--loadbalancer-org", text),
         ):  # fmt: skip
             shell("", *arguments)
 

@@ -30,4 +30,5 @@ def identity_rows(question: HostKeyQuestion, width: int) -> Iterator[str]:
 def compared_with(question: HostKeyQuestion) -> str:
     """What a certificate's fingerprint is to be compared with, in two lines."""
     kind = "PowerShell command" if question.certificate_of == "windows" else "command"
-    return f"the output of this {kind} on the server itself:\n  {SHOW_CERTIFICATES[question.certificate_of]}"
+    where = "a machine beside it that you trust" if question.certificate_of == "barracuda" else "the server itself"
+    return f"the output of this {kind} on {where}:\n  {SHOW_CERTIFICATES[question.certificate_of]}"

@@ -1,0 +1,1 @@
+"""Barracuda: what it says over REST, held against a deployment."""
