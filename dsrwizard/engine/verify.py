@@ -95,7 +95,7 @@ def gather(
     arriving = wire.arrivals(interface, vips) if own else None
     claims: list[Claim] = []
     hearing = wire.hear(interface, vips, claims.append)
-    with closing(hearing), ThreadPoolExecutor(max_workers=11, thread_name_prefix="verify") as pool:
+    with closing(hearing), ThreadPoolExecutor(max_workers=12, thread_name_prefix="verify") as pool:
         look = pool.submit(director_looks.before, inside if own else None)
         pings = pool.submit(wire.ping, rips, PING_SECONDS)
         connects = pool.submit(wire.connect, connect_targets(deployment), CONNECT_SECONDS)
@@ -105,6 +105,7 @@ def gather(
         talks = pool.submit(_talks, deployment, observed, wire, probes)
         sized = pool.submit(_sized, wire, pings, talks)
         twins = pool.submit(_twins, deployment, wire, owners)
+        boxed = pool.submit(_boxed, deployment, wire, owners)
         within = pool.submit(_client_like, deployment, held, wire, inside, probes, view) if inside else None
         traffic = pool.submit(watch_traffic, _rips_by_name(deployment), inside) if inside else None
         found: tuple[list[Connected], list[Probed]] = ([*connects.result()], [*probes.result()])
@@ -134,6 +135,7 @@ def gather(
             talks=talks.result(),
             sized=sized.result(),
             twins=twins.result(),
+            boxed=boxed.result(),
             deployed=deployed,
             # Last: what is above waits for the rest of the look.
             claims=_taken(claims),
@@ -187,6 +189,28 @@ def _twins(deployment: Deployment, wire: WirePort, owners: Future[Mapping[str, O
         if target.protocol == "tcp"
     ]
     return wire.probe(deployment.director.interface, asked, PROBE_SECONDS) if asked else ()
+
+
+def _boxed(deployment: Deployment, wire: WirePort, owners: Future[Mapping[str, Owners]]) -> Sequence[Probed]:
+    """The VIPs of a load balancer that is another machine through each MAC that has them and is no real server's; once
+    more where nothing came back, as a frame may get lost."""
+    if deployment.director.in_kernel:
+        return ()
+    seen = owners.result()
+    servers = {mac for rip in _rips(deployment) if rip in seen for mac in seen[rip].macs}
+    asked = [
+        msgspec.structs.replace(ProbeTarget.of(vip.address, vip.address, service), mac=mac)
+        for vip in deployment.vips if vip.address in seen
+        for mac in seen[vip.address].macs if mac not in servers
+        for service in vip.services
+    ]  # fmt: skip
+    found = [*wire.probe(deployment.director.interface, asked, PROBE_SECONDS)] if asked else []
+    silent = [number for number, one in enumerate(found) if one.signature == "silence"]
+    if silent:
+        again = wire.probe(deployment.director.interface, [asked[number] for number in silent], PROBE_SECONDS)
+        for number, one in zip(silent, again, strict=True):
+            found[number] = one
+    return found
 
 
 def _taken(claims: list[Claim]) -> list[Claim]:

@@ -71,6 +71,7 @@ class ApplianceShop(Generic[B]):
         self.box = box
         self.operator = operator
         self.events: list[Event] = []
+        self.world.box = box.sends_to
         self.foreign()
         if by_hand:
             for state in self.world.servers.values():

@@ -21,6 +21,8 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+ANY_PORT = 0
+"""A line for every port of a VIP."""
 Answering = Callable[[int, str, str, Mapping[str, str], bytes], Reply]
 """Node, method, path, headers, body."""
 
@@ -33,24 +35,42 @@ class _Server(ThreadingHTTPServer):
         """Clients that hang up are no news."""
 
 
-class HttpsNodes:
-    """One server for each node, at 127.0.0.1, 127.0.0.2 and so on, all on one port."""
+class Line(NamedTuple):
+    """One service of a box as its packets go: IPVS in other words. `how`: `gate` keeps the VIP in the packets, `masq`
+    writes the RIP over it. `persistence` in seconds; `behind`: RIP, port, weight, of which 0 gets no new clients."""
 
-    def __init__(self, certificate: Path, key: Path, nodes: int, answer: Answering, page: bytes) -> None:
+    protocol: str
+    vip: str
+    port: int
+    scheduler: str
+    persistence: int
+    how: str
+    behind: tuple[tuple[str, int, int], ...]
+
+
+class Place(NamedTuple):
+    """Where a box listens: the first is its first node's."""
+
+    addresses: tuple[str, ...]
+    port: int = 0
+
+
+class HttpsNodes:
+    """One server for each node, at 127.0.0.1, 127.0.0.2 and so on unless told, all on one port."""
+
+    def __init__(
+        self, certificate: Path, key: Path, nodes: int, answer: Answering, page: bytes, place: Place | None = None
+    ) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self._servers: list[ThreadingHTTPServer] = []
-        self.port = 0
+        self.addresses, self.port = place or Place(tuple(f"127.0.0.{number + 1}" for number in range(nodes)))
         for number in range(nodes):
-            server = _Server((f"127.0.0.{number + 1}", self.port), _handler(answer, number, page))
+            server = _Server((self.addresses[number], self.port), _handler(answer, number, page))
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
             self.port = server.server_address[1]
             self._servers.append(server)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return tuple(f"127.0.0.{number + 1}" for number in range(len(self._servers)))
 
     def close(self) -> None:
         for server in self._servers:
@@ -111,6 +131,22 @@ class FakeBox:
     def restore(self, taken: Any) -> None:
         raise NotImplementedError
 
-    def sends_to(self, vip: str, port: int) -> list[str]:
-        """The RIPs that a client's packets to the VIP reach, with the VIP as their address."""
+    def reboot(self) -> None:
         raise NotImplementedError
+
+    def lines(self) -> list[Line]:
+        """What is in force now."""
+        raise NotImplementedError
+
+    def holds(self) -> set[str]:
+        """The VIPs it answers ARP for."""
+        raise NotImplementedError
+
+    def sends_to(self, vip: str, port: int) -> list[str]:
+        """The RIPs that a client's packets by TCP to the VIP reach, with the VIP as their address."""
+        if vip not in self.holds():
+            return []
+        return [
+            rip for line in self.lines() for rip, _, weight in line.behind
+            if (line.protocol, line.vip, line.how) == ("tcp", vip, "gate") and line.port in (port, ANY_PORT) and weight
+        ]  # fmt: skip

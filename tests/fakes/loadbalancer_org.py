@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.https_box import FakeBox, HttpsNodes, Reply
+from tests.fakes.https_box import FakeBox, HttpsNodes, Line, Place, Reply
 
 ORG_USER, ORG_PASSWORD, ORG_KEY = "loadbalancer", "pa:ss\\wort/of org", "0123456789abcdefKEYKEYKEYKEYKEYK"
 _WORD = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
@@ -84,7 +84,10 @@ class LbState:
 class FakeLoadbalancerOrg(FakeBox):
     """`log` has every action of every request, `changed` those that changed something, each as its JSON."""
 
-    def __init__(self, certificate: Path, key: Path, *, nodes: int = 1, manners: LbManners | None = None) -> None:
+    def __init__(
+        self, certificate: Path, key: Path, *, nodes: int = 1, manners: LbManners | None = None,
+        place: Place | None = None,
+    ) -> None:  # fmt: skip
         self.manners = manners or LbManners()
         self.config, self.running = LbState(), LbState()
         self.log: list[dict[str, Any]] = []
@@ -98,11 +101,13 @@ class FakeLoadbalancerOrg(FakeBox):
         self.faults: list[tuple[Callable[[dict[str, Any]], bool], str]] = []
         """The next request with an action that fits: see `Reply`; `busy`; `failed`: that action alone; `idle`: it says
         success and does nothing; `torn`: that action is the last one that is carried out, and the connection ends."""
+        self.forwards_as_masq = False
+        """It says gate, and writes the RIP over the VIP all the same."""
         self.errors: list[str] = []
         self._lock = threading.RLock()
         self._before: dict[tuple[str, str], Any] = {}
         page = b"<html><body>Loadbalancer.org: log in</body></html>"
-        self._nodes = HttpsNodes(certificate, key, nodes, self._reply, page)
+        self._nodes = HttpsNodes(certificate, key, nodes, self._reply, page, place)
         self.port = self._nodes.port
         self.addresses = self._nodes.addresses
 
@@ -121,18 +126,22 @@ class FakeLoadbalancerOrg(FakeBox):
     def restore(self, taken: tuple[LbState, LbState]) -> None:
         self.config, self.running = copy.deepcopy(taken)
 
-    def sends_to(self, vip: str, port: int, protocol: str = "tcp") -> list[str]:
-        """The RIPs that a client's packets to the VIP reach, with the VIP as their address."""
+    def holds(self) -> set[str]:
+        return set(self.running.floating)
+
+    def lines(self) -> list[Line]:
         now, found = self.running, []
-        if vip not in now.floating:
-            return []
         for label, one in now.virtuals.items():
-            at = one["server"], str(one["ports"]), one["protocol"]
-            if at != (vip, str(port), protocol) or one["forwardingmethod"] != "gate":
-                continue
-            for name, real in now.reals[label].items():
-                if int(real["weight"]) > 0 and (label, name) not in now.held:
-                    found.append(str(real["server"]))
+            behind = [
+                (str(real["server"]), int(real["port"] or one["ports"]),
+                 0 if (label, name) in now.held else int(real["weight"]))
+                for name, real in now.reals[label].items() if now.held.get((label, name)) != "halt"
+            ]  # fmt: skip
+            keeps = int(one["persist_time"]) if one["persistent"] == "on" else 0
+            how = "masq" if self.forwards_as_masq else str(one["forwardingmethod"])
+            for protocol in ("tcp", "udp") if one["protocol"] == "tcpudp" else (str(one["protocol"]),):
+                found.append(Line(protocol, str(one["server"]), int(one["ports"]), str(one["scheduler"]), keeps, how,
+                                  tuple(behind)))  # fmt: skip
         return found
 
     # --- requests

@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from tests.fakes.https_box import FakeBox, HttpsNodes, Reply
+from tests.fakes.https_box import FakeBox, HttpsNodes, Line, Place, Reply
 
 Fields = dict[str, Any]
 USER, PASSWORD = "nsroot", "a-Secret/of:the\\box"
+BY_CLIENT = {"SOURCEIPHASH", "SRCIPSRCPORTHASH", "SRCIPDESTIPHASH"}
+IPVS_METHODS = {
+    "ROUNDROBIN": "wrr", "LEASTCONNECTION": "wlc", "SOURCEIPHASH": "sh", "SRCIPSRCPORTHASH": "sh",
+    "SRCIPDESTIPHASH": "sh", "DESTINATIONIPHASH": "dh",
+}  # fmt: skip
 SCRIPTED = {"LDAP", "FTP", "SNMP", "USER", "RADIUS"}
 
 
@@ -74,7 +79,15 @@ class FakeNetScaler(FakeBox):
     """`log` has (node, method, path, body) of every request; `changed` those that changed something. `nodes`: one, or
     two of which `primary` is the first."""
 
-    def __init__(self, certificate: Path, key: Path, *, nodes: int = 1, manners: Manners | None = None) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        *,
+        nodes: int = 1,
+        manners: Manners | None = None,
+        place: Place | None = None,
+    ) -> None:
         self.manners = manners or Manners()
         self.running, self.saved = Config(), Config()
         self.unsaved = False
@@ -93,6 +106,10 @@ class FakeNetScaler(FakeBox):
         self.states: dict[str, str] = {}
         """RIP → what its monitor says; UP unless told."""
         self.counters: dict[str, Fields] = {}
+        self.forwards_as_ip = False
+        """It says MAC, and writes the RIP over the VIP all the same."""
+        self.lets_none_in: set[str] = set()
+        """Services that it calls UP and sends nothing."""
         self.on_change: Callable[[str, str, Any], None] = lambda method, path, body: None
         """Called before a change, and again (with the method in lower case) once it took effect."""
         self.faults: list[tuple[Callable[[str, str], bool], str]] = []
@@ -102,8 +119,8 @@ class FakeNetScaler(FakeBox):
         self._lock = threading.RLock()
         self._count = 0
         self._nodes = HttpsNodes(
-            certificate, key, nodes, self._reply, b"<html><body>Citrix NetScaler: log in</body></html>"
-        )
+            certificate, key, nodes, self._reply, b"<html><body>Citrix NetScaler: log in</body></html>", place
+        )  # fmt: skip
         self.port = self._nodes.port
         self.addresses = self._nodes.addresses
 
@@ -137,25 +154,37 @@ class FakeNetScaler(FakeBox):
     def restore(self, taken: tuple[Config, Config, bool]) -> None:
         self.running, self.saved, self.unsaved = copy.deepcopy(taken)
 
-    def sends_to(self, vip: str, port: int) -> list[str]:
-        """The RIPs that a client's packets to the VIP reach, with the VIP as their address."""
+    def holds(self) -> set[str]:
+        return {str(one["ipv46"]) for one in self.running.vservers.values()}
+
+    def lines(self) -> list[Line]:
+        """Type ANY is both protocols. Without LB nothing is balanced, without MBF nothing leaves in MAC mode."""
         config, found = self.running, []
-        if "LB" not in config.features or "MBF" not in config.modes:
-            return []
         for name, one in config.vservers.items():
-            if one["ipv46"] != vip or int(one["port"]) not in (port, 65535) or one.get("m", "IP") != "MAC":
+            mac = one.get("m", "IP") == "MAC"
+            dead = "LB" not in config.features or (mac and "MBF" not in config.modes) or self._per_packet(one)
+            if dead or one.get("state", "ENABLED") == "DISABLED":
                 continue
-            if one.get("state", "ENABLED") == "DISABLED" or self._per_packet(one):
-                continue
-            for vserver, service, _weight in config.bindings:
-                if vserver == name and self._takes(service):
-                    found.append(self._address(config.services[service]))
+            behind = []
+            for vserver, service, weight in config.bindings:
+                if vserver == name and (self._takes(service) or self._drains(service)):
+                    there = config.services[service]
+                    behind.append((self._address(there), int(there["port"]), weight if self._takes(service) else 0))
+            port = int(one["port"]) % 65_535
+            keeps = 60 * int(one.get("timeout", 2)) if one.get("persistencetype", "NONE") == "SOURCEIP" else 0
+            method = IPVS_METHODS[one.get("lbmethod", "LEASTCONNECTION")]
+            how = "gate" if mac and not self.forwards_as_ip else "masq"
+            for protocol in ("tcp", "udp") if one["servicetype"] == "ANY" else (str(one["servicetype"]).lower(),):
+                found.append(Line(protocol, str(one["ipv46"]), port, method, keeps, how, tuple(behind)))
         return found
+
+    def _drains(self, service: str) -> bool:
+        """Whether it keeps the clients that it has."""
+        return "delay" in self.running.services[service] and self.running.services[service]["ordered"] == "DISABLED"
 
     def _per_packet(self, vserver: Fields) -> bool:
         """Each packet goes to another server: no TCP connection comes about."""
-        hashed = {"SOURCEIPHASH", "SRCIPSRCPORTHASH", "SRCIPDESTIPHASH"}
-        return vserver.get("sessionless") == "ENABLED" and vserver.get("lbmethod") not in hashed
+        return vserver.get("sessionless") == "ENABLED" and vserver.get("lbmethod") not in BY_CLIENT
 
     def _takes(self, service: str) -> bool:
         one = self.running.services[service]
@@ -163,7 +192,8 @@ class FakeNetScaler(FakeBox):
         types = {self.running.monitors[name]["type"].upper() for name in monitors}
         learnt = not monitors or bool(types - SCRIPTED)
         up = self.states.get(self._address(one), "UP") == "UP"
-        return one["ordered"] == "ENABLED" and up and learnt and one.get("healthmonitor", "YES") == "YES"
+        checked = one.get("healthmonitor", "YES") == "YES"
+        return one["ordered"] == "ENABLED" and up and learnt and checked and service not in self.lets_none_in
 
     def _address(self, service: Fields) -> str:
         return str(self.running.servers[service["servername"]]["ipaddress"])
@@ -250,7 +280,7 @@ class FakeNetScaler(FakeBox):
             case "config", "hanode":
                 rows = [{"id": "0", "hasync": "ENABLED", "haprop": "ENABLED"}]
             case "config", "nsconfig":
-                rows = [{"configchanged": self.unsaved, "primaryip": f"127.0.0.{self.primary + 1}"}]
+                rows = [{"configchanged": self.unsaved, "primaryip": self.addresses[self.primary]}]
             case "config", "nsfeature":
                 rows = [{"feature": sorted(config.features), "lb": "LB" in config.features}]
             case "config", "nsmode":
@@ -293,7 +323,7 @@ class FakeNetScaler(FakeBox):
         return str(value) if number and self.manners.text_numbers else value
 
     def _service_row(self, one: Fields) -> Fields:
-        row = {key: value for key, value in one.items() if key != "ordered"}
+        row = {key: value for key, value in one.items() if key not in ("ordered", "delay")}
         up = self.states.get(self._address(one), "UP")
         row |= {"ipaddress": self._address(one), "svrstate": up if one["ordered"] == "ENABLED" else "OUT OF SERVICE"}
         row["state"] = one["ordered"] if self.manners.state_follows else "ENABLED"
@@ -353,7 +383,11 @@ class FakeNetScaler(FakeBox):
             self._known(services, name)
             self._without_service(name)
         elif action in ("enable", "disable"):
-            self._known(services, body["name"])["ordered"] = "ENABLED" if action == "enable" else "DISABLED"
+            one = self._known(services, body["name"])
+            one["ordered"] = "ENABLED" if action == "enable" else "DISABLED"
+            one.pop("delay", None)
+            if action == "disable" and "delay" in body:
+                one["delay"] = body["delay"]
         elif method == "PUT":
             if {"servicetype", "port", "servername", "td"} & body.keys():
                 raise self._refused(278, "Invalid argument [port]")

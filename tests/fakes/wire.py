@@ -135,6 +135,8 @@ class FakeWire:
 
     def _probe(self, target: ProbeTarget, problem: str) -> Probed:
         state = self._world.at(target.rip)
+        if self._world.box is not None and target.mac in self._world.strangers.get(target.vip, ()):
+            return self._sent_on(target, problem)
         if problem or state is None:
             signature, mac, answered = "unknown" if problem else "no-mac", target.mac, ""
         else:
@@ -155,6 +157,17 @@ class FakeWire:
             problem=problem,
             detail="it is not a DNS answer to the query" if signature == "wrong-reply" else "",
         )
+
+    def _sent_on(self, target: ProbeTarget, problem: str) -> Probed:
+        """Through the balancer that is another machine: the real server that it chose answers with its own MAC."""
+        assert self._world.box is not None
+        behind = self._world.at(next(iter(self._world.box(target.vip, target.port)), ""))
+        signature = "unknown" if problem else "silence" if behind is None else self._signature(behind, target)
+        answered = "" if behind is None or signature in ("silence", "unknown") else behind.machine.mac
+        return Probed(
+            vip=target.vip, port=target.port, protocol=target.protocol, rip=target.rip, mac=target.mac,
+            signature=signature, answered_by=answered, problem=problem,  # type: ignore[arg-type]
+        )  # fmt: skip
 
     @staticmethod
     def _signature(state: ServerState, target: ProbeTarget) -> str:

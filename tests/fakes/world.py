@@ -55,6 +55,8 @@ class World:
         self.privileged = True
         self.strangers: dict[str, list[str]] = {}
         """Address → MACs of hosts outside the deployment that answer for it."""
+        self.box: Callable[[str, int], list[str]] | None = None
+        """VIP and port → the RIPs that the stranger which has the VIP sends a packet on to, unchanged."""
         self.routers: dict[str, str] = {"10.0.0.1": "02:00:0a:00:00:01", "fd00::1": "02:00:0a:00:00:01"}
         """Gateway → its MAC: they answer who-has."""
         self.told: dict[str, list[Told]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from dsrwizard.core.model.errors import UsageError
 from dsrwizard.core.model.outcome import RunResult
 from tests.fakes.box_shop import VIP, BoxShop
 from tests.fakes.netscaler import Config
+
+BOX_MAC = "02:00:0a:00:00:42"
 
 
 @pytest.fixture
@@ -82,6 +86,43 @@ def test_what_was_changed_there_has_a_cause(shop: BoxShop, spoil: Callable[[Conf
     assert shop.engine.verify(deployment).verdict == "pass"
     spoil(shop.box.running)
     assert cause in {one.cause for one in shop.engine.verify(deployment).failures}
+
+
+@pytest.mark.parametrize("how", ["rewrites", "swallows", "answers itself"])
+def test_a_box_that_says_mac_and_does_not_do_so_is_found_by_a_packet_through_it(shop: BoxShop, how: str) -> None:
+    deployment = shop.deployment()
+    well(shop.apply(deployment))
+    shop.world.strangers[VIP] = [BOX_MAC]
+
+    def through() -> Check:
+        checks = shop.engine.verify(deployment).checks
+        return next(one for one in checks if one.check == "director.balancer" and one.vip and not one.server)
+
+    found = through()
+    assert found.outcome == "pass"
+    assert re.search(r"tcp/80 answers through the NetScaler, and web\d replies past it", found.message)
+    if how == "answers itself":
+        proxy = shop.world.servers["proxy"] = copy.deepcopy(shop.world.servers["web1"])
+        proxy.rips, proxy.machine.mac = ("10.0.0.250",), BOX_MAC
+        for link in proxy.machine.links.values():
+            link.addresses.pop("10.0.0.101", None)
+        shop.world.box = lambda vip, port: ["10.0.0.250"]
+    else:
+        shop.box.forwards_as_ip = how == "rewrites"
+        shop.box.lets_none_in = set(shop.box.running.services) if how == "swallows" else set()
+    found = through()
+    assert (found.outcome, found.cause) == ("fail", "ipvs-differs"), found
+    assert ("itself" if how == "answers itself" else "dead through the NetScaler, and alive") in found.message
+
+
+def test_what_is_dead_through_the_box_because_every_server_is_follows_from_that(shop: BoxShop) -> None:
+    deployment = shop.deployment()
+    well(shop.apply(deployment))
+    shop.world.strangers[VIP] = [BOX_MAC]
+    for state in shop.world.servers.values():
+        del state.machine.links["lo"].addresses[VIP]
+    failures = shop.engine.verify(deployment).failures
+    assert {one.cause for one in failures} == {"vip-missing"}
 
 
 def test_a_netscaler_that_does_not_answer_is_told_and_the_rest_is_looked_at(shop: BoxShop) -> None:

@@ -56,6 +56,7 @@ from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import access, ports, reach
 from dsrwizard.core.diagnosis.standby import standby
 from dsrwizard.core.diagnosis.systems import server_views
+from dsrwizard.core.diagnosis.through_box import through
 from dsrwizard.core.diagnosis.unseen import not_seen
 from dsrwizard.core.model.checks import Check, Report, Verdict
 
@@ -96,6 +97,7 @@ def diagnose(evidence: Evidence) -> Report:
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
     director += balancing.ipvs(evidence, faults, views)
     director += told(evidence, faults, views)  # after the servers, too: what it says is held against them
+    director += through(evidence, faults, views)
     director += guarding(evidence, faults)  # after all that may leave it blind
     live = half_open(views, faults, letting)
     others = [*director, *servers, *live]

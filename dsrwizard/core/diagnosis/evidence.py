@@ -48,6 +48,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Echoes of full size by RIP."""
     twins: tuple[Probed, ...] = ()
     """Probes through each MAC that answered for a RIP, where there are several."""
+    boxed: tuple[Probed, ...] = ()
+    """The VIPs through each MAC outside the deployment that answered for them, where another machine balances."""
     claims: tuple[Claim, ...] = ()
     """What was heard while all this was looked at: who named a VIP as its own."""
     hearing_problem: str = ""
@@ -84,6 +86,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         talks: Iterable[Talked] = (),
         sized: Iterable[Sized] = (),
         twins: Iterable[Probed] = (),
+        boxed: Iterable[Probed] = (),
         claims: Iterable[Claim] = (),
         hearing_problem: str = "",
         arrivals: Arrivals | None = None,
@@ -108,6 +111,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             talks={(canonical(one.rip), canonical(one.vip), one.port): one for one in talks},
             sized={canonical(one.rip): one for one in sized},
             twins=tuple(twins),
+            boxed=tuple(boxed),
             claims=tuple(claims),
             hearing_problem=hearing_problem,
             arrivals=arrivals,
