@@ -14,7 +14,7 @@ GROUPS = (
     ("Check and fix", ("verify", "mend", "explain")),
     ("Watch", ("status", "watch", "events", "metrics", "guard")),
     ("Servers set up by hand, and Windows", ("runbook", "prepare", "rehearse")),
-    ("Load balancers of the trade", ("balancer",)),
+    ("Several directors, and load balancers of the trade", ("answer", "balancer")),
     ("After a reboot or a loss", ("restore", "forget")),
     ("Try it on this machine", ("lab",)),
 )

@@ -13,6 +13,7 @@ import click
 
 from dsrwizard import __version__
 from dsrwizard.cli.adopt import adopt
+from dsrwizard.cli.answering import answer
 from dsrwizard.cli.balancer import balancer
 from dsrwizard.cli.changing import WAIT, carried_out, mended_by_steps
 from dsrwizard.cli.completion import causes
@@ -398,6 +399,7 @@ def explain(cause: str | None) -> None:
 
 
 commands.add_command(adopt)
+commands.add_command(answer)
 commands.add_command(balancer)
 commands.add_command(forget)
 commands.add_command(guard)

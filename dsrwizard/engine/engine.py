@@ -47,12 +47,12 @@ from dsrwizard.engine.forgetting import forgettable
 from dsrwizard.engine.hosts import Hosts, side_by_side
 from dsrwizard.engine.journal import Journals, Run
 from dsrwizard.engine.journals_elsewhere import into_the_books, remarks, stranger_here
-from dsrwizard.engine.keepalived_run import KeepalivedApplier
 from dsrwizard.engine.leases import Leases
 from dsrwizard.engine.locks import Locks
 from dsrwizard.engine.seats import Seats
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
+from dsrwizard.engine.spread_run import kind_of
 
 if TYPE_CHECKING:
     from dsrwizard.engine.handshakes import Inside
@@ -337,8 +337,7 @@ class Engine:
         books = self._books(deployment)
         observed = self._observed.get(deployment.name, Observed())
         run.machines = apart(observed, lambda seen: books.whereabouts(seen).machines, "looked at")
-        kind = KeepalivedApplier if deployment.director.engine == "keepalived" else Applier
-        return kind(
+        return kind_of(deployment)(
             deployment,
             hosts=self._hosts_of(deployment),
             wire=self._wire,

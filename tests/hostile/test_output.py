@@ -143,6 +143,7 @@ SHOWN_ELSEWHERE = {
     "metrics": "test_the_page_for_prometheus",
     "balancer": "test_a_transcript_says_nothing_raw",
     "explain": "prints pages of dsrwizard's own",
+    "answer": "reads what another director asks: tests/unit/test_spread_directors.py",
     "restore": "reads a file of root's own: tests/unit/test_restoring.py",
     "prepare": "prints blocks of dsrwizard's own",
     "rehearse": "for Windows servers alone: tests/windows/test_rehearsal.py",

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from backends.lab import guest, network
+from backends.lab import guest, network, recipe
 from dsrwizard.core.dialects.bird.writer import with_include
 from dsrwizard.core.intake.deployment_file import dumps
 from dsrwizard.core.model.bird import BIRD_CONF, BIRD_FOLDER, sign_of
-from dsrwizard.core.model.deployment import Bgp, Deployment, Director, RealServer, Service, Vip
+from dsrwizard.core.model.deployment import Bgp, Deployment, Director, PeerDirector, RealServer, Service, Vip
+from dsrwizard.core.plan.spread import as_there
 from tests.lab.harness import PATIENCE, VIP, VIP6, Lab, Process, Result
 
 pytestmark = pytest.mark.cases
@@ -165,3 +166,52 @@ def test_a_mistake_in_the_operators_file_puts_nothing_in_force(lab: Lab) -> None
     assert "dsr_" not in lab.run("director", "birdc show protocols").ok().stdout
     dsrwizard(lab, "director", "teardown", FILE, "--yes", "--drain", "0").ok()
     lab.put(BIRD_CONF, DEBIANS)
+
+
+FROM_HERE = msgspec.structs.replace(
+    SPREAD,
+    director=msgspec.structs.replace(
+        SPREAD.director,
+        peers=tuple(
+            PeerDirector(name=one.name, address=one.address, user="root", identity_file=recipe.IDENTITY_FILE)
+            for one in network.directors(3)[1:]
+        ),
+    ),
+)
+"""All three from the first of them."""
+
+
+def table(lab: Lab, host: str) -> str:
+    return lab.run(host, "ipvsadm -Sn | sort").ok().stdout
+
+
+def test_one_director_sets_up_all_three_and_names_the_one_that_differs(lab: Lab) -> None:
+    lab.put(FILE, dumps(FROM_HERE))
+    dsrwizard(lab, "director", "apply", FILE, "--yes", "--wave", "off").ok()
+    hosts = [host.name for host in network.directors(3)]
+    for host in hosts:
+        assert table(lab, host) == table(lab, "director") != ""
+        assert lab.read(host, BIRD_CONF) == with_include(DEBIANS)
+        lab.wait(host, "birdc show protocols dsr_spread_bgp | grep -q Established")
+    for peer in FROM_HERE.director.peers:
+        lab.put(FILE, dumps(as_there(FROM_HERE, peer)), host=peer.name)
+    guards = {host: guarded(lab, host) for host in hosts}
+    try:
+        lab.wait("router", hops(3))
+        lab.wait("router", hops(3, VIP6))
+        assert {lab.request(VIP) for _ in range(20)} == {one.name for one in SERVERS}
+    finally:  # three of them leave little of the lab's one processor to what follows
+        for guard in guards.values():
+            guard.signal(15)
+            guard.wait()
+    lab.run("lb3", f"ipvsadm -d -t {VIP}:80 -r {SERVERS[0].address}:80").ok()
+    checks = dsrwizard(lab, "director", "verify", FILE, "--json").json["checks"]
+    found = {one["host"]: one for one in checks if one["check"] == "director.beside"}
+    assert found["lb2"]["outcome"] == "pass", found
+    assert (found["lb3"]["outcome"], found["lb3"]["cause"]) == ("fail", "ipvs-missing"), found
+    assert SERVERS[0].name in found["lb3"]["message"], found
+    dsrwizard(lab, "director", "teardown", FILE, "--yes", "--drain", "0").ok()
+    for host in hosts:
+        assert table(lab, host) == ""
+        assert lab.read(host, BIRD_CONF) == DEBIANS
+        assert f" {VIP}/" not in lab.run(host, "ip -o addr").ok().stdout

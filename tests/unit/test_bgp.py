@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from dsrwizard.core.dialects.bird.writer import with_include
-from dsrwizard.core.intake.deployment_file import loads
 from dsrwizard.core.model.bird import BIRD_CONF, BirdFacts, OtherSession, bird_file, sign_of
 from dsrwizard.core.model.changes import AddressChange, AnnounceChange, FileState, SavedTableChange
 from dsrwizard.core.model.deployment import Bgp, Deployment, Service
@@ -18,7 +17,6 @@ from dsrwizard.core.model.guarding import GuardState, guard_files
 from dsrwizard.core.model.outcome import RunResult
 from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, Step
-from dsrwizard.core.plan.engines import refuse_unbuilt
 from dsrwizard.engine.engine import Engine
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
@@ -216,30 +214,6 @@ def test_a_deployment_in_force_does_not_change_between_the_two_ways(spread: Spre
 def test_a_vip_where_arp_finds_it_is_named(spread: Spread) -> None:
     spread.world.machine.links["eth0"].addresses[VIP] = 32
     assert "The VIP 10.0.0.10 is on eth0 here" in spread.problem()
-
-
-def test_other_directors_are_refused_with_what_to_do_instead() -> None:
-    text = """name = "shop"
-[director]
-interface = "eth0"
-guard = true
-[director.bgp]
-neighbour = "10.0.0.1"
-local_as = 65010
-neighbour_as = 65000
-{peer}
-[[vips]]
-address = "10.0.0.10"
-[[vips.services]]
-port = 80
-[[servers]]
-name = "web1"
-address = "10.0.0.101"
-"""
-    refuse_unbuilt(loads(text.format(peer="")))
-    with pytest.raises(UsageError) as refused:
-        refuse_unbuilt(loads(text.format(peer='[[director.peers]]\nname = "lb2"\naddress = "10.0.0.3"')))
-    assert "apply the same file on each director" in refused.value.next
 
 
 def told(spread: Spread) -> list[str]:

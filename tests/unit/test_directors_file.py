@@ -190,10 +190,10 @@ def test_what_bgp_cannot_be(old: str, new: str, words: str) -> None:
 
 def test_what_cannot_be_set_up_is_said_plainly() -> None:
     for director, rest, words in (
-        ('engine = "netlink"\nguard = true', PEER + BGP, "cannot be set up from here yet"),
         ('engine = "keepalived"\nguard = true', BGP, "keepalived gives the VIPs to one director"),
     ):
         with pytest.raises(UsageError, match=words):
             refuse_unbuilt(read(director, rest))
     refuse_unbuilt(read())
     refuse_unbuilt(read('engine = "netlink"\nguard = true', BGP))
+    refuse_unbuilt(read('engine = "netlink"\nguard = true', PEER + BGP))

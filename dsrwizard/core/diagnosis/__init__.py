@@ -54,6 +54,7 @@ from dsrwizard.core.diagnosis.gateway import gateways
 from dsrwizard.core.diagnosis.heard import heard
 from dsrwizard.core.diagnosis.probed import inside, probes
 from dsrwizard.core.diagnosis.reach import access, ports, reach
+from dsrwizard.core.diagnosis.spread import beside
 from dsrwizard.core.diagnosis.standby import standby
 from dsrwizard.core.diagnosis.systems import server_views
 from dsrwizard.core.diagnosis.through_box import through
@@ -69,7 +70,7 @@ ASIDE = frozenset(
         "server.half_open", "server.bindings", "server.conflict", "server.adapter", "server.health_check",
         "server.look", "vip.answer", "vip.size", "server.size", "director.filter", "director.settings", "director.way",
         "server.balancer", "director.persistent", "director.guard", "director.role",
-        "director.keepalived", "director.balancer",
+        "director.keepalived", "director.balancer", "director.beside",
     }
 )  # fmt: skip
 """Checks that traffic does not depend on right now: if they are unknown, the verdict can still be pass."""
@@ -96,6 +97,7 @@ def diagnose(evidence: Evidence) -> Report:
     director += heard(evidence, faults, views)
     # After the servers: one that cannot serve is kept out of IPVS, or at weight 0, on purpose.
     director += balancing.ipvs(evidence, faults, views)
+    director += beside(evidence, faults)
     director += told(evidence, faults, views)  # after the servers, too: what it says is held against them
     director += through(evidence, faults, views)
     director += guarding(evidence, faults)  # after all that may leave it blind

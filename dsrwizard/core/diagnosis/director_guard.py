@@ -14,6 +14,8 @@ from dsrwizard.core.model.guarding import GuardState, guard_unit
 from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.guard_unit import RUN_IT, GuardPlace, UnitDiffers, guard_place, unit_differs
 from dsrwizard.core.plan.keepalived import director_hosts, of_director, side_of
+from dsrwizard.core.plan.spread import as_there
+from dsrwizard.core.plan.standing import as_director
 
 _APPLY = "dsrwizard apply sets it up and starts it."
 
@@ -62,8 +64,12 @@ def guarding(evidence: Evidence, faults: Found) -> list[Check]:
 def _watched(evidence: Evidence) -> list[_Watched]:
     deployment, facts = evidence.deployment, evidence.observed.director
     found = [] if facts is None else [_Watched(deployment, facts, guard_place(DIRECTOR, facts), facts.guard)]
+    for peer in deployment.director.peers if deployment.director.spread else ():
+        other = as_director(evidence.observed.servers.get(peer.name))
+        if isinstance(other, DirectorFacts):
+            found.append(_Watched(as_there(deployment, peer), other, guard_place(peer.name, other), other.guard))
     if deployment.director.engine != "keepalived":
-        return found  # with BGP every director has a deployment file of its own, and is verified there
+        return found
     for host in director_hosts(deployment, evidence.observed):
         seen = host.facts.keepalived if host.facts is not None else None
         if host.name == DIRECTOR or host.facts is None or seen is None:

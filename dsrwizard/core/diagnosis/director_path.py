@@ -34,7 +34,7 @@ def settings(evidence: Evidence, faults: Found) -> list[Check]:
     where = Where(check="director.settings", host=DIRECTOR)
     found = [*_defences(faults, where, look), *_backup(faults, where, look), *_mute(evidence, faults, where, look)]
     found += [*_stops(evidence, faults, look), *_coming(evidence, faults, look), *_unreached(evidence, faults, look)]
-    found += [*_drifted(evidence, faults, where, look), *announced(evidence, faults, where)]
+    found += [*_drifted(evidence, faults, where, look), *announced(evidence, faults, where, evidence.observed.director)]
     if found:
         return found
     if not look.settings:

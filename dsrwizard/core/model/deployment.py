@@ -207,6 +207,11 @@ class Director(_Struct, frozen=True, kw_only=True):
         return bool(self.peers) and self.bgp is None and self.in_kernel
 
     @property
+    def spread(self) -> bool:
+        """Whether several directors hold the VIPs at once and are set up from here."""
+        return bool(self.peers) and self.bgp is not None and self.engine == "netlink"
+
+    @property
     def vip_interface(self) -> str:
         """Where this machine has the VIPs: on the servers' network, which asks for them by ARP, or, where a router is
         told of them, where nobody can ask: several directors have them at once."""

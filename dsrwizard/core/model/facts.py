@@ -183,6 +183,8 @@ class ServerFacts(Shown, frozen=True, kw_only=True):
     """None: not Windows."""
     keepalived: KeepalivedFacts | None = None
     """Of another director; None: it is none, or was not looked at as one."""
+    director: DirectorFacts | None = None
+    """The same where the directors announce the VIPs by BGP: all that a director is looked at for."""
 
     @property
     def addresses_unknown(self) -> str:

@@ -26,12 +26,6 @@ def refuse_unbuilt(deployment: Deployment) -> None:
             "dead real servers out.",
             'Write engine = "netlink" for directors that announce the VIPs.',
         )  # fmt: skip
-    if director.peers:
-        raise UsageError(
-            "Other directors that announce the VIPs cannot be set up from here yet.",
-            "This version sets up the director that it runs on.",
-            "Remove [[director.peers]], keep [director.bgp], and apply the same file on each director.",
-        )  # fmt: skip
 
 
 def refuse_other_balancer(deployment: Deployment, before: Deployment | None, owed: Sequence[Owed]) -> None:

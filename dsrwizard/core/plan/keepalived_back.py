@@ -62,19 +62,22 @@ def refuse_change_back(deployment: Deployment, owed: Sequence[Owed]) -> None:
         )
     stay = {canonical(peer.address) for peer in deployment.director.peers}
     gone = next(
-        (
-            item
-            for item in owed
-            if of_keepalived(item) and item.host != DIRECTOR and canonical(item.address) not in stay
-        ),
+        (item for item in owed if _of_other_director(item) and canonical(item.address) not in stay),
         None,
     )
     if gone is not None:
         raise UsageError(
             f"The director {gone.host} ({gone.address}) has {deployment.name} in force, and the file does not name it.",
-            "It would hear nothing of this director any more, and both would hold the VIPs.",
+            "It would hear nothing of this director any more, and both would hold the VIPs."
+            if of_keepalived(gone)
+            else "It would go on serving the VIPs as they are now, and nobody would keep it like this director.",
             f"Name it in [[director.peers]] and run the teardown of {deployment.name}; then apply the file without it.",
         )
+
+
+def _of_other_director(item: Owed) -> bool:
+    """Whether it is what makes a host beside this one a director of the deployment."""
+    return item.host != DIRECTOR and (of_keepalived(item) or isinstance(item.change, ServiceChange | DestinationChange))
 
 
 def keepalived_back(

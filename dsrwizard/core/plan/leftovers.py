@@ -42,9 +42,10 @@ def _wanted(deployment: Deployment, item: Owed) -> bool:
         server = next((entry for entry in hosts_of(deployment) if entry.name == item.host), None)
         if server is None or server.address != item.address:
             return False
-        return not isinstance(change, AddressChange) or any(
-            same_in(change.address, (vip.address,)) for vip in deployment.vips_of(server)
-        )
+        if not (deployment.director.spread and any(peer.name == item.host for peer in deployment.director.peers)):
+            return not isinstance(change, AddressChange) or any(
+                same_in(change.address, (vip.address,)) for vip in deployment.vips_of(server)
+            )
     if not deployment.director.driven:
         return False  # another product balances now
     if item.step == PERSISTENCE and deployment.director.engine == "keepalived":
@@ -73,7 +74,7 @@ def with_leftovers(
     have left.
     """
     refuse_change_back(deployment, owed)
-    if deployment.director.engine == "netlink":
+    if deployment.director.in_kernel:
         refuse_other_way(deployment, owed)
     seen = where.seen()
     gone = obsolete(deployment, where.rehomed(owed))

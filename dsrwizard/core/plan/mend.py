@@ -149,6 +149,8 @@ class _Finder:
     def cure(self, check: Check) -> Cure:
         if check.host in self._servers:
             return self._on_server(check, self._servers[check.host])
+        if check.check == "director.beside" and check.host in self._plans:
+            return self._on_other_director(check)
         if check.cause in CURABLE and CAUSES[check.cause].place != "server":
             return self._on_director(check)
         if check.cause == "not-persistent" and check.host == DIRECTOR:
@@ -267,7 +269,8 @@ class _Finder:
         host = self._plans[check.host]
         if host.problem:
             return Cure(check=check, by_hand=f"{check.host} cannot be changed from here. {host.problem}")
-        steps = _for(host, "guard-service")
+        alike = check.check == "director.beside"  # whatever differs there breaks clients' connections
+        steps = host.steps if alike else _for(host, "guard-service")
         return Cure(check=check, steps=tuple(steps)) if steps else _by_hand(check)
 
     def _of_director(self, check: Check, host: HostPlan) -> list[Step]:

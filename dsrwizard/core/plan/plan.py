@@ -16,6 +16,7 @@ from dsrwizard.core.plan.appliance import PLANNERS
 from dsrwizard.core.plan.by_hand import set_up_by_hand
 from dsrwizard.core.plan.director import plan_director
 from dsrwizard.core.plan.keepalived import plan_keepalived
+from dsrwizard.core.plan.spread import plan_peers
 from dsrwizard.core.plan.unlooked import unseen
 
 
@@ -45,6 +46,7 @@ def plan(deployment: Deployment, observed: Observed, leaving: Collection[Change]
             able.add(server.name)
         servers.append(host)
     if deployment.director.engine == "netlink":
+        hosts += plan_peers(deployment, observed, frozenset(able), leaving)
         if observed.director is None:
             hosts.append(unseen(DIRECTOR, observed))
         else:

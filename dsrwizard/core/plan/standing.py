@@ -85,6 +85,11 @@ def standing(change: Change, facts: ServerFacts | DirectorFacts) -> object:
             return NOT_SEEN
 
 
+def as_director(facts: ServerFacts | None) -> ServerFacts | DirectorFacts | None:
+    """What a host is looked at for: another director that announces VIPs by BGP, as this machine is."""
+    return facts.director if facts is not None and facts.director is not None else facts
+
+
 def as_left(item: Owed, facts: ServerFacts | DirectorFacts) -> bool:
     """Whether what dsrwizard left is there, as it left it."""
     return standing(item.change, facts) == item.change.new

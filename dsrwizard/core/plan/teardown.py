@@ -43,7 +43,7 @@ from dsrwizard.core.plan.bird import in_order, line_only, of_bird
 from dsrwizard.core.plan.director_boot import NETWORKD
 from dsrwizard.core.plan.guard_unit import GUARD_STEP
 from dsrwizard.core.plan.keepalived_back import keepalived_back, of_keepalived, undo_keepalived
-from dsrwizard.core.plan.standing import NOT_SEEN, standing
+from dsrwizard.core.plan.standing import NOT_SEEN, as_director, standing
 from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import Owed
 
@@ -67,9 +67,13 @@ def teardown_plan(
     names = dict.fromkeys(item.host for item in owed)
     hosts = []
     if DIRECTOR in names:
-        hosts.append(_director(owed, observed, shared, others, unread))
+        needed = any(item.host == DIRECTOR for item in shared)
+        hosts.append(_director(DIRECTOR, owed, observed, needed, others, unread))
     for name in names:
-        if name != DIRECTOR:
+        facts = observed.servers.get(name)
+        if facts is not None and facts.director is not None:
+            hosts.append(_other_director(name, owed, facts.director, shared, others, unread))
+        elif name != DIRECTOR:
             mine = [item for item in owed if item.host == name]
             reached = {item.address for item in mine}
             here = [one for one, where in unread.items() if where is None or reached & set(where)]
@@ -202,31 +206,48 @@ def _perhaps(unread: Collection[str]) -> str:
     return f"the journal of {names} cannot be read, and that deployment may need it"
 
 
-def _director(
+def _other_director(
+    name: str,
     owed: Sequence[Owed],
-    observed: Observed,
+    facts: DirectorFacts,
     shared: Sequence[Owed],
     others: Sequence[Deployment],
     unread: Collection[str],
 ) -> HostPlan:
+    """A director beside this one that announces the VIPs, too: what is taken back there is what is taken back here."""
+    reached = {item.address for item in owed if item.host == name}
+    there = [one for one in others if reached & {peer.address for peer in one.director.peers}]
+    needed = any(item.address in reached for item in shared)
+    return _director(name, owed, Observed(director=facts), needed, there, unread)
+
+
+def _director(
+    name: str,
+    owed: Sequence[Owed],
+    observed: Observed,
+    shared: bool,
+    others: Sequence[Deployment],
+    unread: Collection[str],
+) -> HostPlan:
+    """`shared`: other deployments owe something on it, too."""
     facts = observed.director
     if facts is None:
-        return unseen(DIRECTOR, observed)
+        return unseen(name, observed)
     if not facts.privileged and facts.balancer is None:
         return HostPlan(
-            host=DIRECTOR,
+            host=name,
             problem="Changing IPVS and addresses needs root, or CAP_NET_ADMIN and CAP_NET_RAW. Run it with sudo.",
         )
-    mine = _backwards([item for item in owed if item.host == DIRECTOR])
+    mine = _backwards([item for item in owed if item.host == name])
     if facts.services is None and facts.module_loaded is not False and any(_of_ipvs(item.change) for item in mine):
-        return HostPlan(host=DIRECTOR, problem=f"{facts.ipvs_problem} {facts.ipvs_next}".strip())
+        return HostPlan(host=name, problem=f"{facts.ipvs_problem} {facts.ipvs_next}".strip())
     notes: list[str] = []
     balancing = _keepalived([item for item in mine if of_keepalived(item)], facts, others, notes)
     mine = [item for item in mine if not of_keepalived(item)]
     drains = _drains(mine, facts)
     steps: list[Step] = []
     here = [other for other in others if other.director.in_kernel]
-    needed = bool(here) or any(item.host == DIRECTOR for item in shared)
+    needed = bool(here) or shared
     leaving = [item.change for item in mine if isinstance(item.change, DestinationChange)]
     ours = {item.change.service for item in mine if isinstance(item.change, ServiceChange | DestinationChange)}
     kept = {ip_address(service.key.address) for service in facts.services or () if service.key not in ours}
@@ -274,7 +295,7 @@ def _director(
         if change:
             steps.append(_undo(item, [change]))
     steps += _no_boot(keeping, facts, notes, " of the network manager")
-    return HostPlan(host=DIRECTOR, steps=_distinct((*balancing, *drains, *steps)), notes=tuple(notes))
+    return HostPlan(host=name, steps=_distinct((*balancing, *drains, *steps)), notes=tuple(notes))
 
 
 def _keepalived(
@@ -357,7 +378,7 @@ def _drains(mine: Sequence[Owed], facts: DirectorFacts) -> list[Step]:
         steps.append(
             Step(
                 id=f"drain {label} {item.server}",
-                host=DIRECTOR,
+                host=item.host,
                 phase="weight",
                 title=f"Drain {item.server or change.address} in {label}: weight {present.state.weight} → 0",
                 why="It gets no new connections before it is removed.",
@@ -456,7 +477,7 @@ def taken_back_by_others(owed: Sequence[Owed], observed: Observed) -> list[Owed]
     """What is owed and yet is as it was before dsrwizard came: somebody, or a reboot, took it back already."""
     found = []
     for item in owed:
-        facts = observed.director if item.host == DIRECTOR else observed.servers.get(item.host)
+        facts = observed.director if item.host == DIRECTOR else as_director(observed.servers.get(item.host))
         unread = isinstance(facts, DirectorFacts) and facts.services is None and facts.module_loaded is not False
         if facts is None or (unread and _of_ipvs(item.change)):
             continue

@@ -9,15 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from dsrwizard import __version__
 from dsrwizard.core.dialects.linux import apply as linux_apply
 from dsrwizard.core.dialects.linux import half_open as linux_half_open
 from dsrwizard.core.dialects.linux import keepalived as linux_keepalived
 from dsrwizard.core.dialects.linux import observe as linux_observe
 from dsrwizard.core.dialects.linux import revert as linux_revert
 from dsrwizard.core.dialects.linux.plan import asides_of, files_of, folders_of
+from dsrwizard.core.dialects.other_director.asking import DirectorOrder, Errand, ask_script, parse_answer
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.errors import (
     AnswerUnreadable,
+    CommandFailed,
     ConnectionLost,
     HostError,
     SessionRefused,
@@ -28,6 +31,7 @@ from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.steps import Step
 from dsrwizard.core.model.values import canonical
 from dsrwizard.core.plan.keepalived import keepalived_settings
+from dsrwizard.core.plan.spread import as_there
 from dsrwizard.core.ports import Answer, Asker, Connector, OnLine, OpenConnector, ServerPort
 from dsrwizard.engine.servers import outcome as carried
 from dsrwizard.engine.servers.lock import HostLock
@@ -55,6 +59,8 @@ class LinuxServer:
         self._folders: tuple[str, ...] = ()
         self._armed = False
         self._seen: ServerFacts | None = None
+        self._there: Deployment | None = None
+        """The deployment as it is there, where this is another director that announces VIPs by BGP."""
         self._lock = HostLock(server.name)
         self._busy = threading.Lock()
 
@@ -133,7 +139,36 @@ class LinuxServer:
         director = deployment.director
         if director.engine == "keepalived" and any(peer.name == self._server.name for peer in director.peers):
             self._seen = self._with_keepalived(deployment, self._seen)
+        peer = next((one for one in director.peers if director.spread and one.name == self._server.name), None)
+        self._there = None if peer is None else as_there(deployment, peer)
+        if self._there is not None:
+            self._seen = self._asked("look", self._there, self._seen)
         return self._seen
+
+    def _asked(
+        self, what: Errand, deployment: Deployment, seen: ServerFacts, steps: Sequence[Step] = (),
+        watch: StepWatch | None = None,
+    ) -> ServerFacts:  # fmt: skip
+        """The facts of another director, with what dsrwizard there says of it once the steps are done."""
+        order = DirectorOrder(
+            version=__version__, nonce=secrets.token_hex(8), deployment=deployment, steps=tuple(steps)
+        )
+        script = ask_script(what, order)
+        if watch is None:
+            answer = self._run_again_if_lost(script)
+        else:
+            progress = linux_apply.LineProgress(order.nonce, steps, watch)
+            deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
+            answer = self._run(script, deadline=deadline, on_line=progress.feed)
+            carried.refuse(self._server.name, progress)
+            if progress.failed is not None or progress.finished_steps:
+                carried.raise_failure(self._server.name, steps, progress, answer)
+        facts, unsaved = parse_answer(self._server.name, order.nonce, answer.stdout, answer.stderr, __version__)
+        if unsaved:
+            raise CommandFailed(
+                f"{self._server.name}: what its next boot brings back could not be written.", unsaved, "Apply again."
+            )
+        return msgspec.structs.replace(seen, director=facts, interfaces=facts.interfaces)
 
     def _with_keepalived(self, deployment: Deployment, facts: ServerFacts) -> ServerFacts:
         """The facts of another director, with what its part in the deployment needs."""
@@ -162,6 +197,9 @@ class LinuxServer:
     def _apply(self, steps: Sequence[Step], watch: StepWatch, revert_after: float) -> ServerFacts | None:
         if time.monotonic() - self._used > _FRESH_SECONDS:
             self._run_again_if_lost(":")
+        if self._there is not None and self._seen is not None:
+            self._seen = self._asked("steps", self._there, self._seen, steps, watch)
+            return self._seen
         nonce = secrets.token_hex(8)
         afterwards = linux_observe.observe_script(nonce, self._files, brief=True, folders=self._folders)
         progress = linux_apply.LineProgress(nonce, steps, watch)
