@@ -87,7 +87,7 @@ class DirectorSide:
             proof = proofs[gate] if gate in proofs else self.prove((gate,))[gate]
             refused = proof.refused or self._keep(gate.server)
             if refused:
-                self._hold(step, gate, refused)
+                self.hold(step, gate, refused)
                 return True
         return False
 
@@ -95,7 +95,8 @@ class DirectorSide:
         drain = Drain(leaving, self._hosts.director.services, self._tell.draining, self._patience, self._stop)
         return drain.wait()
 
-    def _hold(self, step: Step, gate: Gate, refused: str) -> None:
+    def hold(self, step: Step, gate: Gate, refused: str) -> None:
+        """The step is left out for what was seen in place of its proof, and the real server is told of."""
         self._tell.result(step, Outcome.HELD, refused)
         self._tell.failures.setdefault(
             gate.server,

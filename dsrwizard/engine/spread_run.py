@@ -65,18 +65,10 @@ class SpreadApplier(KeepalivedApplier):
     def _held_back(self, step: Step) -> bool:
         """Whether a step on another director waits for what is not proved."""
         for gate in (*_gate(step), *step.beside):
-            proof = self._proofs.get(gate)
-            refused = self._keep(gate.server) if proof is None or not proof.refused else proof.refused
+            proof = self._proofs.get(gate, GateProof("it was not proved"))
+            refused = proof.refused or self._keep(gate.server)
             if refused:
-                self._tell.result(step, Outcome.HELD, refused)
-                what = f"{gate.server} stays at weight 0 in {gate.vip} {gate.protocol}/{gate.port}: {refused}"
-                self._tell.failures.setdefault(
-                    gate.server,
-                    Failure(
-                        kind="held", what=what, why="A server gets clients only after the VIP has answered through it.",
-                        next="Run verify to find the cause, fix it, then apply again.",
-                    ),
-                )  # fmt: skip
+                self._director.hold(step, gate, refused)
                 return True
         return False
 

@@ -48,7 +48,7 @@ def go_on(streams: list[Process]) -> None:
 
 def test_connections_are_known_on_both_and_go_on_over_a_failover_and_back(pair: Lab) -> None:
     text = two().replace('scheduler = "mh"', 'scheduler = "wlc"')
-    apply(pair, text.replace("\n[[director.peers]]", "\n[director.vrrp]\npreempt_delay = 90\n\n[[director.peers]]", 1))
+    apply(pair, text.replace("\n[[director.peers]]", "\n[director.vrrp]\npreempt_delay = 300\n\n[[director.peers]]", 1))
     pair.wait("director", HOLDS)
     # keepalived 2.2.7 runs one daemon on each: who serves sends, who stands by hears.
     assert daemons(pair, "director") == "master sync daemon (mcast=eth0,\n"
@@ -76,6 +76,9 @@ def test_connections_are_known_on_both_and_go_on_over_a_failover_and_back(pair: 
         assert "preempt in progress, in about " in role["evidence"], role
         assert "synchronisation: backup on eth0, id 51" in kept["evidence"], kept
         assert found["director.ipvs"]["outcome"] == "pass", found["director.ipvs"]
+
+        rows = pair.dsrwizard("status", "/tmp/shop.toml").ok().stdout
+        assert "Directors: director backup, preempt in progress: has the VIPs in about " in rows, rows
 
         pair.run("director", "ipvsadm --stop-daemon backup").ok()
         kept = of_directors(pair, "director")["director.keepalived"]

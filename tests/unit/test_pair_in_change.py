@@ -42,7 +42,7 @@ def test_a_preferred_director_that_has_just_come_up_says_when_it_takes_the_vips(
     assert keeping.role().evidence.endswith("preempt in progress, in about 42 s, for it was started 18 s ago")
     keeping.world.keepalived_seen = keeping.seen[DIRECTOR]
     (row, _) = keeping.status().directors
-    assert row.words == "backup, takes the VIPs back in about 42 s"
+    assert row.words == "backup, preempt in progress: has the VIPs in about 42 s"
 
 
 @pytest.mark.parametrize("changes", [{"age": 61}, {"age": None}, {"age": 3, "running": False}])

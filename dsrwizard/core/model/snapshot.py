@@ -109,7 +109,7 @@ class DirectorRow(Shown, frozen=True, kw_only=True):
     def words(self) -> str:
         """What it is, in a word or two."""
         if self.preempts_in:
-            return f"backup, takes the VIPs back in about {self.preempts_in} s"
+            return f"backup, preempt in progress: has the VIPs in about {self.preempts_in} s"
         return "active" if self.holds else "backup" if self.seen else "not seen"
 
 
