@@ -7,6 +7,7 @@ but SSH is missing.
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,17 @@ def test_a_teardown_leaves_nothing_on_any(three: AllThree) -> None:
         assert dict(there.machine.sysctls) == settings[name]
         assert VIP not in there.machine.links["lo"].addresses
     assert three.engine().teardown_plan(three.deployment).empty
+
+
+def test_without_the_journal_all_of_them_are_recognised(three: AllThree) -> None:
+    before = {name: dict(there.machine.files) for name, there in three.worlds.items()}
+    assert three.apply().ok
+    shutil.rmtree(three.folder / "journal")
+    assert three.teardown().ok
+    assert three.tables() == {DIRECTOR: {}, "lb2": {}, "lb3": {}}
+    for name, there in three.worlds.items():
+        assert dict(there.machine.files) == before[name]
+        assert VIP not in there.machine.links["lo"].addresses
 
 
 def test_a_server_that_leaves_goes_from_all(three: AllThree) -> None:

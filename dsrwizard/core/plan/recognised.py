@@ -28,6 +28,7 @@ from dsrwizard.core.model.changes import (
 )
 from dsrwizard.core.model.deployment import Deployment, RealServer
 from dsrwizard.core.model.facts import DirectorFacts, Failure, Interface, Observed, ServerFacts
+from dsrwizard.core.model.restoring import DirectorBoot
 from dsrwizard.core.model.steps import DIRECTOR, HostPlan, Plan, Step
 from dsrwizard.core.model.values import parsed
 from dsrwizard.core.plan.appliance import PLANNERS
@@ -35,7 +36,9 @@ from dsrwizard.core.plan.bird import bare_bird
 from dsrwizard.core.plan.director import key_of, plan_director, settings_of
 from dsrwizard.core.plan.keepalived_found import SETTINGS_STAY, keepalived_found
 from dsrwizard.core.plan.plan import host_plan
-from dsrwizard.core.plan.standing import NOT_SEEN, standing
+from dsrwizard.core.plan.spread import as_there, on
+from dsrwizard.core.plan.standing import NOT_SEEN, as_director, standing
+from dsrwizard.core.plan.unit_words import OURS
 from dsrwizard.core.plan.unlooked import unseen
 from dsrwizard.core.record.owed import STATELESS, Owed, identity
 
@@ -77,7 +80,11 @@ def recognised(deployment: Deployment, observed: Observed) -> FoundByName:
             held = [vip.address for vip in deployment.vips_of(server) if facts.carrying(vip.address)]
             found.strange |= {server.name: held} if held else {}
     if observed.director is not None and deployment.director.engine == "netlink":
-        _director(found, deployment, observed.director)
+        _director(found, deployment, observed.director, DIRECTOR, "local")
+    for peer in deployment.director.peers if deployment.director.spread else ():
+        there = as_director(observed.servers.get(peer.name))
+        if isinstance(there, DirectorFacts):
+            _director(found, as_there(deployment, peer), there, peer.name, peer.address)
     if observed.director is not None and deployment.director.engine in PLANNERS:
         _appliance(found, deployment, observed.director)
     for item in keepalived_found(deployment, observed):
@@ -213,7 +220,7 @@ def _bare(deployment: Deployment, server: RealServer, facts: ServerFacts) -> Ser
 # --- the director ----------------------------------------------------------------------------------------------------
 
 
-def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts) -> None:
+def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts, name: str, address: str) -> None:
     """Its table and its VIPs carry no name: they are ours where a real server shows that dsrwizard was there."""
     keys = {key_of(vip, service) for vip in deployment.vips for service in vip.services}
     standing = [
@@ -224,19 +231,19 @@ def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts) 
     held = [vip.address for vip in deployment.vips if any(link.has(vip.address) for link in facts.interfaces)]
     if not found.items:
         if standing or held:
-            found.strange[DIRECTOR] = [*held, *standing]
+            found.strange[name] = [*held, *standing]
         return
     others = any(one.key not in keys for one in facts.services or ()) or bool(facts.foreign_services)
     settings = dict(facts.sysctls)
-    ours = [name for name, (wanted, *_) in settings_of(deployment).items() if settings.get(name) == wanted]
+    ours = [one for one, (wanted, *_) in settings_of(deployment).items() if settings.get(one) == wanted]
     if ours and not others:
-        for name in ours:
-            settings[name] = settings_of(deployment)[name][1]
+        for one in ours:
+            settings[one] = settings_of(deployment)[one][1]
         text = f"{_NOT_KNOWN}: {', '.join(ours)} go to the kernel's default."
     else:
         text = f"{_NOT_KNOWN}, and other services use them: {', '.join(ours)} stay." if ours else ""
     if text:
-        found.notes.setdefault(DIRECTOR, []).append(text)
+        found.notes.setdefault(name, []).append(text)
     vips = {vip.ip for vip in deployment.vips}
     nic = deployment.director.vip_interface
     bare = msgspec.structs.replace(
@@ -250,11 +257,24 @@ def _director(found: FoundByName, deployment: Deployment, facts: DirectorFacts) 
         services=None if facts.services is None else tuple(one for one in facts.services if one.key not in keys),
         sysctls=settings,
         bird=bare_bird(facts.bird),
+        boot=_bare_boot(deployment.name, facts.boot),
+        guarded=False,
     )
     plan = plan_director(deployment, bare, frozenset(server.name for server in deployment.servers))
     if plan.problem:
-        found.blocked[DIRECTOR] = plan
-    _take(found, DIRECTOR, "local", facts, [step for step in plan.steps if not _elsewhere(step, facts, nic)])
+        found.blocked[name] = plan if name == DIRECTOR else on(name, plan)
+    _take(found, name, address, facts, [step for step in plan.steps if not _elsewhere(step, facts, nic)])
+
+
+def _bare_boot(deployment: str, boot: DirectorBoot | None) -> DirectorBoot | None:
+    """What a boot runs without our units, scripts and the file that they read."""
+    if boot is None:
+        return None
+    ours = OURS.format(name=deployment).rstrip()
+    units = {path for path, state in boot.files.items() if state is not None and ours in state.content}
+    gone = units | {path for path, state in boot.files.items() if state is not None and state.target in units}
+    files = {path: None if path in gone else state for path, state in boot.files.items()}
+    return msgspec.structs.replace(boot, files=files, saved="missing" if gone else boot.saved)
 
 
 def _elsewhere(step: Step, facts: DirectorFacts, nic: str) -> bool:
@@ -308,7 +328,12 @@ def told(plan: Plan, found: FoundByName, deployment: Deployment, observed: Obser
     """The plan with what cannot be known, what stands and is nobody's, and the hosts that could not be looked at."""
     hosts = {host.host: host for host in plan.hosts}
     balances = deployment.director.engine == "netlink" or deployment.director.engine in PLANNERS
-    names = [*([DIRECTOR] if balances else []), *(one.name for one in deployment.servers if one.connect != "manual")]
+    others = [peer.name for peer in deployment.director.peers if deployment.director.spread]
+    names = [
+        *([DIRECTOR] if balances else []),
+        *others,
+        *(one.name for one in deployment.servers if one.connect != "manual"),
+    ]
     for name in names:
         looked = observed.director is not None if name == DIRECTOR else name in observed.servers
         host = hosts.get(name)
