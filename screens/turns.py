@@ -79,7 +79,10 @@ class KeysInTurn:
         if screen is None:  # the app is ending
             return
         target = self._target(screen, event)
-        await self._hand_on(event)
+        if target.parent is None and not isinstance(target, Screen):
+            target = screen  # a click on what is just leaving is for nobody: Textual would look for its parent
+        else:
+            await self._hand_on(event)
         self._settling = asyncio.create_task(self._settle(target))
 
     async def _settle(self, target: DOMNode | None) -> None:

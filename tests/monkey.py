@@ -56,6 +56,7 @@ PLACES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("live, find", True, ("slash",)),
     ("live, drain", True, ("home", "down", "d")),
     ("live, weight", True, ("home", "down", "w")),
+    ("live, several", True, ("home", "down", "space", "down", "space", "d")),
     ("live, details", True, ("home", "down", "enter")),
     ("live, cause", True, ("home", "down", "down", "x")),
     ("live, export", True, ("e",)),
@@ -105,6 +106,8 @@ class Witness:
         self.allowed = 0
         self.given = 0
         self.applied = False
+        self.weighed: dict[str, object] = {}
+        """Servers that the last answer gave a weight: one answer is for all that were chosen together."""
 
     def answered(self, screen: Screen[Any], result: object) -> None:
         acts = (isinstance(screen, ConfirmModal) and result is True) or (
@@ -112,13 +115,23 @@ class Witness:
         )
         self.allowed += acts
         self.given += acts
+        if acts:
+            self.weighed.clear()
 
-    def act(self, name: str, *, again: bool = False) -> None:
+    def weight(self, server: str, weight: object) -> None:
+        """A server was given a weight."""
+        if self.weighed and server not in self.weighed and weight in self.weighed.values():
+            self.tally.acts["weight"] += 1
+        else:
+            self.act("weight", of=f" of {server}, to {weight}")
+        self.weighed[server] = weight
+
+    def act(self, name: str, *, again: bool = False, of: str = "") -> None:
         self.tally.acts[name] += 1
         if again and self.applied:
             return
         if self.allowed < 1:
-            self.tally.unasked.append(name)
+            self.tally.unasked.append(f"{name}{of}")
         self.allowed = max(self.allowed - 1, 0)
         self.applied = self.applied or name == "apply"
 
@@ -150,9 +163,9 @@ def watched(witness: Witness) -> Iterator[None]:
         put(Engine, name, acting(name))
     weigh = Poller.set_weight
 
-    def weighed(self: Poller, *args: Any, **kwargs: Any) -> None:
-        witness.act("weight")
-        weigh(self, *args, **kwargs)
+    def weighed(self: Poller, server: str, weight: int | None, *args: Any) -> None:
+        witness.weight(server, weight)
+        weigh(self, server, weight, *args)
 
     put(Poller, "set_weight", weighed)
     leave = OneAnswer.dismiss
@@ -384,6 +397,8 @@ async def bursts(
                 await press(pilot, any_keys(pilot.app, dice), tally)  # type: ignore[arg-type]
 
         await one_app(dice.choice(places), size, tally, play)
+        if tally.keys // 2000 > (tally.keys - APP_KEYS) // 2000:
+            print(f"{size[0]}x{size[1]}: {tally.keys:,} keys", file=sys.stderr, flush=True)
 
 
 def told(size: tuple[int, int], tally: Tally, seconds: float) -> str:

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.monkey import PLACES, SIZES, Tally, bursts, one_app, press, told, twice
+from tests.screens.driving import until
 
 pytestmark = pytest.mark.long
 
@@ -30,7 +31,7 @@ def here() -> Iterator[None]:
 @pytest.mark.parametrize("size", SIZES)
 async def test_bursts_of_any_keys_crash_nothing_and_do_nothing_unasked(size: tuple[int, int]) -> None:
     tally = Tally()
-    await bursts(size, KEYS, tally, random.Random(f"{SEED} {size}"), places=(0, 5))
+    await bursts(size, KEYS, tally, random.Random(f"{SEED} {size}"), places=(0, 6))
     assert tally.keys >= KEYS
     assert not tally.crashes + tally.unasked, told(size, tally, 0)
 
@@ -57,4 +58,27 @@ async def test_the_monkey_sees_an_act_that_nobody_confirmed(monkeypatch: pytest.
             await pilot.app.workers.wait_for_complete()
 
     await one_app(0, SIZES[0], tally, play)
-    assert tally.unasked[0] == "weight"
+    assert tally.unasked[0].startswith("weight of web")
+
+
+@pytest.mark.parametrize(("keys", "unasked"), [((), 0), (("u",), 1)])
+async def test_one_answer_is_for_all_servers_that_were_chosen_and_for_nothing_after_it(
+    keys: tuple[str, ...], unasked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first drain is asked for; the second is not, as if `u` restored at once."""
+    from screens.live.weighing import Weighing
+
+    tally = Tally()
+    place = next(number for number, one in enumerate(PLACES) if one[0] == "live, several")
+
+    async def play(pilot: Pilot[int]) -> None:
+        await press(pilot, ["right", "enter"], tally)
+        await until(pilot, lambda: tally.acts["weight"] == 2)
+        monkeypatch.setattr(Weighing, "_weigh", lambda self, chosen, wanted: self._set(chosen[:1], wanted))
+        await press(pilot, keys, tally)
+        async with asyncio.timeout(20):
+            await pilot.app.workers.wait_for_complete()
+
+    await one_app(place, SIZES[0], tally, play)
+    assert not tally.crashes
+    assert len(tally.unasked) == unasked

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import MouseMove
+from textual.geometry import Offset
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.screen import Screen
+from textual.widgets import Input, Static
 
 from dsrwizard.app import DsrApp
 from tests.fakes.pictures import healthy
@@ -71,3 +74,22 @@ async def test_a_click_on_everything_crashes_nothing_and_changes_no_traffic(plac
     assert tally.keys > 10
     assert not tally.crashes + tally.unasked
     assert not tally.acts
+
+
+async def test_a_click_on_something_that_has_just_left_the_screen_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture that the mouse is looked up in is older than the screen for a moment."""
+    app = live_app(healthy())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "3/3 up" in seen(app))
+        gone = Static("gone")
+        monkeypatch.setattr(DsrApp, "get_widget_at", lambda self, x, y: (gone, gone.region))
+        monkeypatch.setattr(Screen, "get_widget_at", lambda self, x, y: (gone, gone.region))
+        monkeypatch.setattr(Screen, "get_widget_and_offset_at", lambda self, x, y: (gone, Offset(1, 0)))
+        for event in clicked("click at 5,5"):
+            if not isinstance(event, MouseMove):
+                app.post_message(event)
+        await taken(pilot)
+        assert app._exception is None
+        monkeypatch.undo()
+        await pilot.press("slash")
+        assert app.screen.query_one("#live-find", Input).has_focus
