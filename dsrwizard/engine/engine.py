@@ -31,7 +31,7 @@ from dsrwizard.core.plan.departed import Departed
 from dsrwizard.core.plan.engines import refuse_unbuilt
 from dsrwizard.core.plan.keepalived_back import handed_over
 from dsrwizard.core.plan.mend import Mending, MendResult, mended, mending
-from dsrwizard.core.plan.recognised import missing, recognised, told
+from dsrwizard.core.plan.recognised import missing, recognised, set_up_by_themselves, told
 from dsrwizard.core.plan.teardown import taken_back_by_others
 from dsrwizard.core.plan.waves import WaveMode, unproved, waved
 from dsrwizard.core.plan.whereabouts import Home
@@ -249,7 +249,8 @@ class Engine:
         self._found.pop(deployment.name, None)
         if books.knows_all and not books.elsewhere:
             observed = self._observe(deployment, books) if books.owed else Observed()
-            return apart(observed, books.back, PLANNED)
+            extra = self._found[deployment.name] = set_up_by_themselves(deployment, observed, books.owed)
+            return apart(observed, lambda seen: books.back(seen, extra=extra), PLANNED)
         observed = self._observe(deployment, books)
         stranger_here(books, observed)
         found = recognised(deployment, observed)

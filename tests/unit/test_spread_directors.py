@@ -28,7 +28,9 @@ from dsrwizard.core.model.steps import DIRECTOR
 from dsrwizard.core.plan.spread import as_there
 from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.locks import Locks
+from tests.fakes.engine import engine_of
 from tests.fakes.ipvs import Entry
+from tests.fakes.operator import Nobody
 from tests.fakes.world import World
 from tests.unit.spread_farm import DIRECTORS, HTTP, AllThree
 from tests.unit.test_bgp import VIP
@@ -145,6 +147,21 @@ def test_without_the_journal_all_of_them_are_recognised(three: AllThree) -> None
     for name, there in three.worlds.items():
         assert dict(there.machine.files) == before[name]
         assert VIP not in there.machine.links["lo"].addresses
+
+
+def test_one_that_was_set_up_from_itself_goes_with_the_others(three: AllThree) -> None:
+    """Its journal is there. It would go on announcing VIPs that no real server has any more."""
+    lb2 = three.worlds["lb2"]
+    theirs = as_there(three.deployment, three.deployment.director.peers[0])
+    own = engine_of(lb2, Nobody(), three.folder / "there")
+    assert own.apply(theirs, own.plan(theirs, own.observe(theirs)), lambda event: None).ok
+    assert "lb2" not in [host.host for host in three.plan().hosts if host.steps]
+    assert three.apply().ok
+    assert [line.split()[0] for line in three.log] == ["lb3"]
+    assert three.teardown().ok
+    assert three.tables() == {DIRECTOR: {}, "lb2": {}, "lb3": {}}
+    assert VIP not in lb2.machine.links["lo"].addresses
+    assert bird_file("shop") not in lb2.machine.files
 
 
 def test_a_server_that_leaves_goes_from_all(three: AllThree) -> None:

@@ -93,6 +93,14 @@ def recognised(deployment: Deployment, observed: Observed) -> FoundByName:
     return found
 
 
+def set_up_by_themselves(deployment: Deployment, observed: Observed, owed: Sequence[Owed]) -> list[Owed]:
+    """What other directors have of the deployment by an apply of their own: the journal here tells nothing of them, and
+    they would go on announcing VIPs that no real server has any more."""
+    known = {item.host for item in owed}
+    peers = {peer.name for peer in deployment.director.peers if deployment.director.spread} - known
+    return [item for item in recognised(deployment, observed).items if item.host in peers] if peers and owed else []
+
+
 def _take(
     found: FoundByName, host: str, address: str, facts: ServerFacts | DirectorFacts, steps: Sequence[Step]
 ) -> None:
