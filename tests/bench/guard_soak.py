@@ -67,16 +67,23 @@ NOISE: tuple[tuple[str, str], ...] = (
 
 @dataclass
 class Death:
-    """A server that is dead, from the end of the fault's script to that of its cure."""
+    """A server that is dead: for certain from the end of the fault's script to the start of its cure, perhaps from the
+    start of the one to the end of the other. On a busy machine a script takes seconds."""
 
     server: str
     cause: str
-    began: float
+    asked: float
+    began: float = 0.0
+    cured: float = 0.0
     ended: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return self.ended - self.began
+        return self.cured - self.began
+
+    def __str__(self) -> str:
+        clocks = (time.strftime("%H:%M:%S", time.gmtime(at)) for at in (self.asked, self.began, self.cured, self.ended))
+        return f"{self.cause}@{self.server} {' '.join(clocks)}"
 
 
 @dataclass
@@ -90,14 +97,15 @@ class Soak:
         """The removals, as (when, server), that no death explains."""
         found = []
         for when, server in removals:
-            near = [one for one in self.deaths if one.server == server and one.began - GRACE <= when]
+            near = [one for one in self.deaths if one.server == server and one.asked <= when]
             if not any(when <= (one.ended or when) + GRACE for one in near):
                 found.append((when, server))
         return found
 
     def before(self, when: float) -> str:
-        """What happened in the seconds before."""
-        return "; ".join(f"{when - at:.1f} s before: {what}" for at, what in self.noises if 0 < when - at < 6)
+        """What happened in the seconds before, and the deaths of about that time."""
+        noises = [f"{when - at:.1f} s before: {what}" for at, what in self.noises if 0 < when - at < 6]
+        return "; ".join([*noises, *(str(one) for one in self.deaths if -5 < when - one.asked < 40)])
 
     def missed(self, removals: Sequence[tuple[float, str]], out: Sequence[tuple[float, float, str]]) -> list[str]:
         """Deaths of some seconds after which the server stayed in. `out`: when a server was out already."""
@@ -105,7 +113,7 @@ class Soak:
             f"{one.server}, {one.cause}, for {one.seconds:.0f} s"
             for one in self.deaths
             if one.seconds >= NOTICED
-            and not any(server == one.server and one.began - GRACE <= when <= one.ended for when, server in removals)
+            and not any(server == one.server and one.asked <= when <= one.ended for when, server in removals)
             and not any(server == one.server and began <= one.began <= end for began, end, server in out)
         ]
 
@@ -120,10 +128,11 @@ def run(lab: Lab, minutes: float, chance: random.Random) -> Soak:
         if time.monotonic() >= following:
             again = soak.deaths and chance.random() < 0.4
             server = soak.deaths[-1].server if again else chance.choice(SERVERS)
-            death = Death(server, chance.choice(DEATHS), 0.0)
+            death = Death(server, chance.choice(DEATHS), time.time())
             death.began = act(lab, "fault", f"{death.cause}@{server}")
             soak.deaths.append(death)
             time.sleep(chance.choice((1.0, 2.0, 6.0, 12.0)))
+            death.cured = time.time()
             death.ended = act(lab, "mend", f"{death.cause}@{server}")
             following = time.monotonic() + chance.uniform(5, 25)
         time.sleep(chance.uniform(0.5, 2.0))
