@@ -90,6 +90,19 @@ def test_silence_though_all_is_right_is_one_failure_that_blames_nobody(farm: Far
     assert find(report, "client.ping", "client").outcome == "skipped"
 
 
+def test_silence_behind_another_product_is_looked_for_there_and_not_on_this_machine() -> None:
+    farm = Farm(
+        change=lambda made: msgspec.structs.replace(
+            made, director=msgspec.structs.replace(made.director, engine="netscaler")
+        )
+    )
+    farm.world.strangers[VIP] = [STRANGER]
+    check = only(farm.verify(client=view("silent", ping="silent")))
+    assert "may not reach the NetScaler" in check.message
+    assert "On the NetScaler" in check.fix
+    assert "director" not in check.message + check.fix
+
+
 def test_silence_while_something_is_unseen_is_a_failure_without_a_guess(farm: Farm) -> None:
     farm.world.privileged = False
     report = farm.verify(client=view("silent"))

@@ -19,6 +19,7 @@ from dsrwizard.core.model.checks import Check
 from dsrwizard.core.model.client_view import ClientVip
 from dsrwizard.core.model.deployment import Service, Vip
 from dsrwizard.core.model.facts import Failure
+from dsrwizard.core.model.products import PRODUCTS
 from dsrwizard.core.model.steps import CLIENT, DIRECTOR
 from dsrwizard.core.model.values import endpoint
 
@@ -176,6 +177,16 @@ class _Vip:
         fault = self._felt(service)
         if fault:
             return where.follows(fault, message, seen)
+        if self.clean and not self.evidence.deployment.director.in_kernel:
+            product = PRODUCTS.get(self.evidence.deployment.director.engine)
+            box = product.name if product else "load balancer"
+            return where.result(
+                "fail",
+                f"{message} Nothing wrong was seen on the {box} and the servers. Its packets may not reach the {box} (a "
+                "wrong MAC or a filter on the way), or it does not pass them on.", seen,
+                f"On the {box}, while the client host connects, look whether its packets to {self.vip.address} come in. "
+                "On a real server, a capture shows whether they leave for it.",
+            )  # fmt: skip
         if self.clean:
             given = served.given_to()
             what = (
