@@ -101,8 +101,8 @@ class FakeLoadbalancerOrg(FakeBox):
         self.faults: list[tuple[Callable[[dict[str, Any]], bool], str]] = []
         """The next request with an action that fits: see `Reply`; `busy`; `failed`: that action alone; `idle`: it says
         success and does nothing; `torn`: that action is the last one that is carried out, and the connection ends."""
-        self.forwards_as_masq = False
-        """It says gate, and writes the RIP over the VIP all the same."""
+        self.deaf = False
+        """It reloads nothing, and says success."""
         self.errors: list[str] = []
         self._lock = threading.RLock()
         self._before: dict[tuple[str, str], Any] = {}
@@ -138,7 +138,7 @@ class FakeLoadbalancerOrg(FakeBox):
                 for name, real in now.reals[label].items() if now.held.get((label, name)) != "halt"
             ]  # fmt: skip
             keeps = int(one["persist_time"]) if one["persistent"] == "on" else 0
-            how = "masq" if self.forwards_as_masq else str(one["forwardingmethod"])
+            how = str(one["forwardingmethod"])
             for protocol in ("tcp", "udp") if one["protocol"] == "tcpudp" else (str(one["protocol"]),):
                 found.append(Line(protocol, str(one["server"]), int(one["ports"]), str(one["scheduler"]), keeps, how,
                                   tuple(behind)))  # fmt: skip
@@ -379,10 +379,13 @@ class FakeLoadbalancerOrg(FakeBox):
         self.config.floating.discard(action["ip"])
 
     def _reload_ldirectord(self, action: dict[str, Any]) -> None:
+        if self.deaf:
+            return
         floating = self.running.floating
         self.running = copy.deepcopy(self.config)
         if not self.manners.vip_brings_address:
             self.running.floating = floating
 
     def _reload_heartbeat(self, action: dict[str, Any]) -> None:
-        self.running.floating = set(self.config.floating)
+        if not self.deaf:
+            self.running.floating = set(self.config.floating)

@@ -182,9 +182,9 @@ class _Vip:
             box = product.name if product else "load balancer"
             return where.result(
                 "fail",
-                f"{message} Nothing wrong was seen on the {box} and the servers. Its packets may not reach the {box} (a "
-                "wrong MAC or a filter on the way), or it does not pass them on.", seen,
-                f"On the {box}, while the client host connects, look whether its packets to {self.vip.address} come in. "
+                f"{message} Nothing wrong was seen on the {box} and the servers. Its packets may not reach the {box} "
+                "(a wrong MAC or a filter on the way), or it does not pass them on.", seen,
+                f"On the {box}, while the client host connects, look whether packets to {self.vip.address} come in. "
                 "On a real server, a capture shows whether they leave for it.",
             )  # fmt: skip
         if self.clean:
