@@ -97,7 +97,7 @@ class DsrApp(AppInTurn):
     CSS_PATH = ["app.tcss", "../screens/wizard/wizard.tcss"]  # a default screen's own CSS_PATH is not read
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-normal"), (118, "-wide"), (150, "-widest")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (22, "-high")]
 
     BINDINGS = [
         Binding("ctrl+p", "command_palette", "Commands", id="app.commands", tooltip="All actions by name"),

@@ -137,6 +137,8 @@ class Field(Vertical):
             control = self.control()
             control.add_class("field-control")
             control.styles.width = self._width or "1fr"
+            if self._width and isinstance(control, Input):
+                control.styles.max_width = "40%"  # on few columns the note needs the room
             yield control
             if self._width:
                 yield Static("", markup=False, classes="field-note")
@@ -253,6 +255,7 @@ class Menu(Select[str]):
 
     DEFAULT_CSS = """
     Menu > SelectCurrent { height: 1; }
+    Menu > SelectCurrent > Static#label { text-wrap: nowrap; text-overflow: ellipsis; }
     Menu > SelectOverlay { text-wrap: nowrap; text-overflow: ellipsis; }
     """
 

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from textual.screen import Screen
-from textual.widgets import Button
+from textual.widgets import Button, TextArea
 
 from dsrwizard.app import DsrApp
+from dsrwizard.core.intake.draft import Draft
 from dsrwizard.core.model.deployment import SCHEDULERS
 from dsrwizard.core.ports import SecretQuestion
 from screens.live.weight import WeightModal
 from screens.questions.export import PathModal
 from screens.questions.modals import Choice, Question, SecretModal
 from screens.widgets.keybar import KeyBar
+from screens.wizard.import_servers import ImportServers
+from screens.wizard.server_form import ServerForm
 from screens.wizard.several import DraftWeights
 from tests.fakes.pictures import destination, healthy
 from tests.fakes.world import World
@@ -72,6 +75,8 @@ DIALOGS: dict[str, Callable[[], Screen[Any]]] = {
     "weight in the wizard": lambda: DraftWeights("3 servers", "1"),
     "path": lambda: PathModal("Export", "A text for a ticket: what is wrong, since when and why.", Path("/a/file")),
     "secret": lambda: SecretModal(QUESTION),
+    "form of a server": lambda: ServerForm(Draft(), None),
+    "import": ImportServers,
     "question": lambda: Question("Sure?", "word " * 400, (Choice("no", "No"), Choice("yes", "Yes")), safe="no"),
 }
 
@@ -88,6 +93,25 @@ async def test_no_dialog_loses_its_buttons(name: str, size: tuple[int, int]) -> 
         for button in app.screen.query(Button):
             assert frame.contains_region(button.region), (button.label, button.region, frame)
             assert button.region.height == 1
+
+
+@pytest.mark.parametrize("size", [(60, 15), (60, 18), (80, 24)], ids=str)
+async def test_what_an_import_would_do_is_in_sight(size: tuple[int, int]) -> None:
+    app = live_app(healthy())
+    async with app.run_test(size=size) as pilot:
+        await app.push_screen(ImportServers())
+        app.screen.query_one("#list", TextArea).text = "web1 10.0.0.101\nweb2 10.0.0.102"
+        await until(pilot, lambda: "2 servers" in seen(app))
+        said = app.screen.query_one("#said").region
+        assert app.screen.query_one(".modal").content_region.contains_region(said)
+        assert said.height >= 2
+
+
+async def test_on_few_columns_a_note_beside_a_field_is_not_a_narrow_column(make_app: Make, lab: World) -> None:
+    async with make_app().run_test(size=(60, 24)) as pilot:
+        await settled(pilot)
+        assert field(pilot.app, "vips[0].address").region.height <= 2  # type: ignore[arg-type]
+        assert "nobody else" in seen(pilot.app)  # type: ignore[arg-type]
 
 
 async def test_what_pops_up_leaves_the_keys_in_sight() -> None:
