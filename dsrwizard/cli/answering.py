@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from dsrwizard.core.ports import DirectorPort
+    from dsrwizard.engine.locks import Locks
 
 MOST = 16_000_000
 """Bytes of what is asked."""
@@ -19,7 +24,6 @@ def answer(what: str) -> int:
     itself, or to carry steps out and then look. What is asked comes by standard input.
     """
     from dsrwizard import __version__, out
-    from dsrwizard.cli.wiring import director_here, locks_here
     from dsrwizard.core.dialects.other_director.asking import read_order
     from dsrwizard.engine.asked import answered
 
@@ -34,3 +38,18 @@ def answer(what: str) -> int:
         lambda: locks_here().hold("apply", order.deployment.name), say, lambda facts: out.document(facts, indent=0),
     )  # fmt: skip
     return 0
+
+
+def director_here() -> DirectorPort:
+    """This machine as a director; without the engine, for another director waits."""
+    from backends.director.port import LocalDirector
+
+    return LocalDirector()
+
+
+def locks_here() -> Locks:
+    """The locks of the runs on this machine."""
+    from dsrwizard.engine.locks import SHARED, Locks
+    from dsrwizard.session import state_dir
+
+    return Locks(state_dir() / "journal", SHARED, state_dir())

@@ -140,16 +140,6 @@ def _director(interface: str) -> DirectorPort:
     return LocalDirector()
 
 
-def director_here() -> DirectorPort:
-    """This machine as a director."""
-    return _director("")
-
-
-def locks_here() -> Locks:
-    """The locks of runs on this machine."""
-    return Locks(state_dir() / "journal", SHARED, state_dir())
-
-
 def _connect(host: str, target: RealServer | Client, asker: Asker) -> Connector:
     if isinstance(target, RealServer) and target.connect == "winrm":
         from backends.winrm import open_winrm

@@ -339,8 +339,8 @@ def test_what_differs_there_is_mended_from_here(three: AllThree) -> None:
 
 def asked(monkeypatch: pytest.MonkeyPatch, three: AllThree, what: str, text: bytes) -> int:
     """The command on lb2, with this on its standard input; its exit code."""
-    monkeypatch.setattr("dsrwizard.cli.wiring.director_here", three.worlds["lb2"].director)
-    monkeypatch.setattr("dsrwizard.cli.wiring.locks_here", lambda: Locks(three.folder))
+    monkeypatch.setattr("dsrwizard.cli.answering.director_here", three.worlds["lb2"].director)
+    monkeypatch.setattr("dsrwizard.cli.answering.locks_here", lambda: Locks(three.folder))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
     return main.run(["answer", what])
 
