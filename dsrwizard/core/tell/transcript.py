@@ -29,8 +29,8 @@ LONGEST = 20_000
 BY_HAND = {
     "aloha": "the output of `alohactl2 help` and of `help` for what it lists; a text of the tab that the box refused, "
     "with its answer; the version",
-    "barracuda": "one real server read by REST (`GET /restapi/v2/virtual_service_groups`) with Direct Server Return "
-    "on, and the same with it off; the firmware",
+    "barracuda": "the output of `balancer look`; one real server read by REST "
+    "(`GET /restapi/v2/virtual_service_groups`) with Direct Server Return on, and the same with it off; the firmware",
     "external": "the words that its menus have for the steps of the runbook",
 }
 """What to send of a product that is not read from here, as docs/load-balancers.md has it."""
