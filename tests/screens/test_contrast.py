@@ -102,3 +102,17 @@ async def _themed(pilot: Pilot[int], theme: str) -> DsrApp:
     app.theme = theme
     await pilot.pause()
     return app
+
+
+async def test_without_the_focus_only_the_chosen_answer_is_marked(make_app: Callable[..., DsrApp], lab: World) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        grounds = {
+            text.strip(): style.bgcolor
+            for strip in pilot.app.screen._compositor.render_strips()
+            for text, style, _ in strip
+            if style is not None
+        }
+        answers = {grounds[said] for said in grounds if "by hand" in said or "Take them out" in said}
+        assert len(answers) == 1, "as if two were chosen"
