@@ -8,14 +8,18 @@ import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
 from dsrwizard import out, signals
-from dsrwizard.core.model.foreign import rows
+from dsrwizard.core.intake.known_keys import compared, kept_keys
+from dsrwizard.core.intake.opening import brought
+from dsrwizard.core.model.foreign import lines, rows
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.tell.trust import compared_with, identity_rows
+from dsrwizard.gathering import KeyGathering
 
 _WORDS = {
     "password": "Password",
@@ -25,6 +29,9 @@ _WORDS = {
     "balancer": "Load balancer password",
     "api-key": "Key of the load balancer's API",
 }
+_ON_ITS_CONSOLE = "the output of this command on the server's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+_LARGEST = 20_000_000
+"""Characters of a file of keys."""
 _INTERRUPT = b"\x03"
 _BAR = "  | "
 _MOST = 3
@@ -48,6 +55,7 @@ class TerminalAsker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._interrupted = False
+        self._keys = KeyGathering(threading.Lock(), self._ask_keys, self._somebody)
 
     def secret(self, question: SecretQuestion) -> Secret | None:
         if question.kind == "prompt":
@@ -61,18 +69,40 @@ class TerminalAsker:
         return Secret(answer) if answer else None
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
+        """Several hosts whose keys are unknown at the same time are asked for once."""
+        return self._keys.accept(question)
+
+    def _somebody(self) -> bool:
+        return sys.stdin.isatty()
+
+    def _ask_keys(self, questions: tuple[HostKeyQuestion, ...]) -> frozenset[int]:
+        everyone = range(len(questions))
+        if len(questions) == 1:
+            return frozenset(everyone) if self._is_its_key(questions[0]) else frozenset()
+        width = min(max(get_terminal_size().columns - 1, 40), 100)
+        text = [f"{len(questions)} host keys are unknown. Their fingerprints, computed on this machine:"]
+        for one in questions:
+            text += [f"    {one.fingerprint}", *identity_rows(one, width)]
+        text += [
+            f"Compare each with {_ON_ITS_CONSOLE}",
+            "Are these the keys of these hosts? [y/N], or the path of a file that has them: ",
+        ]
+        answer = self._line("\n".join(text), echo=True).strip()
+        if answer.lower() in ("y", "yes"):
+            return frozenset(everyone)
+        return frozenset() if answer.lower() in ("", "n", "no") else _those_in(answer, questions)
+
+    def _is_its_key(self, question: HostKeyQuestion) -> bool:
         if question.untrusted:
             what, head = "certificate", "This certificate is not trusted."
-            compared = compared_with(question)
+            beside = compared_with(question)
         else:
             what, head = "key", "This host key is unknown."
-            compared = (
-                "the output of this command on the server's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
-            )
+            beside = _ON_ITS_CONSOLE
         width = min(max(get_terminal_size().columns - 1, 40), 100)
         text = [
             f"{head} Its fingerprint, computed on this machine:", f"    {question.fingerprint}",
-            *identity_rows(question, width), f"Compare the fingerprint with {compared}",
+            *identity_rows(question, width), f"Compare the fingerprint with {beside}",
             f"Is that the {what} of this host? [y/N]: ",
         ]  # fmt: skip
         return self._line("\n".join(text), echo=True).strip().lower() in ("y", "yes")
@@ -94,6 +124,24 @@ class TerminalAsker:
                 signals.typed()
                 return ""
             return typed.decode(sys.stdin.encoding or "utf-8", "surrogateescape").rstrip("\r\n")
+
+
+def _those_in(path: str, questions: tuple[HostKeyQuestion, ...]) -> frozenset[int]:
+    """The places of the keys that a file has: known_hosts, what ssh-keygen -l prints, or SSHFP records. Says what
+    becomes of the others."""
+    try:
+        keys = kept_keys(lines(brought(Path(path).expanduser()), _LARGEST, tabs=True))
+    except OSError as error:
+        out.line(f"{path} cannot be read: {error.strerror}. No key is accepted.", err=True)
+        return frozenset()
+    says = [
+        compared(keys, (one.host, one.address, one.address.partition(":")[0]), one.key_type, one.fingerprint)
+        for one in questions
+    ]
+    out.line(f"{path} has {says.count('same')} of these {len(says)} keys; the others are refused.", err=True)
+    if differ := [one.host for one, said in zip(questions, says, strict=True) if said == "differs"]:
+        out.line(f"It has another key for {', '.join(differ)}: that may be an impostor.", err=True)
+    return frozenset(number for number, said in enumerate(says) if said == "same")
 
 
 def question_rows(question: SecretQuestion, width: int) -> list[str]:

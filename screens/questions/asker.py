@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any
@@ -12,15 +11,12 @@ from textual.message import Message
 
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from dsrwizard.gathering import KeyGathering
 from screens.questions.host_keys import HostKeysModal
 from screens.questions.modals import HostKeyModal, SecretAnswer, SecretModal
 
 AskerAnswer = SecretAnswer | bool | frozenset[int] | None
 AskerQuestion = SecretQuestion | HostKeyQuestion | tuple[HostKeyQuestion, ...]
-GATHERING = 0.4
-"""Seconds without another unknown key after which those that came are asked of; every host is reached about at once."""
-GATHERED = 3.0
-"""Seconds of gathering at most."""
 
 
 class QuestionAsked(Message, bubble=False):
@@ -46,7 +42,7 @@ class ScreenAsker:
         self._waiting: Future[AskerAnswer] | None = None
         self._closed = False
         self._for_all: dict[str, Secret] = {}
-        self._keys: list[tuple[HostKeyQuestion, Future[bool]]] = []
+        self._keys = KeyGathering(self._turn, self._ask_keys)
 
     def secret(self, question: SecretQuestion) -> Secret | None:
         with self._turn:
@@ -62,35 +58,13 @@ class ScreenAsker:
 
     def accept_key(self, question: HostKeyQuestion) -> bool:
         """Several hosts whose keys are unknown at the same time become one list."""
-        mine: Future[bool] = Future()
-        with self._state:
-            self._keys.append((question, mine))
-        with self._turn:
-            if not mine.done():  # else it stood in the list of somebody who was first
-                self._ask_all(self._gathered(question))
-        return mine.result()
+        return self._keys.accept(question)
 
-    def _gathered(self, question: HostKeyQuestion) -> list[tuple[HostKeyQuestion, Future[bool]]]:
-        """The questions to put together: certificates are asked one by one, for each has a reason of its own."""
-        began, seen = time.monotonic(), -1
-        while not question.untrusted and seen != len(self._keys) and time.monotonic() - began < GATHERED:
-            seen = len(self._keys)
-            time.sleep(GATHERING)
-        with self._state:
-            mine = [one for one in self._keys if one[0] is question or not (one[0].untrusted or question.untrusted)]
-            self._keys = [one for one in self._keys if one not in mine]
-        return mine
-
-    def _ask_all(self, asked: list[tuple[HostKeyQuestion, Future[bool]]]) -> None:
-        asked.sort(key=lambda one: (len(one[0].host), one[0].host))  # web2 before web10
-        questions = tuple(question for question, _ in asked)
+    def _ask_keys(self, questions: tuple[HostKeyQuestion, ...]) -> frozenset[int]:
         if len(questions) == 1:
-            accepted = frozenset({0}) if self._put(questions[0]) is True else frozenset()
-        else:
-            answer = self._put(questions)
-            accepted = answer if isinstance(answer, frozenset) else frozenset()
-        for number, (_, future) in enumerate(asked):
-            future.set_result(number in accepted)
+            return frozenset({0}) if self._put(questions[0]) is True else frozenset()
+        answer = self._put(questions)
+        return answer if isinstance(answer, frozenset) else frozenset()
 
     def close(self) -> None:
         """Ends all waiting and forgets the secrets; called when the app ends."""

@@ -10,6 +10,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from tests.fakes.started import started
 
+SHOWN = {number: "SHA256:" + letter * 43 for number, letter in ((1, "a"), (2, "b"), (10, "c"))}
+"""The fingerprints that web1, web2 and web10 show."""
 PROGRAM = """
 import fcntl, sys, termios, threading
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -24,6 +27,7 @@ from dsrwizard.cli import main as cli
 from dsrwizard.cli.asking import TerminalAsker
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.engine.hosts import side_by_side
+SHOWN = FINGERPRINTS
 
 def secret():
     answer = TerminalAsker().secret(SecretQuestion(kind="password", host="web1", user="root"))
@@ -37,6 +41,17 @@ def twice():
 def key():
     question = HostKeyQuestion(host="web1", address="10.0.0.101", key_type="ssh-ed25519", fingerprint="SHA256:abc")
     return "yes" if TerminalAsker().accept_key(question) else "no"
+
+def keys():
+    asker, accepted = TerminalAsker(), []
+    def asked(number):
+        question = HostKeyQuestion(
+            host=f"web{number}", address=f"10.0.0.10{number}", key_type="ssh-ed25519", fingerprint=SHOWN[number]
+        )
+        if asker.accept_key(question):
+            accepted.append(question.host)
+    side_by_side([(str(n), lambda n=n: asked(n)) for n in SHOWN], lambda name, what: None)
+    return sorted(accepted)
 
 def certificate():
     question = HostKeyQuestion(
@@ -71,7 +86,7 @@ class Dialogue:
         self._master, self._slave = os.openpty()
         self.said = ""
         self._child = subprocess.Popen(
-            started([sys.executable, "-c", PROGRAM.replace("WORK", work)]),
+            started([sys.executable, "-c", PROGRAM.replace("WORK", work).replace("FINGERPRINTS", repr(SHOWN))]),
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
@@ -118,6 +133,33 @@ def test_a_secret_is_not_shown_and_may_be_corrected(dialogue: Dialogue) -> None:
     assert "canary" not in dialogue.said
     assert dialogue.status() == 0
     assert dialogue.echoes()
+
+
+@pytest.mark.parametrize("dialogue", ["keys"], indirect=True)
+@pytest.mark.parametrize(
+    ("typed", "accepted"), [("y", "['web1', 'web10', 'web2']"), ("", "[]"), ("no", "[]"), ("/no/file", "[]")]
+)
+def test_unknown_keys_of_several_hosts_are_asked_for_once(dialogue: Dialogue, typed: str, accepted: str) -> None:
+    dialogue.expect("or the path of a file that has them: ")
+    assert "3 host keys are unknown." in dialogue.said
+    assert [line.strip() for line in dialogue.said.split("\n") if "SHA256:" in line] == list(SHOWN.values())
+    dialogue.type(f"{typed}\r")
+    dialogue.expect(f"got {accepted}")
+    assert dialogue.said.count("[y/N]") == 1
+    assert ("cannot be read" in dialogue.said) == (typed == "/no/file")
+
+
+@pytest.mark.parametrize("dialogue", ["keys"], indirect=True)
+def test_keys_that_a_file_has_are_accepted_and_another_one_is_called_an_impostor(
+    dialogue: Dialogue, tmp_path: Path
+) -> None:
+    kept = tmp_path / "keys"
+    kept.write_text(f"256 {SHOWN[1]} web1 (ED25519)\n256 SHA256:{'x' * 43} web2 (ED25519)\n")
+    dialogue.expect("or the path of a file that has them: ")
+    dialogue.type(f"{kept}\r")
+    dialogue.expect("got ['web1']")
+    assert "has 1 of these 3 keys; the others are refused." in dialogue.said
+    assert "It has another key for web2: that may be an impostor." in dialogue.said
 
 
 @pytest.mark.parametrize("dialogue", ["prompt"], indirect=True)
