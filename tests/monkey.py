@@ -426,12 +426,14 @@ async def main(arguments: Sequence[str]) -> int:
         if given.size not in (None, f"{size[0]}x{size[1]}"):
             continue
         tally, began, dice = Tally(), time.monotonic(), random.Random(f"{given.seed} {size}")
-        if not given.bursts:
-            for place in range(len(PLACES)):
-                await twice(place, size, tally, dice)
-                await each_click(place, size, tally)
-        await bursts(size, max(given.keys - tally.keys, 0), tally, dice)
-        print(told(size, tally, time.monotonic() - began), flush=True)
+        try:
+            if not given.bursts:
+                for place in range(len(PLACES)):
+                    await twice(place, size, tally, dice)
+                    await each_click(place, size, tally)
+            await bursts(size, max(given.keys - tally.keys, 0), tally, dice)
+        finally:  # ctrl+c, too, tells what came of it so far
+            print(told(size, tally, time.monotonic() - began), flush=True)
         bad += len(tally.crashes) + len(tally.unasked)
     return 1 if bad else 0
 
