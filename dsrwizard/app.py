@@ -28,7 +28,6 @@ from dsrwizard.engine.seats import Seats
 from dsrwizard.session import Session, state_dir
 from screens.pane import Desk
 from screens.questions.asker import QuestionAsked, ScreenAsker
-from screens.questions.discard import unsaved
 from screens.questions.modals import Choice, Question
 from screens.terminal import LastingDriver
 from screens.turns import AppInTurn
@@ -358,16 +357,10 @@ class DsrApp(AppInTurn):
     # Leaving.
 
     async def action_quit(self) -> None:
-        """Quits; asks first if a run would be interrupted, or something typed would be lost."""
+        """Quits; asks first if a run would be interrupted. What is typed is kept in the session."""
         running = self._at_work()
-        lost = unsaved(self.screen_stack)
-        if not running and not lost:
-            self.leave(self._way_back())
-            return
         if not running:
-            choices = (Choice("stay", "Stay", "primary"), Choice("quit", "Quit", "warning"))
-            question = Question("Quit?", f"{lost} It is not kept.", choices, safe="stay")
-            self.push_screen(question, lambda said: self.leave(self._way_back()) if said == "quit" else None)
+            self.leave(self._way_back())
             return
         body = (
             f"{running}\n\nStop finishes the running commands and starts no new ones. The journal has every change "

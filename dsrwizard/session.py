@@ -92,18 +92,21 @@ class _Saved(msgspec.Struct):
     visited: list[str] = []
     ticks: dict[str, list[str]] = {}
     form: OpenForm | None = None
+    listed: str = ""
 
 
 @dataclass
 class Session:
     """The wizard's draft, the step the operator is at (its id), the steps visited, what was ticked in runbooks (server,
-    address and system → titles of steps), the form that is open, and the file they are kept in."""
+    address and system → titles of steps), the form that is open, the list that is being imported, and the file they
+    are kept in."""
 
     draft: Draft = field(default_factory=Draft)
     step: str = ""
     visited: set[str] = field(default_factory=set)
     ticks: dict[str, set[str]] = field(default_factory=dict)
     form: OpenForm | None = None
+    listed: str = ""
     path: Path = field(default_factory=lambda: state_dir() / _FILE)
     kept: bool = True
     """Whether it is saved at all: not while another terminal has the wizard open, whose session is in that file."""
@@ -118,6 +121,7 @@ class Session:
             visited=sorted(self.visited),
             ticks={book: sorted(titles) for book, titles in self.ticks.items() if titles},
             form=self.form,
+            listed=self.listed,
         )
         try:
             content = msgspec.json.format(msgspec.json.encode(saved))
@@ -155,6 +159,7 @@ class Session:
             visited=set(saved.visited),
             ticks={book: set(titles) for book, titles in saved.ticks.items()},
             form=saved.form,
+            listed=saved.listed,
             path=path,
         )
 

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from screens.questions.modals import Choice, Question
 from screens.questions.once import Dialog
-
-
-@runtime_checkable
-class Unsaved(Protocol):
-    """A dialog with something that is kept nowhere."""
-
-    def unsaved(self) -> str:
-        """What quitting would lose, as a sentence; empty: nothing."""
-        ...
-
-
-def unsaved(screens: Iterable[object]) -> str:
-    """What quitting would lose, of the first of these screens that has something to lose."""
-    return next((text for screen in screens if isinstance(screen, Unsaved) and (text := screen.unsaved())), "")
 
 
 def leave(dialog: Dialog[Any], typed: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -78,9 +78,18 @@ class ImportServers(Dialog["Imported | None"]):
         ),
     ]
 
-    def __init__(self, vips: Sequence[str] = (), there: Sequence[str] = ()) -> None:
-        """`vips`: those of the draft, which are no real servers; `there`: the names of its servers."""
+    def __init__(
+        self,
+        vips: Sequence[str] = (),
+        there: Sequence[str] = (),
+        listed: str = "",
+        keep: Callable[[str], None] | None = None,
+    ) -> None:
+        """`vips`: those of the draft, which are no real servers; `there`: the names of its servers. `listed`: the list
+        of an earlier import that the program's end cut short; `keep` is given this one's, with each change."""
         super().__init__()
+        self._listed = listed
+        self._keep = keep
         self._vips = tuple(vips)
         self._there = frozenset(name.lower() for name in there)
         self._file_name = ""
@@ -115,6 +124,9 @@ class ImportServers(Dialog["Imported | None"]):
     def on_mount(self) -> None:
         self.query_one(".modal").border_title = frame_title("Import real servers")
         self.query_one("#path").focus()
+        if self._listed:
+            self.query_one("#list", TextArea).load_text(self._listed)
+            self.query_one("#list").focus()
         self._preview()
 
     @on(Input.Submitted, "#path")
@@ -154,6 +166,8 @@ class ImportServers(Dialog["Imported | None"]):
     @on(Input.Changed, "#choice")
     def something_changed(self) -> None:
         self._preview()
+        if self._keep is not None:
+            self._keep(self._typed())
 
     def _preview(self) -> None:
         from dsrwizard.core.intake.importers import KIND_WORDS, detect, read
@@ -206,12 +220,12 @@ class ImportServers(Dialog["Imported | None"]):
     @on(Button.Pressed, "#cancel")
     def action_back(self) -> None:
         """Leaves the dialog; asks first if that loses a list. A file can be read again."""
-        leave(self, self.unsaved())
+        leave(self, "The list is not imported." if self._typed() else "")
 
-    def unsaved(self) -> str:
-        """What leaving would lose, as a sentence; empty: nothing."""
-        typed = self.query_one("#list", TextArea).text != self._loaded
-        return "The list is not imported." if typed else ""
+    def _typed(self) -> str:
+        """The list, unless it is the file's: that can be read again."""
+        text = self.query_one("#list", TextArea).text
+        return text if text != self._loaded else ""
 
 
 def _read(text: str) -> str:

@@ -355,6 +355,8 @@ class ServersPane(Pane):
         form = self.session.form
         if form is not None and form.number < len(self.draft.servers):
             self._open_form(form.number, typed=form.server)
+        elif self.session.listed:
+            self.action_import()
 
     def action_remove(self) -> None:
         chosen = self._chosen()
@@ -380,12 +382,15 @@ class ServersPane(Pane):
     def action_import(self) -> None:
         from screens.wizard.import_servers import ImportServers
 
-        self.app.push_screen(
-            ImportServers([vip.address for vip in self.draft.vips], [server.name for server in self.draft.servers]),
-            self._imported,
-        )
+        vips, names = [vip.address for vip in self.draft.vips], [server.name for server in self.draft.servers]
+        self.app.push_screen(ImportServers(vips, names, self.session.listed, self._keep_list), self._imported)
+
+    def _keep_list(self, listed: str) -> None:
+        self.session.listed = listed
+        self.post_message(self.Typed(self))
 
     def _imported(self, imported: Imported | None) -> None:
+        self._keep_list("")
         if imported is None or not imported.servers:
             return
         vips = add_vips(self.draft, imported.vips)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import TextArea
 
 from dsrwizard.app import DsrApp
 from dsrwizard.session import Session
@@ -100,8 +101,16 @@ class TestImport:
             await pilot.press("enter")
             assert isinstance(app.screen, ImportServers)
             await pilot.press("ctrl+q")
-            assert "It is not kept." in seen(app)
-            await pilot.press("enter")
-            assert isinstance(app.screen, ImportServers)
-            await pilot.press("ctrl+q", "right", "enter")
             assert app.return_code == 0
+        app = make_app(session=Session.load())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, ImportServers))
+            assert app.screen.query_one("#list", TextArea).text == "web9 10.0.0.109"
+            await until(pilot, lambda: "1 server" in seen(app))
+            await pilot.press("ctrl+n")
+            await until(pilot, lambda: len(wizard_draft(app).servers) == 4)
+            await pilot.press("ctrl+q")
+        back = Session.load()
+        assert back is not None
+        assert back.listed == ""
