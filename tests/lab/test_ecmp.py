@@ -97,7 +97,7 @@ def test_three_directors_share_the_vips_and_each_leaves_as_its_guard_says(lab: L
     try:
         for vip in (VIP, VIP6):
             lab.wait("router", hops(3, vip))
-            got = {lab.request(vip) for _ in range(20)}
+            got = {lab.request(vip, seconds=20) for _ in range(20)}
             assert got == {one.name for one in SERVERS}, vip
         routes = "ip route show table main; ip -6 route show table main"
         for host in network.directors(3):
@@ -199,7 +199,7 @@ def test_one_director_sets_up_all_three_and_names_the_one_that_differs(lab: Lab)
     try:
         lab.wait("router", hops(3))
         lab.wait("router", hops(3, VIP6))
-        assert {lab.request(VIP) for _ in range(20)} == {one.name for one in SERVERS}
+        assert {lab.request(VIP, seconds=20) for _ in range(20)} == {one.name for one in SERVERS}
     finally:  # three of them leave little of the lab's one processor to what follows
         for guard in guards.values():
             guard.signal(15)

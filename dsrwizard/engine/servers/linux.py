@@ -38,6 +38,8 @@ from dsrwizard.engine.servers.lock import HostLock
 
 OBSERVE_SECONDS = 20.0
 STEP_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
+"""In which dsrwizard on another director starts and looks at it."""
 _FRESH_SECONDS = 5.0
 """A connection idle for longer is tried before something is changed over it."""
 
@@ -155,10 +157,10 @@ class LinuxServer:
         )
         script = ask_script(what, order)
         if watch is None:
-            answer = self._run_again_if_lost(script)
+            answer = self._run_again_if_lost(script, ANSWER_SECONDS)
         else:
             progress = linux_apply.LineProgress(order.nonce, steps, watch)
-            deadline = OBSERVE_SECONDS + STEP_SECONDS * len(steps)
+            deadline = ANSWER_SECONDS + STEP_SECONDS * len(steps)
             answer = self._run(script, deadline=deadline, on_line=progress.feed)
             carried.refuse(self._server.name, progress)
             if progress.failed is not None or progress.finished_steps:
@@ -271,15 +273,15 @@ class LinuxServer:
                 raise
         return connector.run(script, deadline=deadline, on_line=on_line)
 
-    def _run_again_if_lost(self, script: str) -> Answer:
+    def _run_again_if_lost(self, script: str, deadline: float = OBSERVE_SECONDS) -> Answer:
         """For scripts that change nothing: a connection that died while idle is no failure of the host."""
         was_open = self._connector is not None
         try:
-            return self._run(script, deadline=OBSERVE_SECONDS)
+            return self._run(script, deadline=deadline)
         except ConnectionLost:
             if not was_open:
                 raise
-            return self._run(script, deadline=OBSERVE_SECONDS)
+            return self._run(script, deadline=deadline)
 
 
 def _known(deployment: Deployment, clients: Sequence[str]) -> list[str]:
