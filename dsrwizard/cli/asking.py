@@ -15,7 +15,7 @@ from typing import Any
 from dsrwizard import out, signals
 from dsrwizard.core.intake.known_keys import compared, kept_keys
 from dsrwizard.core.intake.opening import brought
-from dsrwizard.core.model.foreign import lines, rows
+from dsrwizard.core.model.foreign import lines, one_line, rows
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.tell.trust import compared_with, identity_rows
@@ -32,6 +32,8 @@ _WORDS = {
 _ON_ITS_CONSOLE = "the output of this command on the server's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
 _LARGEST = 20_000_000
 """Characters of a file of keys."""
+_PATH = 200
+"""Characters of its path that are shown."""
 _INTERRUPT = b"\x03"
 _BAR = "  | "
 _MOST = 3
@@ -130,15 +132,17 @@ def _those_in(path: str, questions: tuple[HostKeyQuestion, ...]) -> frozenset[in
     """The places of the keys that a file has: known_hosts, what ssh-keygen -l prints, or SSHFP records. Says what
     becomes of the others."""
     try:
-        keys = kept_keys(lines(brought(Path(path).expanduser()), _LARGEST, tabs=True))
+        keys = kept_keys(lines(brought(Path(path)), _LARGEST, tabs=True))
     except OSError as error:
-        out.line(f"{path} cannot be read: {error.strerror}. No key is accepted.", err=True)
+        out.line(f"{one_line(path, _PATH)} cannot be read: {error.strerror}. No key is accepted.", err=True)
         return frozenset()
     says = [
         compared(keys, (one.host, one.address, one.address.partition(":")[0]), one.key_type, one.fingerprint)
         for one in questions
     ]
-    out.line(f"{path} has {says.count('same')} of these {len(says)} keys; the others are refused.", err=True)
+    out.line(
+        f"{one_line(path, _PATH)} has {says.count('same')} of these {len(says)} keys; the others are refused.", err=True
+    )
     if differ := [one.host for one, said in zip(questions, says, strict=True) if said == "differs"]:
         out.line(f"It has another key for {', '.join(differ)}: that may be an impostor.", err=True)
     return frozenset(number for number, said in enumerate(says) if said == "same")
