@@ -118,11 +118,13 @@ class TestAnswersOnce:
         assert not any(ModalScreen in kind.__bases__ and kind.__name__ != "Dialog" for kind in ours)
 
 
-async def test_a_page_key_before_the_palette_is_drawn_ends_nothing() -> None:
+@pytest.mark.parametrize("opens", ["command_palette", "change_theme"])
+async def test_a_page_key_before_a_palette_is_drawn_ends_nothing(opens: str) -> None:
     app = live_app(healthy())
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "3/3 up" in seen(app))
-        await pilot.press("ctrl+p")
+        await app.run_action(opens)
+        await until(pilot, lambda: bool(app.screen.query(CommandList)))
         rows = app.screen.query_one(CommandList)
         rows._index_to_line.clear()  # as between two lists
         rows.highlighted = 0
