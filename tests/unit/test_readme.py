@@ -41,7 +41,7 @@ def test_options(option: str) -> None:
     }
     asking = {"apply", "forget", "mend", "rehearse", "teardown"}
     assert taking == (
-        asking if option == "--yes" else asking | {"adopt", "plan", "verify", "status", "watch", "events"}
+        asking if option == "--yes" else asking | {"adopt", "balancer", "plan", "verify", "status", "watch", "events"}
     )
 
 

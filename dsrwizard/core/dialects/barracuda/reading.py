@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from dsrwizard.core.model.balancer_facts import Fields
 from dsrwizard.core.model.deployment import Deployment, RealServer, Service, Vip
 from dsrwizard.core.model.foreign import one_line
 from dsrwizard.core.model.shown import Shown
 from dsrwizard.core.model.values import canonical, endpoint
 
-Fields = dict[str, str]
 BarracudaSaid = Literal["same", "differs", "unverified"]
 _ADDRESSES = ("ip_address", "virtual_ip", "virtual_ip_address", "vip", "ip", "address", "hostname", "identifier")
 _PORTS = ("port", "service_port", "real_server_port")
