@@ -6,7 +6,9 @@ import pytest
 
 from tests.bench.guard_soak import Death, Soak, _address
 
-SOAK = Soak([Death("web2", "firewall", 100.0, 112.0), Death("web2", "service-down", 130.0, 136.0)])
+SOAK = Soak(
+    [Death("web2", "firewall", 98.0, 100.0, 112.0, 112.0), Death("web2", "service-down", 130.0, 130.0, 136.0, 136.0)]
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_a_death_is_missed_unless_the_server_went_out_or_was_out_still() -> None
     assert SOAK.missed([(101.0, "web2"), (131.0, "web2")], []) == []
     assert SOAK.missed([(101.0, "web2")], [(101.0, 140.0, "web2")]) == []
     assert SOAK.missed([(101.0, "web2")], [(101.0, 116.0, "web2")]) == ["web2, service-down, for 6 s"]
-    assert Soak([Death("web1", "firewall", 10.0, 12.0)]).missed([], []) == []
+    assert Soak([Death("web1", "firewall", 10.0, 10.0, 12.0, 12.0)]).missed([], []) == []
 
 
 @pytest.mark.parametrize(
