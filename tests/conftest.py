@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
@@ -62,6 +63,13 @@ def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """Workers beside each other are machines of their own: a run in one does not refuse a run in another."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("dsrwizard.cli.wiring.SHARED", tmp_path_factory.mktemp("lock"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_environment() -> Generator[None]:
+    """What a test, or the program in it, sets in the environment ends with the test."""
+    with mock.patch.dict(os.environ):
         yield
 
 
