@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import backends.loadbalancer_org
-from dsrwizard.cli import adopting as command
-from dsrwizard.cli import asking, wiring
 from dsrwizard.cli import main as cli
 from dsrwizard.core.dialects.loadbalancer_org.farm import live
 from dsrwizard.core.intake.deployment_file import load
@@ -23,6 +20,7 @@ from dsrwizard.core.model.deployment import Balancer, Deployment, Service
 from tests.fakes.box_shop import VIP, on_box
 from tests.fakes.loadbalancer_org import ORG_USER, LbManners
 from tests.fakes.org_shop import OrgShop
+from tests.unit.adopted import ADDRESS, reached, stand_there
 
 OTHER = "10.0.0.20"
 Capture = pytest.CaptureFixture[str]
@@ -33,17 +31,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     otherwise = LbManners(nested=False, quoted=True, numbers=True, words=("yes", "no"), addresses_told=False)
     made = OrgShop(tmp_path, manners=LbManners() if request.param == "as documented" else otherwise)
-    honest = backends.loadbalancer_org.farm_of
-
-    def there(place: Balancer, asker: Any) -> Any:
-        """The fake is on loopback, which a deployment file does not take."""
-        assert (place.addresses, place.user) == (("10.1.0.5",), ORG_USER)
-        return honest(msgspec.structs.replace(place, addresses=made.box.addresses, port=made.box.port), asker)
-
-    monkeypatch.setattr(backends.loadbalancer_org, "farm_of", there)
-    monkeypatch.setattr(asking, "TerminalAsker", lambda: made.operator)
-    monkeypatch.setattr(wiring, "build_engine", lambda asker: made.fresh())
-    monkeypatch.setattr(command, "_hosts", lambda: "")
+    stand_there(monkeypatch, made, backends.loadbalancer_org, ORG_USER)
     yield made
     made.close()
     assert not made.box.errors
@@ -51,14 +39,13 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def adopt(shop: OrgShop, *arguments: str) -> tuple[int, Path]:
     out = shop.folder / "found.toml"
-    place = f"{ORG_USER}@10.1.0.5"
+    place = f"{ORG_USER}@{ADDRESS}"
     return cli.run(["adopt", "--loadbalancer-org", place, "--no-login", "-o", str(out), *arguments]), out
 
 
 def left_to_do(shop: OrgShop, found: Deployment) -> Any:
     """What an apply of the adopted file would do there, at the fake's own place."""
-    balancer = msgspec.structs.replace(found.balancer or Balancer(), addresses=shop.box.addresses, port=shop.box.port)
-    again = msgspec.structs.replace(found, balancer=balancer)
+    again = reached(shop, found)
     return on_box(shop.engine.plan(again, shop.engine.observe(again)))
 
 
@@ -86,7 +73,7 @@ def test_what_dsrwizard_set_up_comes_back_and_needs_no_change(shop: OrgShop) -> 
     assert shop.box.changed == []
     found = load(out)
     assert (found.name, found.director.engine) == (original.name, "loadbalancer.org")
-    assert found.balancer == Balancer(addresses=("10.1.0.5",), user=ORG_USER)
+    assert found.balancer == Balancer(addresses=(ADDRESS,), user=ORG_USER)
     assert {vip.address: vip.services for vip in found.vips} == {vip.address: vip.services for vip in original.vips}
     assert {(one.name, one.address) for one in found.servers} == {(one.name, one.address) for one in original.servers}
     assert left_to_do(shop, found) == ()

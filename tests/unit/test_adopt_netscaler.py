@@ -7,21 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import backends.netscaler
 from dsrwizard.cli import adopting as command
-from dsrwizard.cli import asking, wiring
 from dsrwizard.cli import main as cli
 from dsrwizard.core.intake.deployment_file import load
 from dsrwizard.core.intake.importers.netscaler import live
 from dsrwizard.core.model.balancer_facts import Box
-from dsrwizard.core.model.deployment import Balancer, Deployment, Service
+from dsrwizard.core.model.deployment import Balancer, Service
 from tests.fakes.box_shop import VIP, BoxShop, on_box
 from tests.fakes.netscaler import Manners
+from tests.unit.adopted import ADDRESS, reached, stand_there
 
 OTHER = "10.0.0.20"
 Capture = pytest.CaptureFixture[str]
@@ -32,17 +31,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     otherwise = Manners(text_numbers=False, state_follows=False, capitals=True, reverse=False)
     made = BoxShop(tmp_path, manners=Manners() if request.param == "as documented" else otherwise)
-    honest = backends.netscaler.farm_of
-
-    def there(place: Balancer, asker: Any) -> Any:
-        """The fake is on loopback, which a deployment file does not take."""
-        assert (place.addresses, place.user) == (("10.1.0.5",), "nsroot")
-        return honest(msgspec.structs.replace(place, addresses=made.box.addresses, port=made.box.port), asker)
-
-    monkeypatch.setattr(backends.netscaler, "farm_of", there)
-    monkeypatch.setattr(asking, "TerminalAsker", lambda: made.operator)
-    monkeypatch.setattr(wiring, "build_engine", lambda asker: made.fresh())
-    monkeypatch.setattr(command, "_hosts", lambda: "")
+    stand_there(monkeypatch, made, backends.netscaler, "nsroot")
     yield made
     made.close()
     assert not made.box.errors
@@ -50,13 +39,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def adopt(shop: BoxShop, *arguments: str) -> tuple[int, Path]:
     out = shop.folder / "found.toml"
-    return cli.run(["adopt", "--netscaler", "nsroot@10.1.0.5", "--no-login", "-o", str(out), *arguments]), out
-
-
-def reached(shop: BoxShop, found: Deployment) -> Deployment:
-    """The adopted deployment with the fake's own place."""
-    balancer = msgspec.structs.replace(found.balancer or Balancer(), addresses=shop.box.addresses, port=shop.box.port)
-    return msgspec.structs.replace(found, balancer=balancer)
+    return cli.run(["adopt", "--netscaler", f"nsroot@{ADDRESS}", "--no-login", "-o", str(out), *arguments]), out
 
 
 def by_hand(shop: BoxShop, name: str = "pool-1", method: str = "LEASTCONNECTION", **more: Any) -> None:
@@ -88,7 +71,7 @@ def test_what_dsrwizard_set_up_comes_back_and_needs_no_change(shop: BoxShop) -> 
     found = load(out)
     assert found.name == original.name
     assert found.director.engine == "netscaler"
-    assert found.balancer == Balancer(addresses=("10.1.0.5",), user="nsroot")
+    assert found.balancer == Balancer(addresses=(ADDRESS,), user="nsroot")
     assert {vip.address: vip.services for vip in found.vips} == {vip.address: vip.services for vip in original.vips}
     told = {server.address: server.name for server in found.servers}
     assert told == {"10.0.0.101": "web1", "10.0.0.102": "Web-Two", "10.0.0.103": "web3"}
