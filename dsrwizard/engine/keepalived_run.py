@@ -171,13 +171,18 @@ class KeepalivedApplier(Applier):
     def _settled(self, name: str) -> bool:
         """Waits until the table of a director has the deployment."""
         lacks = self._until(lambda: unfinished(self._deployment, self._seen(name)), LOOK_SECONDS)
-        if lacks:
-            self._tell.failures[name] = Failure(
-                kind="took", what=f"{name}: keepalived has read its files, and yet {lacks}.",
-                why="The other director was not touched after that.",
-                next="Look into the log of keepalived there, then apply again.",
-            )  # fmt: skip
-        return not lacks
+        return self._took(
+            name, f"keepalived has read its files, and yet {lacks}" if lacks else "",
+            "The other director was not touched after that.",
+            "Look into the log of keepalived there, then apply again.",
+        )  # fmt: skip
+
+    def _took(self, name: str, missing: str, why: str, then: str) -> bool:
+        """Whether a director has what its steps made. `missing`: what it lacks, which is told; empty: nothing."""
+        if missing:
+            what = f"{name}: {missing}."
+            self._tell.failures[name] = Failure(kind="took", what=what, why=why, next=then)
+        return not missing
 
     def _somebody_serves(self) -> bool:
         """Waits until the directors have agreed on who has the VIPs."""

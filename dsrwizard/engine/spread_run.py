@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from dsrwizard.core.model.deployment import Deployment
 from dsrwizard.core.model.errors import LookError
-from dsrwizard.core.model.facts import DirectorFacts, Failure, ServerFacts, VirtualService
+from dsrwizard.core.model.facts import DirectorFacts, ServerFacts, VirtualService
 from dsrwizard.core.model.guarding import DestinationPlace
 from dsrwizard.core.model.outcome import Outcome, RunResult
 from dsrwizard.core.model.steps import DIRECTOR, Gate, Plan, Step
@@ -99,13 +99,11 @@ class SpreadApplier(KeepalivedApplier):
         if isinstance(seen, DirectorFacts) and not not_taken(steps, seen):
             return True
         missing = self._until(lacks, LOOK_SECONDS)
-        if missing:
-            self._tell.failures[name] = Failure(
-                kind="took", what=f"{name}: its steps are done, and yet this is not there: {missing}.",
-                why="The directors after it were not touched.",
-                next="Look for another program that manages IPVS or the addresses there, then apply again.",
-            )  # fmt: skip
-        return not missing
+        return self._took(
+            name, f"its steps are done, and yet this is not there: {missing}" if missing else "",
+            "The directors after it were not touched.",
+            "Look for another program that manages IPVS or the addresses there, then apply again.",
+        )  # fmt: skip
 
     def _director_at(self, name: str) -> DirectorFacts | None:
         facts = self._facts_of(name)

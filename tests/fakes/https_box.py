@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,7 +115,7 @@ def _handler(answer: Answering, node: int, page: bytes) -> type[BaseHTTPRequestH
     return Handler
 
 
-class FakeBox:
+class FakeBox(ABC):
     """What every fake appliance has. `on_change` is called before a request that changes something, and again (with the
     method in lower case) once it took effect: method, path, body."""
 
@@ -122,25 +123,25 @@ class FakeBox:
     addresses: tuple[str, ...]
     on_change: Callable[[str, str, Any], None]
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
-    def snapshot(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def snapshot(self) -> Any: ...
 
-    def restore(self, taken: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def restore(self, taken: Any) -> None: ...
 
-    def reboot(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def reboot(self) -> None: ...
 
+    @abstractmethod
     def lines(self) -> list[Line]:
         """What is in force now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def holds(self) -> set[str]:
         """The VIPs it answers ARP for."""
-        raise NotImplementedError
 
     def sends_to(self, vip: str, port: int) -> list[str]:
         """The RIPs that a client's packets by TCP to the VIP reach, with the VIP as their address."""
