@@ -52,6 +52,8 @@ class SshRoute:
     global_known: tuple[File, ...]
     hash_names: bool
     timeout: float
+    asks_dns: bool
+    """Whether DNS may be asked for its host key: unless VerifyHostKeyDNS says no."""
     algorithms: Algorithms
     given: str
     """The address as the deployment or ProxyJump has it, by which the configuration finds this host."""
@@ -135,6 +137,7 @@ def _route(
         global_known=found.files("globalknownhostsfile", None, *_GLOBAL_KNOWN),
         hash_names=found.yes("hashknownhosts"),
         timeout=float(found.number("connecttimeout", 1, 3600) or CONNECT_TIMEOUT),
+        asks_dns=not ((asks := found.first("verifyhostkeydns")) and asks.text.lower() == "no"),
         algorithms=allowed(found.first),
         given=given,
     )

@@ -6,6 +6,7 @@ import paramiko
 
 from backends.ssh.known import HostKeys, add, fingerprint, removal
 from backends.ssh.route import SshRoute
+from backends.ssh.sshfp import key_in_dns
 from dsrwizard.core.model.errors import HostError, HostKeyChanged, HostKeyUnknown
 from dsrwizard.core.ports import Asker, HostKeyQuestion
 
@@ -41,7 +42,13 @@ def check_key(route: SshRoute, known: HostKeys, key: paramiko.PKey, asker: Asker
             " Either the host was reinstalled, or someone is intercepting the connection.",
             f"Ask the host's owner for its fingerprint. Only if it matches, run: {removal(old, known.names)}",
         )
-    question = HostKeyQuestion(host=route.host, address=route.at, key_type=kind, fingerprint=fingerprint(blob))
+    question = HostKeyQuestion(
+        host=route.host,
+        address=route.at,
+        key_type=kind,
+        fingerprint=fingerprint(blob),
+        in_dns=key_in_dns(route.address, kind, blob) if route.asks_dns else None,
+    )
     if not asker.accept_key(question):
         raise HostKeyUnknown(
             f"{route.host}: the host key of {route.at} is not known and was not accepted.",

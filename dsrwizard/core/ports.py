@@ -14,6 +14,7 @@ from dsrwizard.core.model.deployment import Client, Deployment, RealServer, Serv
 from dsrwizard.core.model.director_facts import DirectorLook
 from dsrwizard.core.model.facts import Connection, DirectorFacts, HalfOpenLook, ServerFacts, VirtualService
 from dsrwizard.core.model.guarding import GuardState, Holdings
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.model.progress import StepWatch
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.model.shown import Shown
@@ -44,6 +45,14 @@ of the certificate that its management has as shipped; in a Loadbalancer.org's, 
 Barracuda has no shell: on a machine beside it."""
 
 
+class KeyInDns(Protocol):
+    """What DNS says of the key that a host shows."""
+
+    def said(self, within: float = 0.0) -> DnsSays | None:
+        """Begins to ask at the first call. Waits for at most so many seconds; None: not known yet. From any thread."""
+        ...
+
+
 class HostKeyQuestion(Shown, frozen=True, kw_only=True):
     """An SSH host key nobody has seen before; `fingerprint` as `ssh` prints it (`SHA256:…`).
 
@@ -59,6 +68,8 @@ class HostKeyQuestion(Shown, frozen=True, kw_only=True):
     certificate_of: CertificateOf = "windows"
     """Which of `SHOW_CERTIFICATES` prints the same fingerprint there. No text: whatever can be put beside a fingerprint
     can pass for one."""
+    in_dns: KeyInDns | None = None
+    """For an SSH host key whose host is given by name."""
 
 
 class SecretQuestion(Shown, frozen=True, kw_only=True):

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-_TYPES = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa", "ssh-dss": "dsa"}
-_ALGORITHMS = {"1": "rsa", "2": "dsa", "3": "ecdsa", "4": "ed25519"}
-"""RFC 4255, RFC 6594, RFC 7479."""
-_SSHFP = re.compile(r"(\S+)\s+(?:\d+\s+)?(?:IN\s+)?SSHFP\s+([1-4])\s+2\s+([0-9A-Fa-f\s]{64,})", re.IGNORECASE)
+_TYPES = {"ssh-ed25519": "ed25519", "ssh-ed448": "ed448", "ssh-rsa": "rsa", "ssh-dss": "dsa"}
+SSHFP_ALGORITHMS = {"1": "rsa", "2": "dsa", "3": "ecdsa", "4": "ed25519", "6": "ed448"}
+"""RFC 4255, RFC 6594, RFC 7479, RFC 8709."""
+_SSHFP = re.compile(r"(\S+)\s+(?:\d+\s+)?(?:IN\s+)?SSHFP\s+([1-46])\s+2\s+([0-9A-Fa-f\s]{64,})", re.IGNORECASE)
 _PRINTED = re.compile(r"\d+ (SHA256:[A-Za-z0-9+/]{43})=? (.*?) ?\((\w+)\)$")
 _MOST = 200_000
 """Lines that are read."""
@@ -39,7 +39,7 @@ def compared(
 ) -> Literal["same", "differs", "unknown"]:
     """What the file says of a host that shows this key. `names`: its name and address."""
     wanted = [name.lower() for name in names if name]
-    kind = _kind(key_type)
+    kind = key_kind(key_type)
     about = [key for key in keys if key.kind == kind and any(_is(host, name) for host in key.hosts for name in wanted)]
     if any(key.fingerprint == fingerprint for key in about):
         return "same"
@@ -56,7 +56,7 @@ def _key(line: str) -> KeptKey | None:
         except ValueError:
             return None
         owner = owner.rstrip(".").lower()
-        return KeptKey((owner, owner.partition(".")[0]), _ALGORITHMS[algorithm], _printed(digest))
+        return KeptKey((owner, owner.partition(".")[0]), SSHFP_ALGORITHMS[algorithm], _printed(digest))
     if printed := _PRINTED.match(line):
         comment = printed[2].lower()
         return KeptKey((comment, comment.rpartition("@")[2]), printed[3].lower(), printed[1])
@@ -68,10 +68,11 @@ def _key(line: str) -> KeptKey | None:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
         return None
-    return KeptKey(tuple(hosts.split(",")), _kind(words[0]), _printed(hashlib.sha256(blob).digest()))
+    return KeptKey(tuple(hosts.split(",")), key_kind(words[0]), _printed(hashlib.sha256(blob).digest()))
 
 
-def _kind(key_type: str) -> str:
+def key_kind(key_type: str) -> str:
+    """`rsa`, `ecdsa` and so on, from the name that SSH has for a key's type."""
     return _TYPES.get(key_type, "ecdsa" if key_type.startswith("ecdsa-") else key_type)
 
 
