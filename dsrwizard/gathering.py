@@ -7,12 +7,24 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Lock
 
+from dsrwizard.core.model.in_dns import LONGEST as LONGEST_DNS
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.ports import HostKeyQuestion
 
 QUIET = 0.4
 """Seconds without another unknown key after which those that came are asked of."""
 LONGEST = 3.0
 """Seconds of gathering at most."""
+
+
+def in_dns(questions: tuple[HostKeyQuestion, ...]) -> list[DnsSays | None]:
+    """What DNS says of each key, after `LONGEST_DNS` seconds for all of them at most. None: it was not asked, for a
+    host that has no name."""
+    for one in questions:  # all are asked before one is waited for
+        if one.in_dns is not None:
+            one.in_dns.said()
+    over = time.monotonic() + LONGEST_DNS
+    return [(one.in_dns.said(over - time.monotonic()) or "silent") if one.in_dns else None for one in questions]
 
 
 class KeyGathering:
@@ -34,6 +46,8 @@ class KeyGathering:
     def accept(self, question: HostKeyQuestion) -> bool:
         """Several hosts whose keys are unknown at the same time become one list."""
         mine: Future[bool] = Future()
+        if question.in_dns is not None and self._waits():
+            question.in_dns.said()  # DNS is asked while the others come
         with self._state:
             self._open.append((question, mine))
         with self._turn:

@@ -18,8 +18,8 @@ from dsrwizard.core.intake.opening import brought
 from dsrwizard.core.model.foreign import lines, one_line, rows
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.tell.trust import compared_with, identity_rows
-from dsrwizard.gathering import KeyGathering
+from dsrwizard.core.tell.trust import compared_with, dns_rows, identity_rows, silence
+from dsrwizard.gathering import KeyGathering, in_dns
 
 _WORDS = {
     "password": "Password",
@@ -78,20 +78,33 @@ class TerminalAsker:
         return sys.stdin.isatty()
 
     def _ask_keys(self, questions: tuple[HostKeyQuestion, ...]) -> frozenset[int]:
+        if not self._somebody():
+            return frozenset()
         everyone = range(len(questions))
         if len(questions) == 1:
             return frozenset(everyone) if self._is_its_key(questions[0]) else frozenset()
         width = min(max(get_terminal_size().columns - 1, 40), 100)
+        says = in_dns(questions)
+        differ = frozenset(number for number in everyone if says[number] == "differs")
+        signed = frozenset(number for number in everyone if says[number] == "signed")
         text = [f"{len(questions)} host keys are unknown. Their fingerprints, computed on this machine:"]
-        for one in questions:
-            text += [f"    {one.fingerprint}", *identity_rows(one, width)]
+        for one, said in zip(questions, says, strict=True):
+            text += [f"    {one.fingerprint}", *identity_rows(one, width), *dns_rows(said)]
+        if silent := says.count("silent"):
+            text.append(silence(silent))
+        if differ:
+            names = ", ".join(questions[number].host for number in sorted(differ))
+            text.append(f"WARNING: DNS has another key for {names}: that may be an impostor. y leaves it out.")
+        by_dns = f"dns for the {len(signed)} that DNS has signed, " if signed else ""
         text += [
             f"Compare each with {_ON_ITS_CONSOLE}",
-            "Are these the keys of these hosts? [y/N], or the path of a file that has them: ",
+            f"Are these the keys of these hosts? [y/N], {by_dns}or the path of a file that has them: ",
         ]
         answer = self._line("\n".join(text), echo=True).strip()
         if answer.lower() in ("y", "yes"):
-            return frozenset(everyone)
+            return frozenset(everyone) - differ
+        if signed and answer.lower() == "dns":
+            return signed
         return frozenset() if answer.lower() in ("", "n", "no") else _those_in(answer, questions)
 
     def _is_its_key(self, question: HostKeyQuestion) -> bool:
@@ -102,9 +115,11 @@ class TerminalAsker:
             what, head = "key", "This host key is unknown."
             beside = _ON_ITS_CONSOLE
         width = min(max(get_terminal_size().columns - 1, 40), 100)
+        [said] = in_dns((question,))
         text = [
             f"{head} Its fingerprint, computed on this machine:", f"    {question.fingerprint}",
-            *identity_rows(question, width), f"Compare the fingerprint with {beside}",
+            *identity_rows(question, width), *dns_rows(said), *([silence(1)] if said == "silent" else []),
+            f"Compare the fingerprint with {beside}",
             f"Is that the {what} of this host? [y/N]: ",
         ]  # fmt: skip
         return self._line("\n".join(text), echo=True).strip().lower() in ("y", "yes")

@@ -53,6 +53,32 @@ def keys():
     side_by_side([(str(n), lambda n=n: asked(n)) for n in SHOWN], lambda name, what: None)
     return sorted(accepted)
 
+class Said:
+    def __init__(self, says):
+        self.says = says
+    def said(self, within=0.0):
+        return self.says
+
+def dns():
+    asker, accepted = TerminalAsker(), []
+    def asked(number):
+        question = HostKeyQuestion(
+            host=f"web{number}", address=f"web{number}.example", key_type="ssh-ed25519",
+            fingerprint="SHA256:" + str(number) * 43, in_dns=Said(ANSWERS[number]),
+        )
+        if asker.accept_key(question):
+            accepted.append(question.host)
+    side_by_side([(str(n), lambda n=n: asked(n)) for n in ANSWERS], lambda name, what: None)
+    return sorted(accepted)
+
+ANSWERS = {1: "signed", 2: "unsigned", 3: "weak", 4: "differs", 5: "none", 6: None, 7: None}
+
+def impostor():
+    question = HostKeyQuestion(
+        host="web1", address="web1.example", key_type="ssh-ed25519", fingerprint="SHA256:abc", in_dns=Said("differs")
+    )
+    return "yes" if TerminalAsker().accept_key(question) else "no"
+
 def certificate():
     question = HostKeyQuestion(
         host="win1", address="10.0.0.101 port 5986", key_type="certificate for WIN1, valid until 2030-01-01",
@@ -161,6 +187,39 @@ def test_keys_that_a_file_has_are_accepted_and_another_one_is_called_an_impostor
     dialogue.expect("got ['web1']")
     assert "has 1 of these 3 keys; the others are refused." in dialogue.said
     assert "It has another key for web2: that may be an impostor." in dialogue.said
+
+
+@pytest.mark.parametrize("dialogue", ["dns"], indirect=True)
+@pytest.mark.parametrize(
+    ("typed", "accepted"),
+    [("dns", "['web1']"), ("y", "['web1', 'web2', 'web3', 'web5', 'web6', 'web7']"), ("", "[]"), ("n", "[]")],
+)
+def test_what_dns_says_stands_beside_each_key_and_only_signed_records_are_enough(
+    dialogue: Dialogue, typed: str, accepted: str
+) -> None:
+    dialogue.expect("[y/N], dns for the 1 that DNS has signed, or the path of a file that has them: ")
+    hosts = dialogue.said.split("SHA256:")[1:]
+    told = [[line.strip() for line in one.split("\n") if "In DNS" in line] for one in hosts]
+    assert told == [
+        ["In DNS      | the same key, signed by DNSSEC"],
+        ["In DNS      | the same key, not signed by DNSSEC: compare it"],
+        ["In DNS      | the same key, by SHA-1 only: compare it"],
+        ["In DNS      | ANOTHER KEY: this may be an impostor"],
+        [], [], [],
+    ]  # fmt: skip
+    assert "WARNING: DNS has another key for web4: that may be an impostor." in dialogue.said
+    assert dialogue.said.count("DNS gave no usable answer about 2 of these hosts.") == 1
+    dialogue.type(f"{typed}\r")
+    dialogue.expect(f"got {accepted}")
+
+
+@pytest.mark.parametrize("dialogue", ["impostor"], indirect=True)
+@pytest.mark.parametrize(("typed", "answer"), [("\r", "no"), ("dns\r", "no"), ("y\r", "yes")])
+def test_a_single_key_that_dns_contradicts_is_a_warning(dialogue: Dialogue, typed: str, answer: str) -> None:
+    dialogue.expect("[y/N]: ")
+    assert "In DNS      | ANOTHER KEY: this may be an impostor" in dialogue.said
+    dialogue.type(typed)
+    dialogue.expect(f"got {answer}")
 
 
 @pytest.mark.parametrize("dialogue", ["prompt"], indirect=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsrwizard.core.model.foreign import rows
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.ports import SHOW_CERTIFICATES, HostKeyQuestion
 
 _LABELS = 12
@@ -25,6 +26,26 @@ def identity_rows(question: HostKeyQuestion, width: int) -> Iterator[str]:
     for label, text in known:
         for number, row in enumerate(rows(text, width - _LABELS - 4, _MOST) if text else ()):
             yield f"  {'' if number else label:<{_LABELS}}| {row}"
+
+
+IN_DNS: dict[DnsSays | None, str] = {
+    "signed": "the same key, signed by DNSSEC",
+    "unsigned": "the same key, not signed by DNSSEC: compare it",
+    "weak": "the same key, by SHA-1 only: compare it",
+    "differs": "ANOTHER KEY: this may be an impostor",
+}
+"""What DNS says of a key, in at most 50 cells; nothing where it says nothing."""
+
+
+def dns_rows(says: DnsSays | None) -> Iterator[str]:
+    """The row for what DNS says of a key, like those of `identity_rows`; none where it says nothing."""
+    if says in IN_DNS:
+        yield f"  {'In DNS':<{_LABELS}}| {IN_DNS[says]}"
+
+
+def silence(count: int) -> str:
+    """The line for hosts of which DNS said nothing usable."""
+    return f"DNS gave no usable answer about {count} of these hosts." if count > 1 else "DNS gave no usable answer."
 
 
 def compared_with(question: HostKeyQuestion) -> str:
