@@ -16,8 +16,10 @@ from textual.widgets.selection_list import Selection
 from dsrwizard.core.intake.known_keys import KeptKey, compared, kept_keys
 from dsrwizard.core.intake.opening import brought
 from dsrwizard.core.model.foreign import lines, one_line
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.ports import HostKeyQuestion
 from screens.background import in_thread
+from screens.questions.dns_answers import DnsAnswers
 from screens.questions.once import Dialog
 from screens.widgets.glyphs import glyph
 from screens.widgets.keybar import KeyBar
@@ -42,7 +44,13 @@ class HostKeysModal(Dialog[frozenset[int]]):
 
     BINDINGS = [
         Binding("escape", "refuse", "Refuse all", id="keys.refuse", tooltip="Accept none of these keys"),
-        Binding("f2", "tick_all", "Tick all", id="keys.all", tooltip="Tick every key that no file contradicts"),
+        Binding(
+            "f2",
+            "tick_all",
+            "Tick all",
+            id="keys.all",
+            tooltip="Tick every key that neither the file nor DNS contradicts",
+        ),
         Binding("ctrl+n", "accept", "Accept ticked", id="keys.accept", tooltip="Accept the keys that are ticked"),
     ]
 
@@ -50,6 +58,7 @@ class HostKeysModal(Dialog[frozenset[int]]):
         super().__init__()
         self._questions = tuple(questions)
         self._says: list[str] = ["unknown"] * len(questions)
+        self._dns: list[DnsSays | None] = [None] * len(questions)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="modal", id="host-keys"):
@@ -67,16 +76,51 @@ class HostKeysModal(Dialog[frozenset[int]]):
         self.query_one(".modal").border_title = frame_title(f"Unknown host keys of {count} servers")
         self.query_one("#keys-file", Input).focus()
         self._count()
+        DnsAnswers(self, self._questions, self._heard)
+
+    def _heard(self, answers: dict[int, DnsSays]) -> None:
+        """What DNS says fills the list while it stands: signed matches are ticked, another key cannot be."""
+        chosen = self.query_one("#keys-list", SelectionList)
+        for number, says in answers.items():
+            self._dns[number] = says
+            chosen.replace_option_prompt_at_index(number, self._line(number))
+            if self._barred(number):
+                chosen.deselect(number)
+                chosen.disable_option_at_index(number)
+            elif says == "signed":
+                chosen.select(number)
+        self._count(self._dns_told())
+
+    def _dns_told(self) -> str:
+        signed, differ, silent = (self._dns.count(says) for says in ("signed", "differs", "silent"))
+        compare = self._dns.count("unsigned") + self._dns.count("weak")
+        told = (
+            f"{glyph('ok')} DNS has {signed} of these keys, signed by DNSSEC; they are ticked." if signed else "",
+            f"{glyph('warn')} {compare} are in DNS unsigned or by SHA-1 only: compare them." if compare else "",
+            f"{glyph('problem')} DNS has another key for {differ} of them: that may be an impostor." if differ else "",
+            f"DNS gave no usable answer about {silent} of them." if silent else "",
+        )
+        return "\n".join(filter(None, told))
+
+    def _barred(self, number: int) -> bool:
+        """Whether it cannot be accepted here: what the operator's own file has weighs more than DNS."""
+        return self._says[number] == "differs" or (self._dns[number] == "differs" and self._says[number] != "same")
 
     def _selections(self, ticked: Sequence[int]) -> list[Selection[int]]:
         return [
-            Selection(self._line(number), number, number in ticked, disabled=self._says[number] == "differs")
+            Selection(self._line(number), number, number in ticked, disabled=self._barred(number))
             for number in range(len(self._questions))
         ]
 
     def _line(self, number: int) -> Content:
-        question, says = self._questions[number], self._says[number]
-        sign = {"same": glyph("ok"), "differs": glyph("problem")}.get(says, " ")
+        question, says = self._questions[number], self._dns[number]
+        sign = " "
+        if self._barred(number):
+            sign = glyph("problem")
+        elif self._says[number] == "same" or says == "signed":
+            sign = glyph("ok")
+        elif says in ("unsigned", "weak"):
+            sign = glyph("warn")
         return Content(f"{sign} {fit(question.host, 12)} {question.fingerprint}")
 
     @on(Input.Submitted, "#keys-file")
@@ -98,9 +142,10 @@ class HostKeysModal(Dialog[frozenset[int]]):
             names = (one.host, one.address, one.address.partition(":")[0])
             self._says[number] = compared(keys, names, one.key_type, one.fingerprint)
         same = [number for number, says in enumerate(self._says) if says == "same"]
+        signed = [number for number, says in enumerate(self._dns) if says == "signed" and not self._barred(number)]
         chosen = self.query_one("#keys-list", SelectionList)
         chosen.clear_options()
-        chosen.add_options(self._selections(same))
+        chosen.add_options(self._selections([*same, *signed]))
         differ = self._says.count("differs")
         told = f"{glyph('ok' if same else 'warn')} {path} has {len(same)} of these keys; they are ticked."
         if differ:
@@ -124,8 +169,8 @@ class HostKeysModal(Dialog[frozenset[int]]):
 
     def action_tick_all(self) -> None:
         chosen = self.query_one("#keys-list", SelectionList)
-        for number, says in enumerate(self._says):
-            if says != "differs":
+        for number in range(len(self._questions)):
+            if not self._barred(number):
                 chosen.select(number)
 
     @on(Button.Pressed, "#accept")

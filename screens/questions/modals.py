@@ -14,9 +14,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Button, Input, Static
 
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
-from dsrwizard.core.tell.trust import compared_with, identity_rows
+from dsrwizard.core.tell.trust import compared_with, dns_rows, identity_rows, silence
+from screens.questions.dns_answers import DnsAnswers
 from screens.questions.once import Dialog
 from screens.widgets.keybar import KeyBar
 from screens.widgets.toggles import Tick
@@ -115,19 +117,30 @@ class HostKeyModal(Question):
             )
             then = "it is saved to known_hosts"
         room = max(min(76, width * 96 // 100) - 8, 40)
-        super().__init__(
-            f"{title}: {question.host}",
-            Content.assemble(
+
+        def body(says: DnsSays | None) -> Content:
+            known = [*identity_rows(question, room), *dns_rows(says), *([silence(1)] if says == "silent" else [])]
+            return Content.assemble(
                 f"{head}\n  ",
                 Content.styled(digits, "bold"),
-                "\n".join(
-                    ["", "", *identity_rows(question, room), "", f"Compare the fingerprint with {compare}", "", ""]
-                )
+                "\n".join(["", "", *known, "", f"Compare the fingerprint with {compare}", "", ""])
                 + f"If you accept, {then} and you won't be asked again. If you cannot compare it, refuse.",
-            ),
+            )
+
+        self._asked, self._body_for = question, body
+        super().__init__(
+            f"{title}: {question.host}",
+            body(None),
             (Choice("refuse", "Refuse", "primary"), Choice("accept", f"Accept this {what}", "warning")),
             safe="refuse",
         )
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        DnsAnswers(self, (self._asked,), self._heard)
+
+    def _heard(self, answers: dict[int, DnsSays]) -> None:
+        self.query_one(".modal-body", Static).update(self._body_for(answers[0]))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from textual.widgets import Button, Input, SelectionList, Static
 
 from dsrwizard.app import DsrApp
 from dsrwizard.core.intake.draft import Draft
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.session import Session
 from screens.background import in_thread
@@ -181,6 +182,67 @@ class TestQuestions:
             await pilot.press("ctrl+n")
             assert await asyncio.gather(*asked) == [True] * 50
 
+    @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+    async def test_what_dns_says_fills_the_list_and_another_key_cannot_be_accepted(
+        self, make_app: Make, size: tuple[int, int]
+    ) -> None:
+        app = make_app()
+        answers = [Said() for _ in range(6)]
+        questions = [
+            HostKeyQuestion(
+                host=f"web{n}", address=f"web{n}.example", key_type="ssh-ed25519", fingerprint=FINGERPRINT, in_dns=one
+            )
+            for n, one in enumerate(answers, 1)
+        ]
+        async with app.run_test(size=size) as pilot:
+            asked = [asyncio.create_task(in_thread(partial(app.asker.accept_key, one))) for one in questions]
+            await until(pilot, lambda: "Unknown host keys of 6 servers" in seen(app))
+            assert "Accept 0 ticked" in seen(app)
+            await pilot.press("f2")
+            await until(pilot, lambda: "Accept 6 ticked" in seen(app))
+            said: list[DnsSays] = ["signed", "unsigned", "weak", "differs", "none"]
+            for one, says in zip(answers, said, strict=False):
+                one.says = says
+            await until(pilot, lambda: "DNS has another key for 1 of them: that may be an impostor." in unframed(app))
+            assert "DNS has 1 of these keys, signed by DNSSEC; they are ticked." in unframed(app)
+            assert "2 are in DNS unsigned or by SHA-1 only: compare them." in unframed(app)
+            await until(pilot, lambda: "DNS gave no usable answer about 1 of them." in unframed(app))
+            assert "Accept 5 ticked" in seen(app)
+            await pilot.press("f2")
+            await pilot.pause()
+            assert "Accept 5 ticked" in seen(app), "all but the one that DNS contradicts"
+            assert all(button.region.bottom < size[1] for button in app.screen.query(Button))
+            await pilot.press("ctrl+n")
+            assert await asyncio.gather(*asked) == [True, True, True, False, True, True]
+
+    async def test_a_signed_key_is_ticked_by_itself_and_an_unsigned_one_is_not(self, make_app: Make) -> None:
+        app = make_app()
+        answers = [Said("signed"), Said("unsigned"), Said("weak")]
+        questions = [
+            HostKeyQuestion(
+                host=f"web{n}", address=f"web{n}.example", key_type="ssh-ed25519", fingerprint=FINGERPRINT, in_dns=one
+            )
+            for n, one in enumerate(answers, 1)
+        ]
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = [asyncio.create_task(in_thread(partial(app.asker.accept_key, one))) for one in questions]
+            await until(pilot, lambda: "Accept 1 ticked" in seen(app))
+            await until(pilot, lambda: "2 are in DNS unsigned or by SHA-1 only: compare them." in unframed(app))
+            await pilot.press("ctrl+n")
+            assert await asyncio.gather(*asked) == [True, False, False]
+
+    async def test_a_single_key_has_what_dns_says_beside_it(self, make_app: Make) -> None:
+        app = make_app()
+        question = HostKeyQuestion(
+            host="web1", address="web1.example", key_type="ssh-ed25519", fingerprint=FINGERPRINT, in_dns=Said("differs")
+        )
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
+            await until(pilot, lambda: "ANOTHER KEY: this may be an impostor" in seen(app))
+            assert all(button.region.bottom < 24 for button in app.screen.query(Button))
+            await pilot.press("escape")
+            assert await asked is False
+
     async def test_escape_accepts_none_of_many_keys(self, make_app: Make, lab: World) -> None:
         for server in lab.servers.values():
             server.key = "unknown"
@@ -295,6 +357,16 @@ class TestQuestions:
             assert typed(app, "director.interface") == "eth0", "the interface can be typed then"
             assert "s3cret" not in seen(app)
         assert "s3cret" not in (state / "defects.log").read_text()
+
+
+class Said:
+    """What DNS says, as a test lets it come."""
+
+    def __init__(self, says: DnsSays | None = None) -> None:
+        self.says = says
+
+    def said(self, within: float = 0.0) -> DnsSays | None:
+        return self.says
 
 
 def unframed(app: DsrApp) -> str:
