@@ -34,7 +34,7 @@ PATH = 200
 ABOUT = (
     "No known_hosts file has these keys. Compare each fingerprint with what this prints on that server's console: "
     "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Or enter a file that has them: known_hosts, the output of "
-    "ssh-keygen -l, or SSHFP records. Space ticks a server."
+    "ssh-keygen -l, SSHFP records. Space ticks."
 )
 
 
@@ -94,13 +94,15 @@ class HostKeysModal(Dialog[frozenset[int]]):
     def _dns_told(self) -> str:
         signed, differ, silent = (self._dns.count(says) for says in ("signed", "differs", "silent"))
         compare = self._dns.count("unsigned") + self._dns.count("weak")
-        told = (
-            f"{glyph('ok')} DNS has {signed} of these keys, signed by DNSSEC; they are ticked." if signed else "",
-            f"{glyph('warn')} {compare} are in DNS unsigned or by SHA-1 only: compare them." if compare else "",
-            f"{glyph('problem')} DNS has another key for {differ} of them: that may be an impostor." if differ else "",
-            f"DNS gave no usable answer about {silent} of them." if silent else "",
+        ours = (
+            f"{glyph('ok')} DNS has {signed}, signed: ticked." if signed else "",
+            f"{glyph('warn')} {compare} unsigned or by SHA-1 only: compare." if compare else "",
         )
-        return "\n".join(filter(None, told))
+        against = (
+            f"{glyph('problem')} DNS has another key for {differ}: maybe impostors." if differ else "",
+            f"No answer about {silent}." if silent else "",
+        )
+        return "\n".join(filter(None, (" ".join(filter(None, row)) for row in (ours, against))))
 
     def _barred(self, number: int) -> bool:
         """Whether it cannot be accepted here: what the operator's own file has weighs more than DNS."""
