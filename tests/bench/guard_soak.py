@@ -19,8 +19,9 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from backends.lab import network
 from tests.bench.guard_times import act, guarding
@@ -107,10 +108,10 @@ class Soak:
         noises = [f"{when - at:.1f} s before: {what}" for at, what in self.noises if 0 < when - at < 6]
         return "; ".join([*noises, *(str(one) for one in self.deaths if -5 < when - one.asked < 40)])
 
-    def missed(self, removals: Sequence[tuple[float, str]], out: Sequence[tuple[float, float, str]]) -> list[str]:
+    def missed(self, removals: Sequence[tuple[float, str]], out: Sequence[tuple[float, float, str]]) -> list[Death]:
         """Deaths of some seconds after which the server stayed in. `out`: when a server was out already."""
         return [
-            f"{one.server}, {one.cause}, for {one.seconds:.0f} s"
+            one
             for one in self.deaths
             if one.seconds >= NOTICED
             and not any(server == one.server and one.asked <= when <= one.ended for when, server in removals)
@@ -165,6 +166,15 @@ def changes(watch: Process) -> tuple[list[tuple[float, str]], list[tuple[float, 
     return removals, [*out, *((began, began + 1e6, server) for began, server in open_.values())]
 
 
+def said_about(events: Sequence[Mapping[str, Any]], first: float, last: float) -> list[str]:
+    """What the deployment's timeline says of that time."""
+    return [
+        f"{time.strftime('%H:%M:%S', time.gmtime(one['at']))} {one['message']}"
+        for one in events
+        if first <= one["at"] <= last
+    ]
+
+
 def _address(text: str) -> str:
     """`0A000065:0050` and `[fd00:0010:0000:…]:0050` as /proc/net/ip_vs writes them."""
     import ipaddress
@@ -207,7 +217,10 @@ def main() -> int:
         clock = time.strftime("%H:%M:%S", time.gmtime(when))
         print(f"  wrong: {server} at {clock}. {' '.join(why)} {soak.before(when)}")
     for one in missed:
-        print(f"  not noticed: {one}")
+        others = sorted({server for began, end, server in out if began < one.cured and end > one.began})
+        print(f"  not noticed: {one}, {one.seconds:.0f} s; out meanwhile: {', '.join(others) or 'nobody'}")
+        for line in said_about(events, one.began - 5, one.ended + 5):
+            print(f"    {line}")
     if not alive:
         print("  the guard has ended")
     return 0 if alive and not wrong and not missed else 1

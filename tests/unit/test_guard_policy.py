@@ -193,6 +193,57 @@ def test_who_flaps_waits_longer_each_time_and_no_longer_than_the_longest() -> No
     assert farm.now - start == 1.0, "it was calm for so long that the flapping is forgotten"
 
 
+@pytest.mark.parametrize("servers", [2, 3])
+def test_who_only_waits_for_having_flapped_takes_the_place_of_one_that_is_dead(servers: int) -> None:
+    """Of two servers with one held out, the floor leaves no other; of three neither, with half of them staying in."""
+    farm = Farm(places(servers))
+    one, two = farm.places[:2]
+    for _ in range(4):
+        while "web1" not in farm.out:
+            farm.round(one)
+        while "web1" in farm.out:
+            farm.round()
+    farm.rounds(2, one)
+    farm.rounds(4)
+    assert farm.out == {"web1"}, "it flapped, and waits"
+    farm.round(two)
+    assert farm.out == {"web1"}, "one look proves nothing"
+    first, second = farm.round(two).acts
+    assert (first.place, first.weight, first.why) == (one, 1, "It answers again, and web2 does not.")
+    assert (second.place, second.weight) == (two, 0)
+    assert farm.last.alarms == ()
+    farm.rounds(4, two, one)
+    assert farm.out == {"web2"}, "where both are dead, none takes the other's place"
+    farm.rounds(40)
+    assert farm.out == set()
+
+
+def test_who_is_dead_itself_or_answered_once_takes_nobodys_place() -> None:
+    farm = Farm(places(3))
+    one, two, _ = farm.places
+    farm.rounds(20, one, two)
+    assert len(farm.out) == 1
+    (out,) = (place for place in (one, two) if place.server in farm.out)
+    (dead,) = {one, two} - {out}
+    farm.round(dead)
+    assert farm.out == {out.server}
+    farm.round(dead)
+    assert farm.out == {dead.server}
+
+
+def test_a_weight_given_to_a_dead_server_does_not_keep_out_one_that_answers() -> None:
+    farm = Farm(places(2), limits=Limits(first=60))
+    one, two = farm.places
+    farm.rounds(2, one)
+    farm.rounds(2)
+    farm.rounds(3, one)
+    farm.rounds(4)
+    farm.weights[two] = 1
+    farm.wards = {**farm.wards, two: msgspec.structs.replace(farm.wards[two], forced=True)}
+    farm.rounds(2, two)
+    assert farm.weights == {one: 1, two: 1}
+
+
 def test_a_destination_that_is_gone_from_the_table_is_forgotten() -> None:
     farm = Farm(places(3))
     farm.rounds(3, farm.places[0])

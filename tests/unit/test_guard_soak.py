@@ -30,7 +30,7 @@ def test_a_death_is_missed_unless_the_server_went_out_or_was_out_still() -> None
     assert len(SOAK.missed([], [])) == 2
     assert SOAK.missed([(101.0, "web2"), (131.0, "web2")], []) == []
     assert SOAK.missed([(101.0, "web2")], [(101.0, 140.0, "web2")]) == []
-    assert SOAK.missed([(101.0, "web2")], [(101.0, 116.0, "web2")]) == ["web2, service-down, for 6 s"]
+    assert SOAK.missed([(101.0, "web2")], [(101.0, 116.0, "web2")]) == SOAK.deaths[1:]
     assert Soak([Death("web1", "firewall", 10.0, 10.0, 12.0, 12.0)]).missed([], []) == []
 
 

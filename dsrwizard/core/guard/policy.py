@@ -1,8 +1,9 @@
 """The rules of a guard, a round at a time. Pure.
 
 A destination is held out when it was proved dead in several looks one after the other, and let in when it was proved
-well again; whoever goes out again soon waits longer. Of every service a share stays in whatever the probes say, and
-where nobody answers nothing is changed: weight 0 helps no client then, and it may be the director that is cut off.
+well again; whoever goes out again soon waits longer, unless a dead server would have to stay in for it. Of every
+service a share stays in whatever the probes say, and where nobody answers nothing is changed: weight 0 helps no client
+then, and it may be the director that is cut off.
 """
 
 from __future__ import annotations
@@ -97,10 +98,13 @@ def decide(
     alarms: list[str] = []
     for vip, service in dict.fromkeys((place.vip, place.service) for place in said):
         mine = {place: ward for place, ward in known.items() if (place.vip, place.service) == (vip, service)}
-        out, remarks = _out(f"{vip} {service}", mine, said, weights, limits)
-        acts += out
+        back = _in(mine, now, limits)
+        back += _early(mine, weights, {act.place for act in back}, limits)
+        # First in, then out: the service has its floor at every moment.
+        then = {**weights, **{act.place: act.weight for act in back}}
+        out, remarks = _out(f"{vip} {service}", mine, said, then, limits)
+        acts += [*back, *out]
         alarms += remarks
-    acts += _in(known, now, limits)
     return Decided(wards=_shown(known, now, limits), acts=tuple(acts), alarms=tuple(alarms))
 
 
@@ -188,8 +192,8 @@ def _out(
         return [], told
     if all(said[place].word == "dead" for place in inside):
         return [], [*told, f"No server of {name} that gets clients answers; none is taken out."]
-    of = len(inside) + sum(ward.held is not None for ward in wards.values())
-    free = max(0, len(inside) - max(1, math.ceil(of * limits.floor / 100)))
+    free = _free(wards, inside, limits)
+    of = _all(wards, inside)
     acts = [Act(place=place, before=weights[place], weight=0, why=said[place].why) for place in dead[:free]]
     if kept := [place.server for place in dead[free:]]:
         told.append(
@@ -197,6 +201,39 @@ def _out(
             f"{'gets' if len(kept) == 1 else 'get'} clients: {limits.floor} % of its {of} servers stay in."
         )
     return acts, told
+
+
+def _all(wards: Mapping[DestinationPlace, Ward], inside: Collection[DestinationPlace]) -> int:
+    return sum(place in inside or ward.held is not None for place, ward in wards.items())
+
+
+def _free(wards: Mapping[DestinationPlace, Ward], inside: Collection[DestinationPlace], limits: Limits) -> int:
+    """How many of those inside may go out."""
+    return max(0, len(inside) - max(1, math.ceil(_all(wards, inside) * limits.floor / 100)))
+
+
+def _early(
+    wards: Mapping[DestinationPlace, Ward],
+    weights: Mapping[DestinationPlace, int],
+    coming: Collection[DestinationPlace],
+    limits: Limits,
+) -> list[Act]:
+    """Who answers again and only waits for having flapped, while a dead server gets clients because so many have to
+    stay in: each takes a dead one's place. A server that flapped serves more clients than one that is dead."""
+    inside = [*(place for place in wards if weights.get(place, 0) > 0), *coming]
+    dead = [place for place in inside if wards[place].bad >= limits.dead_after]
+    forced = sum(wards[place].forced for place in dead)
+    short = max(0, len(dead) - forced - _free(wards, inside, limits)) + forced
+    waiting = sorted(
+        (
+            (place, ward.held, ward.good_at)
+            for place, ward in wards.items()
+            if ward.held is not None and ward.good >= limits.well_after and place not in coming
+        ),
+        key=lambda one: one[2],
+    )
+    why = f"It answers again, and {', '.join(dict.fromkeys(place.server for place in dead))} does not."
+    return [Act(place=place, before=0, weight=held.weight, why=why) for place, held, _ in waiting[:short]]
 
 
 def _in(wards: Mapping[DestinationPlace, Ward], now: float, limits: Limits) -> list[Act]:
