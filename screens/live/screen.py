@@ -16,6 +16,7 @@ from screens.live.table import LiveTable
 from screens.live.view import LiveView
 from screens.pane import Desk, Pane
 from screens.questions.modals import HelpModal
+from screens.questions.once import LeavesEarly
 from screens.widgets.keybar import KeyBar
 
 HELP = (
@@ -70,7 +71,7 @@ class LivePane(Pane):
         return ""
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(LeavesEarly, Screen[None]):
     """The screen with the live view alone, for a deployment in force. `interval`: seconds between two readings of
     the counters."""
 

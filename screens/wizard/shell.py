@@ -19,6 +19,7 @@ from textual.widgets import ContentSwitcher, Input, Static
 from dsrwizard.core.model.errors import DsrError
 from screens.pane import Desk, Pane
 from screens.questions.modals import HelpModal
+from screens.questions.once import LeavesEarly
 from screens.widgets.field import Field
 from screens.widgets.keybar import KeyBar
 from screens.widgets.words import frame_title
@@ -57,7 +58,7 @@ STEPS: tuple[StepInfo, ...] = (
 INPUT_STEPS = ("vip", "director", "servers")
 
 
-class WizardScreen(Screen[None]):
+class WizardScreen(LeavesEarly, Screen[None]):
     """The wizard's screen. Next asks the pane first, Back does not; panes keep their values while hidden."""
 
     AUTO_FOCUS = ""  # each step says where its focus begins
