@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +33,15 @@ OPS_HOST, OPS_USER, OPS_PASSWORD = recipe.OPS_HOST, recipe.OPS_USER, recipe.OPS_
 
 PATIENCE = 120
 """Seconds until something that should come about is given up: a busy machine with one processor takes long."""
+
+ANSWER_SECONDS = 20
+"""The same for one answer of a service: two SYNs may be lost, and the machine may be busy."""
+
+SURE = 60
+"""Requests until each of three servers has had one, where a hash of the client's port chooses: one is left out with a
+probability of 3·(2/3)^60, less than one in a thousand million."""
+
+_ASK = (Path(__file__).parent / "scripts" / "ask.py").read_text("utf-8")
 
 
 class LabDied(Exception):
@@ -246,12 +257,23 @@ class Lab:
         result = self.run(host, loop, timeout=seconds + 30)
         assert result.status == 0, f"{host}: not in {seconds} s: {condition}\n{result.stdout}\n{result.stderr}"
 
-    def request(self, address: str, *, port: int = network.SERVICE_PORT, host: str = "client", seconds: int = 5) -> str:
+    def request(
+        self, address: str, *, port: int = network.SERVICE_PORT, host: str = "client", seconds: int = ANSWER_SECONDS
+    ) -> str:
         """The name of the server whose TCP service answered, or an empty string."""
         script = f"exec 3<>/dev/tcp/{address}/{port} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3 | tail -n 1"
         return self._talk(host, script, seconds)
 
-    def echo(self, address: str, payload: str = "hello", *, host: str = "client", seconds: int = 5) -> str:
+    def requests(
+        self, address: str, times: int = SURE, *, port: int = network.SERVICE_PORT, seconds: int = ANSWER_SECONDS
+    ) -> list[str]:
+        """As many requests of the client, one after the other: what `request` says of each."""
+        words = [sys.executable, "-c", _ASK, address, str(port), str(times), str(seconds)]
+        said = self.run("client", words, timeout=times * seconds + PATIENCE).ok().stdout.splitlines()
+        assert len(said) == times, said
+        return said
+
+    def echo(self, address: str, payload: str = "hello", *, host: str = "client", seconds: int = ANSWER_SECONDS) -> str:
         """Sends a datagram to the UDP service; the answer's text if it came from that address, or an empty string."""
         # dd reads just once, and one read takes one datagram whole.
         script = (

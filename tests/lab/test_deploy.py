@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from backends.lab.guest import wizard_command
-from tests.lab.harness import OPS_USER, SERVERS, VIP, VIP6, Lab
+from tests.lab.harness import ANSWER_SECONDS, OPS_USER, PATIENCE, SERVERS, VIP, VIP6, Lab
 from tests.lab.terminal import QUIT, SECONDS, Terminal
 
 pytestmark = pytest.mark.lab
@@ -55,7 +55,11 @@ def signal_sshd(name: str) -> str:
 
 def answers(lab: Lab, url: str, count: int) -> list[str]:
     """Fresh connections from the client: who answered each."""
-    said = lab.run("client", f"for i in $(seq {count}); do curl -s -g -m 5 {url} || echo none; done").ok().stdout
+    said = (
+        lab.run("client", f"for i in $(seq {count}); do curl -s -g -m {ANSWER_SECONDS} {url} || echo none; done")
+        .ok()
+        .stdout
+    )
     return said.split()
 
 
@@ -126,8 +130,9 @@ def scraped(lab: Lab, file: str) -> dict[str, float]:
             "director",
             f"{shlex.join(wizard_command('metrics', file))} 2>/dev/null & "
             "until curl -s 127.0.0.1:9749/metrics | grep '^dsrwizard_ipvs_up 1' >/dev/null; do "
-            "[ $SECONDS -le 30 ] || exit 1; sleep 0.5; done; "
+            f"[ $SECONDS -le {PATIENCE} ] || exit 1; sleep 0.5; done; "
             "curl -s --compressed 127.0.0.1:9749/metrics; kill -TERM $! && wait $!",
+            timeout=2 * PATIENCE,
         )
         .ok()
         .stdout

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from backends.lab.guest import wizard_command
+from tests.lab.guards import rounds
 from tests.lab.harness import SERVERS, VIP, Lab, Process
 from tests.lab.test_deploy import answers, clean, deployment, write
 
@@ -15,7 +16,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.long]
 URL = f"http://{VIP}/"
 CABLE = "nsenter --target=1 --net ip link set vdirector"
 """The director's, at the switch."""
-STATE = "/run/dsrwizard/guard-shop.json"
 
 
 def weights(lab: Lab) -> dict[str, int]:
@@ -28,12 +28,6 @@ def weights(lab: Lab) -> dict[str, int]:
 def until(lab: Lab, server: str, weight: int) -> None:
     """Waits until the server has this weight."""
     lab.wait("director", f"ipvsadm -Sn | grep -q -e '-r 10.0.0.10{server[-1]}:80 -g -w {weight}$'")
-
-
-def rounds(lab: Lab, count: int = 4) -> None:
-    """Waits until the guard has gone through so many more rounds."""
-    ask = f'python3 -c \'import json; print(json.load(open("{STATE}"))["rounds"])\''
-    lab.wait("director", f'[ "$({ask})" -ge $(( ${{first:=$({ask})}} + {count} )) ]')
 
 
 def guarding(lab: Lab, file: str) -> Process:

@@ -41,7 +41,7 @@ rm -f /run/dsrwizard/guard-shop.json
 HOME=/root WATCHDOG_USEC=15000000 setsid $(sed -n 's/^ExecStart=//p' "/etc/systemd/system/$unit") \
   </dev/null >/run/guard.log 2>&1 &
 echo $! >"$pid"
-for i in $(seq 200); do [ ! -e /run/dsrwizard/guard-shop.json ] || exit 0; sleep 0.1; done
+for i in $(seq 1200); do [ ! -e /run/dsrwizard/guard-shop.json ] || exit 0; sleep 0.1; done
 cat /run/guard.log
 exit 1
 """

@@ -79,7 +79,7 @@ def test_what_keeps_clients_out_or_their_answers_from_them_is_named_on_each_serv
     lab.dsrwizard("lab", "fault", "rp-filter@web2").ok()
     lab.run("web3", f"iptables-legacy -I {STRANGERS}").ok()
     try:
-        lab.wait("director", "[ $(grep -c 'A000065 .*SYN_RECV' /proc/net/ip_vs_conn) -ge 5 ]", 30)
+        lab.wait("director", "[ $(grep -c 'A000065 .*SYN_RECV' /proc/net/ip_vs_conn) -ge 5 ]")
         report = verify(lab)
     finally:
         lab.run("web1", f"ip rule del from {VIP}; ip route flush table 100; ip neigh del 10.0.0.250 dev eth0").ok()

@@ -386,7 +386,7 @@ def test_counters_after_real_requests_are_those_of_ipvsadm(empty: Lab) -> None:
         changes.append(add(key, "rr"))
         changes += [real(key, rips[name].format(i), None, DestinationState(1)) for i in (1, 2, 3)]
     drive(empty, *changes)
-    answered = [empty.request(key.address) for key in keys.values() for _ in range(6)]
+    answered = [name for key in keys.values() for name in empty.requests(key.address, 6)]
     assert sorted(answered) == sorted([*SERVERS] * 4)
 
     # The kernel updates its counters every two seconds (ip_vs_est.c): settled is what one update leaves as it was.

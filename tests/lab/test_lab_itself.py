@@ -184,7 +184,7 @@ def test_requests_through_ipvs_reach_every_server(lab: Lab) -> None:
         guard = "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
         lab.run(server.name, f"{guard}; ip addr add {network.VIP}/32 dev lo").ok()
         lab.run("director", f"ipvsadm -a -t {network.VIP}:80 -r {server.address} -g").ok()
-    answers = [lab.request(network.VIP) for _ in range(6)]
+    answers = lab.requests(network.VIP, 6)
     assert sorted(answers) == sorted(2 * harness.SERVERS)
 
 
@@ -202,8 +202,12 @@ def test_status_signals_and_timeouts(lab: Lab) -> None:
     assert lab.run("router", "exit 9").status == 9
     assert lab.run("router", "kill -TERM $$").status == 128 + signal.SIGTERM
     assert lab.run("router", ["no-such-program"]).status == 127
-    with pytest.raises(TimeoutError, match="said"):
-        lab.run("router", "echo said; exec sleep 100", timeout=1)
+    with pytest.raises(TimeoutError):
+        lab.run("router", "exec sleep 100", timeout=1)
+    with lab.spawn("router", "echo said; exec sleep 100") as late:
+        late.expect("said")
+        with pytest.raises(TimeoutError, match="said"):
+            late.wait(0.1)
     with lab.spawn("router", "echo up; exec sleep 100") as sleeper:
         sleeper.expect("up")
         assert lab.run("web1", "echo meanwhile").stdout == "meanwhile\n"

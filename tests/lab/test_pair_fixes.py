@@ -11,9 +11,10 @@ import pytest
 from backends.lab import network
 from backends.lab.naming import parse
 from dsrwizard.core.model.keepalived import health_folder
+from tests.lab.guards import rounds
 from tests.lab.harness import Lab
 from tests.lab.test_fixes import Command
-from tests.lab.test_guard_keepalived import FILE, guarding, pair, rounds, until
+from tests.lab.test_guard_keepalived import FILE, guarding, pair, until
 from tests.lab.test_pair_faults import HOLDS, PAIR, named, ready
 
 __all__ = ["pair"]

@@ -142,7 +142,7 @@ class Farm:
             return result
 
     def answering(self) -> set[str]:
-        return {self.lab.request(VIP) for _ in range(6)}
+        return set(self.lab.requests(VIP, 6))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_from_the_first_screen_to_the_green_live_pane(stranger: Lab) -> None:
         wizard.expect("Everything works")
         wizard.press(NEXT)
         wizard.expect("3/3 up")
-        answered = {stranger.request(VIP).strip() for _ in range(6)}
+        answered = set(stranger.requests(VIP, 6))
         assert answered == set(SERVERS)
         wizard.press(QUIT)
         assert wizard.process.wait(SECONDS).status == 0
@@ -62,7 +62,7 @@ def test_killed_in_the_middle_it_resumes_and_finishes(stranger: Lab) -> None:
         lab.wait("director", "[ -s ~/.local/state/dsrwizard/journal/shop.jsonl ]", int(SECONDS))
         wizard.process.kill()
     assert lab.dsrwizard("apply", "/lab/shop.toml", "--yes").ok()
-    assert {lab.request(VIP).strip() for _ in range(6)} == set(SERVERS)
+    assert set(lab.requests(VIP, 6)) == set(SERVERS)
     lab.dsrwizard("teardown", "/lab/shop.toml", "--yes").ok()
     assert lab.run("director", "ipvsadm -Sn").ok().stdout == ""
     for server in SERVERS:
