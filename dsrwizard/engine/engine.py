@@ -53,11 +53,11 @@ from dsrwizard.engine.seats import Seats
 from dsrwizard.engine.servers.linux import server_port
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.spread_run import kind_of
+from dsrwizard.engine.watches import Watches
 
 if TYPE_CHECKING:
     from dsrwizard.engine.handshakes import Inside
     from dsrwizard.engine.timeline import Timeline
-    from dsrwizard.engine.watch import Poller
 
 T = TypeVar("T")
 PLANNED = "planned"
@@ -97,7 +97,7 @@ class Engine:
             lambda server: server_port(server, connect, self._asker, journals.adapters_made)
         )
         self._doors = Doors(director, open_balancer, self._asker, self._open_server)
-        self._watchers: list[Poller] = []
+        self._watches = Watches()
         self._client = ClientDoor(connect, self._asker)
         self._facts: dict[str, ServerFacts] = {}
         self._observed: dict[str, Observed] = {}
@@ -165,8 +165,7 @@ class Engine:
         ))  # fmt: skip
         self._facts = dict(observed.servers)
         self._observed[deployment.name] = observed
-        for watcher in self._watchers:
-            watcher.reached(observed.servers)
+        self._watches.reached(observed.servers)
         return observed
 
     # --- changing ------------------------------------------------------------------------------------------------
@@ -296,7 +295,8 @@ class Engine:
     @contextmanager
     def _acting(self, deployment: Deployment) -> Iterator[None]:
         """Watches of the deployment tell what the block did, in the journal's words, and look at once."""
-        watchers = [watcher for watcher in self._watchers if watcher.deployment == deployment.name]
+        self._watches.changing(deployment.name)
+        watchers = self._watches.of(deployment.name)
         before = {entry.run for entry in self._entries(deployment) if isinstance(entry, RunEnded)} if watchers else ()
         try:
             yield
@@ -391,9 +391,7 @@ class Engine:
         observed = self._observe(deployment, self._books(deployment), closely=True)
         client, inside = self._client_look(deployment), self._inside(deployment, observed)
         report = self._verified(deployment, observed, client, inside, seen)
-        for watcher in self._watchers:
-            if watcher.deployment == deployment.name:
-                watcher.verified(report)
+        self._watches.verified(deployment, report)
         return report
 
     def _verified(
@@ -471,7 +469,7 @@ class Engine:
             read_only=read_only,
             hold=lambda: self.lease(deployment.name, "weight"),
         )
-        self._watchers = [*(watcher for watcher in self._watchers if not watcher.over), poller]
+        self._watches.begin(deployment, poller)
         return poller
 
     def seat(self, deployment: str) -> str:
@@ -492,7 +490,7 @@ class Engine:
         with self._lock:
             all_hosts = self._doors.taken()
         # Side by side: a watch waits for its looks, which end with their connections.
-        ends = [watcher.close for watcher in self._watchers] + [hosts.close for hosts in all_hosts]
+        ends = [watcher.close for watcher in self._watches] + [hosts.close for hosts in all_hosts]
         side_by_side(
             ((str(number), end) for number, end in enumerate([*ends, self._client.close])), lambda name, what: None
         )

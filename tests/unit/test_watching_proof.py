@@ -28,6 +28,7 @@ from dsrwizard.core.tell.metrics import exposition
 from dsrwizard.core.tell.stream import WatchLines
 from dsrwizard.engine.silent_asker import Quiet
 from dsrwizard.engine.watch.proof import REFUSED_SECONDS, QuietClient
+from dsrwizard.engine.watches import STANDS_SECONDS, boottime
 from tests.fakes.client_host import FakeClientHost
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
@@ -131,6 +132,39 @@ def test_what_the_operator_verified_stands_for_the_watch(watched: Watched) -> No
     stale(watched)
     watched.engine.verify(watched.deployment)
     assert [fault.cause for fault in watched.watcher.snapshot().faults] == ["stale-arp"]  # type: ignore[attr-defined]
+
+
+def first_picture(watched: Watched) -> Snapshot:
+    """What a watch that begins now shows before it has looked."""
+    picture: Snapshot = watched.engine.watch(watched.deployment).snapshot()  # type: ignore[attr-defined]
+    return picture
+
+
+def test_what_was_verified_just_before_stands_from_the_first_picture_of_a_watch(watched: Watched) -> None:
+    assert first_picture(watched).verdict == ""
+    watched.engine.verify(watched.deployment)
+    assert first_picture(watched).verdict == "pass"
+    stale(watched)
+    watched.engine.verify(watched.deployment)
+    picture = first_picture(watched)
+    assert (picture.verdict, [fault.cause for fault in picture.faults]) == ("fail", ["stale-arp"])
+
+
+def test_what_was_verified_long_ago_or_of_another_file_or_before_a_run_is_not_handed_over(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.engine.verify(watched.deployment)
+    later = boottime() + STANDS_SECONDS + 1
+    with monkeypatch.context() as patch:
+        patch.setattr("time.clock_gettime", lambda _: later)
+        assert first_picture(watched).verdict == ""
+    before, watched.deployment = watched.deployment, msgspec.structs.replace(watched.deployment, client=None)
+    assert first_picture(watched).verdict == ""
+    watched.deployment = before
+    assert first_picture(watched).verdict == "pass"
+    observed = watched.engine.observe(before)
+    watched.engine.apply(before, watched.engine.plan(before, observed), lambda *_: None)
+    assert first_picture(watched).verdict == ""
 
 
 def test_a_single_look_knows_from_the_timeline_since_when_a_fault_is_there(watched: Watched) -> None:

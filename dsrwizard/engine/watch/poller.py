@@ -219,6 +219,10 @@ class Poller:
         words = f", {failed} check{'' if failed == 1 else 's'} failed" if failed else ""
         self.board.note(DIRECTOR, f"verify: {report.verdict}{words}")
 
+    def verified_before(self, report: Report, age: float) -> None:
+        """The last verification ended so many seconds before the watch began, and nothing was changed since."""
+        self.board.proved(report, self.board.clock() - age)
+
     # --- the threads ---------------------------------------------------------------------------------------------
 
     def _numbers(self, show: Callable[[Snapshot], None]) -> None:
