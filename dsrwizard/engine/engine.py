@@ -301,6 +301,7 @@ class Engine:
         try:
             yield
         finally:
+            self._watches.changing(deployment.name)
             if watchers:
                 lines = of_journal([entry for entry in self._entries(deployment) if entry.run not in before])
                 for watcher in watchers:

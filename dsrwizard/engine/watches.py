@@ -67,5 +67,5 @@ class Watches:
             poller.verified(report)
 
     def changing(self, deployment: str) -> None:
-        """A run begins: what was proved before is of a farm that is no more."""
+        """A run begins or has ended: what was proved before is of a farm that is no more."""
         self._last.pop(deployment, None)

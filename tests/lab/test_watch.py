@@ -17,7 +17,7 @@ from tests.lab.harness import DEPLOYMENT_FILE, VIP, Lab, Process
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
-SOON = 10.0
+SOON = 40.0
 NEXT_LOOK = 60.0
 """Settings are looked at every twenty seconds, over SSH, on a machine that does other things too. A server that fell
 silent is looked at sooner; only that look tells which of several causes it is."""

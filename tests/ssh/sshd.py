@@ -8,7 +8,6 @@ import getpass
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from threading import Lock
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
+from tests.ports import free_port
 
 SSHD = "/usr/sbin/sshd"
 USER = getpass.getuser()
@@ -95,12 +95,6 @@ def fingerprint(path: Path) -> str:
     """Computed here a second time, as `ssh-keygen -l` prints it."""
     blob = base64.b64decode(public(path).split()[1])
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Sshd:

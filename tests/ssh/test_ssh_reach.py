@@ -22,7 +22,8 @@ from dsrwizard.core.model.errors import (
     LoginRefused,
     NameUnknown,
 )
-from tests.ssh.sshd import USER, Operator, Sshd, free_port, keygen, public
+from tests.ports import free_port
+from tests.ssh.sshd import USER, Operator, Sshd, keygen, public
 
 MakeSshd = Callable[..., Sshd]
 

@@ -23,6 +23,7 @@ from dsrwizard.core.model.deployment import Deployment, Director, RealServer, Se
 from dsrwizard.core.model.errors import AnswerUnreadable
 from dsrwizard.core.ports import Answer, OnLine
 from dsrwizard.engine.client_looks import look
+from tests.ports import free_port
 
 NONCE = "dsr0123456789abcdef"
 VIP, VIP6 = "10.0.0.10", "fd00::10"
@@ -195,8 +196,7 @@ def listening() -> Iterator[int]:
 
 @pytest.fixture
 def closed() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 class Here:

@@ -418,7 +418,7 @@ def test_a_run_waits_for_a_guard_that_sets_a_weight_and_is_not_refused(tmp_path:
 
     thread = threading.Thread(target=sets)
     thread.start()
-    assert taken.wait(5)
+    assert taken.wait(60)
     with locks.hold("apply", "shop"):
         order.append("apply")
         with pytest.raises(Locked), locks.hold("apply", "shop"):

@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.ports import free_port
+
 REALM = "CORP.EXAMPLE"
 OTHER = "OTHER.EXAMPLE"
 """A realm that no KDC answers for."""
@@ -24,7 +26,7 @@ class Kdc:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port = _free_udp_and_tcp()
+        self.port = free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
         self._write("krb5.conf", _CLIENT.format(realm=REALM, other=OTHER, port=self.port, folder=folder))
         self._write("kdc.conf", _KDC.format(realm=REALM, port=self.port, folder=folder))
         self._write("acl", "")
@@ -98,18 +100,6 @@ class Kdc:
             else:
                 return
         raise AssertionError("the KDC does not listen")
-
-
-def _free_udp_and_tcp() -> int:
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 _CLIENT = """

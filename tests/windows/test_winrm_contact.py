@@ -15,7 +15,8 @@ from backends.winrm import contact, find_winrm, open_winrm, reach
 from dsrwizard.core.model.contact import Contact, Door
 from dsrwizard.core.model.deployment import RealServer
 from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout
-from tests.ssh.sshd import Operator, free_port
+from tests.ports import free_port
+from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving
 from tests.windows.certificates import Certificate, issue
 from tests.windows.endpoint import Endpoint

@@ -19,7 +19,8 @@ from dsrwizard.core.model.errors import ConnectionRefused, ConnectTimeout, HostE
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import SecretQuestion
 from tests.fakes.clock import Clock
-from tests.ssh.sshd import Operator, free_port
+from tests.ports import free_port
+from tests.ssh.sshd import Operator
 from tests.windows.behaving import Behaving, server
 from tests.windows.certificates import Certificate
 from tests.windows.conftest import PASSWORD
