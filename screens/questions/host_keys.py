@@ -162,7 +162,9 @@ class HostKeysModal(Dialog[frozenset[int]]):
 
     def _count(self, told: str = "") -> None:
         count = len(self.query_one("#keys-list", SelectionList).selected)
-        self.query_one("#accept", Button).label = f"Accept {count} ticked"
+        accept = self.query_one("#accept", Button)
+        accept.label = f"Accept {count} ticked"
+        accept.refresh(layout=True)  # a longer label needs a wider button; Textual only draws it anew
         if told:
             self._say(told)
 

@@ -407,6 +407,18 @@ class TestVerify:
             assert "✓ Everything works" in seen(app)
             assert not [row for row in rows(app, "#verify-rows") if "FAIL" in row]
 
+    async def test_the_live_view_that_follows_knows_what_was_proved(self, make_app: Make, world: World) -> None:
+        app = make_app(deployment=world.deployment())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await applied(pilot)
+            await pilot.press("ctrl+n")
+            await settled(pilot)
+            assert "✓ Everything works" in seen(app)
+            await pilot.press("ctrl+n")
+            await until(pilot, lambda: "3/3 up" in seen(app))
+            assert "not verified yet" not in seen(app)
+            assert "verify pass" in seen(app)
+
     async def test_a_fault_is_found_with_cause_and_fix_and_mended(self, make_app: Make, world: World) -> None:
         app = make_app(deployment=world.deployment())
         web2 = world.servers["web2"].machine

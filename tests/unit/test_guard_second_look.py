@@ -16,6 +16,7 @@ from dsrwizard.core.model.guarding import DestinationPlace, HeldOut
 from dsrwizard.engine.guard import SECOND_WAIT
 
 WELL = Said(word="well")
+SLOW = Said(word="well", slow=True)
 SILENT = Said(word="dead", why="No answer.", silent=True)
 REFUSES = Said(word="dead", why="Nothing listens.")
 LIMITS = Limits()
@@ -175,6 +176,25 @@ def test_an_application_that_says_nothing_is_dead_only_where_others_answer_promp
         two: Talked(rip="10.0.0.102", vip=two.vip, port=80, result="answered", milliseconds=milliseconds),
     }
     assert with_talks({one: WELL, two: WELL}, talks)[one].word == word
+
+
+@pytest.mark.parametrize(
+    ("result", "first", "second", "word"),
+    [
+        ("hung", SLOW, WELL, "well"), ("hung", WELL, SLOW, "well"), ("hung", SLOW, SLOW, "well"),
+        ("closed", SLOW, WELL, "dead"), ("reset", WELL, SLOW, "well"),
+    ],
+)  # fmt: skip
+def test_silence_while_the_machines_are_busy_convicts_no_application(
+    result: Any, first: Said, second: Said, word: str
+) -> None:
+    """The first says nothing, the second answers; a probe of one of them, or of both, came late in this round."""
+    one, two = places(2)
+    talks = {
+        one: Talked(rip="10.0.0.101", vip=one.vip, port=80, result=result, tries=3),
+        two: Talked(rip="10.0.0.102", vip=two.vip, port=80, result="answered", milliseconds=20.0),
+    }
+    assert with_talks({one: first, two: second}, talks)[one].word == word
 
 
 @pytest.mark.parametrize(("milliseconds", "slow"), [(0.4, False), (79.0, False), (81.0, True), (None, False)])

@@ -62,16 +62,19 @@ def with_talks(
     heard: Mapping[DestinationPlace, Said], talks: Mapping[DestinationPlace, Talked]
 ) -> dict[DestinationPlace, Said]:
     """The same, where the application was asked too. One that takes connections and says nothing, while another server
-    of the service answers the same question, serves nobody."""
+    of the service answers the same question, serves nobody. Where this round's probe of either came late, the machines
+    or the network are busy, and silence proves nothing."""
     answered = {
         (place.vip, place.service)
         for place, one in talks.items()
-        if one.result == "answered" and (one.milliseconds or 0.0) <= LATE_MILLISECONDS
+        if one.result == "answered" and (one.milliseconds or 0.0) <= LATE_MILLISECONDS and not heard[place].slow
     }
     found = dict(heard)
     for place, talked in talks.items():
         ended = _ENDED.get(talked.result)
         if ended is None or talked.tries < _ENOUGH[talked.result] or found[place].word != "well":
+            continue
+        if talked.result == "hung" and heard[place].slow:
             continue
         if (place.vip, place.service) in answered:
             found[place] = Said(word="dead", why=f"The application does not answer: {ended}, and others do answer.")

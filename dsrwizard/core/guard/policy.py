@@ -232,7 +232,8 @@ def _early(
         ),
         key=lambda one: one[2],
     )
-    why = f"It answers again, and {', '.join(dict.fromkeys(place.server for place in dead))} does not."
+    names = list(dict.fromkeys(place.server for place in dead))
+    why = f"It answers again, and {' and '.join(names)} {'does' if len(names) == 1 else 'do'} not."
     return [Act(place=place, before=0, weight=held.weight, why=why) for place, held, _ in waiting[:short]]
 
 
