@@ -16,6 +16,7 @@ from dsrwizard import out, signals
 from dsrwizard.core.intake.known_keys import compared, kept_keys
 from dsrwizard.core.intake.opening import brought
 from dsrwizard.core.model.foreign import lines, one_line, rows
+from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.model.secret import Secret
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.core.tell.trust import compared_with, dns_rows, identity_rows, silence
@@ -77,14 +78,16 @@ class TerminalAsker:
     def _somebody(self) -> bool:
         return sys.stdin.isatty()
 
+    def _in_dns(self, questions: tuple[HostKeyQuestion, ...]) -> list[DnsSays | None]:
+        """Where nobody is there to be asked, nobody waits for DNS."""
+        return in_dns(questions) if self._somebody() else [None] * len(questions)
+
     def _ask_keys(self, questions: tuple[HostKeyQuestion, ...]) -> frozenset[int]:
-        if not self._somebody():
-            return frozenset()
         everyone = range(len(questions))
         if len(questions) == 1:
             return frozenset(everyone) if self._is_its_key(questions[0]) else frozenset()
         width = min(max(get_terminal_size().columns - 1, 40), 100)
-        says = in_dns(questions)
+        says = self._in_dns(questions)
         differ = frozenset(number for number in everyone if says[number] == "differs")
         signed = frozenset(number for number in everyone if says[number] == "signed")
         text = [f"{len(questions)} host keys are unknown. Their fingerprints, computed on this machine:"]
@@ -93,7 +96,7 @@ class TerminalAsker:
         if silent := says.count("silent"):
             text.append(silence(silent))
         if differ:
-            names = ", ".join(questions[number].host for number in sorted(differ))
+            names = ", ".join(one_line(questions[number].host, _SHORT) for number in sorted(differ))
             text.append(f"WARNING: DNS has another key for {names}: that may be an impostor. y leaves it out.")
         by_dns = f"dns for the {len(signed)} that DNS has signed, " if signed else ""
         text += [
@@ -115,7 +118,7 @@ class TerminalAsker:
             what, head = "key", "This host key is unknown."
             beside = _ON_ITS_CONSOLE
         width = min(max(get_terminal_size().columns - 1, 40), 100)
-        [said] = in_dns((question,))
+        [said] = self._in_dns((question,))
         text = [
             f"{head} Its fingerprint, computed on this machine:", f"    {question.fingerprint}",
             *identity_rows(question, width), *dns_rows(said), *([silence(1)] if said == "silent" else []),
