@@ -136,7 +136,6 @@ class HostKeyModal(Question):
         )
 
     def on_mount(self) -> None:
-        super().on_mount()
         DnsAnswers(self, (self._asked,), self._heard)
 
     def _heard(self, answers: dict[int, DnsSays]) -> None:
