@@ -24,7 +24,7 @@ from screens.wizard.server_form import ServerForm
 from screens.wizard.several import DraftWeights
 from tests.fakes.pictures import destination, healthy
 from tests.fakes.world import World
-from tests.screens.driving import field, seen, settled, until
+from tests.screens.driving import field, laid_out, seen, settled, until
 from tests.screens.test_snapshots import live_app
 
 Make = Callable[..., DsrApp]
@@ -38,6 +38,7 @@ async def test_the_list_leaves_frame_hint_and_keys_alone(
 ) -> None:
     app = make_app()
     async with app.run_test(size=size) as pilot:
+        await laid_out(pilot)
         before = app.screen.query_one("#panes").region
         field(app, key).take_focus()
         if not hasty:
@@ -46,6 +47,7 @@ async def test_the_list_leaves_frame_hint_and_keys_alone(
         overlay, pane = field(app, key).query_one("SelectOverlay"), app.screen.query_one("#vip")
         await until(pilot, lambda: overlay.region.height >= 2 and pane.content_region.y <= overlay.region.y)
         await settled(pilot)
+        await laid_out(pilot)
         within = pane.content_region
         assert overlay.region.height >= 2
         assert within.y <= overlay.region.y
@@ -88,7 +90,7 @@ async def test_no_dialog_loses_its_buttons(name: str, size: tuple[int, int]) -> 
     async with app.run_test(size=size) as pilot:
         await app.push_screen(DIALOGS[name]())
         await pilot.pause()
-        await pilot.pause()
+        await laid_out(pilot)
         frame = app.screen.query_one(".modal").content_region
         for button in app.screen.query(Button):
             assert frame.contains_region(button.region), (button.label, button.region, frame)
@@ -102,14 +104,14 @@ async def test_what_an_import_would_do_is_in_sight(size: tuple[int, int]) -> Non
         await app.push_screen(ImportServers())
         app.screen.query_one("#list", TextArea).text = "web1 10.0.0.101\nweb2 10.0.0.102"
         await until(pilot, lambda: "2 servers" in seen(app))
-        said = app.screen.query_one("#said").region
-        assert app.screen.query_one(".modal").content_region.contains_region(said)
-        assert said.height >= 2
+        said, frame = app.screen.query_one("#said"), app.screen.query_one(".modal")
+        await until(pilot, lambda: said.region.height >= 2 and frame.content_region.contains_region(said.region))
 
 
 async def test_on_few_columns_a_note_beside_a_field_is_not_a_narrow_column(make_app: Make, lab: World) -> None:
     async with make_app().run_test(size=(60, 24)) as pilot:
         await settled(pilot)
+        await laid_out(pilot)
         assert field(pilot.app, "vips[0].address").region.height <= 2  # type: ignore[arg-type]
         assert "nobody else" in seen(pilot.app)  # type: ignore[arg-type]
 
@@ -120,7 +122,7 @@ async def test_what_pops_up_leaves_the_keys_in_sight() -> None:
         await until(pilot, lambda: "3/3 up" in seen(app))
         app.notify("word " * 30)
         await until(pilot, lambda: bool(app.screen.query("Toast")))
-        await pilot.pause()
+        await laid_out(pilot)
         bar = app.screen.query_one(KeyBar).region
         assert bar.height == 2
         for toast in app.screen.query("Toast"):

@@ -18,7 +18,7 @@ from screens.wizard.servers import ServersPane
 from tests.fakes.engine import engine_of
 from tests.fakes.operator import Nobody
 from tests.fakes.world import World
-from tests.screens.driving import field, seen, settled, type_text, wizard, wizard_draft
+from tests.screens.driving import field, laid_out, seen, settled, type_text, wizard, wizard_draft
 
 Make = Callable[..., DsrApp]
 SMALL = (80, 24)
@@ -135,6 +135,7 @@ async def test_a_form_full_of_errors_keeps_its_buttons_in_sight(
             await type_text(pilot, text)
         await pilot.press("ctrl+n")
         await pilot.pause()
+        await laid_out(pilot)
         assert len([one for one in app.screen.query(Field) if one.problem]) >= 4
         for button in app.screen.query(Button):
             assert button.region.bottom <= size[1] - 1, button.id

@@ -13,7 +13,7 @@ from screens.widgets.field import FieldText
 from screens.wizard import field_texts
 from tests.fakes.world import World
 from tests.screens.conftest import SIZES
-from tests.screens.driving import focused_key, seen, settled, type_text, wizard
+from tests.screens.driving import focused_key, laid_out, seen, settled, type_text, wizard
 
 Make = Callable[..., DsrApp]
 
@@ -37,6 +37,7 @@ class TestKeyboard:
                 focused = app.screen.focused
                 assert focused is not None
                 reached.add(focused)
+                await laid_out(pilot)
                 assert pane.region.contains_region(focused.region), f"{focused} is out of sight"
                 await pilot.press("tab")
                 await pilot.pause()

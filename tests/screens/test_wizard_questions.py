@@ -19,7 +19,7 @@ from screens.background import in_thread
 from screens.questions.host_keys import HostKeysModal
 from screens.questions.modals import Choice, HostKeyModal, Question, SecretModal
 from tests.fakes.world import FINGERPRINT, World
-from tests.screens.driving import seen, settled, told, type_text, typed, until, wizard, wizard_draft
+from tests.screens.driving import laid_out, seen, settled, told, type_text, typed, until, wizard, wizard_draft
 
 Make = Callable[..., DsrApp]
 
@@ -175,6 +175,7 @@ class TestQuestions:
         async with app.run_test(size=size) as pilot:
             asked = [asyncio.create_task(in_thread(partial(app.asker.accept_key, one))) for one in questions]
             await until(pilot, lambda: "Unknown host keys of 50 servers" in seen(app))
+            await laid_out(pilot)
             assert all(button.region.bottom < size[1] for button in app.screen.query(Button))
             assert "Accept 0 ticked" in seen(app)
             await pilot.press("f2")
@@ -212,6 +213,7 @@ class TestQuestions:
             await pilot.pause()
             assert "Accept 13 ticked" in seen(app), "all but the one that DNS contradicts"
             assert "Refuse all Accept 13 ticked" in unframed(app), "the buttons are in sight"
+            await laid_out(pilot)
             assert all(button.region.bottom < size[1] for button in app.screen.query(Button))
             await pilot.press("ctrl+n")
             assert await asyncio.gather(*asked) == [True] * 3 + [False] + [True] * 10
@@ -240,6 +242,7 @@ class TestQuestions:
         async with app.run_test(size=(80, 24)) as pilot:
             asked = asyncio.create_task(in_thread(lambda: app.asker.accept_key(question)))
             await until(pilot, lambda: "ANOTHER KEY: this may be an impostor" in seen(app))
+            await laid_out(pilot)
             assert all(button.region.bottom < 24 for button in app.screen.query(Button))
             await pilot.press("escape")
             assert await asked is False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from dsrwizard.core.dialects.linux import close
-from dsrwizard.core.dialects.linux.observe import observe_script, parse
+from dsrwizard.core.dialects.linux.observe import observe_script, parse, sections
 from dsrwizard.core.model.answers import Probed
 from dsrwizard.core.model.checks import Report
 from dsrwizard.core.model.deployment import Client, Service, Vip
@@ -320,3 +322,37 @@ def test_the_close_look_on_this_machine(shell: list[str]) -> None:
     assert "127.0.0.0/8" in looked.local_networks
     assert {way.client for way in looked.ways} == {"198.51.100.7", *SOMEWHERE.values()}
     assert looked.boot is not None
+
+
+IP = """#!/bin/sh
+case "$*" in
+  *"route get"*) echo '[{"dst":"198.51.100.7","gateway":"10.0.0.1","dev":"eth0","prefsrc":"10.0.0.10"}]';;
+  "neigh show"*) state=$(cat "$TABLE")
+    case "$* $state" in *"nud failed FAILED" | *"nud incomplete INCOMPLETE" | "neigh show "[!n]*)
+      echo "10.0.0.1 dev eth0 $state ";; esac;;
+  *) exit 1;;
+esac
+"""
+"""Its one neighbour entry is what the table says."""
+PING = """#!/bin/sh
+sleep 3; echo @INCOMPLETE >"$TABLE"; sleep 0.3; echo @STATE >"$TABLE"
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@pytest.mark.parametrize("state", ["lladdr 02:00:0a:00:00:01 REACHABLE", "FAILED"])
+def test_a_neighbour_entry_that_failed_before_is_asked_for_again_first(
+    shell: list[str], state: str, tmp_path: Path
+) -> None:
+    """The cable is plugged in again, and nobody has sent anything since."""
+    (table := tmp_path / "table").write_text("FAILED\n")
+    ping = PING.replace("@INCOMPLETE", "INCOMPLETE").replace("@STATE", f"'{state}'")
+    for name, text in (("ip", IP), ("ping", ping)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    vips = [Vip(address="10.0.0.10", services=(Service(port=80),))]
+    script = observe_script("n0", [], closely=True, vips=vips, clients=["198.51.100.7"])
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TABLE": str(table)}
+    done = subprocess.run([*shell, "-s"], input=script, capture_output=True, text=True, timeout=60, check=True, env=env)
+    told = sections("n0", done.stdout)["neighbours"]
+    assert [line.strip() for line in told if line] == [f"10.0.0.1 dev eth0 {state}"]

@@ -143,7 +143,7 @@ def test_a_setting_that_differs_is_drift_while_the_server_serves(cause: str) -> 
     assert (found.state, found.cause, found.message, found.fix) == ("drifted", cause, f"It is {cause}.", "Mend it.")
 
 
-@pytest.mark.parametrize("cause", ["vip-missing", "service-down", "firewall", "arp-leak", "unreachable"])
+@pytest.mark.parametrize("cause", ["vip-missing", "service-down", "firewall", "arp-leak", "unreachable", "gateway"])
 def test_what_facts_said_before_the_wire_changed_colours_nothing(cause: str) -> None:
     assert judge(seen(destination(), probed(), findings=(finding(cause),), changed=11.0)).state == "up"
 

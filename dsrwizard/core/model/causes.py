@@ -171,7 +171,7 @@ _ROWS = (
     ),
     CauseInfo(
         id="gateway", words="the real server's replies would go back through the director, or nowhere",
-        place="server", probe="answered", stops=True,
+        place="server", probe="answered", stops=True, on_wire=True,
         by_hand="dsrwizard does not change routes: set the default gateway of {host}.",
     ),
     CauseInfo(

@@ -6,7 +6,7 @@
 
 vrfs=$(grep -ls '^DEVTYPE=vrf' /sys/class/net/*/uevent)
 close=@CLOSE@
-hops=
+hops= pings=
 ask() { # FAMILY CLIENT ROUTE
   d=; g=
   case $3 in *'"dev":"'*) d=${3##*'"dev":"'}; d=${d%%'"'*};; esac
@@ -15,7 +15,9 @@ ask() { # FAMILY CLIENT ROUTE
   g=${g:-$2}
   hops="${hops:+$hops
 }$g dev $d "
-  command -v ping >/dev/null && ping "$1" -n -c 1 -W 1 -I "$d" "$g" </dev/null >/dev/null 2>&1 &
+  command -v ping >/dev/null || return 0
+  ping "$1" -n -c 1 -W 1 -I "$d" "$g" </dev/null >/dev/null 2>&1 &
+  pings="$pings $!"
 }
 way() {
   s "way:$2>$3"
