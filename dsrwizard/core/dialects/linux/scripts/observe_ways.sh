@@ -6,7 +6,8 @@
 
 vrfs=$(grep -ls '^DEVTYPE=vrf' /sys/class/net/*/uevent)
 close=@CLOSE@
-hops= pings=
+hops=
+pings=
 ask() { # FAMILY CLIENT ROUTE
   d=; g=
   case $3 in *'"dev":"'*) d=${3##*'"dev":"'}; d=${d%%'"'*};; esac
