@@ -86,6 +86,8 @@ class Loop:
             self._stuck = min(self._stuck, now) if blocked else math.inf
             if now - self._stuck > _PATIENCE:
                 raise OSError(errno.ENOBUFS, "its send queue stays full")
+            if self._timers and self._timers[0][0] <= now:
+                self._receive(0.0)  # this process may have stood still: what has arrived meanwhile counts
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()
             if not self._free and done():

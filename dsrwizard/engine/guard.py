@@ -5,6 +5,7 @@ What it decides is in `core.guard`, what it changes in `guard_hands`; this looks
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +16,9 @@ import msgspec
 
 from dsrwizard.core.guard.evidence import (
     MOST_TALKS,
+    again,
     asked_for,
+    burdened,
     destinations,
     in_doubt,
     leaks,
@@ -48,6 +51,8 @@ DOUBT_SECONDS = 1.5
 """The same, after one that ended badly for the first time. It may have taken a second: the next one is not of the same
 moment."""
 TALK_SECONDS = 1.0
+LATE_SECONDS = 0.15
+"""This process was given the processor so much later than it had asked for: the machine is busy."""
 LISTENS = 0.8
 _LONGEST_WAIT = 0.25
 SECOND_WAIT = 1.4
@@ -89,6 +94,8 @@ class Guard:
         )
         self._answers: dict[DestinationPlace, Probed] = {}
         self._talks: Mapping[DestinationPlace, Talked] = {}
+        self._burdened_at = -math.inf
+        """When this machine or the network was too busy for silence to say anything, by the monotonic clock."""
         self._owners: Mapping[str, Owners] = {}
         self._told: tuple[str, ...] = ()
         self._announcement = Announcement(deployment, director, tell)
@@ -126,7 +133,10 @@ class Guard:
             began = time.monotonic()
             self.round()
             beat()
-            stopped.wait(max(0.0, self.state.every - (time.monotonic() - began)))
+            due = max(began + self.state.every, time.monotonic())
+            stopped.wait(due - time.monotonic())
+            if time.monotonic() - due > LATE_SECONDS:
+                self._burdened_at = time.monotonic()
         self._announcement.end()
         for one in aside:
             one.join(timeout=3)
@@ -194,9 +204,11 @@ class Guard:
         return msgspec.structs.replace(decided, wards=wards), [*problems, *announced]
 
     def _heard(self) -> dict[DestinationPlace, Said]:
-        """What everybody says now; who kept silent is asked again. The MAC of one that answers is kept; the others' are
-        asked for anew."""
+        """What everybody says now; who kept silent is asked again. The MAC of a server that answers for any of its
+        services is kept; the others' are asked for anew."""
         heard = self._probed(self._targets)
+        if burdened(heard):
+            self._burdened_at = time.monotonic()
         silent, witnesses = asked_again(self._wards, heard, self._limits)
         if silent:
             heard = both(heard, self._probed((*silent, *witnesses), SECOND_WAIT), witnesses)
@@ -207,11 +219,10 @@ class Guard:
     def _probed(self, places: Iterable[DestinationPlace], longer: float = 1.0) -> dict[DestinationPlace, Said]:
         """One look at some of them, which waits so many times as long for answers."""
         before = self._answers
+        macs = {answer.rip: answer.mac for answer in before.values() if answer.good}
         targets = {
-            place: msgspec.structs.replace(self._targets[place], mac=before[place].mac)
-            if place in before and before[place].good
-            else self._targets[place]
-            for place in places
+            place: msgspec.structs.replace(target, mac=macs.get(target.rip, ""))
+            for place, target in ((place, self._targets[place]) for place in places)
         }
         wait = longer * min(_LONGEST_WAIT, self.state.every / 2)
         answers = self._wire.probe(self._deployment.director.interface, list(targets.values()), wait, BUDGET)
@@ -242,9 +253,11 @@ class Guard:
             for place, answer in self._answers.items()
             if answer.good and answer.protocol == "tcp"
         }
-        interface = self._deployment.director.interface
+        interface, began = self._deployment.director.interface, time.monotonic()
         talks = dict(zip(talkers, self._wire.talk(interface, list(talkers.values()), TALK_SECONDS), strict=True))
-        self._talks = {place: _again(self._talks.get(place), talked) for place, talked in talks.items()}
+        ended = time.monotonic()
+        busy = self._burdened_at >= began - self.state.every or ended - began > TALK_SECONDS + 2 * LATE_SECONDS
+        self._talks = {place: again(self._talks.get(place), one, burdened=busy) for place, one in talks.items()}
         return DOUBT_SECONDS if any(in_doubt(one) for one in self._talks.values()) else TALKS_SECONDS
 
     def _ask_owners(self) -> float:
@@ -278,10 +291,3 @@ class Guard:
             guard_file.write(state, self._folder)
         except OSError as problem:
             self._tell(f"{self._folder} cannot be written: {problem.strerror}. Nobody sees what this guard does.")
-
-
-def _again(before: Talked | None, now: Talked) -> Talked:
-    """With the tries of the same end before it, so that one slow answer convicts nobody."""
-    if before is None or before.result != now.result:
-        return now
-    return msgspec.structs.replace(now, tries=now.tries + before.tries)

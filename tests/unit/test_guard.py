@@ -17,6 +17,7 @@ from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.guarding import UNGUARDED, GuardState, state_path
 from dsrwizard.core.tell.metrics import exposition
+from dsrwizard.engine import guard as guard_module
 from dsrwizard.engine import guard_file
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.guard import Guard
@@ -154,6 +155,54 @@ def test_an_application_that_says_nothing_while_others_answer_is_taken_out_after
     (held,) = farm.rounds().held
     assert held.place.server == "web2"
     assert "says nothing" in held.why
+
+
+def test_an_application_is_not_taken_out_for_silence_while_the_guards_own_machine_stands_still(
+    farm: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = FakeWire.talk
+
+    def late(wire: FakeWire, *asked: Any) -> Any:
+        time.sleep(0.05)
+        return talk(wire, *asked)
+
+    monkeypatch.setattr(guard_module, "TALK_SECONDS", 0.01)
+    monkeypatch.setattr(guard_module, "LATE_SECONDS", 0.01)
+    monkeypatch.setattr(FakeWire, "talk", late)
+    farm.world.servers["web2"].hung = True
+    farm.rounds()
+    for _ in range(5):
+        farm.guard.look_aside()
+        assert farm.rounds(2).held == ()
+    monkeypatch.setattr(FakeWire, "talk", talk)
+    for _ in range(3):
+        farm.guard.look_aside()
+    assert {one.place.server for one in farm.rounds().held} == {"web2"}
+
+
+def test_a_server_whose_mac_is_known_by_one_service_is_not_asked_for_it_by_another(
+    farm: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other service kept silent once; ARP is the server's."""
+    farm.rounds()
+    seen: list[tuple[int, str]] = []
+    probe = FakeWire.probe
+
+    def probed(wire: FakeWire, interface: str, targets: Any, *rest: Any) -> Any:
+        seen.extend((one.port, one.mac) for one in targets if one.rip == "10.0.0.102")
+        answers = list(probe(wire, interface, targets, *rest))
+        first = len(seen) <= 2
+        return [
+            msgspec.structs.replace(answer, signature="silence", mac="", answered_by="", milliseconds=None)
+            if first and (answer.rip, answer.port) == ("10.0.0.102", 80)
+            else answer
+            for answer in answers
+        ]
+
+    monkeypatch.setattr(FakeWire, "probe", probed)
+    farm.rounds(1)
+    assert {port for port, _ in seen} == {80, 7}
+    assert all(mac for _, mac in seen), seen
 
 
 @pytest.mark.parametrize(("looks", "out"), [(2, set()), (3, {"web2"})])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dsrwizard.core.guard.evidence import said, with_talks
+from dsrwizard.core.guard.evidence import again, burdened, said, with_talks
 from dsrwizard.core.guard.policy import Act, Limits, Said, Ward, carried_out, decide
 from dsrwizard.core.guard.second_look import WITNESSES, alone, asked_again, both, settled
 from dsrwizard.core.model.answers import Probed, Talked
@@ -204,3 +204,28 @@ def test_who_answers_late_is_well_and_no_good_witness(milliseconds: float | None
         answered_by="02:00:00:00:00:01", milliseconds=milliseconds,
     )  # fmt: skip
     assert said(answer) == Said(word="well", slow=slow)
+
+
+@pytest.mark.parametrize(
+    ("heard", "busy"),
+    [
+        ([WELL, WELL, SLOW], False), ([WELL, SLOW], True), ([SLOW, SLOW, SILENT], True), ([SILENT, SILENT], False),
+        ([WELL, WELL, SILENT], False), ([], False),
+    ],
+)  # fmt: skip
+def test_where_half_of_the_answers_come_late_it_is_not_one_server_that_is_busy(heard: list[Said], busy: bool) -> None:
+    assert burdened(dict(zip(places(len(heard)), heard, strict=True))) is busy
+
+
+@pytest.mark.parametrize(
+    ("result", "busy", "tries"),
+    [("hung", [0, 0, 0], 3), ("hung", [0, 1, 0], 2), ("hung", [1, 1, 1], 0), ("closed", [1, 1], 2), ("reset", [1], 1)],
+)
+def test_silence_in_a_busy_moment_is_not_counted_and_forgives_nothing(result: Any, busy: list[int], tries: int) -> None:
+    before = None
+    for one in busy:
+        talked = Talked(rip="10.0.0.101", vip="10.0.0.10", port=80, result=result)
+        before = again(before, talked, burdened=bool(one))
+    assert before is not None
+    assert before.tries == tries
+    assert before.result == result

@@ -265,3 +265,22 @@ def test_a_mac_that_another_machine_names_is_probed_when_nobody_speaks_for_itsel
     assert (found.mac, found.signature) == ("02:00:0a:00:00:65", "silence")
     asked = next(at for at, frame in interface.taken if frame[47:48] == b"\x02" and frame[12:14] == b"\x08\x00")
     assert (asked - began < 0.5) is at_once
+
+
+def test_what_arrived_while_this_process_stood_still_counts(clock: Clock) -> None:
+    """Both the answer and the end of the wait are due when it goes on: nobody was silent."""
+    order: list[str] = []
+
+    class Late(Resting):
+        def _receive(self, wait: float) -> None:
+            if clock.now > 1002.0 and "answer" not in order:
+                order.append("answer")
+            super()._receive(wait)
+            if clock.now < 1001.0:
+                clock.now += 3.0
+
+    made = Late(100.0)
+    made.at(1000.5, lambda: None)
+    made.at(1001.0, lambda: order.append("silence"))
+    made.run(lambda: bool(order))
+    assert order[0] == "answer"

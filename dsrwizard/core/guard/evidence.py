@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from dsrwizard.core.diagnosis.probe_verdict import judge
 from dsrwizard.core.guard.policy import Said
 from dsrwizard.core.model.answers import Owners, Probed, Talked
@@ -79,6 +81,21 @@ def with_talks(
         if (place.vip, place.service) in answered:
             found[place] = Said(word="dead", why=f"The application does not answer: {ended}, and others do answer.")
     return found
+
+
+def burdened(heard: Mapping[DestinationPlace, Said]) -> bool:
+    """Whether half of the answers of a look or more came late: not one server is busy, but the network, or this
+    machine."""
+    answered = [one.slow for one in heard.values() if one.word == "well"]
+    return any(answered) and 2 * sum(answered) >= len(answered)
+
+
+def again(before: Talked | None, now: Talked, *, burdened: bool = False) -> Talked:
+    """A conversation with the tries of the same end before it, so that one slow answer convicts nobody. Silence in a
+    conversation of which a moment was `burdened` counts for nothing."""
+    same = before is not None and before.result == now.result
+    tries = before.tries if same and before is not None else 0
+    return msgspec.structs.replace(now, tries=tries + (0 if burdened and now.result == "hung" else now.tries))
 
 
 def in_doubt(talked: Talked) -> bool:

@@ -4,7 +4,7 @@
 # Of files with settings whole texts are read, but for lines that look like secrets.
 
 # An entry that failed may be an old one: the kernel keeps it until somebody sends again. So the pings are waited for.
-if [ "$hops" ] && ip neigh show nud failed 2>/dev/null | grep -qF "$hops"; then wait $pings; fi
+if [ "$hops" ] && ip neigh show nud failed 2>/dev/null | grep -qF "$hops"; then wait ${pings:-}; fi
 # Who does not answer for an address is given up by the kernel after three seconds.
 i=0
 while [ "$hops" ] && [ $i -lt 8 ] && ip neigh show nud incomplete 2>/dev/null | grep -qF "$hops"; do
