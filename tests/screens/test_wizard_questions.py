@@ -16,6 +16,7 @@ from dsrwizard.core.model.in_dns import DnsSays
 from dsrwizard.core.ports import HostKeyQuestion, SecretQuestion
 from dsrwizard.session import Session
 from screens.background import in_thread
+from screens.questions import dns_answers
 from screens.questions.host_keys import HostKeysModal
 from screens.questions.modals import Choice, HostKeyModal, Question, SecretModal
 from tests.fakes.world import FINGERPRINT, World
@@ -233,6 +234,29 @@ class TestQuestions:
             await until(pilot, lambda: "2 unsigned or by SHA-1 only: compare." in unframed(app))
             await pilot.press("ctrl+n")
             assert await asyncio.gather(*asked) == [True, False, False]
+
+    async def test_an_answer_of_dns_that_comes_late_counts_all_the_same(
+        self, make_app: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dns_answers, "LONGEST", 0.0)
+        app, answers = make_app(), [Said(), Said()]
+        questions = [
+            HostKeyQuestion(
+                host=f"web{n}", address=f"web{n}.example", key_type="ssh-ed25519", fingerprint=FINGERPRINT, in_dns=one
+            )
+            for n, one in enumerate(answers, 1)
+        ]
+        async with app.run_test(size=(80, 24)) as pilot:
+            asked = [asyncio.create_task(in_thread(partial(app.asker.accept_key, one))) for one in questions]
+            await until(pilot, lambda: "No answer about 2." in unframed(app))
+            answers[0].says = "differs"
+            await until(pilot, lambda: "maybe impostors. No answer about 1." in unframed(app))
+            await pilot.press("f2")
+            await until(pilot, lambda: "Accept 1 ticked" in seen(app))
+            answers[1].says = "signed"
+            await until(pilot, lambda: "DNS has 1, signed: ticked." in unframed(app))
+            await pilot.press("ctrl+n")
+            assert await asyncio.gather(*asked) == [False, True]
 
     async def test_a_single_key_has_what_dns_says_beside_it(self, make_app: Make) -> None:
         app = make_app()
