@@ -1,7 +1,7 @@
 # make demo   the wizard in the lab            make check  the fast loop: format, lint, types, layers, unit tests
 # make test   every test, lab included         make bench  figures, side by side
 # make long      every fault of the lab, least privilege, revert, runs side by side, undo of a Windows host and more that
-#                takes minutes: make test leaves it out; make test LEFT_OUT=cases, as in CI, runs both at once
+#                takes minutes: make test leaves it out; make test LEFT_OUT=cases runs both at once
 # make cases     what people report in public, healthy farms of others, every fix that is a command, and the runs at once,
 #                renamed servers, waves, kill points and three directors that make test leaves out, in the lab
 # make faults    every fault of the lab, and what verify and the classic checks make of it
