@@ -12,9 +12,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.windows.pwsh.found import MISSING, NoPowerShell, asked_in_vain, pwsh
+
+settings.register_profile("any-machine", deadline=None)  # a busy one takes its time
+settings.load_profile("any-machine")
 
 _LAB_ENDS = 0.8
 """The part of the modules among which those of the lab are spread: a long one last would be waited for alone."""
