@@ -81,7 +81,7 @@ class _Transport(Transport):
             # which pywinrm only sets and never sends by itself.
             auth_method="basic" if ticket else place.auth,
             message_encryption="auto",
-            proxy=None,
+            proxy="",  # for None requests sets a variable of the whole process, and threads take it from each other
         )
         # requests takes both; pywinrm only hands it on
         self.read_timeout_sec = (CONNECT_SECONDS, OPERATION_SECONDS + _GRACE)  # type: ignore[assignment]
@@ -151,6 +151,7 @@ class _Transport(Transport):
         return not self.adapter.offered or bool(self.adapter.offered & set(_SCHEMES[auth]))
 
     def _prepare(self, session: requests.Session) -> None:
+        session.proxies.clear()
         session.trust_env = False  # no netrc, no CA bundle and no proxy of the environment
         session.mount("http://", self.adapter)
         session.mount("https://", self.adapter)
