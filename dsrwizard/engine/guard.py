@@ -255,8 +255,7 @@ class Guard:
         }
         interface, began = self._deployment.director.interface, time.monotonic()
         talks = dict(zip(talkers, self._wire.talk(interface, list(talkers.values()), TALK_SECONDS), strict=True))
-        ended = time.monotonic()
-        busy = self._burdened_at >= began - self.state.every or ended - began > TALK_SECONDS + 2 * LATE_SECONDS
+        busy = self._burdened_at >= began - self.state.every
         self._talks = {place: again(self._talks.get(place), one, burdened=busy) for place, one in talks.items()}
         return DOUBT_SECONDS if any(in_doubt(one) for one in self._talks.values()) else TALKS_SECONDS
 

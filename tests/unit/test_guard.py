@@ -17,7 +17,6 @@ from dsrwizard.core.model.deployment import Service
 from dsrwizard.core.model.errors import Locked
 from dsrwizard.core.model.guarding import UNGUARDED, GuardState, state_path
 from dsrwizard.core.tell.metrics import exposition
-from dsrwizard.engine import guard as guard_module
 from dsrwizard.engine import guard_file
 from dsrwizard.engine.engine import Engine
 from dsrwizard.engine.guard import Guard
@@ -157,24 +156,23 @@ def test_an_application_that_says_nothing_while_others_answer_is_taken_out_after
     assert "says nothing" in held.why
 
 
-def test_an_application_is_not_taken_out_for_silence_while_the_guards_own_machine_stands_still(
+def test_silence_while_everybody_is_late_convicts_no_application_afterwards(
     farm: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    talk = FakeWire.talk
+    probe = FakeWire.probe
 
-    def late(wire: FakeWire, *asked: Any) -> Any:
-        time.sleep(0.05)
-        return talk(wire, *asked)
+    def late(*asked: Any) -> Any:
+        return [msgspec.structs.replace(one, milliseconds=100.0) if one.good else one for one in probe(*asked)]
 
-    monkeypatch.setattr(guard_module, "TALK_SECONDS", 0.01)
-    monkeypatch.setattr(guard_module, "LATE_SECONDS", 0.01)
-    monkeypatch.setattr(FakeWire, "talk", late)
     farm.world.servers["web2"].hung = True
     farm.rounds()
-    for _ in range(5):
+    monkeypatch.setattr(FakeWire, "probe", late)
+    for _ in range(3):
+        farm.rounds(1)
         farm.guard.look_aside()
-        assert farm.rounds(2).held == ()
-    monkeypatch.setattr(FakeWire, "talk", talk)
+    monkeypatch.setattr(FakeWire, "probe", probe)
+    assert farm.rounds(4).held == ()
+    monkeypatch.setattr(time, "monotonic", lambda real=time.monotonic: real() + 60.0)
     for _ in range(3):
         farm.guard.look_aside()
     assert {one.place.server for one in farm.rounds().held} == {"web2"}
